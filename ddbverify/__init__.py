@@ -1,0 +1,56 @@
+"""
+Do these two DynamoDB tables hold what they should? See ``docs/``.
+
+What a check needs is here. The names load when they are first used, so that the deployed
+handlers can import `ddbverify.errors` or `ddbverify.names` without boto3 and the rest.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ddbverify.checks import Finding, Outcome, Pair, Verdict, comparison_verdict, require
+    from ddbverify.comparison import Comparison, Difference, State
+    from ddbverify.errors import CheckFailed, Inconclusive
+    from ddbverify.parity import index_differences, key_differences
+
+_HOMES = {
+    "CheckFailed": "errors",
+    "Comparison": "comparison",
+    "Difference": "comparison",
+    "Finding": "checks",
+    "Inconclusive": "errors",
+    "Outcome": "checks",
+    "Pair": "checks",
+    "State": "comparison",
+    "Verdict": "checks",
+    "comparison_verdict": "checks",
+    "index_differences": "parity",
+    "key_differences": "parity",
+    "require": "checks",
+}
+
+__all__ = [
+    "CheckFailed",
+    "Comparison",
+    "Difference",
+    "Finding",
+    "Inconclusive",
+    "Outcome",
+    "Pair",
+    "State",
+    "Verdict",
+    "comparison_verdict",
+    "index_differences",
+    "key_differences",
+    "require",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

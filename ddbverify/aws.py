@@ -1,0 +1,214 @@
+"""
+Sessions, clients, and botocore's errors in our own words.
+
+The one module of `ddbverify` besides `tables` and `wire` that knows boto3. The replicator uses
+it too: it holds no decoding that a verifier could wrongly agree with.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config as BotoConfig
+
+from ddbverify.config import Side, is_aws
+from ddbverify.errors import (
+    AccessError,
+    ConfigurationError,
+    EngineError,
+    NotFoundError,
+    ThrottledError,
+)
+
+Client = Any
+"""A boto3 client; boto3 makes their classes at run time."""
+
+# AWS's SDK reference recommends "standard"; "adaptive" is for special cases (FIELD_NOTES T21).
+_BOTO = BotoConfig(
+    retries={"mode": "standard", "max_attempts": 6},
+    connect_timeout=10,
+    read_timeout=60,
+    max_pool_connections=32,
+    user_agent_extra="ddbverify",
+)
+
+_NOT_FOUND = {
+    "ResourceNotFoundException",
+    "TableNotFoundException",
+    "BackupNotFoundException",
+    "ParameterNotFound",
+    "PolicyNotFoundException",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "QueueDoesNotExist",
+    "NoSuchBucket",
+    "NoSuchKey",
+    "NoSuchEntity",
+}
+_ACCESS = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "SignatureDoesNotMatch",
+    "UnauthorizedOperation",
+    "UnrecognizedClientException",
+}
+_THROTTLED = {
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+
+
+def session(side: Side, *, core: Any = None) -> boto3.Session:
+    """
+    A boto3 session for one side of the migration.
+
+    Args:
+        side: As configured.
+        core: A botocore session to build on, with components of its own (`wire`).
+
+    Raises:
+        ConfigurationError: The profile does not exist.
+    """
+    try:
+        return boto3.Session(profile_name=side.profile, region_name=side.region, botocore_session=core)
+    except botocore.exceptions.ProfileNotFound as error:
+        raise ConfigurationError(
+            f"There is no AWS profile {side.profile!r} on this machine.",
+            "mend `profile` under [source] or [target], or run `aws configure --profile`.",
+        ) from error
+
+
+def client(side: Side, service: str, *, region: str | None = None, core: Any = None) -> Client:
+    """
+    A client of *service* for one side, with our retries and time-outs.
+
+    The same one for the same question: a client takes 30 ms to make, and may be shared by threads.
+
+    Raises:
+        ConfigurationError: No such profile, or no region is configured anywhere.
+    """
+    if core is not None:
+        return _new_client(side, service, region, core)
+    ambient = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+    return _shared_client(side, service, region, ambient)
+
+
+@functools.lru_cache(maxsize=64)
+def _shared_client(
+    side: Side,
+    service: str,
+    region: str | None,
+    ambient: tuple[tuple[str, str], ...],  # of the environment, since botocore reads it
+) -> Client:
+    del ambient
+    return _new_client(side, service, region, None)
+
+
+def _new_client(side: Side, service: str, region: str | None, core: Any) -> Client:
+    try:
+        made = session(side, core=core)
+        return made.client(service, region_name=region, endpoint_url=side.endpoint_url, config=_BOTO)
+    except botocore.exceptions.NoRegionError as error:
+        raise ConfigurationError(
+            "No AWS region is configured.",
+            "set `region` under [source] and [target], or AWS_REGION.",
+        ) from error
+    except (ValueError, botocore.exceptions.BotoCoreError) as error:
+        raise ConfigurationError(
+            f"No client for {service}: {error}",
+            "mend `region` or `endpoint_url` under [source] and [target].",
+        ) from error
+
+
+def is_emulator(some_client: Client) -> bool:
+    """Whether a client talks to something outside AWS's domains."""
+    return not is_aws(some_client.meta.endpoint_url)
+
+
+def error_code(error: botocore.exceptions.ClientError) -> str:
+    """The service's own code, such as ``ConditionalCheckFailedException``."""
+    return str(error.response.get("Error", {}).get("Code", "Unknown"))
+
+
+@contextmanager
+def translated(action: str) -> Iterator[None]:
+    """
+    Turn the errors of botocore into ours.
+
+    Args:
+        action: What is being tried, as the words after "AWS refused to", such as
+            "describe the table orders". No values, no keys.
+
+    Raises:
+        NotFoundError, AccessError, ThrottledError, EngineError: With the service's code and
+            request id, the original error as cause.
+    """
+    try:
+        yield
+    except botocore.exceptions.ClientError as error:
+        raise _from_client_error(error, action) from error
+    except (
+        botocore.exceptions.NoCredentialsError,
+        botocore.exceptions.PartialCredentialsError,
+        botocore.exceptions.CredentialRetrievalError,
+        botocore.exceptions.TokenRetrievalError,
+        botocore.exceptions.SSOTokenLoadError,
+    ) as error:
+        raise AccessError(
+            f"There are no usable AWS credentials to {action}: {error}",
+            "log in (aws sso login), or set `profile` under [source] and [target].",
+        ) from error
+    except botocore.exceptions.ParamValidationError:
+        # Its text quotes the parameters, and they may hold an item: neither shown nor chained.
+        raise EngineError(
+            f"Could not {action}: the request is not one that AWS takes.",
+            "this is a defect of ours if your items are valid; please report the command that you ran.",
+        ) from None
+    except botocore.exceptions.BotoCoreError as error:
+        raise EngineError(
+            f"Could not {action}: {error}",
+            "check region and endpoint_url in migration.toml and the network, then run the command again.",
+        ) from error
+
+
+def _from_client_error(error: botocore.exceptions.ClientError, action: str) -> EngineError:
+    code = error_code(error)
+    details = error.response.get("Error", {}).get("Message", "")
+    request = error.response.get("ResponseMetadata", {}).get("RequestId", "unknown")
+    said = f"AWS refused to {action}: {code}"
+    if code in _NOT_FOUND or "NotFound" in code:
+        return NotFoundError(
+            f"{said}: {details} (request {request})",
+            "check the name and the region in migration.toml.",
+        )
+    if code in _ACCESS:
+        return AccessError(
+            f"{said}: {details} (request {request})",
+            "give this identity the permission (docs/permissions.md), or use another profile.",
+        )
+    if code in _THROTTLED:
+        return ThrottledError(
+            f"{said}, after all retries (request {request})",
+            "wait a minute and run the command again; lower the rate in migration.toml if it comes back.",
+        )
+    # A validation message can quote the request, and the request can hold an item: keep the code only.
+    shown = "" if code.startswith(("Validation", "Transaction", "Serialization")) else f": {details}"
+    return EngineError(
+        f"{said}{shown} (request {request})",
+        "look the code up in the service's API reference; running the command again is safe.",
+    )

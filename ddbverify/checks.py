@@ -1,0 +1,322 @@
+"""
+What a check sees (`Pair`), what it learns (`Verdict`), and how it says so (`require`).
+
+The outcome is derived from the evidence, never chosen: a check that looked at nothing, or not
+at everything, cannot look green. No message made here holds an item's value or a raw key;
+keys are shown as keyed hashes, which the run's own ``findings.jsonl`` resolves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from ddbverify import pipeline, runner, tables
+from ddbverify import transform as transforms
+from ddbverify.comparison import Comparison, Difference, State
+from ddbverify.config import Config
+from ddbverify.config import Pair as PairSettings
+from ddbverify.errors import CheckFailed, DdbVerifyError, Inconclusive
+from ddbverify.names import TypedItem
+from ddbverify.pipeline import PipelineHealth
+from ddbverify.tables import Table
+from ddbverify.transform import Transform
+
+FINDINGS_SHOWN = 5
+HASH_DIGITS = 16
+
+_T = TypeVar("_T")
+
+
+class Outcome(StrEnum):
+    """What can be said about a claim."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One counter-example to a check's claim, in words without values and without raw keys."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return self.what
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a check learned. The outcome follows from the evidence."""
+
+    examined: int  # items, settings or facts looked at
+    findings: tuple[Finding, ...] = ()  # counter-examples, in the order met
+    unexamined: tuple[str, ...] = ()  # what could not be looked at, in words
+    churning: int = 0  # keys that never held still: undecided too, but on their own account
+
+    @property
+    def outcome(self) -> Outcome:
+        """Failed with a finding; passed only if something, and everything, was examined."""
+        if self.findings:
+            return Outcome.FAILED
+        if self.unexamined or self.churning or self.examined == 0:
+            return Outcome.INCONCLUSIVE
+        return Outcome.PASSED
+
+    @property
+    def only_churning(self) -> bool:
+        """Whether keys that never held still are all that keeps the verdict from `Outcome.PASSED`."""
+        return self.churning > 0 and self.examined > 0 and not self.findings and not self.unexamined
+
+
+_learned: ContextVar[list[Verdict] | None] = ContextVar("ddbverify_learned", default=None)
+
+
+@contextmanager
+def learning() -> Iterator[list[Verdict]]:
+    """Gather every verdict that `require` is given inside the block, also those that raise."""
+    verdicts: list[Verdict] = []
+    token = _learned.set(verdicts)
+    try:
+        yield verdicts
+    finally:
+        _learned.reset(token)
+
+
+def require(verdict: Verdict) -> None:
+    """
+    End the check here unless *verdict* has passed.
+
+    Raises:
+        CheckFailed: There is a counter-example.
+        Inconclusive: Not everything was examined, or nothing was.
+    """
+    gathered = _learned.get()
+    if gathered is not None:
+        gathered.append(verdict)
+    match verdict.outcome:
+        case Outcome.FAILED:
+            raise CheckFailed(
+                _counted(verdict.findings), "look at the run's findings.jsonl for keys and attribute paths."
+            )
+        case Outcome.INCONCLUSIVE:
+            kind = StillChurning if verdict.only_churning else Inconclusive
+            raise kind(_why_undecided(verdict), "remove the cause, then run the checks again.")
+
+
+class StillChurning(Inconclusive):
+    """Not decided, for no other reason than keys that never held still; a gate may allow that."""
+
+
+class Pair:
+    """
+    One source and target table, as every check of a session sees them.
+
+    Nothing is read before it is touched, and nothing is read twice: all checks of a session
+    share one object per pair. A read that failed is not tried again either; every check that
+    needs it gets the same error.
+    """
+
+    def __init__(
+        self, config: Config, settings: PairSettings, *, fraction: float | None = None, secret: bytes
+    ) -> None:
+        """
+        See the pair *settings* of *config*.
+
+        Args:
+            config: The whole configuration.
+            settings: One of its tables.
+            fraction: Of the segments to read; ``None`` for all of them.
+            secret: Key of the hashes that stand for keys in messages.
+        """
+        self.config = config
+        self.settings = settings
+        self._secret = secret
+        self._source = _Once(lambda: tables.describe(config.source, settings.source))
+        self._target = _Once(lambda: tables.describe(config.target, settings.target))
+        self._transform = _Once(self._load_transform)
+        self._comparison = _Once(
+            lambda: runner.compare(
+                config,
+                settings,
+                sample=fraction,
+                transform=self.transform,
+                pipeline_passed=pipeline.Passed.of(config, settings),
+            )
+        )
+        self._pipeline = _Once(lambda: pipeline.health(config, settings))
+
+    def __repr__(self) -> str:
+        return f"<Pair {self.settings.id}>"
+
+    @property
+    def id(self) -> str:
+        """Short stable name of the pair."""
+        return self.settings.id
+
+    @property
+    def source(self) -> Table:
+        """The source as DynamoDB describes it."""
+        return self._source()
+
+    @property
+    def target(self) -> Table:
+        """The target as DynamoDB describes it."""
+        return self._target()
+
+    @property
+    def transform(self) -> Transform:
+        """What a source item becomes in the target; the identity where none is configured."""
+        return self._transform()
+
+    @property
+    def comparison(self) -> Comparison:
+        """The one shared pass over both tables. The first check that touches it pays for all."""
+        return self._comparison()
+
+    @property
+    def compared(self) -> Comparison | None:
+        """The shared pass if it has been made, without making it."""
+        return self._comparison.peek()
+
+    @property
+    def sample(self) -> Comparison:
+        """
+        Whole segments of both tables, enough for a bound on what was not read.
+
+        A full pass has read every segment that could be drawn, so it is the best sample
+        there is and costs nothing more; with sampled coverage the shared pass is the sample.
+        """
+        return self.comparison
+
+    @property
+    def pipeline(self) -> PipelineHealth:
+        """Health of the replication into the target, when the session first asked."""
+        return self._pipeline()
+
+    @property
+    def is_reshaped(self) -> bool:
+        """Whether a transform stands between the tables."""
+        return self.settings.transform is not None
+
+    def verdict(self, *states: State, of: Comparison | None = None) -> Verdict:
+        """
+        What the shared pass says about keys in *states*, each of which is a counter-example.
+
+        Args:
+            states: Such as ``State.MISSING``.
+            of: Another comparison than the shared pass.
+        """
+        comparison = of or self.comparison
+        refuted = comparison.only(*states)
+        return comparison_verdict(
+            comparison, findings=tuple(Finding(self._in_words(one)) for one in refuted), refuting=states
+        )
+
+    def key_hash(self, key: TypedItem) -> str:
+        """What stands for a key wherever it may be read by others; it changes with every run."""
+        text = json.dumps(key, sort_keys=True, default=repr).encode()
+        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()[:HASH_DIGITS]
+
+    def _in_words(self, difference: Difference) -> str:
+        # A path can go through the keys of a map, and those can be data: the attribute's name only.
+        names = sorted({re.split(r"[.\[:]", path)[0] for path in difference.paths})
+        where = f" in {', '.join(names)}" if names else ""
+        return f"{difference.state} {self.key_hash(difference.key)}{where}"
+
+    def _load_transform(self) -> Transform:
+        name = self.settings.transform
+        return Transform(
+            name or "",
+            transforms.load_function(name) if name else None,
+            self.source.key_schema,
+            self.target.key_schema,
+            self.settings.rekeys,
+        )
+
+
+def comparison_verdict(
+    comparison: Comparison, *, findings: tuple[Finding, ...] = (), refuting: tuple[State, ...] = ()
+) -> Verdict:
+    """
+    The verdict of a claim about all keys of *comparison*, given its counter-examples.
+
+    Whatever the engine could not decide leaves the claim undecided. So does a state in
+    *refuting* that was counted without an example: the count outranks the list.
+    """
+    counts = comparison.counts
+    missing_examples = sum(counts.get(state, 0) for state in refuting) - len(findings)
+    unshown = [Finding(f"{missing_examples} more, counted but not listed")] if missing_examples > 0 else []
+    undecided = [
+        *comparison.unexamined,
+        *(
+            f"{counts[state]} keys are {state}{_reasons(comparison, state)}"
+            for state in (State.UNCOMPARABLE, State.UNDECIDED)
+            if counts.get(state)
+        ),
+    ]
+    if comparison.segments_finished < comparison.segments_planned:
+        undecided.append(
+            f"{comparison.segments_finished} of {comparison.segments_planned} segments have a proven end"
+        )
+    return Verdict(
+        # An excluded key was not compared with anything, so it cannot stand for an examined one.
+        examined=comparison.examined - counts.get(State.EXCLUDED, 0),
+        findings=(*findings, *unshown),
+        unexamined=tuple(undecided),
+        churning=counts.get(State.CHURNING, 0),
+    )
+
+
+def _reasons(comparison: Comparison, state: State) -> str:
+    reasons = Counter(one.reason for one in comparison.only(state) if one.reason)
+    return f" ({'; '.join(reason for reason, _ in reasons.most_common(3))})" if reasons else ""
+
+
+def _counted(findings: tuple[Finding, ...]) -> str:
+    shown = [str(one) for one in findings[:FINDINGS_SHOWN]]
+    more = len(findings) - len(shown)
+    noun = "finding" if len(findings) == 1 else "findings"
+    return f"{len(findings)} {noun}: " + "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def _why_undecided(verdict: Verdict) -> str:
+    why = list(verdict.unexamined)
+    if verdict.churning:
+        why.append(f"{verdict.churning} keys never held still long enough to be decided")
+    if verdict.examined == 0:
+        why.append("nothing was examined, and nothing proves nothing")
+    return "Not decided: " + "; ".join(why)
+
+
+class _Once(Generic[_T]):
+    """A value made on the first call and kept; an expected error is kept in the same way."""
+
+    def __init__(self, make: Callable[[], _T]) -> None:
+        self._make = make
+        self._made: list[_T] = []
+        self._error: DdbVerifyError | None = None
+
+    def __call__(self) -> _T:
+        if self._error is not None:
+            raise self._error
+        if not self._made:
+            try:
+                self._made.append(self._make())
+            except DdbVerifyError as error:
+                self._error = error
+                raise
+        return self._made[0]
+
+    def peek(self) -> _T | None:
+        return self._made[0] if self._made else None

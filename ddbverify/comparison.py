@@ -1,0 +1,91 @@
+"""
+What one pass over a pair of tables learned: counts that add up, and every counter-example.
+
+The seam between the engine (`runner`) that fills it and the checks that read it. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ddbverify.names import TypedItem
+
+
+class State(StrEnum):
+    """Where one key of the pair stands once the pass has settled. Every key has exactly one."""
+
+    MATCHED = "matched"
+    MISSING = "missing"  # expected in the target, not there
+    EXTRANEOUS = "extraneous"  # in the target, expected by no source item
+    DIFFERENT = "different"  # on both sides, attributes differ
+    EXCLUDED = "excluded"  # the canary, an item past its TTL on one side only, or dropped by the transform
+    UNCOMPARABLE = "uncomparable"  # the transform raised, or a type that is not known
+    CHURNING = "churning"  # never held still long enough to be decided
+    UNDECIDED = "undecided"  # a read failed, or time ran out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """
+    One key that is not `State.MATCHED` or `State.EXCLUDED`.
+
+    The *key* is raw: it goes to the run's own ``findings.jsonl`` (mode 0600) and nowhere else.
+    """
+
+    state: State
+    key: TypedItem  # of the target; of the source where the target key is not known
+    paths: tuple[str, ...] = ()  # attribute paths that differ, without values
+    reason: str = ""  # why it could not be decided or compared, in words, without values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideFacts:
+    """What was read of one table."""
+
+    items: int  # settled: target items held, or expected of the source; without what is excluded
+    scanned: int  # items that the scan itself returned
+    read_units: float
+    requests: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """
+    The settled outcome of one shared pass over one pair.
+
+    ``sum(counts.values())`` is the number of keys seen on either side. *unexamined* says in
+    words what was not looked at: a segment without a proven end, a scan that was cut short.
+    It is empty exactly when everything that was planned has been read.
+    """
+
+    pair_id: str
+    counts: Mapping[State, int]
+    differences: tuple[Difference, ...] = ()
+    source: SideFacts
+    target: SideFacts
+    segments_planned: int
+    segments_finished: int
+    segments_total: int  # more than planned: a sample
+    seed: int | None = None  # of the sample; None for a full pass
+    converged: int = 0  # suspects that turned out to be changes under way
+    slowest_convergence_seconds: float = 0.0
+    started_epoch: float
+    ended_epoch: float
+    unexamined: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def examined(self) -> int:
+        """Keys that have a state other than undecided."""
+        return sum(self.counts.values()) - self.counts.get(State.UNDECIDED, 0)
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether only some of the segments were planned."""
+        return self.segments_planned < self.segments_total
+
+    def only(self, *states: State) -> tuple[Difference, ...]:
+        """The differences in one of *states*, in the order met."""
+        return tuple(one for one in self.differences if one.state in states)

@@ -1,0 +1,155 @@
+"""What a run has verified, as one versioned document that a gate can judge later. Pure but for files."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from ddbverify import transform
+from ddbverify.config import Config
+from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, TableRecord
+from ddbverify.signing import NotTrusted, PublicKey, SigningKey, open_envelope, seal
+
+SCHEMA = 1
+
+_NOT_BOUND_FILES = ("__pycache__", ".pyc", ".pyo", ".pytest_cache")
+
+
+class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class PairEvidence(_Strict, frozen=True):
+    """One pair, bound to its very tables."""
+
+    id: str
+    source: TableRecord
+    target: TableRecord
+    comparison: ComparisonRecord | None
+
+
+class Digests(_Strict, frozen=True):
+    """SHA-256 of everything that decides what "passed" means."""
+
+    configuration: str
+    checks: str
+    transforms: dict[str, str]  # module:function -> digest of its package
+
+
+class Evidence(_Strict, frozen=True):
+    """One run. No item values, and no keys either."""
+
+    schema: int
+    run_id: str
+    tool_version: str
+    verdict: Literal["passed", "failed", "inconclusive"]
+    complete: bool
+    shortcomings: tuple[str, ...]  # why it is not complete, in words
+    coverage: str
+    pairs: tuple[PairEvidence, ...]
+    checks: tuple[CheckRecord, ...]
+    digests: Digests
+    plugins: dict[str, str]  # distribution -> version, of pytest and its plugins
+    identities: dict[str, str | None]  # source, target -> ARN of the caller
+    endpoints: dict[str, str]
+    emulator: bool
+    started_epoch: float
+    ended_epoch: float
+    valid_until_epoch: float
+
+    @property
+    def only_churning(self) -> bool:
+        """Whether all that keeps the run from passing is keys that never held still."""
+        undecided = [check for check in self.checks if check.state is not CheckState.PASSED]
+        return self.complete and bool(undecided) and all(check.only_churning for check in undecided)
+
+
+def encode(evidence: Evidence, key: SigningKey) -> bytes:
+    """The signed file of *evidence*."""
+    return seal(msgspec.json.encode(evidence), key)
+
+
+def decode(content: bytes, trusted: tuple[PublicKey, ...]) -> Evidence:
+    """
+    The evidence in a signed file.
+
+    Raises:
+        NotTrusted: Not signed by a trusted key, edited, or of a schema that is not known here.
+    """
+    payload = open_envelope(content, trusted)
+    try:
+        schema = json.loads(payload)["schema"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise NotTrusted("it names no schema") from error
+    if schema != SCHEMA:
+        raise NotTrusted(
+            f"its schema {str(schema)[:20]!r} is not known to this version, which knows {SCHEMA}"
+        )
+    try:
+        return msgspec.json.decode(payload, type=Evidence)
+    except msgspec.MsgspecError as error:
+        raise NotTrusted(f"it does not follow its schema: {error}") from error
+
+
+def tool_version() -> str:
+    """Version of the installed distribution."""
+    try:
+        return importlib.metadata.version("ddbverify")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def digests(config: Config, checks: Path) -> Digests:
+    """
+    Everything that decides what "passed" means, as it is now.
+
+    Raises:
+        ConfigurationError: A transform does not load.
+    """
+    names = sorted({pair.transform for pair in config.tables if pair.transform})
+    return Digests(
+        configuration=configuration_digest(config),
+        checks=folder_digest(checks),
+        transforms={name: transform.package_digest(name) for name in names},
+    )
+
+
+def configuration_digest(config: Config) -> str:
+    """
+    SHA-256 of the settings that decide what is compared with what, and how.
+
+    Bound: name (it finds the pipeline), tables with their transforms and ignored paths, region
+    and endpoint of both sides, coverage, settle time. Not bound: profiles (the tables are bound
+    by ARN and id, however one logs in), rates and memory, and everything that the gate and the
+    cutover read anew when they act.
+    """
+    return _digest(
+        {
+            "name": config.name,
+            "tables": msgspec.to_builtins(config.tables),
+            "sides": [[side.region, side.endpoint_url] for side in (config.source, config.target)],
+            "coverage": config.verification.coverage,
+            "settle_seconds": float(config.verification.settle),
+        }
+    )
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over names and contents of all files below *folder*, caches left out."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder)
+        if any(part in _NOT_BOUND_FILES for part in (*name.parts, name.suffix)):
+            continue
+        content = file.read_bytes()
+        digest.update(f"{len(name.as_posix())}:{name.as_posix()}{len(content)}:".encode() + content)
+    return digest.hexdigest()
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,114 @@
+"""Where runs are kept: ``.ddbverify/runs/<run id>/`` and ``.ddbverify/latest``."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import ddbverify
+from ddbverify.config import Config
+from ddbverify.errors import ConfigurationError
+
+EVIDENCE = "evidence.json"
+FINDINGS = "findings.jsonl"
+RECORD = "record.jsonl"
+JUNIT = "junit.xml"
+SUMMARY = "summary.md"
+SETTINGS = "pytest.ini"  # written first: it tells a run's folder from any other
+
+
+def new_run_id(now: float) -> str:
+    """Sorts by time, and cannot be guessed: 128 random bits."""
+    return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(16)}"
+
+
+def home(config: Config) -> Path:
+    """The tool's own folder beside ``migration.toml``."""
+    return config.folder / ".ddbverify"
+
+
+def latest(config: Config) -> Path:
+    """The folder of the run that was started last."""
+    return home(config) / "latest"
+
+
+def make_home(config: Config) -> Path:
+    """Make the tool's own folder, out of version control: it holds a private key and raw keys."""
+    folder = home(config)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+    return folder
+
+
+def make_run_folder(config: Config, run_id: str, out: Path | None) -> Path:
+    """
+    Make the folder of a new run, mode 0700, and let ``latest`` point at it at once.
+
+    At once, because a run that dies must not leave an older one looking like the last word.
+
+    Raises:
+        ConfigurationError: *out* exists and is not empty, or cannot be made.
+    """
+    folder = out if out is not None else make_home(config) / "runs" / run_id
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        if any(folder.iterdir()):
+            raise ConfigurationError(
+                f"The folder {folder} is not empty.",
+                "name another one with --out; runs are never overwritten.",
+            )
+        point_latest(config, folder)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The folder {folder} cannot be used: {error.strerror}.", "name another one with --out."
+        ) from error
+    return folder
+
+
+def point_latest(config: Config, folder: Path) -> None:
+    """Let ``latest`` point at *folder*, in one step."""
+    beside = make_home(config) / f".latest-{secrets.token_hex(8)}"
+    beside.symlink_to(os.path.relpath(folder.resolve(), home(config).resolve()))
+    beside.replace(latest(config))
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """All of *content*, or what was there before."""
+    beside = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def checks_folder(config: Config) -> Path:
+    """
+    The suite of a run: ``checks/`` beside ``migration.toml``, else the one that came with us.
+
+    Raises:
+        ConfigurationError: There is neither.
+    """
+    package = Path(ddbverify.__file__).parent
+    # In a wheel the suite is inside the package; in an editable install it is beside it.
+    for folder in (config.folder / "checks", package / "_checks", package.parent / "checks"):
+        if folder.is_dir():
+            return folder.resolve()
+    raise ConfigurationError(
+        "There is no folder checks/, and the default suite is missing from the installation.",
+        "install ddbverify again, or write checks into checks/ beside migration.toml.",
+    )
+
+
+def make_importable(config: Config) -> None:
+    """Let a transform be found beside ``migration.toml``, as it is when the handlers are bundled."""
+    folder = str(config.folder)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)

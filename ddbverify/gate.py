@@ -1,0 +1,406 @@
+"""
+Open, or closed with every reason.
+
+The evidence is judged against the world as it is now: the tables are described anew, the
+digests computed anew, the pipeline looked at anew. Whatever cannot be established closes.
+"""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import importlib.metadata
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ddbverify import evidence as documents
+from ddbverify import folders, pipeline, signing, tables
+from ddbverify.comparison import State
+from ddbverify.config import Config
+from ddbverify.errors import ConfigurationError, EngineError
+from ddbverify.evidence import Evidence
+from ddbverify.record import CheckRecord, CheckState, TableRecord
+from ddbverify.signing import NotTrusted
+
+# Exit codes of DESIGN 5; the highest of all reasons wins.
+FAILED, INCOMPLETE, STALE, NOT_TRUSTED, AWS_REFUSED = 1, 3, 4, 5, 6
+
+# Clocks of two machines may differ by this much before evidence counts as made in the future.
+CLOCK_SKEW_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that keeps the gate closed."""
+
+    code: str  # stable, for machines
+    exit_code: int
+    message: str  # what is wrong, and what to do
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the gate says. It is open exactly when there is no reason for it to be closed."""
+
+    folder: Path
+    reasons: tuple[Reason, ...]
+    evidence: Evidence | None = field(repr=False)
+
+    @property
+    def open(self) -> bool:
+        """Whether the cutover may go ahead, as far as the evidence is concerned."""
+        return not self.reasons and self.evidence is not None
+
+    @property
+    def exit_code(self) -> int:
+        """0 when open, else the highest of the reasons'."""
+        return max((reason.exit_code for reason in self.reasons), default=0 if self.open else NOT_TRUSTED)
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return {
+            "command": "gate",
+            "open": self.open,
+            "exit_code": self.exit_code,
+            "folder": str(self.folder),
+            "run_id": self.evidence.run_id if self.evidence else None,
+            "reasons": [
+                {"code": reason.code, "exit_code": reason.exit_code, "message": reason.message}
+                for reason in self.reasons
+            ],
+        }
+
+
+def judge(
+    config: Config,
+    folder: Path | None = None,
+    *,
+    not_before: float | None = None,
+    allow_churning: bool | None = None,
+    now: float | None = None,
+) -> Decision:
+    """
+    Judge the evidence of one run, by default the latest.
+
+    Args:
+        config: The settings as they are now.
+        folder: The run's folder.
+        not_before: The run has to have started at this time or later (seconds since the epoch);
+            the cutover gives the moment of its fence.
+        allow_churning: Whether keys that never held still may pass; by default what
+            ``[gate] churning`` says. Under a fence nothing moves, so the cutover says False.
+        now: Seconds since the epoch; the wall clock by default.
+
+    Raises:
+        ConfigurationError: The configuration itself cannot be used: no such profile, a transform
+            that does not load, a key that is no key.
+    """
+    now = time.time() if now is None else now
+    folder = folders.latest(config) if folder is None else folder
+    churning = config.gate.churning if allow_churning is None else allow_churning
+    folders.make_importable(config)
+    trusted = signing.trusted_keys(config)
+    checks = folders.checks_folder(config)
+    followed, unhealthy = _look_at_pipelines(config)
+    try:
+        found = read(folder, trusted)
+    except NotTrusted as error:
+        reason = Reason("evidence", NOT_TRUSTED, f"The evidence in {folder} cannot be used: {error}.")
+        return Decision(folder, (reason, *unhealthy), None)
+    reasons = [
+        *_bound(config, found, checks),
+        *_timely(config, found, not_before, now),
+        *acceptable(config, found, checks, churning=churning),
+        *_followed(found, followed),
+        *unhealthy,
+        *_in_a_row(config, folder, found, checks, trusted, churning=churning),
+    ]
+    return Decision(folder, tuple(reasons), found)
+
+
+def read(folder: Path, trusted: tuple[signing.PublicKey, ...]) -> Evidence:
+    """
+    The evidence in a run's folder.
+
+    Raises:
+        NotTrusted: There is none, or it must not be believed.
+    """
+    try:
+        content = (folder / folders.EVIDENCE).read_bytes()
+    except FileNotFoundError as error:
+        if folder.is_dir():
+            raise NotTrusted("the run there has not come to its end, or was killed") from error
+        raise NotTrusted("there is none; run `ddbverify run` first") from error
+    except OSError as error:
+        raise NotTrusted(f"it cannot be read ({error.strerror})") from error
+    if not trusted:
+        raise NotTrusted("no key is trusted: there is no signing key, and [gate] trusted_keys is empty")
+    return documents.decode(content, trusted)
+
+
+def acceptable(config: Config, found: Evidence, checks: Path, *, churning: bool) -> Iterator[Reason]:
+    """What is wrong with a run in itself, whenever it was made. Pure, but for reading *checks*."""
+    if not found.complete or found.verdict == "inconclusive":
+        yield from _incomplete(found, churning=churning)
+    if found.emulator and not config.gate.emulator:
+        message = "The evidence was made against an emulator; [gate] emulator = true would allow that."
+        yield Reason("emulator", NOT_TRUSTED, message)
+    yield from _covered(config, found, churning=churning)
+    yield from _required(config, found, checks, churning=churning)
+
+
+def check_functions(folder: Path) -> dict[str, bool]:
+    """
+    Every check that a folder defines, found without running anything of it.
+
+    Returns:
+        ``file.py::function`` -> whether it takes a ``pair``.
+
+    Raises:
+        ConfigurationError: A file is not Python.
+    """
+    found: dict[str, bool] = {}
+    for file in sorted(folder.rglob("check_*.py")):
+        try:
+            module = ast.parse(file.read_bytes(), filename=str(file))
+        except (SyntaxError, ValueError) as error:
+            raise ConfigurationError(
+                f"The check file {file} is not valid Python.", "mend it, then run the checks again."
+            ) from error
+        for node in module.body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("check_"):
+                takes = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
+                found[f"{file.relative_to(folder).as_posix()}::{node.name}"] = "pair" in takes
+    return found
+
+
+def _look_at_pipelines(config: Config) -> tuple[dict[str, float], list[Reason]]:
+    """When each pair's target began to follow, and what is wrong with the pipelines now."""
+    followed: dict[str, float] = {}
+    reasons: list[Reason] = []
+    for pair in config.tables:
+        try:
+            health = pipeline.health(config, pair)
+        except EngineError as error:
+            message = f"{pair}: the pipeline cannot be looked at. {error.message}"
+            reasons.append(Reason("aws", AWS_REFUSED, message))
+            continue
+        if health.following_since is not None:
+            followed[pair.id] = health.following_since
+        reasons += [
+            Reason("pipeline", INCOMPLETE, f"{pair}: the pipeline is not healthy: {problem}.")
+            for problem in health.problems
+        ]
+    return followed, reasons
+
+
+def _bound(config: Config, found: Evidence, checks: Path) -> Iterator[Reason]:
+    """Exactly these tables, these settings, these checks, these transforms, these programs."""
+    in_evidence = {pair.id: pair for pair in found.pairs}
+    for pair in config.tables:
+        verified = in_evidence.get(pair.id)
+        if verified is None:
+            yield Reason("tables", NOT_TRUSTED, f"{pair}: the evidence is not about this pair.")
+            continue
+        for role, side, name, then in (
+            ("source", config.source, pair.source, verified.source),
+            ("target", config.target, pair.target, verified.target),
+        ):
+            try:
+                current = TableRecord.of(tables.describe(side, name))
+            except EngineError as error:
+                yield Reason("aws", AWS_REFUSED, f"{pair}: the {role} cannot be looked at. {error.message}")
+                continue
+            if current != then:
+                message = f"{pair}: the {role} is not the table that was verified ({then.arn}); run again."
+                yield Reason("tables", NOT_TRUSTED, message)
+    yield from _unchanged(config, found, checks)
+
+
+def _unchanged(config: Config, found: Evidence, checks: Path) -> Iterator[Reason]:
+    now = documents.digests(config, checks)
+    for what, is_same in (
+        ("migration.toml", now.configuration == found.digests.configuration),
+        ("the checks folder", now.checks == found.digests.checks),
+        ("a transform", now.transforms == found.digests.transforms),
+        ("a program (pytest, ddbverify or a plugin)", _installed(found.plugins) == found.plugins),
+    ):
+        if not is_same:
+            message = f"Since the run, {what} has changed; run `ddbverify run` again."
+            yield Reason("changed", NOT_TRUSTED, message)
+
+
+def _installed(plugins: dict[str, str]) -> dict[str, str]:
+    """The same distributions in the versions that are here now; nothing for those that are not."""
+    installed = {}
+    for name in {"ddbverify", "pytest", *plugins}:
+        try:
+            installed[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            if name == "ddbverify":  # run from a checkout that is not installed
+                installed[name] = documents.tool_version()
+    return installed
+
+
+def _timely(config: Config, found: Evidence, not_before: float | None, now: float) -> Iterator[Reason]:
+    age = now - found.ended_epoch
+    max_age = float(config.gate.max_age)
+    if age > max_age or now > found.valid_until_epoch:
+        message = f"The evidence is {age:.0f} s old, and at most {max_age:.0f} s are allowed; run again."
+        yield Reason("stale", STALE, message)
+    if found.ended_epoch > now + CLOCK_SKEW_SECONDS or found.started_epoch > found.ended_epoch:
+        message = "The evidence is from the future; set the clocks of both machines right, then run again."
+        yield Reason("future", NOT_TRUSTED, message)
+    for pair in found.pairs:
+        read = pair.comparison
+        began = found.started_epoch if read is None else min(found.started_epoch, read.started_epoch)
+        if not_before is not None and began < not_before:
+            message = (
+                f"The run began {not_before - began:.0f} s before the moment it has to prove; run again."
+            )
+            yield Reason("too-early", STALE, message)
+
+
+def _incomplete(found: Evidence, *, churning: bool) -> Iterator[Reason]:
+    if churning and found.only_churning:
+        return
+    for shortcoming in found.shortcomings:
+        yield Reason("incomplete", INCOMPLETE, f"The run is not complete: {shortcoming}.")
+    if not found.complete and not found.shortcomings:
+        yield Reason("incomplete", INCOMPLETE, "The run is not complete.")
+
+
+def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Reason]:
+    """Every pair was read in full, and nothing stayed undecided."""
+    if found.coverage != "full":
+        message = f"Coverage is {found.coverage}, a sample; set coverage to full, then run again."
+        yield Reason("coverage", INCOMPLETE, message)
+    in_evidence = {pair.id: pair for pair in found.pairs}
+    for pair in config.tables:
+        verified = in_evidence.get(pair.id)
+        read = verified.comparison if verified else None
+        if read is None:
+            message = f"{pair}: no check has read the tables, so nothing is known of their items."
+            yield Reason("coverage", INCOMPLETE, message)
+            continue
+        if read.shortcoming is not None:
+            yield Reason("coverage", INCOMPLETE, f"{pair}: the pass over the tables {read.shortcoming}.")
+        if undecided := read.counts.get(State.UNDECIDED, 0):
+            yield Reason("undecided", INCOMPLETE, f"{pair}: {undecided} keys stayed undecided.")
+        moving = read.counts.get(State.CHURNING, 0)
+        if moving and not churning:
+            message = (
+                f"{pair}: {moving} keys never held still; [gate] churning = true leaves them to the fence."
+            )
+            yield Reason("churning", INCOMPLETE, message)
+
+
+def _required(config: Config, found: Evidence, checks: Path, *, churning: bool) -> Iterator[Reason]:
+    """Every required check is there for every pair, and has passed."""
+    defined = check_functions(checks)
+    by_name: dict[str, list[CheckRecord]] = {}
+    for check in found.checks:
+        by_name.setdefault(check.name, []).append(check)
+    if not defined:
+        yield Reason("missing", INCOMPLETE, f"There is no check in {checks}.")
+    for pattern in config.gate.required:
+        # What ran but is not found by reading the source (a check made in a loop) is required, too.
+        names = [name for name in dict.fromkeys((*defined, *by_name)) if _matches(name, pattern)]
+        if not names:
+            yield Reason("missing", INCOMPLETE, f"The required check {pattern} is not in {checks}.")
+        for name in names:
+            ran = by_name.get(name, [])
+            pairs = {check.pair for check in ran}
+            wanted: list[str | None] = [pair.id for pair in config.tables] if defined.get(name) else []
+            absent = [pair for pair in wanted if pair not in pairs]
+            if not ran:
+                yield Reason("missing", INCOMPLETE, f"The required check {name} is not in the evidence.")
+            elif absent:
+                yield Reason("missing", INCOMPLETE, f"{name} was not run on {', '.join(map(str, absent))}.")
+            yield from (
+                _not_passed(check)
+                for check in ran
+                if check.state is not CheckState.PASSED and not (churning and check.only_churning)
+            )
+            yield from (
+                Reason("vacuous", INCOMPLETE, f"{check.id} has passed without examining anything.")
+                for check in ran
+                if check.state is CheckState.PASSED and check.examined < 1
+            )
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.partition("::")[2], pattern)
+
+
+def _not_passed(check: CheckRecord) -> Reason:
+    exit_code = FAILED if check.state is CheckState.FAILED else INCOMPLETE
+    findings = f" with {check.findings} findings" if check.findings else ""
+    return Reason(str(check.state), exit_code, f"{check.id} is {check.state}{findings}.")
+
+
+def _followed(found: Evidence, followed: dict[str, float]) -> Iterator[Reason]:
+    """While the overlap replays, items pass through older states: such a pass proves nothing."""
+    for pair in found.pairs:
+        since = followed.get(pair.id)
+        if since is not None and pair.comparison is not None and pair.comparison.started_epoch < since:
+            message = f"{pair.id}: the pass began before the target followed the source; run again."
+            yield Reason("before-following", INCOMPLETE, message)
+
+
+def _in_a_row(
+    config: Config,
+    folder: Path,
+    found: Evidence,
+    checks: Path,
+    trusted: tuple[signing.PublicKey, ...],
+    *,
+    churning: bool,
+) -> Iterator[Reason]:
+    """
+    As many clean runs as ``[gate] clean_runs`` asks for, the judged one being the last of them.
+
+    A run that died stands in the row as an unclean one. Runs beside the judged folder count.
+    """
+    wanted = config.gate.clean_runs
+    if wanted <= 1:
+        return
+    clean = 0
+    for earlier in _runs_until(folder.resolve()):
+        try:
+            run = read(earlier, trusted)
+        except NotTrusted:
+            break
+        same = (run.digests, run.plugins, _identities(run)) == (
+            found.digests,
+            found.plugins,
+            _identities(found),
+        )
+        if not same or any(acceptable(config, run, checks, churning=churning)):
+            break
+        clean += 1
+        if clean == wanted:
+            return
+    message = f"{clean} clean runs in a row, and [gate] clean_runs = {wanted}; run again."
+    yield Reason("clean-runs", INCOMPLETE, message)
+
+
+def _identities(run: Evidence) -> list[tuple[TableRecord, TableRecord]]:
+    return [(pair.source, pair.target) for pair in run.pairs]
+
+
+def _runs_until(folder: Path) -> list[Path]:
+    """Folders of runs beside *folder*, newest first, from *folder* itself on."""
+    began = {
+        path: (path / folders.SETTINGS).stat().st_mtime_ns  # written once, when a run starts
+        for path in folder.parent.iterdir()
+        if (path / folders.SETTINGS).is_file() and not path.is_symlink()
+    }
+    last = began.get(folder, 0)
+    return sorted((path for path in began if began[path] <= last), key=began.__getitem__, reverse=True)

@@ -1,0 +1,127 @@
+"""
+What both packages and the deployed handlers call the things of a migration.
+
+Standard library only: the handlers import this module in Lambda.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+TypedValue = Mapping[str, Any]
+"""One DynamoDB attribute value with its type: ``{"S": "abc"}``; ``B`` is base64 text."""
+
+TypedItem = Mapping[str, TypedValue]
+"""A whole item (or key) in DynamoDB's JSON form, as Scan, GetItem and stream events carry it."""
+
+KeySchema = Mapping[str, str]
+"""Key attribute -> type (``S``, ``N``, ``B``), the hash key first."""
+
+MIGRATION_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,29}")
+"""Short enough for every name made from it (an IAM role's has 64 characters)."""
+
+# The canary's key, one constant per key type. Its form is part of the contract between
+# forwarder, consumer, loads and verifier: each knows it by equality, never by a prefix,
+# so that no item of a user can be taken for it by accident.
+_CANARY: Final = {
+    "S": {"S": "~replicator.canary~"},
+    "N": {"N": "-31415926535897932384626433832795028841"},
+    "B": {"B": base64.b64encode(b"~replicator.canary~").decode()},
+}
+
+
+def canary_key(schema: KeySchema) -> dict[str, dict[str, str]]:
+    """The reserved key of the canary in a table with this key schema, in typed form."""
+    return {name: dict(_CANARY[kind]) for name, kind in schema.items()}
+
+
+def pair_id(source: str, target: str) -> str:
+    """
+    A short, stable name of one pair, fit for stack and queue names.
+
+    Args:
+        source: Source table as the configuration names it, a name or an ARN.
+        target: Target table, likewise.
+
+    Returns:
+        At most 23 characters of ``[a-z0-9-]``; it changes when either table does.
+    """
+    digest = hashlib.sha256(f"{source}\0{target}".encode()).hexdigest()
+    slug = re.sub(r"[^a-z0-9]+", "-", table_name(source).lower()).strip("-")[:14].rstrip("-")
+    return f"{slug or 'table'}-{digest[:8]}"
+
+
+def table_name(name_or_arn: str) -> str:
+    """``orders`` for both ``orders`` and ``arn:aws:dynamodb:eu-west-1:123456789012:table/orders``."""
+    return name_or_arn.rpartition(":table/")[2] if name_or_arn.startswith("arn:") else name_or_arn
+
+
+def stack_name(migration: str, part: str, pair: str | None = None) -> str:
+    """Name of a CloudFormation stack: *part* is ``base``, ``capture``, ``target`` or ``apply``."""
+    return "-".join(filter(None, ("replicator", migration, pair, part)))
+
+
+# --- the state table -------------------------------------------------------------------
+#
+# One item per fact, so that forwarder, consumer and operator write without reading first.
+# `pk` is MIGRATION for facts of the whole migration, pair_pk(id) for those of one pair.
+
+MIGRATION: Final = "migration"
+
+
+def state_table(migration: str) -> str:
+    """Name of the state table, in the source's account and region."""
+    return f"replicator-{migration}-state"
+
+
+def pair_pk(pair: str) -> str:
+    """Partition key (attribute ``pk``) of one pair's facts in the state table."""
+    return f"pair#{pair}"
+
+
+class Fact:
+    """
+    Sort keys (attribute ``sk``) of the state table, with the attributes of each.
+
+    Times are ISO 8601 in UTC with milliseconds unless their name ends in ``_epoch`` (seconds).
+    """
+
+    RESOURCES: Final = "resources"
+    """``queue_url``, ``dead_letter_url``, ``forwarder_mapping``, ``consumer_mapping`` (UUIDs),
+    ``stream_arn``, ``ledger_table``, ``target_region``, ``forwarder``, ``consumer`` (function names)."""
+
+    BOUNDARY: Final = "boundary"
+    """``backup_arn``, ``backup_epoch``, ``boundary_epoch`` (whole seconds)."""
+
+    CANARY_SENT: Final = "canary#sent"
+    """Written by the forwarder: ``number`` (sequence number, padded), ``at``."""
+
+    CANARY_ARRIVED: Final = "canary#arrived"
+    """Written by the consumer: ``number``, ``at``, ``lag_ms``."""
+
+    CANARY_GROUPS: Final = "canary#groups"
+    """Written by the consumer: message group -> number of the last canary that came through it."""
+
+    FOLLOWING: Final = "following"
+    """``since``: the consumer is on and replay had passed the backup time by then."""
+
+    GAP: Final = "gap"
+    """Latched while it exists: ``reason``, ``at``."""
+
+    COUNTERS: Final = "counters"
+    """Added to by the consumer: ``applied``, ``superseded``, ``dropped``, ``quarantined``; and its
+    progress, one attribute ``PROGRESS`` + message group each: see there."""
+
+    PROGRESS: Final = "at#"
+    """Prefix of attributes of `COUNTERS`, followed by a message group (``g0`` to ``g31``): time of the
+    newest change applied in it, in seconds since the epoch."""
+
+    QUARANTINE: Final = "quarantine#"
+    """Prefix, followed by the source key's hash: ``key`` (typed), ``number``, ``reason``, ``at``."""
+
+    STEP: Final = "step#"
+    """Prefix, followed by the step's name: ``at`` when it was done, and what it made."""

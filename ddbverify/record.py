@@ -1,0 +1,207 @@
+"""
+What a session of checks tells whoever judges it: one JSON object a line, written as it happens.
+
+pytest's exit status cannot be believed (it is 0 for skipped checks and for `os._exit(0)` inside
+one), so the child writes this file and the parent reads it. A file without its last line is the
+record of a session that died; what it did hold still counts as evidence of what was done.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ddbverify.comparison import Comparison
+from ddbverify.tables import Table
+
+
+class CheckState(StrEnum):
+    """Where a check stands at the end. Only `PASSED` opens anything."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    DESELECTED = "deselected"
+    ERRORED = "errored"
+    NOT_RUN = "not-run"
+
+
+class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class CheckRecord(_Strict, frozen=True):
+    """One check on one pair."""
+
+    id: str  # pytest's node id, from the checks folder
+    name: str  # file.py::function
+    pair: str | None  # id of the pair; None for a check that takes none
+    state: CheckState
+    examined: int = 0
+    findings: int = 0
+    only_churning: bool = False  # inconclusive, and for no other reason than keys that never held still
+
+
+class TableRecord(_Strict, frozen=True):
+    """One table, so that another one under the same name can be told apart."""
+
+    arn: str
+    id: str
+    created_epoch: float
+
+    @classmethod
+    def of(cls, table: Table) -> TableRecord:
+        """Keep what identifies *table*."""
+        return cls(arn=table.arn, id=table.id, created_epoch=table.created_epoch)
+
+
+class ComparisonRecord(_Strict, frozen=True):
+    """The shared pass over one pair, in numbers."""
+
+    counts: Mapping[str, int]
+    examined: int
+    source_items: int
+    target_items: int
+    source_read_units: float
+    target_read_units: float
+    requests: int
+    segments_planned: int
+    segments_finished: int
+    segments_total: int
+    seed: int | None
+    converged: int
+    started_epoch: float
+    ended_epoch: float
+    unexamined: tuple[str, ...]
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> ComparisonRecord:
+        """Leave out everything that names a key."""
+        source, target = comparison.source, comparison.target
+        return cls(
+            counts={str(state): count for state, count in sorted(comparison.counts.items())},
+            examined=comparison.examined,
+            source_items=source.items,
+            target_items=target.items,
+            source_read_units=source.read_units,
+            target_read_units=target.read_units,
+            requests=source.requests + target.requests,
+            segments_planned=comparison.segments_planned,
+            segments_finished=comparison.segments_finished,
+            segments_total=comparison.segments_total,
+            seed=comparison.seed,
+            converged=comparison.converged,
+            started_epoch=comparison.started_epoch,
+            ended_epoch=comparison.ended_epoch,
+            unexamined=comparison.unexamined,
+        )
+
+    @property
+    def shortcoming(self) -> str | None:
+        """Why this is no full pass, in words; ``None`` if it is one."""
+        if self.segments_planned < self.segments_total:
+            return f"is a sample: {self.segments_planned} of {self.segments_total} segments"
+        if self.segments_finished < self.segments_planned or self.segments_total < 1:
+            return f"is incomplete: {self.segments_finished} of {self.segments_planned} segments have an end"
+        if self.unexamined:
+            return f"is incomplete: {'; '.join(self.unexamined)}"
+        return None
+
+
+class PairRecord(_Strict, frozen=True):
+    """What one session read of one pair."""
+
+    id: str
+    source: TableRecord | None = None  # None: no check looked
+    target: TableRecord | None = None
+    comparison: ComparisonRecord | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """A whole session, as far as its file goes."""
+
+    plugins: dict[str, str] = field(default_factory=dict)
+    checks: dict[str, CheckRecord] = field(default_factory=dict)
+    pairs: dict[str, PairRecord] = field(default_factory=dict)
+    exit_status: int | None = None  # None: the session never came to its end
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the session came to its own end."""
+        return self.exit_status is not None
+
+
+class RecordWriter:
+    """Appends to a record; every line is on its way to the disk before the next check starts."""
+
+    def __init__(self, path: Path) -> None:
+        # A file that is there already is another session's: never add to it.
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+
+    def plugins(self, versions: Mapping[str, str]) -> None:
+        """Say which plugins were there."""
+        self._line("plugins", versions)
+
+    def check(self, check: CheckRecord) -> None:
+        """Say where a check stands; the last word on an id counts."""
+        self._line("check", check)
+
+    def pair(self, pair: PairRecord) -> None:
+        """Say what was read of a pair."""
+        self._line("pair", pair)
+
+    def end(self, exit_status: int) -> None:
+        """Say that the session came to its own end."""
+        self._line("end", exit_status)
+        os.close(self._descriptor)
+
+    def _line(self, kind: str, content: Any) -> None:
+        os.write(self._descriptor, msgspec.json.encode({kind: content}) + b"\n")
+
+
+def read(path: Path) -> Record:
+    """
+    Read a record. Where it stops making sense it is cut short, which leaves it unfinished.
+
+    A missing file is the record of a session that did nothing.
+    """
+    record = Record()
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return record
+    for line in lines:
+        try:
+            _take(record, line)
+        except (msgspec.MsgspecError, ValueError):
+            record.exit_status = None
+            return record
+    return record
+
+
+def _take(record: Record, line: bytes) -> None:
+    if record.is_finished:
+        raise ValueError("a line after the end")
+    ((kind, content),) = msgspec.json.decode(line, type=dict[str, msgspec.Raw]).items()
+    match kind:
+        case "plugins":
+            record.plugins = msgspec.json.decode(content, type=dict[str, str])
+        case "check":
+            check = msgspec.json.decode(content, type=CheckRecord)
+            record.checks[check.id] = check
+        case "pair":
+            pair = msgspec.json.decode(content, type=PairRecord)
+            record.pairs[pair.id] = pair
+        case "end":
+            record.exit_status = msgspec.json.decode(content, type=int)
+        case _:
+            raise ValueError("an unknown kind of line")

@@ -1,0 +1,342 @@
+"""
+``ddbverify run``: pytest in a child process, its record judged and signed by the parent.
+
+The parent believes nothing but a record that came to its own end, held against what the child's
+exit status and the tables themselves say. A child that died, was killed or left by
+``os._exit(0)`` makes the run inconclusive.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ddbverify import aws, evidence, folders, record, signing, summary, tables
+from ddbverify import config as configuration
+from ddbverify.config import Config, Side
+from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
+from ddbverify.evidence import Digests, Evidence, PairEvidence
+from ddbverify.record import CheckState, Record, TableRecord
+
+# pytest's own: https://docs.pytest.org/en/stable/reference/exit-codes.html
+_ALL_PASSED, _USAGE_ERROR = 0, 4
+
+_INI_TEXT = """\
+# Written by `ddbverify run`: a gated run does not depend on the project's own pytest settings.
+[pytest]
+addopts =
+xfail_strict = true
+"""
+
+# States of a check that say nothing about its claim.
+_LEFT_OPEN = (
+    CheckState.SKIPPED,
+    CheckState.XFAILED,
+    CheckState.DESELECTED,
+    CheckState.ERRORED,
+    CheckState.NOT_RUN,
+)
+
+# What a user's environment could change in the child. Coverage tools and the like stay out, too.
+_NOT_INHERITED = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DEBUG", "PYTHONINSPECT", "PYTHONBREAKPOINT")
+
+_INTERRUPT_SECONDS = 10.0  # pytest writes its summary, then the child is killed
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to, and where it lies."""
+
+    folder: Path
+    evidence: Evidence
+    exit_code: int
+    new_key: signing.SigningKey | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        found = self.evidence
+        return {
+            "command": "run",
+            "run_id": found.run_id,
+            "folder": str(self.folder),
+            "evidence": str(self.folder / folders.EVIDENCE),
+            "verdict": found.verdict,
+            "exit_code": self.exit_code,
+            "complete": found.complete,
+            "shortcomings": list(found.shortcomings),
+            "only_churning": found.only_churning,
+            "coverage": found.coverage,
+            "checks": [
+                {
+                    "name": check.name,
+                    "pair": check.pair,
+                    "state": str(check.state),
+                    "examined": check.examined,
+                    "findings": check.findings,
+                    "only_churning": check.only_churning,
+                }
+                for check in found.checks
+            ],
+            "pairs": [
+                {
+                    "id": pair.id,
+                    "source": pair.source.arn,
+                    "target": pair.target.arn,
+                    "counts": dict(pair.comparison.counts) if pair.comparison else {},
+                    "converged": pair.comparison.converged if pair.comparison else 0,
+                    "read_units": _read_units(pair),
+                }
+                for pair in found.pairs
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What holds when a run starts, and has to hold still when it ends."""
+
+    tables: dict[str, tuple[TableRecord, TableRecord]]
+    digests: Digests
+
+
+def run(
+    config_file: Path,
+    *,
+    out: Path | None = None,
+    coverage: str | None = None,
+    extra: Sequence[str] = (),
+    output_to_stderr: bool = False,
+) -> RunResult:
+    """
+    Run all checks, and leave signed evidence of it.
+
+    Args:
+        config_file: The ``migration.toml``.
+        out: Folder of the run; it must be empty or not exist.
+        coverage: Instead of the configured one.
+        extra: Further arguments for pytest. What they leave out closes the gate.
+        output_to_stderr: Keep standard output free for the caller.
+
+    Raises:
+        ConfigurationError: The run could not start.
+        EngineError: AWS refused before anything was read.
+    """
+    config = configuration.load(config_file)
+    if coverage is not None:
+        config = configuration.with_coverage(config, coverage)
+    folders.make_importable(config)
+    checks = folders.checks_folder(config)
+    key = signing.signing_key(config)
+    before = _Before(_describe(config), evidence.digests(config, checks))
+    endpoints, emulator = _endpoints(config)
+    identities = {"source": _identity(config.source), "target": _identity(config.target)}
+    started = time.time()
+    run_id = folders.new_run_id(started)
+    folder = folders.make_run_folder(config, run_id, out).resolve()
+    command = _command(config_file, folder, checks, coverage, extra)
+    interrupted, status = _watch(command, config.folder, to_stderr=output_to_stderr)
+    recorded = record.read(folder / folders.RECORD)
+    if recorded.exit_status is None and status == _USAGE_ERROR and not recorded.checks:
+        raise ConfigurationError(
+            "pytest refused its arguments; what it says stands above.",
+            "mend the arguments after --, or migration.toml.",
+        )
+    shortcomings = [
+        *(["it was interrupted"] if interrupted else []),
+        *_shortcomings(recorded, status, before),
+        *_changed_since(before, config_file, coverage, checks),
+    ]
+    verdict = _verdict(recorded, complete=not shortcomings)
+    ended = time.time()
+    found = Evidence(
+        schema=evidence.SCHEMA,
+        run_id=run_id,
+        tool_version=evidence.tool_version(),
+        verdict=verdict,
+        complete=not shortcomings,
+        shortcomings=tuple(shortcomings),
+        coverage=config.verification.coverage,
+        pairs=tuple(_pair_evidence(pair.id, before, recorded) for pair in config.tables),
+        checks=tuple(recorded.checks.values()),
+        digests=before.digests,
+        plugins=recorded.plugins,
+        identities=identities,
+        endpoints=endpoints,
+        emulator=emulator,
+        started_epoch=started,
+        ended_epoch=ended,
+        valid_until_epoch=ended + config.gate.max_age,
+    )
+    folders.write_atomically(folder / folders.SUMMARY, summary.markdown(found).encode())
+    folders.write_atomically(folder / folders.EVIDENCE, evidence.encode(found, key))
+    return RunResult(
+        folder=folder,
+        evidence=found,
+        exit_code={"passed": 0, "failed": 1, "inconclusive": 3}[verdict],
+        new_key=key if key.is_new else None,
+    )
+
+
+def _command(
+    config_file: Path, folder: Path, checks: Path, coverage: str | None, extra: Sequence[str]
+) -> list[str]:
+    """Pytest with our plugin and none of the user's but ``conftest.py`` in the checks folder itself."""
+    ini = folder / folders.SETTINGS
+    ini.write_text(_INI_TEXT, encoding="utf-8")
+    return [
+        *(sys.executable, "-m", "pytest"),
+        *("-c", str(ini), f"--rootdir={checks}", f"--confcutdir={checks}"),
+        *("-p", "ddbverify.pytest_plugin", "-p", "no:cacheprovider"),
+        *("--assert=plain", "--disable-warnings", "--strict-markers", "--tb=short", "--color=auto"),
+        f"--junit-xml={folder / folders.JUNIT}",
+        f"--ddb-config={config_file.resolve()}",
+        f"--ddb-record={folder / folders.RECORD}",
+        *([f"--ddb-sample={coverage}"] if coverage is not None else []),
+        *extra,
+        str(checks),
+    ]
+
+
+def _watch(command: list[str], folder: Path, *, to_stderr: bool) -> tuple[bool, int]:
+    """
+    Run the child to its end.
+
+    Returns:
+        Whether we were interrupted, and the child's exit status (negative: its signal).
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    sys.stdout.flush()
+    # File descriptors, so that the child finds the terminal itself and nothing is buffered by us.
+    child = subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=2 if to_stderr else None
+    )
+    try:
+        return False, child.wait()
+    except KeyboardInterrupt:
+        return True, _end(child)
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
+def _end(child: subprocess.Popen[bytes]) -> int:
+    """Let an interrupted child finish its record. On a terminal it has had the same Ctrl-C already."""
+    try:
+        return child.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        child.send_signal(signal.SIGINT)
+    try:
+        return child.wait(timeout=_INTERRUPT_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
+
+
+def _describe(config: Config) -> dict[str, tuple[TableRecord, TableRecord]]:
+    described = {}
+    for pair in config.tables:
+        source, target = tables.describe_pair(config, pair)
+        described[pair.id] = (TableRecord.of(source), TableRecord.of(target))
+    return described
+
+
+def _endpoints(config: Config) -> tuple[dict[str, str], bool]:
+    clients = {
+        name: aws.client(side, "dynamodb", region=_region(config, name))
+        for name, side in (("source", config.source), ("target", config.target))
+    }
+    return (
+        {name: str(client.meta.endpoint_url) for name, client in clients.items()},
+        any(aws.is_emulator(client) for client in clients.values()),
+    )
+
+
+def _region(config: Config, side: str) -> str | None:
+    """The region that the first table's ARN names, where the configuration names it in no other way."""
+    return tables.region_of(getattr(config.tables[0], side))
+
+
+def _identity(side: Side) -> str | None:
+    """
+    Who reads: the caller's ARN.
+
+    ``None`` where it cannot be known. The evidence then says so; it decides nothing, and an
+    emulator may have no STS.
+    """
+    try:
+        client = aws.client(side, "sts", region=side.region or "us-east-1")
+        with aws.translated("say whose credentials these are"):
+            return str(client.get_caller_identity()["Arn"])
+    except EngineError:
+        return None
+
+
+def _shortcomings(recorded: Record, status: int, before: _Before) -> list[str]:
+    """Everything that keeps the record from being a complete one, in words."""
+    found = []
+    if not recorded.is_finished:
+        found.append(f"the checks did not come to their end (exit status {status})")
+    elif recorded.exit_status != status:
+        found.append(f"pytest recorded exit status {recorded.exit_status} and left with {status}")
+    if not recorded.checks:
+        found.append("no check was collected")
+    states = [check.state for check in recorded.checks.values()]
+    found += [f"{states.count(state)} checks are {state}" for state in _LEFT_OPEN if state in states]
+    if recorded.checks and status not in (_ALL_PASSED, 1):
+        found.append(f"pytest ended with exit status {status}")
+    if status == 1 and set(states) == {CheckState.PASSED}:
+        found.append("pytest ended with exit status 1 although every check passed")
+    found += [
+        f"the checks of {pair.id} read other tables than those described at the start"
+        for pair in recorded.pairs.values()
+        if (pair.source, pair.target) != before.tables.get(pair.id)
+    ]
+    return found
+
+
+def _changed_since(before: _Before, config_file: Path, coverage: str | None, checks: Path) -> list[str]:
+    """What the end of the run finds otherwise than its start."""
+    try:
+        config = configuration.load(config_file)
+        if coverage is not None:
+            config = configuration.with_coverage(config, coverage)
+        after = _Before(_describe(config), evidence.digests(config, checks))
+    except DdbVerifyError as error:
+        return [f"tables and settings could not be looked at again at the end: {error.message}"]
+    changed = []
+    if after.tables != before.tables:
+        changed.append("a table was deleted and made anew during the run")
+    if after.digests != before.digests:
+        changed.append("migration.toml, a check or a transform was changed during the run")
+    return changed
+
+
+def _verdict(recorded: Record, *, complete: bool) -> Literal["passed", "failed", "inconclusive"]:
+    """A counter-example stands whatever else went wrong; "passed" needs everything to have gone right."""
+    states = {check.state for check in recorded.checks.values()}
+    if CheckState.FAILED in states:
+        return "failed"
+    return "passed" if complete and states == {CheckState.PASSED} else "inconclusive"
+
+
+def _pair_evidence(pair_id: str, before: _Before, recorded: Record) -> PairEvidence:
+    source, target = before.tables[pair_id]
+    read = recorded.pairs.get(pair_id)
+    return PairEvidence(
+        id=pair_id, source=source, target=target, comparison=read.comparison if read else None
+    )
+
+
+def _read_units(pair: PairEvidence) -> float:
+    if pair.comparison is None:
+        return 0.0
+    return pair.comparison.source_read_units + pair.comparison.target_read_units

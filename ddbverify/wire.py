@@ -1,0 +1,234 @@
+"""
+Raw Scan pages and strongly consistent point reads, through botocore.
+
+botocore keeps its work: signing, endpoints, retries, time-outs, and the CRC32 check with its
+retries. Only its parser steps aside for the two responses that carry items (FIELD_NOTES 4).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import botocore.parsers
+import botocore.session
+import msgspec
+
+from ddbverify import aws
+from ddbverify.config import Side
+from ddbverify.errors import EngineError
+from ddbverify.items import JoinKey, PointRead, ReadFailed, UnknownValue, join_key
+from ddbverify.names import TypedItem
+from ddbverify.pace import ReadPace
+from ddbverify.pages import Page, PageDecoder
+from ddbverify.tables import Table, region_of
+from ddbverify.values import with_bytes
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+KEYS_PER_REQUEST = 100
+UNPROCESSED_ATTEMPTS = 8
+UNPROCESSED_FIRST_WAIT_SECONDS = 0.05
+
+_RAW_SHAPES = {"ScanOutput", "BatchGetItemOutput"}
+
+
+class TableReader:
+    """All reads of one table: counted, paced, strongly consistent. Threads may share it."""
+
+    def __init__(
+        self,
+        side: Side,
+        table: Table,
+        *,
+        units_per_second: float | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """
+        Read *table* with the credentials and the endpoint of *side*.
+
+        Args:
+            side: As configured.
+            table: As described.
+            units_per_second: Ceiling on consumed read units.
+            sleep: Waits for so many seconds, between attempts.
+        """
+        self.table = table
+        self.read_units = 0.0
+        self.requests = 0
+        self._client = raw_client(side, region=region_of(table.arn))
+        self._decoder = PageDecoder(table.key_schema)
+        self._pace = ReadPace(units_per_second, sleep=sleep)
+        self._sleep = sleep
+        self._lock = threading.Lock()
+
+    def scan_page(self, segment: int, total_segments: int, start: TypedItem | None) -> Page:
+        """
+        One page of one segment.
+
+        Args:
+            segment: From 0.
+            total_segments: Of the scan.
+            start: ``last_key`` of the page before, ``None`` for the first.
+
+        Raises:
+            EngineError: AWS refused, or the response is not a page.
+        """
+        place: dict[str, Any] = {} if start is None else {"ExclusiveStartKey": with_bytes(start)}
+        if total_segments > 1:
+            place |= {"Segment": segment, "TotalSegments": total_segments}
+        page = self._decoder.decode(
+            self._call(
+                "scan",
+                f"scan the table {self.table.name}",
+                TableName=self.table.reference,
+                ConsistentRead=True,
+                ReturnConsumedCapacity="TOTAL",
+                **place,
+            )
+        )
+        self._bill(page.consumed)
+        return page
+
+    def get_items(self, keys: Sequence[TypedItem]) -> list[PointRead]:
+        """
+        The items under *keys*, in their order, each read strongly consistent.
+
+        Never raises for AWS's sake: what could not be read says why.
+        """
+        schema = self.table.key_schema
+        wanted = {join_key(key, schema): key for key in keys}  # a request must not name a key twice
+        found: dict[JoinKey, PointRead] = {}
+        in_order = list(wanted)
+        for start in range(0, len(in_order), KEYS_PER_REQUEST):
+            batch = {key: wanted[key] for key in in_order[start : start + KEYS_PER_REQUEST]}
+            try:
+                found.update(self._get_batch(batch))
+            except (EngineError, UnknownValue) as error:
+                reason = error.message if isinstance(error, EngineError) else str(error)
+                found.update(dict.fromkeys(batch, ReadFailed(reason)))
+        return [found[join_key(key, schema)] for key in keys]
+
+    def _get_batch(self, batch: Mapping[JoinKey, TypedItem]) -> dict[JoinKey, PointRead]:
+        schema, name = self.table.key_schema, self.table.reference
+        open_keys = dict(batch)
+        found: dict[JoinKey, PointRead] = {}
+        for attempt in range(UNPROCESSED_ATTEMPTS):
+            if attempt:
+                self._sleep(UNPROCESSED_FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
+            asked = {"Keys": [with_bytes(key) for key in open_keys.values()], "ConsistentRead": True}
+            answer = _batch_answer(
+                self._call(
+                    "batch_get_item",
+                    f"read items of the table {self.table.name}",
+                    RequestItems={name: asked},
+                    ReturnConsumedCapacity="TOTAL",
+                )
+            )
+            self._bill(sum(one.CapacityUnits for one in answer.ConsumedCapacity or ()))
+            for item in (item for items in answer.Responses.values() for item in items):
+                key = join_key(item, schema)
+                if key not in open_keys:
+                    raise EngineError(
+                        f"Reading items of the table {self.table.name} returned one not asked for.",
+                        "run the command again.",
+                    )
+                found[key] = item
+            unprocessed = {
+                join_key(key, schema) for one in answer.UnprocessedKeys.values() for key in one.Keys
+            }
+            found.update(dict.fromkeys(set(open_keys) - set(found) - unprocessed, None))
+            open_keys = {key: typed for key, typed in open_keys.items() if key in unprocessed}
+            if not open_keys:
+                break
+        reason = f"the table {self.table.name} is throttled: it left keys unprocessed"
+        return found | dict.fromkeys(open_keys, ReadFailed(reason))
+
+    def _call(self, operation: str, action: str, **arguments: Any) -> bytes:
+        """The body of one successful response."""
+        self._pace.wait()
+        try:
+            with aws.translated(action):
+                response = getattr(self._client, operation)(**arguments)
+        except botocore.parsers.ResponseParserError as error:
+            raise EngineError(
+                f"Could not {action}: the response is not DynamoDB's.",
+                "check endpoint_url and proxies, then run the command again.",
+            ) from error
+        with self._lock:
+            self.requests += 1
+        body: bytes = response["body"]
+        _require_intact(body, response["ResponseMetadata"]["HTTPHeaders"], action)
+        return body
+
+    def _bill(self, units: float) -> None:
+        self._pace.consumed(units)
+        with self._lock:
+            self.read_units += units
+
+
+def raw_client(side: Side, *, region: str | None = None) -> aws.Client:
+    """
+    A DynamoDB client whose ``scan`` and ``batch_get_item`` return ``{"body": bytes, ...}``.
+
+    Errors, and every other operation, are parsed as ever: the session's own calls
+    (assume-role, single sign-on) go through the same factory.
+    """
+    core = botocore.session.Session()
+    core.register_component("response_parser_factory", _ParserFactory())
+    return aws.client(side, "dynamodb", region=region, core=core)
+
+
+class _RawParser(botocore.parsers.JSONParser):  # type: ignore[misc]  # botocore has no types
+    def _do_parse(self, response: Any, shape: Any) -> Any:
+        if shape is None or shape.name not in _RAW_SHAPES:
+            return super()._do_parse(response, shape)
+        parsed = {"body": response["body"]}
+        self._inject_response_metadata(parsed, response["headers"])
+        return parsed
+
+
+class _ParserFactory(botocore.parsers.ResponseParserFactory):  # type: ignore[misc]  # botocore has no types
+    def create_parser(self, protocol_name: str) -> Any:
+        if protocol_name == "json":
+            return _RawParser(**self._defaults)
+        return super().create_parser(protocol_name)
+
+
+class _Consumed(msgspec.Struct):
+    CapacityUnits: float = 0.0
+
+
+class _Unprocessed(msgspec.Struct):
+    Keys: list[dict[str, dict[str, str]]]
+
+
+class _BatchAnswer(msgspec.Struct):
+    Responses: dict[str, list[dict[str, Any]]]
+    UnprocessedKeys: dict[str, _Unprocessed] = {}
+    ConsumedCapacity: list[_Consumed] | None = None
+
+
+_BATCH_ANSWER = msgspec.json.Decoder(_BatchAnswer)
+
+
+def _batch_answer(body: bytes) -> _BatchAnswer:
+    try:
+        return _BATCH_ANSWER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EngineError(
+            f"A response of {len(body)} bytes to BatchGetItem cannot be read ({type(error).__name__}).",
+            "run the command again; if it comes back, look for a proxy that alters responses.",
+        ) from None
+
+
+def _require_intact(body: bytes, headers: Mapping[str, str], action: str) -> None:
+    # botocore retries a wrong CRC32, but once its attempts are used up it returns the response.
+    expected = headers.get("x-amz-crc32")
+    if expected is not None and expected != str(zlib.crc32(body)):
+        raise EngineError(
+            f"Could not {action}: the response is damaged (CRC32).",
+            "run the command again; if it comes back, look for a proxy that alters responses.",
+        )
