@@ -1,0 +1,144 @@
+"""
+The audit reads the stream itself and holds it against the ledger: nothing was lost on the way.
+
+It keeps its place in the state table. Since a stream keeps 24 hours, a migration that is not
+audited at least twice a day cannot be audited whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ddbverify.aws import translated
+from ddbverify.config import Pair
+from ddbverify.names import Fact, KeySchema, canary_key
+from ddbverify.transform import key_hash
+from replicator.context import Context
+from replicator.ledger import Ledger
+from replicator.queue import queue_depth
+from replicator.state import State
+from replicator.stream import Record, StreamReader, Trimmed
+
+PLACES = "audit"
+"""Fact of a pair: ``places`` (shard id -> last audited sequence number), ``at``, and the last result."""
+
+_CHUNK = 500
+
+STREAM_KEEPS_SECONDS = 24 * 3600
+"""A record older than this is trimmed: what was not audited by then never can be."""
+
+
+@dataclass(slots=True)
+class Audit:
+    """What one audit learned of one pair."""
+
+    examined: int = 0  # records read that lie behind the boundary
+    young: int = 0  # not applied yet, and too young to be called lost; only where asked for
+    lost: list[str] = field(default_factory=list)  # key hashes of changes that were never applied
+    gap: str = ""
+
+    @property
+    def clean(self) -> bool:
+        """Nothing is lost, nothing is under way, and there is no gap."""
+        return not self.lost and not self.young and not self.gap
+
+
+def run(context: Context, pair: Pair, *, to_the_end: bool = False) -> Audit:
+    """
+    Audit one pair from where the last audit stopped.
+
+    A record counts as applied when its key's ledger entry has at least its number, or when
+    the key stands in the quarantine with at least its number. The audit does not move past
+    one that is not.
+
+    Args:
+        to_the_end: Also look at the newest records, which may be under way: the proof of drain.
+    """
+    state, resources = context.state(pair), context.resources(pair)
+    boundary = int((state.get(Fact.BOUNDARY) or {})["boundary_epoch"])
+    source = context.source_table(pair)
+    before = state.get(PLACES) or {}
+    kept = before.get("places", {})
+    reader = StreamReader(context.source_client("dynamodbstreams"), resources["stream_arn"], dict(kept))
+    ledger = reading_ledger(context, resources["ledger_table"])
+    result = Audit()
+    now = context.server_time()
+    old = now - context.pace.young_seconds
+    # With messages still in the queue, what is not applied is under way, however old it is.
+    waiting = any(queue_depth(context, pair).values())
+    judge = _Judge(state, ledger, source.keys, 0.0 if waiting else old, result)
+    audited = int(before.get("audited_epoch", boundary))
+    if now - audited > STREAM_KEEPS_SECONDS:
+        result.gap = "the last complete audit is more than 24 hours old, and the stream keeps no more"
+        state.latch_gap(f"the audit found a gap: {result.gap}")
+    try:
+        chunk: list[Record] = []
+        for record in reader.read(until=now if to_the_end else old):
+            if record.change.created_at >= boundary:
+                chunk.append(record)
+            if len(chunk) == _CHUNK:
+                judge.hold_against_ledger(chunk)
+                chunk = []
+        judge.hold_against_ledger(chunk)
+    except Trimmed as error:
+        result.gap = str(error)
+        state.latch_gap(f"the audit found a gap: {error}")
+    state.put(
+        PLACES,
+        places=reader.places if result.clean else kept,
+        at_epoch=int(now),
+        audited_epoch=int(now) if result.clean else audited,
+        examined=result.examined,
+        young=result.young,
+        lost=len(result.lost),
+        gap=result.gap or None,
+    )
+    return result
+
+
+def reading_ledger(context: Context, table: str) -> Ledger:
+    """A ledger that is only read: no target, nothing to contest."""
+
+    def never(_: object) -> None:
+        raise AssertionError("an audit writes nothing")
+
+    return Ledger(context.target, table, target="", target_keys={}, contest=never)
+
+
+@dataclass(slots=True)
+class _Judge:
+    state: State
+    ledger: Ledger
+    schema: KeySchema
+    young_after: float
+    result: Audit
+
+    def hold_against_ledger(self, chunk: list[Record]) -> None:
+        if not chunk:
+            return
+        marker = canary_key(self.schema)
+        newest: dict[str, Record] = {}
+        for record in chunk:
+            hashed = key_hash(record.change.keys, self.schema)
+            last = newest.get(hashed)
+            if last is None or last.change.sequence_number < record.change.sequence_number:
+                newest[hashed] = record
+        with translated("read the ledger"):
+            numbers = self.ledger.numbers(newest)
+        behind = {
+            hashed: record
+            for hashed, record in newest.items()
+            if numbers.get(hashed, "") < record.change.sequence_number and record.change.keys != marker
+        }
+        aside: Mapping[str, str] = (
+            {hashed: entry.number for hashed, entry in self.state.quarantined().items()} if behind else {}
+        )
+        for hashed, record in behind.items():
+            if aside.get(hashed, "") >= record.change.sequence_number:
+                continue
+            if record.change.created_at >= self.young_after:
+                self.result.young += 1
+            else:
+                self.result.lost.append(hashed)
+        self.result.examined += len(chunk)

@@ -1,0 +1,351 @@
+"""
+The consumer Lambda: FIFO messages -> writes to the target, under the ledger's guard.
+
+Every step is idempotent: a batch that is delivered again, in part or as a whole, late or
+twice, ends in the same target. What cannot be applied goes to the quarantine and its
+neighbours go on; what may work later goes back to the queue with all that follows it in
+its message group.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import boto3
+from aws_lambda_powertools import Logger
+
+from ddbverify.errors import TransformError
+from ddbverify.names import Fact, KeySchema, TypedItem, canary_key
+from ddbverify.transform import Transform, key_hash, load_function, package_digest
+from ddbverify.values import with_base64, with_bytes
+from replicator.credentials import assumed_role
+from replicator.envelope import Letter, UnreadableBody, open_body
+from replicator.ledger import Applied, Ledger, Write, loaded
+from replicator.records import NO_NUMBER, Change
+from replicator.state import Quarantined, State, now_text
+
+logger = Logger(service="consumer")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as SQS delivered it; *letter* is ``None`` where there is nothing to apply in it."""
+
+    message_id: str
+    group_id: str
+    letter: Letter | None
+
+
+class Guard(Protocol):
+    """What the consumer needs of a `Ledger`."""
+
+    def apply(self, writes: Sequence[Write]) -> dict[str, Applied]: ...
+    def numbers(self, source_hashes: Sequence[str]) -> dict[str, str]: ...
+
+
+class Notebook(Protocol):
+    """What the consumer needs of a `State`."""
+
+    def quarantine(self, key_hash: str, key: TypedItem, number: str, reason: str) -> None: ...
+    def quarantined(self) -> Mapping[str, Quarantined]: ...
+    def release(self, key_hash: str, number: str) -> None: ...
+
+
+def consume(batch: Sequence[Message], apply: Callable[[Sequence[Message]], set[str]]) -> list[str]:
+    """
+    Apply *batch* and say which messages SQS has to deliver again.
+
+    Args:
+        apply: Applies what it can under the guard and returns the ids of the
+            messages that hold a change which may succeed later.
+
+    Returns:
+        Ids to hand back to SQS: each such message and all later ones of its
+        group, in batch order. Empty when everything was applied.
+    """
+    failed = apply(batch)
+    returned: list[str] = []
+    stopped: set[str] = set()
+    for message in batch:
+        if message.message_id in failed:
+            stopped.add(message.group_id)
+        if message.group_id in stopped:
+            returned.append(message.message_id)
+    return returned
+
+
+@dataclass(slots=True)
+class Applier:
+    """
+    Applies the changes of one batch; made anew for each, its counts are the batch's.
+
+    Args:
+        transform: Holds both key schemas.
+        boundary: Seconds since the epoch; earlier changes are in the backup already.
+        fetch: The source's item of a key, strongly consistent, or ``None``.
+    """
+
+    transform: Transform
+    guard: Guard
+    notebook: Notebook
+    boundary: int
+    fetch: Callable[[TypedItem], TypedItem | None]
+    counts: Counter[str] = field(default_factory=Counter)
+    canaries: list[Change] = field(default_factory=list)
+
+    def __call__(self, batch: Sequence[Message]) -> set[str]:
+        """Apply every change of *batch*; the ids of the messages that have to come again."""
+        newest, holders = self._last_change_of_each_key(batch)
+        dropped = self._before_the_boundary(newest)
+        writes, aside = [], []
+        for hashed, change in newest.items():
+            if hashed in dropped:
+                self.counts["dropped"] += 1
+                continue
+            write = self._write(hashed, change)
+            if isinstance(write, str):
+                aside.append((hashed, change, write))
+            else:
+                writes.append(write)
+        outcomes = self.guard.apply(writes) if writes else {}
+        refused = [
+            (hashed, newest[hashed], "refused by DynamoDB")
+            for hashed, outcome in outcomes.items()
+            if outcome is Applied.REFUSED
+        ]
+        self._put_aside([*aside, *refused])
+        self._clear_quarantine(outcomes, newest)
+        names = {Applied.WRITTEN: "applied", Applied.SUPERSEDED: "superseded"}
+        self.counts.update(names[outcome] for outcome in outcomes.values() if outcome in names)
+        schema = self.transform.source_keys  # a canary that was not applied has not arrived
+        self.canaries = [one for one in self.canaries if outcomes[key_hash(one.keys, schema)] in names]
+        later = [hashed for hashed, outcome in outcomes.items() if outcome is Applied.LATER]
+        return {message_id for hashed in later for message_id in holders[hashed]}
+
+    def _last_change_of_each_key(
+        self, batch: Sequence[Message]
+    ) -> tuple[dict[str, Change], dict[str, set[str]]]:
+        newest: dict[str, Change] = {}
+        holders: dict[str, set[str]] = {}
+        changes = 0
+        for message in batch:
+            for change in message.letter.changes if message.letter else ():
+                changes += 1
+                hashed = key_hash(change.keys, self.transform.source_keys)
+                holders.setdefault(hashed, set()).add(message.message_id)
+                last = newest.get(hashed)
+                if last is None or last.sequence_number < change.sequence_number:
+                    newest[hashed] = change
+        self.counts["superseded"] += changes - len(newest)
+        return newest, holders
+
+    def _before_the_boundary(self, newest: Mapping[str, Change]) -> set[str]:
+        """
+        Keys whose newest change the backup holds already.
+
+        Dropped only where no change of the key was applied yet: a key whose entry has a
+        number has left the backup's state, and its order is the guard's to judge.
+        """
+        early = [hashed for hashed, change in newest.items() if change.created_at < self.boundary]
+        if not early:
+            return set()
+        numbers = self.guard.numbers(early)
+        marker = canary_key(self.transform.source_keys)
+        return {
+            hashed
+            for hashed in early
+            if loaded(numbers.get(hashed, NO_NUMBER)) and newest[hashed].keys != marker
+        }
+
+    def _write(self, hashed: str, change: Change) -> Write | str:
+        """The write that a change asks for, or why it can never be applied."""
+        target_key = None if self.transform.rekeys else self.transform.target_key_of(change.keys)
+        if change.keys == canary_key(self.transform.source_keys):
+            # Recorded as arrived; and in case the backup caught it, it is deleted from the target.
+            self.canaries.append(change)
+            return Write(hashed, change.keys, change.sequence_number, (), target_key)
+        image = self.fetch(change.keys) if change.fetch else change.new_image
+        try:
+            results = self.transform(image) if image is not None else []
+        except TransformError as error:
+            return error.message
+        return Write(hashed, change.keys, change.sequence_number, results, target_key)
+
+    def _put_aside(self, changes: Sequence[tuple[str, Change, str]]) -> None:
+        """Quarantine what can never be applied, unless a later change of the key was."""
+        if not changes:
+            return
+        numbers = self.guard.numbers([hashed for hashed, _, _ in changes])
+        for hashed, change, reason in changes:
+            if numbers.get(hashed, "") >= change.sequence_number:
+                self.counts["superseded"] += 1
+                continue
+            self.notebook.quarantine(hashed, change.keys, change.sequence_number, reason)
+
+    def _clear_quarantine(self, outcomes: Mapping[str, Applied], newest: Mapping[str, Change]) -> None:
+        written = [hashed for hashed, outcome in outcomes.items() if outcome is Applied.WRITTEN]
+        if not written:
+            return
+        standing = self.notebook.quarantined()
+        for hashed in written:
+            if hashed in standing:
+                self.notebook.release(hashed, newest[hashed].sequence_number)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the stack tells the consumer through its environment."""
+
+    source_table: str
+    stream_arn: str
+    restart: int
+    boundary: int
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Raises KeyError when the function was not deployed by our stack."""
+        return cls(
+            source_table=environment["SOURCE_TABLE"],
+            stream_arn=environment["STREAM_ARN"],
+            restart=int(environment["RESTART"]),
+            boundary=int(environment["BOUNDARY"]),
+        )
+
+
+def opened(record: Mapping[str, Any], settings: Settings, latch_gap: Callable[[str], None]) -> Message:
+    """
+    One SQS record as a `Message`.
+
+    A body that is not ours latches a gap; one of a restart before this one is dropped.
+    """
+    letter: Letter | None = None
+    try:
+        letter = open_body(record["body"])
+    except UnreadableBody as error:
+        latch_gap(f"the consumer met {error}")
+    if letter is not None and letter.restart < settings.restart:
+        letter = None
+    elif letter is not None and (letter.stream_arn, letter.restart) != (
+        settings.stream_arn,
+        settings.restart,
+    ):
+        latch_gap("the consumer met a message of another stream")
+        letter = None
+    return Message(record["messageId"], record["attributes"]["MessageGroupId"], letter)
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001  # Lambda's signature
+    """Lambda's entry point; returns ``batchItemFailures`` with the messages to deliver again."""
+    deployed = _deployment()
+    batch = [opened(record, deployed.settings, deployed.state.latch_gap) for record in event["Records"]]
+    applier = Applier(
+        transform=deployed.transform,
+        guard=deployed.ledger,
+        notebook=deployed.state,
+        boundary=deployed.settings.boundary,
+        fetch=deployed.fetch,
+    )
+    returned = consume(batch, applier)
+    for change in applier.canaries:
+        deployed.state.put(
+            Fact.CANARY_ARRIVED,
+            number=change.sequence_number,
+            at=now_text(),
+            lag_ms=int((time.time() - change.created_at) * 1000),
+        )
+    deployed.state.add(applier.counts, progress_of(batch, returned))
+    deployed.state.note_groups(canary_groups(batch, returned, deployed.transform.source_keys))
+    logger.info("consumed", extra={"messages": len(batch), "returned": len(returned), **applier.counts})
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in returned]}
+
+
+def progress_of(batch: Sequence[Message], returned: Sequence[str]) -> dict[str, int]:
+    """Message group -> time of the newest change that was dealt with in this batch."""
+    return {
+        message.group_id: change.created_at
+        for message in batch
+        if message.letter is not None and message.message_id not in returned
+        for change in message.letter.changes
+    }
+
+
+def canary_groups(batch: Sequence[Message], returned: Sequence[str], schema: KeySchema) -> dict[str, str]:
+    """Message group -> number of the newest canary that came through it in this batch."""
+    marker = canary_key(schema)
+    return {
+        message.group_id: change.sequence_number
+        for message in batch
+        if message.letter is not None and message.message_id not in returned
+        for change in message.letter.changes
+        if change.keys == marker
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Deployment:
+    settings: Settings
+    transform: Transform
+    ledger: Ledger
+    state: State
+    source: Any
+
+    def fetch(self, key: TypedItem) -> TypedItem | None:
+        answer = self.source.get_item(
+            TableName=self.settings.source_table, Key=with_bytes(key), ConsistentRead=True
+        )
+        return with_base64(answer["Item"]) if "Item" in answer else None
+
+
+@functools.cache
+def _deployment() -> _Deployment:
+    """Clients, settings and the transform, made once per execution environment."""
+    environment = os.environ
+    source = boto3.client("dynamodb")
+    state = State.of_pair(source, environment["STATE_TABLE"], environment["PAIR"])
+    target_keys: KeySchema = json.loads(environment["TARGET_KEYS"])
+    transform = bundled_transform(
+        environment.get("TRANSFORM", ""),
+        environment.get("TRANSFORM_DIGEST", ""),
+        source_keys=json.loads(environment["SOURCE_KEYS"]),
+        target_keys=target_keys,
+        rekeys=environment.get("REKEYS") == "true",
+    )
+    target = assumed_role(environment.get("WRITER_ROLE", "")).client(
+        "dynamodb", region_name=environment["TARGET_REGION"]
+    )
+    ledger = Ledger(
+        client=target,
+        table=environment["LEDGER_TABLE"],
+        target=environment["TARGET_TABLE"],
+        target_keys=target_keys,
+        contest=lambda write: state.quarantine(
+            write.source_hash, write.source_key, write.number, "contested: another item holds its target key"
+        ),
+    )
+    return _Deployment(Settings.from_environment(environment), transform, ledger, state, source)
+
+
+def bundled_transform(
+    name: str, digest: str, *, source_keys: KeySchema, target_keys: KeySchema, rekeys: bool
+) -> Transform:
+    """
+    The transform of the bundle, refused if it is not the one that the migration was started with.
+
+    Raises:
+        RuntimeError: The package's digest is another one; every message stays in the queue.
+        ConfigurationError: It does not load.
+    """
+    if not name:
+        return Transform("", None, source_keys, target_keys, rekeys=False)
+    if package_digest(name) != digest:
+        raise RuntimeError(
+            f"the bundle's transform {name} is not the one that this migration was started with"
+        )
+    return Transform(name, load_function(name), source_keys, target_keys, rekeys)

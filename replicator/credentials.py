@@ -1,0 +1,30 @@
+"""Credentials of an assumed role that refresh themselves."""
+
+from __future__ import annotations
+
+import boto3
+import botocore.session
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+
+
+def assumed_role(role_arn: str, session_name: str = "replicator") -> boto3.Session:
+    """
+    A session under *role_arn*, or the ambient one where it is empty.
+
+    A bare ``sts.assume_role`` does not refresh and dies within the hour (boto3#443,
+    FIELD_NOTES T21); botocore's own fetcher, which profiles use, does.
+    """
+    if not role_arn:
+        return boto3.Session()
+    source = botocore.session.get_session()
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=source.create_client,
+        source_credentials=source.get_credentials(),
+        role_arn=role_arn,
+        extra_args={"RoleSessionName": session_name},
+    )
+    session = botocore.session.get_session()
+    session._credentials = DeferredRefreshableCredentials(  # noqa: SLF001  # botocore has no public setter
+        method="assume-role", refresh_using=fetcher.fetch_credentials
+    )
+    return boto3.Session(botocore_session=session)

@@ -1,0 +1,534 @@
+"""
+The story that ``replicator demo`` tells, step by step, with the commands that a user would run.
+
+Each command is a child process: what is shown is what is shipped. Whatever fails, the proof at
+the end is still made, so that a failure is counted and not only reported.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from ddbverify.errors import ConfigurationError
+from ddbverify.transform import load_function
+from replicator.console import Console
+from replicator.demo import shapes
+from replicator.demo.proof import Proof, prove
+from replicator.demo.shapes import Item, Schema
+from replicator.demo.traffic import Application, Journal, Writers, made_of
+from replicator.embedded import EmbeddedAws, embedded_aws
+
+SOURCE_REGION, TARGET_REGION = "eu-west-1", "eu-central-1"
+SOURCE, TARGET = "shop", "shop-v2"
+POINTER = "/shop/table"
+ROLE = "shop-writers"
+DEMO_NAME = "demo_name"
+"""Attribute of the two items that swap what they hold; a transform may build its key on it."""
+
+_SETTLE_SECONDS = 2
+
+
+class StepFailed(Exception):
+    """A step of the story did not hold; the message says what was seen instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for."""
+
+    items: Path | None = None
+    count: int = 1000
+    traffic: float = 100.0
+    transform: str | None = None
+    seed: int = 1
+    keep: bool = False
+
+
+@dataclass(slots=True)
+class Done:
+    """One step that was told: what came of it, and how long it took."""
+
+    step: str
+    result: str
+    seconds: float
+    held: bool
+
+
+@dataclass(slots=True)
+class Story:
+    """One telling. `tell` returns the outcome for machines; its ``held`` decides the exit status."""
+
+    options: Options
+    console: Console
+    aws: EmbeddedAws
+    folder: Path
+    items: list[Item]
+    schema: Schema
+    target_schema: Schema
+    rekeys: bool
+    function: Callable[[Item], Any] | None
+    told: list[Done] = field(default_factory=list)
+    swapped: tuple[Item, Item] | None = None
+    proof: Proof | None = None
+
+    def tell(self) -> dict[str, Any]:
+        """Tell it to its end, or to the first step that fails; then prove what is there."""
+        started = time.monotonic()
+        self.items, self.swapped = _with_swap_names(self.items, self.schema, self.rekeys)
+        with self._step("source table loaded") as done:
+            journal = self._load()
+            done.result = f"{len(self.items)} items in {SOURCE_REGION}"
+        application = self._application(journal)
+        busy = self.items[:-3]  # the last items are nobody's: one is altered, two are swapped
+        writers = Writers(application, busy, self.options.traffic, self.options.seed)
+        failed = ""
+        try:
+            with self._step("writers started") as done:
+                writers.start()
+                done.result = f"{self.options.traffic:g} operations a second"
+            self._migrate(application)
+        except StepFailed as error:
+            failed = str(error)
+        finally:
+            writers.stop()
+        if application.errors:
+            failed = failed or f"the application failed: {application.errors[0]}"
+        failed = self._prove(journal, failed)
+        if not failed and not self.options.keep:
+            try:
+                self._tear_down()
+            except StepFailed as error:
+                failed = str(error)
+        return self._summary(application, failed, time.monotonic() - started)
+
+    # --- the chapters ---------------------------------------------------------------------
+
+    def _migrate(self, application: Application) -> None:
+        with self._step("phase 1: capture, canary, backup"):
+            self._run("replicator", "up")
+        with self._step(f"phase 2: restored in {TARGET_REGION}, follows"):
+            self._run("replicator", "restore")
+        if self.swapped:
+            with self._step("two items swap keys, writers running") as done:
+                done.result = self._swap(application, *self.swapped)
+        with self._step("checks pass while traffic flows") as done:
+            done.result = self._passing()
+        victim, before = self._victim()
+        with self._step("an item of the target is altered behind our back"):
+            altered = {**before, "altered": "by hand"}
+            self._table(TARGET_REGION, TARGET).put_item(Item=altered)
+        with self._step("checks name it") as done:
+            done.result = self._caught(victim)
+        with self._step("gate is closed, cutover is refused") as done:
+            self._run("ddbverify", "gate", fails=True)
+            self._run("replicator", "cutover", fails=True)
+            done.result = "both say why"
+        with self._step("the item is put back, checks pass") as done:
+            self._table(TARGET_REGION, TARGET).put_item(Item=before)
+            done.result = self._passing()
+        with self._step("gate is open"):
+            self._run("ddbverify", "gate")
+        with self._step("cutover under traffic: fence, drain, verify, flip") as done:
+            self._run("replicator", "cutover")
+            done.result = f"{application.refused} writes kept out by the fence so far"
+        with self._step("writers go on against the new table") as done:
+            deadline = time.monotonic() + 20
+            while application.after_flip < 100 and time.monotonic() < deadline:
+                time.sleep(0.1)
+            done.result = f"{application.after_flip} writes"
+            if not application.after_flip:
+                raise StepFailed("no writer went on after the flip")
+
+    def _load(self) -> Journal:
+        client = self.aws.client("dynamodb", SOURCE_REGION)
+        _create(client, SOURCE, self.schema)
+        if self.target_schema != self.schema:
+            # The transform makes another key, which nobody but its author knows: the table is theirs to make.
+            _create(self.aws.client("dynamodb", TARGET_REGION), TARGET, self.target_schema)
+        journal = Journal(self.folder / "journal.jsonl", self.schema)
+        with self._table(SOURCE_REGION, SOURCE).batch_writer() as batch:
+            for item in self.items:
+                batch.put_item(Item=item)
+        for item in self.items:
+            journal.wrote({name: item[name] for name in self.schema}, item)
+        self._write_config()
+        return journal
+
+    def _swap(self, application: Application, one: Item, two: Item) -> str:
+        """Two items exchange all but their keys; one of them finds its new target key still taken."""
+        key_one, key_two = ({name: item[name] for name in self.schema} for item in (one, two))
+        for key, before, after in ((key_one, one, {**two, **key_one}), (key_two, two, {**one, **key_two})):
+            application.write(key, before, after)
+        wanted = [*made_of({**two, **key_one}, self.function), *made_of({**one, **key_two}, self.function)]
+        table = self._table(TARGET_REGION, TARGET)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            repaired = self._json("replicator", "repair", fails=None)
+            found = [
+                table.get_item(
+                    Key={name: item[name] for name in self.target_schema}, ConsistentRead=True
+                ).get("Item")
+                for item in wanted
+            ]
+            if found == wanted:
+                freed = sum(pair["repaired"] for pair in repaired.get("pairs", {}).values())
+                return f"both arrived, {freed} by `replicator repair`"
+            time.sleep(0.2)
+        raise StepFailed("the two swapped items never arrived")
+
+    def _passing(self) -> str:
+        """A run that opens the gate; keys that never held still are left to the fence."""
+        outcome = self._json("ddbverify", "run", fails=None)
+        if outcome.get("exit_code") != 0 and not outcome.get("only_churning"):
+            gate = self._json("ddbverify", "gate", fails=None)
+            raise StepFailed("the gate is closed: " + _reasons(gate))
+        return _examined(outcome)
+
+    def _caught(self, victim: Item) -> str:
+        self._json("ddbverify", "run", fails=True)
+        findings = self.folder / ".ddbverify" / "latest" / "findings.jsonl"
+        found = [json.loads(line) for line in findings.read_text(encoding="utf-8").splitlines()]
+        different = [one for one in found if one["finding"] != "churning"]
+        if len(different) != 1 or different[0]["finding"] != "different":
+            states = ", ".join(sorted({one["finding"] for one in different})) or "nothing"
+            raise StepFailed(
+                f"the checks named {len(different)} items ({states}) instead of the one that was altered"
+            )
+        if _key_text(different[0]["key"]) != _key_text(_typed_key(victim, self.target_schema)):
+            raise StepFailed("the checks named another item than the one that was altered")
+        return "that item, and no other"
+
+    def _prove(self, journal: Journal, failed: str) -> str:
+        if self.aws_has_target():
+            with self._step("proof, with plain boto3 and the journal", quiet_failure=True) as done:
+                if failed:
+                    self._let_it_drain()
+                self.proof = prove(
+                    self._table(TARGET_REGION, TARGET), journal.path, list(self.target_schema), self.function
+                )
+                done.result = str(self.proof)
+                done.held = self.proof.holds
+        if failed or self.proof is None:
+            return failed or "there is no target to prove anything of"
+        return "" if self.proof.holds else f"the proof does not hold: {self.proof}"
+
+    def _let_it_drain(self) -> None:
+        """After a failed step: give what is still under way the time to arrive before it is judged."""
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            status = self._json("replicator", "status", fails=None)
+            depths = [pair.get("queue", {}) for pair in status.get("pairs", {}).values()]
+            if not any(number for depth in depths for number in depth.values()):
+                return
+            time.sleep(0.5)
+
+    def _tear_down(self) -> None:
+        with self._step("replicator down leaves the two tables") as done:
+            self._run("replicator", "down")
+            left = [
+                name
+                for region in (SOURCE_REGION, TARGET_REGION)
+                for name in self.aws.client("dynamodb", region).list_tables()["TableNames"]
+            ]
+            done.result = ", ".join(left)
+            if sorted(left) != sorted([SOURCE, TARGET]):
+                raise StepFailed(f"these tables are left: {', '.join(left)}")
+
+    # --- helpers ------------------------------------------------------------------------------
+
+    def _victim(self) -> tuple[Item, Item]:
+        """An item of the target of a key that no writer touches."""
+        for item in reversed(self.items[:-2] if self.swapped else self.items):
+            made = made_of(item, self.function)
+            if made:
+                key = {name: made[0][name] for name in self.target_schema}
+                found = self._table(TARGET_REGION, TARGET).get_item(Key=key, ConsistentRead=True)
+                if "Item" in found:
+                    return key, found["Item"]
+            break
+        raise StepFailed("the untouched item is not in the target")
+
+    def aws_has_target(self) -> bool:
+        """Whether the migration got as far as a target table."""
+        return TARGET in self.aws.client("dynamodb", TARGET_REGION).list_tables()["TableNames"]
+
+    def _application(self, journal: Journal) -> Application:
+        iam = self.aws.client("iam", SOURCE_REGION)
+        trust = {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{self.aws.account_id}:root"},
+            "Action": "sts:AssumeRole",
+        }
+        role = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_policy(trust))["Role"]["Arn"]
+        allow = {
+            "Effect": "Allow",
+            "Action": ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+            "Resource": [_arn(self.aws, SOURCE_REGION, SOURCE), _arn(self.aws, TARGET_REGION, TARGET)],
+        }
+        iam.put_role_policy(RoleName=ROLE, PolicyName="write", PolicyDocument=_policy(allow))
+        sts = self.aws.client("sts", SOURCE_REGION)
+        credentials = sts.assume_role(RoleArn=role, RoleSessionName="writers")["Credentials"]
+        tables = [
+            self.aws.session(region)
+            .resource(
+                "dynamodb",
+                aws_access_key_id=credentials["AccessKeyId"],
+                aws_secret_access_key=credentials["SecretAccessKey"],
+                aws_session_token=credentials["SessionToken"],
+            )
+            .Table(name)
+            for region, name in ((SOURCE_REGION, SOURCE), (TARGET_REGION, TARGET))
+        ]
+        return Application(
+            source=tables[0],
+            target=tables[1],
+            pointer=functools.partial(_read_pointer, self.aws.client("ssm", SOURCE_REGION)),
+            flipped_value=_arn(self.aws, TARGET_REGION, TARGET),
+            schema=self.schema,
+            target_schema=self.target_schema,
+            transform=self.function,
+            journal=journal,
+        )
+
+    def _write_config(self) -> None:
+        fence = [sys.executable, "-m", "replicator.demo.fence", ROLE, _arn(self.aws, SOURCE_REGION, SOURCE)]
+        transform = ""
+        if self.options.transform:
+            transform = (
+                f"transform = {json.dumps(self.options.transform)}\nrekeys = {str(self.rekeys).lower()}\n"
+            )
+        text = (
+            'name = "demo"\n\n'
+            f'[source]\nregion = "{SOURCE_REGION}"\n\n[target]\nregion = "{TARGET_REGION}"\n\n'
+            f'[[tables]]\nsource = "{SOURCE}"\ntarget = "{TARGET}"\n{transform}\n'
+            # Short times, allowed under an emulator: its backups are exact and its fence is at once.
+            f'[replication]\noverlap = "1s"\ngroups = 8\n\n[verification]\nsettle = "{_SETTLE_SECONDS}s"\n\n'
+            "[gate]\nemulator = true\nchurning = true\n\n"
+            f'[cutover]\npointer = "ssm:{POINTER}"\nquiet = "1s"\n'
+            f"fence = {json.dumps('command:' + shlex.join(fence))}\n"
+        )
+        (self.folder / "migration.toml").write_text(text, encoding="utf-8")
+
+    def _run(self, *command: str, fails: bool = False) -> None:
+        self.console.line(f"    $ {shlex.join(command)}")
+        done = self._child(*command)
+        for line in (done.stdout + done.stderr).splitlines():
+            self.console.line(f"      {line}")
+        if (done.returncode != 0) != fails:
+            raise StepFailed(f"`{shlex.join(command)}` ended with {done.returncode}")
+
+    def _json(self, *command: str, fails: bool | None) -> dict[str, Any]:
+        """Run a command for its JSON; *fails* None takes any exit status."""
+        self.console.line(f"    $ {shlex.join(command)}")
+        done = self._child(*command, "--json")
+        if fails is not None and (done.returncode != 0) != fails:
+            for line in done.stderr.splitlines():
+                self.console.line(f"      {line}")
+            raise StepFailed(f"`{shlex.join(command)}` ended with {done.returncode}")
+        try:
+            answer: dict[str, Any] = json.loads(done.stdout)
+        except ValueError:
+            raise StepFailed(f"`{shlex.join(command)}` said: {done.stderr.strip()[-500:]}") from None
+        return answer
+
+    def _child(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run one of our commands against the embedded AWS, with the user's folder to import from."""
+        environment = self.aws.environment(SOURCE_REGION)
+        # Absolute, since the child runs in the migration's folder and not in the user's.
+        given = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+        paths = [Path.cwd(), *(Path(one).resolve() for one in given)]
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
+        program, *arguments = command
+        return subprocess.run(
+            [sys.executable, "-m", program, *arguments],
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @contextmanager
+    def _step(self, title: str, *, quiet_failure: bool = False) -> Iterator[Done]:
+        self.console.line(f"▸ {title}")
+        done = Done(title, "", 0.0, held=True)
+        started = time.monotonic()
+        try:
+            yield done
+        except StepFailed as error:
+            done.held, done.result = False, str(error)
+            raise
+        finally:
+            done.seconds = time.monotonic() - started
+            self.told.append(done)
+            if done.result and (done.held or quiet_failure):
+                self.console.line(f"    {done.result}")
+
+    def _table(self, region: str, name: str) -> Any:
+        return self.aws.session(region).resource("dynamodb").Table(name)
+
+    def _summary(self, application: Application, failed: str, seconds: float) -> dict[str, Any]:
+        rows = [(("✓" if one.held else "✗"), one.step, one.result, f"{one.seconds:.1f}") for one in self.told]
+        self.console.line("")
+        self.console.line(
+            tabulate(rows, headers=("", "step", "result", "seconds"), maxcolwidths=[None, 52, 60, None])
+        )
+        self.console.line("")
+        if failed:
+            self.console.line(f"FAILED: {failed}")
+        if self.proof:
+            self.console.line(
+                f"{self.proof.acknowledged} acknowledged writes, {self.proof.expected} items expected, "
+                f"{application.after_flip} writes after the flip, seed {self.options.seed}, {seconds:.1f} s"
+            )
+            self.console.line(str(self.proof))
+        return {
+            "held": not failed,
+            "failed": failed or None,
+            "seed": self.options.seed,
+            "seconds": round(seconds, 1),
+            "writes_after_flip": application.after_flip,
+            "proof": asdict(self.proof) if self.proof else None,
+            "steps": [asdict(one) for one in self.told],
+        }
+
+
+def demo(options: Options, console: Console) -> dict[str, Any]:
+    """
+    Run the demonstration.
+
+    Returns:
+        ``held``: whether every step and the proof held.
+
+    Raises:
+        ConfigurationError: The items or the transform cannot be used.
+        EngineError: The embedded AWS cannot be set up or started.
+    """
+    if options.traffic <= 0:
+        raise ConfigurationError("--traffic has to be above 0.", "use for example --traffic 100.")
+    items = (
+        shapes.load_items(options.items)
+        if options.items
+        else shapes.generated_items(options.count, options.seed)
+    )
+    if len(items) < 50:
+        raise ConfigurationError(f"{len(items)} items are too few for a demonstration.", "use at least 50.")
+    schema = shapes.find_key(items)
+    function, target_schema, rekeys = None, schema, False
+    if options.transform:
+        sys.path.insert(0, str(Path.cwd()))
+        function = load_function(options.transform)
+        target_schema, rekeys = shapes.find_target_key(items, schema, function)
+    console.line(f"{len(items)} items, key {_words(schema)}; target key {_words(target_schema)}")
+    folder = Path(tempfile.mkdtemp(prefix="replicator-demo-"))
+    try:
+        with embedded_aws(log=folder / "embedded-aws.log", progress=console.line) as aws:
+            story = Story(options, console, aws, folder, items, schema, target_schema, rekeys, function)
+            outcome = story.tell()
+            if options.keep:
+                _keep(console, aws, folder)
+    finally:
+        if not options.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    return outcome
+
+
+def _keep(console: Console, aws: EmbeddedAws, folder: Path) -> None:
+    console.line(f"\nKept: {folder} (migration.toml, journal, runs). The embedded AWS answers until Ctrl-C:")
+    for name, value in aws.variables(SOURCE_REGION).items():
+        console.line(f"  export {name}={shlex.quote(value)}")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        console.line("ended")
+
+
+def _with_swap_names(
+    items: list[Item], schema: Schema, rekeys: bool
+) -> tuple[list[Item], tuple[Item, Item] | None]:
+    """Move two items of one hash key to the end and name them, so that they can swap what they hold."""
+    if not rekeys:
+        return items, None
+    hash_key, *rest = schema
+    by_hash: dict[Any, list[int]] = {}
+    for at, item in enumerate(items):
+        by_hash.setdefault(item[hash_key] if rest else None, []).append(at)
+    chosen = next(places for places in by_hash.values() if len(places) > 1)[-2:]
+    last = list(schema)[-1]
+    named = [{**items[at], DEMO_NAME: str(items[at][last])} for at in chosen]
+    others = [item for at, item in enumerate(items) if at not in chosen]
+    return [*others, *named], (named[0], named[1])
+
+
+def _create(client: Any, name: str, schema: Schema) -> None:
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[
+            {"AttributeName": attribute, "KeyType": "RANGE" if at else "HASH"}
+            for at, attribute in enumerate(schema)
+        ],
+        AttributeDefinitions=[
+            {"AttributeName": attribute, "AttributeType": kind} for attribute, kind in schema.items()
+        ],
+    )
+
+
+def _read_pointer(ssm: Any) -> str | None:
+    try:
+        value: str = ssm.get_parameter(Name=POINTER)["Parameter"]["Value"]
+    except ssm.exceptions.ParameterNotFound:
+        return None
+    return value
+
+
+def _arn(aws: EmbeddedAws, region: str, table: str) -> str:
+    return f"arn:aws:dynamodb:{region}:{aws.account_id}:table/{table}"
+
+
+def _policy(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def _examined(outcome: dict[str, Any]) -> str:
+    counts: dict[str, int] = {}
+    for pair in outcome.get("pairs", ()):
+        counts = {state: counts.get(state, 0) + number for state, number in pair["counts"].items()}
+    said = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
+    return f"{len(outcome.get('checks', ()))} checks" + (f": {said}" if said else "")
+
+
+def _reasons(gate: dict[str, Any]) -> str:
+    return "; ".join(
+        str(reason.get("message", reason)) if isinstance(reason, dict) else str(reason)
+        for reason in gate.get("reasons", ())
+    )
+
+
+def _typed_key(item: Item, schema: Schema) -> dict[str, Any]:
+    return {name: {kind: str(item[name])} for name, kind in schema.items()}
+
+
+def _key_text(key: dict[str, Any]) -> str:
+    return json.dumps(key, sort_keys=True)
+
+
+def _words(schema: Schema) -> str:
+    return " + ".join(f"{name} ({kind})" for name, kind in schema.items())

@@ -1,0 +1,193 @@
+"""
+Changes <-> the body of a FIFO message. Pure.
+
+One message carries the changes of one stream batch that fall in one group, in order.
+The body is ASCII JSON, since SQS refuses U+FFFE, U+FFFF and lone surrogates, which a
+DynamoDB string may hold (FIELD_NOTES T11). ``docs/design.md`` describes the format.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ddbverify.names import KeySchema, canary_key
+from ddbverify.transform import key_hash
+from replicator.records import Change
+
+VERSION = 1
+
+FULL_BYTES = 200_000
+"""A message is closed once its changes reach this size (before compression)."""
+
+LARGEST_BODY_BYTES = 250_000
+"""A single change whose body stays above this is sent as a *fetch*. Every SQS queue takes 256 KiB."""
+
+_COMPRESS_FROM_BYTES = 2_000
+_LETTER = {"INSERT": "I", "MODIFY": "M", "REMOVE": "R"}
+_EVENT = {letter: name for name, letter in _LETTER.items()}
+
+
+class UnreadableBody(ValueError):
+    """A body that is not ours, or of a newer version. The message quotes nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to send, and the *positions* in the stream batch of the changes it carries."""
+
+    group_id: str
+    deduplication_id: str
+    body: str
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One received message, opened."""
+
+    stream_arn: str
+    restart: int
+    changes: tuple[Change, ...]
+
+
+def group_of(hashed_key: str, groups: int) -> int:
+    """The message group, 0 to *groups* - 1, of a source key's `key_hash`."""
+    return int(hashed_key[:16], 16) % groups
+
+
+def pack(
+    changes: Sequence[Change | None],
+    *,
+    stream_arn: str,
+    schema: KeySchema,
+    groups: int,
+    restart: int,
+) -> list[Message]:
+    """
+    Pack the changes of one stream batch into messages, in the order in which to send them.
+
+    Args:
+        changes: In stream order; ``None`` marks a position that holds nothing to send.
+        schema: The source's key schema.
+        restart: Number of the migration's restart; part of the deduplication id, so that a
+            restart's messages are never swallowed as duplicates of the run before.
+
+    Returns:
+        Messages of one group follow each other in stream order.
+    """
+    marker = canary_key(schema)
+    waiting: dict[int, list[tuple[int, Change]]] = {}
+    for position, change in enumerate(changes):
+        if change is None:
+            continue
+        # The canary flies through every group: its arrival in all of them proves each of them.
+        own = group_of(key_hash(change.keys, schema), groups)
+        for group in range(groups) if change.keys == marker else (own,):
+            waiting.setdefault(group, []).append((position, change))
+    messages = []
+    for group, members in waiting.items():
+        batch: list[tuple[int, str, Change]] = []
+        size = 0
+        for position, change in members:
+            text = _encode_change(change)
+            if len(_body([text], stream_arn, restart)) > LARGEST_BODY_BYTES:
+                text = _encode_change(
+                    Change(
+                        change.sequence_number,
+                        change.event_name,
+                        change.keys,
+                        None,
+                        change.created_at,
+                        fetch=True,
+                    )
+                )
+            if batch and size + len(text) > FULL_BYTES:
+                messages.append(_message(batch, stream_arn, group, restart))
+                batch, size = [], 0
+            batch.append((position, text, change))
+            size += len(text)
+        messages.append(_message(batch, stream_arn, group, restart))
+    return messages
+
+
+def open_body(body: str) -> Letter:
+    """
+    The inverse of `pack`, for one message.
+
+    Raises:
+        UnreadableBody: Not a body of this version, or damaged.
+    """
+    try:
+        document = json.loads(body)
+        if document["v"] != VERSION:
+            raise UnreadableBody(f"a body of another version than {VERSION}")  # noqa: TRY301
+        if "z" in document:
+            document = json.loads(zlib.decompress(base64.b64decode(document["z"], validate=True)))
+        changes = tuple(_decode_change(change) for change in document["changes"])
+        return Letter(str(document["stream"]), int(document["restart"]), changes)
+    except UnreadableBody:
+        raise
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        zlib.error,
+    ) as error:
+        raise UnreadableBody(f"a body that is not ours ({type(error).__name__})") from None
+
+
+def _message(batch: list[tuple[int, str, Change]], stream_arn: str, group: int, restart: int) -> Message:
+    first, last = batch[0][2].sequence_number, batch[-1][2].sequence_number
+    identity = f"{stream_arn}\0{group}\0{first}\0{last}\0{restart}"
+    return Message(
+        group_id=f"g{group}",
+        deduplication_id=hashlib.sha256(identity.encode()).hexdigest(),
+        body=_body([text for _, text, _ in batch], stream_arn, restart),
+        positions=tuple(position for position, _, _ in batch),
+    )
+
+
+def _body(texts: Sequence[str], stream_arn: str, restart: int) -> str:
+    head = f'"v":{VERSION},"stream":{json.dumps(stream_arn)},"restart":{restart}'
+    plain = f'{{{head},"changes":[{",".join(texts)}]}}'
+    if len(plain) < _COMPRESS_FROM_BYTES:
+        return plain
+    packed = base64.b64encode(zlib.compress(plain.encode("ascii"), 6)).decode("ascii")
+    squeezed = f'{{"v":{VERSION},"z":"{packed}"}}'
+    return min(plain, squeezed, key=len)
+
+
+def _encode_change(change: Change) -> str:
+    fields: dict[str, Any] = {
+        "n": change.sequence_number.lstrip("0"),
+        "e": _LETTER[change.event_name],
+        "k": change.keys,
+        "t": change.created_at,
+    }
+    if change.new_image is not None:
+        # The key stands in the image already; the consumer takes it from there.
+        fields["i"] = {name: value for name, value in change.new_image.items() if name not in change.keys}
+    if change.fetch:
+        fields["f"] = True
+    return json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
+
+
+def _decode_change(fields: Any) -> Change:
+    keys, image = fields["k"], fields.get("i")
+    return Change(
+        sequence_number=fields["n"].rjust(40, "0"),
+        event_name=_EVENT[fields["e"]],  # type: ignore[arg-type]  # the values of _LETTER's keys
+        keys=keys,
+        new_image=None if image is None else {**keys, **image},
+        created_at=int(fields["t"]),
+        fetch=bool(fields.get("f", False)),
+    )

@@ -1,0 +1,163 @@
+"""
+One operator at a time: a lease in the state table, renewed while the command runs.
+
+A command that was killed leaves its lease behind; it expires by itself. Whoever writes data
+asks `Lock.check` before each request, so that nobody writes after the lease is lost.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ddbverify.aws import translated
+from ddbverify.errors import Refused
+from ddbverify.names import MIGRATION
+
+SECONDS = 30.0
+_RENEW_EVERY = 5.0
+_ONE_REQUEST = 8.0
+
+
+@dataclass(slots=True)
+class Lock:
+    """
+    Holds the lease; `token` grows with every holder (a fencing token).
+
+    Args:
+        client: A boto3 DynamoDB client of the source's account and region.
+        table: The state table.
+        command: What the operator is running; shown to the next one who asks.
+    """
+
+    client: Any
+    table: str
+    command: str
+    holder: str = field(default_factory=lambda: uuid.uuid4().hex)
+    token: int = 0
+    _until: float = 0.0
+
+    def check(self) -> None:
+        """
+        Make sure that the lease outlasts one more request.
+
+        Raises:
+            Refused: It was lost: another operator may be at work.
+        """
+        if time.monotonic() + _ONE_REQUEST > self._until:
+            raise Refused(
+                f"This `{self.command}` lost its lease on the migration, so it stopped before writing more.",
+                "check the network, see `replicator status`, and run the command again: it goes on.",
+            )
+
+    @contextmanager
+    def held(self, waiting: Callable[[str], None]) -> Iterator[Lock]:
+        """
+        Hold the lease for the length of the block.
+
+        Args:
+            waiting: Told, once, what this waits for.
+
+        Raises:
+            Refused: Another operator is at work and goes on renewing its lease.
+        """
+        self._acquire(waiting)
+        stop = threading.Event()
+        renewer = threading.Thread(target=self._renew_until, args=(stop,), daemon=True)
+        renewer.start()
+        try:
+            yield self
+        finally:
+            stop.set()
+            renewer.join()
+            self._release()
+
+    def _acquire(self, waiting: Callable[[str], None]) -> None:
+        deadline = time.monotonic() + SECONDS + 2 * _RENEW_EVERY
+        told = False
+        while not self._take():
+            other = self._current()
+            if time.monotonic() > deadline:
+                raise Refused(
+                    f"Another operator is running `{other}` on this migration.",
+                    "wait for it to end; `replicator status` shows how far it is.",
+                )
+            if not told:
+                waiting(f"another `{other}` holds the migration, or was killed: waiting for its lease to end")
+                told = True
+            time.sleep(1.0)
+
+    def _take(self) -> bool:
+        asked = time.monotonic()
+        try:
+            with_token = self.client.update_item(
+                TableName=self.table,
+                Key=_KEY,
+                UpdateExpression="SET holder = :me, command = :command, until_epoch = :until ADD #token :one",
+                ConditionExpression="attribute_not_exists(holder) OR until_epoch < :now OR holder = :me",
+                ExpressionAttributeNames={"#token": "token"},
+                ExpressionAttributeValues={
+                    ":me": {"S": self.holder},
+                    ":command": {"S": self.command},
+                    ":until": {"N": str(int(time.time() + SECONDS))},
+                    ":now": {"N": str(int(time.time()))},
+                    ":one": {"N": "1"},
+                },
+                ReturnValues="ALL_NEW",
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            with translated("take the migration's lease"):
+                raise
+        self.token = int(with_token["Attributes"]["token"]["N"])
+        self._until = asked + SECONDS
+        return True
+
+    def _renew_until(self, stop: threading.Event) -> None:
+        while not stop.wait(_RENEW_EVERY):
+            asked = time.monotonic()
+            try:
+                self.client.update_item(
+                    TableName=self.table,
+                    Key=_KEY,
+                    UpdateExpression="SET until_epoch = :until",
+                    ConditionExpression="holder = :me AND #token = :token",
+                    ExpressionAttributeNames={"#token": "token"},
+                    ExpressionAttributeValues={
+                        ":me": {"S": self.holder},
+                        ":token": {"N": str(self.token)},
+                        ":until": {"N": str(int(time.time() + SECONDS))},
+                    },
+                )
+            except (ClientError, BotoCoreError):
+                continue  # not renewed: check() stops the command before the lease ends
+            self._until = asked + SECONDS
+
+    def _release(self) -> None:
+        try:
+            self.client.update_item(
+                TableName=self.table,
+                Key=_KEY,
+                UpdateExpression="REMOVE holder, command, until_epoch",
+                ConditionExpression="holder = :me AND #token = :token",
+                ExpressionAttributeNames={"#token": "token"},
+                ExpressionAttributeValues={":me": {"S": self.holder}, ":token": {"N": str(self.token)}},
+            )
+        except (ClientError, BotoCoreError):
+            return  # somebody else's by now, or `down` removed the table; a lease left behind expires
+
+    def _current(self) -> str:
+        answer = self.client.get_item(TableName=self.table, Key=_KEY, ConsistentRead=True)
+        command: str = answer.get("Item", {}).get("command", {}).get("S", "command")
+        return command
+
+
+_KEY = {"pk": {"S": MIGRATION}, "sk": {"S": "lock"}}

@@ -1,0 +1,106 @@
+"""A stream record -> a `Change`. Pure; both Lambda events and GetRecords are understood."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from ddbverify.names import TypedItem
+from ddbverify.values import with_base64
+
+EventName = Literal["INSERT", "MODIFY", "REMOVE"]
+
+NUMBER_DIGITS = 40
+"""Sequence numbers have 21 to 40 digits: stored padded, so that text compares like numbers."""
+
+NO_NUMBER = "0" * NUMBER_DIGITS
+"""Below every sequence number: what a load writes under."""
+
+
+class MalformedRecord(ValueError):
+    """A record that is not understood. The message names fields, never values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    One change of one item, in DynamoDB's typed form.
+
+    Args:
+        sequence_number: Padded to `NUMBER_DIGITS`; compared only within one key and one stream.
+        keys: The source item's key.
+        new_image: The item after the change; ``None`` for a removal and for a *fetch*.
+        created_at: Whole seconds since the epoch, DynamoDB's clock (FIELD_NOTES T2).
+        fetch: The image is not here: read the source's item instead.
+    """
+
+    sequence_number: str
+    event_name: EventName
+    keys: TypedItem
+    new_image: TypedItem | None
+    created_at: int
+    fetch: bool = False
+
+
+def change_from_record(record: Mapping[str, Any]) -> Change:
+    """
+    Decode one record, as a Lambda event or GetRecords carries it.
+
+    A stream without new images (``KEYS_ONLY``, ``OLD_IMAGE``) gives changes to *fetch*.
+
+    Raises:
+        MalformedRecord: A field is missing or of an unknown kind.
+    """
+    try:
+        event_name, stream = record["eventName"], record["dynamodb"]
+        keys, number, created = (
+            stream["Keys"],
+            stream["SequenceNumber"],
+            stream["ApproximateCreationDateTime"],
+        )
+    except (KeyError, TypeError) as error:
+        raise MalformedRecord(f"a record without {error}") from None
+    if event_name not in ("INSERT", "MODIFY", "REMOVE"):
+        raise MalformedRecord("a record with an unknown eventName")
+    if not keys or not isinstance(number, str) or not number.isdecimal() or len(number) > NUMBER_DIGITS:
+        raise MalformedRecord("a record without a key, or without a decimal SequenceNumber")
+    image = stream.get("NewImage")
+    has_images = stream.get("StreamViewType") in ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
+    if event_name != "REMOVE" and has_images and image is None:
+        raise MalformedRecord(f"an {event_name} record without its NewImage")
+    return Change(
+        sequence_number=pad(number),
+        event_name=event_name,
+        keys=with_base64_text(keys),
+        new_image=None if event_name == "REMOVE" or image is None else with_base64_text(image),
+        created_at=_whole_seconds(created),
+        fetch=event_name != "REMOVE" and image is None,
+    )
+
+
+def pad(number: str) -> str:
+    """A sequence number in the form in which text compares like numbers."""
+    return number.rjust(NUMBER_DIGITS, "0")
+
+
+def with_base64_text(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Lambda events carry ``B`` as base64 text, GetRecords through boto3 as bytes; this gives text."""
+    return with_base64(item) if _holds_bytes(item) else dict(item)
+
+
+def _holds_bytes(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds_bytes(inner) for inner in value.values())
+    if isinstance(value, list | tuple | set):
+        return any(_holds_bytes(inner) for inner in value)
+    return isinstance(value, bytes)
+
+
+def _whole_seconds(created: Any) -> int:
+    if isinstance(created, datetime):
+        return int(created.timestamp())
+    if isinstance(created, int | float):
+        return int(created)
+    raise MalformedRecord("a record with an ApproximateCreationDateTime that is no time")

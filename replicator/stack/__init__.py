@@ -1,0 +1,1 @@
+"""What is deployed: CloudFormation templates, their stacks, and the code of the two functions."""

@@ -1,0 +1,122 @@
+"""What a module imports, read from its source: nothing is imported, nothing of it runs."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """
+    One import statement.
+
+    Args:
+        module: Absolute name of the module; for ``from a import b`` it is ``a``.
+        names: What is taken out of it, each possibly a submodule; empty for ``import a.b``.
+        optional: Whether the code is ready for its absence (``try`` ... ``except ImportError``).
+        line: Its line in the file.
+    """
+
+    module: str
+    names: tuple[str, ...]
+    optional: bool
+    line: int
+
+
+_CATCHING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+
+
+def imports_of(
+    source: str, module: str, *, is_package: bool, python: tuple[int, int] | None = None
+) -> Iterator[Import]:
+    """
+    Every import of a module, those inside functions too; those under ``TYPE_CHECKING`` left out.
+
+    Args:
+        source: The module's text.
+        module: Its absolute name, from which relative imports are counted.
+        is_package: Whether the text is that of an ``__init__.py``.
+        python: The version of Python it has to be valid for; default is the running one.
+
+    Raises:
+        SyntaxError: The text is not Python, or not of that version.
+    """
+    package = module if is_package else module.rpartition(".")[0]
+    yield from _walk(ast.parse(source, feature_version=python), package, optional=False)
+
+
+def find(module: str) -> ModuleSpec | None:
+    """Where a module is, or ``None``; unlike `importlib.util.find_spec` it imports no parent."""
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):  # ValueError: a module that is loaded and has no spec
+        return None
+    for part in rest:
+        if spec is None:
+            return None
+        spec = _inside(spec, part)
+    return spec
+
+
+def _inside(package: ModuleSpec, part: str) -> ModuleSpec | None:
+    """A module of a package; `PathFinder` would want the packages above it to be loaded."""
+    folders: list[str] = []
+    for path in package.submodule_search_locations or ():
+        finder = pkgutil.get_importer(path)
+        found = finder.find_spec(f"{package.name}.{part}") if finder else None
+        if found is not None and found.loader is not None:
+            return found
+        if found is not None:
+            folders += found.submodule_search_locations or ()
+    if not folders:
+        return None
+    namespace = ModuleSpec(f"{package.name}.{part}", None, is_package=True)
+    namespace.submodule_search_locations = folders
+    return namespace
+
+
+def _walk(node: ast.AST, package: str, *, optional: bool) -> Iterator[Import]:
+    match node:
+        case ast.Import():
+            for alias in node.names:
+                yield Import(alias.name, (), optional, node.lineno)
+        case ast.ImportFrom():
+            names = tuple(alias.name for alias in node.names)
+            yield Import(_absolute(node, package), names, optional, node.lineno)
+        case ast.If() if _is_type_checking(node.test):
+            for at_runtime in node.orelse:
+                yield from _walk(at_runtime, package, optional=optional)
+        case ast.Try():
+            guarded = optional or any(_catches(handler) for handler in node.handlers)
+            for tried in node.body:
+                yield from _walk(tried, package, optional=guarded)
+            for other in (*node.handlers, *node.orelse, *node.finalbody):
+                yield from _walk(other, package, optional=optional)
+        case _:
+            for child in ast.iter_child_nodes(node):
+                yield from _walk(child, package, optional=optional)
+
+
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    if not node.level:
+        return node.module or ""
+    base = package.split(".")
+    base = base[: len(base) - (node.level - 1)]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    name = test.id if isinstance(test, ast.Name) else test.attr if isinstance(test, ast.Attribute) else ""
+    return name == "TYPE_CHECKING"
+
+
+def _catches(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    return any(isinstance(node, ast.Name) and node.id in _CATCHING for node in ast.walk(handler.type))

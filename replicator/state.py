@@ -1,0 +1,213 @@
+"""The state table: one item per fact of a migration. Names and shapes stand in `ddbverify.names`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+from ddbverify.names import MIGRATION, Fact, TypedItem, pair_pk
+
+_read, _write = TypeDeserializer().deserialize, TypeSerializer().serialize
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """
+    Facts of one pair, or of the whole migration (`State.whole`).
+
+    Args:
+        client: A boto3 DynamoDB client of the source's account and region.
+        table: Name of the state table.
+        pk: Whose facts: see `ddbverify.names`.
+    """
+
+    client: Any
+    table: str
+    pk: str
+
+    @classmethod
+    def of_pair(cls, client: Any, table: str, pair: str) -> State:
+        """The facts of the pair with this id."""
+        return cls(client, table, pair_pk(pair))
+
+    @classmethod
+    def whole(cls, client: Any, table: str) -> State:
+        """The facts of the whole migration."""
+        return cls(client, table, MIGRATION)
+
+    def get(self, fact: str) -> dict[str, Any] | None:
+        """A fact's attributes as Python values, strongly consistent; ``None`` if it is not there."""
+        answer = self.client.get_item(TableName=self.table, Key=self._key(fact), ConsistentRead=True)
+        return _plain(answer["Item"]) if "Item" in answer else None
+
+    def put(self, fact: str, **attributes: Any) -> None:
+        """Write a fact, replacing what was there."""
+        item = {**self._key(fact), **_typed(attributes)}
+        self.client.put_item(TableName=self.table, Item=item)
+
+    def put_once(self, fact: str, **attributes: Any) -> bool:
+        """Write a fact unless it is there already; says whether it was written."""
+        item = {**self._key(fact), **_typed(attributes)}
+        return self._conditional(
+            self.client.put_item, Item=item, ConditionExpression="attribute_not_exists(pk)"
+        )
+
+    def delete(self, fact: str) -> None:
+        """Remove a fact; nothing happens if it is not there."""
+        self.client.delete_item(TableName=self.table, Key=self._key(fact))
+
+    def all(self, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every fact whose name begins with *prefix*: the rest of the name, and the attributes."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table,
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
+            ExpressionAttributeValues={":pk": {"S": self.pk}, ":prefix": {"S": prefix}},
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield item["sk"]["S"].removeprefix(prefix), _plain(item)
+
+    def add(self, counts: Mapping[str, int], progress: Mapping[str, int] | None = None) -> None:
+        """
+        Add to the pair's counters, and note how far each message group is.
+
+        Args:
+            counts: Counter -> number to add.
+            progress: Message group -> time (epoch seconds) of the newest change applied in it.
+        """
+        steps = []
+        names: dict[str, str] = {}
+        values: dict[str, Any] = {}
+        for at, (name, number) in enumerate((progress or {}).items()):
+            names[f"#p{at}"], values[f":p{at}"] = Fact.PROGRESS + name, {"N": str(number)}
+        if names:
+            steps.append("SET " + ", ".join(f"{name} = :{name[1:]}" for name in names))
+        added = {f"#c{at}": name for at, (name, number) in enumerate(counts.items()) if number}
+        if added:
+            names |= added
+            values |= {f":{short[1:]}": {"N": str(counts[name])} for short, name in added.items()}
+            steps.append("ADD " + ", ".join(f"{short} :{short[1:]}" for short in added))
+        if steps:
+            self.client.update_item(
+                TableName=self.table,
+                Key=self._key(Fact.COUNTERS),
+                UpdateExpression=" ".join(steps),
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+            )
+
+    def counters(self) -> dict[str, int]:
+        """What the consumer has counted so far."""
+        facts = self.get(Fact.COUNTERS) or {}
+        return {name: int(n) for name, n in sorted(facts.items()) if not name.startswith(Fact.PROGRESS)}
+
+    def note_groups(self, numbers: Mapping[str, str]) -> None:
+        """Note the canary's number for each message group that it has come through."""
+        if numbers:
+            names = {f"#g{at}": group for at, group in enumerate(numbers)}
+            self.client.update_item(
+                TableName=self.table,
+                Key=self._key(Fact.CANARY_GROUPS),
+                UpdateExpression="SET " + ", ".join(f"{name} = :{name[1:]}" for name in names),
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues={
+                    f":{name[1:]}": {"S": numbers[group]} for name, group in names.items()
+                },
+            )
+
+    def latch_gap(self, reason: str) -> None:
+        """Latch a gap: the gate stays shut until a restart. The first reason is kept."""
+        self.put_once(Fact.GAP, reason=reason, at=now_text())
+
+    # --- quarantine ---------------------------------------------------------------------
+
+    def quarantine(self, key_hash: str, key: TypedItem, number: str, reason: str) -> None:
+        """Put a change aside, and count it; of several changes of one key the highest number is kept."""
+        self.add({"quarantined": 1})
+        self._conditional(
+            self.client.put_item,
+            Item={
+                **self._key(Fact.QUARANTINE + key_hash),
+                **_typed({"number": number, "reason": reason, "at": now_text()}),
+                # Canonical text: a key's binary attributes and exact numbers survive as they are.
+                "key": {"M": _key_as_strings(key)},
+            },
+            ConditionExpression="attribute_not_exists(pk) OR #number <= :number",
+            ExpressionAttributeNames={"#number": "number"},
+            ExpressionAttributeValues={":number": {"S": number}},
+        )
+
+    def quarantined(self) -> dict[str, Quarantined]:
+        """What stands in the quarantine, by the key's hash."""
+        return {
+            key_hash: Quarantined(_key_from_strings(fact["key"]), fact["number"], fact["reason"])
+            for key_hash, fact in self.all(Fact.QUARANTINE)
+        }
+
+    def release(self, key_hash: str, number: str) -> None:
+        """Take a key out of the quarantine, unless a change above *number* stands there."""
+        self._conditional(
+            self.client.delete_item,
+            Key=self._key(Fact.QUARANTINE + key_hash),
+            ConditionExpression="#number <= :number",
+            ExpressionAttributeNames={"#number": "number"},
+            ExpressionAttributeValues={":number": {"S": number}},
+        )
+
+    # --------------------------------------------------------------------------------------
+
+    def _key(self, fact: str) -> dict[str, Any]:
+        return {"pk": {"S": self.pk}, "sk": {"S": fact}}
+
+    def _conditional(self, call: Any, **arguments: Any) -> bool:
+        try:
+            call(TableName=self.table, **arguments)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A key whose newest change could not be applied."""
+
+    key: TypedItem
+    number: str
+    reason: str
+
+
+def now_text() -> str:
+    """The present moment, as the state table writes it: ISO 8601, UTC, milliseconds."""
+    return text_of(time.time())
+
+
+def text_of(epoch: float) -> str:
+    """A moment in seconds since the epoch, as the state table writes it."""
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _read(value) for name, value in item.items() if name not in ("pk", "sk")}
+
+
+def _typed(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _write(value) for name, value in attributes.items() if value is not None}
+
+
+def _key_as_strings(key: TypedItem) -> dict[str, Any]:
+    return {
+        name: {"M": {kind: {"S": content}}} for name, value in key.items() for kind, content in value.items()
+    }
+
+
+def _key_from_strings(stored: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    return {name: dict(value) for name, value in stored.items()}

@@ -1,0 +1,126 @@
+"""How far a migration is, and whether it is well: for eyes and for machines."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tabulate import tabulate
+
+from ddbverify.aws import translated
+from ddbverify.config import Pair
+from ddbverify.names import Fact
+from replicator import audit, migration, queue
+from replicator.context import Context
+from replicator.cutover import CUTOVER
+
+
+def status(context: Context) -> dict[str, Any]:
+    """Print and return what is known of every pair; nothing is changed."""
+    if not context.begun():
+        context.console.line(f"Migration {context.config.name} has not begun. Next: replicator up")
+        return {"name": context.config.name, "begun": False, "pairs": {}}
+    cut = context.whole.get(CUTOVER) or {}
+    answer: dict[str, Any] = {
+        "name": context.config.name,
+        "begun": True,
+        "flipped": bool(cut.get("flipped")),
+        "fenced": bool(cut.get("fenced")) and not cut.get("flipped"),
+        "pairs": {str(pair): _pair(context, pair) for pair in context.config.tables},
+    }
+    for name, facts in answer["pairs"].items():
+        context.console.line(f"{name}")
+        context.console.line(tabulate(_rows(facts), tablefmt="plain"))
+    if answer["flipped"]:
+        context.console.line("The application has been moved to the target.")
+    elif answer["fenced"]:
+        context.console.warn("the source is fenced by an unfinished cutover: run `replicator cutover` again")
+    return answer
+
+
+def _pair(context: Context, pair: Pair) -> dict[str, Any]:
+    state = context.state(pair)
+    steps = {name: fact["at"] for name, fact in state.all(Fact.STEP)}
+    resources = context.resources(pair)
+    now = context.server_time()
+    facts: dict[str, Any] = {
+        "phase": _phase(steps),
+        "steps": steps,
+        "gap": (state.get(Fact.GAP) or {}).get("reason"),
+        "quarantined": _reasons(context, pair),
+        "counters": state.counters(),
+        "canary_arrived_seconds_ago": _age(state.get(Fact.CANARY_ARRIVED), now),
+        "canary_lag_ms": int((state.get(Fact.CANARY_ARRIVED) or {}).get("lag_ms", 0)) or None,
+        "audit": _audit(state.get(audit.PLACES), now),
+        "staging_table": (state.get("staging") or {}).get("table"),
+    }
+    if "queue_url" in resources:
+        facts["queue"] = queue.queue_depth(context, pair)
+        facts["dead_letters"] = _dead_letters(context, resources["dead_letter_url"])
+    return facts
+
+
+def _phase(steps: dict[str, str]) -> str:
+    if "following" in steps:
+        return "following: the target keeps up with the source"
+    for number, names in enumerate((migration.UP_STEPS, migration.RESTORE_STEPS), 1):
+        missing = [name for name in names if name not in steps]
+        if missing:
+            command = ("up", "restore")[number - 1]
+            return f"phase {number}, before the step `{missing[0]}`: run `replicator {command}`"
+    return "unknown"
+
+
+def _reasons(context: Context, pair: Pair) -> dict[str, int]:
+    """Quarantined keys, counted by reason; no key is shown."""
+    reasons: dict[str, int] = {}
+    for entry in context.state(pair).quarantined().values():
+        reasons[entry.reason] = reasons.get(entry.reason, 0) + 1
+    return reasons
+
+
+def _dead_letters(context: Context, url: str) -> int:
+    with translated("look at the dead letters"):
+        answer = context.source_client("sqs").get_queue_attributes(
+            QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
+        )
+    return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+
+def _audit(kept: dict[str, Any] | None, now: float) -> dict[str, Any] | None:
+    if kept is None:
+        return None
+    return {
+        "seconds_ago": int(now - float(kept["at_epoch"])),
+        "lost": int(kept["lost"]),
+        "gap": kept.get("gap"),
+    }
+
+
+def _age(fact: dict[str, Any] | None, now: float) -> int | None:
+    return None if fact is None else max(0, int(now - datetime.fromisoformat(fact["at"]).timestamp()))
+
+
+def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [("  phase", facts["phase"])]
+    if "queue" in facts:
+        depth = facts["queue"]
+        rows.append(("  queue", f"{depth['waiting']} waiting, {depth['in_flight']} in flight"))
+        rows.append(("  dead letters", str(facts["dead_letters"])))
+    quarantined = facts["quarantined"]
+    rows.append(
+        (
+            "  quarantine",
+            "; ".join(f"{count} x {reason}" for reason, count in quarantined.items()) or "empty",
+        )
+    )
+    rows.append(("  gap", facts["gap"] or "none"))
+    if facts["canary_arrived_seconds_ago"] is not None:
+        lag = f", {facts['canary_lag_ms']} ms on the way" if facts["canary_lag_ms"] else ""
+        rows.append(("  canary", f"arrived {facts['canary_arrived_seconds_ago']} s ago{lag}"))
+    if facts["counters"]:
+        rows.append(("  changes", ", ".join(f"{n} {name}" for name, n in sorted(facts["counters"].items()))))
+    if facts["audit"]:
+        found = facts["audit"]
+        rows.append(("  audit", f"{found['seconds_ago']} s ago, lost {found['lost']}"))
+    return rows
