@@ -1,0 +1,27 @@
+"""Whether every item is the same on both sides, attribute by attribute."""
+
+from __future__ import annotations
+
+from ddbverify import Pair, State, require
+
+
+def check_every_item_is_equal(pair: Pair) -> None:
+    """
+    Every item of the source is in the target, with equal attributes (through the transform, if any).
+
+    Refuted by: one persistent difference (DESIGN 5), or one item that the target lacks.
+    Silent about: extra items in the target, items written after the scan began.
+    Cost: none of its own; it reads the shared pass.
+    """
+    require(pair.verdict(State.MISSING, State.DIFFERENT))
+
+
+def check_sampled_items_are_equal(pair: Pair) -> None:
+    """
+    No item in a random draw of whole segments is missing, extra or different.
+
+    Refuted by: one such item.
+    Silent about: segments that were not drawn. With `coverage = "full"` every segment was.
+    Cost: none of its own; the draw comes from the shared pass, or is the shared pass.
+    """
+    require(pair.verdict(State.MISSING, State.EXTRANEOUS, State.DIFFERENT, of=pair.sample))

@@ -1,0 +1,31 @@
+"""Whether the target is exactly what the transform makes of the source."""
+
+from __future__ import annotations
+
+from ddbverify import Pair, State, require
+
+
+def check_the_target_has_what_the_transform_makes(pair: Pair) -> None:
+    """
+    What the transform makes of each source item is in the target, attribute by attribute.
+
+    Without a transform it is the identity, and the claim is that items were carried unchanged.
+
+    Refuted by: one made item that the target lacks or holds differently.
+    Silent about: whether the transform does what its author meant.
+    Cost: none of its own; it reads the shared pass.
+    """
+    require(pair.verdict(State.MISSING, State.DIFFERENT))
+
+
+def check_the_target_has_nothing_that_the_transform_does_not_make(pair: Pair) -> None:
+    """
+    No item of the target is without a source item that the transform makes it of.
+
+    An item that the transform drops (`None`) must be absent; so must one left under an old key.
+
+    Refuted by: one such item.
+    Silent about: items that ought to be there.
+    Cost: none of its own; it reads the shared pass.
+    """
+    require(pair.verdict(State.EXTRANEOUS))
