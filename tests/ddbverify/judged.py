@@ -1,0 +1,65 @@
+"""Evidence that opens a gate, for tests that alter one thing of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ddbverify import evidence, folders, gate, signing
+from ddbverify.config import Config
+from ddbverify.evidence import Evidence, PairEvidence
+from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, TableRecord
+from tests.ddbverify import projects
+
+NOW = 1_795_000_600.0
+ENDED = NOW - 300.0
+
+
+def good_evidence(config: Config, **changes: Any) -> Evidence:
+    """What a run that passed leaves behind."""
+    checks = folders.checks_folder(config)
+    pairs = tuple(
+        PairEvidence(
+            id=pair.id,
+            source=TableRecord.of(projects.table(pair.source, config.source.region or "")),
+            target=TableRecord.of(projects.table(pair.target, config.target.region or "")),
+            comparison=ComparisonRecord.of(projects.comparison(pair.id, started_epoch=ENDED - 20)),
+        )
+        for pair in config.tables
+    )
+    found = Evidence(
+        schema=evidence.SCHEMA,
+        run_id="run",
+        tool_version=evidence.tool_version(),
+        verdict="passed",
+        complete=True,
+        shortcomings=(),
+        coverage="full",
+        pairs=pairs,
+        checks=tuple(
+            CheckRecord(id=f"{name}[{pair.id}]", name=name, pair=pair.id, state=CheckState.PASSED, examined=3)
+            for name in gate.check_functions(checks)
+            for pair in config.tables
+        ),
+        digests=evidence.digests(config, checks),
+        plugins={"ddbverify": evidence.tool_version(), "pytest": pytest.__version__},
+        identities={"source": "arn:aws:iam::123456789012:user/ci", "target": None},
+        endpoints={"source": "https://dynamodb.eu-west-1.amazonaws.com", "target": ""},
+        emulator=False,
+        started_epoch=ENDED - 30,
+        ended_epoch=ENDED,
+        valid_until_epoch=ENDED + 3600,
+    )
+    return msgspec.structs.replace(found, **changes)
+
+
+def leave(config: Config, found: Evidence, name: str = "run") -> Path:
+    """Write evidence, signed, as the latest run."""
+    folder = folders.make_run_folder(config, name, None)
+    (folder / folders.SETTINGS).write_text("")
+    key = signing.signing_key(config)
+    (folder / folders.EVIDENCE).write_bytes(evidence.encode(found, key))
+    return folder

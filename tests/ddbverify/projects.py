@@ -1,0 +1,143 @@
+"""
+Projects with a ``migration.toml`` and checks, whose tables exist in a JSON file only.
+
+``stand_in`` replaces the three functions through which checks reach AWS, in this process or (by
+the project's ``checks/conftest.py``) in the child of a run. Each pass that is asked for leaves a
+line in ``passes.log``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ddbverify import checks, pipeline, runner, tables
+from ddbverify.comparison import Comparison, Difference, SideFacts, State
+from ddbverify.config import Config, Side
+from ddbverify.config import Pair as PairSettings
+from ddbverify.names import table_name
+from ddbverify.pipeline import PipelineHealth
+from ddbverify.tables import Table, table_from
+
+REPOSITORY = Path(__file__).parents[2]
+
+TOML = """\
+[source]
+region = "eu-west-1"
+
+[target]
+region = "eu-central-1"
+
+[[tables]]
+source = "orders"
+target = "orders-v2"
+"""
+
+CLEAN: dict[str, Any] = {"counts": {"matched": 3}, "started_epoch": 1_795_000_000.0}
+
+CONFTEST = """\
+from pathlib import Path
+
+from tests.ddbverify import projects
+
+projects.stand_in(Path(__file__).parents[1])
+"""
+
+
+def make_project(folder: Path, *, toml: str = TOML, default_suite: bool = True, **spec: Any) -> Path:
+    """A project in *folder* whose tables are what *spec* says; returns its migration.toml."""
+    (folder / "checks").mkdir(parents=True, exist_ok=True)
+    (folder / "checks" / "conftest.py").write_text(CONFTEST)
+    if default_suite:
+        for file in (REPOSITORY / "checks").glob("check_*.py"):
+            shutil.copy(file, folder / "checks")
+    (folder / "migration.toml").write_text(toml)
+    write_spec(folder, **spec)
+    return folder / "migration.toml"
+
+
+def write_spec(folder: Path, **spec: Any) -> None:
+    (folder / "spec.json").write_text(json.dumps(CLEAN | spec))
+
+
+def stand_in(folder: Path, monkeypatch: Any = None) -> None:
+    """Let every table, pass and pipeline come from ``spec.json`` in *folder*."""
+
+    def spec() -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads((folder / "spec.json").read_text())
+        return loaded
+
+    def describe(side: Side, name: str) -> Table:
+        return table(name, side.region or "eu-west-1", **spec().get("tables", {}).get(table_name(name), {}))
+
+    def describe_pair(config: Config, pair: PairSettings) -> tuple[Table, Table]:
+        return describe(config.source, pair.source), describe(config.target, pair.target)
+
+    def compare(config: Config, pair: PairSettings, **_: Any) -> Comparison:
+        with (folder / "passes.log").open("a") as log:
+            log.write(pair.id + "\n")
+        return comparison(pair.id, **spec())
+
+    def health(*_: Any, **__: Any) -> PipelineHealth:
+        return PipelineHealth(exists=bool(spec().get("problems")), problems=tuple(spec().get("problems", ())))
+
+    for module, name, function in (
+        (tables, "describe", describe),
+        (tables, "describe_pair", describe_pair),
+        (runner, "compare", compare),
+        (pipeline, "health", health),
+    ):
+        if monkeypatch is None:
+            setattr(module, name, function)
+        else:
+            monkeypatch.setattr(module, name, function)
+    assert checks.tables is tables
+
+
+def passes(folder: Path) -> int:
+    log = folder / "passes.log"
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def table(name: str, region: str, *, ttl: dict[str, str] | None = None, **changes: Any) -> Table:
+    from datetime import UTC, datetime
+
+    description = {
+        "TableName": table_name(name),
+        "TableArn": f"arn:aws:dynamodb:{region}:123456789012:table/{table_name(name)}",
+        "TableId": f"id-of-{table_name(name)}",
+        "TableStatus": "ACTIVE",
+        "CreationDateTime": datetime(2026, 11, 1, tzinfo=UTC),
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
+    }
+    return table_from(description | changes, ttl or {}, table_name(name))
+
+
+def comparison(pair_id: str = "orders", **spec: Any) -> Comparison:
+    side = SideFacts(items=3, scanned=3, read_units=1.5, requests=2)
+    segments = spec.get("segments", [1, 1, 1])
+    return Comparison(
+        pair_id=pair_id,
+        counts={State(name): count for name, count in spec.get("counts", {"matched": 3}).items()},
+        differences=tuple(
+            Difference(
+                state=State(one["state"]),
+                key=one["key"],
+                paths=tuple(one.get("paths", ())),
+                reason=one.get("reason", ""),
+            )
+            for one in spec.get("differences", ())
+        ),
+        source=side,
+        target=side,
+        segments_planned=segments[0],
+        segments_finished=segments[1],
+        segments_total=segments[2],
+        started_epoch=spec.get("started_epoch", 1_795_000_000.0),
+        ended_epoch=spec.get("started_epoch", 1_795_000_000.0) + 1,
+        unexamined=tuple(spec.get("unexamined", ())),
+    )

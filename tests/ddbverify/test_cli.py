@@ -1,0 +1,119 @@
+"""Exit codes, JSON on standard output, and errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from ddbverify import run as runs
+from ddbverify.cli import main
+from ddbverify.errors import AccessError
+from tests.ddbverify import projects
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    """Call the command line beside a project whose tables are made up."""
+    monkeypatch.setenv("PYTHONPATH", str(projects.REPOSITORY))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    monkeypatch.setattr(runs, "_identity", lambda side: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    projects.stand_in(tmp_path, monkeypatch)
+    projects.make_project(tmp_path, started_epoch=time.time())
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def test_run_then_gate(invoke):
+    ran = invoke("run", "--json")
+
+    assert ran.exit_code == 0
+    document = json.loads(ran.stdout)
+    assert (document["command"], document["verdict"], document["complete"]) == ("run", "passed", True)
+    assert len(document["checks"]) == 12
+    assert document["checks"][0].keys() == {"name", "pair", "state", "examined", "findings", "only_churning"}
+    assert document["pairs"][0]["counts"] == {"matched": 3}
+    assert "ed25519:" in ran.stderr
+
+    judged = invoke("gate", "--json")
+    assert judged.exit_code == 0
+    assert json.loads(judged.stdout)["open"] is True
+    assert invoke("gate", document["folder"]).stdout.startswith("gate open")
+
+
+def test_a_closed_gate_prints_every_reason(invoke, tmp_path):
+    projects.write_spec(
+        tmp_path,
+        counts={"matched": 1, "missing": 1},
+        problems=["a gap is latched"],
+        started_epoch=time.time(),
+    )
+    assert invoke("run").exit_code == 1
+
+    judged = invoke("gate")
+
+    assert judged.exit_code == 3
+    assert "pipeline:" in judged.stdout
+    assert judged.stdout.count("  failed: ") == 6
+
+
+def test_without_evidence_the_gate_exits_with_5(invoke):
+    assert invoke("gate").exit_code == 5
+    assert invoke("gate", "nowhere").exit_code == 5
+
+
+@pytest.mark.parametrize("command", ["run", "gate"])
+def test_a_bad_configuration_exits_with_2_and_says_what_to_do(invoke, tmp_path, command):
+    (tmp_path / "migration.toml").write_text("")
+
+    ended = invoke(command, "--json")
+
+    assert ended.exit_code == 2
+    assert json.loads(ended.stdout)["error"]["type"] == "ConfigurationError"
+    assert "Try: " in ended.stderr
+    assert invoke(command, "--config", "nowhere.toml").exit_code == 2
+    assert invoke(command, "--no-such-option").exit_code == 2
+
+
+def test_what_aws_refuses_exits_with_6(invoke, monkeypatch):
+    def refuse(*_, **__):
+        raise AccessError("no credentials", "log in")
+
+    monkeypatch.setattr("ddbverify.tables.describe_pair", refuse)
+
+    ended = invoke("run")
+
+    assert ended.exit_code == 6
+    assert "Try: log in" in ended.stderr
+
+
+def test_a_bug_stays_a_traceback(invoke, monkeypatch):
+    monkeypatch.setattr("ddbverify.tables.describe_pair", lambda *_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        invoke("run")
+
+
+def test_arguments_after_the_dashes_go_to_pytest(invoke):
+    ended = invoke("run", "--json", "--", "-k", "counts")
+
+    assert ended.exit_code == 3
+    states = [check["state"] for check in json.loads(ended.stdout)["checks"]]
+    assert states.count("deselected") == 11
+
+
+def test_the_module_runs_as_a_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "ddbverify", "--version"],
+        capture_output=True,
+        text=True,
+        cwd=projects.REPOSITORY,
+        check=True,
+    )
+    assert done.stdout.startswith("ddbverify, version ")

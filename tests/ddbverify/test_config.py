@@ -1,0 +1,118 @@
+"""Every bad `migration.toml` is refused with the table and the key to change."""
+
+from __future__ import annotations
+
+import pytest
+
+from ddbverify.config import is_aws, load, parse, with_coverage
+from ddbverify.errors import ConfigurationError
+from ddbverify.names import pair_id
+
+GOOD = '[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n'
+
+
+def test_only_tables_are_required(tmp_path):
+    config = parse(GOOD, tmp_path)
+
+    assert (config.name, config.verification.coverage, config.gate.clean_runs) == ("migration", "full", 1)
+    assert config.replication is None
+    assert config.replicated.groups == 32
+    assert config.folder == tmp_path
+    assert config.verification.sampled_fraction is None
+
+
+def test_durations_sizes_and_samples_are_read_with_their_units(tmp_path):
+    text = (
+        GOOD + '[verification]\nsettle = "1.5m"\nmemory = "2GB"\ncoverage = "0.5%"\n[gate]\nmax_age = "2h"\n'
+    )
+    config = parse(text, tmp_path)
+
+    assert config.verification.settle == 90
+    assert config.verification.memory == 2_000_000_000
+    assert config.verification.sampled_fraction == 0.005
+    assert config.gate.max_age == 7200
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", r"no \[\[tables\]\] section"),
+        ("tables = []", r"no \[\[tables\]\] section"),
+        ("[[tables]\n", "not valid TOML"),
+        ('folder = "x"\n' + GOOD, "unknown key `folder`"),
+        ('nmae = "x"\n' + GOOD, "unknown key `nmae`"),
+        (GOOD + 'transfrom = "a:b"\n', r"\[\[tables\]\] number 1.*unknown key `transfrom`"),
+        (GOOD + "rekeys = 1\n", r"\[\[tables\]\] number 1, rekeys"),
+        (GOOD + "rekeys = true\n", r"\[\[tables\]\] number 1.*needs a transform"),
+        (GOOD + 'transform = "no colon"\n', r"\[\[tables\]\] number 1, transform"),
+        ('[[tables]]\nsource = "orders"\n', r"\[\[tables\]\] number 1.*`target` is missing"),
+        ('[[tables]]\nsource = "or"\ntarget = "orders"\n', r"number 1, source"),
+        ('[[tables]]\nsource = "orders"\ntarget = "orders"\n', "number 1: source and target are the same"),
+        (GOOD + GOOD, "number 2: the target is also the target of number 1"),
+        (GOOD + "[source]\nregion = 1\n", "source.region"),
+        (
+            '[[tables]]\nsource = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"\ntarget = "v2-x"\n'
+            '[source]\nregion = "us-east-1"\n',
+            "number 1, source: the ARN is of eu-west-1",
+        ),
+        (GOOD + '[verification]\nsettle = "60"\n', "verification.settle"),
+        (GOOD + '[verification]\ncoverage = "half"\n', "coverage"),
+        (GOOD + '[verification]\ncoverage = "0%"\n', "coverage"),
+        (GOOD + '[verification]\ncoverage = "101%"\n', "coverage"),
+        (GOOD + "[verification]\nread_units = 0\n", "read_units"),
+        (GOOD + "[gate]\nclean_runs = 0\n", "clean_runs"),
+        (GOOD + '[gate]\nsigning_key = "key.pem"\n', "signing_key"),
+        (GOOD + "[replication]\ngroups = 0\n", "groups"),
+        (GOOD + '[replication]\nbackfill = "magic"\n', "replication.backfill"),
+        (GOOD + '[cutover]\npointer = "orders"\n', "pointer"),
+        (GOOD + '[cutover]\nfence = "wall"\n', "fence"),
+        ('name = "Orders"\n' + GOOD, "name = 'Orders'"),
+    ],
+)
+def test_bad_input_is_refused_with_the_place_and_a_hint(tmp_path, text, said):
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        parse(text, tmp_path)
+
+    assert caught.value.hint
+
+
+def test_the_same_table_name_in_another_region_is_another_table(tmp_path):
+    text = '[[tables]]\nsource = "orders"\ntarget = "orders"\n'
+
+    assert parse(text + '[source]\nregion = "eu-west-1"\n[target]\nregion = "eu-west-3"\n', tmp_path)
+
+
+def test_a_missing_or_unreadable_file_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load(tmp_path / "migration.toml")
+    (tmp_path / "migration.toml").write_bytes(b"\xff")
+    with pytest.raises(ConfigurationError, match="UTF-8"):
+        load(tmp_path / "migration.toml")
+
+
+def test_coverage_given_for_one_run_is_checked_too(tmp_path):
+    config = parse(GOOD, tmp_path)
+
+    assert with_coverage(config, "10%").verification.sampled_fraction == 0.1
+    with pytest.raises(ConfigurationError, match="coverage"):
+        with_coverage(config, "most")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://dynamodb.eu-west-1.amazonaws.com", True),
+        ("https://123456789012.ddb.eu-west-1.on.aws.evil.example", False),
+        ("http://127.0.0.1:4566", False),
+        ("https://amazonaws.com.evil.example", False),
+        ("https://notamazonaws.com", False),
+    ],
+)
+def test_only_aws_domains_are_aws(url, expected):
+    assert is_aws(url) is expected
+
+
+def test_pair_ids_are_short_stable_and_tell_pairs_apart():
+    assert pair_id("orders", "orders-v2") == pair_id("orders", "orders-v2")
+    assert len({pair_id("a" * 99, "b"), pair_id("a" * 99, "c"), pair_id("orders", "b")}) == 3
+    assert len(pair_id("a" * 255, "b")) <= 23

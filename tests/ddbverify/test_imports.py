@@ -1,0 +1,146 @@
+"""Who may import whom (DESIGN 3). The layout may change; these arrows may not."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ddbverify
+from tests.ddbverify.projects import REPOSITORY
+
+# What the replicator may use of the verifier.
+FOR_THE_REPLICATOR = {"config", "errors", "names", "values", "transform", "gate", "aws"}
+# What travels to Lambda with the handlers.
+FOR_THE_HANDLERS = {"errors", "names", "values", "transform"}
+HANDLERS = ("forwarder", "consumer")
+IN_LAMBDA = {"boto3", "botocore", "aws_lambda_powertools"}
+MAY_KNOW_BOTO3 = {"aws", "tables", "wire"}
+
+
+def imports_of(file: Path, package: str) -> set[str]:
+    """
+    Every module that a file names in an import, at any depth, but for type checking.
+
+    Of ``from package import name``, *name* counts as a module if it is one.
+    """
+    tree = ast.parse(file.read_text())
+    typing_only = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            is_package = (REPOSITORY / str(node.module).replace(".", "/")).is_dir()
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                path = REPOSITORY / inner.replace(".", "/")
+                is_module = is_package and (path.with_suffix(".py").exists() or path.is_dir())
+                found.add(inner if is_module else str(node.module))
+    return found
+
+
+def modules(package: str) -> dict[str, Path]:
+    return {
+        ".".join(file.relative_to(REPOSITORY).with_suffix("").parts): file
+        for file in sorted((REPOSITORY / package).rglob("*.py"))
+    }
+
+
+def roots(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("module", modules("ddbverify"))
+def test_the_verifier_never_borrows_from_the_replicator_or_the_tests(module):
+    used = roots(imports_of(modules("ddbverify")[module], "ddbverify"))
+
+    assert not used & {"replicator", "tests", "checks"}
+    if module != "ddbverify.pytest_plugin":
+        assert not used & {"pytest", "_pytest"}
+    if module.partition(".")[2] not in MAY_KNOW_BOTO3:
+        assert not used & {"boto3", "botocore"}
+
+
+@pytest.mark.parametrize("module", modules("replicator"))
+def test_the_replicator_uses_only_what_was_made_for_it(module):
+    used = imports_of(modules("replicator")[module], "replicator")
+
+    assert {name for name in used if name.startswith("ddbverify")} <= {
+        f"ddbverify.{name}" for name in FOR_THE_REPLICATOR
+    }
+    assert not roots(used) & {"pytest", "_pytest", "tests", "checks"}
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_what_a_handler_imports_is_in_its_bundle(handler):
+    replicator = modules("replicator")
+    if f"replicator.{handler}" not in replicator:
+        pytest.fail(f"there is no replicator/{handler}.py")
+    todo, seen = [f"replicator.{handler}"], set()
+    while todo:
+        module = todo.pop()
+        seen.add(module)
+        for name in imports_of(replicator[module], "replicator"):
+            if name.startswith("replicator"):
+                if name not in seen and name in replicator:
+                    todo.append(name)
+            elif name.startswith("ddbverify"):
+                assert name.partition(".")[2] in FOR_THE_HANDLERS, f"{module} imports {name}"
+            else:
+                root = name.partition(".")[0]
+                assert root in IN_LAMBDA or root in sys.stdlib_module_names, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", sorted(FOR_THE_HANDLERS))
+def test_modules_that_travel_use_the_standard_library_and_each_other(module):
+    used = imports_of(REPOSITORY / "ddbverify" / f"{module}.py", "ddbverify")
+
+    for name in used:
+        if name.startswith("ddbverify"):
+            assert name.partition(".")[2] in FOR_THE_HANDLERS
+        else:
+            assert name.partition(".")[0] in sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("file", sorted((REPOSITORY / "checks").glob("*.py")), ids=lambda file: file.name)
+def test_the_default_suite_uses_public_names_only(file):
+    tree = ast.parse(file.read_text())
+
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.Import)
+        if isinstance(node, ast.ImportFrom):
+            assert node.module in {"__future__", "ddbverify"}
+            if node.module == "ddbverify":
+                assert {alias.name for alias in node.names} <= set(ddbverify.__all__)
+
+
+@pytest.mark.parametrize(
+    "module", ["ddbverify", "ddbverify.errors", "ddbverify.names", "ddbverify.transform"]
+)
+def test_light_modules_stay_light(module):
+    program = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+
+    assert not roots(set(json.loads(done.stdout))) & {"boto3", "botocore", "pytest", "msgspec", "click"}
+
+
+def test_every_public_name_is_there_and_no_other():
+    for name in ddbverify.__all__:
+        assert getattr(ddbverify, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = ddbverify.no_such_name

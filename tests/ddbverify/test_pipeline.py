@@ -1,0 +1,157 @@
+"""Each thing that can be wrong with a pipeline is a problem by name; silence is not health."""
+
+from __future__ import annotations
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from ddbverify import names, pipeline
+from ddbverify.config import parse
+from ddbverify.names import Fact
+from tests.ddbverify import projects
+
+NOW = 1_795_000_000.0  # 2026-11-18T11:06:40Z
+HEALTHY = {
+    Fact.CANARY_SENT: {"number": "1".zfill(40), "at": "2026-11-18T10:00:00.000Z"},
+    Fact.CANARY_ARRIVED: {"number": "1".zfill(40), "at": "2026-11-18T10:00:01.000Z"},
+    Fact.FOLLOWING: {"since": "2026-11-18T10:30:00.000Z"},
+}
+ENABLED = {"forwarder": "Enabled", "consumer": "Enabled"}
+
+
+def problems(changed=None, **options):
+    facts = {name: fact for name, fact in (HEALTHY | (changed or {})).items() if fact is not None}
+    return pipeline.judged(facts, **{"waiting": 0, "dead": 0, "mappings": ENABLED, "now": NOW, **options})
+
+
+def test_a_healthy_pipeline_has_no_problems():
+    assert problems() == []
+    assert problems(waiting=120_000) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "options", "said"),
+    [
+        (
+            {Fact.GAP: {"reason": "a shard vanished", "at": "x"}},
+            {},
+            "a gap is latched since x: a shard vanished",
+        ),
+        ({Fact.GAP: {}}, {}, "a gap is latched"),
+        (
+            {},
+            {"mappings": ENABLED | {"consumer": "Disabled"}},
+            "the consumer's event source mapping is Disabled",
+        ),
+        ({}, {"mappings": ENABLED | {"forwarder": "gone"}}, "the forwarder's event source mapping is gone"),
+        ({}, {"waiting": 120_001}, "120001 messages wait"),
+        ({}, {"dead": 1}, "1 messages are dead letters"),
+        ({Fact.QUARANTINE + "ab": {}, Fact.QUARANTINE + "cd": {}}, {}, "2 keys are in quarantine"),
+        ({Fact.FOLLOWING: None}, {}, "does not follow yet"),
+        ({Fact.FOLLOWING: {"since": "yesterday"}}, {}, "does not follow yet"),
+        ({Fact.FOLLOWING: {"since": "2026-11-18T10:30:00"}}, {}, "does not follow yet"),
+        ({Fact.CANARY_SENT: None}, {}, "no canary was sent"),
+        ({Fact.CANARY_ARRIVED: None}, {}, "has not arrived"),
+        ({Fact.CANARY_SENT: {"number": "2".zfill(40), "at": "2026-11-18T11:00:00Z"}}, {}, "has not arrived"),
+        ({Fact.CANARY_SENT: {"number": "2".zfill(40), "at": "?"}}, {}, "has not arrived"),
+    ],
+)
+def test_each_problem_is_named_alone(changed, options, said):
+    (problem,) = problems(changed, **options)
+
+    assert said in problem
+
+
+def test_a_canary_that_was_sent_just_now_may_be_under_way():
+    assert problems({Fact.CANARY_SENT: {"number": "2".zfill(40), "at": "2026-11-18T11:06:30.000Z"}}) == []
+
+
+@pytest.fixture
+def aws(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        yield
+
+
+def make_state_table(config, facts):
+    client = boto3.client("dynamodb", region_name="eu-west-1")
+    client.create_table(
+        TableName=names.state_table(config.name),
+        AttributeDefinitions=[{"AttributeName": one, "AttributeType": "S"} for one in ("pk", "sk")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for name, fact in facts.items():
+        item = {"pk": names.pair_pk(config.tables[0].id), "sk": name, **fact}
+        client.put_item(
+            TableName=names.state_table(config.name),
+            Item={key: {"S": value} for key, value in item.items()},
+        )
+
+
+def test_without_a_state_table_there_is_a_pipeline_only_if_one_is_asked_for(aws, tmp_path):
+    config = parse(projects.TOML, tmp_path)
+    asked = parse(projects.TOML + "[replication]\n", tmp_path)
+
+    absent = pipeline.health(config, config.tables[0])
+    assert (absent.exists, absent.problems, absent.facts_examined) == (False, (), 1)
+    for health in (
+        pipeline.health(config, config.tables[0], required=True),
+        pipeline.health(asked, asked.tables[0]),
+    ):
+        assert health.exists
+        assert "does not exist" in health.problems[0]
+
+
+def test_a_state_table_that_does_not_know_the_pair_is_a_problem(aws, tmp_path):
+    config = parse(projects.TOML, tmp_path)
+    make_state_table(config, {})
+
+    assert pipeline.health(config, config.tables[0]).problems == (
+        "the state table knows no pipeline of this pair",
+    )
+
+
+def test_queues_are_counted_with_what_is_in_flight_and_what_is_gone_is_said(aws, tmp_path):
+    config = parse(projects.TOML, tmp_path)
+    sqs = boto3.client("sqs", region_name="eu-west-1")
+    urls = {
+        name: sqs.create_queue(QueueName=f"{name}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        for name in ("queue", "dead")
+    }
+    for name, count in (("queue", 2), ("dead", 1)):
+        for number in range(count):
+            sqs.send_message(
+                QueueUrl=urls[name],
+                MessageBody="x",
+                MessageGroupId=f"g{number}",
+                MessageDeduplicationId=str(number),
+            )
+    sqs.receive_message(QueueUrl=urls["queue"], MaxNumberOfMessages=1)
+    resources = {"queue_url": urls["queue"], "dead_letter_url": urls["dead"], "forwarder_mapping": "0" * 36}
+    make_state_table(config, HEALTHY | {Fact.RESOURCES: resources})
+
+    health = pipeline.health(config, config.tables[0], now=NOW)
+
+    assert (health.waiting, health.in_flight, health.dead_letters) == (2, 1, 1)
+    assert health.following_since == 1_794_997_800.0
+    assert health.canary_age_seconds == 3999.0
+    assert set(health.problems) == {
+        "the state table names no consumer_mapping",
+        "the forwarder's event source mapping is gone, not Enabled",
+        "the consumer's event source mapping is unknown, not Enabled",
+        "1 messages are dead letters",
+    }
+
+
+def test_a_queue_that_is_gone_is_a_problem(aws, tmp_path):
+    config = parse(projects.TOML, tmp_path)
+    resources = {"queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/none.fifo"}
+    make_state_table(config, HEALTHY | {Fact.RESOURCES: resources})
+
+    health = pipeline.health(config, config.tables[0], now=NOW)
+
+    assert "the queue none.fifo does not exist" in health.problems
+    assert "the state table names no dead_letter_url" in health.problems

@@ -1,0 +1,359 @@
+"""The plugin collects checks beside a migration.toml, knows three outcomes, and shows no value."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+import pytest
+
+from ddbverify import record
+from ddbverify.record import CheckState
+from tests.ddbverify import projects
+
+TOKEN = "SENTINEL-c0de"
+OUTCOME = """\
+from ddbverify import CheckFailed, Inconclusive, Verdict, Finding, require, State
+import pytest, sys
+
+def check_it(pair):
+"""
+
+
+@pytest.fixture
+def run(pytester, monkeypatch):
+    """Run pytest in a process of its own, in the project of `pytester`."""
+    monkeypatch.setenv("PYTHONPATH", str(projects.REPOSITORY))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return lambda *arguments: pytester.runpytest_subprocess("-p", "ddbverify.pytest_plugin", *arguments)
+
+
+@pytest.fixture
+def one_check(pytester):
+    """A project with one check, whose body is given."""
+
+    def make(body, **spec):
+        projects.make_project(pytester.path, default_suite=False, **spec)
+        lines = "".join(f"    {line}\n" for line in body.splitlines())
+        (pytester.path / "checks" / "check_one.py").write_text(OUTCOME + lines)
+
+    return make
+
+
+def test_the_default_suite_passes_with_one_pass_over_the_tables(pytester, run):
+    projects.make_project(pytester.path)
+
+    result = run("checks")
+
+    result.assert_outcomes(passed=12)
+    assert result.ret == 0
+    assert projects.passes(pytester.path) == 1
+    result.stdout.fnmatch_lines(
+        ["migration: *migration.toml", "*arn:aws:dynamodb:eu-west-1:*table/orders-v2*"]
+    )
+    assert "checks/check_items.py::check_every_item_is_equal" in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("checks/check_items.py",),
+        ("checks/check_items.py", "-o", "python_files=check_*.py"),
+        ("checks", "-k", "check_items", "-o", "python_files=check_*.py test_*.py"),
+    ],
+)
+def test_a_named_or_matching_file_is_collected_once(pytester, run, arguments):
+    projects.make_project(pytester.path)
+
+    assert run(*arguments).parseoutcomes()["passed"] == 2
+
+
+def test_collecting_costs_no_call_and_ids_hold_no_keys(pytester, run):
+    projects.make_project(pytester.path)
+    (pytester.path / "checks" / "conftest.py").unlink()  # whatever reached AWS would fail
+
+    result = run("--collect-only", "-q", "checks")
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["checks/check_counts.py::check_item_counts_agree[[]orders-*]"])
+
+
+def test_every_pair_gets_every_check(pytester, run):
+    projects.make_project(
+        pytester.path, toml=projects.TOML + '[[tables]]\nsource = "films"\ntarget = "films-v2"\n'
+    )
+
+    run("checks").assert_outcomes(passed=24)
+    assert projects.passes(pytester.path) == 2
+
+
+def test_a_project_without_a_migration_is_left_alone(pytester, run):
+    pytester.makepyfile(check_it="def check_that(): assert False\n")
+    pytester.makepyfile(test_it="def test_that(): pass\n")
+
+    run().assert_outcomes(passed=1)
+    assert run("check_it.py").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_ordinary_tests_beside_a_migration_stay_ordinary(pytester, run):
+    projects.make_project(pytester.path)
+    (pytester.path / "migration.toml").write_text("broken = [")
+    pytester.makepyfile(test_it="def test_that():\n    x = 41\n    assert x == 42\n")
+
+    result = run("test_it.py")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*assert 41 == 42*"])
+
+
+def test_a_broken_configuration_is_one_line_and_a_usage_error(pytester, run):
+    projects.make_project(pytester.path, toml=projects.TOML + "colour = 1\n")
+
+    result = run("checks")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *unknown key `colour`*"])
+
+
+def test_a_named_configuration_has_to_be_there(pytester, run):
+    assert run("--ddb-config", "other.toml").ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_the_plugin_may_be_named_twice(pytester, run):
+    pytester.makeconftest("pytest_plugins = ['ddbverify.pytest_plugin']\n")
+    pytester.makepyfile(test_it="def test_that(): pass\n")
+
+    run().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("spread", [("-n", "2"), ("-n", "auto"), ("--dist", "load", "--tx", "2*popen")])
+def test_xdist_is_refused_for_checks_with_a_reason(pytester, run, spread):
+    projects.make_project(pytester.path)
+
+    result = run("-p", "xdist", *spread, "checks")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *cannot be distributed by xdist*"])
+
+
+def test_xdist_is_left_alone_for_ordinary_tests(pytester, run):
+    projects.make_project(pytester.path)
+    pytester.makepyfile(test_it="def test_that(): pass\n")
+
+    run("-p", "xdist", "-n", "1", "test_it.py").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        ("pass", CheckState.PASSED),
+        ("require(Verdict(examined=1))", CheckState.PASSED),
+        ("require(Verdict(examined=0))", CheckState.INCONCLUSIVE),
+        ("require(Verdict(examined=1, unexamined=('a segment',)))", CheckState.INCONCLUSIVE),
+        ("raise Inconclusive('no', 'wait')", CheckState.INCONCLUSIVE),
+        ("from ddbverify.errors import EngineError\nraise EngineError('no', 'x')", CheckState.INCONCLUSIVE),
+        ("require(Verdict(examined=1, findings=(Finding('x'),)))", CheckState.FAILED),
+        (
+            "try: require(Verdict(examined=1, findings=(Finding('x'),)))\nexcept CheckFailed: pass",
+            CheckState.FAILED,
+        ),
+        ("try: require(Verdict(examined=0))\nexcept Inconclusive: pass", CheckState.INCONCLUSIVE),
+        ("assert 1 == 2", CheckState.FAILED),
+        ("pytest.fail('x')", CheckState.FAILED),
+        ("raise KeyError('x')", CheckState.ERRORED),
+        ("sys.exit(0)", CheckState.ERRORED),
+        ("pytest.skip('x')", CheckState.SKIPPED),
+        ("pytest.xfail('x')", CheckState.XFAILED),
+        ("pytest.exit('x', returncode=0)", CheckState.NOT_RUN),
+    ],
+)
+def test_each_way_to_end_has_its_state_in_the_record(pytester, run, one_check, body, state):
+    one_check(body)
+
+    result = run("--ddb-record", "record.jsonl", "checks")
+
+    recorded = record.read(pytester.path / "record.jsonl")
+    (check,) = recorded.checks.values()
+    assert check.state is state
+    assert recorded.exit_status == result.ret
+    if state in (CheckState.FAILED, CheckState.INCONCLUSIVE, CheckState.ERRORED):
+        assert result.ret == 1
+    assert (check.examined > 0) == (state in (CheckState.PASSED, CheckState.FAILED) or "examined=1" in body)
+
+
+@pytest.mark.parametrize(
+    ("mark", "state"),
+    [
+        ("skip(reason='later')", CheckState.SKIPPED),
+        ("xfail(reason='known')", CheckState.XFAILED),
+        ("xfail(run=False)", CheckState.XFAILED),
+        ("xfail(strict=True, reason='known')", CheckState.XFAILED),
+    ],
+)
+@pytest.mark.parametrize("body", ["pass", "assert False"])
+def test_marks_that_leave_a_check_out_are_recorded(pytester, run, one_check, mark, state, body):
+    one_check(body)
+    file = pytester.path / "checks" / "check_one.py"
+    file.write_text(file.read_text().replace("def check_it", f"@pytest.mark.{mark}\ndef check_it"))
+
+    run("--ddb-record", "record.jsonl", "checks")
+
+    (check,) = record.read(pytester.path / "record.jsonl").checks.values()
+    assert check.state is state
+
+
+def test_a_fixture_that_fails_before_or_after_is_an_error_but_never_hides_a_finding(pytester, run, one_check):
+    one_check("pass")
+    file = pytester.path / "checks" / "check_one.py"
+    body = file.read_text().replace("check_it(pair)", "check_it(pair, broken)")
+    fixture = "@pytest.fixture\ndef broken():\n    {}\n    yield\n    {}\n"
+    for before, after, ends, state in (
+        ("1/0", "pass", "pass", CheckState.ERRORED),
+        ("pass", "1/0", "pass", CheckState.ERRORED),
+        ("pass", "1/0", "assert False", CheckState.FAILED),
+    ):
+        file.write_text(body.replace("    pass", f"    {ends}") + fixture.format(before, after))
+        (pytester.path / "record.jsonl").unlink(missing_ok=True)
+        (pytester.path / "findings.jsonl").unlink(missing_ok=True)
+
+        run("--ddb-record", "record.jsonl", "checks")
+
+        (check,) = record.read(pytester.path / "record.jsonl").checks.values()
+        assert check.state is state
+
+
+def test_deselected_and_unreached_checks_are_recorded(pytester, run):
+    projects.make_project(pytester.path, counts={"matched": 3, "missing": 1})
+
+    run("--ddb-record", "record.jsonl", "-x", "-k", "not pipeline", "checks")
+
+    states = [check.state for check in record.read(pytester.path / "record.jsonl").checks.values()]
+    assert states.count(CheckState.DESELECTED) == 1
+    assert states.count(CheckState.FAILED) == 1
+    assert states.count(CheckState.NOT_RUN) == 10
+
+
+def test_collect_only_leaves_every_check_not_run(pytester, run):
+    projects.make_project(pytester.path)
+
+    assert run("--ddb-record", "record.jsonl", "--co", "checks").ret == 0
+
+    recorded = record.read(pytester.path / "record.jsonl")
+    assert {check.state for check in recorded.checks.values()} == {CheckState.NOT_RUN}
+
+
+def test_a_process_that_leaves_has_no_end_in_its_record(pytester, run, one_check):
+    one_check("import os; os._exit(0)")
+
+    assert run("--ddb-record", "record.jsonl", "checks").ret == 0
+
+    recorded = record.read(pytester.path / "record.jsonl")
+    assert not recorded.is_finished
+    assert [check.state for check in recorded.checks.values()] == [CheckState.NOT_RUN]
+
+
+def test_inconclusive_has_its_letter_and_exit_status_1(pytester, run, one_check):
+    one_check("require(pair.verdict(State.MISSING))", counts={"matched": 2, "churning": 1})
+
+    result = run("--ddb-record", "record.jsonl", "checks")
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["checks/check_one.py I*", "*1 keys never held still*", "*1 inconclusive*"])
+    (check,) = record.read(pytester.path / "record.jsonl").checks.values()
+    assert check.only_churning
+
+
+def test_churning_beside_another_doubt_is_not_only_churning(pytester, run, one_check):
+    one_check("require(pair.verdict(State.MISSING))", counts={"matched": 2, "churning": 1, "undecided": 1})
+
+    run("--ddb-record", "record.jsonl", "checks")
+
+    (check,) = record.read(pytester.path / "record.jsonl").checks.values()
+    assert check.state is CheckState.INCONCLUSIVE
+    assert not check.only_churning
+
+
+ENDINGS = [
+    "assert token == 'x', token",
+    "assert pair.settings == token",
+    "pytest.fail(token)",
+    "raise ValueError(token)",
+    "raise CheckFailed('refuted', 'look') from ValueError(token)",
+    "print(token); import logging; logging.getLogger().error(token); raise KeyError(token)",
+    "pytest.skip(token)",
+    "pytest.xfail(token)",
+    "import warnings; warnings.warn(token); sys.stderr.write(token); assert False",
+    "require(pair.verdict(State.DIFFERENT, State.MISSING))",
+    "class Odd(Exception):\n    def __repr__(self): return token\nraise Odd(token)",
+    "import os; os.write(1, token.encode()); assert False",
+]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_value_or_key_is_seen_nowhere_but_in_the_findings(pytester, run, one_check, ending):
+    differences = [
+        {"state": state, "key": {"id": {"S": TOKEN}}, "paths": [f"tags.{TOKEN}: S -> N"]}
+        for state in ("different", "missing")
+    ]
+    one_check(
+        f"token = ''.join({list(TOKEN)!r})\nitem = {{'id': token}}\n{ending}",
+        counts={"different": 1, "missing": 1},
+        differences=differences,
+    )
+    pytester.path.joinpath("checks", "check_one.py").write_text(
+        (pytester.path / "checks" / "check_one.py").read_text()
+        + "\ndef check_touch(pair):\n    pair.comparison\n"
+    )
+
+    result = run(
+        *("--ddb-record", "record.jsonl", "--junit-xml", "junit.xml", "-vv", "--showlocals", "-rA"),
+        *("--disable-warnings", "checks/check_one.py"),
+    )
+
+    assert TOKEN not in result.stdout.str() + result.stderr.str()
+    holding = {
+        file.name
+        for file in pytester.path.rglob("*")
+        if file.is_file() and TOKEN in file.read_text(errors="replace")
+    }
+    assert holding == {"findings.jsonl", "spec.json"}
+    assert stat.S_IMODE((pytester.path / "findings.jsonl").stat().st_mode) == 0o600
+
+
+def test_a_hash_in_a_message_can_be_looked_up_in_the_findings(pytester, run, one_check):
+    one_check(
+        "require(pair.verdict(State.MISSING))",
+        counts={"missing": 1},
+        differences=[{"state": "missing", "key": {"id": {"S": TOKEN}}}],
+    )
+
+    result = run("--ddb-record", "record.jsonl", "checks")
+
+    row = json.loads((pytester.path / "findings.jsonl").read_text())
+    assert row["key"] == {"id": {"S": TOKEN}}
+    result.stdout.fnmatch_lines([f"*missing {row['key_hash']}*"])
+
+
+def test_custom_fixtures_work_in_checks(pytester, run, one_check):
+    one_check("assert limit == 3")
+    file = pytester.path / "checks" / "check_one.py"
+    file.write_text(file.read_text().replace("check_it(pair)", "check_it(limit, pair)"))
+    conftest = pytester.path / "checks" / "conftest.py"
+    conftest.write_text(
+        conftest.read_text() + "\nimport pytest\n\n@pytest.fixture\ndef limit(pair):\n    return 3\n"
+    )
+
+    run("checks").assert_outcomes(passed=1)
+
+
+def test_an_import_that_fails_is_an_error_of_collection(pytester, run, one_check):
+    one_check("pass")
+    (pytester.path / "checks" / "check_two.py").write_text("import no_such_module\n")
+
+    result = run("--ddb-record", "record.jsonl", "checks")
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*ModuleNotFoundError at check_two.py:1*"])

@@ -1,0 +1,280 @@
+"""A run believes its child's record only, and leaves evidence whatever becomes of the child."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ddbverify import gate, signing
+from ddbverify import run as runs
+from ddbverify.config import load
+from ddbverify.errors import AccessError, ConfigurationError
+from ddbverify.record import CheckState
+from tests.ddbverify import projects
+
+TOKEN = "SENTINEL-90ab"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project whose child finds the repository, with the default suite."""
+    monkeypatch.setenv("PYTHONPATH", str(projects.REPOSITORY))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    monkeypatch.setattr(runs, "_identity", lambda side: None)
+    projects.stand_in(tmp_path, monkeypatch)
+    return projects.make_project(tmp_path, started_epoch=time.time())
+
+
+def with_check(file, body):
+    (file.parent / "checks" / "check_own.py").write_text(f"def check_own(pair):\n    {body}\n")
+
+
+def test_a_run_that_passes_opens_the_gate(project):
+    result = runs.run(project)
+
+    assert (result.exit_code, result.evidence.verdict, result.evidence.complete) == (0, "passed", True)
+    assert {path.name for path in result.folder.iterdir()} == {
+        *("evidence.json", "findings.jsonl", "junit.xml", "summary.md", "record.jsonl", "pytest.ini")
+    }
+    assert stat.S_IMODE((result.folder / "findings.jsonl").stat().st_mode) == 0o600
+    assert stat.S_IMODE(result.folder.stat().st_mode) == 0o700
+    assert result.new_key is not None
+    assert projects.passes(project.parent) == 1
+    assert (project.parent / ".ddbverify" / "latest").resolve() == result.folder
+    decision = gate.judge(load(project))
+    assert decision.reasons == ()
+    assert runs.run(project).new_key is None
+
+
+def test_findings_outrank_everything(project):
+    projects.write_spec(project.parent, counts={"matched": 2, "missing": 1}, started_epoch=time.time())
+    with_check(project, "import pytest; pytest.skip()")
+
+    result = runs.run(project)
+
+    assert (result.exit_code, result.evidence.verdict, result.evidence.complete) == (1, "failed", False)
+    assert gate.judge(load(project)).exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import os; os._exit(0)",
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+        "import os, signal; os.kill(os.getpid(), signal.SIGINT)",
+        "import pytest; pytest.exit('enough', returncode=0)",
+        "import atexit, os; atexit.register(os._exit, 0); raise KeyError('x')",
+        "import pytest; pytest.skip()",
+        "import pytest; pytest.xfail()",
+        "raise SystemExit(0)",
+    ],
+)
+def test_whatever_a_check_does_to_the_process_it_never_passes(project, body):
+    with_check(project, body)
+
+    result = runs.run(project)
+
+    assert (result.exit_code, result.evidence.verdict, result.evidence.complete) == (3, "inconclusive", False)
+    assert result.evidence.shortcomings
+    decision = gate.judge(load(project))
+    assert not decision.open
+    assert decision.exit_code == 3
+
+
+def test_what_extra_arguments_leave_out_closes_the_gate(project):
+    for extra, state in ((["-k", "counts"], CheckState.DESELECTED), (["--co"], CheckState.NOT_RUN)):
+        result = runs.run(project, extra=extra)
+
+        assert result.exit_code == 3
+        assert state in {check.state for check in result.evidence.checks}
+        assert not gate.judge(load(project)).open
+
+
+def test_an_ignored_file_is_missed_by_the_gate(project):
+    result = runs.run(project, extra=[f"--ignore={project.parent / 'checks' / 'check_items.py'}"])
+
+    assert result.exit_code == 0
+    assert {reason.code for reason in gate.judge(load(project)).reasons} == {"missing"}
+
+
+def test_no_setting_of_the_project_or_the_user_reaches_the_child(project, monkeypatch, tmp_path_factory):
+    (project.parent / "pytest.ini").write_text("[pytest]\naddopts = -k nothing\n")
+    (project.parent / "conftest.py").write_text("raise RuntimeError('loaded')\n")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--co")
+    monkeypatch.setenv("PYTEST_PLUGINS", "no_such_plugin")
+
+    result = runs.run(project, out=tmp_path_factory.mktemp("out"))
+
+    assert result.exit_code == 0
+    assert result.evidence.plugins.keys() == {"ddbverify", "pytest"}
+
+
+def test_a_child_that_leaves_after_its_last_check_has_not_passed(project):
+    conftest = project.parent / "checks" / "conftest.py"
+    conftest.write_text(
+        conftest.read_text() + "\n\ndef pytest_sessionfinish():\n    import os\n    os._exit(0)\n"
+    )
+
+    result = runs.run(project)
+
+    assert {check.state for check in result.evidence.checks} == {CheckState.PASSED}
+    assert (result.exit_code, result.evidence.verdict) == (3, "inconclusive")
+
+
+def test_an_empty_suite_is_inconclusive(project):
+    for file in (project.parent / "checks").glob("check_*.py"):
+        file.unlink()
+
+    assert runs.run(project).exit_code == 3
+
+
+def test_without_a_folder_of_checks_the_default_suite_runs(project):
+    import shutil
+
+    shutil.rmtree(project.parent / "checks")
+
+    result = runs.run(project, extra=["--co"])
+
+    assert len(result.evidence.checks) == 12
+
+
+def test_arguments_that_pytest_refuses_are_a_usage_error(project):
+    with pytest.raises(ConfigurationError, match="refused its arguments"):
+        runs.run(project, extra=["--no-such-option"])
+
+
+def test_what_changes_during_the_run_makes_it_incomplete(project):
+    spec = {"tables": {"orders": {"TableId": "made anew"}}, "started_epoch": time.time()}
+    with_check(
+        project,
+        "from pathlib import Path; here = Path(__file__).parents[1]; "
+        f"(here / 'spec.json').write_text({json.dumps(projects.CLEAN | spec)!r}); "
+        "(here / 'checks' / 'check_new.py').write_text('')",
+    )
+
+    result = runs.run(project)
+
+    assert result.exit_code == 3
+    said = " ".join(result.evidence.shortcomings)
+    assert "a table was deleted and made anew" in said
+    assert "a check or a transform was changed" in said
+
+
+def test_a_sample_passes_but_never_opens_the_gate(project):
+    projects.write_spec(project.parent, segments=[1, 1, 9], started_epoch=time.time())
+
+    result = runs.run(project, coverage="10%")
+
+    assert (result.exit_code, result.evidence.coverage) == (0, "10%")
+    assert {"coverage", "changed"} == {reason.code for reason in gate.judge(load(project)).reasons}
+
+
+def test_churning_alone_is_told_apart(project):
+    projects.write_spec(project.parent, counts={"matched": 2, "churning": 1}, started_epoch=time.time())
+
+    result = runs.run(project)
+
+    assert (result.exit_code, result.evidence.only_churning) == (3, True)
+    assert result.as_json()["only_churning"] is True
+    config = load(project)
+    assert gate.judge(config, allow_churning=True).open
+    assert not gate.judge(config).open
+
+
+def test_nothing_starts_where_aws_refuses(project, monkeypatch):
+    def refuse(*_):
+        raise AccessError("no", "log in")
+
+    monkeypatch.setattr("ddbverify.tables.describe_pair", refuse)
+    with pytest.raises(AccessError):
+        runs.run(project)
+    assert not (project.parent / ".ddbverify" / "runs").exists()
+
+
+def test_two_runs_at_once_keep_apart(project):
+    first = runs.run(project)
+    second = runs.run(project)
+
+    assert first.folder != second.folder
+    assert first.evidence.run_id != second.evidence.run_id
+
+
+def test_a_token_in_every_key_is_in_nothing_but_the_findings(project, capfd):
+    differences = [
+        {"state": state, "key": {"id": {"S": TOKEN}}, "paths": [f"m.{TOKEN}: S -> N"], "reason": "x"}
+        for state in ("missing", "extraneous", "different", "uncomparable", "churning", "undecided")
+    ]
+    projects.write_spec(
+        project.parent,
+        counts={one["state"]: 1 for one in differences},
+        differences=differences,
+        started_epoch=time.time(),
+    )
+
+    result = runs.run(project)
+
+    written = capfd.readouterr()
+    assert TOKEN not in written.out + written.err
+    assert "findings" in written.out
+    envelope = json.loads((result.folder / "evidence.json").read_text())
+    key = signing.signing_key(load(project)).public
+    payload = signing.open_envelope((result.folder / "evidence.json").read_bytes(), (key,))
+    assert TOKEN.encode() not in payload
+    assert envelope["payloadType"].endswith("evidence+json")
+    holding = {
+        path.name
+        for path in project.parent.rglob("*")
+        if path.is_file() and TOKEN in path.read_text(errors="replace")
+    }
+    assert holding == {"findings.jsonl", "spec.json"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_incomplete_evidence_and_no_child(project, number):
+    pid_file = project.parent / "pid"
+    with_check(
+        project,
+        f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(120)",
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _CLI, str(project.parent), "run", "--config", str(project), "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=project.parent,
+        start_new_session=True,
+    )
+    try:
+        while not (pid_file.exists() and pid_file.read_text()):
+            assert parent.poll() is None
+            time.sleep(0.05)
+        parent.send_signal(number)
+        printed, _ = parent.communicate(timeout=60)
+    finally:
+        if parent.poll() is None:
+            os.killpg(parent.pid, signal.SIGKILL)
+    assert parent.returncode == 3
+    document = json.loads(printed)
+    assert document["verdict"] == "inconclusive"
+    assert "it was interrupted" in document["shortcomings"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_file.read_text()), 0)
+
+
+# The command line with tables from spec.json, in a process of its own.
+_CLI = """
+import sys
+from pathlib import Path
+from tests.ddbverify import projects
+from ddbverify import run, cli
+projects.stand_in(Path(sys.argv[1]))
+run._identity = lambda side: None
+cli.main(sys.argv[2:])
+"""

@@ -1,0 +1,72 @@
+"""The audit, where what it cannot see has to be said."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from ddbverify.config import parse
+from ddbverify.names import Fact
+from replicator import audit
+from replicator.state import State
+from tests.replicator.fakes import STATE, FakeDynamoDB
+
+HOUR = 3600
+BOUNDARY = 1_800_000_000
+
+
+class SilentStream:
+    """A stream with one open shard and nothing in it."""
+
+    def describe_stream(self, **_):
+        return {"StreamDescription": {"Shards": [{"ShardId": "one"}]}}
+
+    def get_shard_iterator(self, **_):
+        return {"ShardIterator": "at"}
+
+    def get_records(self, **_):
+        return {"Records": [], "NextShardIterator": "at"}
+
+
+@pytest.fixture
+def context(tmp_path, monkeypatch):
+    config = parse('[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n', tmp_path)
+    state = State.of_pair(FakeDynamoDB(), STATE, config.tables[0].id)
+    state.put(Fact.BOUNDARY, backup_arn="arn", backup_epoch=BOUNDARY, boundary_epoch=BOUNDARY)
+    monkeypatch.setattr(
+        audit, "queue_depth", lambda context, pair: {"waiting": 0, "in_flight": 0, "delayed": 0}
+    )
+    made = SimpleNamespace(
+        now=float(BOUNDARY),
+        pair=config.tables[0],
+        pace=SimpleNamespace(young_seconds=60.0),
+        target=FakeDynamoDB(),
+        state=lambda pair: state,
+        resources=lambda pair: {"stream_arn": "arn", "ledger_table": "ledger"},
+        source_table=lambda pair: SimpleNamespace(keys={"id": "S"}),
+        source_client=lambda service: SilentStream(),
+    )
+    made.server_time = lambda: made.now
+    return made
+
+
+def test_audits_within_a_day_of_each_other_are_clean(context):
+    for hours in (12, 30, 50):
+        context.now = BOUNDARY + hours * HOUR
+        assert audit.run(context, context.pair).clean
+    assert context.state(context.pair).get(Fact.GAP) is None
+
+
+@pytest.mark.parametrize("audited_before", [False, True])
+def test_an_audit_that_comes_after_the_stream_forgot_is_a_gap(context, audited_before):
+    if audited_before:
+        context.now += HOUR
+        assert audit.run(context, context.pair).clean
+    context.now += 25 * HOUR
+
+    found = audit.run(context, context.pair)
+
+    assert not found.clean
+    assert "24 hours" in found.gap
+    assert "24 hours" in context.state(context.pair).get(Fact.GAP)["reason"]

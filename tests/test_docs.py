@@ -1,0 +1,168 @@
+"""The documentation names everything that there is, and what it shows can be used as it stands."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+
+from ddbverify import config as configuration
+from ddbverify.cli import main as ddbverify
+from replicator.cli import main as replicator
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.glob("*.md")])
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def _text(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def _blocks(language: str) -> list[Any]:
+    return [
+        pytest.param(found[2], id=f"{_name(page)}:{text[: found.start()].count(chr(10)) + 1}")
+        for page in PAGES
+        for text in [page.read_text(encoding="utf-8")]
+        for found in _FENCE.finditer(text)
+        if found[1] == language
+    ]
+
+
+def _section(text: str, heading: str) -> str:
+    """From *heading* to the next one of its level or above."""
+    level = len(heading) - len(heading.lstrip("#"))
+    _, found, rest = text.partition(f"\n{heading}\n")
+    assert found, f"there is no heading {heading!r}"
+    return re.split(rf"^#{{1,{level}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def _commands() -> list[Any]:
+    return [
+        pytest.param(program, name, command, id=f"{program} {name}")
+        for program, group in (("ddbverify", ddbverify), ("replicator", replicator))
+        for name, command in group.commands.items()
+    ]
+
+
+def _places(command: click.Command) -> Iterator[str]:
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            yield from (option for option in parameter.opts if option.startswith("--"))
+        elif parameter.name is not None:
+            yield f"[{parameter.name.upper()}]"
+
+
+@pytest.mark.parametrize(("program", "name", "command"), _commands())
+def test_every_command_and_option_is_documented(program: str, name: str, command: click.Command) -> None:
+    text = _text("commands.md")
+    own = _section(text, f"### `{program} {name}`")
+    if program == "replicator" and name != "demo":  # their options are said once for all of them
+        own += _section(text, "## `replicator`")
+
+    missing = [place for place in _places(command) if not re.search(rf"{re.escape(place)}(?![\w-])", own)]
+
+    assert not missing
+
+
+def test_no_command_is_documented_that_does_not_exist() -> None:
+    headings = set(re.findall(r"^### `((?:ddbverify|replicator) \w+)`$", _text("commands.md"), re.MULTILINE))
+
+    assert headings == {f"{one.values[0]} {one.values[1]}" for one in _commands()}
+
+
+@pytest.mark.parametrize(
+    ("heading", "section"),
+    [
+        ("## Top level", configuration.Config),
+        ("## `[source]` and `[target]`", configuration.Side),
+        ("## `[[tables]]`", configuration.Pair),
+        ("## `[replication]`", configuration.Replication),
+        ("## `[verification]`", configuration.Verification),
+        ("## `[gate]`", configuration.Gate),
+        ("## `[cutover]`", configuration.Cutover),
+    ],
+)
+def test_exactly_the_keys_that_exist_are_documented(heading: str, section: type[msgspec.Struct]) -> None:
+    cells = re.findall(r"^\| (`[^|]*?) \|", _section(_text("configuration.md"), heading), re.MULTILINE)
+    documented = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+
+    # `folder` is no key of the file: parse() refuses it.
+    assert documented == {field.name for field in msgspec.structs.fields(section)} - {"folder"}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "checks").glob("check_*.py")), ids=lambda file: file.name)
+def test_every_check_is_documented(file: Path) -> None:
+    text = _text("checks.md")
+    functions = [
+        node.name
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("check_")
+    ]
+
+    assert functions
+    assert not [name for name in (file.name, *functions) if f"`{name}`" not in text]
+
+
+@pytest.mark.parametrize("block", _blocks("toml"))
+def test_toml_blocks_are_valid_configurations(block: str) -> None:
+    configuration.parse(block, ROOT)
+
+
+@pytest.mark.parametrize("block", _blocks("json"))
+def test_json_blocks_are_valid(block: str) -> None:
+    json.loads(block)
+
+
+@pytest.mark.parametrize("block", _blocks("python"))
+def test_python_blocks_are_valid(block: str) -> None:
+    ast.parse(block)
+
+
+def test_no_policy_allows_every_action() -> None:
+    statements = [
+        one for block in _blocks("json") for one in json.loads(block.values[0]).get("Statement", ())
+    ]
+
+    assert statements
+    for statement in statements:
+        actions = statement["Action"]
+        assert not [one for one in ([actions] if isinstance(actions, str) else actions) if "*" in one]
+
+
+def _slug(heading: str) -> str:
+    """GitHub's anchor of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def _anchors(page: Path) -> set[str]:
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    return {_slug(heading) for heading in re.findall(r"^#{1,6} (.+)$", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in _LINK.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        goal = (page.parent / path).resolve() if path else page
+        if not goal.exists() or (anchor and anchor not in _anchors(goal)):
+            broken.append(link)
+
+    assert not broken
