@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
 from tabulate import tabulate
 
 from ddbverify.errors import ConfigurationError
@@ -494,8 +495,12 @@ def _create(client: Any, name: str, schema: Schema) -> None:
 def _read_pointer(ssm: Any) -> str | None:
     try:
         value: str = ssm.get_parameter(Name=POINTER)["Parameter"]["Value"]
-    except ssm.exceptions.ParameterNotFound:
-        return None
+    # By its code: each of the writers' threads may build `ssm.exceptions` anew (botocore does so
+    # without a lock), and the class in an `except` is then not the one that is raised.
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ParameterNotFound":
+            return None
+        raise
     return value
 
 
