@@ -291,20 +291,23 @@ class Settler:
         orphan = not suspect.owners
         source_is_still = looked_at - suspect.expected_since >= self._settle
         target_is_still = looked_at - suspect.target_since >= self._settle
-        paths = settled.paths(self._judge) if state is State.DIFFERENT else ()
         if not source_is_still or not (target_is_still or (last_look and not orphan)):
             if last_look:
-                return settled(State.CHURNING, paths=paths, reason="it never held still")
+                return settled(
+                    State.CHURNING, paths=settled.paths(self._judge, state), reason="it never held still"
+                )
             return None
         if orphan and not self._orphans_are_final:
             return settled(None)
         passed = self._pipeline_passed(suspect.expected_since) if self._pipeline_passed else None
         if passed is False:
             reason = "the pipeline has not passed the last change of the source"
-            return settled(State.UNDECIDED, paths=paths, reason=reason) if last_look else None
+            if not last_look:
+                return None
+            return settled(State.UNDECIDED, paths=settled.paths(self._judge, state), reason=reason)
         if suspect.expected == CONTESTED:
             return settled(State.UNCOMPARABLE, reason="several source items claim this target key")
-        return settled(state, paths=paths, by_time_only=passed is None)
+        return settled(state, paths=settled.paths(self._judge, state), by_time_only=passed is None)
 
     def _expected(self, claims: Sequence[_Made]) -> bytes:
         if len(claims) > 1:
@@ -361,9 +364,11 @@ class _Outcome:
             by_time_only=by_time_only,
         )
 
-    def paths(self, judge: Judge) -> tuple[str, ...]:
-        """Where the sides differ now."""
-        assert self.target is not None  # noqa: S101 - the caller has seen both
+    def paths(self, judge: Judge, state: State) -> tuple[str, ...]:
+        """Where the sides differ now; slow, so asked for once, when the suspect is decided."""
+        if state is not State.DIFFERENT:
+            return ()
+        assert self.target is not None  # noqa: S101 - no state is "different" with a side missing
         return differences(self.claims[0].item, self.target, judge.form)
 
 
