@@ -15,7 +15,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import boto3
@@ -28,7 +28,7 @@ from ddbverify.values import with_base64, with_bytes
 from replicator.credentials import assumed_role
 from replicator.envelope import Letter, UnreadableBody, open_body
 from replicator.ledger import Applied, Ledger, Write, loaded
-from replicator.records import NO_NUMBER, Change
+from replicator.records import NO_NUMBER, Change, is_key_of
 from replicator.state import Quarantined, State, now_text
 
 logger = Logger(service="consumer")
@@ -99,6 +99,7 @@ class Applier:
     fetch: Callable[[TypedItem], TypedItem | None]
     counts: Counter[str] = field(default_factory=Counter)
     canaries: list[Change] = field(default_factory=list)
+    written: dict[str, str] = field(default_factory=dict)  # key hash -> number
 
     def __call__(self, batch: Sequence[Message]) -> set[str]:
         """Apply every change of *batch*; the ids of the messages that have to come again."""
@@ -121,7 +122,11 @@ class Applier:
             if outcome is Applied.REFUSED
         ]
         self._put_aside([*aside, *refused])
-        self._clear_quarantine(outcomes, newest)
+        self.written = {
+            hashed: newest[hashed].sequence_number
+            for hashed, outcome in outcomes.items()
+            if outcome is Applied.WRITTEN
+        }
         names = {Applied.WRITTEN: "applied", Applied.SUPERSEDED: "superseded"}
         self.counts.update(names[outcome] for outcome in outcomes.values() if outcome in names)
         schema = self.transform.source_keys  # a canary that was not applied has not arrived
@@ -189,14 +194,10 @@ class Applier:
                 continue
             self.notebook.quarantine(hashed, change.keys, change.sequence_number, reason)
 
-    def _clear_quarantine(self, outcomes: Mapping[str, Applied], newest: Mapping[str, Change]) -> None:
-        written = [hashed for hashed, outcome in outcomes.items() if outcome is Applied.WRITTEN]
-        if not written:
-            return
-        standing = self.notebook.quarantined()
-        for hashed in written:
-            if hashed in standing:
-                self.notebook.release(hashed, newest[hashed].sequence_number)
+    def clear_quarantine(self) -> None:
+        """Release the keys that this batch has written; not needed where nothing was ever put aside."""
+        for hashed in self.written.keys() & self.notebook.quarantined().keys():
+            self.notebook.release(hashed, self.written[hashed])
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,11 +220,14 @@ class Settings:
         )
 
 
-def opened(record: Mapping[str, Any], settings: Settings, latch_gap: Callable[[str], None]) -> Message:
+def opened(
+    record: Mapping[str, Any], settings: Settings, schema: KeySchema, latch_gap: Callable[[str], None]
+) -> Message:
     """
     One SQS record as a `Message`.
 
-    A body that is not ours latches a gap; one of a restart before this one is dropped.
+    A body that is not ours, or a change without the table's key, latches a gap; a body of a
+    restart before this one is dropped.
     """
     letter: Letter | None = None
     try:
@@ -238,13 +242,21 @@ def opened(record: Mapping[str, Any], settings: Settings, latch_gap: Callable[[s
     ):
         latch_gap("the consumer met a message of another stream")
         letter = None
+    elif letter is not None:
+        usable = tuple(change for change in letter.changes if is_key_of(change.keys, schema))
+        if len(usable) < len(letter.changes):
+            latch_gap("the consumer met a change whose key is not the table's")
+            letter = replace(letter, changes=usable)
     return Message(record["messageId"], record["attributes"]["MessageGroupId"], letter)
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001  # Lambda's signature
     """Lambda's entry point; returns ``batchItemFailures`` with the messages to deliver again."""
     deployed = _deployment()
-    batch = [opened(record, deployed.settings, deployed.state.latch_gap) for record in event["Records"]]
+    schema = deployed.transform.source_keys
+    batch = [
+        opened(record, deployed.settings, schema, deployed.state.latch_gap) for record in event["Records"]
+    ]
     applier = Applier(
         transform=deployed.transform,
         guard=deployed.ledger,
@@ -260,8 +272,9 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: 
             at=now_text(),
             lag_ms=int((time.time() - change.created_at) * 1000),
         )
-    deployed.state.add(applier.counts, progress_of(batch, returned))
-    deployed.state.note_groups(canary_groups(batch, returned, deployed.transform.source_keys))
+    if deployed.state.add(applier.counts, progress_of(batch, returned)):
+        applier.clear_quarantine()
+    deployed.state.note_groups(canary_groups(batch, returned, schema))
     logger.info("consumed", extra={"messages": len(batch), "returned": len(returned), **applier.counts})
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in returned]}
 
@@ -325,9 +338,7 @@ def _deployment() -> _Deployment:
         table=environment["LEDGER_TABLE"],
         target=environment["TARGET_TABLE"],
         target_keys=target_keys,
-        contest=lambda write: state.quarantine(
-            write.source_hash, write.source_key, write.number, "contested: another item holds its target key"
-        ),
+        contest=state.contest,
     )
     return _Deployment(Settings.from_environment(environment), transform, ledger, state, source)
 

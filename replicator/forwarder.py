@@ -21,7 +21,7 @@ from aws_lambda_powertools import Logger
 from ddbverify.names import Fact, KeySchema, canary_key
 from replicator import fifo
 from replicator.envelope import Message, pack
-from replicator.records import Change, MalformedRecord, change_from_record
+from replicator.records import Change, MalformedRecord, change_from_record, is_key_of
 from replicator.state import State, now_text
 
 logger = Logger(service="forwarder")
@@ -122,10 +122,14 @@ def _decode(record: Mapping[str, Any], settings: Settings, latch_gap: Callable[[
         latch_gap("a record of another stream reached the forwarder")
         return None
     try:
-        return change_from_record(record)
+        change = change_from_record(record)
     except MalformedRecord as error:
         latch_gap(f"the forwarder met {error}")
         return None
+    if not is_key_of(change.keys, settings.schema):
+        latch_gap("the forwarder met a record whose key is not the table's")
+        return None
+    return change
 
 
 @functools.cache

@@ -180,7 +180,10 @@ class Ledger:
         open_writes = [write for write in writes if write.source_hash not in decided]
         held = {write.source_hash: _held(entries.get(_entry_key(write.source_hash))) for write in open_writes}
         touched_by = {name: {*wanted[name], *held[name]} for name in wanted}
-        owners = self._read({_owner_key(one) for touched in touched_by.values() for one in touched})
+        # A key that is held before and after is this source key's own, and stays so as long as its
+        # entry stands as it was read, which the entry's condition sees to.
+        moving = {one for name in wanted for one in wanted[name].keys() ^ held[name].keys()}
+        owners = self._read(map(_owner_key, moving))
         planned: list[_Plan] = []
         taken: set[str] = set()
         for write in open_writes:
@@ -205,18 +208,21 @@ class Ledger:
             found = owners.get(_owner_key(target_hash))
             return found["owner"]["S"] if found else None
 
-        contested = any(owner(one) not in (None, write.source_hash) for one in wanted)
+        kept = wanted.keys() & held.keys()
+        contested = any(owner(one) not in (None, write.source_hash) for one in wanted.keys() - kept)
         if contested:
             self.contest(write)  # first of all: from here on nothing of it can be lost
             wanted = {}
         released = {
             target_hash: key
             for target_hash, key in held.items()
-            if target_hash not in wanted and owner(target_hash) == write.source_hash
+            if target_hash not in wanted and (target_hash in kept or owner(target_hash) == write.source_hash)
         }
         actions = [self._entry(write, entry, wanted)]
         for target_hash, item in wanted.items():
-            actions += [self._put(item), self._own(write, target_hash)]
+            actions.append(self._put(item))
+            if target_hash not in kept:
+                actions.append(self._own(write, target_hash))
         for target_hash, key in released.items():
             actions += [self._delete(key), self._disown(write, target_hash)]
         return _Plan(Unit(write.source_hash, tuple(actions)), contested)

@@ -354,9 +354,7 @@ def _load(context: Context, plan: Plan, staging: str, target: str, lock: Lock, s
         table=context.resources(plan.pair)["ledger_table"],
         target=target,
         target_keys=plan.transform.target_keys,
-        contest=lambda write: state.quarantine(
-            write.source_hash, write.source_key, write.number, "contested: another item holds its target key"
-        ),
+        contest=state.contest,
     )
     load = backfill.Load(
         staging_client=context.source,

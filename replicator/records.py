@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from ddbverify.names import TypedItem
+from ddbverify.names import KeySchema, TypedItem
 from ddbverify.values import with_base64
 
 EventName = Literal["INSERT", "MODIFY", "REMOVE"]
@@ -78,6 +78,13 @@ def change_from_record(record: Mapping[str, Any]) -> Change:
         created_at=_whole_seconds(created),
         fetch=event_name != "REMOVE" and image is None,
     )
+
+
+def is_key_of(key: TypedItem, schema: KeySchema) -> bool:
+    """Whether *key* has the attributes of *schema*, of its types, and no other."""
+    return {name: tuple(value) for name, value in key.items()} == {
+        name: (kind,) for name, kind in schema.items()
+    }
 
 
 def pad(number: str) -> str:

@@ -48,9 +48,7 @@ def run(context: Context, pair: Pair) -> Repaired:
         table=resources["ledger_table"],
         target=target.name if target else pair.target,
         target_keys=keys,
-        contest=lambda write: state.quarantine(
-            write.source_hash, write.source_key, write.number, "contested: another item holds its target key"
-        ),
+        contest=state.contest,
     )
     repaired = 0
     while True:

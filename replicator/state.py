@@ -6,12 +6,15 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from ddbverify.names import MIGRATION, Fact, TypedItem, pair_pk
+
+if TYPE_CHECKING:
+    from replicator.ledger import Write
 
 _read, _write = TypeDeserializer().deserialize, TypeSerializer().serialize
 
@@ -74,13 +77,17 @@ class State:
             for item in page["Items"]:
                 yield item["sk"]["S"].removeprefix(prefix), _plain(item)
 
-    def add(self, counts: Mapping[str, int], progress: Mapping[str, int] | None = None) -> None:
+    def add(self, counts: Mapping[str, int], progress: Mapping[str, int] | None = None) -> int:
         """
         Add to the pair's counters, and note how far each message group is.
 
         Args:
             counts: Counter -> number to add.
             progress: Message group -> time (epoch seconds) of the newest change applied in it.
+
+        Returns:
+            How many changes were ever put aside before, those of this call included. While
+            it is 0 nobody has to look into the quarantine.
         """
         steps = []
         names: dict[str, str] = {}
@@ -94,14 +101,17 @@ class State:
             names |= added
             values |= {f":{short[1:]}": {"N": str(counts[name])} for short, name in added.items()}
             steps.append("ADD " + ", ".join(f"{short} :{short[1:]}" for short in added))
-        if steps:
-            self.client.update_item(
-                TableName=self.table,
-                Key=self._key(Fact.COUNTERS),
-                UpdateExpression=" ".join(steps),
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
-            )
+        if not steps:
+            return self.counters().get("quarantined", 0)
+        answer = self.client.update_item(
+            TableName=self.table,
+            Key=self._key(Fact.COUNTERS),
+            UpdateExpression=" ".join(steps),
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=values,
+            ReturnValues="ALL_NEW",
+        )
+        return int(_plain(answer["Attributes"]).get("quarantined", 0))
 
     def counters(self) -> dict[str, int]:
         """What the consumer has counted so far."""
@@ -142,6 +152,12 @@ class State:
             ConditionExpression="attribute_not_exists(pk) OR #number <= :number",
             ExpressionAttributeNames={"#number": "number"},
             ExpressionAttributeValues={":number": {"S": number}},
+        )
+
+    def contest(self, write: Write) -> None:
+        """Put a write aside whose target key belongs to another source key."""
+        self.quarantine(
+            write.source_hash, write.source_key, write.number, "contested: another item holds its target key"
         )
 
     def quarantined(self) -> dict[str, Quarantined]:

@@ -318,7 +318,7 @@ class Story:
             f'[source]\nregion = "{SOURCE_REGION}"\n\n[target]\nregion = "{TARGET_REGION}"\n\n'
             f'[[tables]]\nsource = "{SOURCE}"\ntarget = "{TARGET}"\n{transform}\n'
             # Short times, allowed under an emulator: its backups are exact and its fence is at once.
-            f'[replication]\noverlap = "1s"\ngroups = 8\n\n[verification]\nsettle = "{_SETTLE_SECONDS}s"\n\n'
+            f'[replication]\noverlap = "1s"\ngroups = 4\n\n[verification]\nsettle = "{_SETTLE_SECONDS}s"\n\n'
             "[gate]\nemulator = true\nchurning = true\n\n"
             f'[cutover]\npointer = "ssm:{POINTER}"\nquiet = "1s"\n'
             f"fence = {json.dumps('command:' + shlex.join(fence))}\n"

@@ -44,7 +44,7 @@ def test_the_first_unsent_record_is_reported_and_all_before_it_were_placed(keys,
     assert gaps == []
 
 
-@given(st.lists(st.sampled_from(["good", "malformed", "foreign"]), min_size=1, max_size=12))
+@given(st.lists(st.sampled_from(["good", "malformed", "foreign", "keyless"]), min_size=1, max_size=12))
 def test_every_record_is_placed_or_latches_a_gap(kinds):
     queue, gaps = FakeQueue(), []
     records = stream("k" * len(kinds))
@@ -53,6 +53,8 @@ def test_every_record_is_placed_or_latches_a_gap(kinds):
             del one["dynamodb"]["NewImage"]
         elif kind == "foreign":
             one["eventSourceARN"] = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/earlier"
+        elif kind == "keyless":
+            one["dynamodb"]["Keys"] = {"other": {"S": "x"}}
 
     outcome = forward(records, SETTINGS, lambda messages: fifo.send(queue, "url", messages), gaps.append)
 

@@ -394,3 +394,11 @@ def test_the_property_sees_owners_that_are_ignored(monkeypatch):
 
     with pytest.raises(AssertionError):
         bench.owners()
+
+
+def test_a_contested_change_releases_also_the_key_that_it_would_have_kept():
+    bench = Bench()
+    assert bench.apply(moved("a", 1, ["x"]), moved("b", 2, ["y"])) == [Applied.WRITTEN] * 2
+
+    assert bench.apply(moved("a", 3, ["x", "y"])) == [Applied.CONTESTED]
+    assert bench.owners() == {"y": hashed("b")}
