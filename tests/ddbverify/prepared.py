@@ -38,7 +38,7 @@ class PreparedTable:
     ) -> None:
         self.schema, self.page_size = schema, page_size
         self.entries = [(join_key(item, schema), item, raw) for item, raw in items]
-        self.read_units, self.requests, self.pages = 0.0, 0, 0
+        self.read_units, self.requests, self.pages, self.scans = 0.0, 0, 0, 0
         self._by_key = {key: item for key, item, _ in self.entries}
         assert len(self._by_key) == len(self.entries), "a key stands in the table twice"
         self._cut = cut or (lambda key, total: zlib.crc32(repr(key[0]).encode()) % total)
@@ -56,6 +56,7 @@ class PreparedTable:
             page = entries[after : after + self.page_size]
             self.requests += 1
             self.pages += 1
+            self.scans += start is None and segment == 0
             self.read_units += 1
         body = b'{"Count":%d,"Items":[%s],"ScannedCount":%d' % (
             len(page),

@@ -40,7 +40,7 @@ class Pool:
         """One item, and two ways to write it."""
         chance = self.chance
         key = {"pk": {"S": f"k/{place // 7}"}, "sk": {"N": str(place % 7 - 3)}}
-        chosen = [(name, *chance.choice(self.values)) for name in chance.sample(generated.ODD_NAMES, 4)]
+        chosen = [(name, *chance.choice(self.values)) for name in chance.sample(generated.ODD_NAMES, 3)]
         item = key | {name: typed for name, typed, _ in chosen}
         written = []
         for _ in range(2):
@@ -72,12 +72,12 @@ def test_a_hundred_thousand_equal_pairs_give_no_difference():
 
 
 def test_unequal_pairs_never_pass():
-    """Every small alteration thirty times, each time spelt anew, in items that are else the same."""
+    """Every small alteration ten times, each time spelt anew, in items that are else the same."""
     seed = 20_260_102
     chance = random.Random(seed)
     here, there, why = [], [], {}
     for alteration in alterations():
-        for _ in range(30):
+        for _ in range(10):
             key = {"pk": {"S": str(len(here) // 7)}, "sk": {"N": str(len(here))}}
             shared = {name: any_value(chance) for name in chance.sample(generated.ODD_NAMES, 2)}
             before = key | shared | ({} if alteration.before is None else {"altered": alteration.before})
