@@ -24,6 +24,7 @@ from ddbverify.errors import AccessError, ConfigurationError, EngineError, NotFo
 from ddbverify.items import Form, JoinKey, PointRead, show_path, typed_key
 from ddbverify.judge import Judge
 from ddbverify.names import KeySchema, TypedItem
+from ddbverify.pace import Budget
 from ddbverify.pages import Page
 from ddbverify.settle import PipelinePassed, Settler, Suspect
 from ddbverify.tables import Table, describe_pair
@@ -126,11 +127,11 @@ def compare(
         )
     attributes = dict.fromkeys(name for name in (source.ttl_attribute, target.ttl_attribute) if name)
     judge = Judge(transform, Form.of(pair.ignore), tuple(attributes))
-    rate = config.verification.read_units
+    rate, budget = config.verification.read_units, Budget(config.verification.max_read_units)
     return Pass(
         pair.id,
-        TableReader(config.source, source, units_per_second=rate),
-        TableReader(config.target, target, units_per_second=rate),
+        TableReader(config.source, source, units_per_second=rate, budget=budget),
+        TableReader(config.target, target, units_per_second=rate, budget=budget),
         judge,
         plan(source, target, sample=sample, seed=seed, segments=segments),
         config.verification,
