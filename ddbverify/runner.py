@@ -29,6 +29,7 @@ from ddbverify.errors import AccessError, ConfigurationError, EngineError, NotFo
 from ddbverify.items import Form, JoinKey, PointRead, join_key, show_path, typed_key
 from ddbverify.judge import Judge
 from ddbverify.names import KeySchema, TypedItem
+from ddbverify.pace import Budget
 from ddbverify.pages import Page
 from ddbverify.settle import PipelinePassed, Settler, Suspect
 from ddbverify.tables import Table, describe_pair
@@ -144,11 +145,11 @@ def compare(
         rules = [pair.transform, digest, pair.ignore, list(attributes), sample, seed, segments]
         kept = Checkpoint.open(checkpoint, [tables, rules])
         planned = _kept_plan(kept, planned)
-    rate = config.verification.read_units
+    rate, budget = config.verification.read_units, Budget(config.verification.max_read_units)
     return Pass(
         pair.id,
-        TableReader(config.source, source, units_per_second=rate),
-        TableReader(config.target, target, units_per_second=rate),
+        TableReader(config.source, source, units_per_second=rate, budget=budget),
+        TableReader(config.target, target, units_per_second=rate, budget=budget),
         judge,
         planned,
         config.verification,
