@@ -76,7 +76,7 @@ class _Ahead:
         return len(self.items) - self.next
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made per item that waits, and frozen ones take thrice as long
 class _Waiting:
     raw: bytes  # a copy: a slice would keep its whole page
     at: float
