@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from ddbverify.comparison import Difference, State
+from ddbverify.inspection import Inspector, LazyItem
 from ddbverify.items import ABSENT, JoinKey, UnknownValue, typed_key
 from ddbverify.judge import Claim, Judge, Uncomparable
 from ddbverify.names import KeySchema, TypedItem, canary_key
@@ -95,8 +96,11 @@ class KeyJoin:
     moves it there, `finish` is asked of that one.
     """
 
-    def __init__(self, judge: Judge, tally: Tally, memory: Memory) -> None:
-        """Join under the rules of *judge*."""
+    def __init__(
+        self, judge: Judge, tally: Tally, memory: Memory, inspector: Inspector | None = None
+    ) -> None:
+        """Join under the rules of *judge*; show pairs that are equal as they were read to *inspector*."""
+        self._inspector = inspector
         self.matched = self.excluded = 0  # by this join; the canary apart
         self.met_canary = False
         self.spilled = False
@@ -188,7 +192,7 @@ class KeyJoin:
         source, target = self._ahead[Role.SOURCE], self._ahead[Role.TARGET]
         matched = used = 0
         while source and target:
-            in_order = _meet_in_order(source[0], target[0]) if self._bytes_decide else 0
+            in_order = self._meet_in_order(source[0], target[0]) if self._bytes_decide else 0
             matched += in_order
             if source[0].left and target[0].left:  # here the orders part: for one item, or for long
                 self._stride = 1 if in_order else min(2 * self._stride, LONGEST_STRIDE)
@@ -206,6 +210,26 @@ class KeyJoin:
         self.matched += matched
         self._tally.matched(matched)
         self._make_room(used)
+
+    def _meet_in_order(self, source: _Ahead, target: _Ahead) -> int:
+        """Go over both pages as long as their items are equal; how many were."""
+        if source.holds_canary or target.holds_canary:
+            return 0
+        count = min(source.left, target.left)
+        ours = source.items[source.next : source.next + count]
+        theirs = target.items[target.next : target.next + count]
+        if ours != theirs:
+            count = 0
+            for one, other in zip(ours, theirs, strict=True):
+                if one != other and not surely_equal(one, other):
+                    break
+                count += 1
+        if self._inspector:
+            for item in ours[:count]:
+                self._inspector.equal(source.key_of, item)
+        source.next += count
+        target.next += count
+        return count
 
     def _by_key(self, role: Role, page: _Ahead, count: int, segment: int | None) -> int:
         """Join the next *count* items by key; how many bytes more wait now."""
@@ -249,6 +273,9 @@ class KeyJoin:
         source, target = (one, other) if role is Role.SOURCE else (other, one)
         if self._bytes_decide and (source.raw == target.raw or surely_equal(source.raw, target.raw)):
             self._match()
+            if self._inspector:
+                shown, found = LazyItem.of_raw(source.raw), LazyItem.of_raw(target.raw)
+                self._inspector.pair(lambda: key, shown, found, shown)
             return 0
         try:
             source_item, target_item = decode_item(source.raw), decode_item(target.raw)
@@ -256,6 +283,10 @@ class KeyJoin:
             state = self._judge.verdict(expected, target_item, max(one.at, other.at), [source_item])
             if state is State.MATCHED:
                 self._match()
+                if self._inspector and expected is not None:
+                    self._inspector.pair(
+                        lambda: key, *map(LazyItem.of_typed, (source_item, target_item, expected))
+                    )
                 return 0
             if state is State.EXCLUDED:
                 self._exclude()
@@ -368,24 +399,6 @@ class KeyJoin:
             found=found,
             segment=waiting.segment,
         )
-
-
-def _meet_in_order(source: _Ahead, target: _Ahead) -> int:
-    """Go over both pages as long as their items are equal; how many were."""
-    if source.holds_canary or target.holds_canary:
-        return 0
-    count = min(source.left, target.left)
-    ours = source.items[source.next : source.next + count]
-    theirs = target.items[target.next : target.next + count]
-    if ours != theirs:
-        count = 0
-        for one, other in zip(ours, theirs, strict=True):
-            if one != other and not surely_equal(one, other):
-                break
-            count += 1
-    source.next += count
-    target.next += count
-    return count
 
 
 def _canary_text(schema: KeySchema) -> bytes:
