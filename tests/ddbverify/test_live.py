@@ -72,7 +72,9 @@ class Traffic:
         self.clock.pass_until(self.clock.now + 2 * LONGEST_LAG_SECONDS)
 
     def lag_seconds(self, group: int) -> float:
-        """Between 0 and 5, rising and falling, each group in its own time."""
+        """Every other group is five seconds late all the time, the rest between none and five."""
+        if group % 2:
+            return LONGEST_LAG_SECONDS
         swing = math.sin((self.clock.now - self.started + self.phases[group]) / 4)
         return LONGEST_LAG_SECONDS * (0.5 + 0.5 * swing)
 
@@ -91,11 +93,11 @@ class Traffic:
         key = self.hot[self.version // 2 % HOT] if self.version % 2 else self.chance.choice(self.cold)
         self.writes[key] += 1
         before = self.source.items.get((key,))
-        after = None
-        if self.chance.random() > 0.1:
-            # Some go back to a state that the item has had before.
-            number = self.version if self.chance.random() > 0.2 else 0
-            after = item(key, v=f"v{number}.{self.chance.randrange(10)}")
+        fate, digit = self.chance.random(), self.chance.randrange(10)
+        if key in self.hot[::2] or fate < 0.7:  # every other hot key is in no state twice
+            after = item(key, v=f"v{self.version}.{digit}")
+        else:
+            after = item(key, v=f"v0.{digit}") if fate < 0.9 else None
         if after is None:
             self.source.delete((key,))
         else:
