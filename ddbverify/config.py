@@ -93,6 +93,7 @@ class Verification(_Section, frozen=True):
     coverage: str = "full"
     settle: Duration = Duration(60)
     read_units: int | None = None
+    max_read_units: int | None = None
     memory: Size = Size(512_000_000)
 
     @property
@@ -316,6 +317,7 @@ def _check_numbers(config: Config, refuse: Any) -> None:
     for section, key, number in (
         ("replication", "write_units", replication.write_units),
         ("verification", "read_units", verification.read_units),
+        ("verification", "max_read_units", verification.max_read_units),
         ("gate", "clean_runs", gate.clean_runs),
     ):
         if number is not None and number < 1:

@@ -7,11 +7,13 @@ retries. Only its parser steps aside for the two responses that carry items (FIE
 
 from __future__ import annotations
 
+import functools
+import math
 import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import botocore.parsers
 import botocore.session
@@ -19,20 +21,22 @@ import msgspec
 
 from ddbverify import aws
 from ddbverify.config import Side
-from ddbverify.errors import EngineError
+from ddbverify.errors import EngineError, ThrottledError
 from ddbverify.items import JoinKey, PointRead, ReadFailed, UnknownValue, join_key
 from ddbverify.names import TypedItem
-from ddbverify.pace import ReadPace
+from ddbverify.pace import PATIENCE_SECONDS, Budget, Patience, ReadPace
 from ddbverify.pages import Page, PageDecoder
 from ddbverify.tables import Table, region_of
 from ddbverify.values import with_bytes
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 KEYS_PER_REQUEST = 100
-UNPROCESSED_ATTEMPTS = 8
-UNPROCESSED_FIRST_WAIT_SECONDS = 0.05
+
+BYTES_PER_UNIT = 4096  # of a strongly consistent read
 
 _RAW_SHAPES = {"ScanOutput", "BatchGetItemOutput"}
+
+Answer = TypeVar("Answer")
 
 
 class TableReader:
@@ -44,6 +48,9 @@ class TableReader:
         table: Table,
         *,
         units_per_second: float | None = None,
+        budget: Budget | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """
@@ -53,15 +60,19 @@ class TableReader:
             side: As configured.
             table: As described.
             units_per_second: Ceiling on consumed read units.
-            sleep: Waits for so many seconds, between attempts.
+            budget: Hard limit on read units, shared with other readers.
+            patience_seconds: How long the table may throttle everything before that is an error.
+            clock: Seconds, never going back.
+            sleep: Waits for so many seconds: for the rate, and while the table throttles.
         """
         self.table = table
         self.read_units = 0.0
         self.requests = 0
         self._client = raw_client(side, region=region_of(table.arn))
         self._decoder = PageDecoder(table.key_schema)
-        self._pace = ReadPace(units_per_second, sleep=sleep)
-        self._sleep = sleep
+        self._pace = ReadPace(units_per_second, clock=clock, sleep=sleep)
+        self._budget = budget or Budget()
+        self._patience = Patience(patience_seconds, clock=clock, sleep=sleep)
         self._lock = threading.Lock()
 
     def scan_page(self, segment: int, total_segments: int, start: TypedItem | None) -> Page:
@@ -74,23 +85,21 @@ class TableReader:
             start: ``last_key`` of the page before, ``None`` for the first.
 
         Raises:
-            EngineError: AWS refused, or the response is not a page.
+            EngineError: AWS refused, the budget is spent, or the response is not a page.
         """
         place: dict[str, Any] = {} if start is None else {"ExclusiveStartKey": with_bytes(start)}
         if total_segments > 1:
             place |= {"Segment": segment, "TotalSegments": total_segments}
-        page = self._decoder.decode(
-            self._call(
-                "scan",
-                f"scan the table {self.table.name}",
-                TableName=self.table.reference,
-                ConsistentRead=True,
-                ReturnConsumedCapacity="TOTAL",
-                **place,
-            )
+        return self._read(
+            "scan",
+            f"scan the table {self.table.name}",
+            self._decoder.decode,
+            lambda page: page.consumed,
+            TableName=self.table.reference,
+            ConsistentRead=True,
+            ReturnConsumedCapacity="TOTAL",
+            **place,
         )
-        self._bill(page.consumed)
-        return page
 
     def get_items(self, keys: Sequence[TypedItem]) -> list[PointRead]:
         """
@@ -105,50 +114,69 @@ class TableReader:
         for start in range(0, len(in_order), KEYS_PER_REQUEST):
             batch = {key: wanted[key] for key in in_order[start : start + KEYS_PER_REQUEST]}
             try:
-                found.update(self._get_batch(batch))
+                self._get_batch(batch, found)
             except (EngineError, UnknownValue) as error:
                 reason = error.message if isinstance(error, EngineError) else str(error)
-                found.update(dict.fromkeys(batch, ReadFailed(reason)))
+                failed = ReadFailed(reason)
+                found.update((key, failed) for key in batch if key not in found)
         return [found[join_key(key, schema)] for key in keys]
 
-    def _get_batch(self, batch: Mapping[JoinKey, TypedItem]) -> dict[JoinKey, PointRead]:
+    def _get_batch(self, batch: Mapping[JoinKey, TypedItem], found: dict[JoinKey, PointRead]) -> None:
+        """Put what is under the keys of *batch* into *found*, as far as an error lets it."""
         schema, name = self.table.key_schema, self.table.reference
         open_keys = dict(batch)
-        found: dict[JoinKey, PointRead] = {}
-        for attempt in range(UNPROCESSED_ATTEMPTS):
-            if attempt:
-                self._sleep(UNPROCESSED_FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
+        while open_keys:
             asked = {"Keys": [with_bytes(key) for key in open_keys.values()], "ConsistentRead": True}
-            answer = _batch_answer(
-                self._call(
-                    "batch_get_item",
-                    f"read items of the table {self.table.name}",
-                    RequestItems={name: asked},
-                    ReturnConsumedCapacity="TOTAL",
-                )
+            answer = self._read(
+                "batch_get_item",
+                f"read items of the table {self.table.name}",
+                functools.partial(_batch_answer, asked=len(open_keys), table=self.table.name),
+                _BatchAnswer.consumed,
+                RequestItems={name: asked},
+                ReturnConsumedCapacity="TOTAL",
             )
-            self._bill(sum(one.CapacityUnits for one in answer.ConsumedCapacity or ()))
-            for item in (item for items in answer.Responses.values() for item in items):
-                key = join_key(item, schema)
-                if key not in open_keys:
-                    raise EngineError(
-                        f"Reading items of the table {self.table.name} returned one not asked for.",
-                        "run the command again.",
-                    )
-                found[key] = item
-            unprocessed = {
-                join_key(key, schema) for one in answer.UnprocessedKeys.values() for key in one.Keys
-            }
-            found.update(dict.fromkeys(set(open_keys) - set(found) - unprocessed, None))
-            open_keys = {key: typed for key, typed in open_keys.items() if key in unprocessed}
-            if not open_keys:
-                break
-        reason = f"the table {self.table.name} is throttled: it left keys unprocessed"
-        return found | dict.fromkeys(open_keys, ReadFailed(reason))
+            items = [item for items in answer.Responses.values() for item in items]
+            got: dict[JoinKey, PointRead] = {join_key(item, schema): item for item in items}
+            left = {join_key(key, schema) for key in answer.unprocessed()}
+            if len(got) < len(items) or got.keys() & left or not got.keys() | left <= open_keys.keys():
+                raise EngineError(
+                    f"Reading items of the table {self.table.name} returned one not asked for, or one twice.",
+                    "run the command again; if it comes back, look for a proxy that alters responses.",
+                )
+            found.update((key, got.get(key)) for key in open_keys if key not in left)
+            open_keys = {key: typed for key, typed in open_keys.items() if key in left}
+            if open_keys:
+                self._patience.hold_back()
 
-    def _call(self, operation: str, action: str, **arguments: Any) -> bytes:
+    def _read(
+        self,
+        operation: str,
+        action: str,
+        decode: Callable[[bytes], Answer],
+        cost: Callable[[Answer], float],
+        **arguments: Any,
+    ) -> Answer:
+        """One answer, paced, within the budget, asked for again while the table throttles."""
+        while True:
+            self._patience.wait()
+            try:
+                with self._pace.request() as paced, self._budget.request() as budgeted:
+                    body = self._call(operation, action, arguments)
+                    answer = decode(body)
+                    # An endpoint that does not say what it consumed is not free of charge.
+                    units = cost(answer) or math.ceil(len(body) / BYTES_PER_UNIT)
+                    paced.units = budgeted.units = units
+            except ThrottledError as error:
+                self._patience.throttled(error)
+                continue
+            self._patience.answered()
+            with self._lock:
+                self.requests += 1
+                self.read_units += units
+            return answer
+
+    def _call(self, operation: str, action: str, arguments: Mapping[str, Any]) -> bytes:
         """The body of one successful response."""
-        self._pace.wait()
         try:
             with aws.translated(action):
                 response = getattr(self._client, operation)(**arguments)
@@ -157,16 +185,9 @@ class TableReader:
                 f"Could not {action}: the response is not DynamoDB's.",
                 "check endpoint_url and proxies, then run the command again.",
             ) from error
-        with self._lock:
-            self.requests += 1
         body: bytes = response["body"]
         _require_intact(body, response["ResponseMetadata"]["HTTPHeaders"], action)
         return body
-
-    def _bill(self, units: float) -> None:
-        self._pace.consumed(units)
-        with self._lock:
-            self.read_units += units
 
 
 def raw_client(side: Side, *, region: str | None = None) -> aws.Client:
@@ -210,18 +231,30 @@ class _BatchAnswer(msgspec.Struct):
     UnprocessedKeys: dict[str, _Unprocessed] = {}
     ConsumedCapacity: list[_Consumed] | None = None
 
+    def consumed(self) -> float:
+        return sum(one.CapacityUnits for one in self.ConsumedCapacity or ())
+
+    def unprocessed(self) -> list[TypedItem]:
+        return [key for one in self.UnprocessedKeys.values() for key in one.Keys]
+
 
 _BATCH_ANSWER = msgspec.json.Decoder(_BatchAnswer)
 
 
-def _batch_answer(body: bytes) -> _BatchAnswer:
+def _batch_answer(body: bytes, *, asked: int, table: str) -> _BatchAnswer:
     try:
-        return _BATCH_ANSWER.decode(body)
+        answer = _BATCH_ANSWER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EngineError(
             f"A response of {len(body)} bytes to BatchGetItem cannot be read ({type(error).__name__}).",
             "run the command again; if it comes back, look for a proxy that alters responses.",
         ) from None
+    if len(answer.unprocessed()) >= asked:  # a success by its status, a refusal by its content
+        raise ThrottledError(
+            f"AWS refused to read items of the table {table}: it left every key unprocessed",
+            "wait a minute and run the command again; lower the rate in migration.toml if it comes back.",
+        )
+    return answer
 
 
 def _require_intact(body: bytes, headers: Mapping[str, str], action: str) -> None:

@@ -16,14 +16,14 @@ import boto3
 import pytest
 from moto import mock_aws
 
-import ddbverify.wire
 from ddbverify.config import Side
 from ddbverify.errors import AccessError, EngineError, NotFoundError, ThrottledError
 from ddbverify.items import ReadFailed
-from ddbverify.pace import ReadPace
+from ddbverify.pace import Budget
 from ddbverify.pages import PageDecoder, decode_item
 from ddbverify.tables import describe, table_from
 from ddbverify.wire import TableReader
+from tests.ddbverify.fakes import Clock
 
 SCHEMA = {"id": "S"}
 
@@ -111,8 +111,9 @@ def a_table(schema=SCHEMA):
     )
 
 
-def reader(endpoint, schema=SCHEMA, **more):
-    return TableReader(Side(endpoint_url=endpoint), a_table(schema), sleep=lambda _: None, **more)
+def reader(endpoint, schema=SCHEMA, *, clock=None, **more):
+    clock = clock or Clock()
+    return TableReader(Side(endpoint_url=endpoint), a_table(schema), clock=clock, sleep=clock.sleep, **more)
 
 
 def scan(*items, count=None, last=None, units=1.5):
@@ -176,7 +177,6 @@ class TestScan:
             (error("ResourceNotFoundException"), NotFoundError),
             (error("AccessDeniedException"), AccessError),
             (error("ExpiredTokenException"), AccessError),
-            (error("ProvisionedThroughputExceededException"), ThrottledError),
             (error("InternalServerError", 500), EngineError),
             (Answer(b"<html>bad gateway</html>", 502), EngineError),
             (Answer(b"not json", 400), EngineError),
@@ -229,7 +229,7 @@ class TestScan:
     )
     def test_regression_12_a_page_that_is_not_right_is_an_error(self, answer):
         with served(answer) as (endpoint, _), pytest.raises(EngineError) as caught:
-            reader(endpoint).scan_page(0, 1, None)
+            list(reader(endpoint).scan_page(0, 1, None).keys)
         assert "no key" not in str(caught.value)
 
     def test_a_connection_that_is_refused_is_an_error(self):
@@ -239,16 +239,68 @@ class TestScan:
             reader(endpoint).scan_page(0, 1, None)
 
     def test_reads_wait_for_the_rate(self):
-        slept = []
+        clock = Clock(0.0)
         with served(scan(units=100.0)) as (endpoint, _):
-            table = TableReader(
-                Side(endpoint_url=endpoint), a_table(), units_per_second=10, sleep=slept.append
-            )
+            table = reader(endpoint, clock=clock, units_per_second=10)
             table.scan_page(0, 1, None)
-            assert not slept
+            assert clock.now == 0
             table.scan_page(0, 1, None)
-        assert len(slept) == 1
-        assert 9 < slept[0] <= 10
+        assert clock.now == 10
+
+    def test_what_the_endpoint_does_not_bill_is_billed_by_its_size(self):
+        page = Answer(json.dumps({"Items": [{"id": {"S": "x" * 9000}}], "Count": 1}).encode())
+        with served(page) as (endpoint, _):
+            table = reader(endpoint, budget=Budget(5))
+            table.scan_page(0, 1, None)
+            assert table.read_units == 3
+            table.scan_page(0, 1, None)
+            with pytest.raises(EngineError, match="read budget of 5 units is spent: 6 were consumed"):
+                table.scan_page(0, 1, None)
+
+    def test_a_spent_budget_sends_nothing_for_either_table(self):
+        budget = Budget(3)
+        with served(scan(A, units=3.0)) as (one, first), served(scan(A)) as (two, second):
+            source, target = reader(one, budget=budget), reader(two, budget=budget)
+            source.scan_page(0, 1, None)
+            with pytest.raises(EngineError, match="budget"):
+                target.scan_page(0, 1, None)
+            (read,) = source.get_items([key("a")])
+        assert isinstance(read, ReadFailed)
+        assert "budget" in read.reason
+        assert (len(first.requests), len(second.requests)) == (1, 0)
+
+
+THROTTLED = error("ProvisionedThroughputExceededException")
+ATTEMPTS = 7  # botocore's, to one call of ours
+
+
+class TestThrottling:
+    def test_a_table_that_comes_back_is_read_on(self):
+        clock = Clock(0.0)
+        with served(*[THROTTLED] * 3 * ATTEMPTS, scan(A)) as (endpoint, script):
+            table = reader(endpoint, clock=clock)
+            assert table.scan_page(0, 1, None).count == 1
+            assert (table.requests, table.read_units) == (1, 1.5)
+        assert len(script.requests) == 3 * ATTEMPTS + 1
+        assert 0.5 + 1 + 2 <= clock.now <= 1.5 * (0.5 + 1 + 2) + 2
+
+    def test_throttled_for_ever_ends_when_patience_does(self):
+        clock = Clock(0.0)
+        with served(THROTTLED) as (endpoint, _):
+            table = reader(endpoint, clock=clock, patience_seconds=60)
+            with pytest.raises(ThrottledError, match=r"after all retries.*nothing was answered for \d\d s"):
+                table.scan_page(0, 1, None)
+            ended = clock.now
+            with pytest.raises(ThrottledError):  # the next segment is not waited for anew
+                table.scan_page(1, 2, None)
+        assert 60 <= ended < 60 + 45
+        assert clock.now - ended < 45
+
+    def test_a_refusal_of_another_kind_is_not_waited_for(self):
+        clock = Clock(0.0)
+        with served(error("AccessDeniedException")) as (endpoint, script), pytest.raises(AccessError):
+            reader(endpoint, clock=clock).scan_page(0, 1, None)
+        assert (len(script.requests), clock.now) == (1, 0.0)
 
 
 def got(*items, unprocessed=(), table="orders"):
@@ -280,12 +332,29 @@ class TestPointReads:
         assert script.requests[1][1]["RequestItems"]["orders"]["Keys"] == [key("b")]
 
     def test_regression_17_a_key_that_stays_unprocessed_is_not_absent(self):
+        clock = Clock(0.0)
         with served(got(A, unprocessed=[key("b")]), got(unprocessed=[key("b")])) as (endpoint, script):
-            first, second = reader(endpoint).get_items([key("a"), key("b")])
+            table = reader(endpoint, clock=clock, patience_seconds=60)
+            first, second = table.get_items([key("a"), key("b")])
         assert first == A
         assert isinstance(second, ReadFailed)
-        assert "throttled" in second.reason
-        assert len(script.requests) == ddbverify.wire.UNPROCESSED_ATTEMPTS
+        assert "left every key unprocessed; nothing was answered for" in second.reason
+        assert 60 <= clock.now < 105
+        assert len(script.requests) < 15
+
+    def test_each_batch_that_leaves_keys_is_followed_by_a_pause(self):
+        clock = Clock(0.0)
+        with served(got(A, unprocessed=[key("b"), key("c")]), got(B, unprocessed=[key("c")]), got()) as (
+            endpoint,
+            script,
+        ):
+            assert reader(endpoint, clock=clock).get_items([key("a"), key("b"), key("c")]) == [A, B, None]
+        assert len(script.requests) == 3
+        assert clock.now >= 2 * 0.5
+
+    def test_a_throttled_batch_is_asked_for_again(self):
+        with served(*[THROTTLED] * ATTEMPTS, got(A)) as (endpoint, _):
+            assert reader(endpoint).get_items([key("a")]) == [A]
 
     @pytest.mark.parametrize(
         "answer",
@@ -296,6 +365,8 @@ class TestPointReads:
             Answer(got(A).body[:-5]),
             Answer(got(A).body, crc="1"),
             got({"id": {"S": "not asked for"}}),
+            got({"id": {"S": "secret"}}, {"id": {"S": "secret"}, "v": {"N": "2"}}),
+            got({"id": {"S": "secret"}}, unprocessed=[key("not asked for")]),
             got({"v": {"S": "no key"}}),
         ],
     )
@@ -333,24 +404,6 @@ def test_odd_names_of_key_attributes():
         assert page.keys == [("x",)]
     with pytest.raises(EngineError, match="quotation mark"):
         PageDecoder({'a"b': "S"})
-
-
-def test_a_pace_without_a_rate_never_waits():
-    pace = ReadPace(None, sleep=lambda _: pytest.fail("slept"))
-    pace.consumed(1e9)
-    pace.wait()
-
-
-def test_a_pace_saves_nothing_up():
-    now, slept = [0.0], []
-    pace = ReadPace(10, clock=lambda: now[0], sleep=slept.append)
-    now[0] = 100.0
-    pace.consumed(50)
-    pace.wait()
-    assert slept == [5.0]
-    now[0] = 105.0
-    pace.wait()
-    assert slept == [5.0]
 
 
 class TestWithMoto:
