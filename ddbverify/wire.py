@@ -37,7 +37,7 @@ BYTES_PER_UNIT = 4096  # of a strongly consistent read
 
 _RAW_SHAPES = {"ScanOutput", "BatchGetItemOutput"}
 _CHECKSUM = "x-amz-crc32"
-_NOT_A_SUCCESS = 300
+_ERRORS_FROM = 301  # the status from which botocore parses a response as an error
 
 Answer = TypeVar("Answer")
 
@@ -225,7 +225,7 @@ class _RawParser(botocore.parsers.JSONParser):  # type: ignore[misc]  # botocore
         headers = response["headers"]
         if not headers.get(_CHECKSUM, "0").isdecimal():  # botocore would fail on it, unforeseen
             raise botocore.parsers.ResponseParserError("the CRC32 in the header is not a number")
-        if shape is not None and shape.name in _RAW_SHAPES and response["status_code"] < _NOT_A_SUCCESS:
+        if shape is not None and shape.name in _RAW_SHAPES and response["status_code"] < _ERRORS_FROM:
             return {"body": response["body"], "ResponseMetadata": {_CHECKSUM: headers.get(_CHECKSUM)}}
         try:
             return super().parse(response, shape)
