@@ -128,7 +128,13 @@ class Pair:
     """
 
     def __init__(
-        self, config: Config, settings: PairSettings, *, fraction: float | None = None, secret: bytes
+        self,
+        config: Config,
+        settings: PairSettings,
+        *,
+        fraction: float | None = None,
+        secret: bytes,
+        found: Callable[[str, Difference, str], None] | None = None,
     ) -> None:
         """
         See the pair *settings* of *config*.
@@ -138,6 +144,8 @@ class Pair:
             settings: One of its tables.
             fraction: Of the segments to read; ``None`` for all of them.
             secret: Key of the hashes that stand for keys in messages.
+            found: Told of every difference of the shared pass as it is decided: the pair's id,
+                the difference, and the hash that stands for its key.
         """
         self.config = config
         self.settings = settings
@@ -151,6 +159,7 @@ class Pair:
                 settings,
                 sample=fraction,
                 transform=self.transform,
+                found=found and (lambda one: found(settings.id, one, self.key_hash(one.key))),
                 pipeline_passed=pipeline.Passed.of(config, settings),
             )
         )

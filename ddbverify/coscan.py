@@ -1,27 +1,36 @@
 """
-Pages of two tables -> matched keys, and suspects. Pure; it never looks at a clock or a table.
+Pages of two tables whose keys go one to one -> matched keys, and suspects.
 
-What has not met its partner waits in memory up to a bound. The result never depends on the
-order in which items arrive: equal scan orders only keep few of them waiting (T19).
+Equal scan orders are the fast case (T19): then items meet in order, by their bytes, and no key
+is looked at. Where the orders part, items meet by key; what has not met its partner waits in
+memory up to a bound, then on disk. The result never depends on the order of arrival.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+import msgspec
 
 from ddbverify.comparison import Difference, State
-from ddbverify.errors import Inconclusive
 from ddbverify.items import ABSENT, JoinKey, UnknownValue, typed_key
 from ddbverify.judge import Claim, Judge, Uncomparable
-from ddbverify.names import TypedItem
-from ddbverify.pages import Page, decode_item
-from ddbverify.settle import CONTESTED, Settled, Suspect
+from ddbverify.names import KeySchema, TypedItem, canary_key
+from ddbverify.pages import Page, decode_item, surely_equal
+from ddbverify.settle import Suspect
+from ddbverify.spill import Spill
+from ddbverify.tally import Tally
 
-_BESIDE_THE_ITEM = 400  # bytes that one waiting entry costs in key, dictionary and object, about
+BESIDE_THE_ITEM: Final = 400  # bytes that one waiting entry costs in key, dictionary and object, about
+_SUSPECT_BYTES: Final = 1_200  # likewise, of one suspect with its key, digests and history
+
+LONGEST_STRIDE: Final = 256
+"""Items of each side that go by key, at most, before it is tried again whether the orders agree."""
 
 
 class Role(StrEnum):
@@ -30,118 +39,44 @@ class Role(StrEnum):
     SOURCE = "source"
     TARGET = "target"
 
+    @property
+    def other(self) -> Role:
+        """The other table."""
+        return Role.TARGET if self is Role.SOURCE else Role.SOURCE
+
 
 class Memory:
-    """What waits, in bytes, over all segments. Threads share it."""
+    """What waits, in bytes, over all segments, and where it goes when it is too much. Threads share it."""
 
     def __init__(self, limit: int) -> None:
         """Allow *limit* bytes."""
+        self.spill = Spill()
         self._limit, self._used = limit, 0
         self._lock = threading.Lock()
 
-    def use(self, change: int) -> None:
-        """
-        Take more, or give back.
-
-        Raises:
-            Inconclusive: It would be more than allowed. (Here the next version spills to disk.)
-        """
+    def use(self, change: int) -> bool:
+        """Take more, or give back. False: it is more than allowed now, put something aside."""
         with self._lock:
             self._used += change
-            if change > 0 and self._used > self._limit:
-                raise Inconclusive(
-                    f"More than {self._limit // 10**6} MB of items wait for their partners: "
-                    "the tables differ much, or have no order in common.",
-                    "raise `memory` under [verification], if the machine has it.",
-                )
+            return self._used <= self._limit
 
 
-class Tally:
-    """Counts and differences, as they are decided. Threads share it."""
+@dataclass(slots=True)
+class _Ahead:
+    """A page of one side, of which the items from *next* on have not been looked at."""
 
-    def __init__(self, judge: Judge, found: Callable[[Difference], None] | None = None) -> None:
-        """
-        Start from nothing.
+    items: Sequence[msgspec.Raw]
+    key_of: Callable[[bytes | msgspec.Raw], JoinKey]
+    at: float
+    holds_canary: bool
+    next: int = 0
 
-        Args:
-            judge: The rules of the pair.
-            found: Told of every difference, one call at a time.
-        """
-        self.counts: Counter[State] = Counter()
-        self.differences: list[Difference] = []
-        self.expected_items = 0
-        self.target_items = 0
-        self.dropped = 0
-        self.converged = 0
-        self.slowest_convergence_seconds = 0.0
-        self.by_time_only = 0
-        self.mismatching_segments: set[int] = set()
-        self._judge = judge
-        self._found = found
-        self._canary_seen = False
-        self._lock = threading.Lock()
-
-    def matched(self, count: int) -> None:
-        """So many keys are equal on both sides (negative: turned out not to be)."""
-        with self._lock:
-            self.counts[State.MATCHED] += count
-            self.expected_items += count
-            self.target_items += count
-
-    def canary(self) -> None:
-        """The canary was met. It is one key, on whichever sides it stands."""
-        with self._lock:
-            self.counts[State.EXCLUDED] += not self._canary_seen
-            self._canary_seen = True
-
-    def excluded(self, *, dropped: bool = False) -> None:
-        """A key is left out: by the transform, or past its TTL on one side."""
-        with self._lock:
-            self.counts[State.EXCLUDED] += 1
-            self.dropped += dropped
-
-    def different(
-        self, difference: Difference, *, expected: bool, found: bool, segment: int | None = None
-    ) -> None:
-        """A key is neither matched nor excluded."""
-        with self._lock:
-            self.counts[difference.state] += 1
-            self.expected_items += expected
-            self.target_items += found
-            self.differences.append(difference)
-            if segment is not None:
-                self.mismatching_segments.add(segment)
-            if self._found is not None:
-                self._found(difference)
-
-    def settled(self, one: Settled) -> None:
-        """A suspect has been decided."""
-        if one.state is None:
-            raise ValueError("an orphan is not decided yet")
-        with self._lock:
-            if one.converged and one.suspect.was_seen_to_differ:
-                self.converged += 1
-                seconds = max(0.0, one.at - one.suspect.first_seen)
-                self.slowest_convergence_seconds = max(self.slowest_convergence_seconds, seconds)
-            self.by_time_only += one.by_time_only
-        if one.state is State.EXCLUDED:
-            self.excluded(dropped=one.converged)
-        elif one.state is State.MATCHED:
-            with self._lock:
-                self.counts[State.MATCHED] += 1
-                self.expected_items += one.expected
-                self.target_items += one.found
-        else:
-            key = typed_key(one.suspect.key, self._judge.transform.target_keys)
-            self.different(
-                Difference(state=one.state, key=key, paths=one.paths, reason=one.reason),
-                expected=one.expected,
-                found=one.found,
-                segment=one.suspect.segment,
-            )
+    @property
+    def left(self) -> int:
+        return len(self.items) - self.next
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made per item that waits, and frozen ones take thrice as long
 class _Waiting:
     raw: bytes  # a copy: a slice would keep its whole page
     at: float
@@ -149,114 +84,245 @@ class _Waiting:
 
     @property
     def size(self) -> int:
-        return len(self.raw) + _BESIDE_THE_ITEM
+        return len(self.raw) + BESIDE_THE_ITEM
 
 
 class KeyJoin:
     """
     Joins two tables whose keys go one to one.
 
-    One per segment, and one for what is left of all segments: `take_over` moves it there.
+    One per segment, used by one thread, and one for what is left of all segments: `take_over`
+    moves it there, `finish` is asked of that one.
     """
 
     def __init__(self, judge: Judge, tally: Tally, memory: Memory) -> None:
         """Join under the rules of *judge*."""
-        self.suspects: list[Suspect] = []
+        self.matched = self.excluded = 0  # by this join; the canary apart
+        self.met_canary = False
+        self.spilled = False
         self._judge, self._tally, self._memory = judge, tally, memory
         self._bytes_decide = judge.transform.function is None
-        self._waiting: dict[Role, dict[JoinKey, _Waiting]] = {Role.SOURCE: {}, Role.TARGET: {}}
+        self._suspects: list[Suspect] = []
+        self._refused: list[JoinKey] = []  # uncomparable
+        self._ahead: dict[Role, deque[_Ahead]] = {role: deque() for role in Role}
+        self._ended: set[Role] = set()
+        self._stride = 1
+        self._waiting: dict[Role, dict[JoinKey, _Waiting]] = {role: {} for role in Role}
+        self._canaries = {Role.SOURCE: judge.source_canary, Role.TARGET: judge.target_canary}
+        # As it stands in a page: one without it needs no look at each key.
+        self._canary_text = _canary_text(judge.transform.source_keys)
 
     def add(self, role: Role, page: Page, at: float, segment: int | None = None) -> None:
         """
-        Join one page.
+        Join one page. Pages of one role are added in the order of their scan.
 
         Raises:
-            Inconclusive: Too much waits; see `Memory`.
+            EngineError: An item has no key that can be read.
+            Inconclusive: Nothing more can wait; see `Spill.add`.
         """
-        mine, others = self._waiting[role], self._waiting[_other(role)]
-        canary = self._judge.target_canary if role is Role.TARGET else self._judge.source_canary
-        matched = used = 0
-        for key, raw in zip(page.keys, page.items, strict=True):
-            partner = others.pop(key, None)
-            if partner is not None:
-                used -= partner.size
-                matched += self._meet(role, key, _Waiting(bytes(raw), at, segment), partner)
-            elif key == canary:
-                self._tally.canary()
-            else:
-                mine[key] = waiting = _Waiting(bytes(raw), at, segment)
-                used += waiting.size
-        self._tally.matched(matched)
-        self._memory.use(used)
+        self._ahead[role].append(_Ahead(page.items, page.key_of, at, self._canary_text in page.body))
+        self._advance(segment)
+
+    def ended(self, role: Role, segment: int | None = None) -> None:
+        """No more pages of *role* will come, whether its end was reached or not. Raises as `add` does."""
+        self._ended.add(role)
+        self._advance(segment)
 
     def take_over(self, segment: KeyJoin) -> None:
-        """Join what a segment has left over with what others have."""
-        self.suspects.extend(segment.suspects)
+        """Join what an ended segment has left over with what others have. Raises as `add` does."""
+        segment._end()
+        self._suspects.extend(segment._suspects)
         for role, entries in segment._waiting.items():
-            mine, others = self._waiting[role], self._waiting[_other(role)]
             for key, waiting in entries.items():
-                partner = others.pop(key, None)
-                if partner is None:
-                    mine[key] = waiting
-                    continue
-                self._memory.use(-partner.size - waiting.size)
-                self._tally.matched(self._meet(role, key, waiting, partner))
+                self._memory.use(-waiting.size)
+                self._place(role, key, waiting)
+        self._make_room(0)
 
-    def finish(self, now: float, *, source_complete: bool, target_complete: bool) -> list[Suspect]:
+    def open_keys(self) -> Iterator[JoinKey]:
+        """Every key that is neither matched nor excluded, as far as it is in memory."""
+        yield from (suspect.key for suspect in self._suspects)
+        yield from self._refused
+        for entries in self._waiting.values():
+            yield from entries
+
+    def finish(
+        self,
+        now: float,
+        *,
+        source_complete: bool,
+        target_complete: bool,
+        known: Set[JoinKey] = frozenset(),
+    ) -> Iterator[Suspect]:
         """
         The suspects, those with one side only included.
 
         Args:
             now: Seconds since the epoch: absence was seen by then.
+            known: Keys that are suspects already, whatever was seen of them here.
             source_complete: Whether every planned segment of the source was read to its end;
                 else a key that was not met is not known to be absent.
             target_complete: Likewise.
         """
-        for key, waiting in self._waiting[Role.SOURCE].items():
-            self._alone(Role.SOURCE, key, waiting, now, other_complete=target_complete)
-        for key, waiting in self._waiting[Role.TARGET].items():
-            self._alone(Role.TARGET, key, waiting, now, other_complete=source_complete)
-        for entries in self._waiting.values():
-            self._memory.use(-sum(waiting.size for waiting in entries.values()))
-            entries.clear()
-        return self.suspects
+        self._end()
+        complete = {Role.SOURCE: source_complete, Role.TARGET: target_complete}
+        spill = self._memory.spill
+        if spill.records:
+            self._put_aside()
+        yield from self._left(now, complete, known)
+        for records in spill.partitions():
+            for key, record in records:
+                if isinstance(record, Suspect):
+                    self._suspects.append(record)
+                    self._memory.use(_SUSPECT_BYTES)
+                else:
+                    self._place(record[0], key, record[1])
+            yield from self._left(now, complete, known)
 
-    def _meet(self, role: Role, key: JoinKey, one: _Waiting, other: _Waiting) -> bool:
-        """Whether the two sides of a key are equal; if not, it is on one of the other lists."""
+    def _end(self) -> None:
+        for role in Role:
+            self.ended(role)
+
+    # --- meeting ----------------------------------------------------------------------------
+
+    def _advance(self, segment: int | None) -> None:
+        source, target = self._ahead[Role.SOURCE], self._ahead[Role.TARGET]
+        matched = used = 0
+        while source and target:
+            in_order = _meet_in_order(source[0], target[0]) if self._bytes_decide else 0
+            matched += in_order
+            if source[0].left and target[0].left:  # here the orders part: for one item, or for long
+                self._stride = 1 if in_order else min(2 * self._stride, LONGEST_STRIDE)
+                for role in Role:
+                    used += self._by_key(role, self._ahead[role][0], self._stride, segment)
+                for role in Role:
+                    used += self._catch_up(role, self._ahead[role][0], segment)
+            for pages in (source, target):
+                if not pages[0].left:
+                    pages.popleft()
+        for role, pages in self._ahead.items():
+            while pages and role.other in self._ended:  # nothing will come that they could meet in order
+                used += self._by_key(role, pages[0], pages[0].left, segment)
+                pages.popleft()
+        self.matched += matched
+        self._tally.matched(matched)
+        self._make_room(used)
+
+    def _by_key(self, role: Role, page: _Ahead, count: int, segment: int | None) -> int:
+        """Join the next *count* items by key; how many bytes more wait now."""
+        mine, others = self._waiting[role], self._waiting[role.other]
+        canary, used, key_of = self._canaries[role], 0, page.key_of
+        items = page.items[page.next : page.next + count]
+        page.next += len(items)
+        for raw in items:
+            key = key_of(raw)
+            partner = others.pop(key, None)
+            if partner is not None:
+                used += self._meet(role, key, _Waiting(bytes(raw), page.at, segment), partner) - partner.size
+            elif key == canary:
+                self._tally.canary()
+                self.met_canary = True
+            else:
+                if key in mine:  # a scan that gives a key twice: the newer item counts
+                    used -= mine[key].size
+                mine[key] = waiting = _Waiting(bytes(raw), page.at, segment)
+                used += waiting.size
+        return used
+
+    def _catch_up(self, role: Role, page: _Ahead, segment: int | None) -> int:
+        """Take items whose partners wait already: after one that is missing, the orders agree again."""
+        used, others = 0, self._waiting[role.other]
+        while others and page.left and page.key_of(page.items[page.next]) in others:
+            used += self._by_key(role, page, 1, segment)
+        return used
+
+    def _place(self, role: Role, key: JoinKey, waiting: _Waiting) -> None:
+        """Join one entry that has waited elsewhere."""
+        partner = self._waiting[role.other].pop(key, None)
+        if partner is None:
+            self._waiting[role][key] = waiting
+            self._memory.use(waiting.size)
+        else:
+            self._memory.use(self._meet(role, key, waiting, partner) - partner.size)
+
+    def _meet(self, role: Role, key: JoinKey, one: _Waiting, other: _Waiting) -> int:
+        """Decide about the two sides of a key; how many bytes more wait now, since it is a suspect."""
         source, target = (one, other) if role is Role.SOURCE else (other, one)
-        if self._bytes_decide and source.raw == target.raw:
-            return True
+        if self._bytes_decide and (source.raw == target.raw or surely_equal(source.raw, target.raw)):
+            self._match()
+            return 0
         try:
             source_item, target_item = decode_item(source.raw), decode_item(target.raw)
-            expected = _only(self._judge.claims(source_item))
+            expected = only(self._judge.claims(source_item))
             state = self._judge.verdict(expected, target_item, max(one.at, other.at), [source_item])
             if state is State.MATCHED:
-                return True
+                self._match()
+                return 0
             if state is State.EXCLUDED:
-                self._tally.excluded()
-                return False
+                self._exclude()
+                return 0
             expected_state, target_state = self._judge.state(expected), self._judge.state(target_item)
         except (Uncomparable, UnknownValue) as error:
             self._uncomparable(key, error, source, found=True)
-            return False
+            return 0
         self._suspect(key, source.at, expected_state, target.at, target_state, source.segment)
-        return False
+        return _SUSPECT_BYTES
+
+    def _match(self) -> None:
+        self.matched += 1
+        self._tally.matched(1)
+
+    def _exclude(self, *, dropped: bool = False) -> None:
+        self.excluded += 1
+        self._tally.excluded(dropped=dropped)
+
+    # --- what is left -----------------------------------------------------------------------
+
+    def _make_room(self, used: int) -> None:
+        if not self._memory.use(used):
+            self._put_aside()
+
+    def _put_aside(self) -> None:
+        """Everything that waits here, and every suspect, goes to disk."""
+        spill, freed = self._memory.spill, 0
+        for role, entries in self._waiting.items():
+            for key, waiting in entries.items():
+                spill.add(key, (key, (role, waiting)))
+                freed += waiting.size
+            entries.clear()
+        for suspect in self._suspects:
+            spill.add(suspect.key, (suspect.key, suspect))
+        freed += len(self._suspects) * _SUSPECT_BYTES
+        self._suspects.clear()
+        self.spilled |= freed > 0
+        self._memory.use(-freed)
+
+    def _left(self, now: float, complete: dict[Role, bool], known: Set[JoinKey]) -> Iterator[Suspect]:
+        """The suspects in memory, and those that the entries make which still wait alone."""
+        self._memory.use(-len(self._suspects) * _SUSPECT_BYTES)
+        for role, entries in self._waiting.items():
+            for key, waiting in entries.items():
+                if key not in known:
+                    self._alone(role, key, waiting, now, other_complete=complete[role.other])
+            self._memory.use(-sum(waiting.size for waiting in entries.values()))
+            entries.clear()
+        suspects, self._suspects = self._suspects, []
+        yield from suspects
 
     def _alone(
         self, role: Role, key: JoinKey, waiting: _Waiting, now: float, *, other_complete: bool
     ) -> None:
         try:
             item = decode_item(waiting.raw)
-            expected = _only(self._judge.claims(item)) if role is Role.SOURCE else None
+            expected = only(self._judge.claims(item)) if role is Role.SOURCE else None
             target = item if role is Role.TARGET else None
             dropped = role is Role.SOURCE and expected is None
             if other_complete and dropped:
-                self._tally.excluded(dropped=True)
+                self._exclude(dropped=True)
                 return
             made_of = [item] if role is Role.SOURCE else []
             state = self._judge.verdict(expected, target, now, made_of)
             if other_complete and state is State.EXCLUDED:
-                self._tally.excluded()
+                self._exclude()
                 return
             expected_state, target_state = self._judge.state(expected), self._judge.state(target)
         except (Uncomparable, UnknownValue) as error:
@@ -277,7 +343,7 @@ class KeyJoin:
         target: bytes | None,
         segment: int | None,
     ) -> None:
-        self.suspects.append(
+        self._suspects.append(
             Suspect(
                 key=key,
                 owners={key},  # the values of both keys are the same, only names may differ
@@ -291,6 +357,7 @@ class KeyJoin:
         )
 
     def _uncomparable(self, key: JoinKey, error: Exception, waiting: _Waiting, *, found: bool) -> None:
+        self._refused.append(key)
         self._tally.different(
             Difference(
                 state=State.UNCOMPARABLE,
@@ -303,190 +370,29 @@ class KeyJoin:
         )
 
 
-@dataclass(slots=True)
-class _Held:
-    """One target key of a re-keyed pair: what is there, and who claims it."""
-
-    raw: bytes | None = None
-    at: float = 0.0
-    claimed: bytes | None = None  # the expected state; CONTESTED when two claim it
-    claimed_at: float = 0.0
-    owners: set[JoinKey] = field(default_factory=set)
-    matched: bool = False
-
-    @property
-    def size(self) -> int:
-        return len(self.raw or b"") + _BESIDE_THE_ITEM
-
-
-class ClaimJoin:
-    """
-    Joins a target with the items that a re-keying transform makes of the source.
-
-    The whole target is added first, then the source (DESIGN 5, Re-keyed pairs): a target item
-    that no source item claims was then in the target *before* nobody claimed it. Threads share it.
-    """
-
-    def __init__(self, judge: Judge, tally: Tally, memory: Memory) -> None:
-        """Join under the rules of *judge*."""
-        self.uncomparable_sources = 0
-        self._judge, self._tally, self._memory = judge, tally, memory
-        self._held: dict[JoinKey, _Held] = {}
-        self._lock = threading.Lock()
-
-    def add_target(self, page: Page, at: float) -> None:
-        """
-        Note one page of the target.
-
-        Raises:
-            Inconclusive: Too much waits; see `Memory`.
-        """
-        used = 0
-        with self._lock:
-            for key, raw in zip(page.keys, page.items, strict=True):
-                if key == self._judge.target_canary:
-                    self._tally.canary()
-                    continue
-                self._held[key] = held = _Held(bytes(raw), at)
-                used += held.size
-        self._memory.use(used)
-
-    def add_source(self, page: Page, at: float) -> None:
-        """
-        Join one page of the source. No target page may follow.
-
-        Raises:
-            Inconclusive: Too much waits; see `Memory`.
-        """
-        for key, raw in zip(page.keys, page.items, strict=True):
-            if key == self._judge.source_canary:
-                self._tally.canary()
-                continue
-            try:
-                claims = self._judge.claims(decode_item(raw))
-                states = [self._judge.state(claim.item) for claim in claims]
-            except (Uncomparable, UnknownValue) as error:
-                self.uncomparable_sources += 1
-                shown = typed_key(key, self._judge.transform.source_keys)
-                difference = Difference(state=State.UNCOMPARABLE, key=shown, reason=str(error))
-                self._tally.different(difference, expected=True, found=False)
-                continue
-            if not claims:
-                self._tally.excluded(dropped=True)
-            with self._lock:
-                for claim, state in zip(claims, states, strict=True):
-                    self._claim(claim.key, state, key, at)
-
-    def finish(self, now: float, *, source_complete: bool, target_complete: bool) -> list[Suspect]:
-        """Like `KeyJoin.finish`; target items that nobody claims are suspects without owners."""
-        suspects = list(self._suspects(now, source_complete, target_complete))
-        self._memory.use(-sum(held.size for held in self._held.values()))
-        self._held.clear()
-        return suspects
-
-    def _claim(self, key: JoinKey, state: bytes, owner: JoinKey, at: float) -> None:
-        held = self._held.get(key)
-        if held is None:
-            self._held[key] = held = _Held()
-            self._memory.use(held.size)
-        held.owners.add(owner)
-        held.claimed_at = at
-        if held.claimed is not None:  # a second owner: whatever matched, it was not the whole story
-            held.claimed = CONTESTED
-            self._tally.matched(-held.matched)
-            held.matched = False
-            return
-        held.claimed = state
-        if held.raw is not None and self._state_of(held.raw) == state:
-            held.matched = True
-            self._tally.matched(1)
-            self._memory.use(-len(held.raw))
-            held.raw = b""
-
-    def _suspects(self, now: float, source_complete: bool, target_complete: bool) -> Iterator[Suspect]:
-        for key, held in self._held.items():
-            if held.matched:
-                continue
-            target: bytes | None
-            if held.raw == b"":  # it matched once, and its item was let go: settling reads it again
-                target = None
-            elif held.raw is not None:
-                target = self._state_of(held.raw)
-            else:
-                target = ABSENT if target_complete else None
-            reason = self._why_undecidable(held, target, source_complete)
-            if reason:
-                state = State.UNCOMPARABLE if target == _UNKNOWN else State.UNDECIDED
-                shown = typed_key(key, self._judge.transform.target_keys)
-                difference = Difference(state=state, key=shown, reason=reason)
-                self._tally.different(difference, expected=bool(held.owners), found=held.raw is not None)
-                continue
-            expected_since = held.claimed_at if held.owners else now
-            yield Suspect(
-                key=key,
-                owners=held.owners,
-                expected=held.claimed if held.owners else ABSENT,
-                target=target,
-                expected_since=expected_since,
-                target_since=held.at or now,
-                first_seen=min(expected_since, held.at or now),
-            )
-
-    def _why_undecidable(self, held: _Held, target: bytes | None, source_complete: bool) -> str:
-        if target == _UNKNOWN:
-            return "an item with a value of an unknown type"
-        if held.owners:
-            return ""
-        if not source_complete:
-            return "no source item claims it, but the source was not read to its end"
-        if self.uncomparable_sources:
-            return "no source item claims it, but some could not be transformed"
-        return ""
-
-    def _state_of(self, raw: bytes) -> bytes:
-        try:
-            return self._judge.state(decode_item(raw))
-        except (Uncomparable, UnknownValue):
-            return _UNKNOWN
+def _meet_in_order(source: _Ahead, target: _Ahead) -> int:
+    """Go over both pages as long as their items are equal; how many were."""
+    if source.holds_canary or target.holds_canary:
+        return 0
+    count = min(source.left, target.left)
+    ours = source.items[source.next : source.next + count]
+    theirs = target.items[target.next : target.next + count]
+    if ours != theirs:
+        count = 0
+        for one, other in zip(ours, theirs, strict=True):
+            if one != other and not surely_equal(one, other):
+                break
+            count += 1
+    source.next += count
+    target.next += count
+    return count
 
 
-_UNKNOWN = b"unknown"
+def _canary_text(schema: KeySchema) -> bytes:
+    (content,) = next(iter(canary_key(schema).values())).values()
+    return content.encode()
 
 
-class Orphans:
-    """Target items of a re-keyed pair that a second pass over the source has to find owners for."""
-
-    def __init__(self, judge: Judge, suspects: list[Suspect]) -> None:
-        """Look for the owners of *suspects*."""
-        self.uncomparable_sources = 0
-        self._judge = judge
-        self._suspects = {suspect.key: suspect for suspect in suspects}
-        self._lock = threading.Lock()
-
-    def add_source(self, page: Page, at: float) -> None:
-        """Look through one page of the source."""
-        for key, raw in zip(page.keys, page.items, strict=True):
-            if key == self._judge.source_canary:
-                continue
-            try:
-                claims = self._judge.claims(decode_item(raw))
-                mine = [
-                    (claim, self._judge.state(claim.item)) for claim in claims if claim.key in self._suspects
-                ]
-            except (Uncomparable, UnknownValue):
-                self.uncomparable_sources += 1
-                continue
-            with self._lock:
-                for claim, state in mine:
-                    suspect = self._suspects[claim.key]
-                    suspect.see_expected(CONTESTED if suspect.owners else state, at)
-                    suspect.owners.add(key)
-
-
-def _only(claims: list[Claim]) -> TypedItem | None:
+def only(claims: list[Claim]) -> TypedItem | None:
     """The one item that a source item makes where keys go one to one."""
     return claims[0].item if claims else None
-
-
-def _other(role: Role) -> Role:
-    return Role.TARGET if role is Role.SOURCE else Role.SOURCE

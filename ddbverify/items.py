@@ -283,7 +283,10 @@ def _key_text(content: Any) -> str:
 
 
 def _key_number(content: Any) -> Decimal:
-    if not isinstance(content, str) or not _NUMBER.fullmatch(content):
+    if not isinstance(content, str):
+        raise UnknownValue("a malformed N")
+    plain = content.isascii() and content.isdigit()  # most keys: ten times faster than the expression
+    if not plain and not _NUMBER.fullmatch(content):
         raise UnknownValue("a malformed N")
     return Decimal(content)
 

@@ -27,7 +27,7 @@ import pytest
 from ddbverify import config as configuration
 from ddbverify import folders
 from ddbverify.checks import Outcome, Pair, StillChurning, Verdict, learning
-from ddbverify.comparison import Comparison
+from ddbverify.comparison import Comparison, Difference
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, Inconclusive, TransformError
 from ddbverify.evidence import tool_version
 from ddbverify.findings import FindingsFile
@@ -48,6 +48,7 @@ class _Migration:
         self.checks: dict[str, CheckRecord] = {}
         self.messages: dict[str, str] = {}
         self.writer: RecordWriter | None = None
+        self.findings: FindingsFile | None = None
         self._sample = sample
         self._config: configuration.Config | None = None
         self._pairs: list[Pair] = []
@@ -73,7 +74,8 @@ class _Migration:
             folders.make_importable(self.config)
             fraction = self.config.verification.sampled_fraction
             self._pairs = [
-                Pair(self.config, table, fraction=fraction, secret=secret) for table in self.config.tables
+                Pair(self.config, table, fraction=fraction, secret=secret, found=self._found)
+                for table in self.config.tables
             ]
         return self._pairs
 
@@ -81,6 +83,11 @@ class _Migration:
     def compared(self) -> Iterable[tuple[Pair, Comparison]]:
         """Pairs whose shared pass has been made, with the pass."""
         return ((pair, pair.compared) for pair in self._pairs if pair.compared is not None)
+
+    def _found(self, pair_id: str, difference: Difference, key_hash: str) -> None:
+        # At once: what was written survives whatever becomes of the session.
+        if self.findings is not None:
+            self.findings.write(pair_id, difference, key_hash=key_hash)
 
     def learn(self, check: CheckRecord, message: str = "") -> None:
         self.checks[check.id] = check
@@ -125,6 +132,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if migration is None or migration.record is None:
         return
     migration.writer = RecordWriter(migration.record)
+    migration.findings = FindingsFile(migration.record.with_name(folders.FINDINGS))
     versions = {"ddbverify": tool_version(), "pytest": pytest.__version__}
     for _, distribution in session.config.pluginmanager.list_plugin_distinfo():
         versions[distribution.metadata["Name"]] = distribution.version
@@ -284,18 +292,17 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     migration = session.config.stash.get(_MIGRATION, None)
     if migration is None or migration.writer is None or migration.record is None:
         return
-    with FindingsFile(migration.record.with_name(folders.FINDINGS)) as findings:
-        for pair, comparison in migration.compared:
-            migration.writer.pair(
-                PairRecord(
-                    id=pair.id,
-                    source=TableRecord.of(pair.source),
-                    target=TableRecord.of(pair.target),
-                    comparison=ComparisonRecord.of(comparison),
-                )
+    for pair, comparison in migration.compared:
+        migration.writer.pair(
+            PairRecord(
+                id=pair.id,
+                source=TableRecord.of(pair.source),
+                target=TableRecord.of(pair.target),
+                comparison=ComparisonRecord.of(comparison),
             )
-            for difference in comparison.differences:
-                findings.write(pair.id, difference, key_hash=pair.key_hash(difference.key))
+        )
+    if migration.findings is not None:
+        migration.findings.close()
     migration.writer.end(int(exitstatus))
 
 

@@ -6,28 +6,34 @@ One pass over one pair: plan the segments, read both tables side by side, settle
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 from ddbverify import sampling
 from ddbverify import transform as transforms
+from ddbverify.checkpoint import Checkpoint, SegmentDone
+from ddbverify.claims import ClaimJoin, Orphans
 from ddbverify.comparison import Comparison, Difference, SideFacts, State
 from ddbverify.config import Config, Verification
 from ddbverify.config import Pair as PairSettings
-from ddbverify.coscan import ClaimJoin, KeyJoin, Memory, Orphans, Role, Tally
+from ddbverify.coscan import KeyJoin, Memory, Role
 from ddbverify.errors import AccessError, ConfigurationError, EngineError, NotFoundError
-from ddbverify.items import Form, JoinKey, PointRead, show_path, typed_key
+from ddbverify.items import Form, JoinKey, PointRead, join_key, show_path, typed_key
 from ddbverify.judge import Judge
 from ddbverify.names import KeySchema, TypedItem
 from ddbverify.pace import Budget
 from ddbverify.pages import Page
 from ddbverify.settle import PipelinePassed, Settler, Suspect
 from ddbverify.tables import Table, describe_pair
+from ddbverify.tally import Tally
 from ddbverify.transform import Transform
 from ddbverify.wire import TableReader
 
@@ -35,6 +41,7 @@ THREADS: Final = 8
 SMALL_TABLE_BYTES: Final = 8_000_000
 BYTES_PER_SEGMENT: Final = 64_000_000
 MOST_SEGMENTS: Final = 1_000_000  # of a parallel scan (FIELD_NOTES T19)
+SUSPECTS_AT_ONCE: Final = 50_000  # about a kilobyte each; more wait where they wait (`ddbverify.spill`)
 SEGMENTS_IN_A_SAMPLE: Final = 100  # a clean one bounds the mismatching segments at about 3 %
 ITEMS_PER_SAMPLED_SEGMENT: Final = 20
 
@@ -90,6 +97,7 @@ def compare(
     found: Callable[[Difference], None] | None = None,
     pipeline_passed: PipelinePassed | None = None,
     segments: int | None = None,
+    checkpoint: Path | None = None,
 ) -> Comparison:
     """
     Read both tables of a pair once, and say for every key where it stands.
@@ -106,13 +114,16 @@ def compare(
         found: Told of every difference as soon as it is decided, one call at a time.
         pipeline_passed: See `ddbverify.settle.PipelinePassed`.
         segments: How many there are; chosen by the tables' size by default, see `plan`.
+        checkpoint: File that keeps how far the pass is; where there is one, the pass goes on
+            from it. Not for re-keyed pairs, whose segments have nothing to do with each other:
+            they are read again.
 
     Raises:
-        ConfigurationError: The tables are no pair, the transform does not load, or the sample
-            is asked of a re-keyed pair.
+        ConfigurationError: The tables are no pair, the transform does not load, the sample
+            is asked of a re-keyed pair, or the checkpoint is another comparison's.
         EngineError: AWS refused before anything was read. Refused later, what could not be
             read stands in `Comparison.unexamined`.
-        Inconclusive: More would have to wait in memory than ``[verification] memory`` allows.
+        Inconclusive: What does not fit into ``[verification] memory`` does not fit on the disk either.
     """
     if pair.rekeys and sample is not None and sample < 1:
         raise ConfigurationError(
@@ -127,17 +138,25 @@ def compare(
         )
     attributes = dict.fromkeys(name for name in (source.ttl_attribute, target.ttl_attribute) if name)
     judge = Judge(transform, Form.of(pair.ignore), tuple(attributes))
+    planned, kept = plan(source, target, sample=sample, seed=seed, segments=segments), None
+    if checkpoint is not None and not pair.rekeys:
+        digest = transforms.package_digest(pair.transform) if pair.transform else ""
+        tables = [(table.arn, table.id, table.created_epoch) for table in (source, target)]
+        rules = [pair.transform, digest, pair.ignore, list(attributes), sample, seed, segments]
+        kept = Checkpoint.open(checkpoint, [tables, rules])
+        planned = _kept_plan(kept, planned)
     rate, budget = config.verification.read_units, Budget(config.verification.max_read_units)
     return Pass(
         pair.id,
         TableReader(config.source, source, units_per_second=rate, budget=budget),
         TableReader(config.target, target, units_per_second=rate, budget=budget),
         judge,
-        plan(source, target, sample=sample, seed=seed, segments=segments),
+        planned,
         config.verification,
         progress=progress,
         found=found,
         pipeline_passed=pipeline_passed,
+        checkpoint=kept,
     ).run()
 
 
@@ -172,6 +191,15 @@ def plan(
     return Plan(total, sampling.draw(total, sample, seed), seed)
 
 
+def _kept_plan(kept: Checkpoint, planned: Plan) -> Plan:
+    """The plan of the pass that the checkpoint is of; a new one where it has just begun."""
+    drawn = list(planned.segments) if planned.is_sample else None
+    kept.planned(total=planned.total, drawn=drawn, seed=planned.seed)
+    before = kept.plan or {}
+    segments = range(before["total"]) if before["drawn"] is None else before["drawn"]
+    return Plan(before["total"], tuple(segments), before["seed"])
+
+
 def steady_clock() -> Callable[[], float]:
     """A clock in seconds since the epoch that no adjustment of the machine's sets back."""
     epoch, started = time.time(), time.monotonic()
@@ -193,6 +221,7 @@ class Pass:
         progress: Callable[[Progress], None] | None = None,
         found: Callable[[Difference], None] | None = None,
         pipeline_passed: PipelinePassed | None = None,
+        checkpoint: Checkpoint | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         threads: int = THREADS,
@@ -212,19 +241,38 @@ class Pass:
         self._phase, self._open_suspects = "scan", 0
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._checkpoint = checkpoint
+        self._resumed: dict[JoinKey, int] = {}  # keys that an earlier run left open -> their segment
+        for done in checkpoint.finished if checkpoint else ():
+            self._resume(done)
+        read_before = set(self._finished[Role.SOURCE])
+        self._to_read = [segment for segment in planned.segments if segment not in read_before]
+
+    def _resume(self, done: SegmentDone) -> None:
+        self._tally.resume(done)
+        for role, reader in self._readers.items():
+            self._finished[role].add(done.segment)
+            self._scanned[role] += done.scanned[role]
+            reader.read_units = max(reader.read_units, done.read_units[role])
+            reader.requests = max(reader.requests, done.requests[role])
+        schema = self._judge.transform.target_keys
+        self._resumed |= {join_key(key, schema): done.segment for key in done.open_keys}
 
     def run(self) -> Comparison:
         """Scan, settle, and add up. Raises as `compare` does."""
         started = self._clock()
-        suspects = self._scan_claims() if self._judge.transform.rekeys else self._scan_keys()
-        orphans = self._settle(suspects)
+        try:
+            suspects = self._scan_claims() if self._judge.transform.rekeys else self._scan_keys()
+            orphans = self._settle(suspects)
+        finally:
+            self._memory.spill.close()
         if orphans:
             self._second_look(orphans)
         return self._comparison(started)
 
     # --- scanning -----------------------------------------------------------------------
 
-    def _scan_keys(self) -> list[Suspect]:
+    def _scan_keys(self) -> Iterator[Suspect]:
         """Segment i of both tables side by side."""
         whole = KeyJoin(self._judge, self._tally, self._memory)
 
@@ -238,35 +286,69 @@ class Pass:
                 page_at = next(streams[role], None)
                 if page_at is None:
                     del streams[role]
+                    join.ended(role, segment)
                     continue
                 items[role] += page_at[0].count
-                join.add(role, *page_at, segment)
+                try:
+                    join.add(role, *page_at, segment)
+                except EngineError as error:
+                    self._not_read(role, segment, error)
+                    del streams[role]
             with self._lock:
+                self._keep(segment, join, items)
                 whole.take_over(join)
 
         self._for_each_segment(co_scan)
         # In a sample a key that was not met may be in a segment that was not drawn (T19).
         whole_read = not self._plan.is_sample
-        return whole.finish(
+        left = whole.finish(
             self._clock(),
             source_complete=whole_read and self._is_complete(Role.SOURCE),
             target_complete=whole_read and self._is_complete(Role.TARGET),
+            known=self._resumed.keys(),
+        )
+        # Nothing is known any more of what the earlier run saw of these: settling finds it out.
+        unknown = (
+            Suspect(key=key, owners={key}, expected=None, target=None, segment=segment)
+            for key, segment in self._resumed.items()
+        )
+        return itertools.chain(left, unknown)
+
+    def _keep(self, segment: int, join: KeyJoin, items: dict[Role, int]) -> None:
+        """Note a segment in the checkpoint, unless some of it was not read, or waits on the disk."""
+        read = all(segment in finished for finished in self._finished.values())
+        if self._checkpoint is None or not read or join.spilled:
+            return
+        readers = self._readers.items()
+        self._checkpoint.done(
+            SegmentDone(
+                segment=segment,
+                matched=join.matched,
+                excluded=join.excluded,
+                canary=join.met_canary,
+                scanned={str(role): count for role, count in items.items()},
+                read_units={str(role): reader.read_units for role, reader in readers},
+                requests={str(role): reader.requests for role, reader in readers},
+                open_keys=[typed_key(key, self._judge.transform.target_keys) for key in join.open_keys()],
+            )
         )
 
-    def _scan_claims(self) -> list[Suspect]:
+    def _scan_claims(self) -> Iterator[Suspect]:
         """The whole target, then the source through the re-keying transform."""
         join = ClaimJoin(self._judge, self._tally, self._memory)
 
-        def read_target(segment: int) -> None:
-            for page, at in self._pages(Role.TARGET, segment):
-                join.add_target(page, at)
+        adds = {Role.TARGET: join.add_target, Role.SOURCE: join.add_source}
 
-        def read_source(segment: int) -> None:
-            for page, at in self._pages(Role.SOURCE, segment):
-                join.add_source(page, at)
+        def read(role: Role, segment: int) -> None:
+            for page, at in self._pages(role, segment):
+                try:
+                    adds[role](page, at)
+                except EngineError as error:
+                    self._not_read(role, segment, error)
+                    return
 
-        self._for_each_segment(read_target)
-        self._for_each_segment(read_source)
+        for role in adds:
+            self._for_each_segment(functools.partial(read, role))
         return join.finish(
             self._clock(),
             source_complete=self._is_complete(Role.SOURCE),
@@ -280,9 +362,8 @@ class Pass:
         with ThreadPoolExecutor(self._threads, thread_name_prefix="ddbverify-scan") as pool:
             futures: list[Future[None]] = []
             try:
-                futures.extend(pool.submit(work, segment) for segment in self._plan.segments)
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                for future in done:
+                futures.extend(pool.submit(work, segment) for segment in self._to_read)
+                for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                     future.result()
             except BaseException:
                 # Also Ctrl-C: the threads end after the page in hand, then the error goes on.
@@ -304,12 +385,7 @@ class Pass:
             except EngineError as error:
                 if isinstance(error, AccessError | NotFoundError) and self._readers[role].requests == 0:
                     raise  # refused before anything was read: not a finding about the tables
-                pass_name = "second pass over " if again else ""
-                with self._lock:
-                    self._unexamined.append(
-                        f"segment {segment + 1} of {self._plan.total} of the {role} was not read to its "
-                        f"end ({pass_name}{error.message})"
-                    )
+                self._not_read(role, segment, error, "second pass over " if again else "")
                 return
             if not again:
                 with self._lock:
@@ -324,6 +400,13 @@ class Pass:
             start = page.last_key
             self._report()
 
+    def _not_read(self, role: Role, segment: int, error: EngineError, pass_name: str = "") -> None:
+        with self._lock:
+            self._unexamined.append(
+                f"segment {segment + 1} of {self._plan.total} of the {role} was not read to its "
+                f"end ({pass_name}{error.message})"
+            )
+
     def _page(self, role: Role, segment: int, start: TypedItem | None) -> Page:
         page = self._readers[role].scan_page(segment, self._plan.total, start)
         if page.last_key is not None and page.last_key == start:
@@ -335,8 +418,15 @@ class Pass:
 
     # --- settling -----------------------------------------------------------------------
 
-    def _settle(self, suspects: list[Suspect], *, orphans_are_final: bool = False) -> list[Suspect]:
+    def _settle(self, suspects: Iterable[Suspect], *, orphans_are_final: bool = False) -> list[Suspect]:
         """Decide every suspect but those whose owners nobody knows yet; these are returned."""
+        orphans: list[Suspect] = []
+        waiting = iter(suspects)
+        while batch := list(itertools.islice(waiting, SUSPECTS_AT_ONCE)):
+            orphans += self._settle_batch(batch, orphans_are_final=orphans_are_final)
+        return orphans
+
+    def _settle_batch(self, suspects: list[Suspect], *, orphans_are_final: bool) -> list[Suspect]:
         self._phase, self._open_suspects = "settle", len(suspects)
         settler = Settler(
             _PointReads(self._readers, self._judge),

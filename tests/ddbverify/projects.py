@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,15 @@ def stand_in(folder: Path, monkeypatch: Any = None) -> None:
     def describe_pair(config: Config, pair: PairSettings) -> tuple[Table, Table]:
         return describe(config.source, pair.source), describe(config.target, pair.target)
 
-    def compare(config: Config, pair: PairSettings, **_: Any) -> Comparison:
+    def compare(
+        config: Config, pair: PairSettings, *, found: Callable[[Difference], None] | None = None, **_: Any
+    ) -> Comparison:
         with (folder / "passes.log").open("a") as log:
             log.write(pair.id + "\n")
-        return comparison(pair.id, **spec())
+        made = comparison(pair.id, **spec())
+        for difference in made.differences if found else ():
+            found(difference)
+        return made
 
     def health(*_: Any, **__: Any) -> PipelineHealth:
         return PipelineHealth(exists=bool(spec().get("problems")), problems=tuple(spec().get("problems", ())))

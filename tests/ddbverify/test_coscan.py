@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddbverify import spill
+from ddbverify.claims import ClaimJoin, Orphans
 from ddbverify.comparison import State
-from ddbverify.coscan import ClaimJoin, KeyJoin, Memory, Orphans, Role, Tally
+from ddbverify.coscan import KeyJoin, Memory, Role
 from ddbverify.errors import Inconclusive
 from ddbverify.names import canary_key
+from ddbverify.tally import Tally
 from tests.ddbverify.fakes import SCHEMA, item, make_judge, page_of
 
 NOW = 1_800_000_000.0
@@ -135,10 +140,36 @@ def test_a_side_that_was_not_read_to_its_end_proves_no_absence():
     assert suspects["b"][0] is None
 
 
-def test_too_much_waiting_is_inconclusive_and_names_the_setting():
-    join, _, _ = key_join(limit=10_000)
-    with pytest.raises(Inconclusive, match="wait for their partners") as caught:
-        join.add(Role.SOURCE, page_of([item(str(n), v="x" * 500) for n in range(20)]), NOW)
+def test_what_does_not_fit_into_memory_waits_on_disk_and_changes_nothing():
+    join, tally, judge = key_join(limit=5_000)
+    items = {str(n): "x" * 300 for n in range(200)}
+    changed = dict(reversed((items | {"7": "y"}).items()))
+    del changed["9"]
+    for role, content in ((Role.SOURCE, items), (Role.TARGET, changed)):
+        made = [item(key, v=value) for key, value in content.items()]
+        for start in range(0, len(made), 10):
+            join.add(role, page_of(made[start : start + 10]), NOW)
+    assert join.spilled
+    assert join._memory._used <= 5_000
+    suspects, counts = states(join, tally)
+    assert suspects == {
+        "7": (judge.state(item("7", v=items["7"])), judge.state(item("7", v="y"))),
+        "9": (judge.state(item("9", v=items["9"])), b""),
+    }
+    assert counts == {State.MATCHED: 198}
+    assert join._memory._used == 0
+
+
+def test_a_full_disk_is_inconclusive_and_says_what_to_do(monkeypatch):
+    def full(*_args, **_more):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(spill.pickle, "dump", full)
+    join, _, _ = key_join(limit=5_000)
+    join.add(Role.SOURCE, page_of([item(str(n), v="x" * 500) for n in range(20)]), NOW)
+    with pytest.raises(Inconclusive, match="No space left") as caught:
+        join.ended(Role.TARGET)
+    join._memory.spill.close()
     assert "`memory` under [verification]" in caught.value.hint
 
 
@@ -224,7 +255,7 @@ class TestRekeyed:
         join = ClaimJoin(judge, tally, Memory(PLENTY))
         join.add_target(page_of([item("a", of="s1")]), NOW)
         join.add_source(page_of([item("s1")]), NOW)
-        assert not join.finish(NOW, source_complete=True, target_complete=True)
+        assert not list(join.finish(NOW, source_complete=True, target_complete=True))
         assert [one.state for one in tally.differences] == [State.UNCOMPARABLE, State.UNDECIDED]
 
     def test_the_canary_of_either_side_is_one_excluded_key(self):
@@ -233,7 +264,7 @@ class TestRekeyed:
         join = ClaimJoin(judge, tally, Memory(PLENTY))
         join.add_target(page_of([canary_key(SCHEMA)]), NOW)
         join.add_source(page_of([canary_key(SCHEMA)]), NOW)
-        assert not join.finish(NOW, source_complete=True, target_complete=True)
+        assert not list(join.finish(NOW, source_complete=True, target_complete=True))
         assert tally.counts == {State.EXCLUDED: 1}
 
     def test_a_second_pass_finds_owners(self):

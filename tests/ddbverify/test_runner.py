@@ -17,7 +17,7 @@ from moto import mock_aws
 
 from ddbverify.comparison import State
 from ddbverify.config import Duration, Verification, parse
-from ddbverify.errors import AccessError, ConfigurationError, EngineError, Inconclusive, NotFoundError
+from ddbverify.errors import AccessError, ConfigurationError, EngineError, NotFoundError
 from ddbverify.findings import FindingsFile
 from ddbverify.items import ABSENT
 from ddbverify.names import canary_key
@@ -157,10 +157,13 @@ def test_a_scan_that_does_not_move_on_ends():
     assert "does not move on" in comparison.unexamined[0]
 
 
-def test_the_memory_bound_is_inconclusive():
-    source = table({f"k{number}": "x" for number in range(50)})
-    with pytest.raises(Inconclusive, match="wait for their partners"):
-        run(source, table({}), memory=5_000)
+@pytest.mark.parametrize("rekeys", [False, True])
+def test_the_memory_bound_changes_nothing(rekeys):
+    source, target = {f"k{n}": "x" for n in range(50)}, {f"k{n}": "xy"[n == 9] for n in range(1, 51)}
+    judge = make_judge((lambda one: [one]) if rekeys else None, rekeys=rekeys)
+    results = [run(table(source), table(target), judge=judge, memory=bound) for bound in (1_000, 10**9)]
+    assert results[0].counts == results[1].counts
+    assert results[0].counts[State.MATCHED] == 48
 
 
 def test_an_error_in_a_callback_ends_the_pass():

@@ -234,7 +234,7 @@ class TestScan:
     )
     def test_regression_12_a_page_that_is_not_right_is_an_error(self, answer):
         with served(answer) as (endpoint, _), pytest.raises(EngineError) as caught:
-            reader(endpoint).scan_page(0, 1, None)
+            list(reader(endpoint).scan_page(0, 1, None).keys)
         assert "no key" not in str(caught.value)
 
     def test_a_connection_that_is_refused_is_an_error(self):

@@ -1,0 +1,111 @@
+"""Counts and differences of one pass, as they are decided."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from ddbverify.checkpoint import SegmentDone
+from ddbverify.comparison import Difference, State
+from ddbverify.items import typed_key
+from ddbverify.judge import Judge
+from ddbverify.settle import Settled
+
+DIFFERENCES_KEPT: Final = 10_000
+"""In memory, for messages. All of them go to whoever is told as they are found, into a file say."""
+
+
+class Tally:
+    """Counts and differences, as they are decided. Threads share it."""
+
+    def __init__(self, judge: Judge, found: Callable[[Difference], None] | None = None) -> None:
+        """
+        Start from nothing.
+
+        Args:
+            judge: The rules of the pair.
+            found: Told of every difference, one call at a time.
+        """
+        self.counts: Counter[State] = Counter()
+        self.differences: list[Difference] = []  # the first `DIFFERENCES_KEPT`; the counts are complete
+        self.expected_items = 0
+        self.target_items = 0
+        self.dropped = 0
+        self.converged = 0
+        self.slowest_convergence_seconds = 0.0
+        self.by_time_only = 0
+        self.mismatching_segments: set[int] = set()
+        self._judge = judge
+        self._found = found
+        self._canary_seen = False
+        self._lock = threading.Lock()
+
+    def matched(self, count: int) -> None:
+        """So many keys are equal on both sides (negative: turned out not to be)."""
+        with self._lock:
+            self.counts[State.MATCHED] += count
+            self.expected_items += count
+            self.target_items += count
+
+    def canary(self) -> None:
+        """The canary was met. It is one key, on whichever sides it stands."""
+        with self._lock:
+            self.counts[State.EXCLUDED] += not self._canary_seen
+            self._canary_seen = True
+
+    def resume(self, done: SegmentDone) -> None:
+        """A segment was decided by an earlier run of this pass."""
+        self.matched(done.matched)
+        if done.canary:
+            self.canary()
+        with self._lock:
+            self.counts[State.EXCLUDED] += done.excluded
+
+    def excluded(self, *, dropped: bool = False) -> None:
+        """A key is left out: by the transform, or past its TTL on one side."""
+        with self._lock:
+            self.counts[State.EXCLUDED] += 1
+            self.dropped += dropped
+
+    def different(
+        self, difference: Difference, *, expected: bool, found: bool, segment: int | None = None
+    ) -> None:
+        """A key is neither matched nor excluded."""
+        with self._lock:
+            self.counts[difference.state] += 1
+            self.expected_items += expected
+            self.target_items += found
+            if len(self.differences) < DIFFERENCES_KEPT:
+                self.differences.append(difference)
+            if segment is not None:
+                self.mismatching_segments.add(segment)
+            if self._found is not None:
+                self._found(difference)
+
+    def settled(self, one: Settled) -> None:
+        """A suspect has been decided."""
+        if one.state is None:
+            raise ValueError("an orphan is not decided yet")
+        with self._lock:
+            if one.converged and one.suspect.was_seen_to_differ:
+                self.converged += 1
+                seconds = max(0.0, one.at - one.suspect.first_seen)
+                self.slowest_convergence_seconds = max(self.slowest_convergence_seconds, seconds)
+            self.by_time_only += one.by_time_only
+        if one.state is State.EXCLUDED:
+            self.excluded(dropped=one.converged)
+        elif one.state is State.MATCHED:
+            with self._lock:
+                self.counts[State.MATCHED] += 1
+                self.expected_items += one.expected
+                self.target_items += one.found
+        else:
+            key = typed_key(one.suspect.key, self._judge.transform.target_keys)
+            self.different(
+                Difference(state=one.state, key=key, paths=one.paths, reason=one.reason),
+                expected=one.expected,
+                found=one.found,
+                segment=one.suspect.segment,
+            )

@@ -1,0 +1,153 @@
+"""A pass that was interrupted goes on, and ends as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ddbverify.checkpoint import Checkpoint, SegmentDone
+from ddbverify.config import Duration, Verification
+from ddbverify.errors import ConfigurationError, EngineError
+from ddbverify.names import canary_key
+from ddbverify.runner import Pass, Plan
+from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge
+
+SEGMENTS = 5
+DONE = SegmentDone(
+    segment=3,
+    matched=7,
+    excluded=1,
+    canary=True,
+    scanned={"source": 8, "target": 9},
+    read_units={"source": 1.5, "target": 2.0},
+    requests={"source": 1, "target": 2},
+    open_keys=[{"id": {"S": "ü"}}],
+)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def run(source, target, checkpoint=None, *, kill_after=None, memory=10**9):
+    clock, calls = Clock(), []
+
+    def progress(one):
+        calls.append(one)
+        if len(calls) == kill_after:
+            raise Killed
+
+    return Pass(
+        "pair",
+        source,
+        target,
+        make_judge(),
+        Plan(SEGMENTS, tuple(range(SEGMENTS))),
+        Verification(settle=Duration(1.0), memory=memory),
+        clock=clock,
+        sleep=clock.sleep,
+        threads=1,
+        progress=progress,
+        checkpoint=checkpoint,
+    ).run()
+
+
+def tables(source, target):
+    def made(content):
+        return FakeTable([*(item(k, v=v) for k, v in content.items()), canary_key(SCHEMA)], page_size=2)
+
+    return made(source), made(target)
+
+
+contents = st.dictionaries(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), st.sampled_from("xy"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(contents, contents, st.lists(st.integers(1, 25), max_size=3), st.sampled_from([10**9, 1_000]))
+def test_an_interrupted_pass_ends_as_if_it_had_not_been(tmp_path_factory, source, target, kills, memory):
+    path = tmp_path_factory.mktemp("run") / "checkpoint.jsonl"
+    whole = run(*tables(source, target), memory=memory)
+    for kill_after in kills:
+        try:
+            run(*tables(source, target), Checkpoint.open(path, []), kill_after=kill_after, memory=memory)
+        except Killed:
+            continue
+        break
+    again = run(*tables(source, target), Checkpoint.open(path, []), memory=memory)
+
+    assert again.counts == whole.counts
+    assert sorted(map(str, again.differences)) == sorted(map(str, whole.differences))
+    assert (again.source.items, again.target.items) == (whole.source.items, whole.target.items)
+    assert (again.source.scanned, again.target.scanned) == (whole.source.scanned, whole.target.scanned)
+    assert again.segments_finished == SEGMENTS
+
+
+def test_finished_segments_are_not_read_again(tmp_path):
+    content = {str(n): "x" for n in range(40)}
+    path = tmp_path / "checkpoint.jsonl"
+    source, target = tables(content, content)
+    run(source, target, Checkpoint.open(path, []))
+    again = tables(content, content)
+    comparison = run(*again, Checkpoint.open(path, []))
+
+    assert [one.requests for one in again] == [source.requests, target.requests], "those of the first run"
+    assert [one.scans for one in again] == [0, 0]
+    assert comparison.source.read_units == source.read_units
+
+
+def test_a_segment_that_was_not_read_to_its_end_is_read_again(tmp_path):
+    content = {str(n): "x" for n in range(40)}
+    source, target = tables(content, content)
+    source.fails_in[(2, 1)] = EngineError("the connection was reset", "try again.")
+    first = run(source, target, Checkpoint.open(tmp_path / "c", []))
+    second = run(*tables(content, content), Checkpoint.open(tmp_path / "c", []))
+
+    assert first.unexamined
+    assert not second.unexamined
+    assert len(Checkpoint.open(tmp_path / "c", []).finished) == SEGMENTS
+
+
+def test_lines_go_round_and_only_the_owner_may_read_them(tmp_path):
+    path = tmp_path / "c"
+    first = Checkpoint.open(path, ["one"])
+    first.planned(total=5, drawn=None, seed=None)
+    first.done(DONE)
+    second = Checkpoint.open(path, ["one"])
+
+    assert second.finished == (DONE,)
+    assert second.plan == {"total": 5, "drawn": None, "seed": None}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_half_a_line_of_a_killed_process_does_not_count(tmp_path):
+    path = tmp_path / "c"
+    Checkpoint.open(path, []).done(DONE)
+    whole = path.read_bytes()
+    path.write_bytes(whole + json.dumps({"done": {"segment": 4}}).encode())
+    again = Checkpoint.open(path, [])
+
+    assert again.finished == (DONE,)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("content", [b"garbage\n", b"{}\n", b"\xff\n"])
+def test_a_file_that_is_not_ours_is_refused(tmp_path, content):
+    (tmp_path / "c").write_bytes(content)
+    with pytest.raises(ConfigurationError):
+        Checkpoint.open(tmp_path / "c", [])
+
+
+def test_another_comparisons_checkpoint_is_refused(tmp_path):
+    Checkpoint.open(tmp_path / "c", ["one"])
+    with pytest.raises(ConfigurationError, match="another comparison") as caught:
+        Checkpoint.open(tmp_path / "c", ["two"])
+    assert "another folder" in caught.value.hint
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="cannot be read or written"):
+        Checkpoint.open(tmp_path / "missing" / "c", [])
