@@ -168,6 +168,8 @@ def run(
         else DiffFolder(request.out, work.settings, resume=request.resume)
     )
     with opened as folder:
+        if folder is not None and folder.resumed and not folder.checkpoint.exists():
+            say("There is no checkpoint in the folder: the comparison starts from the beginning.")
         findings = Findings(folder, emit if request.lines else None, work.values)
         try:
             outcome = _compare(work, findings, show)
@@ -381,6 +383,9 @@ def _finished(comparison: Comparison, findings: Findings) -> dict[str, Any]:
     return {
         "verdict": "inconclusive" if verdict == "equal" and reasons else verdict,
         "complete": not reasons,
+        "finished": comparison.segments_finished == comparison.segments_planned
+        and not comparison.unexamined
+        and not comparison.counts.get(State.UNDECIDED),
         "reasons": list(reasons),
         **{str(state): comparison.counts.get(state, 0) for state in State},
         "read_units": {name: side.read_units for name, side in sides.items()},
@@ -404,6 +409,7 @@ def _unfinished(ended: _Ended, findings: Findings) -> dict[str, Any]:
     return {
         "verdict": "different" if differs else "inconclusive",
         "complete": False,
+        "finished": False,
         "reasons": [ended.reason],
         **{str(state): findings.counts[state] if state in FINDING_STATES else None for state in State},
         "read_units": {"source": None, "target": None, "both": progress.read_units if progress else 0.0},

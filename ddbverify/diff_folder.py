@@ -131,10 +131,10 @@ class DiffFolder:
         )
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Write what the run came to. A run that is complete needs its checkpoint no more."""
+        """Write what the run came to. One that is finished needs its checkpoint no more."""
         try:
             write_atomically(self.path / SUMMARY, json.dumps(summary, indent=2).encode() + b"\n")
-            if summary["complete"]:
+            if summary["finished"]:
                 self.checkpoint.unlink(missing_ok=True)
         except OSError as error:
             raise Inconclusive(
@@ -209,9 +209,9 @@ class DiffFolder:
 
     def _require_unfinished(self) -> None:
         summary = self.path / SUMMARY
-        if summary.exists() and _object(summary).get("complete"):
+        if summary.exists() and _object(summary).get("finished"):
             raise ConfigurationError(
-                f"The run in {self.path} is complete.",
+                f"The run in {self.path} has come to its end.",
                 f"read {summary}, or name another folder with --out for a new run.",
             )
 

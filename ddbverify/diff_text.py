@@ -11,10 +11,12 @@ from tabulate import tabulate
 from ddbverify.causes import CAUSES_SHOWN, Causes
 from ddbverify.comparison import State
 from ddbverify.diff import FINDING_STATES, Result
+from ddbverify.errors import ConfigurationError
+from ddbverify.items import AttributePath, parse_path
 from ddbverify.words import number_of
 
 PATHS_SHOWN: Final = 10  # of one finding
-ITEM_CHARACTERS: Final = 2_000
+VALUE_CHARACTERS: Final = 300
 REASONS_SHOWN: Final = 10
 
 
@@ -35,14 +37,7 @@ def _findings(result: Result) -> Iterator[str]:
     for one in result.shown:
         yield f"{one['finding']:<{width}}  {json.dumps(one['key'])}"
         indent = " " * (width + 2)
-        for path in one["paths"][:PATHS_SHOWN]:
-            yield f"{indent}{printable(path)}"
-        if len(one["paths"]) > PATHS_SHOWN:
-            yield f"{indent}and {number_of(len(one['paths']) - PATHS_SHOWN, 'path')} more"
-        if one.get("reason"):
-            yield f"{indent}{printable(one['reason'])}"
-        if "items" in one:
-            yield from (f"{indent}{line}" for line in _items(one["items"]))
+        yield from (f"{indent}{line}" for line in _details(one))
     more = result.findings - len(result.shown)
     if more > 0:
         where = (
@@ -50,23 +45,62 @@ def _findings(result: Result) -> Iterator[str]:
             if result.findings_file is not None
             else "for all of them give --out DIR or --format jsonl"
         )
-        yield f"... and {number_of(more, 'finding')} more; {where}"
+        yield f"... and {more:,} more; {where}"
     elif result.shown and result.findings_file is not None:
         yield f"The same as JSON Lines: {result.findings_file}"
 
 
-def _items(items: Mapping[str, Any]) -> Iterator[str]:
-    unread = items.get("unread", {})
-    yield f"read again at {items['read_at']}:"
+def _details(finding: Mapping[str, Any]) -> Iterator[str]:
+    items = finding.get("items")
+    for path in finding["paths"][:PATHS_SHOWN]:
+        yield printable(path)
+        if items is not None:
+            yield from _values_at(path, items)
+    if len(finding["paths"]) > PATHS_SHOWN:
+        yield f"and {number_of(len(finding['paths']) - PATHS_SHOWN, 'path')} more"
+    if finding.get("reason"):
+        yield printable(finding["reason"])
+    if items is None:
+        return
+    if not finding["paths"]:
+        for side in ("source", "target"):
+            if items.get(side) is not None:
+                yield f"  {side}  {_cut(items[side])}"
+    for side, reason in items.get("unread", {}).items():
+        yield f"  {side}  not read: {printable(reason)}"
+    yield f"  (as read again at {items['read_at']})"
+
+
+def _values_at(shown_path: str, items: Mapping[str, Any]) -> Iterator[str]:
+    """What stands at a path now. With a transform the source may have nothing there."""
+    try:
+        path = parse_path(shown_path.rpartition(": ")[0])
+    except ConfigurationError:  # "(and 7 more)" is no path
+        return
     for side in ("source", "target"):
-        if side in unread:
-            yield f"  {side}  not read: {printable(unread[side])}"
-        elif items[side] is None:
-            yield f"  {side}  no item"
+        if side in items:
+            value = _at(items[side], path)
+            yield f"  {side}  {'nothing' if value is None else _cut(value)}"
+
+
+def _at(item: Mapping[str, Any] | None, path: AttributePath) -> Any:
+    value: Any = {"M": item or {}}
+    for step in path:
+        inside = value.get("M" if isinstance(step, str) else "L")
+        if isinstance(step, str):
+            value = inside.get(step) if inside else None
         else:
-            shown = json.dumps(items[side])
-            cut = f"... ({len(shown):,} characters in all)" if len(shown) > ITEM_CHARACTERS else ""
-            yield f"  {side}  {shown[:ITEM_CHARACTERS]}{cut}"
+            value = inside[step] if inside and step < len(inside) else None
+        if value is None:
+            return None
+    return value
+
+
+def _cut(value: Any) -> str:
+    shown = json.dumps(value)
+    if len(shown) <= VALUE_CHARACTERS:
+        return shown
+    return f"{shown[:VALUE_CHARACTERS]}... ({len(shown):,} characters)"
 
 
 def _causes(causes: Causes) -> Iterator[str]:
@@ -76,16 +110,20 @@ def _causes(causes: Causes) -> Iterator[str]:
     listed = causes.most_common()
     yield "Causes"
     for cause in listed:
-        share = f"{cause.findings / causes.findings:.0%}".replace("%", " %")
-        yield f"  {share:>5}  {printable(cause.text)} ({at_least}{number_of(cause.findings, 'finding')})"
+        share = _share(cause.findings / causes.findings)
+        yield f"  {share:>6}  {printable(cause.text)} ({at_least}{number_of(cause.findings, 'finding')})"
     if causes.uncertain:
-        yield f"  There are too many causes to count: shares may be too low by {_uncertain(causes)}."
+        off = causes.uncertain / causes.findings
+        yield f"  There are too many causes to count: shares may be too low by up to {_share(off)}."
     elif causes.distinct > CAUSES_SHOWN:
         yield f"  and {number_of(causes.distinct - CAUSES_SHOWN, 'cause')} more, each rarer than these"
 
 
-def _uncertain(causes: Causes) -> str:
-    return f"{causes.uncertain / causes.findings:.1%}".replace("%", " %")
+def _share(fraction: float) -> str:
+    """``98 %``; neither 0 nor 100 for what is not."""
+    if 0 < fraction < 0.005:
+        return "< 1 %"
+    return f"{min(fraction, 0.99 if fraction < 1 else 1.0):.0%}".replace("%", " %")
 
 
 def _counts(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -131,6 +169,8 @@ def _verdict(result: Result) -> Iterator[str]:
         yield from (f"  {printable(reason)}" for reason in reasons[:REASONS_SHOWN])
         if len(reasons) > REASONS_SHOWN:
             yield f"  and {number_of(len(reasons) - REASONS_SHOWN, 'reason')} more (in the summary as JSON)"
+        if result.findings_file is not None and not summary["finished"]:
+            yield "The same command with --resume goes on with it."
         yield ""
     said = {
         "equal": f"{number_of(summary['matched'] or 0, 'key')} matched",

@@ -18,7 +18,7 @@ from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.folders import make_importable
 from ddbverify.tables import Table
-from ddbverify.words import duration_in_words, money, number_of, size_in_words
+from ddbverify.words import about, duration_in_words, money, number_of, size_in_words
 
 UNIT_BYTES: Final = 4096
 """
@@ -278,9 +278,9 @@ def text(made: Estimate) -> str:
         table,
         "",
         f"read units  {made.read_units:,}, strongly consistent, in {read}",
-        f"money       about {money(made.money)}: ${made.price_per_million:g} per million read units"
+        f"money       {about(money(made.money))}: ${made.price_per_million:g} per million read units"
         f" ({made.price_source})",
-        f"time        about {duration_in_words(made.seconds)}: both tables are read side by side"
+        f"time        {about(duration_in_words(made.seconds))}: both tables are read side by side"
         + (settling if made.settle_seconds else ""),
         "",
         "No item was read. Items and sizes are DynamoDB's own figures, up to six hours old.",
@@ -291,7 +291,7 @@ def text(made: Estimate) -> str:
 
 
 def _money_of(side: SideEstimate) -> str:
-    return "none: provisioned" if side.money is None else f"about {money(side.money)}"
+    return "none: provisioned" if side.money is None else about(money(side.money))
 
 
 def _share_of(side: SideEstimate) -> str:

@@ -16,6 +16,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
+from rich.table import Column
 
 from ddbverify.runner import Progress
 from ddbverify.words import duration_in_words, money, number_of
@@ -71,6 +72,8 @@ class Meter:
             words.append(money(report.read_units * self._usd_per_unit))
         if found := self._findings():
             words.append(number_of(found, "finding"))
+        if report.phase == "scan" and report.segments_finished == report.segments_planned:
+            return State("settling", 1.0, ", ".join(words))  # all is read, and nothing is decided yet
         if report.phase == "scan":
             words += self._forecast(fraction, seconds)
             return State("reading", fraction, ", ".join(words))
@@ -103,7 +106,7 @@ def bar(meter: Meter, console: Console) -> Iterator[Report]:
         TextColumn("{task.description}"),
         BarColumn(bar_width=16),
         TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[words]}"),
+        TextColumn("{task.fields[words]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
         console=console,
         transient=True,
         redirect_stdout=False,  # else what goes to standard output would come out on standard error

@@ -32,3 +32,8 @@ def duration_in_words(seconds: float) -> str:
 def money(dollars: float) -> str:
     """``$12.34``; ``under $0.01`` for what is less."""
     return f"${dollars:,.2f}" if dollars >= 0.01 or dollars == 0 else "under $0.01"
+
+
+def about(words: str) -> str:
+    """``about $12.34``, and ``under $0.01`` as it is."""
+    return words if words.startswith("under") else f"about {words}"
