@@ -223,8 +223,6 @@ def _prepare(request: Request) -> _Work:
     make_importable(config)
     source, target = tables.describe_pair(config, pair)
     estimate = plans.estimate(config, source, target, seed=options.seed, segments=options.segments)
-    if estimate.refused:
-        raise ConfigurationError(estimate.refused[0], "leave out --sample.")
     engine_config, values = _with_values(config, source, target) if request.values else (config, None)
     return _Work(
         config=engine_config,
