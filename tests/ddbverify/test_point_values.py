@@ -6,6 +6,7 @@ import pytest
 
 from ddbverify.comparison import Difference, State
 from ddbverify.point_values import PointValues
+from ddbverify.transform import Transform
 from tests.ddbverify.fakes import FakeTable
 
 OLD, NEW = {"id": "S", "at": "N"}, {"order": "S", "time": "N"}
@@ -52,6 +53,21 @@ def test_a_side_that_cannot_be_read_is_left_out_and_says_why(tables):
     assert "target" not in found
     assert found["unread"] == {"target": "throttled"}
     assert found["source"] == old("a", 1)
+
+
+def test_with_a_transform_what_it_makes_of_the_source_stands_beside(tables):
+    def rename(item):
+        if item["id"] == "b":
+            raise KeyError("secret")
+        return None if item["at"] > 8 else {"order": item["id"], "time": item["at"]}
+
+    transform = Transform("shop:rename", rename, OLD, NEW)
+    tables[0].put(old("c", 9))
+    made = [values_of(tables, key, transform=transform) for key in (new("a", 1), new("c", 9), new("d", 1))]
+    assert [one["expected"] for one in made] == [new("a", 1), None, None]
+    raised = values_of(tables, new("b", 2), transform=transform)
+    assert "expected" not in raised
+    assert raised["unread"] == {"expected": "The transform shop:rename raised KeyError."}
 
 
 def test_of_a_rekeyed_pair_the_target_only(tables):
