@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import threading
 import zlib
 from collections.abc import Iterator
@@ -14,8 +15,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import pytest
+from botocore.config import Config as BotoConfig
 from moto import mock_aws
 
+import ddbverify.aws
+import ddbverify.wire
 from ddbverify.config import Side
 from ddbverify.errors import AccessError, EngineError, NotFoundError, ThrottledError
 from ddbverify.items import ReadFailed
@@ -32,7 +36,7 @@ SCHEMA = {"id": "S"}
 class Answer:
     body: bytes
     status: int = 200
-    crc: str | None = None  # None: the right one
+    crc: str | None = None  # None: the right one; empty: no header at all
     length: int | None = None  # None: the right one
 
 
@@ -59,7 +63,8 @@ def served(*answers) -> Iterator[tuple[str, Script]]:
             self.send_header("Content-Type", "application/x-amz-json-1.0")
             length = len(answer.body) if answer.length is None else answer.length
             self.send_header("Content-Length", str(length))
-            self.send_header("x-amz-crc32", answer.crc or str(zlib.crc32(answer.body)))
+            if answer.crc != "":
+                self.send_header("x-amz-crc32", answer.crc or str(zlib.crc32(answer.body)))
             self.end_headers()
             self.wfile.write(answer.body)
             if answer.length is not None:
@@ -268,6 +273,114 @@ class TestScan:
         assert isinstance(read, ReadFailed)
         assert "budget" in read.reason
         assert (len(first.requests), len(second.requests)) == (1, 0)
+
+
+def damaged(answer):
+    """The same page with one bit of a value flipped: valid JSON, of the right length and count."""
+    assert answer.body.count(b'"N": "1"') == 1
+    return Answer(answer.body.replace(b'"N": "1"', b'"N": "0"'), crc=str(zlib.crc32(answer.body)))
+
+
+class TestDamage:
+    """A page that is not what was sent never passes, and an intact one is checked once."""
+
+    @pytest.fixture
+    def own_checks(self, monkeypatch):
+        checked = []
+        real = ddbverify.wire._is_intact
+        monkeypatch.setattr(ddbverify.wire, "_is_intact", lambda *given: checked.append(1) or real(*given))
+        return checked
+
+    @pytest.fixture
+    def one_attempt(self, monkeypatch):
+        once = BotoConfig(retries={"mode": "standard", "total_max_attempts": 1})
+        monkeypatch.setattr(ddbverify.aws, "_BOTO", ddbverify.aws._BOTO.merge(once))
+
+    def test_an_intact_page_is_checked_by_botocore_alone(self, own_checks):
+        with served(scan(A)) as (endpoint, script):
+            assert reader(endpoint).scan_page(0, 1, None).count == 1
+        assert not own_checks
+        assert len(script.requests) == 1
+
+    def test_damaged_once(self, own_checks):
+        with served(damaged(scan(A)), scan(A)) as (endpoint, script):
+            (item,) = reader(endpoint).scan_page(0, 1, None).items
+        assert decode_item(item) == A
+        assert len(script.requests) == 2
+        assert not own_checks
+
+    def test_damaged_always(self):
+        with served(damaged(scan(A))) as (endpoint, script), pytest.raises(EngineError, match="CRC32"):
+            reader(endpoint).scan_page(0, 1, None)
+        assert len(script.requests) == ATTEMPTS
+
+    def test_damaged_at_the_only_attempt(self, one_attempt, own_checks):
+        with served(scan(A), damaged(scan(A))) as (endpoint, script):
+            table = reader(endpoint)
+            assert table.scan_page(0, 1, None).count == 1
+            with pytest.raises(EngineError, match="CRC32"):
+                table.scan_page(0, 1, None)
+        assert len(script.requests) == 2
+        assert len(own_checks) == 2
+
+    def test_the_environment_does_not_take_the_retries_away(self, monkeypatch):
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        monkeypatch.setenv("AWS_RETRY_MODE", "legacy")
+        with served(damaged(scan(A)), scan(A)) as (endpoint, script):
+            assert reader(endpoint).scan_page(0, 1, None).count == 1
+        assert len(script.requests) == 2
+
+    def test_damaged_when_botocore_has_no_retries_left(self, monkeypatch):
+        with served(damaged(scan(A))) as (endpoint, script):
+            table = reader(endpoint)
+            monkeypatch.setattr("botocore.retries.quota.RetryQuota.acquire", lambda *_: False)
+            with pytest.raises(EngineError, match="CRC32"):
+                table.scan_page(0, 1, None)
+        assert len(script.requests) == 1
+
+    def test_a_botocore_that_does_not_check_is_found_out(self, monkeypatch, own_checks):
+        monkeypatch.setattr("botocore.retries.special.RetryDDBChecksumError.is_retryable", lambda *_: False)
+        with served(scan(A), damaged(scan(A))) as (endpoint, _):
+            table = reader(endpoint)
+            assert table.scan_page(0, 1, None).count == 1
+            with pytest.raises(EngineError, match="CRC32"):
+                table.scan_page(0, 1, None)
+        assert len(own_checks) == 2
+
+    def test_a_point_read_is_guarded_alike(self, one_attempt):
+        with served(damaged(got(A))) as (endpoint, _):
+            (read,) = reader(endpoint).get_items([key("a")])
+        assert isinstance(read, ReadFailed)
+        assert "CRC32" in read.reason
+
+    def test_without_a_checksum_nothing_from_aws_is_believed(self):
+        # An emulator may send none.
+        with served(Answer(scan(A).body, crc="")) as (endpoint, _):
+            table = reader(endpoint)
+            assert table.scan_page(0, 1, None).count == 1
+            table._is_emulator = False
+            with pytest.raises(EngineError, match="has no CRC32"):
+                table.scan_page(0, 1, None)
+
+    @pytest.mark.parametrize("crc", ["junk", "-1", "1.5", "99999999999"])
+    def test_a_checksum_that_is_none(self, crc):
+        with served(Answer(scan(A).body, crc=crc)) as (endpoint, _), pytest.raises(EngineError):
+            reader(endpoint).scan_page(0, 1, None)
+
+    @pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b'{"__type": 7}', b"\xff\xfe", b"{", b""])
+    @pytest.mark.parametrize("status", [200, 204, 300, 302, 400, 500])
+    def test_an_error_that_is_no_error_of_dynamodb(self, body, status):
+        with served(Answer(body, status)) as (endpoint, _), pytest.raises(EngineError):
+            reader(endpoint).scan_page(0, 1, None)
+
+    def test_no_debug_log_holds_what_a_page_holds(self, caplog):
+        with served(scan({"id": {"S": "secret key"}, "v": {"S": "secret value"}})) as (endpoint, _):
+            table = reader(endpoint)
+            with caplog.at_level(logging.DEBUG):
+                assert table.scan_page(0, 1, None).count == 1
+        assert "Response headers" not in caplog.text
+        assert "Making request" in caplog.text
+        assert "secret" not in caplog.text
 
 
 THROTTLED = error("ProvisionedThroughputExceededException")
