@@ -116,11 +116,12 @@ def _memory_same_order(rows: Sequence[Row]) -> Budget:
 
 def _memory_no_order(rows: Sequence[Row]) -> Budget:
     name = "memory, no order in common"
-    limit = f"≤ the bound, or {MOST_BYTES / 1e6:g} MB where that is more; result unchanged"
+    limit = f"≤ {MOST_BYTES / 1e6:g} MB and the bound on what waits; result unchanged"
     if not rows:
         return _missing(name, limit)
     row = max(rows, key=lambda row: row.items)
-    fits = row.measured.peak_bytes <= max(row.memory or 0, MOST_BYTES)
+    # The bound is on the items that wait; the interpreter and the pages in hand are there anyway.
+    fits = row.measured.peak_bytes <= MOST_BYTES + (row.memory or 0)
     found = f"{_megabytes(row)} under a bound of {(row.memory or 0) / 1e6:.1f} MB at {row.items:,} items"
     wrong = [row for row in rows if not row.is_exact]
     if wrong:

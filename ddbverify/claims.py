@@ -8,6 +8,7 @@ common here, so the target waits: in memory up to a bound, else all of it on dis
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -109,18 +110,18 @@ class ClaimJoin:
         """Like `KeyJoin.finish`; target items that nobody claims are suspects without owners."""
         yield from self._left(now, source_complete, target_complete)
         for records in self._memory.spill.partitions():
-            for key, record in records:
-                self._join(key, record)
+            for record in records:
+                self._join(*pickle.loads(record))  # noqa: S301  # this process wrote it
             yield from self._left(now, source_complete, target_complete)
 
     def _place(self, key: JoinKey, record: _Held | _Claim) -> None:
         """Into memory, or once that was full for the first time, to disk with everything."""
         spill = self._memory.spill
         if spill.records:
-            spill.add(key, (key, record))
+            spill.add(key, pickle.dumps((key, record), pickle.HIGHEST_PROTOCOL))
         elif not self._join(key, record):
             for held_key, held in self._held.items():
-                spill.add(held_key, (held_key, held))
+                spill.add(held_key, pickle.dumps((held_key, held), pickle.HIGHEST_PROTOCOL))
                 self._memory.use(-held.size)
             self._held.clear()
 

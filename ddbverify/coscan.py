@@ -8,6 +8,8 @@ memory up to a bound, then on disk. The result never depends on the order of arr
 
 from __future__ import annotations
 
+import marshal
+import pickle
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -44,6 +46,10 @@ class Role(StrEnum):
     def other(self) -> Role:
         """The other table."""
         return Role.TARGET if self is Role.SOURCE else Role.SOURCE
+
+
+_KINDS: Final = {Role.SOURCE: b"s", Role.TARGET: b"t"}  # of records on disk
+_SUSPECT: Final = b"?"
 
 
 class Memory:
@@ -112,6 +118,7 @@ class KeyJoin:
         self._ended: set[Role] = set()
         self._stride = 1
         self._waiting: dict[Role, dict[JoinKey, _Waiting]] = {role: {} for role in Role}
+        self._key_of: dict[Role, Callable[[bytes], JoinKey]] = {}
         self._canaries = {Role.SOURCE: judge.source_canary, Role.TARGET: judge.target_canary}
         # As it stands in a page: one without it needs no look at each key.
         self._canary_text = _canary_text(judge.transform.source_keys)
@@ -124,6 +131,7 @@ class KeyJoin:
             EngineError: An item has no key that can be read.
             Inconclusive: Nothing more can wait; see `Spill.add`.
         """
+        self._key_of[role] = page.key_of
         self._ahead[role].append(_Ahead(page.items, page.key_of, at, self._canary_text in page.body))
         self._advance(segment)
 
@@ -135,6 +143,7 @@ class KeyJoin:
     def take_over(self, segment: KeyJoin) -> None:
         """Join what an ended segment has left over with what others have. Raises as `add` does."""
         segment._end()
+        self._key_of |= segment._key_of
         self._suspects.extend(segment._suspects)
         for role, entries in segment._waiting.items():
             for key, waiting in entries.items():
@@ -174,12 +183,8 @@ class KeyJoin:
             self._put_aside()
         yield from self._left(now, complete, known)
         for records in spill.partitions():
-            for key, record in records:
-                if isinstance(record, Suspect):
-                    self._suspects.append(record)
-                    self._memory.use(_SUSPECT_BYTES)
-                else:
-                    self._place(record[0], key, record[1])
+            for record in records:
+                self._take_back(record)
             yield from self._left(now, complete, known)
 
     def _end(self) -> None:
@@ -317,15 +322,26 @@ class KeyJoin:
         spill, freed = self._memory.spill, 0
         for role, entries in self._waiting.items():
             for key, waiting in entries.items():
-                spill.add(key, (key, (role, waiting)))
+                spill.add(key, _KINDS[role] + marshal.dumps((waiting.raw, waiting.at, waiting.segment)))
                 freed += waiting.size
             entries.clear()
         for suspect in self._suspects:
-            spill.add(suspect.key, (suspect.key, suspect))
+            spill.add(suspect.key, _SUSPECT + pickle.dumps(suspect, pickle.HIGHEST_PROTOCOL))
         freed += len(self._suspects) * _SUSPECT_BYTES
         self._suspects.clear()
         self.spilled |= freed > 0
         self._memory.use(-freed)
+
+    def _take_back(self, record: bytes) -> None:
+        """Join one record of the spill. It was written by this process, to a file without a name."""
+        kind, content = record[:1], memoryview(record)[1:]
+        if kind == _SUSPECT:
+            self._suspects.append(pickle.loads(content))  # noqa: S301
+            self._memory.use(_SUSPECT_BYTES)
+            return
+        waiting = _Waiting(*marshal.loads(content))  # noqa: S302
+        role = Role.SOURCE if kind == _KINDS[Role.SOURCE] else Role.TARGET
+        self._place(role, self._key_of[role](waiting.raw), waiting)
 
     def _left(self, now: float, complete: dict[Role, bool], known: Set[JoinKey]) -> Iterator[Suspect]:
         """The suspects in memory, and those that the entries make which still wait alone."""

@@ -35,6 +35,7 @@ from ddbverify.plan import Estimate
 from ddbverify.point_values import PointValues
 from ddbverify.progress import Meter, Report
 from ddbverify.tables import Table
+from ddbverify.transform import Transform
 from ddbverify.wire import TableReader
 from ddbverify.words import number_of
 
@@ -180,7 +181,7 @@ def run(
         if isinstance(outcome, Comparison):
             summary = _finished(outcome, findings)
         else:
-            summary = _unfinished(outcome, findings)
+            summary = _unfinished(outcome, findings, work.options.seed)
         summary = _with_values_read(summary, work.values) | _about(work, findings)
         if folder is not None:
             folder.finish(summary)
@@ -223,8 +224,6 @@ def _prepare(request: Request) -> _Work:
     make_importable(config)
     source, target = tables.describe_pair(config, pair)
     estimate = plans.estimate(config, source, target, seed=options.seed, segments=options.segments)
-    if estimate.refused:
-        raise ConfigurationError(estimate.refused[0], "leave out --sample.")
     engine_config, values = _with_values(config, source, target) if request.values else (config, None)
     return _Work(
         config=engine_config,
@@ -283,12 +282,17 @@ def _with_values(config: Config, source: Table, target: Table) -> tuple[Config, 
     if budget is not None:
         for_values = budget // 10
         changes["max_read_units"] = budget - for_values
+    transform = None
+    if pair.transform is not None:
+        function = transforms.load_function(pair.transform)
+        transform = Transform(pair.transform, function, source.key_schema, target.key_schema, pair.rekeys)
     values = PointValues(
         TableReader(config.source, source, units_per_second=rate),
         TableReader(config.target, target, units_per_second=rate),
         source_keys=source.key_schema,
         target_keys=target.key_schema,
         rekeys=pair.rekeys,
+        transform=transform,
         max_read_units=for_values,
     )
     left = msgspec.structs.replace(settings, **changes)
@@ -402,7 +406,7 @@ def _finished(comparison: Comparison, findings: Findings) -> dict[str, Any]:
     }
 
 
-def _unfinished(ended: _Ended, findings: Findings) -> dict[str, Any]:
+def _unfinished(ended: _Ended, findings: Findings, seed: int | None) -> dict[str, Any]:
     """What is known of a comparison that was cut short: its findings, and how far it was."""
     progress = ended.progress
     differs = any(findings.counts[state] for state in REFUTING)
@@ -420,7 +424,7 @@ def _unfinished(ended: _Ended, findings: Findings) -> dict[str, Any]:
             "finished": progress.segments_finished if progress else 0,
             "total": None,
         },
-        "seed": None,
+        "seed": seed,
         "converged": None,
         "notes": [],
     }

@@ -72,12 +72,12 @@ def _details(finding: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _values_at(shown_path: str, items: Mapping[str, Any]) -> Iterator[str]:
-    """What stands at a path now. With a transform the source may have nothing there."""
+    """What stands at a path now. With a transform it is a path of what that makes of the source item."""
     try:
         path = parse_path(shown_path.rpartition(": ")[0])
     except ConfigurationError:  # "(and 7 more)" is no path
         return
-    for side in ("source", "target"):
+    for side in ("expected" if "expected" in items else "source", "target"):
         if side in items:
             value = _at(items[side], path)
             yield f"  {side}  {'nothing' if value is None else _cut(value)}"

@@ -65,7 +65,7 @@ def config_of(options: Options, folder: Path) -> Config:
         "read_units": options.read_units,
         **_budget(options.max_read_units),
     }
-    return configuration.of_options(
+    config = configuration.of_options(
         Pair(
             source=options.source,
             target=options.target,
@@ -78,6 +78,12 @@ def config_of(options: Options, folder: Path) -> Config:
         verification=Verification(**{name: value for name, value in given.items() if value is not None}),
         folder=folder,
     )
+    if options.rekeys and (config.verification.sampled_fraction or 1) < 1:
+        raise ConfigurationError(
+            "--sample: a re-keyed pair cannot be sampled, its keys move between segments.",
+            "leave out --sample.",
+        )
+    return config
 
 
 def _measured(option: str, text: str | None, measure: Callable[[str], _T]) -> _T | None:

@@ -183,8 +183,6 @@ def estimate(
         tables.require_comparable(pair, source, target)
     except ConfigurationError as error:
         refused.append(str(error))
-    if pair.rekeys and planned.is_sample:
-        refused.append("A re-keyed pair cannot be sampled: its keys move between segments.")
     made = Estimate(
         source=sides[0],
         target=sides[1],

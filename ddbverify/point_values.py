@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from ddbverify.comparison import Difference, State
+from ddbverify.errors import TransformError
 from ddbverify.items import PointRead, ReadFailed
 from ddbverify.names import KeySchema, TypedItem
+from ddbverify.transform import Transform
 
 UNITS_PER_ITEM: Final = 100
 """At most: an item has up to 400 KB, and a unit is 4 KB of it."""
@@ -40,6 +42,7 @@ class PointValues:
         source_keys: KeySchema,
         target_keys: KeySchema,
         rekeys: bool,
+        transform: Transform | None = None,
         max_read_units: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -52,12 +55,13 @@ class PointValues:
             source_keys: Key schema of the source.
             target_keys: Of the target.
             rekeys: Whether a source key tells nothing about its target keys.
+            transform: What makes a target item of a source item, where there is one.
             max_read_units: Over both; once spent, items are marked as not read.
             clock: Seconds since the epoch.
         """
         self.source, self.target = source, target
         self._source_keys, self._target_keys, self._rekeys = source_keys, target_keys, rekeys
-        self._max_read_units, self._clock = max_read_units, clock
+        self._transform, self._max_read_units, self._clock = transform, max_read_units, clock
 
     def of(self, difference: Difference) -> dict[str, Any]:
         """
@@ -65,7 +69,8 @@ class PointValues:
 
         Returns:
             ``read_at`` (UTC); ``source`` and ``target``, an item in DynamoDB JSON or ``None`` for
-            none. A side that could not be read is left out, and ``unread`` says why.
+            none; with a transform also ``expected``, what it makes of the source's. What could not
+            be read or made is left out, and ``unread`` says why.
         """
         found: dict[str, Any] = {
             "read_at": datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
@@ -78,6 +83,12 @@ class PointValues:
                 unread[side] = item.reason
             else:
                 found[side] = item
+        if self._transform is not None and "source" in found:
+            try:
+                made = self._transform(found["source"]) if found["source"] is not None else []
+                found["expected"] = made[0] if made else None
+            except TransformError as error:
+                unread["expected"] = error.message
         return found | ({"unread": unread} if unread else {})
 
     def _read(self, reader: PointReader, key: TypedItem | None) -> PointRead:
