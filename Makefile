@@ -24,8 +24,9 @@ TEMPLATES := $(wildcard replicator/stack/templates/*.yaml)
 
 DEMO_ARGS ?=
 TEST_ARGS ?=
+BENCH_ARGS ?=
 
-.PHONY: help demo test test-engines test-full lint clean
+.PHONY: help demo test test-engines test-full bench lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -50,6 +51,9 @@ test-engines: $(VENV)/.for-test  ## run the tests on DynamoDB Local; needs Java 
 test-full: $(VENV)/.for-test  ## run the full-size demonstrations, minutes
 	@$(EMBEDDED_AWS)
 	$(BIN)/python -m pytest -m full $(TEST_ARGS)
+
+bench: $(VENV)/.for-use  ## measure the cost per item, minutes (BENCH_ARGS='--quick --json FILE')
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 lint: $(VENV)/.for-lint  ## check style, types and templates
 	$(BIN)/ruff check .

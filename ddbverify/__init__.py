@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ddbverify.checks import Finding, Outcome, Pair, Verdict, comparison_verdict, require
+    from ddbverify.checks import Finding, Outcome, Pair, Verdict, comparison_verdict, each_item, require
     from ddbverify.comparison import Comparison, Difference, State
     from ddbverify.errors import CheckFailed, Inconclusive
     from ddbverify.parity import index_differences, key_differences
@@ -27,6 +27,7 @@ _HOMES = {
     "State": "comparison",
     "Verdict": "checks",
     "comparison_verdict": "checks",
+    "each_item": "checks",
     "index_differences": "parity",
     "key_differences": "parity",
     "require": "checks",
@@ -43,6 +44,7 @@ __all__ = [
     "State",
     "Verdict",
     "comparison_verdict",
+    "each_item",
     "index_differences",
     "key_differences",
     "require",

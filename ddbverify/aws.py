@@ -17,6 +17,8 @@ from typing import Any
 import boto3
 import botocore
 import botocore.exceptions
+import botocore.loaders
+import botocore.session
 from botocore.config import Config as BotoConfig
 
 from ddbverify.config import Side, is_aws
@@ -87,13 +89,21 @@ def session(side: Side, *, core: Any = None) -> boto3.Session:
     Raises:
         ConfigurationError: The profile does not exist.
     """
+    core = core or botocore.session.Session()
+    # One for all sessions: each would parse the service models anew, 10 MB and 0.1 s a time.
+    core.register_component("data_loader", _loader(os.environ.get("AWS_DATA_PATH")))
     try:
         return boto3.Session(profile_name=side.profile, region_name=side.region, botocore_session=core)
     except botocore.exceptions.ProfileNotFound as error:
         raise ConfigurationError(
             f"There is no AWS profile {side.profile!r} on this machine.",
-            "mend `profile` under [source] or [target], or run `aws configure --profile`.",
+            "mend `profile` of that side, or run `aws configure --profile`.",
         ) from error
+
+
+@functools.cache
+def _loader(data_path: str | None) -> Any:
+    return botocore.loaders.create_loader(data_path)
 
 
 def client(side: Side, service: str, *, region: str | None = None, core: Any = None) -> Client:
@@ -129,12 +139,12 @@ def _new_client(side: Side, service: str, region: str | None, core: Any) -> Clie
     except botocore.exceptions.NoRegionError as error:
         raise ConfigurationError(
             "No AWS region is configured.",
-            "set `region` under [source] and [target], or AWS_REGION.",
+            "set the `region` of source and target, or AWS_DEFAULT_REGION.",
         ) from error
     except (ValueError, botocore.exceptions.BotoCoreError) as error:
         raise ConfigurationError(
             f"No client for {service}: {error}",
-            "mend `region` or `endpoint_url` under [source] and [target].",
+            "mend `region` or `endpoint_url` of source and target.",
         ) from error
 
 
@@ -174,7 +184,7 @@ def translated(action: str) -> Iterator[None]:
     ) as error:
         raise AccessError(
             f"There are no usable AWS credentials to {action}: {error}",
-            "log in (aws sso login), or set `profile` under [source] and [target].",
+            "log in (aws sso login), or set the `profile` of source and target.",
         ) from error
     except botocore.exceptions.ParamValidationError:
         # Its text quotes the parameters, and they may hold an item: neither shown nor chained.
@@ -185,7 +195,7 @@ def translated(action: str) -> Iterator[None]:
     except botocore.exceptions.BotoCoreError as error:
         raise EngineError(
             f"Could not {action}: {error}",
-            "check region and endpoint_url in migration.toml and the network, then run the command again.",
+            "check region, endpoint_url and the network, then run the command again.",
         ) from error
 
 
@@ -197,7 +207,7 @@ def _from_client_error(error: botocore.exceptions.ClientError, action: str) -> E
     if code in _NOT_FOUND or "NotFound" in code:
         return NotFoundError(
             f"{said}: {details} (request {request})",
-            "check the name and the region in migration.toml.",
+            "check the name and the region.",
         )
     if code in _ACCESS:
         return AccessError(
@@ -207,7 +217,7 @@ def _from_client_error(error: botocore.exceptions.ClientError, action: str) -> E
     if code in _THROTTLED:
         return ThrottledError(
             f"{said}, after all retries (request {request})",
-            "wait a minute and run the command again; lower the rate in migration.toml if it comes back.",
+            "wait a minute and run the command again; lower the rate if it comes back.",
         )
     # A validation message can quote the request, and the request can hold an item: keep the code only.
     shown = "" if code.startswith(("Validation", "Transaction", "Serialization")) else f": {details}"

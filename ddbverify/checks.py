@@ -26,6 +26,7 @@ from ddbverify.comparison import Comparison, Difference, State
 from ddbverify.config import Config
 from ddbverify.config import Pair as PairSettings
 from ddbverify.errors import CheckFailed, DdbVerifyError, Inconclusive
+from ddbverify.inspection import ItemCheck, Refutation
 from ddbverify.names import TypedItem
 from ddbverify.pipeline import PipelineHealth
 from ddbverify.tables import Table
@@ -61,22 +62,28 @@ class Verdict:
 
     examined: int  # items, settings or facts looked at
     findings: tuple[Finding, ...] = ()  # counter-examples, in the order met
+    unlisted: int = 0  # further ones, that were counted only
     unexamined: tuple[str, ...] = ()  # what could not be looked at, in words
     churning: int = 0  # keys that never held still: undecided too, but on their own account
 
     @property
     def outcome(self) -> Outcome:
         """Failed with a finding; passed only if something, and everything, was examined."""
-        if self.findings:
+        if self.refuted:
             return Outcome.FAILED
         if self.unexamined or self.churning or self.examined == 0:
             return Outcome.INCONCLUSIVE
         return Outcome.PASSED
 
     @property
+    def refuted(self) -> int:
+        """How many counter-examples there are, listed or not."""
+        return len(self.findings) + self.unlisted
+
+    @property
     def only_churning(self) -> bool:
         """Whether keys that never held still are all that keeps the verdict from `Outcome.PASSED`."""
-        return self.churning > 0 and self.examined > 0 and not self.findings and not self.unexamined
+        return self.churning > 0 and self.examined > 0 and not self.refuted and not self.unexamined
 
 
 _learned: ContextVar[list[Verdict] | None] = ContextVar("ddbverify_learned", default=None)
@@ -107,7 +114,7 @@ def require(verdict: Verdict) -> None:
     match verdict.outcome:
         case Outcome.FAILED:
             raise CheckFailed(
-                _counted(verdict.findings), "look at the run's findings.jsonl for keys and attribute paths."
+                _counted(verdict), "look at the run's findings.jsonl for keys and attribute paths."
             )
         case Outcome.INCONCLUSIVE:
             kind = StillChurning if verdict.only_churning else Inconclusive
@@ -134,7 +141,7 @@ class Pair:
         *,
         fraction: float | None = None,
         secret: bytes,
-        found: Callable[[str, Difference, str], None] | None = None,
+        found: Callable[[str, Difference | Refutation, str], None] | None = None,
     ) -> None:
         """
         See the pair *settings* of *config*.
@@ -144,12 +151,14 @@ class Pair:
             settings: One of its tables.
             fraction: Of the segments to read; ``None`` for all of them.
             secret: Key of the hashes that stand for keys in messages.
-            found: Told of every difference of the shared pass as it is decided: the pair's id,
-                the difference, and the hash that stands for its key.
+            found: Told of every difference and every refutation of the shared pass as it is
+                decided: the pair's id, what it is, and the hash that stands for its key.
         """
         self.config = config
         self.settings = settings
         self._secret = secret
+        self._found = found
+        self._item_checks: list[ItemCheck] = []
         self._source = _Once(lambda: tables.describe(config.source, settings.source))
         self._target = _Once(lambda: tables.describe(config.target, settings.target))
         self._transform = _Once(self._load_transform)
@@ -159,8 +168,10 @@ class Pair:
                 settings,
                 sample=fraction,
                 transform=self.transform,
-                found=found and (lambda one: found(settings.id, one, self.key_hash(one.key))),
+                found=self._tell,
                 pipeline_passed=pipeline.Passed.of(config, settings),
+                item_checks=self._item_checks,
+                refuted=self._tell,
             )
         )
         self._pipeline = _Once(lambda: pipeline.health(config, settings))
@@ -218,6 +229,39 @@ class Pair:
         """Whether a transform stands between the tables."""
         return self.settings.transform is not None
 
+    def subscribe(self, check: ItemCheck) -> None:
+        """
+        Let a check see every pair of items of the shared pass.
+
+        Raises:
+            RuntimeError: The pass has been made already.
+        """
+        if self.compared is not None:
+            raise RuntimeError(f"{check.name} came too late: the shared pass has been made")
+        self._item_checks.append(check)
+
+    def inspected(self, check: ItemCheck) -> Verdict:
+        """
+        What a check that has subscribed learned of the items that are on both sides.
+
+        Keys on one side only are silent here: other checks are about them.
+        """
+        comparison = self.comparison
+        result = comparison.inspected.get(check.id)
+        if result is None:
+            return Verdict(examined=0, unexamined=(f"{check.name} did not see the shared pass",))
+        about_all = comparison_verdict(comparison)
+        raised = (f"it raised {what} on {count} items" for what, count in result.raised.most_common(3))
+        return Verdict(
+            examined=result.examined,
+            findings=tuple(
+                Finding(f"refuted {self.key_hash(one.key)} {one.where}") for one in result.examples
+            ),
+            unlisted=result.refuted - len(result.examples),
+            unexamined=(*about_all.unexamined, *raised),
+            churning=about_all.churning + result.missed,
+        )
+
     def verdict(self, *states: State, of: Comparison | None = None) -> Verdict:
         """
         What the shared pass says about keys in *states*, each of which is a counter-example.
@@ -237,6 +281,10 @@ class Pair:
         text = json.dumps(key, sort_keys=True, default=repr).encode()
         return hmac.new(self._secret, text, hashlib.sha256).hexdigest()[:HASH_DIGITS]
 
+    def _tell(self, one: Difference | Refutation) -> None:
+        if self._found is not None:
+            self._found(self.id, one, self.key_hash(one.key))
+
     def _in_words(self, difference: Difference) -> str:
         # A path can go through the keys of a map, and those can be data: the attribute's name only.
         names = sorted({re.split(r"[.\[:]", path)[0] for path in difference.paths})
@@ -254,6 +302,39 @@ class Pair:
         )
 
 
+def each_item(function: Callable[..., object]) -> Callable[[Pair], None]:
+    """
+    Make a check of every pair of items, out of a function with plain assertions.
+
+    ::
+
+        @each_item
+        def check_total_is_in_cents(source, target):
+            assert target["total_cents"] == source["total"] * 100
+
+    It is called with those of ``source``, ``target`` and ``expected`` (what the transform makes
+    of the source item) that it names, as read-only mappings of Python's own values, once for
+    each key that is on both sides, inside the shared pass: it costs no read. An assertion that
+    fails on items which are equal, or have settled, is a finding; any other exception leaves
+    the check undecided.
+
+    Raises:
+        TypeError: The function takes other arguments.
+    """
+    check = ItemCheck.of(function)
+
+    def check_pair(pair: Pair) -> None:
+        require(pair.inspected(check))
+
+    # Not functools.wraps: pytest would look through it, and ask for fixtures `source` and `target`.
+    check_pair.__name__ = function.__name__
+    check_pair.__qualname__ = function.__qualname__
+    check_pair.__module__ = function.__module__
+    check_pair.__doc__ = function.__doc__
+    check_pair.ddb_item_check = check  # type: ignore[attr-defined]  # the plugin subscribes it
+    return check_pair
+
+
 def comparison_verdict(
     comparison: Comparison, *, findings: tuple[Finding, ...] = (), refuting: tuple[State, ...] = ()
 ) -> Verdict:
@@ -264,8 +345,6 @@ def comparison_verdict(
     *refuting* that was counted without an example: the count outranks the list.
     """
     counts = comparison.counts
-    missing_examples = sum(counts.get(state, 0) for state in refuting) - len(findings)
-    unshown = [Finding(f"{missing_examples} more, counted but not listed")] if missing_examples > 0 else []
     undecided = [
         *comparison.unexamined,
         *(
@@ -281,7 +360,8 @@ def comparison_verdict(
     return Verdict(
         # An excluded key was not compared with anything, so it cannot stand for an examined one.
         examined=comparison.examined - counts.get(State.EXCLUDED, 0),
-        findings=(*findings, *unshown),
+        findings=findings,
+        unlisted=max(0, sum(counts.get(state, 0) for state in refuting) - len(findings)),
         unexamined=tuple(undecided),
         churning=counts.get(State.CHURNING, 0),
     )
@@ -292,11 +372,11 @@ def _reasons(comparison: Comparison, state: State) -> str:
     return f" ({'; '.join(reason for reason, _ in reasons.most_common(3))})" if reasons else ""
 
 
-def _counted(findings: tuple[Finding, ...]) -> str:
-    shown = [str(one) for one in findings[:FINDINGS_SHOWN]]
-    more = len(findings) - len(shown)
-    noun = "finding" if len(findings) == 1 else "findings"
-    return f"{len(findings)} {noun}: " + "; ".join(shown) + (f"; and {more} more" if more else "")
+def _counted(verdict: Verdict) -> str:
+    shown = [str(one) for one in verdict.findings[:FINDINGS_SHOWN]]
+    more = verdict.refuted - len(shown)
+    noun = "finding" if verdict.refuted == 1 else "findings"
+    return f"{verdict.refuted} {noun}: " + "; ".join([*shown, *([f"and {more} more"] if more else [])])
 
 
 def _why_undecided(verdict: Verdict) -> str:

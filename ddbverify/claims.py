@@ -8,6 +8,7 @@ common here, so the target waits: in memory up to a bound, else all of it on dis
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import msgspec
 
 from ddbverify.comparison import Difference, State
 from ddbverify.coscan import BESIDE_THE_ITEM, Memory
+from ddbverify.inspection import Inspector, LazyItem
 from ddbverify.items import ABSENT, JoinKey, UnknownValue, typed_key
 from ddbverify.judge import Judge, Uncomparable
 from ddbverify.pages import Page, decode_item, surely_equal
@@ -49,14 +51,18 @@ class _Claim:
     made: bytes  # as JSON
     owner: JoinKey
     at: float
+    source: bytes = b""  # the item behind it, kept for checks on items only
 
 
 class ClaimJoin:
     """Joins one pair. Threads share it."""
 
-    def __init__(self, judge: Judge, tally: Tally, memory: Memory) -> None:
-        """Join under the rules of *judge*."""
+    def __init__(
+        self, judge: Judge, tally: Tally, memory: Memory, inspector: Inspector | None = None
+    ) -> None:
+        """Join under the rules of *judge*; show pairs that are equal as they were read to *inspector*."""
         self.uncomparable_sources = 0
+        self._inspector = inspector
         self._judge, self._tally, self._memory = judge, tally, memory
         self._held: dict[JoinKey, _Held] = {}
         self._lock = threading.Lock()
@@ -85,7 +91,7 @@ class ClaimJoin:
                 continue
             try:
                 made = [
-                    (claim.key, _Claim(msgspec.json.encode(claim.item), key, at))
+                    (claim.key, _Claim(msgspec.json.encode(claim.item), key, at, self._kept(raw)))
                     for claim in self._judge.claims(decode_item(raw))
                 ]
             except (Uncomparable, UnknownValue) as error:
@@ -104,18 +110,18 @@ class ClaimJoin:
         """Like `KeyJoin.finish`; target items that nobody claims are suspects without owners."""
         yield from self._left(now, source_complete, target_complete)
         for records in self._memory.spill.partitions():
-            for key, record in records:
-                self._join(key, record)
+            for record in records:
+                self._join(*pickle.loads(record))  # noqa: S301  # this process wrote it
             yield from self._left(now, source_complete, target_complete)
 
     def _place(self, key: JoinKey, record: _Held | _Claim) -> None:
         """Into memory, or once that was full for the first time, to disk with everything."""
         spill = self._memory.spill
         if spill.records:
-            spill.add(key, (key, record))
+            spill.add(key, pickle.dumps((key, record), pickle.HIGHEST_PROTOCOL))
         elif not self._join(key, record):
             for held_key, held in self._held.items():
-                spill.add(held_key, (held_key, held))
+                spill.add(held_key, pickle.dumps((held_key, held), pickle.HIGHEST_PROTOCOL))
                 self._memory.use(-held.size)
             self._held.clear()
 
@@ -128,10 +134,13 @@ class ClaimJoin:
         else:
             if held is None:
                 held = self._held[key] = _Held()
-            self._claim(held, record)
+            self._claim(key, held, record)
         return self._memory.use(used + held.size)
 
-    def _claim(self, held: _Held, claim: _Claim) -> None:
+    def _kept(self, raw: msgspec.Raw) -> bytes:
+        return bytes(raw) if self._inspector else b""
+
+    def _claim(self, key: JoinKey, held: _Held, claim: _Claim) -> None:
         held.owners.add(claim.owner)
         held.claimed_at = claim.at
         if held.claimed is not None or held.matched:  # a second owner: a match was not the whole story
@@ -145,8 +154,11 @@ class ClaimJoin:
             held.claimed = self._state_of(claim.made)
             target = None if held.raw is None else self._state_of(held.raw)
             held.matched = target == held.claimed != _UNKNOWN
-        if held.matched:
+        if held.matched and held.raw is not None:
             self._tally.matched(1)
+            if self._inspector:
+                shown = map(LazyItem.of_raw, (claim.source, held.raw, claim.made))
+                self._inspector.pair(lambda: key, *shown)
             held.raw = b""
 
     def _left(self, now: float, source_complete: bool, target_complete: bool) -> Iterator[Suspect]:

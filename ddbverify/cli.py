@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
+from rich.console import Console
 
 from ddbverify import config as configuration
+from ddbverify import diff as diffs
+from ddbverify import diff_text, progress
 from ddbverify import gate as gates
+from ddbverify import plan as plans
 from ddbverify import run as runs
+from ddbverify.config import Side
 from ddbverify.errors import DdbVerifyError, EngineError
 from ddbverify.evidence import tool_version
+from ddbverify.options import Options, config_of
+from ddbverify.runner import MOST_SEGMENTS
+
+_CUT_SHORT = 3
+"""Nobody reads the outcome, or it was not waited for: never 0, whatever it would have been."""
 
 _CONFIG = click.option(
     "--config",
@@ -28,6 +41,37 @@ _CONFIG = click.option(
 _JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object to standard output, all else to stderr."
 )
+
+_POSITIVE = click.IntRange(min=1)
+_SIDES = [
+    click.argument("source"),
+    click.argument("target"),
+    *(
+        click.option(f"--{side}-{name}", metavar=metavar, help=f"{what} of the {side}.")
+        for side in ("source", "target")
+        for name, metavar, what in (
+            ("region", "REGION", "Region"),
+            ("profile", "PROFILE", "AWS profile"),
+            ("endpoint-url", "URL", "Endpoint"),
+        )
+    ),
+    click.option("--transform", metavar="MODULE:FUNCTION", help="What makes a target item of a source item."),
+    click.option("--rekeys", is_flag=True, help="The transform may change keys, or return lists."),
+    click.option("--segments", type=click.IntRange(1, MOST_SEGMENTS), help="Cut the tables into so many."),
+    click.option("--sample", metavar="PERCENT", help='Read whole segments at random, such as "0.5%".'),
+    click.option("--seed", type=click.IntRange(min=0), help="Of the sample; drawn and shown by default."),
+    click.option("--read-units", type=_POSITIVE, help="Ceiling of read units per second, for each table."),
+    click.option(
+        "--max-read-units", type=_POSITIVE, help="Stop once both tables together have cost so many."
+    ),
+]
+"""What `plan` and `diff` have in common."""
+
+
+def _of_two_sides(command: Callable[..., None]) -> Callable[..., None]:
+    for decorate in reversed(_SIDES):
+        command = decorate(command)
+    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -97,18 +141,139 @@ def gate(config_file: Path, folder: Path | None, *, as_json: bool) -> None:
     sys.exit(decision.exit_code)
 
 
-def _refuse(error: DdbVerifyError, *, as_json: bool) -> NoReturn:
+@main.command()
+@_of_two_sides
+@click.option(
+    "--price", type=click.FloatRange(min=0), help="US dollars for a million read request units, on demand."
+)
+@_JSON
+def plan(price: float | None, *, as_json: bool, **given: Any) -> None:
+    """
+    Say what comparing SOURCE and TARGET costs: items, read units, money, time.
+
+    A table is a name or an ARN. No item is read; the figures are DynamoDB's own, up to six hours old.
+
+    Exit status: 0 done, 2 usage, or `diff` would refuse these tables, 6 AWS refused.
+    """
+    try:
+        options = _options(given)
+        estimate = plans.plan(
+            config_of(options, Path.cwd()), seed=options.seed, segments=options.segments, price=price
+        )
+    except DdbVerifyError as error:
+        _refuse(error, as_json=as_json)
+    if as_json:
+        _print_json(estimate.as_json())
+    else:
+        click.echo(plans.text(estimate))
+    sys.exit(estimate.exit_code)
+
+
+@main.command()
+@_of_two_sides
+@click.option("--ignore", multiple=True, metavar="PATH", help="Attribute path to leave out; repeatable.")
+@click.option(
+    "--settle",
+    metavar="DURATION",
+    default="60s",
+    show_default=True,
+    help="A difference counts once the source has held still for so long. Waited for only where "
+    "something differs; 0s is right for tables that nobody writes to, and wrong for all others.",
+)
+@click.option("--memory", metavar="SIZE", help="For items that wait for their partner; default 512MB.")
+@click.option("--values", is_flag=True, help="Show the items of findings, too; read again for that.")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "jsonl"]),
+    default="text",
+    show_default=True,
+    help="A report, or one JSON object per finding as it is decided, and a summary last.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for findings.jsonl (mode 0600), summary.json and the checkpoint.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the interrupted run in --out.")
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+def diff(
+    *, values: bool, output_format: str, out: Path | None, resume: bool, quiet: bool, **given: Any
+) -> None:
+    """
+    Compare SOURCE and TARGET completely, and show every key that differs.
+
+    A table is a name or an ARN. Keys are shown, values only with --values.
+
+    Exit status: 0 equal, 1 differences, 2 usage, 3 inconclusive or incomplete, 6 AWS refused.
+    """
+    # A supervisor ends us with SIGTERM: what was found has to be added up then, too.
+    signal.signal(signal.SIGTERM, _interrupt)
+    lines = output_format == "jsonl"
+    try:
+        if resume and out is None:
+            raise click.UsageError("--resume needs --out: the folder of the interrupted run.")
+        request = diffs.Request(
+            options=_options(given), folder=Path.cwd(), out=out, resume=resume, values=values, lines=lines
+        )
+        show = _display(quiet=quiet, lines=lines)
+        result = diffs.run(request, emit=_print_line, say=_say, show=show)
+        _print_line(json.dumps({"summary": result.summary}) if lines else diff_text.text(result))
+    except DdbVerifyError as error:
+        _refuse(error, as_json=lines, indent=None)
+    except BrokenPipeError:
+        sys.exit(_CUT_SHORT)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        sys.exit(_CUT_SHORT)
+    sys.exit(result.exit_code)
+
+
+def _options(given: dict[str, Any]) -> Options:
+    """The two sides as `_SIDES` has them, and whatever else goes by its own name."""
+    source, target = (
+        Side(**{name: given.pop(f"{side}_{name}") for name in Side.__struct_fields__})
+        for side in ("source", "target")
+    )
+    return Options(source_side=source, target_side=target, **given)
+
+
+def _display(*, quiet: bool, lines: bool) -> diffs.Display:
+    if quiet:
+        return lambda _: progress.silence()
+    console = Console(stderr=True, highlight=False)
+    # Findings that come out between would tear the bar apart.
+    if console.is_terminal and not (lines and sys.stdout.isatty()):
+        return partial(progress.bar, console=console)
+    return partial(progress.lines, say=_say)
+
+
+def _say(line: str) -> None:
+    click.echo(f"ddbverify: {line}", err=True)
+
+
+def _print_line(line: str) -> None:
+    """Raises BrokenPipeError once, when nobody reads any more; from then on it prints nowhere."""
+    try:
+        click.echo(line)
+    except BrokenPipeError:
+        # Else the interpreter complains when it flushes standard output at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def _refuse(error: DdbVerifyError, *, as_json: bool, indent: int | None = 2) -> NoReturn:
     """End with an expected error; anything unexpected stays a traceback."""
     exit_code = gates.AWS_REFUSED if isinstance(error, EngineError) else 2
     click.echo(f"Error: {error}", err=True)
     if as_json:
         shown = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
-        _print_json({"error": shown, "exit_code": exit_code})
+        _print_json({"error": shown, "exit_code": exit_code}, indent=indent)
     sys.exit(exit_code)
 
 
-def _print_json(document: dict[str, Any]) -> None:
-    click.echo(json.dumps(document, indent=2))
+def _print_json(document: dict[str, Any], *, indent: int | None = 2) -> None:
+    click.echo(json.dumps(document, indent=indent))
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

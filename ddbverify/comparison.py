@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ddbverify.inspection import Inspected
 from ddbverify.names import TypedItem
 
 
@@ -73,6 +74,7 @@ class Comparison:
     slowest_convergence_seconds: float = 0.0
     started_epoch: float
     ended_epoch: float
+    inspected: Mapping[str, Inspected] = field(default_factory=dict)  # checks on items, by id
     unexamined: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 

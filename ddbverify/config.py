@@ -203,6 +203,41 @@ def with_coverage(config: Config, coverage: str) -> Config:
     return changed
 
 
+def of_options(pair: Pair, *, source: Side, target: Side, verification: Verification, folder: Path) -> Config:
+    """
+    The settings of one pair that a command line names, without a file.
+
+    Raises:
+        ConfigurationError: In the words of the command line.
+    """
+    for role, table, side in (("source", pair.source, source), ("target", pair.target, target)):
+        _check_table(role.upper(), table, f"--{role}-region", side, ConfigurationError)
+    if pair.transform is not None and not _TRANSFORM.fullmatch(pair.transform):
+        raise ConfigurationError(
+            f"--transform: {pair.transform!r} is not of the form module:function.",
+            'write it like "shop.migrations:orders_v2".',
+        )
+    if pair.rekeys and pair.transform is None:
+        raise ConfigurationError("--rekeys needs a transform.", "name one with --transform, or leave it out.")
+    _check_coverage("--sample", verification.coverage, ConfigurationError)
+    return Config(tables=(pair,), source=source, target=target, verification=verification, folder=folder)
+
+
+def duration(text: str) -> Duration:
+    """
+    ``"90s"`` -> 90 seconds.
+
+    Raises:
+        ValueError: It is none; the text says what one looks like.
+    """
+    return Duration(_measure(text, {"s": 1, "m": 60, "h": 3600, "d": 86400}, '"90s", "5m", "1h" or "1d"'))
+
+
+def size(text: str) -> Size:
+    """``"512MB"`` -> 512,000,000 bytes, as `duration`."""
+    return Size(_measure(text, {"KB": 10**3, "MB": 10**6, "GB": 10**9}, '"512MB" or "2GB"'))
+
+
 def is_aws(endpoint_url: str) -> bool:
     """Whether an endpoint is AWS's own; anything outside its domains counts as an emulator."""
     host = urlsplit(endpoint_url).hostname or ""
@@ -211,11 +246,9 @@ def is_aws(endpoint_url: str) -> bool:
 
 def _decode(kind: type, value: Any) -> Any:
     if kind is Duration:
-        return Duration(
-            _measure(value, {"s": 1, "m": 60, "h": 3600, "d": 86400}, '"90s", "5m", "1h" or "1d"')
-        )
+        return duration(value)
     if kind is Size:
-        return Size(_measure(value, {"KB": 10**3, "MB": 10**6, "GB": 10**9}, '"512MB" or "2GB"'))
+        return size(value)
     if kind is Path:  # `folder` is not a key of the file; parse() refuses it before this is reached
         return Path(value)
     raise NotImplementedError(kind)
@@ -261,8 +294,8 @@ def _check(config: Config, shown_as: str) -> None:
     seen_targets: dict[tuple[str | None, str], int] = {}
     for number, pair in enumerate(config.tables, 1):
         place = f"[[tables]] number {number}"
-        _check_table(f"{place}, source", pair.source, "source", config.source, refuse)
-        _check_table(f"{place}, target", pair.target, "target", config.target, refuse)
+        _check_table(f"{place}, source", pair.source, "[source] region", config.source, refuse)
+        _check_table(f"{place}, target", pair.target, "[target] region", config.target, refuse)
         same_place = _place(pair.source, config.source) == _place(pair.target, config.target)
         if same_place:
             raise refuse(
@@ -290,7 +323,7 @@ def _place(table: str, side: Side) -> tuple[str | None, str, str | None]:
     return (arn[1] if arn else side.region, table_name(table), arn[2] if arn else side.profile)
 
 
-def _check_table(place: str, value: str, section: str, side: Side, refuse: Any) -> None:
+def _check_table(place: str, value: str, region_key: str, side: Side, refuse: Any) -> None:
     arn = _TABLE_ARN.fullmatch(value)
     if arn is None and not _TABLE_NAME.fullmatch(value):
         raise refuse(
@@ -299,8 +332,8 @@ def _check_table(place: str, value: str, section: str, side: Side, refuse: Any) 
         )
     if arn is not None and side.region is not None and arn[1] != side.region:
         raise refuse(
-            f"{place}: the ARN is of {arn[1]}, but [{section}] region is {side.region}.",
-            f"make them agree; with an ARN, [{section}] region can be left out.",
+            f"{place}: the ARN is of {arn[1]}, but {region_key} is {side.region}.",
+            f"make them agree; with an ARN, {region_key} can be left out.",
         )
 
 
@@ -322,12 +355,7 @@ def _check_numbers(config: Config, refuse: Any) -> None:
     ):
         if number is not None and number < 1:
             raise refuse(f"[{section}] {key} = {number} is out of range.", "use 1 or more.")
-    coverage = re.fullmatch(r"full|(\d+(?:\.\d+)?)%", verification.coverage)
-    if coverage is None or (coverage[1] is not None and not 0 < float(coverage[1]) <= 100):
-        raise refuse(
-            f"[verification] coverage = {verification.coverage!r} is not a coverage.",
-            'use "full", or a percentage above 0 such as "0.5%".',
-        )
+    _check_coverage("[verification] coverage", verification.coverage, refuse)
     if not re.fullmatch(r"(file:.+|kms:.+)", gate.signing_key):
         raise refuse(
             f"[gate] signing_key = {gate.signing_key!r} names no key.", 'use "file:PATH" or "kms:ALIAS".'
@@ -341,4 +369,13 @@ def _check_numbers(config: Config, refuse: Any) -> None:
         raise refuse(
             f"[cutover] fence = {cutover.fence!r} is not a fence.",
             'use "resource-policy" or "command:YOUR COMMAND".',
+        )
+
+
+def _check_coverage(place: str, value: str, refuse: Any) -> None:
+    coverage = re.fullmatch(r"full|(\d+(?:\.\d+)?)%", value)
+    if coverage is None or (coverage[1] is not None and not 0 < float(coverage[1]) <= 100):
+        raise refuse(
+            f"{place} = {value!r} is not a coverage.",
+            'use "full", or a percentage above 0 such as "0.5%".',
         )

@@ -8,6 +8,8 @@ memory up to a bound, then on disk. The result never depends on the order of arr
 
 from __future__ import annotations
 
+import marshal
+import pickle
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -18,6 +20,7 @@ from typing import Final
 import msgspec
 
 from ddbverify.comparison import Difference, State
+from ddbverify.inspection import Inspector, LazyItem
 from ddbverify.items import ABSENT, JoinKey, UnknownValue, typed_key
 from ddbverify.judge import Claim, Judge, Uncomparable
 from ddbverify.names import KeySchema, TypedItem, canary_key
@@ -43,6 +46,10 @@ class Role(StrEnum):
     def other(self) -> Role:
         """The other table."""
         return Role.TARGET if self is Role.SOURCE else Role.SOURCE
+
+
+_KINDS: Final = {Role.SOURCE: b"s", Role.TARGET: b"t"}  # of records on disk
+_SUSPECT: Final = b"?"
 
 
 class Memory:
@@ -95,8 +102,11 @@ class KeyJoin:
     moves it there, `finish` is asked of that one.
     """
 
-    def __init__(self, judge: Judge, tally: Tally, memory: Memory) -> None:
-        """Join under the rules of *judge*."""
+    def __init__(
+        self, judge: Judge, tally: Tally, memory: Memory, inspector: Inspector | None = None
+    ) -> None:
+        """Join under the rules of *judge*; show pairs that are equal as they were read to *inspector*."""
+        self._inspector = inspector
         self.matched = self.excluded = 0  # by this join; the canary apart
         self.met_canary = False
         self.spilled = False
@@ -108,6 +118,7 @@ class KeyJoin:
         self._ended: set[Role] = set()
         self._stride = 1
         self._waiting: dict[Role, dict[JoinKey, _Waiting]] = {role: {} for role in Role}
+        self._key_of: dict[Role, Callable[[bytes], JoinKey]] = {}
         self._canaries = {Role.SOURCE: judge.source_canary, Role.TARGET: judge.target_canary}
         # As it stands in a page: one without it needs no look at each key.
         self._canary_text = _canary_text(judge.transform.source_keys)
@@ -120,6 +131,7 @@ class KeyJoin:
             EngineError: An item has no key that can be read.
             Inconclusive: Nothing more can wait; see `Spill.add`.
         """
+        self._key_of[role] = page.key_of
         self._ahead[role].append(_Ahead(page.items, page.key_of, at, self._canary_text in page.body))
         self._advance(segment)
 
@@ -131,6 +143,7 @@ class KeyJoin:
     def take_over(self, segment: KeyJoin) -> None:
         """Join what an ended segment has left over with what others have. Raises as `add` does."""
         segment._end()
+        self._key_of |= segment._key_of
         self._suspects.extend(segment._suspects)
         for role, entries in segment._waiting.items():
             for key, waiting in entries.items():
@@ -170,12 +183,8 @@ class KeyJoin:
             self._put_aside()
         yield from self._left(now, complete, known)
         for records in spill.partitions():
-            for key, record in records:
-                if isinstance(record, Suspect):
-                    self._suspects.append(record)
-                    self._memory.use(_SUSPECT_BYTES)
-                else:
-                    self._place(record[0], key, record[1])
+            for record in records:
+                self._take_back(record)
             yield from self._left(now, complete, known)
 
     def _end(self) -> None:
@@ -188,7 +197,7 @@ class KeyJoin:
         source, target = self._ahead[Role.SOURCE], self._ahead[Role.TARGET]
         matched = used = 0
         while source and target:
-            in_order = _meet_in_order(source[0], target[0]) if self._bytes_decide else 0
+            in_order = self._meet_in_order(source[0], target[0]) if self._bytes_decide else 0
             matched += in_order
             if source[0].left and target[0].left:  # here the orders part: for one item, or for long
                 self._stride = 1 if in_order else min(2 * self._stride, LONGEST_STRIDE)
@@ -206,6 +215,26 @@ class KeyJoin:
         self.matched += matched
         self._tally.matched(matched)
         self._make_room(used)
+
+    def _meet_in_order(self, source: _Ahead, target: _Ahead) -> int:
+        """Go over both pages as long as their items are equal; how many were."""
+        if source.holds_canary or target.holds_canary:
+            return 0
+        count = min(source.left, target.left)
+        ours = source.items[source.next : source.next + count]
+        theirs = target.items[target.next : target.next + count]
+        if ours != theirs:
+            count = 0
+            for one, other in zip(ours, theirs, strict=True):
+                if one != other and not surely_equal(one, other):
+                    break
+                count += 1
+        if self._inspector:
+            for item in ours[:count]:
+                self._inspector.equal(source.key_of, item)
+        source.next += count
+        target.next += count
+        return count
 
     def _by_key(self, role: Role, page: _Ahead, count: int, segment: int | None) -> int:
         """Join the next *count* items by key; how many bytes more wait now."""
@@ -249,6 +278,9 @@ class KeyJoin:
         source, target = (one, other) if role is Role.SOURCE else (other, one)
         if self._bytes_decide and (source.raw == target.raw or surely_equal(source.raw, target.raw)):
             self._match()
+            if self._inspector:
+                shown, found = LazyItem.of_raw(source.raw), LazyItem.of_raw(target.raw)
+                self._inspector.pair(lambda: key, shown, found, shown)
             return 0
         try:
             source_item, target_item = decode_item(source.raw), decode_item(target.raw)
@@ -256,6 +288,10 @@ class KeyJoin:
             state = self._judge.verdict(expected, target_item, max(one.at, other.at), [source_item])
             if state is State.MATCHED:
                 self._match()
+                if self._inspector and expected is not None:
+                    self._inspector.pair(
+                        lambda: key, *map(LazyItem.of_typed, (source_item, target_item, expected))
+                    )
                 return 0
             if state is State.EXCLUDED:
                 self._exclude()
@@ -286,15 +322,26 @@ class KeyJoin:
         spill, freed = self._memory.spill, 0
         for role, entries in self._waiting.items():
             for key, waiting in entries.items():
-                spill.add(key, (key, (role, waiting)))
+                spill.add(key, _KINDS[role] + marshal.dumps((waiting.raw, waiting.at, waiting.segment)))
                 freed += waiting.size
             entries.clear()
         for suspect in self._suspects:
-            spill.add(suspect.key, (suspect.key, suspect))
+            spill.add(suspect.key, _SUSPECT + pickle.dumps(suspect, pickle.HIGHEST_PROTOCOL))
         freed += len(self._suspects) * _SUSPECT_BYTES
         self._suspects.clear()
         self.spilled |= freed > 0
         self._memory.use(-freed)
+
+    def _take_back(self, record: bytes) -> None:
+        """Join one record of the spill. It was written by this process, to a file without a name."""
+        kind, content = record[:1], memoryview(record)[1:]
+        if kind == _SUSPECT:
+            self._suspects.append(pickle.loads(content))  # noqa: S301
+            self._memory.use(_SUSPECT_BYTES)
+            return
+        waiting = _Waiting(*marshal.loads(content))  # noqa: S302
+        role = Role.SOURCE if kind == _KINDS[Role.SOURCE] else Role.TARGET
+        self._place(role, self._key_of[role](waiting.raw), waiting)
 
     def _left(self, now: float, complete: dict[Role, bool], known: Set[JoinKey]) -> Iterator[Suspect]:
         """The suspects in memory, and those that the entries make which still wait alone."""
@@ -368,24 +415,6 @@ class KeyJoin:
             found=found,
             segment=waiting.segment,
         )
-
-
-def _meet_in_order(source: _Ahead, target: _Ahead) -> int:
-    """Go over both pages as long as their items are equal; how many were."""
-    if source.holds_canary or target.holds_canary:
-        return 0
-    count = min(source.left, target.left)
-    ours = source.items[source.next : source.next + count]
-    theirs = target.items[target.next : target.next + count]
-    if ours != theirs:
-        count = 0
-        for one, other in zip(ours, theirs, strict=True):
-            if one != other and not surely_equal(one, other):
-                break
-            count += 1
-    source.next += count
-    target.next += count
-    return count
 
 
 def _canary_text(schema: KeySchema) -> bytes:

@@ -10,10 +10,11 @@ import json
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 from ddbverify.comparison import Difference
 from ddbverify.errors import ConfigurationError
+from ddbverify.inspection import Refutation
 
 
 class FindingsFile:
@@ -53,14 +54,28 @@ class FindingsFile:
             difference: What was found.
             key_hash: What stands for the key in the run's messages, so that one can be looked up.
         """
-        line = {
-            "pair": pair_id,
-            "key_hash": key_hash,
-            "finding": str(difference.state),
-            "key": difference.key,
-            "paths": list(difference.paths),
-            "reason": difference.reason,
-        }
+        self._append(
+            pair=pair_id,
+            key_hash=key_hash,
+            finding=str(difference.state),
+            key=difference.key,
+            paths=list(difference.paths),
+            reason=difference.reason,
+        )
+
+    def write_refutation(self, pair_id: str, refutation: Refutation, *, key_hash: str) -> None:
+        """Append one item that a check failed on; *finding* is ``refuted``, *check* names it."""
+        self._append(
+            pair=pair_id,
+            key_hash=key_hash,
+            finding="refuted",
+            key=refutation.key,
+            paths=[],
+            reason=refutation.where,
+            check=refutation.check,
+        )
+
+    def _append(self, **line: Any) -> None:
         self._file.write(json.dumps(line, ensure_ascii=True) + "\n")
         self._file.flush()
 

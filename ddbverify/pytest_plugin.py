@@ -31,6 +31,7 @@ from ddbverify.comparison import Comparison, Difference
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, Inconclusive, TransformError
 from ddbverify.evidence import tool_version
 from ddbverify.findings import FindingsFile
+from ddbverify.inspection import Refutation
 from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, PairRecord, RecordWriter, TableRecord
 from ddbverify.summary import check_table
 
@@ -84,10 +85,14 @@ class _Migration:
         """Pairs whose shared pass has been made, with the pass."""
         return ((pair, pair.compared) for pair in self._pairs if pair.compared is not None)
 
-    def _found(self, pair_id: str, difference: Difference, key_hash: str) -> None:
+    def _found(self, pair_id: str, one: Difference | Refutation, key_hash: str) -> None:
         # At once: what was written survives whatever becomes of the session.
-        if self.findings is not None:
-            self.findings.write(pair_id, difference, key_hash=key_hash)
+        if self.findings is None:
+            return
+        if isinstance(one, Refutation):
+            self.findings.write_refutation(pair_id, one, key_hash=key_hash)
+        else:
+            self.findings.write(pair_id, one, key_hash=key_hash)
 
     def learn(self, check: CheckRecord, message: str = "") -> None:
         self.checks[check.id] = check
@@ -220,6 +225,17 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
         migration = _migration_of(item)
         if migration is not None:
             migration.learn(_blank(item, CheckState.DESELECTED))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Subscribe the checks on items that were selected: one pass serves them all."""
+    if session.config.option.collectonly:
+        return
+    for item in session.items:
+        check = getattr(getattr(item, "obj", None), "ddb_item_check", None)
+        pair = item.callspec.params.get("pair") if hasattr(item, "callspec") else None
+        if check is not None and isinstance(pair, Pair):
+            pair.subscribe(check)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -387,7 +403,7 @@ def _with_verdicts(
         state=state,
         # Without a verdict it has examined the one thing it was given.
         examined=sum(verdict.examined for verdict in verdicts) if verdicts or not decided else 1,
-        findings=sum(len(verdict.findings) for verdict in verdicts) or int(state is CheckState.FAILED),
+        findings=sum(verdict.refuted for verdict in verdicts) or int(state is CheckState.FAILED),
         only_churning=state is CheckState.INCONCLUSIVE
         and isinstance(error, StillChurning)
         and all(verdict.only_churning or verdict.outcome is Outcome.PASSED for verdict in verdicts),

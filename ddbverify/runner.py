@@ -26,6 +26,7 @@ from ddbverify.config import Config, Verification
 from ddbverify.config import Pair as PairSettings
 from ddbverify.coscan import KeyJoin, Memory, Role
 from ddbverify.errors import AccessError, ConfigurationError, EngineError, NotFoundError
+from ddbverify.inspection import Inspector, ItemCheck, Refutation
 from ddbverify.items import Form, JoinKey, PointRead, join_key, show_path, typed_key
 from ddbverify.judge import Judge
 from ddbverify.names import KeySchema, TypedItem
@@ -98,6 +99,8 @@ def compare(
     pipeline_passed: PipelinePassed | None = None,
     segments: int | None = None,
     checkpoint: Path | None = None,
+    item_checks: Sequence[ItemCheck] = (),
+    refuted: Callable[[Refutation], None] | None = None,
 ) -> Comparison:
     """
     Read both tables of a pair once, and say for every key where it stands.
@@ -117,6 +120,9 @@ def compare(
         checkpoint: File that keeps how far the pass is; where there is one, the pass goes on
             from it. Not for re-keyed pairs, whose segments have nothing to do with each other:
             they are read again.
+        item_checks: Run on every pair of items that belong together; not with a checkpoint, which
+            does not know what they said before.
+        refuted: Told of every item that one of them failed on, one call at a time.
 
     Raises:
         ConfigurationError: The tables are no pair, the transform does not load, the sample
@@ -130,6 +136,8 @@ def compare(
             f"[[tables]] {pair}: a re-keyed pair cannot be sampled, its keys move between segments.",
             'set [verification] coverage = "full".',
         )
+    if checkpoint is not None and item_checks:
+        raise ValueError("a pass with checks on items cannot be resumed")
     source, target = describe_pair(config, pair)
     if transform is None:
         function = transforms.load_function(pair.transform) if pair.transform else None
@@ -157,6 +165,7 @@ def compare(
         found=found,
         pipeline_passed=pipeline_passed,
         checkpoint=kept,
+        inspector=Inspector(item_checks, target.key_schema, refuted),
     ).run()
 
 
@@ -222,6 +231,7 @@ class Pass:
         found: Callable[[Difference], None] | None = None,
         pipeline_passed: PipelinePassed | None = None,
         checkpoint: Checkpoint | None = None,
+        inspector: Inspector | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         threads: int = THREADS,
@@ -234,6 +244,7 @@ class Pass:
         self._clock, self._sleep = clock or steady_clock(), sleep
         self._threads = threads
         self._tally = Tally(judge, found)
+        self._inspector = inspector or Inspector((), judge.transform.target_keys)
         self._memory = Memory(settings.memory)
         self._scanned = dict.fromkeys(Role, 0)
         self._finished: dict[Role, set[int]] = {role: set() for role in Role}
@@ -274,10 +285,10 @@ class Pass:
 
     def _scan_keys(self) -> Iterator[Suspect]:
         """Segment i of both tables side by side."""
-        whole = KeyJoin(self._judge, self._tally, self._memory)
+        whole = KeyJoin(self._judge, self._tally, self._memory, self._inspector)
 
         def co_scan(segment: int) -> None:
-            join = KeyJoin(self._judge, self._tally, self._memory)
+            join = KeyJoin(self._judge, self._tally, self._memory, self._inspector)
             streams = {role: self._pages(role, segment) for role in Role}
             items = dict.fromkeys(Role, 0)
             while streams:
@@ -335,7 +346,7 @@ class Pass:
 
     def _scan_claims(self) -> Iterator[Suspect]:
         """The whole target, then the source through the re-keying transform."""
-        join = ClaimJoin(self._judge, self._tally, self._memory)
+        join = ClaimJoin(self._judge, self._tally, self._memory, self._inspector)
 
         adds = {Role.TARGET: join.add_target, Role.SOURCE: join.add_source}
 
@@ -429,6 +440,7 @@ class Pass:
             sleep=self._sleep,
             pipeline_passed=self._pipeline_passed,
             orphans_are_final=orphans_are_final,
+            wants_pairs=bool(self._inspector),
         )
         orphans = []
         for settled in settler.settle(suspects):
@@ -436,6 +448,9 @@ class Pass:
                 orphans.append(settled.suspect)
                 continue
             self._tally.settled(settled)
+            both = settled.expected and settled.found and settled.state in (State.MATCHED, State.DIFFERENT)
+            if self._inspector and both:
+                self._inspector.settled(settled.suspect.key, settled.pair)
             self._open_suspects -= 1
             self._report()
         return orphans
@@ -489,6 +504,7 @@ class Pass:
             slowest_convergence_seconds=tally.slowest_convergence_seconds,
             started_epoch=started,
             ended_epoch=self._clock(),
+            inspected=self._inspector.results,
             unexamined=tuple(self._unexamined),
             notes=tuple(self._notes(finished)),
         )

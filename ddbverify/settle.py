@@ -121,6 +121,8 @@ class Settled:
     reason: str = ""
     at: float = 0.0
     by_time_only: bool = False  # nobody knew whether the pipeline had passed
+    pair: tuple[TypedItem, TypedItem, TypedItem] | None = None
+    """Source, target and expected item, where both tables hold one and they belong together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ class Settler:
         sleep: Callable[[float], None],
         pipeline_passed: PipelinePassed | None = None,
         orphans_are_final: bool = False,
+        wants_pairs: bool = False,
     ) -> None:
         """
         Prepare to settle the suspects of one pair.
@@ -167,12 +170,14 @@ class Settler:
             sleep: Waits for so many seconds.
             pipeline_passed: See `PipelinePassed`; without it, the settle time decides.
             orphans_are_final: Whether the second pass has been made.
+            wants_pairs: A key has converged only once the target holds what the source holds
+                *now*, so that `Settled.pair` is known.
         """
         self._reads, self._judge = reads, judge
         self._settle = settle_seconds
         self._clock, self._sleep = clock, sleep
         self._pipeline_passed = pipeline_passed
-        self._orphans_are_final = orphans_are_final
+        self._orphans_are_final, self._wants_pairs = orphans_are_final, wants_pairs
         self._open: dict[JoinKey, Suspect] = {}
 
     def settle(self, suspects: Iterable[Suspect]) -> Iterator[Settled]:
@@ -273,10 +278,11 @@ class Settler:
             for sight, at in zip(sights, times, strict=True):
                 suspect.see_expected(self._expected(sight.claims.get(suspect.key, [])), at)
             suspect.see_target(self._judge.state(target), times[1])
-            if suspect.target in suspect.history:
+            belongs = suspect.target == suspect.expected
+            if suspect.target in suspect.history and (belongs or last_look or not self._wants_pairs):
                 dropped = not claims and target is None and not self._judge.transform.rekeys
                 dropped = dropped and bool(suspect.owners & sights[1].present)
-                return settled(State.EXCLUDED if dropped else State.MATCHED, converged=True)
+                return settled(State.EXCLUDED if dropped else State.MATCHED, converged=True, pair=belongs)
             expected = claims[0].item if len(claims) == 1 else None
             state = self._judge.verdict(expected, target, times[1], [made.source for made in claims])
         except Uncomparable as error:
@@ -307,7 +313,7 @@ class Settler:
             return settled(State.UNDECIDED, paths=settled.paths(self._judge, state), reason=reason)
         if suspect.expected == CONTESTED:
             return settled(State.UNCOMPARABLE, reason="several source items claim this target key")
-        return settled(state, paths=settled.paths(self._judge, state), by_time_only=passed is None)
+        return settled(state, paths=settled.paths(self._judge, state), by_time_only=passed is None, pair=True)
 
     def _expected(self, claims: Sequence[_Made]) -> bytes:
         if len(claims) > 1:
@@ -350,6 +356,7 @@ class _Outcome:
         paths: tuple[str, ...] = (),
         reason: str = "",
         by_time_only: bool = False,
+        pair: bool = False,
     ) -> Settled:
         found = self.target is not None
         return Settled(
@@ -362,7 +369,13 @@ class _Outcome:
             reason=reason,
             at=self.at,
             by_time_only=by_time_only,
+            pair=self._pair() if pair else None,
         )
+
+    def _pair(self) -> tuple[TypedItem, TypedItem, TypedItem] | None:
+        if len(self.claims) != 1 or self.target is None:
+            return None
+        return self.claims[0].source, self.target, self.claims[0].item
 
     def paths(self, judge: Judge, state: State) -> tuple[str, ...]:
         """Where the sides differ now; slow, so asked for once, when the suspect is decided."""

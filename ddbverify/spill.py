@@ -7,17 +7,19 @@ of them outlives the process, however it ends.
 
 from __future__ import annotations
 
-import pickle
+import struct
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO
 
 from ddbverify.errors import Inconclusive
 from ddbverify.items import JoinKey
 
 PARTITIONS = 64
+
+_LENGTH = struct.Struct("<I")
 
 
 class Spill:
@@ -30,7 +32,7 @@ class Spill:
         self._files: list[IO[bytes]] = []
         self._lock = threading.Lock()
 
-    def add(self, key: JoinKey, record: Any) -> None:
+    def add(self, key: JoinKey, record: bytes) -> None:
         """
         Put a record aside. All records of one key come back in the order in which they were added.
 
@@ -45,12 +47,13 @@ class Spill:
                         for _ in range(PARTITIONS)
                     ]
                 # Python hashes equal keys equally, 1 and 1.0 too, for as long as the process lives.
-                pickle.dump(record, self._files[hash(key) % PARTITIONS], pickle.HIGHEST_PROTOCOL)
+                file = self._files[hash(key) % PARTITIONS]
+                file.write(_LENGTH.pack(len(record)) + record)
             except OSError as error:
                 raise _no_room(self._folder, error) from error
             self.records += 1
 
-    def partitions(self) -> Iterator[Iterator[Any]]:
+    def partitions(self) -> Iterator[Iterator[bytes]]:
         """Every partition's records; each has to be used up before the next. Ends with nothing left."""
         try:
             for file in self._files:
@@ -72,12 +75,9 @@ class Spill:
         self._files = []
 
 
-def _records(file: IO[bytes]) -> Iterator[Any]:
-    while True:
-        try:
-            yield pickle.load(file)  # noqa: S301  # written by this process, to a file without a name
-        except EOFError:
-            return
+def _records(file: IO[bytes]) -> Iterator[bytes]:
+    while head := file.read(_LENGTH.size):
+        yield file.read(_LENGTH.unpack(head)[0])
 
 
 def _no_room(folder: str | None, error: OSError) -> Inconclusive:

@@ -69,7 +69,7 @@ def describe(side: Side, name_or_arn: str) -> Table:
     if description is None:
         raise NotFoundError(
             f"There is no table {name} in {client.meta.region_name}.",
-            "check the name under [[tables]] and the region in migration.toml.",
+            "check the name and the region, and which account the credentials are of.",
         )
     with aws.translated(f"read the time-to-live setting of the table {name}"):
         ttl = client.describe_time_to_live(TableName=reference).get("TimeToLiveDescription", {})
@@ -138,7 +138,7 @@ def require_comparable(pair: PairSettings, source: Table, target: Table) -> None
             not fit: the same without a transform, the same types in the same order with one,
             anything with ``rekeys = true``.
     """
-    place = f"[[tables]] {pair}"
+    place = str(pair)
     if source.arn == target.arn and (not source.id or source.id == target.id):
         raise ConfigurationError(
             f"{place}: source and target are the same table, {source.arn}.",

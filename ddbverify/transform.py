@@ -186,7 +186,7 @@ def load_function(name: str) -> TransformFunction:
     if not callable(function):
         raise ConfigurationError(
             f"The transform {name} does not load: {module_name} has no function {function_name}.",
-            "mend the name under [[tables]] transform.",
+            "mend the name of the transform.",
         )
     return function  # type: ignore[no-any-return]  # callable() narrows Any to a bare callable
 

@@ -64,7 +64,7 @@ def _places(command: click.Command) -> Iterator[str]:
         if isinstance(parameter, click.Option):
             yield from (option for option in parameter.opts if option.startswith("--"))
         elif parameter.name is not None:
-            yield f"[{parameter.name.upper()}]"
+            yield parameter.name.upper() if parameter.required else f"[{parameter.name.upper()}]"
 
 
 @pytest.mark.parametrize(("program", "name", "command"), _commands())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
+import itertools
 import json
 import threading
+from collections.abc import Callable
 
 import msgspec
 
@@ -22,7 +25,8 @@ class Clock:
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self.now = now
-        self.events: list[tuple[float, object]] = []
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
+        self._order = itertools.count()  # of what happens at the same moment
 
     def __call__(self) -> float:
         return self.now
@@ -32,15 +36,14 @@ class Clock:
         self.pass_until(self.now + seconds)
 
     def pass_until(self, moment: float) -> None:
-        while due := [event for event in self.events if event[0] <= moment]:
-            event = min(due, key=lambda one: one[0])
-            self.events.remove(event)
-            self.now = max(self.now, event[0])
-            event[1]()
+        while self._events and self._events[0][0] <= moment:
+            at, _, action = heapq.heappop(self._events)
+            self.now = max(self.now, at)
+            action()
         self.now = max(self.now, moment)
 
     def at(self, seconds_from_now: float, action) -> None:
-        self.events.append((self.now + seconds_from_now, action))
+        heapq.heappush(self._events, (self.now + seconds_from_now, next(self._order), action))
 
 
 class FakeTable:

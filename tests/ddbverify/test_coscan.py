@@ -164,12 +164,11 @@ def test_a_full_disk_is_inconclusive_and_says_what_to_do(monkeypatch):
     def full(*_args, **_more):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(spill.pickle, "dump", full)
+    monkeypatch.setattr(spill.tempfile, "TemporaryFile", full)
     join, _, _ = key_join(limit=5_000)
     join.add(Role.SOURCE, page_of([item(str(n), v="x" * 500) for n in range(20)]), NOW)
     with pytest.raises(Inconclusive, match="No space left") as caught:
         join.ended(Role.TARGET)
-    join._memory.spill.close()
     assert "`memory` under [verification]" in caught.value.hint
 
 

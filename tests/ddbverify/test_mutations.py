@@ -19,6 +19,8 @@ import boto3
 import pytest
 from botocore.config import Config as ClientConfig
 
+from benchmarks.page_server import EXTRA, REGION, Generated, Listed, page_server
+from ddbverify.comparison import State
 from ddbverify.config import Config, parse
 from ddbverify.runner import compare
 from ddbverify.values import item_to_typed, with_base64, with_bytes
@@ -192,3 +194,64 @@ def test_on_an_engine(case, endpoint, tmp_path):
     require_exactly(comparison, plan, seed)
     assert comparison.segments_finished == segments
     assert (pages > 1) is (case == "films")
+
+
+# --- on the page server ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def any_credentials(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "page")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "server")
+
+
+def served(url: str, folder: Path) -> Config:
+    side = f'region = "{REGION}"\nendpoint_url = "{url}"\n'
+    return parse(
+        f'[source]\n{side}[target]\n{side}[verification]\nsettle = "0s"\n'
+        '[[tables]]\nsource = "source"\ntarget = "target"\n',
+        folder,
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_on_the_page_server(case, tmp_path, any_credentials):
+    """Through sockets, with other page sizes on either side, one of them in no order at all."""
+    seed = 200 + CASES.index(case)
+    plan = plan_of(case, seed)
+    random.Random(seed).shuffle(plan.target)
+    tables = {
+        "source": Listed(keys=plan.schema, items=plan.source, page_items=97),
+        "target": Listed(keys=plan.schema, items=plan.target, page_items=250),
+    }
+    with page_server(tables) as server:
+        config = served(server.endpoint_url, tmp_path)
+        comparison = compare(config, config.tables[0], segments=SEGMENTS)
+        asked = server.stats()
+    require_exactly(comparison, plan, seed)
+    assert asked["source"]["Scan"].items == len(plan.source)
+    assert asked["target"]["Scan"].items == len(plan.target)
+
+
+@pytest.mark.parametrize("layout", ["plain", "attribute-order", "scan-order"])
+def test_four_among_many_on_the_page_server(layout, tmp_path, any_credentials):
+    """The first, the last, and a neighbour of the last item of a table of many full pages."""
+    count = 40_000
+    planted = {0: "missing", 17_000: "extra", count - 2: "missing", count - 1: "changed"}
+    tables = {
+        "source": Generated(items=count),
+        "target": Generated(items=count, layout=layout, planted=planted),
+    }
+    with page_server(tables) as server:
+        config = served(server.endpoint_url, tmp_path)
+        comparison = compare(config, config.tables[0], segments=4)
+    found = {(str(one.state), int(one.key["pk"]["S"][-10:]), one.paths) for one in comparison.differences}
+    assert found == {
+        ("missing", 0, ()),
+        ("extraneous", 17_000 + EXTRA, ()),
+        ("missing", count - 2, ()),
+        ("different", count - 1, ("total: value",)),
+    }
+    assert len(comparison.differences) == len(planted)
+    assert comparison.counts[State.MATCHED] == count - 3
+    assert comparison.unexamined == ()

@@ -454,7 +454,7 @@ def test_tables_that_are_no_pair_are_refused(moto, tmp_path):
         compare(config, config.tables[0])
     create(one, "one")
     create(two, "two", "other")
-    with pytest.raises(ConfigurationError, match=r"\[\[tables\]\] one -> two: the keys differ") as caught:
+    with pytest.raises(ConfigurationError, match=r"one -> two: the keys differ") as caught:
         compare(config, config.tables[0])
     assert "transform" in caught.value.hint
     two.delete_table(TableName="two")

@@ -1,0 +1,184 @@
+"""
+One measurement, in a process of its own so that CPU time and peak memory are its own.
+
+``python -m benchmarks.measure`` reads a `Job` from standard input and writes a `Measured`.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from benchmarks.page_server import REGION
+
+ROOT = Path(__file__).parents[1]
+STATUS = Path("/proc/self/status")
+
+Who = Literal["ours", "plain"]
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What to compare, and how often."""
+
+    who: Who
+    endpoint_url: str
+    source: str
+    target: str
+    empty: tuple[str, str]  # a pair without items: what it costs is start-up
+    memory: int | None = None  # bytes that may wait; None: the default
+    rounds: int = 1  # at most
+    patience_seconds: float = 0.0  # of CPU; after that, no further round
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What one comparison found."""
+
+    matched: int = 0
+    others: int = 0  # keys in any other state
+    segments: int = 1
+    read_units: dict[str, float] | None = None  # per side, as reported; None: it keeps no account
+    incomplete: tuple[str, ...] = ()  # why it could not answer, in words
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """What a comparison took. Seconds are the least of all rounds, start-up taken off."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    startup_cpu_seconds: float
+    peak_bytes: int  # of the process, start-up and all
+    rounds: int
+    outcome: Outcome  # incomplete if the rounds do not agree
+
+
+def measure(job: Job) -> Measured:
+    """
+    Run *job* in a child process.
+
+    Raises:
+        RuntimeError: The child failed; its standard error says why.
+    """
+    # The user's own AWS is none of its business; a proxy would be in the way.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment |= {
+        "AWS_ACCESS_KEY_ID": "benchmark",
+        "AWS_SECRET_ACCESS_KEY": "benchmark",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.measure"],
+        input=msgspec.json.encode(job),
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env=environment,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"A measurement ended with status {done.returncode}; its standard error says why.")
+    return msgspec.json.decode(done.stdout, type=Measured)
+
+
+def run(job: Job) -> Measured:
+    """Like `measure`, in this process."""
+    compare = _ours(job) if job.who == "ours" else _plain(job)
+    compare(*job.empty)  # imports, endpoint data, and the like are paid once, by nobody
+    rounds: list[tuple[_Timed, _Timed]] = []
+    began = time.process_time()
+    while len(rounds) < job.rounds:
+        rounds.append((_timed(compare, *job.empty), _timed(compare, job.source, job.target)))
+        if time.process_time() - began > job.patience_seconds:
+            break
+    startup, whole = zip(*rounds, strict=True)
+    fixed_cpu, fixed_wall = min(one.cpu for one in startup), min(one.wall for one in startup)
+    return Measured(
+        cpu_seconds=max(0.0, min(one.cpu for one in whole) - fixed_cpu),
+        wall_seconds=max(0.0, min(one.wall for one in whole) - fixed_wall),
+        startup_cpu_seconds=fixed_cpu,
+        peak_bytes=peak_bytes(),
+        rounds=len(rounds),
+        outcome=_agreed([one.outcome for one in whole]),
+    )
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held."""
+    if STATUS.exists():
+        # Not ru_maxrss: on Linux that begins with the size of the process that forked this one.
+        fields = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+class _Timed(NamedTuple):
+    cpu: float  # seconds of all threads, user and system
+    wall: float
+    outcome: Outcome
+
+
+def _timed(compare: Callable[[str, str], Outcome], source: str, target: str) -> _Timed:
+    gc.collect()  # what the round before has left is not this one's
+    cpu, wall = time.process_time(), time.perf_counter()
+    outcome = compare(source, target)
+    return _Timed(time.process_time() - cpu, time.perf_counter() - wall, outcome)
+
+
+def _agreed(outcomes: Sequence[Outcome]) -> Outcome:
+    first = outcomes[0]
+    if all(outcome == first for outcome in outcomes):
+        return first
+    return msgspec.structs.replace(first, incomplete=(*first.incomplete, "the rounds do not agree"))
+
+
+def _ours(job: Job) -> Callable[[str, str], Outcome]:
+    from ddbverify import runner
+    from ddbverify.comparison import State
+    from ddbverify.config import Config, Pair, Side, Size, Verification
+    from ddbverify.errors import Inconclusive
+
+    side = Side(region=REGION, endpoint_url=job.endpoint_url)
+    settings = Verification() if job.memory is None else Verification(memory=Size(job.memory))
+
+    def compare(source: str, target: str) -> Outcome:
+        pair = Pair(source=source, target=target)
+        config = Config(tables=(pair,), source=side, target=side, verification=settings)
+        try:
+            found = runner.compare(config, pair)
+        except Inconclusive as error:
+            return Outcome(incomplete=(error.message,))
+        matched = found.counts[State.MATCHED]
+        return Outcome(
+            matched=matched,
+            others=sum(found.counts.values()) - matched,
+            segments=found.segments_total,
+            read_units={"source": found.source.read_units, "target": found.target.read_units},
+            incomplete=found.unexamined,
+        )
+
+    return compare
+
+
+def _plain(job: Job) -> Callable[[str, str], Outcome]:
+    from benchmarks.plain import diff
+
+    def compare(source: str, target: str) -> Outcome:
+        found = diff(job.endpoint_url, REGION, source, target)
+        return Outcome(matched=found["matched"], others=found.total() - found["matched"])
+
+    return compare
+
+
+if __name__ == "__main__":
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    sys.stdout.buffer.write(msgspec.json.encode(run(job)))

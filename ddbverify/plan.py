@@ -1,0 +1,302 @@
+"""
+``ddbverify plan``: what a comparison of two tables costs, before it is made.
+
+It asks DynamoDB what the tables are and touches no item. `estimate` is pure.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from tabulate import tabulate
+
+from ddbverify import runner, tables
+from ddbverify import transform as transforms
+from ddbverify.config import Config
+from ddbverify.errors import ConfigurationError
+from ddbverify.folders import make_importable
+from ddbverify.tables import Table
+from ddbverify.words import about, duration_in_words, money, number_of, size_in_words
+
+UNIT_BYTES: Final = 4096
+"""
+Of a strongly consistent read.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
+"""
+
+PRICE_PER_MILLION: Final = 0.125
+"""
+US dollars for a million read request units: on demand, table class Standard, us-east-1, since
+1 November 2024. Other regions cost up to about twice as much.
+https://aws.amazon.com/dynamodb/pricing/on-demand/
+"""
+PRICE_SOURCE: Final = "AWS's price for us-east-1 since November 2024; other regions cost more, see --price"
+
+NEW_TABLE_UNITS_PER_SECOND: Final = 12_000
+"""
+What a new on-demand table gives; one that has had more traffic gives more.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
+"""
+
+LONG_SECONDS: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideEstimate:
+    """One table's part."""
+
+    table: Table
+    items: int
+    read_units: int
+    seconds: float
+    units_per_second: float  # at which it is read
+    capacity: float | None  # provisioned read units per second; None: on demand
+    money: float | None  # US dollars; None: provisioned, so the reads cost nothing of their own
+
+    @property
+    def share_of_capacity(self) -> float | None:
+        """Fraction of its provisioned capacity that the reads take while they last."""
+        return None if self.capacity is None else self.units_per_second / self.capacity
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "table": self.table.arn,
+            "items": self.items,
+            "size_bytes": self.table.size_bytes,
+            "read_units": self.read_units,
+            "billing": "on demand" if self.capacity is None else "provisioned",
+            "usd": self.money,
+            "share_of_capacity": self.share_of_capacity,
+            "units_per_second": self.units_per_second,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a comparison costs, as far as DynamoDB's own figures can tell."""
+
+    source: SideEstimate
+    target: SideEstimate
+    segments: runner.Plan
+    price_per_million: float
+    price_source: str
+    settle_seconds: float
+    refused: tuple[str, ...] = ()  # why the comparison would not start
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def items(self) -> int:
+        """Of both tables, that would be read."""
+        return self.source.items + self.target.items
+
+    @property
+    def read_units(self) -> int:
+        """Of both tables."""
+        return self.source.read_units + self.target.read_units
+
+    @property
+    def money(self) -> float:
+        """US dollars for both; provisioned tables add nothing."""
+        return sum(side.money or 0.0 for side in (self.source, self.target))
+
+    @property
+    def seconds(self) -> float:
+        """Until both are read, side by side, without settling."""
+        return max(self.source.seconds, self.target.seconds)
+
+    @property
+    def exit_code(self) -> int:
+        """2 where ``diff`` would refuse."""
+        return 2 if self.refused else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return {
+            "command": "plan",
+            "exit_code": self.exit_code,
+            "source": self.source.as_json(),
+            "target": self.target.as_json(),
+            "segments": {"planned": len(self.segments.segments), "total": self.segments.total},
+            "read_units": self.read_units,
+            "usd": self.money,
+            "usd_per_million_read_units": self.price_per_million,
+            "price_source": self.price_source,
+            "seconds": self.seconds,
+            "settle_seconds": self.settle_seconds,
+            "refused": list(self.refused),
+            "warnings": list(self.warnings),
+        }
+
+
+def plan(
+    config: Config, *, seed: int | None = None, segments: int | None = None, price: float | None = None
+) -> Estimate:
+    """
+    Describe both tables of the one pair in *config*, and estimate.
+
+    Raises:
+        ConfigurationError: The transform does not load, or no region or profile.
+        EngineError: AWS refused to describe a table.
+    """
+    (pair,) = config.tables
+    if pair.transform is not None:
+        make_importable(config)
+        transforms.load_function(pair.transform)
+    source = tables.describe(config.source, pair.source)
+    target = tables.describe(config.target, pair.target)
+    return estimate(config, source, target, seed=seed, segments=segments, price=price)
+
+
+def estimate(
+    config: Config,
+    source: Table,
+    target: Table,
+    *,
+    seed: int | None = None,
+    segments: int | None = None,
+    price: float | None = None,
+) -> Estimate:
+    """
+    What comparing two tables as described costs.
+
+    Args:
+        config: With one pair.
+        source: As described: its size and count are up to six hours old.
+        target: Likewise.
+        seed: Of a sample.
+        segments: Overrides the rule of `runner.plan`.
+        price: US dollars for a million read request units, in place of `PRICE_PER_MILLION`.
+    """
+    (pair,), settings = config.tables, config.verification
+    fraction = settings.sampled_fraction
+    planned = runner.plan(source, target, sample=fraction, seed=seed, segments=segments)
+    sides = [
+        _side(table, planned, settings.read_units, PRICE_PER_MILLION if price is None else price)
+        for table in (source, target)
+    ]
+    refused = []
+    try:
+        tables.require_comparable(pair, source, target)
+    except ConfigurationError as error:
+        refused.append(str(error))
+    made = Estimate(
+        source=sides[0],
+        target=sides[1],
+        segments=planned,
+        price_per_million=PRICE_PER_MILLION if price is None else price,
+        price_source=PRICE_SOURCE if price is None else "as given with --price",
+        settle_seconds=settings.settle,
+        refused=tuple(refused),
+    )
+    return _with_warnings(made, config)
+
+
+def read_units(size_bytes: float, segments: int) -> int:
+    """Of one strongly consistent pass: 4 KB each, and each segment's last page is rounded up."""
+    return math.ceil(size_bytes / UNIT_BYTES) + segments
+
+
+def _side(table: Table, planned: runner.Plan, ceiling: int | None, price: float) -> SideEstimate:
+    share = len(planned.segments) / planned.total
+    units = read_units(table.size_bytes * share, len(planned.segments))
+    capacity: float | None = None
+    if table.billing_mode != "PAY_PER_REQUEST":
+        capacity = float((table.raw.get("ProvisionedThroughput") or {}).get("ReadCapacityUnits") or 0) or None
+    own_limit = (table.raw.get("OnDemandThroughput") or {}).get("MaxReadRequestUnits") or 0
+    rate = capacity or (own_limit if own_limit > 0 else NEW_TABLE_UNITS_PER_SECOND)
+    rate = min(rate, ceiling or rate)
+    return SideEstimate(
+        table=table,
+        items=round(table.item_count * share),
+        read_units=units,
+        seconds=units / rate,
+        units_per_second=rate,
+        capacity=capacity,
+        money=units * price / 1e6 if capacity is None else None,
+    )
+
+
+def _with_warnings(made: Estimate, config: Config) -> Estimate:
+    (pair,), settings = config.tables, config.verification
+    warnings = []
+    for role, side in (("source", made.source), ("target", made.target)):
+        if side.share_of_capacity is not None and settings.read_units is None:
+            warnings.append(
+                f"The {role} is provisioned with {side.capacity:,.0f} read units per second, and the "
+                "comparison would take them all from its other users: set --read-units."
+            )
+        if not side.table.item_count:
+            warnings.append(
+                f"DynamoDB says that the {role} is empty; its figures are up to six hours old, so a "
+                "table that was just filled looks like that, too."
+            )
+    budget = getattr(settings, "max_read_units", None)
+    if budget is not None and budget < made.read_units:
+        warnings.append(
+            f"--max-read-units {budget:,} is spent before the end: the verdict would be inconclusive."
+        )
+    if made.seconds > LONG_SECONDS:
+        cause = "--read-units" if settings.read_units else "the capacity of the tables"
+        warnings.append(
+            f"With {cause} it takes {duration_in_words(made.seconds)}: raise it, or read a --sample first. "
+            "With --out it can be interrupted and resumed."
+        )
+    if pair.rekeys:
+        warnings.append(
+            "A re-keyed pair: items of the target that no source item claims cost one more pass over "
+            f"the source, {made.source.read_units:,} read units."
+        )
+    if made.segments.is_sample:
+        warnings.append("A sample can show that tables differ, and never that they are equal.")
+    return replace(made, warnings=tuple(warnings))
+
+
+def text(made: Estimate) -> str:
+    """An estimate for people."""
+    sides = (made.source, made.target)
+    rows = [
+        ("table", *(side.table.name for side in sides)),
+        ("region", *(side.table.region for side in sides)),
+        ("items", *(f"{side.table.item_count:,}" for side in sides)),
+        ("size", *(size_in_words(side.table.size_bytes) for side in sides)),
+        ("read units", *(f"{side.read_units:,}" for side in sides)),
+        ("money", *(_money_of(side) for side in sides)),
+        ("share of capacity", *(_share_of(side) for side in sides)),
+        ("time", *(_time_of(side) for side in sides)),
+    ]
+    table = tabulate(rows, ("", "source", "target"), disable_numparse=True)
+    planned, total = len(made.segments.segments), made.segments.total
+    read = f"{planned:,} of {number_of(total, 'segment')}" if planned < total else number_of(total, "segment")
+    settling = f", and {duration_in_words(made.settle_seconds)} of settling if anything differs"
+    lines = [
+        table,
+        "",
+        f"read units  {made.read_units:,}, strongly consistent, in {read}",
+        f"money       {about(money(made.money))}: ${made.price_per_million:g} per million read units"
+        f" ({made.price_source})",
+        f"time        {about(duration_in_words(made.seconds))}: both tables are read side by side"
+        + (settling if made.settle_seconds else ""),
+        "",
+        "No item was read. Items and sizes are DynamoDB's own figures, up to six hours old.",
+    ]
+    lines += [f"\nwarning: {warning}" for warning in made.warnings]
+    lines += [f"\nimpossible: {reason}" for reason in made.refused]
+    return "\n".join(lines)
+
+
+def _money_of(side: SideEstimate) -> str:
+    return "none: provisioned" if side.money is None else about(money(side.money))
+
+
+def _share_of(side: SideEstimate) -> str:
+    if side.share_of_capacity is None or side.capacity is None:
+        return "(on demand)"
+    return f"{side.share_of_capacity:.0%} of {side.capacity:,.0f}/s"
+
+
+def _time_of(side: SideEstimate) -> str:
+    return f"{duration_in_words(side.seconds)} at {side.units_per_second:,.0f} units/s"

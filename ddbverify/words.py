@@ -1,0 +1,39 @@
+"""Numbers in words, for terminals. Pure."""
+
+from __future__ import annotations
+
+
+def number_of(number: int, noun: str) -> str:
+    """``1,234 findings``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size_in_words(size_bytes: float) -> str:
+    """``3.4 MB``, in powers of 1,000."""
+    if size_bytes < 1000:
+        return f"{size_bytes:.0f} bytes"
+    for unit in ("KB", "MB", "GB"):
+        size_bytes /= 1000
+        if size_bytes < 999.95:
+            return f"{size_bytes:.1f} {unit}"
+    return f"{size_bytes / 1000:,.1f} TB"
+
+
+def duration_in_words(seconds: float) -> str:
+    """``under 1 s``, ``90 s``, ``12 min``, ``3.5 h``, ``2.1 days``."""
+    if seconds < 1:
+        return "under 1 s" if seconds > 0 else "0 s"
+    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min")):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+
+
+def money(dollars: float) -> str:
+    """``$12.34``; ``under $0.01`` for what is less."""
+    return f"${dollars:,.2f}" if dollars >= 0.01 or dollars == 0 else "under $0.01"
+
+
+def about(words: str) -> str:
+    """``about $12.34``, and ``under $0.01`` as it is."""
+    return words if words.startswith("under") else f"about {words}"

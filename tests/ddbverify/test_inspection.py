@@ -1,0 +1,212 @@
+"""Checks on single items: what they see, when it counts, and what becomes of what they say."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from ddbverify import runner
+from ddbverify.comparison import State
+from ddbverify.config import Duration, Verification
+from ddbverify.inspection import EXAMPLES_KEPT, Inspector, ItemCheck, LazyItem
+from ddbverify.runner import Pass, Plan
+from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge
+
+EVERY_TYPE = {
+    "s": {"S": "x"},
+    "n": {"N": "1.50"},
+    "b": {"B": "AQI="},
+    "set": {"NS": ["1", "2"]},
+    "list": {"L": [{"N": "1"}, {"NULL": True}]},
+    "map": {"M": {"a": {"BOOL": True}}},
+}
+PYTHON = {
+    "s": "x",
+    "n": Decimal("1.50"),
+    "b": b"\1\2",
+    "set": {Decimal(1), Decimal(2)},
+    "list": [Decimal(1), None],
+    "map": {"a": True},
+}
+
+
+@pytest.mark.parametrize(
+    "made", [LazyItem.of_typed(EVERY_TYPE), LazyItem.of_raw(json.dumps(EVERY_TYPE).encode())]
+)
+def test_values_are_pythons_own(made):
+    assert dict(made) == PYTHON
+    assert not any(isinstance(value, float) for value in made.values())
+    assert "n" in made
+    assert made.get("absent") is None
+    with pytest.raises(KeyError):
+        made["absent"]
+    with pytest.raises(TypeError):
+        made["s"] = "y"
+    assert "1.5" not in repr(made)
+
+
+def test_an_attribute_that_nobody_touches_is_not_decoded():
+    made = LazyItem.of_raw(b'{"a": {"S": "x"}, "broken": {"FUTURE": "secret"}}')
+    assert made["a"] == "x"
+    with pytest.raises(ValueError, match="FUTURE"):
+        made["broken"]
+
+
+def test_a_check_cannot_change_what_the_next_one_sees():
+    made = LazyItem.of_typed(EVERY_TYPE)
+    made["list"].append("spoilt")
+    made["set"].clear()
+    made["map"]["a"] = False
+    assert dict(made) == PYTHON
+
+
+def test_other_arguments_are_refused_by_name():
+    with pytest.raises(TypeError, match=r"check_it\(source, price\).*`pair`"):
+        ItemCheck.of(_function("check_it", "source, price"))
+    with pytest.raises(TypeError):
+        ItemCheck.of(_function("check_it", ""))
+
+
+def _function(name, arguments):
+    scope = {}
+    exec(f"def {name}({arguments}): pass", scope)
+    scope[name].__code__ = scope[name].__code__.replace(co_filename=__file__)
+    return scope[name]
+
+
+def check_marked(source, target):
+    assert source["v"] == target["v"]
+    assert target["v"] != "bad"
+
+
+def check_that_raises(target):
+    assert target["absent"]
+
+
+def check_that_leaves(target):
+    raise SystemExit(target["v"])
+
+
+def run(source, target, *functions, judge=None, clock=None, **more):
+    clock = clock or Clock()
+    judge = judge or make_judge()
+    checks = [ItemCheck.of(function) for function in functions]
+    refuted = []
+    comparison = Pass(
+        "pair",
+        source,
+        target,
+        judge,
+        Plan(2, (0, 1)),
+        Verification(settle=Duration(1.0), **more),
+        clock=clock,
+        sleep=clock.sleep,
+        threads=1,
+        inspector=Inspector(checks, judge.transform.target_keys, refuted.append),
+    ).run()
+    return comparison, [comparison.inspected[check.id] for check in checks], refuted
+
+
+def table(content, **more):
+    return FakeTable([item(key, v=value) for key, value in content.items()], **more)
+
+
+def test_every_item_on_both_sides_is_seen_once_and_a_refutation_is_found():
+    source = {f"k{n}": "bad" if n == 3 else "x" for n in range(20)}
+    target = {**source, "extra": "bad"}
+    del target["k7"]
+    _, (seen, raised, left), refuted = run(
+        table(source),
+        table(target, order=lambda key: key),
+        check_marked,
+        check_that_raises,
+        check_that_leaves,
+    )
+
+    assert seen.examined == 19
+    assert (seen.refuted, seen.raised) == (1, {})
+    assert [one.key for one in refuted] == [{"id": {"S": "k3"}}]
+    assert refuted[0].check == "test_inspection.py::check_marked"
+    assert refuted[0].where.startswith("at test_inspection.py:")
+    assert 'assert target["v"] != "bad"' in refuted[0].where
+    assert raised.refuted == left.refuted == 0
+    assert sum(raised.raised.values()) == sum(left.raised.values()) == 19
+    assert next(iter(raised.raised)).startswith("KeyError at test_inspection.py:")
+    assert next(iter(left.raised)).startswith("SystemExit")
+
+
+def test_all_are_counted_and_some_are_shown():
+    content = {f"k{n}": "bad" for n in range(40)}
+    _, (seen,), refuted = run(table(content), table(content), check_marked)
+    assert (seen.refuted, len(seen.examples), len(refuted)) == (40, EXAMPLES_KEPT, 40)
+
+
+@pytest.mark.parametrize("memory", [1_000, 10**9])
+@pytest.mark.parametrize("rekeys", [False, True])
+def test_through_a_transform_all_three_items_are_seen(rekeys, memory):
+    def shout(one):
+        made = {**one, "v": one["v"].upper()}
+        return [made] if rekeys else made
+
+    def check_it(source, target, expected):
+        assert source["v"].upper() == target["v"] == expected["v"]
+        assert source["v"] != "bad"
+
+    content = {f"k{n}": "bad" if n == 3 else "x" for n in range(30)}
+    judge = make_judge(shout, rekeys=rekeys)
+    loud = table({key: value.upper() for key, value in content.items()})
+    comparison, (seen,), refuted = run(table(content), loud, check_it, judge=judge, memory=memory)
+
+    assert comparison.counts[State.MATCHED] == 30
+    assert (seen.examined, seen.refuted) == (30, 1)
+    assert [one.key for one in refuted] == [{"id": {"S": "k3"}}]
+
+
+def test_what_is_in_flight_is_asked_again_when_it_has_settled():
+    clock = Clock()
+    source, target = table({"a": "new", "b": "x"}, clock=clock), table({"a": "old", "b": "x"}, clock=clock)
+    clock.at(0.5, lambda: target.put(item("a", v="new")))
+    comparison, (seen,), refuted = run(source, target, check_marked, clock=clock)
+
+    assert comparison.converged == 1
+    assert (seen.examined, seen.missed, refuted) == (2, 0, [])
+
+
+def test_a_persistent_difference_is_shown_to_the_check_too():
+    _, (seen,), refuted = run(table({"a": "x"}), table({"a": "y"}), check_marked)
+    assert (seen.examined, seen.refuted) == (1, 1)
+    assert len(refuted) == 1
+
+
+def test_a_target_that_only_ever_held_older_states_is_counted_as_missed():
+    clock = Clock()
+    source, target = table({"a": "0"}, clock=clock), table({"a": "-"}, clock=clock)
+
+    def move(number=1):
+        target.put(item("a", v=str(number - 1)))
+        source.put(item("a", v=str(number)))
+        clock.at(0.05, lambda: move(number + 1))
+
+    clock.at(0.05, move)
+    comparison, (seen,), _ = run(source, target, check_marked, clock=clock)
+
+    assert comparison.counts[State.DIFFERENT] == 0
+    assert (seen.examined, seen.refuted) == (0, 0)
+    assert seen.missed + comparison.counts[State.CHURNING] == 1
+
+
+def test_with_a_checkpoint_it_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot be resumed"):
+        runner.compare(None, _Pair(), checkpoint=tmp_path / "c", item_checks=[ItemCheck.of(check_marked)])
+
+
+class _Pair:
+    rekeys = False
+
+
+def test_without_checks_nothing_is_inspected():
+    comparison, _, _ = run(table({"a": "x"}), table({"a": "x"}))
+    assert comparison.inspected == {}
+    assert SCHEMA == {"id": "S"}

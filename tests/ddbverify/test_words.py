@@ -1,0 +1,39 @@
+"""Numbers in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from ddbverify.words import about, duration_in_words, money, number_of, size_in_words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (0.4, "under 1 s"),
+        (90, "90 s"),
+        (720, "12 min"),
+        (12_600, "3.5 h"),
+        (190_000, "2.2 days"),
+    ],
+)
+def test_durations(seconds, words):
+    assert duration_in_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 bytes"), (999, "999 bytes"), (3_400_000, "3.4 MB"), (999_990, "1.0 MB"), (2.5e15, "2,500.0 TB")],
+)
+def test_sizes(size, words):
+    assert size_in_words(size) == words
+
+
+def test_money_that_is_not_nothing_is_never_called_nothing():
+    assert [money(one) for one in (0, 0.0001, 0.01, 1234.5)] == ["$0.00", "under $0.01", "$0.01", "$1,234.50"]
+    assert [about(money(one)) for one in (0.0001, 2)] == ["under $0.01", "about $2.00"]
+
+
+def test_nouns():
+    assert [number_of(one, "key") for one in (0, 1, 1234)] == ["0 keys", "1 key", "1,234 keys"]
