@@ -65,7 +65,7 @@ class FifoQueue:
             raise refusal("RequestThrottled", "SendMessageBatch")
         answer: dict[str, Any] = {"Successful": [], "Failed": []}
         for at, entry in enumerate(Entries):
-            if call is Call.FIRST_FAILS and at == 0 or call is Call.ONLY_FIRST and at > 0:
+            if (call is Call.FIRST_FAILS and at == 0) or (call is Call.ONLY_FIRST and at > 0):
                 answer["Failed"].append({"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"})
             else:
                 answer["Successful"].append({"Id": entry["Id"]})

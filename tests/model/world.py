@@ -248,7 +248,11 @@ class World:
             return
         event = {
             "Records": [
-                {"messageId": one.message_id, "body": one.body, "attributes": {"MessageGroupId": one.group_id}}
+                {
+                    "messageId": one.message_id,
+                    "body": one.body,
+                    "attributes": {"MessageGroupId": one.group_id},
+                }
                 for one in batch
             ]
         }

@@ -10,7 +10,8 @@ the event source mapping that calls the forwarder's handler.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping as Map
+from collections.abc import Callable, Iterator
+from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -146,7 +147,11 @@ class Streams:
     # --- the client -----------------------------------------------------------------------
 
     def describe_stream(
-        self, *, StreamArn: str, ExclusiveStartShardId: str | None = None, Limit: int = 100  # noqa: N803
+        self,
+        *,
+        StreamArn: str,
+        ExclusiveStartShardId: str | None = None,
+        Limit: int = 100,  # noqa: N803
     ) -> dict[str, Any]:
         self._check_stream(StreamArn)
         names = sorted(self.shards)
@@ -166,7 +171,12 @@ class Streams:
         return {"StreamDescription": {"StreamArn": self.arn, "Shards": described, **more}}
 
     def get_shard_iterator(
-        self, *, StreamArn: str, ShardId: str, ShardIteratorType: str, SequenceNumber: str | None = None  # noqa: N803
+        self,
+        *,
+        StreamArn: str,
+        ShardId: str,
+        ShardIteratorType: str,
+        SequenceNumber: str | None = None,  # noqa: N803
     ) -> dict[str, Any]:
         self._check_stream(StreamArn)
         if ShardId not in self.shards:
