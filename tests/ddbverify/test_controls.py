@@ -48,7 +48,7 @@ def test_every_alteration_is_another_item():
     made = dict(alterations(EVERY_TYPE, SCHEMA, form))
 
     assert made.pop("a missing item") is None
-    assert len(made) == 1 + 10 + 9 + 2  # one too many; each type gone, altered (not NULL), or turned
+    assert len(made) == 1 + 10 + 9 + 2  # one too many; each type gone, altered (but NULL), or turned
     for what, altered in made.items():
         assert altered["id"] == EVERY_TYPE["id"]
         assert not form.same(altered, EVERY_TYPE), what
