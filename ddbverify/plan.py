@@ -234,7 +234,7 @@ def _with_warnings(made: Estimate, config: Config) -> Estimate:
                 f"DynamoDB says that the {role} is empty; its figures are up to six hours old, so a "
                 "table that was just filled looks like that, too."
             )
-    budget = getattr(settings, "max_read_units", None)
+    budget = settings.max_read_units
     if budget is not None and budget < made.read_units:
         warnings.append(
             f"--max-read-units {budget:,} is spent before the end: the verdict would be inconclusive."
