@@ -270,9 +270,8 @@ def _with_values(config: Config, source: Table, target: Table) -> tuple[Config, 
     Ceiling and budget hold for both together: a tenth of each goes to the values.
     """
     (pair,), settings = config.tables, config.verification
-    budget: int | None = getattr(settings, "max_read_units", None)
+    rate, budget, for_values = settings.read_units, settings.max_read_units, None
     changes: dict[str, int] = {}
-    rate, for_values = settings.read_units, None
     if rate is not None:
         if rate == 1:
             raise ConfigurationError("--values needs a --read-units of 2 or more.", "raise it.")
@@ -360,14 +359,9 @@ def _finished(comparison: Comparison, findings: Findings) -> dict[str, Any]:
     verdict, reasons = verdict_of(comparison)
     notes = list(comparison.notes)
     counted = sum(comparison.counts.get(state, 0) for state in FINDING_STATES)
-    folder = findings.folder
-    if folder is not None and folder.resumed:
-        if note := folder.reconcile(counted):
-            notes.append(note)
-        findings.counts, findings.causes, findings.shown = Counter(), Causes(), []
-        for document in folder.lines():
-            findings.count(document)
-    elif findings.total != counted:
+    if findings.folder is not None:
+        findings.folder.drop_earlier()
+    if findings.total != counted:
         # A defect of ours if it ever happens; then the list must not look like all there is.
         reasons = (*reasons, f"{counted:,} findings were counted, and {findings.total:,} were listed")
     if comparison.converged:

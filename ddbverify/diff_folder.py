@@ -8,24 +8,21 @@ folder of a run that crashed can be resumed at once, and nobody has to remove an
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from ddbverify.errors import ConfigurationError, Inconclusive
 from ddbverify.folders import FINDINGS, write_atomically
-from ddbverify.words import number_of
 
 LOCK: Final = "lock"
 SETTINGS: Final = "settings.json"
 SUMMARY: Final = "summary.json"
 CHECKPOINT: Final = "checkpoint"
-
-KEYS_HELD_AT_ONCE: Final = 500_000  # while the findings before and after an interruption are merged
 
 
 class DiffFolder:
@@ -97,38 +94,23 @@ class DiffFolder:
             ) from error
         self.written += 1
 
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """The findings that stand in the file."""
-        with self.findings.open("rb") as file:
-            for line in file:
-                yield json.loads(line)
-
-    def reconcile(self, findings: int) -> str | None:
+    def drop_earlier(self) -> None:
         """
-        Leave each finding once, after a resumed run has come to its end.
+        Leave only what this process has found, once a resumed comparison has come to its end.
 
-        A finding of before the interruption may have been found again, and one of a key that was
-        still open then may have turned out otherwise. Which of both holds, the counts tell.
-
-        Args:
-            findings: How many the comparison has counted.
-
-        Returns:
-            What the file then holds besides the findings, in words; ``None`` if nothing.
+        Until then the earlier findings stay: the comparison decides every key that was open
+        anew and hands all of its findings on again, those that still hold.
         """
-        if not self.resumed:
-            return None
-        if self.written == findings:  # they all came again
-            self._keep(lambda number: number >= self._earlier)
-            return None
-        last = self._last_of_each_key()
-        self._keep(lambda number: bool(last[number]))
-        if sum(last) == findings:
-            return None
-        return (
-            f"{self.findings} holds {number_of(sum(last), 'finding')}, the summary counts {findings:,}: "
-            "some that were found before the interruption were settled otherwise after it"
-        )
+        if not self._earlier:
+            return
+        beside = self.path / f".{FINDINGS}"
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as kept, self.findings.open("rb") as file:
+            file.seek(self._earlier)
+            shutil.copyfileobj(file, kept)
+            kept.flush()
+            os.fsync(kept.fileno())
+        beside.replace(self.findings)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write what the run came to. One that is finished needs its checkpoint no more."""
@@ -216,48 +198,18 @@ class DiffFolder:
             )
 
     def _mend(self) -> int:
-        """Cut off a line that a crash has left half written. Returns how many whole ones there are."""
-        whole, lines = 0, 0
+        """Cut off a line that a crash has left half written. Returns the bytes of the whole ones."""
+        whole = 0
         with self.findings.open("rb") as file:
             for line in file:
-                if line.endswith(b"\n"):
-                    whole, lines = whole + len(line), lines + 1
+                whole += len(line) if line.endswith(b"\n") else 0
         os.ftruncate(self._findings, whole)
-        return lines
+        return whole
 
     def _unusable(self, error: OSError) -> ConfigurationError:
         return ConfigurationError(
             f"The folder {self.path} cannot be used: {error.strerror}.", "name another one with --out."
         )
-
-    # --- merging ------------------------------------------------------------------------
-
-    def _last_of_each_key(self) -> bytearray:
-        """One byte per line: whether it is the last one of its key. In as many passes as memory wants."""
-        total = self._earlier + self.written
-        last = bytearray(total)
-        passes = total // KEYS_HELD_AT_ONCE + 1
-        for part in range(passes):
-            held: dict[bytes, int] = {}
-            for number, line in enumerate(self.lines()):
-                key = json.dumps(line["key"], sort_keys=True).encode()
-                digest = hashlib.blake2b(key, digest_size=16).digest()
-                if int.from_bytes(digest[:4]) % passes == part:
-                    held[digest] = number
-            for number in held.values():
-                last[number] = 1
-        return last
-
-    def _keep(self, wanted: Callable[[int], bool]) -> None:
-        beside = self.path / f".{FINDINGS}"
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as kept, self.findings.open("rb") as file:
-            for number, line in enumerate(file):
-                if wanted(number):
-                    kept.write(line)
-            kept.flush()
-            os.fsync(kept.fileno())
-        beside.replace(self.findings)
 
 
 def settings_of(path: Path) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
 from ddbverify import config as configuration
 from ddbverify.config import Config, Pair, Side, Verification
 from ddbverify.errors import ConfigurationError
@@ -63,7 +61,7 @@ def config_of(options: Options, folder: Path) -> Config:
         "settle": _measured("--settle", options.settle, configuration.duration),
         "memory": _measured("--memory", options.memory, configuration.size),
         "read_units": options.read_units,
-        **_budget(options.max_read_units),
+        "max_read_units": options.max_read_units,
     }
     config = configuration.of_options(
         Pair(
@@ -93,14 +91,3 @@ def _measured(option: str, text: str | None, measure: Callable[[str], _T]) -> _T
         return measure(text)
     except ValueError as error:
         raise ConfigurationError(f"{option}: {text!r} is no measure.", f"{error}.") from error
-
-
-def _budget(max_read_units: int | None) -> dict[str, Any]:
-    """``Verification.max_read_units``, where this version has it."""
-    known = {field.name for field in msgspec.structs.fields(Verification)}
-    if max_read_units is not None and "max_read_units" not in known:
-        raise ConfigurationError(
-            "--max-read-units: this version cannot hold a budget.",
-            "leave it out, and look at `ddbverify plan` first.",
-        )
-    return {} if max_read_units is None else {"max_read_units": max_read_units}

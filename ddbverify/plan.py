@@ -234,7 +234,7 @@ def _with_warnings(made: Estimate, config: Config) -> Estimate:
                 f"DynamoDB says that the {role} is empty; its figures are up to six hours old, so a "
                 "table that was just filled looks like that, too."
             )
-    budget = getattr(settings, "max_read_units", None)
+    budget = settings.max_read_units
     if budget is not None and budget < made.read_units:
         warnings.append(
             f"--max-read-units {budget:,} is spent before the end: the verdict would be inconclusive."
@@ -275,7 +275,7 @@ def text(made: Estimate) -> str:
     lines = [
         table,
         "",
-        f"read units  {made.read_units:,}, strongly consistent, in {read}",
+        f"read units  {made.read_units:,}, strongly consistent, in {read}; settling adds 3 or more for each key that differs",
         f"money       {about(money(made.money))}: ${made.price_per_million:g} per million read units"
         f" ({made.price_source})",
         f"time        {about(duration_in_words(made.seconds))}: both tables are read side by side"

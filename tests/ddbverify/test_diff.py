@@ -498,23 +498,24 @@ def test_a_killed_run_leaves_what_it_had_found(tmp_path):
 # --- going on -------------------------------------------------------------------------------
 
 
-def test_a_resumed_run_goes_on_and_its_result_covers_both_parts(engine, tmp_path):
-    """The findings of finished segments do not come again."""
-    engine(missing("a"), missing("b"), KeyboardInterrupt())
+def test_a_resumed_run_goes_on_and_lists_each_finding_once(engine, tmp_path):
+    """The engine hands on all findings again; one of before that has converged is gone."""
+    engine(missing("a"), missing("gone"), KeyboardInterrupt())
     out = tmp_path / "out"
     assert run(tmp_path, out=out).exit_code == 1
-    assert (out / "summary.json").exists()
     (out / "checkpoint").write_text("the engine's own")
 
     said = []
-    made = engine(missing("b"), missing("c"), counted={"matched": 3, "missing": 3})
+    made = engine(missing("a"), missing("c"))
     result = run(tmp_path, out=out, resume=True, said=said)
     assert made.calls[0]["checkpoint"] == out / "checkpoint"
     assert said == []
     assert result.summary["complete"] is True
-    assert [one["key"]["id"]["S"] for one in result.shown] == ["a", "b", "c"]
-    assert [cause.findings for cause in result.causes.most_common()] == [3]
-    assert len((out / "findings.jsonl").read_text().splitlines()) == 3
+    assert [one["key"]["id"]["S"] for one in result.shown] == ["a", "c"]
+    assert [cause.findings for cause in result.causes.most_common()] == [2]
+    lines = (out / "findings.jsonl").read_text().splitlines()
+    assert [json.loads(line)["key"]["id"]["S"] for line in lines] == ["a", "c"]
+    assert not (out / "checkpoint").exists()
 
 
 def test_without_a_checkpoint_it_starts_again_and_says_so(engine, tmp_path):

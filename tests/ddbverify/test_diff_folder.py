@@ -9,10 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ddbverify import diff_folder
 from ddbverify.diff_folder import DiffFolder, settings_of
 from ddbverify.errors import ConfigurationError, Inconclusive
 from tests.ddbverify.projects import REPOSITORY
@@ -27,7 +24,7 @@ def line(key, state="missing"):
 
 
 def keys(folder):
-    return [one["key"]["id"]["S"] for one in folder.lines()]
+    return [json.loads(one)["key"]["id"]["S"] for one in folder.findings.read_text().splitlines()]
 
 
 @pytest.fixture
@@ -171,59 +168,24 @@ def test_a_resumed_run_is_never_discarded(path):
 # --- after an interruption ------------------------------------------------------------------
 
 
-def resumed(path, before, after, counted):
+def test_findings_of_before_stay_until_the_resumed_run_has_come_to_its_end(path):
+    """``gone`` was a finding before the interruption, and has converged since."""
     with DiffFolder(path, SETTINGS) as folder:
-        for key in before:
+        for key in ("a", "gone"):
             folder.write(line(key))
     with DiffFolder(path, SETTINGS, resume=True) as folder:
-        for key in after:
+        folder.write(line("a", "different"))
+        assert keys(folder) == ["a", "gone", "a"]
+    with DiffFolder(path, SETTINGS, resume=True) as folder:  # interrupted once more
+        for key in ("a", "b"):
             folder.write(line(key, "different"))
-        note = folder.reconcile(counted)
-        return note, [(one["key"]["id"]["S"], one["finding"]) for one in folder.lines()]
-
-
-def test_findings_that_all_came_again_replace_the_earlier_ones(path):
-    """``gone`` was a finding before the interruption, and has converged since."""
-    note, kept = resumed(path, ["a", "gone"], ["a", "b"], counted=2)
-    assert note is None
-    assert kept == [("a", "different"), ("b", "different")]
-
-
-def test_findings_of_segments_that_were_finished_stay(path):
-    note, kept = resumed(path, ["a", "b"], ["b", "c"], counted=3)
-    assert note is None
-    assert kept == [("a", "missing"), ("b", "different"), ("c", "different")]
-
-
-def test_what_cannot_be_told_apart_is_kept_and_said(path):
-    note, kept = resumed(path, ["a", "gone"], ["b"], counted=2)
-    assert [key for key, _ in kept] == ["a", "gone", "b"]
-    assert "holds 3 findings, the summary counts 2" in note
-
-
-def test_more_findings_than_were_counted_are_kept_and_said(path):
-    note, kept = resumed(path, ["x"], ["b", "c"], counted=1)
-    assert [key for key, _ in kept] == ["x", "b", "c"]
-    assert "holds 3 findings, the summary counts 1" in note
+        folder.drop_earlier()
+        assert keys(folder) == ["a", "b"]
+    assert (path / "findings.jsonl").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_run_that_was_not_interrupted_keeps_every_line(path):
     with DiffFolder(path, SETTINGS) as folder:
         folder.write(line("a"))
-        assert folder.reconcile(1) is None
+        folder.drop_earlier()
         assert keys(folder) == ["a"]
-
-
-@given(
-    st.lists(st.sampled_from("abcdefgh")), st.sets(st.sampled_from("abcdefgh"), min_size=1), st.integers(1, 5)
-)
-def test_merging_leaves_each_key_once_however_little_is_held_in_memory(tmp_path_factory, before, after, held):
-    path = tmp_path_factory.mktemp("merge") / "out"
-    expected = dict.fromkeys(before, "missing") | dict.fromkeys(after, "different")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(diff_folder, "KEYS_HELD_AT_ONCE", held)
-        note, kept = resumed(path, before, sorted(after), len(expected))
-    assert note is None
-    assert len(kept) == len(expected)
-    assert dict(kept) == expected
-    assert (path / "findings.jsonl").stat().st_mode & 0o777 == 0o600

@@ -117,6 +117,7 @@ def test_the_price_and_its_date_stand_in_the_output():
     )
     assert "$0.3 per million read units (as given with --price)" in plan.text(estimate(price=0.3))
     assert "up to six hours old" in plan.text(estimate())
+    assert "settling adds 3 or more for each key that differs" in plan.text(estimate())
 
 
 @pytest.fixture

@@ -7,11 +7,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from click.testing import CliRunner
 
+from ddbverify.cli import main
+from ddbverify.comparison import State
 from tests.ddbverify import projects
+from tests.processes import wait_until
 
 
 @pytest.fixture
@@ -146,33 +149,86 @@ def test_a_transform_beside_the_user_and_one_that_does_not_load(aws, pair, comma
 
 
 @pytest.mark.engine("ministack")
-def test_ctrl_c_adds_up_and_the_folder_can_be_resumed(pair, command, aws, tmp_path):
-    aws.client("dynamodb", "eu-central-1").put_item(TableName=pair, Item=item(99))
-    arguments = ("--settle", "0s", "--segments", "60", "--out", "out", "--format", "jsonl")
-    child = command(*arguments, "--read-units", "2")  # which would take half a minute
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "out" / "findings.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+def test_ctrl_c_adds_up_and_a_resumed_run_gives_the_result_of_one_in_one_go(pair, command, aws, tmp_path):
+    """Findings of segments that were finished before come again, and none stands there twice."""
+    (tmp_path / "shapes.py").write_text(
+        "def same(item):\n"
+        "    if item['at'] % 10 == 5:\n"
+        "        raise ValueError(item['lines'])\n"
+        "    return item\n"
+    )
+    target = aws.client("dynamodb", "eu-central-1")
+    for number in (3, 30, 33, 50):
+        target.put_item(TableName=pair, Item=item(number, price={"S": "x"}))
+    target.delete_item(TableName=pair, Key={"id": {"S": "key-8"}, "at": {"N": "8"}})
+    asked = ("--settle", "0s", "--segments", "60", "--format", "jsonl", "--transform", "shapes:same")
+    arguments = (*asked, "--out", "out")
+
+    child = command(*arguments, "--read-units", "4")  # which would take a quarter of a minute
+    checkpoint = tmp_path / "out" / "checkpoint"
+    wait_until(lambda: checkpoint.exists() and '"done"' in checkpoint.read_text(), "a segment is finished")
     code, _, err = ended(command(*arguments, "--resume"))
     assert code == 2
     assert "Another run is at work" in err
-
     child.send_signal(signal.SIGINT)
     code, out, err = ended(child)
     assert code == 3, err
     assert "Traceback" not in err
+    assert "secret-" not in out + err
     summary = lines(out)[1]
     assert summary["reasons"] == ["it was interrupted"]
-    assert summary["segments"]["finished"] < 60
+    assert 0 < summary["segments"]["finished"] < 60
+    assert checkpoint.stat().st_mode & 0o777 == 0o600
 
     code, _, err = ended(command(*arguments, "--resume", "--ignore", "price"))
     assert code == 2
     assert "other settings: ignore." in err
     code, out, err = ended(command(*arguments, "--resume"))
     findings, summary = lines(out)
-    assert (code, findings) == (1, [("extraneous", "key-99")])
-    assert (summary["complete"], summary["matched"]) == (True, 60)
-    assert len((tmp_path / "out" / "findings.jsonl").read_text().splitlines()) == 1
+    in_one_go, whole = lines(ended(command(*asked))[1])
+    assert (code, err) == (1, "")
+    assert findings == in_one_go
+    assert (
+        [summary[state] for state in State] == [whole[state] for state in State] == [49, 1, 0, 4, 0, 6, 0, 0]
+    )
+    assert (tmp_path / "out" / "findings.jsonl").read_text().splitlines() == out.splitlines()[:-1]
+
+    code, _, err = ended(command(*arguments, "--resume"))
+    assert code == 2
+    assert "has come to its end" in err
+
+
+@pytest.mark.engine("ministack")
+def test_a_spent_budget_is_never_equal_and_can_be_resumed(pair, aws, tmp_path, monkeypatch):
+    for name, value in aws.variables("eu-west-1").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("ddbverify.settle.ceiling_seconds", lambda *_: 0.1)  # see test_spent_budget.py
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+    def diff(*more):
+        arguments = [
+            "diff",
+            pair,
+            pair,
+            "--target-region",
+            "eu-central-1",
+            "--format",
+            "jsonl",
+            "--settle",
+            "0s",
+        ]
+        arguments += ["--segments", "20", "--out", str(tmp_path / "out")]
+        done = CliRunner().invoke(main, [*arguments, *more], catch_exceptions=False)
+        return done.exit_code, lines(done.stdout)[1]
+
+    code, summary = diff("--max-read-units", "21")
+    assert (code, summary["verdict"], summary["finished"]) == (3, "inconclusive", False)
+    assert "budget" in " ".join(summary["reasons"])
+    assert 0 < summary["segments"]["finished"] < 20
+    assert sum(summary["read_units"].values()) <= 21 + 8  # a request of each thread was under way
+
+    code, summary = diff("--resume")
+    assert (code, summary["verdict"], summary["complete"], summary["matched"]) == (0, "equal", True, 60)
 
 
 @pytest.mark.engine("ministack")
