@@ -390,9 +390,11 @@ class Pass:
         the error count nevertheless, since what they show is true.
         """
         start: TypedItem | None = None
+        way = _Way()
         while not self._stop.is_set():
             try:
-                page = self._page(role, segment, start)
+                page = self._readers[role].scan_page(segment, self._plan.total, start)
+                way.leads_to(page.last_key)
             except EngineError as error:
                 if isinstance(error, AccessError | NotFoundError) and self._readers[role].requests == 0:
                     raise  # refused before anything was read: not a finding about the tables
@@ -417,15 +419,6 @@ class Pass:
                 f"segment {segment + 1} of {self._plan.total} of the {role} was not read to its "
                 f"end ({pass_name}{error.message})"
             )
-
-    def _page(self, role: Role, segment: int, start: TypedItem | None) -> Page:
-        page = self._readers[role].scan_page(segment, self._plan.total, start)
-        if page.last_key is not None and page.last_key == start:
-            raise EngineError(
-                "The scan does not move on: a page starts where the one before started.",
-                "run the command again; if it comes back, report it to the vendor of the endpoint.",
-            )
-        return page
 
     # --- settling -----------------------------------------------------------------------
 
@@ -560,6 +553,27 @@ class Pass:
                 open_suspects=self._open_suspects,
             )
         )
+
+
+class _Way:
+    """Notices a scan that stands still or goes round in circles (Brent's algorithm: two keys kept)."""
+
+    def __init__(self) -> None:
+        self._pages = 0
+        self._last: TypedItem | None = None
+        self._mark: TypedItem | None = None
+
+    def leads_to(self, key: TypedItem | None) -> None:
+        """Note where the next page starts, ``None`` for the end. Raises EngineError for a circle."""
+        if key is not None and key in (self._last, self._mark):
+            raise EngineError(
+                "The scan does not move on: a page leads to where one before it has led.",
+                "run the command again; if it comes back, report it to the vendor of the endpoint.",
+            )
+        self._pages += 1
+        self._last = key
+        if self._pages.bit_count() == 1:  # 1, 2, 4, 8 ...: a circle of any length is closed in the end
+            self._mark = key
 
 
 class _PointReads:

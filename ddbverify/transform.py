@@ -47,22 +47,38 @@ class Transform:
     target_keys: KeySchema
     rekeys: bool = False
 
-    def __call__(self, item: TypedItem) -> list[TypedItem]:
+    def __call__(self, item: TypedItem, *, twice: bool = False) -> list[TypedItem]:
         """
         The target items of one source item, in typed form; empty when it has none.
 
+        Args:
+            item: It is not changed, whatever the function does with its own copy.
+            twice: Whether to call the function twice, and to take only a result that comes twice.
+
         Raises:
-            TransformError: The function raised, or returned what the target cannot hold.
-                The message names types and attributes, never values.
+            TransformError: The function raised, returned what the target cannot hold, or gave
+                two results. The message names types and attributes, never values.
         """
         if self.function is None:
             return [item]
+        typed = self._typed(item, self._called(self.function, item))
+        # In typed form: two results may share a list that grows with every call.
+        if twice and self._typed(item, self._called(self.function, item)) != typed:
+            raise self._error(
+                "gave two results for one item",
+                "make the result depend on the item alone: no clock, no chance, nothing kept between calls",
+            )
+        return typed
+
+    def _called(self, function: TransformFunction, item: TypedItem) -> Any:
         try:
-            result = self.function(item_from_typed(item))
+            return function(item_from_typed(item))
         # The user's code may raise anything; its text may hold values, so only the type is kept.
         except Exception as error:  # noqa: BLE001
             what = f"raised {type(error).__name__}"
             raise self._error(what, "run it on that item in a unit test") from None
+
+    def _typed(self, item: TypedItem, result: Any) -> list[TypedItem]:
         results = [] if result is None else result if isinstance(result, list) else [result]
         if isinstance(result, list) and not self.rekeys:
             raise self._error("returned a list", "return one item or None, or set rekeys = true for the pair")

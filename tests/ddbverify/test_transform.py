@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +41,46 @@ def test_a_key_may_be_renamed():
 
     assert renamed(ITEM) == [{"key": {"S": "7"}}]
     assert renamed.target_key_of({"id": {"S": "7"}}) == {"key": {"S": "7"}}
+
+
+def counted():
+    count = itertools.count()
+    return lambda item: {**item, "n": next(count)}
+
+
+def shared():
+    seen = []
+
+    def function(item):
+        seen.append("x")
+        return {**item, "seen": seen}  # the same list each time: the first result changes, too
+
+    return function
+
+
+def now_and_then():
+    count = itertools.count()
+    return lambda item: item if next(count) % 2 else None
+
+
+@pytest.mark.parametrize("make", [counted, shared, now_and_then])
+def test_a_result_that_does_not_come_twice_is_none(make):
+    with pytest.raises(TransformError, match="gave two results for one item") as caught:
+        made(make())(ITEM, twice=True)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_function_that_spoils_what_it_is_given_spoils_its_own_copy():
+    def function(item):
+        item["tags"].clear()
+        item["map"]["a"].append(1)
+        del item["secret"]
+        return {"id": item["id"], "a": item["map"]["a"]}
+
+    item = {**ITEM, "tags": {"SS": ["a"]}, "map": {"M": {"a": {"L": [{"NULL": True}]}}}}
+    before = copy.deepcopy(item)
+    assert made(function)(item, twice=True) == [{"id": {"S": "7"}, "a": {"L": [{"NULL": True}, {"N": "1"}]}}]
+    assert item == before
 
 
 @pytest.mark.parametrize(
