@@ -23,8 +23,8 @@ PLAIN_SIZES = 2  # the smallest ones
 MOST_OF_OTHER_CASES = 1_000_000  # items; only `equal` goes further
 OTHER_PAGE_ITEMS = 2_000  # of a target whose pages end elsewhere than the source's
 WAITING_BYTES_PER_ITEM = 256  # about half of what waits at once where no order is shared: it has to spill
-ROUNDS = 3
-PATIENCE_SECONDS, QUICK_PATIENCE_SECONDS = 20.0, 6.0
+ROUNDS = 5
+PATIENCE_SECONDS, QUICK_PATIENCE_SECONDS = 20.0, 2.0
 
 EMPTY = ("empty-source", "empty-target")
 
@@ -145,7 +145,7 @@ def _line(row: Row, plain: Row | None) -> dict[str, str]:
         "items": f"{row.items:,}",
         # What stops early costs little: no figure to be proud of.
         "µs per item": f"{row.microseconds:.2f}" if row.is_exact else "-",
-        "times plain": f"{times:.1f}" if times and row.is_exact else "-",
+        "times plain": f"{times:.1f}" if times is not None and row.is_exact else "-",
         "peak MB": f"{measured.peak_bytes / 1e6:.0f}",
         "wall s": f"{measured.wall_seconds:.2f}",
         "start-up s": f"{measured.startup_cpu_seconds:.2f}",

@@ -36,7 +36,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     empty: tuple[str, str]  # a pair without items: what it costs is start-up
     memory: int | None = None  # bytes that may wait; None: the default
     rounds: int = 1  # at most
-    patience_seconds: float = 0.0  # of CPU; after that, no further round
+    patience_seconds: float = 0.0  # of CPU; once they are spent, no further round
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: float
     wall_seconds: float
     startup_cpu_seconds: float
-    peak_bytes: int  # of the process, start-up and all
+    peak_bytes: int  # of the process, start-up and the first round
     rounds: int
     outcome: Outcome  # incomplete if the rounds do not agree
 
@@ -94,20 +94,19 @@ def run(job: Job) -> Measured:
     """Like `measure`, in this process."""
     compare = _ours(job) if job.who == "ours" else _plain(job)
     compare(*job.empty)  # imports, endpoint data, and the like are paid once, by nobody
-    rounds: list[tuple[_Timed, _Timed]] = []
-    began = time.process_time()
-    while len(rounds) < job.rounds:
-        rounds.append((_timed(compare, *job.empty), _timed(compare, job.source, job.target)))
-        if time.process_time() - began > job.patience_seconds:
-            break
-    startup, whole = zip(*rounds, strict=True)
+    whole = [_timed(compare, job.source, job.target)]
+    peak = peak_bytes()  # of one comparison, as a user would run it
+    startup = [_timed(compare, *job.empty)]
+    while len(whole) < job.rounds and sum(one.cpu for one in whole) < job.patience_seconds:
+        whole.append(_timed(compare, job.source, job.target))
+        startup.append(_timed(compare, *job.empty))
     fixed_cpu, fixed_wall = min(one.cpu for one in startup), min(one.wall for one in startup)
     return Measured(
         cpu_seconds=max(0.0, min(one.cpu for one in whole) - fixed_cpu),
         wall_seconds=max(0.0, min(one.wall for one in whole) - fixed_wall),
         startup_cpu_seconds=fixed_cpu,
-        peak_bytes=peak_bytes(),
-        rounds=len(rounds),
+        peak_bytes=peak,
+        rounds=len(whole),
         outcome=_agreed([one.outcome for one in whole]),
     )
 

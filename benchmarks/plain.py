@@ -27,10 +27,11 @@ def diff(endpoint_url: str, region: str, source: str, target: str) -> Counter[st
     described = client.describe_table(TableName=source)["Table"]
     key_names = [part["AttributeName"] for part in described["KeySchema"]]
 
-    def items(table: str) -> Iterator[tuple[str, str]]:
+    def items(table: str) -> Iterator[tuple[tuple[Any, ...], str]]:
         for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
             for item in page["Items"]:
-                yield _text([item[name] for name in key_names]), _text(item)
+                key = tuple(value for name in key_names for value in item[name].values())
+                yield key, json.dumps(item, sort_keys=True, default=_binary)
 
     expected = dict(items(source))
     counts: Counter[str] = Counter()
@@ -42,10 +43,6 @@ def diff(endpoint_url: str, region: str, source: str, target: str) -> Counter[st
             counts["matched" if wanted == found else "different"] += 1
     counts["missing"] = len(expected)
     return counts
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=_binary)
 
 
 def _binary(value: bytes) -> str:

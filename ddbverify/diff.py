@@ -7,7 +7,6 @@ them. `run` is the edge; what it came to is a `Result`, which `diff_text` render
 
 from __future__ import annotations
 
-import inspect
 import json
 import time
 from collections import Counter
@@ -321,7 +320,7 @@ def _compare(work: _Work, findings: Findings, show: Display) -> Comparison | _En
                 segments=work.options.segments,
                 progress=progress,
                 found=findings,
-                **_checkpoint(findings.folder),
+                checkpoint=findings.folder.checkpoint if findings.folder else None,
             )
     except KeyboardInterrupt:
         return _Ended("it was interrupted", last)
@@ -329,13 +328,6 @@ def _compare(work: _Work, findings: Findings, show: Display) -> Comparison | _En
         return _Ended("standard output was closed", last)
     except Inconclusive as error:
         return _Ended(f"{error.message} Try: {error.hint}", last)
-
-
-def _checkpoint(folder: DiffFolder | None) -> dict[str, Any]:
-    """``checkpoint=`` of `runner.compare`, where this version of it takes one."""
-    if folder is None or "checkpoint" not in inspect.signature(runner.compare).parameters:
-        return {}
-    return {"checkpoint": folder.checkpoint}
 
 
 # --- adding up ------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ ABSENT: Final = b""
 """The state of a key that holds no item; no digest is empty."""
 
 _REPLICATION_PREFIX = "aws:rep:"
-_NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)  # no more: Decimal would raise
 # `name`, `[0]`, and the dot between names; a backslash takes the next character literally.
 _STEP = re.compile(r"\[(\d+)\]|\.?((?:\\.|[^.\[\]\\])+)", re.ASCII)
 

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Column
+from rich.text import Text
 
 from ddbverify.runner import Progress
 from ddbverify.words import duration_in_words, money, number_of
 
 SECONDS_BETWEEN_LINES: Final = 10.0
-SECONDS_BETWEEN_UPDATES: Final = 0.1
 SECONDS_BEFORE_A_FORECAST: Final = 2.0
 
 Report = Callable[[Progress], None]
@@ -65,22 +65,22 @@ class Meter:
         self._first = self._first or (now, items, fraction)
         words = [number_of(items, "item")]
         seconds = now - self._first[0]
-        if report.phase == "scan" and seconds > 0:
+        reading = report.phase == "scan" and report.segments_finished < report.segments_planned
+        if reading and seconds > 0:
             words.append(f"{(items - self._first[1]) / seconds:,.0f}/s")
         words.append(number_of(round(report.read_units), "read unit"))
         if self._usd_per_unit:
             words.append(money(report.read_units * self._usd_per_unit))
         if found := self._findings():
             words.append(number_of(found, "finding"))
-        if report.phase == "scan" and report.segments_finished == report.segments_planned:
-            return State("settling", 1.0, ", ".join(words))  # all is read, and nothing is decided yet
-        if report.phase == "scan":
+        if reading:
             words += self._forecast(fraction, seconds)
             return State("reading", fraction, ", ".join(words))
         if report.phase == "settle":
-            open_keys = number_of(report.open_suspects, "key")
-            return State("settling", 1.0, ", ".join([f"{open_keys} still open", *words]))
-        return State(report.phase, 1.0, ", ".join(words))
+            words.insert(0, f"{number_of(report.open_suspects, 'key')} still open")
+        # At the end of the scan all is read, and nothing is decided yet.
+        title = "settling" if report.phase in {"scan", "settle"} else report.phase
+        return State(title, 1.0, ", ".join(words))
 
     def _fraction(self, report: Progress, items: int) -> float:
         if report.phase != "scan":
@@ -101,28 +101,36 @@ class Meter:
 
 @contextmanager
 def bar(meter: Meter, console: Console) -> Iterator[Report]:
-    """A bar that is drawn anew as reports come in, and wiped away at the end."""
+    """A bar that is drawn anew ten times a second, and wiped away at the end."""
+    latest: Progress | None = None
+
+    class Words(ProgressColumn):
+        """Made when drawn: under a low ceiling, reports are far apart and rates would stand still."""
+
+        def render(self, task: Task) -> Text:
+            if latest is None:
+                return Text("")
+            state = meter.state(latest, time.monotonic())
+            task.completed, task.description = state.fraction, state.title
+            return Text(state.words)
+
     with RichProgress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=16),
         TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[words]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+        Words(table_column=Column(no_wrap=True, overflow="ellipsis")),
         console=console,
         transient=True,
         redirect_stdout=False,  # else what goes to standard output would come out on standard error
         redirect_stderr=False,
     ) as shown:
-        task = shown.add_task("reading", total=1.0, words="")
-        last = 0.0
+        shown.add_task("reading", total=1.0)
 
         def report(progress: Progress) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if now - last < SECONDS_BETWEEN_UPDATES:
-                return
-            last = now
-            state = meter.state(progress, now)
-            shown.update(task, completed=state.fraction, description=state.title, words=state.words)
+            nonlocal latest
+            if latest is None:
+                meter.state(progress, time.monotonic())  # rates count from the first report
+            latest = progress
 
         yield report
 

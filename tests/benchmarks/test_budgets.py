@@ -85,6 +85,8 @@ def test_nothing_measured_meets_no_budget():
         (a_row(OTHER_BORDERS, matched=ITEMS - 1), ["results"]),
         (a_row(SCAN_ORDER, incomplete=("not read",)), ["memory, no order in common", "results"]),
         (a_row(EQUAL, "plain", cost=60.0, matched=1), ["results"]),
+        # Nothing costs nothing.
+        (a_row(EQUAL, cost=0.0), ["CPU per item, equal"]),
         # What stopped early was fast for the wrong reason.
         (a_row(EQUAL, matched=0, cost=0.1), ["CPU per item, equal", "results"]),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import heapq
 import itertools
@@ -66,6 +67,7 @@ class FakeTable:
             self.put(item)
 
     @staticmethod
+    @functools.cache  # asked for every key of a table, for every page
     def hashed(key) -> int:
         return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big")
 

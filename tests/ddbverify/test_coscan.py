@@ -77,20 +77,6 @@ def test_equal_by_meaning_is_matched():
     assert states(join, tally) == ({}, {State.MATCHED: 1})
 
 
-def test_regression_11_numeric_keys_join_by_value():
-    schema = {"id": "S", "n": "N"}
-    judge = make_judge(schema=schema)
-    tally = Tally(judge)
-    join = KeyJoin(judge, tally, Memory(PLENTY))
-    numbers = ["10", "9", "-1", "1E2", "0.5"]
-    others = ["0.50", "-1.0", "9", "100"]
-    join.add(Role.SOURCE, page_of([{"id": {"S": "a"}, "n": {"N": n}} for n in numbers], schema), NOW)
-    join.add(Role.TARGET, page_of([{"id": {"S": "a"}, "n": {"N": n}} for n in others], schema), NOW)
-    (suspect,) = join.finish(NOW, source_complete=True, target_complete=True)
-    assert str(suspect.key[1]) == "10"
-    assert tally.counts[State.MATCHED] == 4
-
-
 @pytest.mark.parametrize("sides", [[Role.SOURCE], [Role.TARGET], [Role.SOURCE, Role.TARGET]])
 def test_the_canary_is_one_excluded_key_wherever_it_stands(sides):
     join, tally, _ = key_join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -65,6 +66,8 @@ class Engine:
                 found(step)
             elif isinstance(step, Progress):
                 progress(step)
+            elif callable(step):
+                step()
             else:
                 raise step
         made = projects.comparison(pair.id, counts=self.counted or counts, segments=list(self.segments))
@@ -157,6 +160,11 @@ def test_findings_that_were_counted_and_never_handed_on_are_not_hidden(engine, t
     result = run(tmp_path)
     assert not result.summary["complete"]
     assert "3 findings were counted, and 1 were listed" in result.summary["reasons"]
+
+
+def test_findings_that_were_handed_on_and_never_counted_are_not_called_equal(engine, tmp_path):
+    engine(missing("a"), counted={"matched": 3})
+    assert run(tmp_path).exit_code == 3
 
 
 # --- what goes out --------------------------------------------------------------------------
@@ -427,10 +435,8 @@ def test_tables_whose_keys_differ_are_refused(engine, tmp_path, monkeypatch):
     assert not made.calls
 
 
-def test_a_reader_that_goes_away_ends_the_command_cleanly(tmp_path):
-    """``diff ... | head -1``: no traceback, not 0, and the file holds what was printed."""
-    program = """
-import sys, pathlib
+PROGRAM = """
+import sys, pathlib, time
 from tests.ddbverify import projects
 from tests.ddbverify.test_diff import Engine, missing
 folder = pathlib.Path(sys.argv[1])
@@ -438,21 +444,29 @@ projects.write_spec(folder)
 projects.stand_in(folder)
 from ddbverify import runner
 from ddbverify.cli import main
-runner.compare = Engine(*(missing(str(number)) for number in range(100_000))).compare
+runner.compare = Engine(*{steps}).compare
 main(["diff", "orders", "orders-v2", "--format", "jsonl", "--out", str(folder / "out")])
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)],
+
+
+def child(folder, steps):
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(steps=steps), str(folder)],
         cwd=projects.REPOSITORY,
         env={"PYTHONPATH": str(projects.REPOSITORY), "AWS_DEFAULT_REGION": "eu-west-1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as child:
-        first = child.stdout.readline()
-        child.stdout.close()
-        said = child.stderr.read()
-    assert child.returncode == 1
+    )
+
+
+def test_a_reader_that_goes_away_ends_the_command_cleanly(tmp_path):
+    """``diff ... | head -1``: no traceback, not 0, and the file holds what was printed."""
+    with child(tmp_path, "(missing(str(number)) for number in range(100_000))") as running:
+        first = running.stdout.readline()
+        running.stdout.close()
+        said = running.stderr.read()
+    assert running.returncode == 1
     assert said == ""
     lines = (tmp_path / "out" / "findings.jsonl").read_text().splitlines()
     assert lines[0] + "\n" == first
@@ -460,6 +474,25 @@ main(["diff", "orders", "orders-v2", "--format", "jsonl", "--out", str(folder / 
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["reasons"] == ["standard output was closed"]
     assert summary["missing"] == len(lines) < 100_000
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_with_a_summary(tmp_path, number):
+    with child(tmp_path, '[missing("a"), lambda: time.sleep(60)]') as running:
+        assert json.loads(running.stdout.readline())["finding"] == "missing"
+        running.send_signal(number)
+        out, said = running.communicate()
+    assert (running.returncode, said) == (1, "")
+    assert json.loads(out)["summary"]["reasons"] == ["it was interrupted"]
+
+
+def test_a_killed_run_leaves_what_it_had_found(tmp_path):
+    with child(tmp_path, '[missing("a"), lambda: time.sleep(60)]') as running:
+        first = running.stdout.readline()
+        running.kill()
+    assert running.returncode == -signal.SIGKILL
+    assert (tmp_path / "out" / "findings.jsonl").read_text() == first
+    assert not (tmp_path / "out" / "summary.json").exists()
 
 
 # --- going on -------------------------------------------------------------------------------

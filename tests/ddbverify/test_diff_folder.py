@@ -201,6 +201,12 @@ def test_what_cannot_be_told_apart_is_kept_and_said(path):
     assert "holds 3 findings, the summary counts 2" in note
 
 
+def test_more_findings_than_were_counted_are_kept_and_said(path):
+    note, kept = resumed(path, ["x"], ["b", "c"], counted=1)
+    assert [key for key, _ in kept] == ["x", "b", "c"]
+    assert "holds 3 findings, the summary counts 1" in note
+
+
 def test_a_run_that_was_not_interrupted_keeps_every_line(path):
     with DiffFolder(path, SETTINGS) as folder:
         folder.write(line("a"))

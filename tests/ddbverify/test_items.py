@@ -267,6 +267,7 @@ def test_paths_survive_being_shown(steps):
         {"L": {}},
         {"M": []},
         {"L": ["a"]},
+        {"N": "1E" + "9" * 20},
     ],
 )
 def test_an_unknown_value_is_never_equal(value):

@@ -72,3 +72,12 @@ def test_errors_name_the_option(given, message):
     assert message in caught.value.message
     assert "[[tables]]" not in str(caught.value)
     assert caught.value.hint
+
+
+def test_a_budget_is_held_or_refused_never_forgotten():
+    options = Options(source="orders", target="orders-v2", max_read_units=9)
+    if "max_read_units" in Verification.__struct_fields__:
+        assert config_of(options, Path()).verification.max_read_units == 9
+    else:
+        with pytest.raises(ConfigurationError, match="--max-read-units"):
+            config_of(options, Path())

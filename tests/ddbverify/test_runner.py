@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import random
-import threading
-import time
 from datetime import UTC, datetime
 
 import boto3
@@ -85,50 +82,6 @@ def test_differences_name_paths_and_the_target_key():
     assert difference.paths == ("v: value",)
 
 
-def test_regression_13_extra_items_of_the_target_are_seen():
-    comparison = run(table({}), table({"ghost": "x"}))
-    assert found(comparison) == [("extraneous", "ghost")]
-
-
-def test_regression_14_equal_counts_do_not_hide_five_lost_and_five_ghosts():
-    source = {f"k{number}": "x" for number in range(100)}
-    target = dict(list(source.items())[5:]) | {f"ghost{number}": "x" for number in range(5)}
-    comparison = run(table(source), table(target))
-    assert comparison.source.items == comparison.target.items == 100
-    assert comparison.counts[State.MISSING] == comparison.counts[State.EXTRANEOUS] == 5
-
-
-def test_regression_14_two_empty_tables_have_examined_nothing():
-    comparison = run(table({}), table({}))
-    assert comparison.examined == 0
-
-
-@pytest.mark.parametrize("side", ["source", "target"])
-@pytest.mark.parametrize("page", [0, 1])
-def test_regression_12_a_segment_that_fails_is_unexamined_and_the_rest_goes_on(side, page):
-    content = {f"k{number}": "x" for number in range(40)}
-    tables = {"source": table(content), "target": table(content)}
-    tables["target"].delete(("k7",))
-    tables[side].fails_in[1, page] = REFUSED
-    comparison = run(tables["source"], tables["target"], segments=4)
-    assert len(comparison.unexamined) == 1
-    assert f"segment 2 of 4 of the {side}" in comparison.unexamined[0]
-    assert "connection was reset" in comparison.unexamined[0]
-    assert comparison.segments_finished == 3
-    assert found(comparison) == [("missing", "k7")]
-
-
-def test_regression_12_keys_of_a_failed_segment_that_cannot_be_read_either_are_undecided():
-    content = {f"k{number}": "x" for number in range(12)}
-    target = table(content)
-    target.fails_in[0, 0] = REFUSED
-    target.unreadable = {(key,) for key in content}
-    comparison = run(table(content), target)
-    assert comparison.counts[State.UNDECIDED] == 12
-    assert comparison.examined == 0
-    assert {one.reason for one in comparison.differences} == {"throttled"}
-
-
 @pytest.mark.parametrize("kind", [AccessError, NotFoundError])
 def test_a_refusal_before_anything_was_read_is_raised(kind):
     source = table({"a": "x"})
@@ -183,69 +136,6 @@ def test_canary_and_expired_items_do_not_count():
     assert comparison.counts[State.EXCLUDED] == 2
     assert comparison.source.items == comparison.target.items == 1
     assert comparison.source.scanned == 3
-
-
-class TestTraffic:
-    def test_regression_17_a_change_in_flight_is_not_reported(self):
-        clock = Clock()
-        source, target = table({"a": "new", "b": "x"}), table({"a": "old", "c": "x"})
-        clock.at(0.4, lambda: target.put(item("a", v="new")))
-        clock.at(0.5, lambda: target.put(item("b", v="x")))
-        clock.at(0.6, lambda: target.delete(("c",)))
-        comparison = run(source, target, clock=clock)
-        assert found(comparison) == []
-        assert comparison.converged == 3
-        assert comparison.counts[State.MATCHED] == 3
-        assert comparison.source.items == comparison.target.items == 2
-        assert comparison.slowest_convergence_seconds >= 0.6
-
-    @pytest.mark.parametrize("rekeys", [False, True])
-    @pytest.mark.parametrize("seed", range(8))
-    def test_only_planted_differences_are_found(self, seed, rekeys):
-        """Puts, deletes and hot keys flow through a replica with lag; three keys differ for good."""
-        chance = random.Random(seed)  # reproducible
-        clock = Clock()
-        keys = [f"k{number}" for number in range(60)]
-        source = table(dict.fromkeys(keys, "v0"), clock=clock, seconds_per_page=0.05)
-        function = (lambda one: [{"id": one["id"] + "-" + one["v"][-1], "v": one["v"]}]) if rekeys else None
-        judge = make_judge(function, rekeys=rekeys)
-        target = FakeTable(clock=clock, seconds_per_page=0.05)
-        for one in source.items.values():
-            for claim in judge.claims(one):
-                target.put(claim.item)
-        steady = keys[:20]
-        version = itertools.count(1)
-
-        def write():
-            key = chance.choice(["k59", "k58", *keys[20:]])
-            before = source.items.get((key,))
-            after = None if chance.random() < 0.2 else item(key, v=f"v{next(version)}")
-            source.delete((key,)) if after is None else source.put(after)
-            claims = [judge.claims(before), judge.claims(after)]
-
-            def replicate():
-                for claim in claims[0]:
-                    target.delete(claim.key)
-                for claim in claims[1]:
-                    target.put(claim.item)
-
-            clock.at(lag, replicate)
-
-        lag = chance.uniform(0.1, 0.9)
-        for number in range(600):
-            clock.at(number * 0.02, write)
-        suffix = "-0" if rekeys else ""
-        target.delete((steady[0] + suffix,))
-        target.put(item(steady[1] + suffix, v="corrupt"))
-        target.put(item("ghost" + suffix, v="x"))
-        comparison = run(source, target, judge=judge, clock=clock, segments=2)
-        churning = {one.key["id"]["S"] for one in comparison.only(State.CHURNING)}
-        assert not churning
-        assert found(comparison) == [
-            ("different", steady[1] + suffix),
-            ("extraneous", "ghost" + suffix),
-            ("missing", steady[0] + suffix),
-        ]
 
 
 class TestRekeyed:
@@ -469,83 +359,6 @@ def test_a_rekeyed_pair_cannot_be_sampled(tmp_path):
     config = parse(TOML + 'transform = "json:loads"\nrekeys = true\n', tmp_path)
     with pytest.raises(ConfigurationError, match="cannot be sampled"):
         compare(config, config.tables[0], sample=0.1)
-
-
-class Replica:
-    """A writer on one table, and a thread that carries each write to another one, 0.4 s later."""
-
-    def __init__(self, client, source, target, keys):
-        self.client, self.source, self.target, self.keys = client, source, target, keys
-        self.errors: list[BaseException] = []
-        self._stop, self._queue = threading.Event(), []
-        self._threads = [
-            threading.Thread(target=self._guarded, args=(work,)) for work in (self._write, self._carry)
-        ]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(10)
-
-    def _guarded(self, work):
-        try:
-            work()
-        except BaseException as error:
-            self.errors.append(error)
-
-    def _apply(self, name, key, value):
-        if value is None:
-            self.client.delete_item(TableName=name, Key={"id": {"S": key}})
-        else:
-            self.client.put_item(TableName=name, Item=item(key, v=value))
-
-    def _write(self):
-        chance = random.Random(1)
-        hot = [self.keys[-1]] * (len(self.keys) // 5)
-        for number in itertools.count():
-            if self._stop.wait(0.01):
-                return
-            key = chance.choice([*self.keys, *hot])
-            value = None if chance.random() < 0.2 else f"v{number}"
-            self._apply(self.source, key, value)
-            self._queue.append((time.monotonic() + 0.4, key, value))
-
-    def _carry(self):
-        while not self._stop.wait(0.005):
-            while self._queue and self._queue[0][0] <= time.monotonic():
-                self._apply(self.target, *self._queue.pop(0)[1:])
-
-
-@pytest.mark.engine("ministack")
-def test_live_tables_on_the_embedded_aws(aws, tmp_path, monkeypatch):
-    """Three planted differences are found under traffic, and nothing else."""
-    for name, value in aws.variables("eu-west-1").items():
-        monkeypatch.setenv(name, value)
-    source, target = (f"live-{time.time_ns()}-{side}" for side in ("source", "target"))
-    client = aws.client("dynamodb", "eu-west-1")
-    for name in (source, target):
-        create(client, name)
-    keys = [f"k{number:03}" for number in range(200)]
-    for key, name in itertools.product(keys, (source, target)):
-        client.put_item(TableName=name, Item=item(key, v="v0"))
-    client.delete_item(TableName=target, Key={"id": {"S": "k000"}})
-    client.put_item(TableName=target, Item=item("k001", v="corrupt"))
-    client.put_item(TableName=target, Item=item("ghost", v="x"))
-    side = f'region = "eu-west-1"\nendpoint_url = "{aws.endpoint_url}"\n'
-    text = f'[source]\n{side}[target]\n{side}[verification]\nsettle = "2s"\n'
-    config = parse(f'{text}[[tables]]\nsource = "{source}"\ntarget = "{target}"\n', tmp_path)
-    with Replica(client, source, target, keys[10:]) as replica:
-        comparison = compare(config, config.tables[0], segments=2)
-    for name in (source, target):
-        client.delete_table(TableName=name)
-    assert not replica.errors
-    assert found(comparison) == [("different", "k001"), ("extraneous", "ghost"), ("missing", "k000")]
-    assert comparison.unexamined == ()
 
 
 def test_the_state_of_an_absent_item_is_no_digest():

@@ -99,6 +99,13 @@ def test_a_bool_is_no_number_and_38_digits_stay():
     assert to_typed(-0) == {"N": "0"}
 
 
+@pytest.mark.parametrize("read", ["1" + "0" * 125, "-" + "12" * 19 + "0" * 88, "1" * 37 + "00"])
+def test_a_large_number_comes_back_as_dynamodb_writes_it(read):
+    """DynamoDB writes 1E+125 with all its zeros (so does DynamoDB Local); it has one digit nevertheless."""
+    written = item_to_typed(item_from_typed({"n": {"N": read}}))
+    assert Decimal(written["n"]["N"]) == Decimal(read)
+
+
 def _types(value):
     if isinstance(value, dict):
         return {name: _types(one) for name, one in sorted(value.items())}

@@ -1,0 +1,182 @@
+"""The order model: every move that the field knows, in any order, with the product's own code inside."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from tests.model.actors import Fate
+from tests.model.fifo_queue import Call
+from tests.model.world import SLOT, World
+
+KEY = st.sampled_from(sorted(SLOT))
+TO = st.sampled_from([("x",), ("y",), ("x", "y"), ("z",), ()])
+FLAW = st.sampled_from(["", "", "", "gone", "gone", "bad", "poison", "big"])
+PAUSE = st.sampled_from([0.0, 0.0, 0.0, 0.4, 1.0, 29.0, 61.0])
+FATE = st.sampled_from(list(Fate))
+STEPS = st.integers(0, 5)
+WORKER = st.sampled_from(["w1", "w2"])
+SCRIPT = st.lists(st.sampled_from(list(Call)), max_size=4)
+
+
+class OrderModel(RuleBasedStateMachine):
+    """
+    One migration under faults; what it ends in is judged when the moves are over.
+
+    A subclass chooses what is drawn: `shapes` and `views`; `strict` as in `World`.
+    """
+
+    shapes: tuple[str, ...] = ("plain", "gate", "spread")
+    views: tuple[str, ...] = ("NEW_IMAGE", "NEW_IMAGE", "KEYS_ONLY")
+    strict = True
+    world_made_by = World
+
+    world: World
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken = True  # until a world is there
+
+    @initialize(
+        shape=st.integers(0, 5),
+        view=st.integers(0, 5),
+        groups=st.sampled_from([1, 2, 4]),
+        overlap=st.sampled_from([60.0, 90.0]),
+        head_start=st.sampled_from([0.0, 100.0]),
+        before=st.lists(st.tuples(KEY, TO), max_size=3),
+    )
+    def begin(self, shape=0, view=0, groups=2, overlap=60.0, head_start=0.0, before=()):
+        """The source has items, then its stream is switched on."""
+        self.world = self.world_made_by(
+            self.shapes[shape % len(self.shapes)],
+            view=self.views[view % len(self.views)],
+            groups=groups,
+            overlap=overlap,
+            strict=self.strict,
+        )
+        for key, to in before:
+            self.world.write(key, to)
+        self.world.turn_stream_on()
+        self.world.wait(head_start)
+        self.broken = False
+
+    # --- the application and the stream -----------------------------------------------------
+
+    @rule(key=KEY, to=TO, flaw=FLAW, pause=PAUSE)
+    def write(self, key, to=("x",), flaw="", pause=0.0):
+        self.world.wait(pause)
+        self.world.write(key, to, flaw)
+
+    @rule(one=KEY, other=KEY)
+    def swap(self, one, other):
+        """Two items trade names: a key that moves from one source item to another, and back."""
+        wants = {}
+        for key in (one, other):
+            image = self.world.versions[key][-1][1] if self.world.versions[key] else None
+            wants[key] = image.get("to", {}).get("SS", ()) if image else ("z",)
+        self.world.write(one, wants[other])
+        self.world.write(other, wants[one])
+
+    @rule()
+    def canary(self):
+        self.world.fly()
+
+    @rule(slot=st.sampled_from([0, 4, 8]), splits=st.booleans())
+    def reshard(self, slot, splits):
+        shard = self.world.streams.serving(slot).shard_id
+        (self.world.streams.split if splits else self.world.streams.roll_over)(shard)
+
+    @rule(seconds=st.sampled_from([1.0, 61.0, 301.0]))
+    def wait(self, seconds):
+        self.world.wait(seconds)
+
+    # --- forwarder and queue ----------------------------------------------------------------
+
+    @rule(shard=st.integers(0, 3), limit=st.sampled_from([1, 2, 3, 100]), script=SCRIPT)
+    def forward(self, shard=0, limit=100, script=()):
+        self.world.forward(shard, limit, script)
+
+    @rule(shard=st.integers(0, 3), start=st.integers(0, 5), count=st.integers(1, 3), pause=PAUSE)
+    def forward_again(self, shard=0, start=0, count=3, pause=0.0):
+        self.world.wait(pause * 5)  # past the deduplication window, or not
+        self.world.forward_again(shard, start, count)
+
+    @rule(at=st.integers(0, 3))
+    def bury(self, at=0):
+        self.world.queue.bury(at)
+
+    @rule()
+    def redrive(self):
+        self.world.queue.redrive()
+
+    # --- consumer ---------------------------------------------------------------------------
+
+    def is_live(self):
+        return self.world.live
+
+    def has_worker(self):
+        return bool(self.world.workers)
+
+    @precondition(is_live)
+    @rule(worker=WORKER, most=st.sampled_from([1, 2, 10]), steps=st.none() | STEPS)
+    def receive(self, worker="w1", most=10, steps=None):
+        self.world.receive(worker, most, steps)
+
+    @precondition(has_worker)
+    @rule(worker=WORKER, steps=STEPS, fate=FATE)
+    def go_on(self, worker="w1", steps=0, fate=Fate.GOES_WELL):
+        self.world.go_on(worker, steps, fate)
+
+    @precondition(has_worker)
+    @rule(worker=WORKER)
+    def expire(self, worker="w1"):
+        self.world.expire(worker)
+
+    @precondition(is_live)
+    @rule(steps=st.none() | STEPS)
+    def repair(self, steps=None):
+        self.world.file_dead_letters()
+        self.world.start_repair(steps)
+
+    @precondition(lambda self: self.world.repairer is not None)
+    @rule(steps=STEPS, fate=FATE)
+    def go_on_repairing(self, steps=0, fate=Fate.GOES_WELL):
+        self.world.go_on_repairing(steps, fate)
+
+    # --- backfill and restart ---------------------------------------------------------------
+
+    @precondition(lambda self: self.world.backup_time is None)
+    @rule()
+    def backup(self):
+        self.world.ask_for_backup()
+
+    @precondition(lambda self: self.world.backup_time is not None and not self.world.restored)
+    @rule(choices=st.tuples(*[st.integers(0, 3)] * len(SLOT)))
+    def restore(self, choices=(0, 0, 0)):
+        self.world.restore(choices)
+
+    @precondition(lambda self: self.world.restored and not self.world.live)
+    @rule(steps=st.none() | STEPS, fate=FATE)
+    def load(self, steps=None, fate=Fate.GOES_WELL):
+        """The load; a second one takes over once the lease of the first has expired."""
+        self.world.load(steps, fate)
+
+    @precondition(lambda self: bool(self.world.loaders))
+    @rule(at=st.integers(0, 1), steps=STEPS, fate=FATE)
+    def go_on_loading(self, at=0, steps=0, fate=Fate.GOES_WELL):
+        self.world.go_on_loading(at, steps, fate)
+
+    @precondition(is_live)
+    @rule()
+    def restart(self):
+        self.world.begin_again()
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def teardown(self):
+        if not self.broken:
+            try:
+                self.world.settle()
+                self.world.judge()
+            finally:
+                self.world.close()

@@ -1,0 +1,621 @@
+"""
+A small world around the real forwarder, consumer, load and repair: what DESIGN 4 promises, executable.
+
+The source's table, the stream, the queue, backups and the clock are stand-ins; everything
+that decides is the product's own code. The backup and the restart are done here as DESIGN 4
+writes them down. `World.settle` ends the faults and drains everything; `World.judge`
+compares.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ddbverify.errors import DdbVerifyError
+from ddbverify.names import Fact, KeySchema, canary_key
+from ddbverify.transform import Transform, key_hash
+from replicator import audit, backfill, consumer, envelope, fifo, forwarder, lock, migration, repair
+from replicator.backfill import Backup, Load
+from replicator.envelope import open_body
+from replicator.ledger import Ledger
+from replicator.records import pad
+from replicator.state import State
+from tests.model.actors import Actor, Fate, Killed
+from tests.model.fifo_queue import Call, FifoQueue
+from tests.replicator.fakes import ARN, KEYS, LEDGER, STATE, TARGET, FakeDynamoDB
+from tests.replicator.stream_harness import Mapping as StreamMapping
+from tests.replicator.stream_harness import Streams
+
+SOURCE, STAGING = "source", "staging"
+SLOT = {"a": 0, "b": 8, "c": 4}  # keys a and c begin in one shard, b in another
+PASSING = (ClientError, BotoCoreError, DdbVerifyError, Killed)
+"""What a run may end in under faults; anything else is a bug."""
+
+FUZZY_SECONDS = 60  # how far from its time a backup may be wrong about a write (FIELD_NOTES T1)
+
+
+def nothing(*_: Any, **__: Any) -> None:
+    """Instead of sleeping, logging, telling the progress."""
+
+
+def gate(item: dict[str, Any]) -> dict[str, Any] | None:
+    """A transform that keeps keys: filters, and cannot handle some items."""
+    if "bad" in item:
+        raise LookupError
+    return {**item, "seen": "yes"} if item.get("to") else None
+
+
+def spread(item: dict[str, Any]) -> list[dict[str, Any]]:
+    """A transform that makes keys: an item becomes one item for each name in ``to``."""
+    if "bad" in item:
+        raise LookupError
+    rest = {name: value for name, value in item.items() if name not in ("id", "to")}
+    return [{"id": name, "of": item["id"], **rest} for name in sorted(item.get("to", ()))]
+
+
+TRANSFORMS = {
+    "plain": Transform("", None, KEYS, KEYS),
+    "gate": Transform("shapes:gate", gate, KEYS, KEYS),
+    "spread": Transform("shapes:spread", spread, KEYS, KEYS, rekeys=True),
+}
+
+
+WRITES = {"batch_write_item", "put_item", "transact_write_items"}
+
+
+def fates(steps: int, last: Fate) -> list[Fate]:
+    """So many requests that go well, and one more that meets *last* where that is not good."""
+    return [*[Fate.GOES_WELL] * steps, *([] if last is Fate.GOES_WELL else [last])]
+
+
+class Serial:
+    """A thread pool of one, so that a run is the same each time."""
+
+    def __init__(self, workers: int) -> None: ...
+
+    def __enter__(self) -> Serial:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    map = staticmethod(map)
+
+
+class Loader:
+    """One `Load` that holds, or held, the migration's lease."""
+
+    def __init__(self, world: World) -> None:
+        self.lease = lock.Lock(None, STATE, "up")
+        self.asked = world.now  # when the request that it is about to make was begun
+
+        def work(actor: Actor) -> None:
+            client = actor.client(world.database)
+            state = State.of_pair(client, STATE, "pair")
+            # The check is a step of its own: time may pass before it, and not between it and the write.
+            lease = SimpleNamespace(check=lambda: (actor.ask("check", nothing), self.lease.check()))
+            guard = world.ledger(client, state)
+            Load(client, STAGING, client, TARGET, world.transform, guard, state, lease, nothing).run()  # type: ignore[arg-type]
+
+        self.actor = Actor(work)
+
+
+class World:
+    """
+    One migration of one table.
+
+    Args:
+        shape: The pair's transform, a key of `TRANSFORMS`.
+        view: The stream's view type.
+        overlap: Seconds.
+        strict: Whether broken promises on the way count, or only how it ends.
+    """
+
+    present: World  # the one that the patched entry points work in
+
+    def __init__(
+        self,
+        shape: str = "plain",
+        *,
+        view: str = "NEW_IMAGE",
+        groups: int = 2,
+        overlap: float = 60,
+        strict: bool = True,
+    ) -> None:
+        World.present = self
+        self.transform, self.overlap, self.strict = TRANSFORMS[shape], overlap, strict
+        self.rekeys = shape == "spread"
+        self.database = FakeDynamoDB(**{SOURCE: KEYS, STAGING: KEYS})
+        self.streams = Streams(roots=2, view=view)
+        self.stream_on = False
+        self.queue = FifoQueue(lambda: self.now)
+        self.mapping = StreamMapping(self.streams, forwarder.handler)
+        self.groups, self.restart, self.boundary = groups, 1, 0
+        self.versions: dict[str, list[tuple[float, dict[str, Any] | None]]] = {key: [] for key in SLOT}
+        self.changes: list[tuple[str, str, int]] = []  # key hash, padded number, created
+        self.backup_time: float | None = None
+        self.live = False
+        self.restored = False
+        self.workers: dict[str, tuple[Actor, object]] = {}
+        self.loaders: list[Loader] = []
+        self.lease_until = 0.0
+        self.repairer: Actor | None = None
+        self.written = 0  # names each state of an item
+        self._numbers: dict[str, str] = {}
+
+    @property
+    def now(self) -> float:
+        return self.streams.now
+
+    # --- the clock ------------------------------------------------------------------------
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass; a loader's request ends within the time that `Lock.check` reckons with."""
+        for loader in self.loaders:
+            writes = loader.actor.request in WRITES and not loader.actor.over
+            if writes and loader.asked + lock._ONE_REQUEST <= self.now + seconds:
+                self.step_of(loader.actor)
+        self.streams.now += seconds
+
+    # --- the source -----------------------------------------------------------------------
+
+    def turn_stream_on(self) -> None:
+        self.stream_on, self.stream_since = True, self.now
+
+    def write(self, key: str, to: Sequence[str] = (), flaw: str = "", skew: float = 0) -> None:
+        """
+        One write of the application.
+
+        Args:
+            to: Target names (`spread`); an item without any is filtered (`gate`).
+            flaw: ``bad`` (the transform raises), ``poison`` (DynamoDB refuses the result),
+                ``big`` (does not fit a message), ``gone`` (a delete).
+            skew: Seconds that the change's time is behind the clock.
+        """
+        self.written += 1
+        image: dict[str, Any] | None = None
+        if flaw != "gone":
+            image = {"id": {"S": key}, "v": {"S": str(self.written)}}
+            if to:
+                image["to"] = {"SS": sorted(to)}
+            if flaw:
+                image[flaw] = {"S": "x" * (900 if flaw == "big" else 1)}
+        self._put({"id": {"S": key}}, SLOT[key], image, skew)
+        self.versions[key].append((self.now, image))
+
+    def fly(self) -> None:
+        """The canary: written, and removed again."""
+        key = canary_key(KEYS)
+        self._put(key, 12, {**key, "replicator": {"S": "canary"}}, 0)
+        self._put(key, 12, None, 0)
+
+    def _put(self, key: dict[str, Any], slot: int, image: dict[str, Any] | None, skew: float) -> None:
+        items, at = self.database.tables[SOURCE], self.database._key(SOURCE, key)
+        there = items.get(at)
+        if image is None:
+            if there is None:
+                return  # deleting nothing makes no record
+            del items[at]
+            name = "REMOVE"
+        else:
+            items[at] = image
+            name = "INSERT" if there is None else "MODIFY"
+        if self.stream_on:
+            record = self.streams.append(slot, name, key, image, created=self.now - skew)
+            number, created = record["dynamodb"]["SequenceNumber"], self.now - skew
+            if key != canary_key(KEYS):
+                self.changes.append((key_hash(key, KEYS), pad(number), int(created)))
+
+    # --- forwarder ------------------------------------------------------------------------
+
+    def forward(self, shard: int, limit: int = 100, script: Sequence[Call] = ()) -> None:
+        """Deliver a batch of one of the shards that have something."""
+        ready = self.mapping.ready()
+        if ready:
+            self.queue.script.clear()
+            self.queue.script.extend(script)
+            self.mapping.poll(ready[shard % len(ready)], limit)
+            self.queue.script.clear()
+
+    def forward_again(self, shard: int, start: int, count: int) -> None:
+        """Deliver once more what was taken already."""
+        read = [one for one, place in self.mapping.positions.items() if place.at]
+        if read:
+            shard_id = read[shard % len(read)]
+            end = self.mapping.positions[shard_id].at
+            start %= end
+            self.mapping.deliver_again(shard_id, start, min(start + count, end))
+
+    def forwarder_deployment(self) -> tuple[forwarder.Settings, Any, State]:
+        settings = forwarder.Settings(ARN, "url", KEYS, self.groups, self.restart)
+        return settings, self.queue, State.of_pair(self.database, STATE, "pair")
+
+    # --- consumer -------------------------------------------------------------------------
+
+    def receive(self, worker: str, most: int = 10, steps: int | None = None) -> None:
+        """Begin an invocation of the consumer, and run it for so many requests; ``None``: to its end."""
+        assert self.live
+        self.finish_worker(worker)
+        receipt = object()
+        batch = self.queue.receive(most, receipt)
+        if not batch:
+            return
+        event = {
+            "Records": [
+                {
+                    "messageId": one.message_id,
+                    "body": one.body,
+                    "attributes": {"MessageGroupId": one.group_id},
+                }
+                for one in batch
+            ]
+        }
+
+        def invoke(actor: Actor) -> list[str]:
+            self.deploying = self.consumer_deployment(actor)
+            answer = consumer.handler(event, None)
+            return [one["itemIdentifier"] for one in answer["batchItemFailures"]]
+
+        actor = Actor(invoke)
+        self.workers[worker] = actor, receipt
+        if steps is None:
+            self.finish_worker(worker)
+        else:
+            actor.start()
+            self.go_on(worker, steps)
+
+    def go_on(self, worker: str, steps: int, fate: Fate = Fate.GOES_WELL) -> None:
+        """Run a worker for *steps* requests, and meet the next one with *fate* if that is not good."""
+        if worker not in self.workers:
+            return
+        actor, _ = self.workers[worker]
+        self.some_steps(actor, steps, fate)
+        if actor.over:
+            self.finish_worker(worker)
+
+    def finish_worker(self, worker: str) -> None:
+        """Run a worker to its end, and let Lambda tell the queue."""
+        if worker not in self.workers:
+            return
+        actor, receipt = self.workers.pop(worker)
+        self.finish(actor)
+        if actor.error is None:
+            for entry in [one for one in self.queue.entries if one.receipt is receipt]:
+                if entry.message_id not in actor.result and self.queue.delete(entry, receipt):
+                    self.check_dealt_with(entry.body)
+        self.queue.give_back(receipt)
+
+    def expire(self, worker: str) -> None:
+        """The messages of a worker become visible while it still runs."""
+        if worker in self.workers:
+            self.queue.give_back(self.workers[worker][1])
+
+    def consumer_deployment(self, actor: Actor) -> Any:
+        client = actor.client(self.database)
+        state = State.of_pair(client, STATE, "pair")
+        settings = consumer.Settings(SOURCE, ARN, self.restart, self.boundary)
+        return consumer._Deployment(settings, self.transform, self.ledger(client, state), state, client)
+
+    def ledger(self, client: Any, state: State) -> Ledger:
+        return Ledger(client, LEDGER, TARGET, KEYS, state.contest, sleep=nothing)
+
+    # --- backfill -------------------------------------------------------------------------
+
+    def ask_for_backup(self) -> None:
+        """Not before the stream has been on for the overlap (the product's own waiting)."""
+        assert self.backup_time is None
+        since = datetime.fromtimestamp(self.stream_since, UTC).replace(tzinfo=None).isoformat()
+        context = SimpleNamespace(
+            state=lambda pair: SimpleNamespace(get=lambda fact: {"since": since}),
+            config=SimpleNamespace(replicated=SimpleNamespace(overlap=self.overlap)),
+            server_time=lambda: float(int(self.now)),
+        )
+        migration._overlap(context, SimpleNamespace(pair=None), SimpleNamespace(at=nothing))  # type: ignore[arg-type]
+        self.backup_time = self.now
+        self.boundary = backfill.boundary_of(Backup("arn", self.now), self.overlap)
+
+    def restore(self, choices: Sequence[int]) -> None:
+        """
+        The backup, as a table: what was surely in it, and of the rest what *choices* say.
+
+        Args:
+            choices: One number per key: how many of the writes around the backup's time it holds.
+        """
+        assert self.backup_time is not None
+        table = STAGING if self.transform.function else TARGET
+        for key, choice in zip(SLOT, choices, strict=True):
+            held = self.versions[key]
+            surely = sum(at < self.backup_time - FUZZY_SECONDS for at, _ in held)
+            perhaps = sum(at <= self.backup_time + FUZZY_SECONDS for at, _ in held) - surely
+            last = surely + choice % (perhaps + 1)
+            image = held[last - 1][1] if last else None
+            if image is not None:
+                self.database.seed(table, image)
+        self.restored = True
+
+    def load(self, steps: int | None = None, fate: Fate = Fate.GOES_WELL) -> None:
+        """
+        Load the staging table, as far as *steps* go; the consumer is switched on when it is done.
+
+        Whoever held the lease before has to lose it first. Where the backup was restored as
+        the target there is nothing to load.
+        """
+        if not self.transform.function:
+            self.live = True
+            return
+        if self.now < self.lease_until:
+            self.wait(self.lease_until - self.now)
+        loader = Loader(self)
+        self.loaders.append(loader)
+        self.renew(loader)
+        if steps is None:
+            self._finish_load(loader)
+        else:
+            loader.actor.start()
+            loader.asked = self.now
+            self._go_on_loading(loader, steps, fate)
+
+    def go_on_loading(self, at: int, steps: int, fate: Fate = Fate.GOES_WELL) -> None:
+        if self.loaders:
+            self._go_on_loading(self.loaders[at % len(self.loaders)], steps, fate)
+
+    def _go_on_loading(self, loader: Loader, steps: int, fate: Fate) -> None:
+        for one in fates(steps, fate):
+            if not loader.actor.over:
+                self.renew(loader)
+                loader.asked = self.now
+                self.step_of(loader.actor, one)
+                loader.asked = self.now
+        if loader.actor.over:
+            self._finish_load(loader)
+
+    def _finish_load(self, loader: Loader) -> None:
+        self.finish(loader.actor)
+        self.loaders.remove(loader)
+        if loader.actor.error is None:
+            self.live = True
+
+    def renew(self, loader: Loader) -> None:
+        """The lease is the last loader's, which renews it while it runs."""
+        if loader is self.loaders[-1] and not self.live:
+            self.lease_until = loader.lease._until = self.now + lock.SECONDS
+
+    # --- repair ---------------------------------------------------------------------------
+
+    def start_repair(self, steps: int | None = None) -> None:
+        context_of = self._repair_context
+
+        def work(actor: Actor) -> Any:
+            return repair.run(context_of(actor.client(self.database)), SimpleNamespace(transform=None))  # type: ignore[arg-type]
+
+        self.finish_repair()
+        self.repairer = Actor(work)
+        if steps is None:
+            self.finish_repair()
+        else:
+            self.repairer.start()
+            self.go_on_repairing(steps)
+
+    def go_on_repairing(self, steps: int, fate: Fate = Fate.GOES_WELL) -> None:
+        if self.repairer:
+            self.some_steps(self.repairer, steps, fate)
+
+    def finish_repair(self) -> Any:
+        actor, self.repairer = self.repairer, None
+        if actor is None:
+            return None
+        self.finish(actor)
+        return actor.result
+
+    def _repair_context(self, client: Any) -> Any:
+        table = functools.partial(SimpleNamespace, keys=KEYS)
+        return SimpleNamespace(
+            state=lambda pair: State.of_pair(client, STATE, "pair"),
+            resources=lambda pair: {"ledger_table": LEDGER, "stream_arn": ARN},
+            source_table=lambda pair: table(name=SOURCE),
+            target_table=lambda pair: table(name=TARGET),
+            transform=lambda *_: self.transform,
+            source=client,
+            target=client,
+            source_client=lambda service: self.streams,
+            server_time=lambda: float(int(self.now)),
+            pace=SimpleNamespace(young_seconds=60.0),
+        )
+
+    def file_dead_letters(self) -> None:
+        """A dead letter counts as quarantined; it is repaired, never replayed (DESIGN 4)."""
+        state = State.of_pair(self.database, STATE, "pair")
+        for entry in self.queue.dead:
+            for change in open_body(entry.body).changes:
+                state.quarantine(key_hash(change.keys, KEYS), change.keys, change.sequence_number, "dead")
+        self.queue.dead = []
+
+    # --- restart --------------------------------------------------------------------------
+
+    def begin_again(self) -> None:
+        """DESIGN 4, Restart, up to the new backup."""
+        self.live = False
+        for worker in list(self.workers):
+            self.finish_worker(worker)
+        self.finish_repair()
+        self.wait_before_restart()
+        for name in (TARGET, STAGING):
+            self.database.tables[name].clear()
+        state = State.of_pair(self.database, STATE, "pair")
+        for hashed in state.quarantined():
+            state.delete(Fact.QUARANTINE + hashed)
+        self.queue.dead = []
+        self.new_ledger()
+        self.restored, self.backup_time = False, None
+        self.ask_for_backup()
+        self.restart += 1
+
+    def wait_before_restart(self) -> None:
+        self.wait(self.overlap + 1)
+
+    def new_ledger(self) -> None:
+        self.database.tables[LEDGER].clear()
+        self._numbers.clear()
+
+    # --- every step -----------------------------------------------------------------------
+
+    def some_steps(self, actor: Actor, steps: int, fate: Fate) -> None:
+        for one in fates(steps, fate):
+            if not actor.over:
+                self.step_of(actor, one)
+
+    def step_of(self, actor: Actor, fate: Fate = Fate.GOES_WELL) -> None:
+        actor.step(fate)
+        self.check_numbers()
+        self.check_error(actor)
+
+    def finish(self, actor: Actor) -> None:
+        while not actor.over:
+            if actor._thread is None:
+                actor.finish()
+            else:
+                self.step_of(actor)
+        self.check_numbers()
+        self.check_error(actor)
+
+    def check_error(self, actor: Actor) -> None:
+        if actor.error is not None and not isinstance(actor.error, PASSING):
+            raise actor.error
+
+    def check_numbers(self) -> None:
+        """Promise 2: per source key, applied numbers never go down."""
+        if not self.strict:
+            return
+        entries = self.database.tables[LEDGER].values()
+        there = {one["pk"]["S"]: one["n"]["S"] for one in entries if one["pk"]["S"].startswith("s#")}
+        for name, number in self._numbers.items():
+            assert there.get(name, "") >= number, "an applied number went down"
+        self._numbers = there
+
+    def check_dealt_with(self, body: str) -> None:
+        """Promise 3: what leaves the queue after the boundary is applied, superseded or quarantined."""
+        if not self.strict:
+            return
+        applied, aside = self.applied(), State.of_pair(self.database, STATE, "pair").quarantined()
+        for change in open_body(body).changes:
+            if change.created_at >= self.boundary:
+                hashed = key_hash(change.keys, KEYS)
+                known = max(applied.get(hashed, ""), aside[hashed].number if hashed in aside else "")
+                assert known >= change.sequence_number, "a change was lost on the way"
+
+    def applied(self) -> dict[str, str]:
+        """Source key's hash -> last applied number."""
+        entries = self.database.tables[LEDGER].values()
+        return {
+            one["pk"]["S"].removeprefix("s#"): one["n"]["S"] for one in entries if one["pk"]["S"][0] == "s"
+        }
+
+    # --- the end --------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End every thread."""
+        actors = [*(one for one, _ in self.workers.values()), *(one.actor for one in self.loaders)]
+        for actor in [*actors, *([self.repairer] if self.repairer else [])]:
+            if actor._thread is not None and not actor.over:
+                actor.step(Fate.KILLED_BEFORE)
+
+    def settle(self) -> None:
+        """Faults stop: finish what runs, complete the backfill, heal the source, drain, repair."""
+        self.finish_repair()
+        for worker in list(self.workers):
+            self.finish_worker(worker)
+        if not self.stream_on:
+            self.turn_stream_on()
+        if self.backup_time is None:
+            self.ask_for_backup()
+        if not self.restored:
+            self.restore([0] * len(SLOT))
+        if not self.live:
+            self.load()
+        while self.loaders:  # zombies: what they do now is too late
+            self._go_on_loading(self.loaders[0], 1, Fate.GOES_WELL)
+        self.heal_source()
+        self.mapping.drain()
+        while self.queue.entries:
+            before = len(self.queue.entries)
+            self.receive("w1")
+            assert len(self.queue.entries) < before, "the consumer gives messages back for no reason"
+        self.file_dead_letters()
+
+    def heal_source(self) -> None:
+        """The application mends what can be in no target: poison, and two items that want one key."""
+        taken: set[str] = set()
+        for key in SLOT:
+            image = self.versions[key][-1][1] if self.versions[key] else None
+            if image is None:
+                continue
+            wanted = set(image.get("to", {}).get("SS", ()))
+            free = wanted - taken if self.rekeys else wanted
+            if free != wanted or not {"bad", "poison"}.isdisjoint(image):
+                self.write(key, sorted(free))
+            taken |= free
+
+    def judge(self) -> None:
+        """Promises 1 and 3, and what the audit says."""
+        state = State.of_pair(self.database, STATE, "pair")
+        if self.strict:
+            applied, aside = self.applied(), state.quarantined()
+            for hashed, number, created in self.changes:
+                if created >= self.boundary:
+                    known = max(applied.get(hashed, ""), aside[hashed].number if hashed in aside else "")
+                    assert known >= number, "a change was neither applied nor quarantined"
+        done = self._repaired()
+        if self.strict:
+            assert done.left == (), f"a key stays in the quarantine: {done.left}"
+            assert state.quarantined() == {}
+            assert state.get(Fact.GAP) is None, state.get(Fact.GAP)
+            assert self._audited().clean
+        assert self.database.items(TARGET) == self.wanted(), "the target is not transform(source)"
+
+    def _repaired(self) -> Any:
+        return repair.run(self._repair_context(self.database), SimpleNamespace(transform=None))  # type: ignore[arg-type]
+
+    def _audited(self) -> Any:
+        state = State.of_pair(self.database, STATE, "pair")
+        state.put(Fact.BOUNDARY, boundary_epoch=self.boundary)
+        return audit.run(self._repair_context(self.database), SimpleNamespace(), to_the_end=True)  # type: ignore[arg-type]
+
+    def wanted(self) -> dict[str, Any]:
+        """transform(source), by key."""
+        made: dict[str, Any] = {}
+        for item in self.database.tables[SOURCE].values():
+            for one in self.transform(item):
+                made[self.database._key(TARGET, one)] = one
+        return made
+
+
+def install(patch: pytest.MonkeyPatch) -> None:
+    """Let the product's entry points work in `World.present`, without waiting and without logs."""
+    patch.setattr(consumer, "_deployment", lambda: World.present.deploying)
+    patch.setattr(forwarder, "_deployment", lambda: World.present.forwarder_deployment())
+    silent = SimpleNamespace(info=nothing)
+    for module in (consumer, forwarder):
+        patch.setattr(module, "logger", silent)
+    patch.setitem(fifo.send.__kwdefaults__, "sleep", nothing)
+    patch.setattr(fifo, "ATTEMPTS", 2)
+    patch.setattr(envelope, "FULL_BYTES", 250)  # a few changes fill a message
+    patch.setattr(envelope, "LARGEST_BODY_BYTES", 700)
+    patch.setattr(backfill, "ThreadPoolExecutor", Serial)
+    patch.setattr(repair, "Ledger", functools.partial(Ledger, sleep=nothing))
+    patch.setattr(audit, "queue_depth", lambda context, pair: {"waiting": 0})
+
+    def sleep(seconds: float) -> None:
+        World.present.wait(seconds)
+
+    patch.setattr(migration, "time", SimpleNamespace(sleep=sleep))
+    patch.setattr(lock, "time", SimpleNamespace(monotonic=lambda: World.present.now))
+
+
+Rule = Callable[[pytest.MonkeyPatch], None]
+__all__ = ["KEYS", "KeySchema", "Mapping", "Rule", "World", "install"]
