@@ -51,11 +51,13 @@ def _altered(kind: str, content: Any) -> Any:
         case "N", str():
             return _next_in_the_last_digit(content)
         case "B", str():
-            return base64.b64encode(base64.b64decode(content) + b"\0").decode()
+            return _one_byte_more(content)
         case "BOOL", bool():
             return not content
-        case (("SS" | "BS"), [first, *others]):
-            return others or [first + "AAAA"]
+        case "SS", [first, *others]:
+            return others or [first + "."]
+        case "BS", [first, *others]:
+            return others or [_one_byte_more(first)]
         case "NS", [first, *others]:
             return others or [_next_in_the_last_digit(first)]
         case "L", list():
@@ -63,6 +65,10 @@ def _altered(kind: str, content: Any) -> Any:
         case "M", dict():
             return {**content, ADDED: {"BOOL": True}}
     return None
+
+
+def _one_byte_more(content: str) -> str:
+    return base64.b64encode(base64.b64decode(content) + b"\0").decode()
 
 
 def _next_in_the_last_digit(number: str) -> str:
