@@ -275,7 +275,8 @@ def text(made: Estimate) -> str:
     lines = [
         table,
         "",
-        f"read units  {made.read_units:,}, strongly consistent, in {read}; settling adds 3 or more for each key that differs",
+        f"read units  {made.read_units:,}, strongly consistent, in {read};"
+        " settling adds 3 or more for each key that differs",
         f"money       {about(money(made.money))}: ${made.price_per_million:g} per million read units"
         f" ({made.price_source})",
         f"time        {about(duration_in_words(made.seconds))}: both tables are read side by side"
