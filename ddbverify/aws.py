@@ -93,12 +93,14 @@ def session(side: Side, *, core: Any = None) -> boto3.Session:
     # One for all sessions: each would parse the service models anew, 10 MB and 0.1 s a time.
     core.register_component("data_loader", _loader(os.environ.get("AWS_DATA_PATH")))
     try:
-        return boto3.Session(profile_name=side.profile, region_name=side.region, botocore_session=core)
+        made = boto3.Session(profile_name=side.profile, region_name=side.region, botocore_session=core)
+        core.get_scoped_config()  # here, and not in the first call, a profile has to exist
     except botocore.exceptions.ProfileNotFound as error:
         raise ConfigurationError(
             f"There is no AWS profile {side.profile!r} on this machine.",
             "mend `profile` of that side, or run `aws configure --profile`.",
         ) from error
+    return made
 
 
 @functools.cache

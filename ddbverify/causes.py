@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ddbverify.comparison import State
+from ddbverify.items import parse_path, show_path
 
 MOST_CAUSES: Final = 1_000
 """Distinct causes held at once; an item's paths can go through the keys of a map, and those can be data."""
@@ -95,6 +96,13 @@ class Causes:
 def without_places(path: str) -> str:
     r"""``lines[3].price`` -> ``lines[].price``; a name that holds a bracket (``a\[3\]``) is left alone."""
     return _PLACE.sub(lambda found: found[0] if found[0].startswith("\\") else "[]", path)
+
+
+def without_depth(path: str) -> str:
+    """``info.rating: N -> S`` -> ``info: value``: below it stand the keys of maps, which can be data."""
+    name, separator, _ = path.rpartition(": ")
+    steps = parse_path(name) if separator else ()
+    return f"{show_path(steps[:1])}: value" if len(steps) > 1 else path
 
 
 def _in_words(path: str) -> str:

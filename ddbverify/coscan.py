@@ -30,6 +30,7 @@ from ddbverify.spill import Spill
 from ddbverify.tally import Tally
 
 BESIDE_THE_ITEM: Final = 400  # bytes that one waiting entry costs in key, dictionary and object, about
+BESIDE_WHAT_WAITS: Final = 140_000_000  # bytes of the process when nothing waits, and malloc's slack
 _SUSPECT_BYTES: Final = 1_200  # likewise, of one suspect with its key, digests and history
 
 LONGEST_STRIDE: Final = 256
@@ -56,9 +57,14 @@ class Memory:
     """What waits, in bytes, over all segments, and where it goes when it is too much. Threads share it."""
 
     def __init__(self, limit: int) -> None:
-        """Allow *limit* bytes."""
+        """
+        Allow *limit* bytes in all: what the interpreter and the pages in hand take is held back.
+
+        Args:
+            limit: Of the whole process; where that is little, half of it may wait.
+        """
         self.spill = Spill()
-        self._limit, self._used = limit, 0
+        self._limit, self._used = max(limit - BESIDE_WHAT_WAITS, limit // 2), 0
         self._lock = threading.Lock()
 
     def use(self, change: int) -> bool:

@@ -8,7 +8,8 @@ What can go wrong, and what to do about it.
     ├── EngineError            AWS refused a call
     │   ├── NotFoundError      ... the thing asked for does not exist
     │   ├── AccessError        ... credentials or permissions
-    │   └── ThrottledError     ... and the same call may work later
+    │   ├── ThrottledError     ... and the same call may work later
+    │   └── BudgetSpentError   it was not even sent: the budget is spent
     ├── TransformError         the user's transform raised, or returned what it must not
     ├── Inconclusive           a check ran, and could not decide
     ├── CheckFailed            a check's claim is refuted
@@ -50,6 +51,10 @@ class AccessError(EngineError):
 
 class ThrottledError(EngineError):
     """AWS asked for patience and the retries are used up; the same call may work later."""
+
+
+class BudgetSpentError(EngineError):
+    """The call was not sent, and none will be: the pass may cost no more."""
 
 
 class TransformError(DdbVerifyError):

@@ -47,6 +47,7 @@ class ReadFailed:
     """A key that could not be read. It is not absent: nothing is known about it."""
 
     reason: str  # in words, without values
+    is_final: bool = False  # it will not be read by this pass, however often it is tried
 
 
 PointRead = TypedItem | ReadFailed | None

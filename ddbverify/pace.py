@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from ddbverify.errors import EngineError, ThrottledError
+from ddbverify.errors import BudgetSpentError, ThrottledError
 
 PATIENCE_SECONDS: Final = 300.0
 
@@ -148,7 +148,7 @@ class Budget:
         Hold a place in the budget while a request is under way.
 
         Raises:
-            EngineError: It is spent, so the request must not be sent.
+            BudgetSpentError: It is spent, so the request must not be sent.
         """
         bill = Bill()
         with self._lock:
@@ -164,9 +164,9 @@ class Budget:
                 self.spent += bill.units
                 self._answered += bool(bill.units)
 
-    def _is_spent(self, limit: float) -> EngineError:
+    def _is_spent(self, limit: float) -> BudgetSpentError:
         under_way = f", and {self._under_way} more requests are under way" if self._under_way else ""
-        return EngineError(
+        return BudgetSpentError(
             f"The read budget of {limit:,g} units is spent: {self.spent:,g} were consumed{under_way}.",
             "raise `max_read_units` under [verification] in migration.toml, or read a sample.",
         )

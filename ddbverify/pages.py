@@ -104,6 +104,11 @@ class PageDecoder:
             ) from None
 
 
+def page_of(items: Sequence[TypedItem], schema: KeySchema) -> Page:
+    """Items as the page that a scan would have returned."""
+    return PageDecoder(schema).decode(msgspec.json.encode({"Items": items, "Count": len(items)}))
+
+
 class _Value(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One typed value. Structs decode twice as fast as dictionaries, and ``true`` is not ``1`` in them."""
 

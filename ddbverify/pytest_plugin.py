@@ -17,6 +17,7 @@ import linecache
 import os
 import secrets
 import sys
+from collections import defaultdict
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,7 @@ import pytest
 
 from ddbverify import config as configuration
 from ddbverify import folders
+from ddbverify.causes import CAUSES_SHOWN, Causes, without_depth
 from ddbverify.checks import Outcome, Pair, StillChurning, Verdict, learning
 from ddbverify.comparison import Comparison, Difference
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, Inconclusive, TransformError
@@ -34,6 +36,7 @@ from ddbverify.findings import FindingsFile
 from ddbverify.inspection import Refutation
 from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, PairRecord, RecordWriter, TableRecord
 from ddbverify.summary import check_table
+from ddbverify.words import number_of
 
 _FILES = "check_*.py"
 _FUNCTIONS = "check_"
@@ -50,6 +53,7 @@ class _Migration:
         self.messages: dict[str, str] = {}
         self.writer: RecordWriter | None = None
         self.findings: FindingsFile | None = None
+        self.causes: dict[str, Causes] = defaultdict(Causes)  # by pair
         self._sample = sample
         self._config: configuration.Config | None = None
         self._pairs: list[Pair] = []
@@ -87,11 +91,12 @@ class _Migration:
 
     def _found(self, pair_id: str, one: Difference | Refutation, key_hash: str) -> None:
         # At once: what was written survives whatever becomes of the session.
-        if self.findings is None:
-            return
         if isinstance(one, Refutation):
-            self.findings.write_refutation(pair_id, one, key_hash=key_hash)
-        else:
+            if self.findings is not None:
+                self.findings.write_refutation(pair_id, one, key_hash=key_hash)
+            return
+        self.causes[pair_id].add(one.state, map(without_depth, one.paths), one.reason)
+        if self.findings is not None:
             self.findings.write(pair_id, one, key_hash=key_hash)
 
     def learn(self, check: CheckRecord, message: str = "") -> None:
@@ -294,6 +299,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for pair, comparison in migration.compared:
         terminalreporter.write_line(f"{pair.id}: {pair.source.arn} -> {pair.target.arn}")
         terminalreporter.write_line(f"  {_counts(comparison)}")
+        causes = migration.causes[pair.id]
+        for cause in causes.most_common(CAUSES_SHOWN):
+            share = cause.findings / causes.findings
+            terminalreporter.write_line(
+                f"  {share:5.0%}  {cause.text} ({number_of(cause.findings, 'finding')})"
+            )
     for line in check_table(list(migration.checks.values())).splitlines():
         terminalreporter.write_line(line)
     for check in migration.checks.values():

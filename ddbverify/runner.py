@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -24,14 +25,15 @@ from ddbverify.claims import ClaimJoin, Orphans
 from ddbverify.comparison import Comparison, Difference, SideFacts, State
 from ddbverify.config import Config, Verification
 from ddbverify.config import Pair as PairSettings
+from ddbverify.controls import unnoticed
 from ddbverify.coscan import KeyJoin, Memory, Role
 from ddbverify.errors import AccessError, ConfigurationError, EngineError, NotFoundError
 from ddbverify.inspection import Inspector, ItemCheck, Refutation
-from ddbverify.items import Form, JoinKey, PointRead, join_key, show_path, typed_key
+from ddbverify.items import Form, JoinKey, PointRead, UnknownValue, join_key, show_path, typed_key
 from ddbverify.judge import Judge
 from ddbverify.names import KeySchema, TypedItem
 from ddbverify.pace import Budget
-from ddbverify.pages import Page
+from ddbverify.pages import Page, decode_item, page_of
 from ddbverify.settle import PipelinePassed, Settler, Suspect
 from ddbverify.tables import Table, describe_pair
 from ddbverify.tally import Tally
@@ -43,6 +45,8 @@ SMALL_TABLE_BYTES: Final = 8_000_000
 BYTES_PER_SEGMENT: Final = 64_000_000
 MOST_SEGMENTS: Final = 1_000_000  # of a parallel scan (FIELD_NOTES T19)
 SUSPECTS_AT_ONCE: Final = 50_000  # about a kilobyte each; more wait where they wait (`ddbverify.spill`)
+SPECIMENS: Final = 3  # items that the controls alter
+CONTROL_BYTES: Final = 100_000_000  # more than they can take: nothing of theirs waits on disk
 SEGMENTS_IN_A_SAMPLE: Final = 100  # a clean one bounds the mismatching segments at about 3 %
 ITEMS_PER_SAMPLED_SEGMENT: Final = 20
 
@@ -249,6 +253,7 @@ class Pass:
         self._scanned = dict.fromkeys(Role, 0)
         self._finished: dict[Role, set[int]] = {role: set() for role in Role}
         self._unexamined: list[str] = []
+        self._specimens: list[bytes] = []  # source items for the controls
         self._phase, self._open_suspects = "scan", 0
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -403,6 +408,8 @@ class Pass:
             if not again:
                 with self._lock:
                     self._scanned[role] += page.count
+                    if role is Role.SOURCE and not self._specimens:
+                        self._specimens = [bytes(item) for item in page.items[:SPECIMENS]]
             yield page, self._clock()
             if page.last_key is None:
                 if not again:
@@ -505,8 +512,35 @@ class Pass:
             started_epoch=started,
             ended_epoch=self._clock(),
             inspected=self._inspector.results,
-            unexamined=tuple(self._unexamined),
+            unexamined=(*self._unexamined, *self._controls()),
             notes=tuple(self._notes(finished)),
+        )
+
+    def _controls(self) -> Iterator[str]:
+        """Say what this engine, under these rules, would not have noticed of these very items."""
+        missed: dict[str, None] = {}
+        for raw in self._specimens:
+            with suppress(UnknownValue):  # the pass has said so
+                missed |= dict.fromkeys(unnoticed(decode_item(raw), self._judge, self._notices))
+        if missed:
+            yield f"a control failed: altered on purpose, it did not notice {', '.join(missed)}"
+
+    def _notices(self, source: TypedItem, targets: Sequence[TypedItem]) -> bool:
+        tally, memory, now = Tally(self._judge), Memory(CONTROL_BYTES), self._clock()
+        keys = self._judge.transform
+        ours, theirs = page_of([source], keys.source_keys), page_of(targets, keys.target_keys)
+        join: ClaimJoin | KeyJoin
+        if keys.rekeys:
+            join = ClaimJoin(self._judge, tally, memory)
+            join.add_target(theirs, now)
+            join.add_source(ours, now)
+        else:
+            join = KeyJoin(self._judge, tally, memory)
+            join.add(Role.SOURCE, ours, now)
+            join.add(Role.TARGET, theirs, now)
+        suspects = list(join.finish(now, source_complete=True, target_complete=True))
+        return bool(suspects) or any(
+            count for state, count in tally.counts.items() if state is not State.MATCHED
         )
 
     def _facts(self, role: Role, items: int) -> SideFacts:

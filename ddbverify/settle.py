@@ -18,7 +18,7 @@ but only at the ceiling: before it, its changes look like a pipeline at work.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -139,7 +139,7 @@ class _Sight:
     """What one pass over the owners of a look has shown."""
 
     claims: dict[JoinKey, list[_Made]] = field(default_factory=dict)
-    failed: dict[JoinKey, str] = field(default_factory=dict)
+    failed: dict[JoinKey, ReadFailed] = field(default_factory=dict)
     uncomparable: dict[JoinKey, str] = field(default_factory=dict)
     present: set[JoinKey] = field(default_factory=set)
 
@@ -231,7 +231,7 @@ class Settler:
         sight = _Sight()
         for owner, item in zip(owners, self._reads.source(owners) if owners else (), strict=True):
             if isinstance(item, ReadFailed):
-                sight.failed[owner] = item.reason
+                sight.failed[owner] = item
                 continue
             if item is None:
                 continue
@@ -266,9 +266,11 @@ class Settler:
         *,
         last_look: bool,
     ) -> Settled | None:
-        suspect.failure = _failure(suspect, target, sights)
-        if suspect.failure or isinstance(target, ReadFailed):
-            return self._undecided(suspect, suspect.failure) if last_look else None
+        failed = _failure(suspect, target, sights)
+        suspect.failure = failed.reason if failed else ""
+        if failed or isinstance(target, ReadFailed):
+            over = last_look or (failed is not None and failed.is_final)
+            return self._undecided(suspect, suspect.failure) if over else None
         claims = sights[1].claims.get(suspect.key, [])
         settled = _Outcome(suspect, claims, target, times[1])
         for sight in sights:
@@ -385,9 +387,9 @@ class _Outcome:
         return differences(self.claims[0].item, self.target, judge.form)
 
 
-def _failure(suspect: Suspect, target: PointRead, sights: Iterable[_Sight]) -> str:
-    """Why this look at a suspect tells nothing; empty when it does."""
+def _failure(suspect: Suspect, target: PointRead, sights: Iterable[_Sight]) -> ReadFailed | None:
+    """Why this look at a suspect tells nothing; ``None`` when it does."""
     if isinstance(target, ReadFailed):
-        return target.reason
-    failed: list[Mapping[JoinKey, str]] = [sight.failed for sight in sights]
-    return next((reads[owner] for reads in failed for owner in suspect.owners if owner in reads), "")
+        return target
+    reads = [sight.failed[owner] for sight in sights for owner in suspect.owners if owner in sight.failed]
+    return next((read for read in reads if read.is_final), reads[0] if reads else None)

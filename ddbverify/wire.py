@@ -22,7 +22,7 @@ from botocore.awsrequest import AWSResponse
 
 from ddbverify import aws
 from ddbverify.config import Side
-from ddbverify.errors import EngineError, ThrottledError
+from ddbverify.errors import BudgetSpentError, EngineError, ThrottledError
 from ddbverify.items import JoinKey, PointRead, ReadFailed, UnknownValue, join_key
 from ddbverify.names import TypedItem
 from ddbverify.pace import PATIENCE_SECONDS, Budget, Patience, ReadPace
@@ -122,7 +122,7 @@ class TableReader:
                 self._get_batch(batch, found)
             except (EngineError, UnknownValue) as error:
                 reason = error.message if isinstance(error, EngineError) else str(error)
-                failed = ReadFailed(reason)
+                failed = ReadFailed(reason, is_final=isinstance(error, BudgetSpentError))
                 found.update((key, failed) for key in batch if key not in found)
         return [found[join_key(key, schema)] for key in keys]
 

@@ -104,6 +104,17 @@ def test_a_number_is_stored_in_its_shortest_form(engine, written, stored):
     assert engine.read(table, "a")["n"] == {"N": stored}
 
 
+@on_every_engine(
+    moto="moto 5.2 keeps numbers as they were written",
+    dynamodb_local="DynamoDB Local 3.3 keeps numbers in lists and maps as they were written",
+)
+def test_a_number_inside_a_list_or_map_is_stored_in_its_shortest_form(engine):
+    table = engine.create_table()
+    for inside in ({"L": [{"N": "1.0"}]}, {"M": {"n": {"N": "1.0"}}}):
+        engine.dynamodb.put_item(TableName=table, Item={"id": {"S": "a"}, "v": inside})
+        assert "1.0" not in str(engine.read(table, "a")["v"])
+
+
 @on_every_engine()
 def test_a_number_of_38_digits_is_kept_exactly(engine):
     number = "1" * 37 + "2"

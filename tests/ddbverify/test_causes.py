@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddbverify.causes import Causes, without_places
+from ddbverify.causes import Causes, without_depth, without_places
 from ddbverify.comparison import State
 from ddbverify.items import parse_path, show_path
 
@@ -35,6 +35,20 @@ def test_a_path_in_words(path, words):
     causes = Causes()
     causes.add(State.DIFFERENT, [path])
     assert said(causes) == [(words, 1)]
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("price: N -> S", "price: N -> S"),
+        ("info.secret[3]: N -> S", "info: value"),
+        (r"odd\.name: added", r"odd\.name: added"),
+        ("list[0]: removed", "list: value"),
+        ("(and 7 more)", "(and 7 more)"),
+    ],
+)
+def test_below_an_attribute_nothing_is_named(path, shown):
+    assert without_depth(path) == shown
 
 
 @pytest.mark.parametrize(

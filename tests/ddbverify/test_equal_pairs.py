@@ -30,7 +30,7 @@ class Pool:
         self.chance = chance
         self.values = []
         for place in range(POOL):
-            typed = generated.value(chance, generated.KINDS[place % len(generated.KINDS)], depth=3)
+            typed = generated.value(chance, generated.KINDS[place % len(generated.KINDS)])
             self.values.append((typed, [spelt(chance, typed) for _ in range(SPELLINGS)]))
         self.names = {
             name: [spelt_text(chance, name) for _ in range(SPELLINGS)] for name in generated.ODD_NAMES

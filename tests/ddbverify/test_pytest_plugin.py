@@ -357,3 +357,22 @@ def test_an_import_that_fails_is_an_error_of_collection(pytester, run, one_check
 
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.fnmatch_lines(["*ModuleNotFoundError at check_two.py:1*"])
+
+
+def test_causes_are_summed_up_over_all_findings(pytester, run):
+    differences = [
+        {"state": "different", "key": {"id": {"S": str(n)}}, "paths": ["price: N -> S", "info.deep: value"]}
+        for n in range(9)
+    ]
+    differences.append({"state": "missing", "key": {"id": {"S": "x"}}})
+    projects.make_project(pytester.path, counts={"different": 9, "missing": 1}, differences=differences)
+
+    result = run("checks")
+
+    result.stdout.fnmatch_lines(
+        [
+            "*   90%  `info` has another value (9 findings)",
+            "*   90%  `price` is S instead of N (9 findings)",
+            "*   10%  not in the target (1 finding)",
+        ]
+    )

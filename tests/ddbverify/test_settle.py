@@ -60,6 +60,15 @@ def settled(source, target, events=(), *, settle=SETTLE, passed=None, judge=None
     return outcome, history, clock.now - now
 
 
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_what_will_never_be_read_is_not_waited_for(side):
+    spent = ReadFailed("the budget is spent", is_final=True)
+    outcome, history, seconds = settled("new", "old", [(0.001, side, spent)])
+    assert (outcome.state, outcome.reason) == (State.UNDECIDED, "the budget is spent")
+    assert seconds < 1
+    assert len(history.reads) <= 6
+
+
 FAILED = ReadFailed("throttled")
 
 

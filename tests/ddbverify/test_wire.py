@@ -272,6 +272,7 @@ class TestScan:
             (read,) = source.get_items([key("a")])
         assert isinstance(read, ReadFailed)
         assert "budget" in read.reason
+        assert read.is_final
         assert (len(first.requests), len(second.requests)) == (1, 0)
 
 

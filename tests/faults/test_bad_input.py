@@ -31,7 +31,10 @@ from tests.ddbverify.projects import REPOSITORY
 N = 60
 EQUAL = Generated(items=N, page_items=7)
 ODD = {"id": {"S": "a"}, "x": {"X": "from the future"}}
+FEW = Listed(keys={"id": "S"}, items=[{"id": {"S": f"{number}"}} for number in range(9)], page_items=1)
 TABLES = {
+    "few": FEW,
+    "few-v2": FEW,
     "orders": EQUAL,
     "orders-v2": EQUAL,
     "the-first-fourteen": Generated(items=14, page_items=7),
@@ -384,12 +387,11 @@ def test_a_scan_that_ends_early_is_not_the_whole_table(server, tmp_path, roles):
 # --- exit codes -------------------------------------------------------------------------
 
 
-def ran(folder, text):
-    """Exit code, verdict and all that was said of a run in a process of its own."""
-    (folder / "migration.toml").write_text(text)
+def started(folder, *arguments):
+    """Exit code, standard output and standard error of ``ddbverify`` in a process of its own."""
     environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}", "AWS_EC2_METADATA_DISABLED": "true"}
     done = subprocess.run(
-        [sys.executable, "-m", "ddbverify", "run", "--json"],
+        [sys.executable, "-m", "ddbverify", *arguments],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -399,8 +401,72 @@ def ran(folder, text):
     )
     assert "Traceback" not in done.stderr
     assert "customer-" not in done.stdout + done.stderr
-    told = json.loads(done.stdout)
-    return done.returncode, told.get("verdict"), done.stderr + done.stdout
+    return done.returncode, done.stdout, done.stderr
+
+
+def ran(folder, text):
+    """Exit code, verdict and all that was said of ``ddbverify run``."""
+    (folder / "migration.toml").write_text(text)
+    code, out, err = started(folder, "run", "--json")
+    return code, json.loads(out).get("verdict"), err + out
+
+
+def diffed(server, folder, *more, source="orders", target="orders-v2"):
+    """Exit code, verdict (``None`` without a summary) and all that was said of ``ddbverify diff``."""
+    sides = [
+        f"--{side}-{name}={value}"
+        for side in ("source", "target")
+        for name, value in (("region", REGION), ("endpoint-url", server.endpoint_url))
+    ]
+    code, out, err = started(
+        folder, "diff", source, target, *sides, "--settle=0s", "--format=jsonl", "--quiet", *more
+    )
+    last = json.loads(out.splitlines()[-1]) if out else {}
+    return code, last.get("summary", {}).get("verdict"), err + out
+
+
+@pytest.mark.parametrize("fault", [fault for fault in MID_SCAN if not fault.startswith("throttled")])
+def test_diff_exits_with_3_for_what_goes_wrong_in_mid_scan(server, tmp_path, fault):
+    broken, reason = MID_SCAN[fault]
+    server.set_faults("orders", [broken])
+    code, verdict, said = diffed(server, tmp_path)
+    assert (code, verdict) == (3, "inconclusive")
+    assert re.search(reason, said)
+
+
+@pytest.mark.parametrize("operation", ["Scan", "DescribeTable"])
+@pytest.mark.parametrize("role", Role)
+def test_diff_exits_with_6_when_refused_before_anything_was_read(server, tmp_path, operation, role):
+    server.set_faults(SIDES[role], [refused("AccessDeniedException", operation=operation)])
+    code, verdict, said = diffed(server, tmp_path)
+    assert (code, verdict) == (6, None)
+    assert "AccessDeniedException" in said
+
+
+def test_diff_of_what_is_no_pair(server, tmp_path):
+    for more, expected, reason in (
+        ({"target": "nowhere"}, 6, "no table nowhere"),
+        ({"target": "by-number"}, 2, "keys differ"),
+        ({"target": "orders"}, 2, "the same table"),
+    ):
+        code, verdict, said = diffed(server, tmp_path, **more)
+        assert (code, verdict) == (expected, None)
+        assert reason in said
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (["--max-read-units=5"], "The read budget of 5 units is spent"),
+        (["--transform=transforms_for_bad_input:counting"], "gave two results for one item"),
+        (["--transform=transforms_for_bad_input:raising"], "raised ValueError"),
+    ],
+)
+def test_diff_exits_with_3_for_a_spent_budget_and_a_bad_transform(server, tmp_path, more, reason):
+    (tmp_path / "transforms_for_bad_input.py").write_text(TRANSFORMS)
+    code, verdict, said = diffed(server, tmp_path, *more, source="few", target="few-v2")
+    assert (code, verdict) == (3, "inconclusive")
+    assert reason in said
 
 
 def test_exit_6_without_the_table_or_the_permission_to_describe_it(server, tmp_path):
@@ -426,7 +492,7 @@ def test_exit_6_without_the_permission_to_scan(server, tmp_path):
     assert code == 6
 
 
-@pytest.mark.parametrize("fault", ["expired credentials", "corrupt CRC", "a scan that never moves on"])
+@pytest.mark.parametrize("fault", ["expired credentials", "corrupt CRC"])
 def test_exit_3_for_what_goes_wrong_in_mid_scan(server, tmp_path, fault):
     broken, reason = MID_SCAN[fault]
     server.set_faults("orders", [broken])
