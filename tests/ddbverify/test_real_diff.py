@@ -202,7 +202,6 @@ def test_ctrl_c_adds_up_and_a_resumed_run_gives_the_result_of_one_in_one_go(pair
 def test_a_spent_budget_is_never_equal_and_can_be_resumed(pair, aws, tmp_path, monkeypatch):
     for name, value in aws.variables("eu-west-1").items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("ddbverify.settle.ceiling_seconds", lambda *_: 0.1)  # see test_spent_budget.py
     monkeypatch.setattr("signal.signal", lambda *_: None)
 
     def diff(*more):
