@@ -14,7 +14,8 @@ from typing import Any
 
 from ddbverify.names import TypedItem, TypedValue
 
-# 38 significant digits, 1E-130 to 9.99...E+125; anything else must raise, never round.
+# 38 significant digits, 1E-130 to 9.99...E+125; anything else must raise, never lose a digit.
+# Not `Rounded`: it would refuse zeros at the end, and DynamoDB writes 1E+125 with 125 of them.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 _NUMBER = Context(prec=38, Emin=-130, Emax=125, rounding=None, traps=[Inexact, Overflow, Subnormal])
 

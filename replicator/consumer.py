@@ -36,11 +36,18 @@ logger = Logger(service="consumer")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message as SQS delivered it; *letter* is ``None`` where there is nothing to apply in it."""
+    """
+    One message as SQS delivered it.
+
+    Args:
+        letter: ``None`` where there is nothing to apply in it.
+        retired: Changes that it held of a stream which a restart has left.
+    """
 
     message_id: str
     group_id: str
     letter: Letter | None
+    retired: int = 0
 
 
 class Guard(Protocol):
@@ -226,28 +233,29 @@ def opened(
     """
     One SQS record as a `Message`.
 
-    A body that is not ours, or a change without the table's key, latches a gap; a body of a
-    restart before this one is dropped.
+    A body that is not ours, or a change without the table's key, latches a gap. A body of a stream
+    that a restart has left is dropped and counted. One of this stream counts whatever restart it
+    was sent under: nobody sends its changes again, and what the new backup holds the boundary drops.
     """
     letter: Letter | None = None
+    retired = 0
     try:
         letter = open_body(record["body"])
     except UnreadableBody as error:
         latch_gap(f"the consumer met {error}")
-    if letter is not None and letter.restart < settings.restart:
-        letter = None
-    elif letter is not None and (letter.stream_arn, letter.restart) != (
-        settings.stream_arn,
-        settings.restart,
-    ):
+    if letter is None:
+        pass
+    elif letter.stream_arn != settings.stream_arn and letter.restart < settings.restart:
+        letter, retired = None, len(letter.changes)
+    elif letter.stream_arn != settings.stream_arn or letter.restart > settings.restart:
         latch_gap("the consumer met a message of another stream")
         letter = None
-    elif letter is not None:
+    else:
         usable = tuple(change for change in letter.changes if is_key_of(change.keys, schema))
         if len(usable) < len(letter.changes):
             latch_gap("the consumer met a change whose key is not the table's")
             letter = replace(letter, changes=usable)
-    return Message(record["messageId"], record["attributes"]["MessageGroupId"], letter)
+    return Message(record["messageId"], record["attributes"]["MessageGroupId"], letter, retired)
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001  # Lambda's signature
@@ -265,6 +273,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: 
         fetch=deployed.fetch,
     )
     returned = consume(batch, applier)
+    applier.counts["retired"] += sum(message.retired for message in batch)
     for change in applier.canaries:
         deployed.state.put(
             Fact.CANARY_ARRIVED,

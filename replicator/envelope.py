@@ -14,7 +14,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ddbverify.names import KeySchema, canary_key
 from ddbverify.transform import key_hash
@@ -82,19 +82,20 @@ def pack(
         Messages of one group follow each other in stream order.
     """
     marker = canary_key(schema)
-    waiting: dict[int, list[tuple[int, Change]]] = {}
+    waiting: dict[int, list[tuple[int, str, Change]]] = {}
     for position, change in enumerate(changes):
         if change is None:
             continue
+        hashed = key_hash(change.keys, schema)
         # The canary flies through every group: its arrival in all of them proves each of them.
-        own = group_of(key_hash(change.keys, schema), groups)
+        own = group_of(hashed, groups)
         for group in range(groups) if change.keys == marker else (own,):
-            waiting.setdefault(group, []).append((position, change))
+            waiting.setdefault(group, []).append((position, hashed, change))
     messages = []
     for group, members in waiting.items():
-        batch: list[tuple[int, str, Change]] = []
+        batch: list[_Packed] = []
         size = 0
-        for position, change in members:
+        for position, hashed, change in members:
             text = _encode_change(change)
             if len(_body([text], stream_arn, restart)) > LARGEST_BODY_BYTES:
                 text = _encode_change(
@@ -110,7 +111,7 @@ def pack(
             if batch and size + len(text) > FULL_BYTES:
                 messages.append(_message(batch, stream_arn, group, restart))
                 batch, size = [], 0
-            batch.append((position, text, change))
+            batch.append(_Packed(position, hashed, text, change.sequence_number))
             size += len(text)
         messages.append(_message(batch, stream_arn, group, restart))
     return messages
@@ -145,14 +146,22 @@ def open_body(body: str) -> Letter:
         raise UnreadableBody(f"a body that is not ours ({type(error).__name__})") from None
 
 
-def _message(batch: list[tuple[int, str, Change]], stream_arn: str, group: int, restart: int) -> Message:
-    first, last = batch[0][2].sequence_number, batch[-1][2].sequence_number
-    identity = f"{stream_arn}\0{group}\0{first}\0{last}\0{restart}"
+class _Packed(NamedTuple):
+    position: int
+    hashed_key: str
+    text: str
+    number: str
+
+
+def _message(batch: Sequence[_Packed], stream_arn: str, group: int, restart: int) -> Message:
+    # The key belongs to the identity: two shards may give one number to two keys.
+    first, last = batch[0], batch[-1]
+    identity = f"{stream_arn}\0{group}\0{first.hashed_key}\0{first.number}\0{last.number}\0{restart}"
     return Message(
         group_id=f"g{group}",
         deduplication_id=hashlib.sha256(identity.encode()).hexdigest(),
-        body=_body([text for _, text, _ in batch], stream_arn, restart),
-        positions=tuple(position for position, _, _ in batch),
+        body=_body([one.text for one in batch], stream_arn, restart),
+        positions=tuple(one.position for one in batch),
     )
 
 

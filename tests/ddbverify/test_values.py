@@ -93,6 +93,13 @@ def test_an_unknown_type_descriptor_is_refused():
         from_typed({"S": "a", "N": "1"})
 
 
+@pytest.mark.parametrize("spelt", ["1" + "0" * 125, "1" * 38 + "0" * 80, f"-{'9' * 38}{'0' * 88}"])
+def test_zeros_at_the_end_are_no_digits_of_a_number(spelt):
+    # DynamoDB writes 1E+125 out, so a number that it holds comes with 126 figures.
+    assert Decimal(to_typed(Decimal(spelt))["N"]) == Decimal(spelt)
+    assert Decimal(to_typed(int(spelt))["N"]) == Decimal(spelt)
+
+
 def test_a_bool_is_no_number_and_38_digits_stay():
     assert to_typed(True) == {"BOOL": True}
     assert to_typed(Decimal("1" * 38)) == {"N": "1" * 38}

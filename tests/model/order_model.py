@@ -16,6 +16,7 @@ PAUSE = st.sampled_from([0.0, 0.0, 0.0, 0.4, 1.0, 29.0, 61.0])
 FATE = st.sampled_from(list(Fate))
 STEPS = st.integers(0, 5)
 WORKER = st.sampled_from(["w1", "w2"])
+CHOICES = st.tuples(*[st.integers(0, 3)] * len(SLOT))
 SCRIPT = st.lists(st.sampled_from(list(Call)), max_size=4)
 
 
@@ -44,9 +45,21 @@ class OrderModel(RuleBasedStateMachine):
         overlap=st.sampled_from([60.0, 90.0]),
         head_start=st.sampled_from([0.0, 100.0]),
         before=st.lists(st.tuples(KEY, TO), max_size=3),
+        stage=st.sampled_from(["stream", "backup", "restored", "live", "live", "live"]),
+        choices=CHOICES,
     )
-    def begin(self, shape=0, view=0, groups=2, overlap=60.0, head_start=0.0, before=()):
-        """The source has items, then its stream is switched on."""
+    def begin(
+        self,
+        shape=0,
+        view=0,
+        groups=2,
+        overlap=60.0,
+        head_start=0.0,
+        before=(),
+        stage="stream",
+        choices=(0, 0, 0),
+    ):
+        """The source has items, its stream is switched on, and the migration is as far as *stage*."""
         self.world = self.world_made_by(
             self.shapes[shape % len(self.shapes)],
             view=self.views[view % len(self.views)],
@@ -58,6 +71,12 @@ class OrderModel(RuleBasedStateMachine):
             self.world.write(key, to)
         self.world.turn_stream_on()
         self.world.wait(head_start)
+        if stage != "stream":
+            self.world.ask_for_backup()
+        if stage in ("restored", "live"):
+            self.world.restore(choices)
+        if stage == "live":
+            self.world.load()
         self.broken = False
 
     # --- the application and the stream -----------------------------------------------------
@@ -133,6 +152,12 @@ class OrderModel(RuleBasedStateMachine):
         self.world.expire(worker)
 
     @precondition(is_live)
+    @rule(limit=st.sampled_from([1, 2, 100]))
+    def flow(self, limit=100):
+        """Everything goes well for a while."""
+        self.world.flow(limit)
+
+    @precondition(is_live)
     @rule(steps=st.none() | STEPS)
     def repair(self, steps=None):
         self.world.file_dead_letters()
@@ -151,7 +176,7 @@ class OrderModel(RuleBasedStateMachine):
         self.world.ask_for_backup()
 
     @precondition(lambda self: self.world.backup_time is not None and not self.world.restored)
-    @rule(choices=st.tuples(*[st.integers(0, 3)] * len(SLOT)))
+    @rule(choices=CHOICES)
     def restore(self, choices=(0, 0, 0)):
         self.world.restore(choices)
 
@@ -167,9 +192,18 @@ class OrderModel(RuleBasedStateMachine):
         self.world.go_on_loading(at, steps, fate)
 
     @precondition(is_live)
-    @rule()
-    def restart(self):
-        self.world.begin_again()
+    @rule(
+        choices=st.none() | CHOICES,
+        meanwhile=st.lists(st.tuples(KEY, TO, FLAW), max_size=2),
+        rarely=st.integers(0, 3),
+    )
+    def restart(self, choices=None, meanwhile=(), rarely=0):
+        if rarely:
+            return
+        self.world.begin_again(meanwhile)
+        if choices is not None:
+            self.world.restore(choices)
+            self.world.load()
 
     # --- the end ----------------------------------------------------------------------------
 

@@ -291,6 +291,17 @@ class World:
                     self.check_dealt_with(entry.body)
         self.queue.give_back(receipt)
 
+    def flow(self, limit: int = 100) -> None:
+        """Deliver what the stream has and apply what the queue gives, as when nothing fails."""
+        while ready := self.mapping.ready():
+            for shard_id in ready:
+                self.mapping.poll(shard_id, limit)
+        while not all(one.receipt for one in self.queue.entries):
+            before = len(self.queue.entries)
+            self.receive("flow")
+            if len(self.queue.entries) == before:
+                return  # the rest waits behind messages in flight
+
     def expire(self, worker: str) -> None:
         """The messages of a worker become visible while it still runs."""
         if worker in self.workers:
@@ -438,8 +449,13 @@ class World:
 
     # --- restart --------------------------------------------------------------------------
 
-    def begin_again(self) -> None:
-        """DESIGN 4, Restart, up to the new backup."""
+    def begin_again(self, meanwhile: Sequence[tuple[str, Sequence[str], str]] = ()) -> None:
+        """
+        DESIGN 4, Restart, up to the new backup.
+
+        Args:
+            meanwhile: Writes that are made and forwarded before the restart's number is raised.
+        """
         self.live = False
         for worker in list(self.workers):
             self.finish_worker(worker)
@@ -454,6 +470,10 @@ class World:
         self.new_ledger()
         self.restored, self.backup_time = False, None
         self.ask_for_backup()
+        for key, to, flaw in meanwhile:
+            self.write(key, to, flaw)
+        if meanwhile:
+            self.mapping.drain()
         self.restart += 1
 
     def wait_before_restart(self) -> None:

@@ -45,7 +45,7 @@ class Streams:
     One table's stream, and the client of its service.
 
     Numbers grow within a shard and from a parent to its children; between other shards they
-    say nothing: the second root's are far above the first's, and lengths differ.
+    say nothing: siblings use the same ones, and the second root's are far above the first's.
 
     Args:
         roots: Shards at the beginning, 1 or 2.
@@ -113,8 +113,8 @@ class Streams:
         middle = (low + high) // 2
         parent.closed = True
         return (
-            # The lower half goes on far above the upper one: siblings' numbers do not compare.
-            self._add(shard_id, range(low, middle), parent.next_number + 1_000_000),
+            # Siblings give the same numbers to different keys: AWS orders them within a shard, no more.
+            self._add(shard_id, range(low, middle), parent.next_number + 5),
             self._add(shard_id, range(middle, high), parent.next_number + 5),
         )
 

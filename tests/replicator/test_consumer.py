@@ -307,11 +307,22 @@ def sqs(body, number=1, group="g0"):
     return {"messageId": f"m{number}", "body": body, "attributes": {"MessageGroupId": group}}
 
 
-def test_a_message_of_an_earlier_restart_is_dropped_without_a_gap():
-    gaps = []
-    assert opened(sqs(body_text([], restart=2)), SETTINGS, KEYS, gaps.append).letter is None
-    assert opened(sqs(body_text([], restart=2, arn=ARN + "-old")), SETTINGS, KEYS, gaps.append).letter is None
-    assert gaps == []
+def test_a_message_of_a_stream_that_a_restart_has_left_is_dropped_and_counted(monkeypatch):
+    deployed = Deployment(monkeypatch)
+    old = pack([late("a", 1), late("b", 2)], stream_arn=ARN + "-old", schema=KEYS, groups=1, restart=2)
+
+    assert deployed.handle(old[0].body) == {"batchItemFailures": []}
+    assert deployed.state.counters() == {"retired": 2}
+    assert deployed.state.get(Fact.GAP) is None
+
+
+def test_a_message_sent_before_a_restart_counts_where_the_stream_is_the_same(monkeypatch):
+    """Found by the order model: what is forwarded while a restart goes on is sent only once."""
+    deployed = Deployment(monkeypatch)
+    sent = pack([late("a", 1, v("x"))], stream_arn=ARN, schema=KEYS, groups=1, restart=2)
+
+    deployed.handle(sent[0].body)
+    assert deployed.state.counters() == {"applied": 1}
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,14 @@ def test_deduplication_ids_repeat_with_the_batch_and_change_with_the_restart(his
     assert all(re.fullmatch(r"[0-9a-f]{64}", one) for one in ids)  # SQS takes 128 of these (FIELD_NOTES T9)
 
 
+def test_one_number_of_two_shards_is_no_duplicate():
+    """Found by the order model: SQS swallowed the second key's change, and nobody knew."""
+    (one,), (other,) = (packed([change(key, 7, {"x": {"S": "y"}})], groups=1) for key in "ab")
+
+    assert one.group_id == other.group_id
+    assert one.deduplication_id != other.deduplication_id
+
+
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 2**32), st.integers(2, 60), st.sampled_from([1_000, 30_000, 150_000]))
 def test_large_batches_are_split_and_no_body_is_too_large(seed, count, most):
