@@ -25,7 +25,7 @@ from ddbverify import transform as transforms
 from ddbverify.comparison import Comparison, Difference, State
 from ddbverify.config import Config
 from ddbverify.config import Pair as PairSettings
-from ddbverify.errors import CheckFailed, DdbVerifyError, Inconclusive
+from ddbverify.errors import CheckFailed, DdbVerifyError, EngineError, Inconclusive
 from ddbverify.inspection import ItemCheck, Refutation
 from ddbverify.names import TypedItem
 from ddbverify.pipeline import PipelineHealth
@@ -203,6 +203,11 @@ class Pair:
     def comparison(self) -> Comparison:
         """The one shared pass over both tables. The first check that touches it pays for all."""
         return self._comparison()
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether the shared pass was tried, and AWS refused before anything was read."""
+        return isinstance(self._comparison.error, EngineError)
 
     @property
     def compared(self) -> Comparison | None:
@@ -394,16 +399,16 @@ class _Once(Generic[_T]):
     def __init__(self, make: Callable[[], _T]) -> None:
         self._make = make
         self._made: list[_T] = []
-        self._error: DdbVerifyError | None = None
+        self.error: DdbVerifyError | None = None
 
     def __call__(self) -> _T:
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         if not self._made:
             try:
                 self._made.append(self._make())
             except DdbVerifyError as error:
-                self._error = error
+                self.error = error
                 raise
         return self._made[0]
 

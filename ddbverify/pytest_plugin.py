@@ -89,6 +89,11 @@ class _Migration:
         """Pairs whose shared pass has been made, with the pass."""
         return ((pair, pair.compared) for pair in self._pairs if pair.compared is not None)
 
+    @property
+    def refused(self) -> Iterable[Pair]:
+        """Pairs of which AWS let nothing be read."""
+        return (pair for pair in self._pairs if pair.was_refused)
+
     def _found(self, pair_id: str, one: Difference | Refutation, key_hash: str) -> None:
         # At once: what was written survives whatever becomes of the session.
         if isinstance(one, Refutation):
@@ -328,6 +333,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
                 comparison=ComparisonRecord.of(comparison),
             )
         )
+    for pair in migration.refused:
+        migration.writer.pair(PairRecord(id=pair.id, refused=True))
     if migration.findings is not None:
         migration.findings.close()
     migration.writer.end(int(exitstatus))

@@ -123,6 +123,7 @@ class PairRecord(_Strict, frozen=True):
     source: TableRecord | None = None  # None: no check looked
     target: TableRecord | None = None
     comparison: ComparisonRecord | None = None
+    refused: bool = False  # AWS refused before anything of the pair was read
 
 
 @dataclass(slots=True)
@@ -133,6 +134,12 @@ class Record:
     checks: dict[str, CheckRecord] = field(default_factory=dict)
     pairs: dict[str, PairRecord] = field(default_factory=dict)
     exit_status: int | None = None  # None: the session never came to its end
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether nothing at all was read, because AWS refused."""
+        pairs = self.pairs.values()
+        return any(pair.refused for pair in pairs) and not any(pair.comparison for pair in pairs)
 
     @property
     def is_finished(self) -> bool:

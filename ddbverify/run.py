@@ -23,6 +23,7 @@ from ddbverify import config as configuration
 from ddbverify.config import Config, Side
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
 from ddbverify.evidence import Digests, Evidence, PairEvidence
+from ddbverify.gate import AWS_REFUSED
 from ddbverify.record import CheckState, Record, TableRecord
 
 # pytest's own: https://docs.pytest.org/en/stable/reference/exit-codes.html
@@ -176,10 +177,11 @@ def run(
     )
     folders.write_atomically(folder / folders.SUMMARY, summary.markdown(found).encode())
     folders.write_atomically(folder / folders.EVIDENCE, evidence.encode(found, key))
+    refused = verdict == "inconclusive" and recorded.was_refused
     return RunResult(
         folder=folder,
         evidence=found,
-        exit_code={"passed": 0, "failed": 1, "inconclusive": 3}[verdict],
+        exit_code=AWS_REFUSED if refused else {"passed": 0, "failed": 1, "inconclusive": 3}[verdict],
         new_key=key if key.is_new else None,
     )
 

@@ -484,7 +484,6 @@ def test_exit_2_for_tables_that_are_no_pair(server, tmp_path):
     assert (code, "the same table" in said) == (2, True)
 
 
-@pytest.mark.xfail(reason="run: a Scan refused before anything was read is inconclusive (3)")
 def test_exit_6_without_the_permission_to_scan(server, tmp_path):
     server.set_faults("orders", [refused("AccessDeniedException", operation="Scan")])
     code, _, said = ran(tmp_path, toml(server))
