@@ -114,7 +114,8 @@ class Fact:
 
     COUNTERS: Final = "counters"
     """Added to by the consumer: ``applied``, ``superseded``, ``dropped`` (before the boundary),
-    ``retired`` (of a stream that a restart has left), ``quarantined``; and its progress, one attribute ``PROGRESS`` + message group each: see there."""
+    ``retired`` (of a stream that a restart has left), ``quarantined``; and its progress, one attribute
+    ``PROGRESS`` + message group each: see there."""
 
     PROGRESS: Final = "at#"
     """Prefix of attributes of `COUNTERS`, followed by a message group (``g0`` to ``g31``): time of the

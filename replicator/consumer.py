@@ -246,7 +246,8 @@ def opened(
     if letter is None:
         pass
     elif letter.stream_arn != settings.stream_arn and letter.restart < settings.restart:
-        letter, retired = None, len(letter.changes)
+        retired = len(letter.changes)
+        letter = None
     elif letter.stream_arn != settings.stream_arn or letter.restart > settings.restart:
         latch_gap("the consumer met a message of another stream")
         letter = None

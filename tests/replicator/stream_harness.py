@@ -149,8 +149,8 @@ class Streams:
     def describe_stream(
         self,
         *,
-        StreamArn: str,
-        ExclusiveStartShardId: str | None = None,
+        StreamArn: str,  # noqa: N803
+        ExclusiveStartShardId: str | None = None,  # noqa: N803
         Limit: int = 100,  # noqa: N803
     ) -> dict[str, Any]:
         self._check_stream(StreamArn)
@@ -173,9 +173,9 @@ class Streams:
     def get_shard_iterator(
         self,
         *,
-        StreamArn: str,
-        ShardId: str,
-        ShardIteratorType: str,
+        StreamArn: str,  # noqa: N803
+        ShardId: str,  # noqa: N803
+        ShardIteratorType: str,  # noqa: N803
         SequenceNumber: str | None = None,  # noqa: N803
     ) -> dict[str, Any]:
         self._check_stream(StreamArn)
