@@ -548,5 +548,6 @@ def require_exactly(comparison: Comparison, plan: Planted, seed: object) -> None
     counts = {str(state): count for state, count in comparison.counts.items() if count}
     assert counts == {"matched": plan.matched} | {state: states.count(state) for state in set(states)}
     assert comparison.unexamined == (), f"seed {seed}"
+    assert comparison.converged == 0, f"seed {seed}: a second look had to clear what the join should have met"
     assert comparison.source.items == comparison.source.scanned == len(plan.source), f"seed {seed}"
     assert comparison.target.items == comparison.target.scanned == len(plan.target), f"seed {seed}"

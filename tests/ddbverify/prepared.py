@@ -39,7 +39,7 @@ class PreparedTable:
         self.schema, self.page_size = schema, page_size
         self.entries = [(join_key(item, schema), item, raw) for item, raw in items]
         self.read_units, self.requests, self.pages, self.scans = 0.0, 0, 0, 0
-        self._by_key = {key: item for key, item, _ in self.entries}
+        self._by_key = {key: raw for key, _, raw in self.entries}
         assert len(self._by_key) == len(self.entries), "a key stands in the table twice"
         self._cut = cut or (lambda key, total: zlib.crc32(repr(key[0]).encode()) % total)
         self._decoder = PageDecoder(schema)
@@ -70,7 +70,9 @@ class PreparedTable:
 
     def get_items(self, keys):
         self.requests += 1
-        return [self._by_key.get(join_key(key, self.schema)) for key in keys]
+        found = [self._by_key.get(join_key(key, self.schema)) for key in keys]
+        # In the spelling of the page: a second look must not be easier than the first.
+        return [None if raw is None else json.loads(raw) for raw in found]
 
     def _prepare(self, total: int) -> None:
         segments = self._segments[total] = [[] for _ in range(total)]

@@ -93,6 +93,7 @@ def require_the_oracle(
     assert comparison.source.items == len(expected), f"seed {seed}"
     assert comparison.target.items == comparison.target.scanned == len(target), f"seed {seed}"
     assert comparison.unexamined == (), f"seed {seed}"
+    assert comparison.converged == 0, f"seed {seed}: a second look had to clear what the join should have met"
 
 
 def altered(chance: random.Random, items: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
