@@ -27,6 +27,7 @@ _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.stdin.readline()); "
     "from ddbverify.second_process import serve; serve()"
 )
+_HINT = 'define it at the top level of a module that can be imported, or name it as "module:function".'
 # Not Lambda's UTC, nor anyone's whole hour; a POSIX rule, which needs no zone files.
 _ZONE = "<+0545>-5:45"
 
@@ -65,7 +66,7 @@ def locate(transform: str | TransformFunction) -> tuple[Place, TransformFunction
     shown = getattr(transform, "__qualname__", type(transform).__qualname__)
     raise ConfigurationError(
         f"The transform {shown} cannot be found from a second process.",
-        'define it at the top level of a module that can be imported, or name it as "module:function".',
+        _HINT,
     )
 
 
@@ -105,7 +106,7 @@ class SecondProcess:
             why = answer["failed"] if answer else f"it ended with exit status {self._process.returncode}"
             raise ConfigurationError(
                 f"The transform {place} does not load in a second process: {why}.",
-                'define it at the top level of a module that can be imported, or name it as "module:function".',
+                _HINT,
             )
 
     def results(self, item: TypedItem) -> list[TypedItem] | str:

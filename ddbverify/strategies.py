@@ -25,6 +25,9 @@ Item = dict[str, Any]
 
 _DIGITS = Context(prec=38)
 
+_EXTREMES: Final = tuple(
+    map(Decimal, ("1E-130", "-1E-130", f"{'9' * 38}E+88", f"-{'9' * 38}E+88", f"0.{'1' * 38}", "1E+125"))
+)
 # Not `st.text()`: Hypothesis offers it the texts of the code under test, and an attribute that
 # the transform knows, with a type that it never has, says little about the transform.
 _NAMES: Final = (
@@ -41,7 +44,8 @@ def numbers() -> SearchStrategy[Decimal]:
     cents = st.integers(-(10**9), 10**9).map(lambda number: Decimal(number).scaleb(-2))
     digits = st.one_of(st.integers(10**37, 10**38 - 1), st.integers(1, 10**38 - 1))
     any_size = st.builds(_number, digits, st.integers(-130, 125), st.booleans())
-    return st.one_of(whole, whole, cents, any_size).map(_as_stored_number)
+    extremes = st.sampled_from(_EXTREMES)
+    return st.one_of(whole, whole, cents, any_size, extremes).map(_as_stored_number)
 
 
 def texts() -> SearchStrategy[str]:
@@ -52,7 +56,8 @@ def texts() -> SearchStrategy[str]:
 @lru_cache
 def values() -> SearchStrategy[Any]:
     """Any value of an attribute: scalars, sets (never empty), lists and maps, nested up to the limit."""
-    deep = st.builds(_nested, _values(0), st.integers(0, MAX_CONTAINERS), st.booleans())
+    depth = st.one_of(st.integers(0, MAX_CONTAINERS), st.just(MAX_CONTAINERS))
+    deep = st.builds(_nested, _values(0), depth, st.booleans())
     return _mostly(_values(2), deep)
 
 
@@ -125,16 +130,18 @@ def families(draw: DrawFn, schema: KeySchema, of: SearchStrategy[Item]) -> list[
         of: What the first item is drawn from.
     """
     first = draw(of)
+    if draw(st.booleans()):  # so that they differ behind the place where a function may cut them off
+        first |= {name: _longer(first[name]) for name in schema}
     made = [first]
     if len(schema) == 2 and draw(st.booleans()):
-        for pair in draw(_two_readings(tuple(schema.values()))):
-            made.append(first | dict(zip(schema, pair, strict=True)))
+        two = draw(_two_readings(tuple(schema.values())))
+        made += [first | dict(zip(schema, pair, strict=True)) for pair in two]
     steps = st.tuples(st.sampled_from(list(schema)), st.integers(0, 20), st.integers(0, 20))
     for name, which, start in draw(st.lists(steps, min_size=1, max_size=5)):
         parent = made[start % len(made)]
         near = _near(parent[name])
         made.append(parent | {name: near[which % len(near)]})
-    by_key = {}
+    by_key: dict[tuple[Any, ...], Item] = {}
     for item in made:
         if not any(refusals(item_to_typed(item), schema)):
             by_key.setdefault(tuple(item[name] for name in schema), item)
@@ -278,9 +285,7 @@ def _filled(
     return _mostly(plain, st.builds(fill, plain, size, st.integers(0, 3)))
 
 
-def _index_attributes(
-    schema: KeySchema, indexes: Mapping[str, KeySchema]
-) -> Iterable[tuple[str, str, int]]:
+def _index_attributes(schema: KeySchema, indexes: Mapping[str, KeySchema]) -> Iterable[tuple[str, str, int]]:
     """Each attribute of an index that is none of the table's key: its name, type, bytes at most."""
     found: dict[str, tuple[str, int]] = {}
     for index in indexes.values():
@@ -309,8 +314,9 @@ def _key_value(kind: str, longest: int, known: Sequence[Any]) -> SearchStrategy[
 
 
 def _fits(kind: str, longest: int) -> Callable[[Any], bool]:
-    return lambda value: not any(refusals({"k": to_typed(value)}, {"k": kind})) and (
-        kind == "N" or item_size({"k": value}) <= longest + 1
+    return lambda value: (
+        not any(refusals({"k": to_typed(value)}, {"k": kind}))
+        and (kind == "N" or item_size({"k": value}) <= longest + 1)
     )
 
 
@@ -325,9 +331,7 @@ def _map_like(maps: Sequence[Mapping[str, Any]], real: bool) -> SearchStrategy[I
         every = [value for seen in rest.values() for value in seen]
         some = st.dictionaries(st.sampled_from(list(rest)), _like(every, real), max_size=8)
         return st.builds(lambda one, more: one | more, st.fixed_dictionaries(always), some)
-    return st.fixed_dictionaries(
-        always, optional={name: _like(seen, real) for name, seen in rest.items()}
-    )
+    return st.fixed_dictionaries(always, optional={name: _like(seen, real) for name, seen in rest.items()})
 
 
 def _like(known: Sequence[Any], real: bool) -> SearchStrategy[Any]:
@@ -351,7 +355,8 @@ def _like_kind(kind: str, known: Sequence[Any], real: bool) -> SearchStrategy[An
     if kind in {"SS", "NS", "BS"}:
         members = [member for one in known for member in one]
         return st.one_of(
-            st.sampled_from(known).map(set), st.sets(_like_kind(kind[0], members, real), min_size=1, max_size=4)
+            st.sampled_from(known).map(set),
+            st.sets(_like_kind(kind[0], members, real), min_size=1, max_size=4),
         )
     return st.one_of(st.sampled_from(known), _neighbours(known), _free(kind))
 
@@ -386,6 +391,15 @@ def _near(value: Any) -> list[Any]:
         case bytes():
             return [value + b"\0", b"\0" + value, value[:-1], value[::-1], value.upper(), value + b"x" * 40]
     return [value]  # NULL and BOOL have no neighbours
+
+
+def _longer(value: Any) -> Any:
+    match value:
+        case str():
+            return value + "x" * 64
+        case bytes():
+            return value + b"x" * 64
+    return value
 
 
 def _is_number(number: Decimal) -> bool:

@@ -148,7 +148,7 @@ def assert_transform(
 
 
 @dataclass(eq=False)  # exceptions are told by identity
-class _Broken(Exception):  # noqa: N818  # a finding on its way up, never seen by the user
+class _Broken(Exception):  # a finding on its way up, never seen by the user
     """An invariant that does not hold."""
 
     invariant: str
@@ -361,7 +361,8 @@ class _Trial:
     def _elsewhere(self, process: SecondProcess) -> Iterator[_Broken]:
         """The same items in another process, in the opposite order."""
         found: list[_Broken] = []
-        for run, shown in reversed(self.tried):
+        once = {_EXACT.digest(run.item): (run, shown) for run, shown in reversed(self.tried)}
+        for run, shown in once.values():
             broken = _compared(run, process)
             if broken is not None:
                 found.append(_from(broken, "made up" if shown else "like= or made near it", shown=shown))
@@ -404,8 +405,8 @@ def _collisions(transform: Transform, runs: Iterable[tuple[_Run, bool]]) -> Iter
             if other != own:
                 what = "Two items with different keys became one key of the target: one would be lost."
                 both_shown = shown and other_shown
-                broken = _Broken(APART, what, (item, run.item))
-                found.append(_from(broken, "made up" if both_shown else "like=, or near it", shown=both_shown))
+                origin = "made up" if both_shown else "like=, or made near it"
+                found.append(_Broken(APART, what, (item, run.item), origin=origin, shown=both_shown))
     yield from sorted(found, key=lambda one: (not one.shown, sum(map(typed_size, one.items))))
 
 
@@ -430,10 +431,10 @@ def _search(
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
-    @given(strategy)
-    def holds(example: Any) -> None:
+    @given(strategy.map(_Unseen))
+    def holds(example: _Unseen) -> None:
         try:
-            check(example)
+            check(example.value)
         except _Broken as broken:
             seen.append(broken)
             raise
@@ -449,6 +450,16 @@ def _search(
         yield _from(_Broken(AGAIN, what, seen[-1].items), origin, shown=shown)
 
 
+class _Unseen:
+    """A drawn value that Hypothesis cannot print: it may be real, or 400 KB."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "..."
+
+
 def _from(broken: _Broken, origin: str, *, shown: bool) -> _Broken:
     return _Broken(broken.invariant, broken.what, broken.items, broken.cause, origin, shown)
 
@@ -461,9 +472,9 @@ def _in_words(name: str, broken: _Broken, visible: bool) -> str:
     if not broken.items:
         return "\n".join(lines)
     if not visible:
-        shapes = (", ".join(f"{name} ({'/'.join(value)})" for name, value in item.items()) for item in broken.items)
         lines += [f"  Counter-example ({broken.origin}), attributes and types only:"]
-        lines += [f"    {shape}" for shape in shapes]
+        for item in broken.items:
+            lines += ["    " + ", ".join(f"{name} ({'/'.join(value)})" for name, value in item.items())]
         lines += ["  Values are not shown, since they may be real ones; reveal=True shows them."]
         return "\n".join(lines)
     lines += [f"  Counter-example ({broken.origin}), to be pasted into the test:", ""]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import hashlib
 import itertools
+import os
 import sys
 from decimal import Decimal
 
@@ -109,7 +110,7 @@ def remembers_what_it_met(item):
 
 
 def says_the_time(item):
-    return {**item, "migrated_at": datetime.datetime.now(tz=datetime.UTC).isoformat()}
+    return {**item, "migrated_at": dt.datetime.now(tz=dt.UTC).isoformat()}
 
 
 # --- ... in every process
@@ -126,7 +127,7 @@ def hashes_a_text(item):
 
 
 def says_the_local_time(item):
-    at = datetime.datetime.fromtimestamp(1_000_000_000)  # noqa: DTZ006  # that is what is wrong with it
+    at = dt.datetime.fromtimestamp(1_000_000_000)  # noqa: DTZ006  # that is what is wrong with it
     return {**item, "at": at.isoformat()}
 
 
@@ -211,8 +212,8 @@ def first_36(item):
     return {**item, "id": item["id"][:36]}
 
 
-def two_bytes_of_a_digest(item):
-    return {**item, "id": hashlib.sha256(item["id"].encode()).hexdigest()[:4]}
+def a_byte_of_a_digest(item):
+    return {**item, "id": hashlib.sha256(item["id"].encode()).hexdigest()[:2]}
 
 
 def joined(item):
@@ -240,7 +241,7 @@ def several(item):
 
 
 def by_another_attribute(item):
-    return {"id": str(item.get("0", "none"))}
+    return {"id": f"id-{item.get('0')}"[:99]}
 
 
 # --- some item has a result
@@ -275,5 +276,21 @@ def keeps_its_secret(item):
     return item
 
 
-def drops_secrets(item):
-    return {"id": "one" if "secret" in item else item["id"]}
+def first_of_a_secret(item):
+    """Only items with a secret lose the end of their key."""
+    return {"id": item["id"][:8] if "SENTINEL" in item["id"] else item["id"]}
+
+
+def hashes_a_secret(item):
+    """Only items with a secret have another result elsewhere."""
+    return {**item, "hash": hash(item["secret"])} if "SENTINEL" in str(item.get("secret")) else item
+
+
+def says_its_hash_seed(item):
+    return {**item, "seed": os.environ.get("PYTHONHASHSEED")}
+
+
+def ends_other_processes(item):
+    if "ddbverify.testing" not in sys.modules:
+        os._exit(3)
+    return item
