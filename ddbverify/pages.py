@@ -87,6 +87,10 @@ class PageDecoder:
         consumed = page.ConsumedCapacity.CapacityUnits if page.ConsumedCapacity else 0.0
         return Page(page.Items, last_key, consumed, body, self.key_of)
 
+    def page_of(self, items: Sequence[TypedItem]) -> Page:
+        """Items as the page that a scan would have returned."""
+        return self.decode(msgspec.json.encode({"Items": items, "Count": len(items)}))
+
     def key_of(self, item: bytes | msgspec.Raw) -> JoinKey:
         """
         The key of one item slice, as a value to join by.
@@ -102,11 +106,6 @@ class PageDecoder:
             raise EngineError(
                 f"A scan returned an item whose key cannot be read ({type(error).__name__}).", _AGAIN
             ) from None
-
-
-def page_of(items: Sequence[TypedItem], schema: KeySchema) -> Page:
-    """Items as the page that a scan would have returned."""
-    return PageDecoder(schema).decode(msgspec.json.encode({"Items": items, "Count": len(items)}))
 
 
 class _Value(msgspec.Struct, forbid_unknown_fields=True, gc=False):

@@ -33,7 +33,7 @@ from ddbverify.items import Form, JoinKey, PointRead, UnknownValue, join_key, sh
 from ddbverify.judge import Judge
 from ddbverify.names import KeySchema, TypedItem
 from ddbverify.pace import Budget
-from ddbverify.pages import Page, decode_item, page_of
+from ddbverify.pages import Page, PageDecoder, decode_item
 from ddbverify.settle import PipelinePassed, Settler, Suspect
 from ddbverify.tables import Table, describe_pair
 from ddbverify.tally import Tally
@@ -527,18 +527,23 @@ class Pass:
     def _controls(self) -> Iterator[str]:
         """Say what this engine, under these rules, would not have noticed of these very items."""
         missed: dict[str, None] = {}
+        keys = self._judge.transform
+        notices = functools.partial(
+            self._notices, PageDecoder(keys.source_keys), PageDecoder(keys.target_keys)
+        )
         for raw in self._specimens:
             with suppress(UnknownValue):  # the pass has said so
-                missed |= dict.fromkeys(unnoticed(decode_item(raw), self._judge, self._notices))
+                missed |= dict.fromkeys(unnoticed(decode_item(raw), self._judge, notices))
         if missed:
             yield f"a control failed: altered on purpose, it did not notice {', '.join(missed)}"
 
-    def _notices(self, source: TypedItem, targets: Sequence[TypedItem]) -> bool:
+    def _notices(
+        self, sources: PageDecoder, targets: PageDecoder, source: TypedItem, found: Sequence[TypedItem]
+    ) -> bool:
         tally, memory, now = Tally(self._judge), Memory(CONTROL_BYTES), self._clock()
-        keys = self._judge.transform
-        ours, theirs = page_of([source], keys.source_keys), page_of(targets, keys.target_keys)
+        ours, theirs = sources.page_of([source]), targets.page_of(found)
         join: ClaimJoin | KeyJoin
-        if keys.rekeys:
+        if self._judge.transform.rekeys:
             join = ClaimJoin(self._judge, tally, memory)
             join.add_target(theirs, now)
             join.add_source(ours, now)
