@@ -158,16 +158,10 @@ def compare(
         kept = Checkpoint.open(checkpoint, [tables, rules])
         planned = _kept_plan(kept, planned)
     rate, budget = config.verification.read_units, Budget(config.verification.max_read_units)
-    stop = threading.Event()
-
-    def sleep(seconds: float) -> None:
-        if stop.wait(seconds):
-            raise EngineError("The comparison was ended.", "run the command again.")
-
     return Pass(
         pair.id,
-        TableReader(config.source, source, units_per_second=rate, budget=budget, sleep=sleep),
-        TableReader(config.target, target, units_per_second=rate, budget=budget, sleep=sleep),
+        TableReader(config.source, source, units_per_second=rate, budget=budget),
+        TableReader(config.target, target, units_per_second=rate, budget=budget),
         judge,
         planned,
         config.verification,
@@ -176,7 +170,6 @@ def compare(
         pipeline_passed=pipeline_passed,
         checkpoint=kept,
         inspector=Inspector(item_checks, target.key_schema, refuted),
-        stop=stop,
     ).run()
 
 
@@ -243,7 +236,6 @@ class Pass:
         pipeline_passed: PipelinePassed | None = None,
         checkpoint: Checkpoint | None = None,
         inspector: Inspector | None = None,
-        stop: threading.Event | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         threads: int = THREADS,
@@ -263,7 +255,7 @@ class Pass:
         self._unexamined: list[str] = []
         self._specimens: list[bytes] = []  # source items for the controls
         self._phase, self._open_suspects = "scan", 0
-        self._stop = stop or threading.Event()  # set once the threads are to end
+        self._stop = threading.Event()
         self._lock = threading.Lock()
         self._checkpoint = checkpoint
         self._resumed: dict[JoinKey, int] = {}  # keys that an earlier run left open -> their segment
