@@ -291,6 +291,7 @@ def split(item):
 REKEYED = {"pk": "N", "sk": "S"}  # the source: pk S, sk N
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("function", [exchanged, gathered, split])
 @pytest.mark.parametrize(
     ("order", "segments", "page_size", "memory"),

@@ -210,6 +210,7 @@ GUARDS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("invariant", GUARDS)
 def test_each_guard_is_needed(invariant, monkeypatch):
     """Without it, each transform that breaks only that invariant passes: no other guard sees it."""
