@@ -17,12 +17,12 @@ from rich.console import Console
 
 from ddbverify import config as configuration
 from ddbverify import diff as diffs
-from ddbverify import diff_text, progress
+from ddbverify import diff_text, folders, progress, signing
 from ddbverify import gate as gates
 from ddbverify import plan as plans
 from ddbverify import run as runs
 from ddbverify.config import Side
-from ddbverify.errors import DdbVerifyError, EngineError
+from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
 from ddbverify.evidence import tool_version
 from ddbverify.options import Options, config_of
 from ddbverify.runner import MOST_SEGMENTS
@@ -110,6 +110,11 @@ def run(
             f"  {result.new_key.public}",
             err=True,
         )
+    if not result.trusted:
+        click.echo(
+            "The signing key is not among [gate] trusted_keys: this evidence opens no gate of this file.",
+            err=True,
+        )
     click.echo(f"\n{result.evidence.verdict}: {result.folder}", err=as_json)
     for shortcoming in result.evidence.shortcomings:
         click.echo(f"  not complete: {shortcoming}", err=as_json)
@@ -139,6 +144,40 @@ def gate(config_file: Path, folder: Path | None, *, as_json: bool) -> None:
     if as_json:
         _print_json(decision.as_json())
     sys.exit(decision.exit_code)
+
+
+@main.command()
+@_CONFIG
+@_JSON
+def keygen(config_file: Path, *, as_json: bool) -> None:
+    """
+    Make the key that signs evidence, and print its public half for trusted_keys.
+
+    A key that is there is never overwritten. Of a key in KMS, which is made there, the public half
+    is printed.
+
+    Exit status: 0 done, 2 usage, or there is a key already, 6 AWS refused.
+    """
+    try:
+        config = configuration.load(config_file)
+        path = signing.key_path(config)
+        if path is not None and path.exists():
+            raise ConfigurationError(
+                f"There is a signing key already: {path}, whose public key is "
+                f"{signing.signing_key(config).public}.",
+                "use it; or move it away first, after which evidence that it signed opens no gate.",
+            )
+        if path is not None and path.parent == folders.home(config):
+            folders.make_home(config)  # out of version control
+        public = str(signing.signing_key(config).public)
+    except DdbVerifyError as error:
+        _refuse(error, as_json=as_json)
+    place = config.gate.signing_key if path is None else str(path)
+    if as_json:
+        _print_json({"command": "keygen", "signing_key": place, "public_key": public})
+    else:
+        click.echo(f"Signing key: {place}\nPublic key, for [gate] trusted_keys:", err=True)
+        click.echo(public)
 
 
 @main.command()

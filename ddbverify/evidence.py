@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from ddbverify import transform
+from ddbverify import envelope, transform
 from ddbverify.config import Config
+from ddbverify.envelope import NotTrusted, PublicKey, SigningKey
 from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, TableRecord
-from ddbverify.signing import NotTrusted, PublicKey, SigningKey, open_envelope, seal
 
 SCHEMA = 1
 
@@ -71,7 +71,7 @@ class Evidence(_Strict, frozen=True):
 
 def encode(evidence: Evidence, key: SigningKey) -> bytes:
     """The signed file of *evidence*."""
-    return seal(msgspec.json.encode(evidence), key)
+    return envelope.seal(msgspec.json.encode(evidence), envelope.RUN, key)
 
 
 def decode(content: bytes, trusted: tuple[PublicKey, ...]) -> Evidence:
@@ -81,7 +81,7 @@ def decode(content: bytes, trusted: tuple[PublicKey, ...]) -> Evidence:
     Raises:
         NotTrusted: Not signed by a trusted key, edited, or of a schema that is not known here.
     """
-    payload = open_envelope(content, trusted)
+    payload = envelope.open_envelope(content, envelope.RUN, trusted)
     try:
         schema = json.loads(payload)["schema"]
     except (ValueError, TypeError, KeyError) as error:

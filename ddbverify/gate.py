@@ -20,10 +20,10 @@ from ddbverify import evidence as documents
 from ddbverify import folders, pipeline, signing, tables
 from ddbverify.comparison import State
 from ddbverify.config import Config
+from ddbverify.envelope import NotTrusted, PublicKey
 from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.evidence import Evidence
 from ddbverify.record import CheckRecord, CheckState, TableRecord
-from ddbverify.signing import NotTrusted
 
 # Exit codes of DESIGN 5; the highest of all reasons wins.
 FAILED, INCOMPLETE, STALE, NOT_TRUSTED, AWS_REFUSED = 1, 3, 4, 5, 6
@@ -124,7 +124,7 @@ def judge(
     return Decision(folder, tuple(reasons), found)
 
 
-def read(folder: Path, trusted: tuple[signing.PublicKey, ...]) -> Evidence:
+def read(folder: Path, trusted: tuple[PublicKey, ...]) -> Evidence:
     """
     The evidence in a run's folder.
 
@@ -359,7 +359,7 @@ def _in_a_row(
     folder: Path,
     found: Evidence,
     checks: Path,
-    trusted: tuple[signing.PublicKey, ...],
+    trusted: tuple[PublicKey, ...],
     *,
     churning: bool,
 ) -> Iterator[Reason]:

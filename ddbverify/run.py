@@ -58,7 +58,8 @@ class RunResult:
     folder: Path
     evidence: Evidence
     exit_code: int
-    new_key: signing.SigningKey | None = None
+    new_key: signing.FileKey | None = None
+    trusted: bool = True  # whether this configuration believes what it has just signed
 
     def as_json(self) -> dict[str, Any]:
         """What ``--json`` prints."""
@@ -73,6 +74,7 @@ class RunResult:
             "complete": found.complete,
             "shortcomings": list(found.shortcomings),
             "only_churning": found.only_churning,
+            "trusted": self.trusted,
             "coverage": found.coverage,
             "checks": [
                 {
@@ -135,6 +137,7 @@ def run(
     folders.make_importable(config)
     checks = folders.checks_folder(config)
     key = signing.signing_key(config)
+    trusted = signing.trusted_keys(config)
     before = _Before(_describe(config), evidence.digests(config, checks))
     endpoints, emulator = _endpoints(config)
     identities = {"source": _identity(config.source), "target": _identity(config.target)}
@@ -182,7 +185,8 @@ def run(
         folder=folder,
         evidence=found,
         exit_code=AWS_REFUSED if refused else {"passed": 0, "failed": 1, "inconclusive": 3}[verdict],
-        new_key=key if key.is_new else None,
+        new_key=key if isinstance(key, signing.FileKey) and key.is_new else None,
+        trusted=key.public in trusted,
     )
 
 

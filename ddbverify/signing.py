@@ -1,74 +1,35 @@
 """
-Ed25519 keys, and DSSE envelopes whose every byte matters.
+The keys that sign evidence, in a file or in KMS, and those whose signature is believed.
 
-The envelope is the one of https://github.com/secure-systems-lab/dsse/blob/master/protocol.md ;
-on top of it, only the exact bytes that `seal` writes are accepted, so that no byte of a file
-can be changed without closing the gate, not even one that carries no meaning.
+A file holds an Ed25519 key. A key of KMS is of the spec ECC_NIST_P256: KMS has Ed25519 keys, too
+(ECC_NIST_EDWARDS25519), but signs with them at most 4,096 bytes as they are, and evidence is larger.
+https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ddbverify import aws, tables
 from ddbverify.config import Config
-from ddbverify.errors import ConfigurationError
+from ddbverify.envelope import NotTrusted, PublicKey, SigningKey
+from ddbverify.errors import ConfigurationError, EngineError
 
-PAYLOAD_TYPE = "application/vnd.ddbverify.evidence+json"
-_PREFIX = "ed25519:"
-
-
-class NotTrusted(ValueError):
-    """An envelope that must not be believed; the text says why."""
+# https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-ARN
+_KMS_ARN = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:(key|alias)/[\w/-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class PublicKey:
-    """A key that evidence may be signed with, written ``ed25519:`` and 44 characters of base64."""
-
-    raw: bytes
-
-    def __str__(self) -> str:
-        return _PREFIX + base64.b64encode(self.raw).decode()
-
-    @property
-    def id(self) -> str:
-        """What an envelope calls the key."""
-        return hashlib.sha256(self.raw).hexdigest()
-
-    @classmethod
-    def parse(cls, text: str) -> PublicKey:
-        """
-        Read a key of ``[gate] trusted_keys``.
-
-        Raises:
-            ConfigurationError: It is not an Ed25519 public key in that form.
-        """
-        try:
-            raw = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
-        except binascii.Error:
-            raw = b""
-        if not text.startswith(_PREFIX) or len(raw) != 32:
-            raise ConfigurationError(
-                f"[gate] trusted_keys: {text[:80]!r} is not a public key.",
-                "write ed25519: and the base64 that `ddbverify run` printed when it made the key.",
-            )
-        return cls(raw)
-
-
-@dataclass(frozen=True, slots=True)
-class SigningKey:
-    """A private key, and whether it was made just now."""
+class FileKey:
+    """An Ed25519 key of a file, and whether it was made just now."""
 
     private: Ed25519PrivateKey
     path: Path
@@ -77,55 +38,123 @@ class SigningKey:
     @property
     def public(self) -> PublicKey:
         """Its public half."""
-        return PublicKey(self.private.public_key().public_bytes_raw())
+        return PublicKey("ed25519", self.private.public_key().public_bytes_raw())
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign *message*."""
+        return self.private.sign(message)
 
 
-def key_path(config: Config) -> Path:
-    """
-    Where the configured key file is, relative to the folder of the configuration.
+@dataclass(frozen=True, slots=True)
+class KmsKey:
+    """A key on the curve P-256 that never leaves KMS."""
 
-    Raises:
-        ConfigurationError: It is not a file but a KMS key.
-    """
-    kind, _, place = config.gate.signing_key.partition(":")
-    if kind != "file":
-        raise ConfigurationError(
-            f"[gate] signing_key = {config.gate.signing_key!r}: KMS keys are not supported yet.",
-            'use a key file, such as "file:.ddbverify/key.pem".',
-        )
-    return config.folder / place
+    client: aws.Client
+    arn: str
+    public: PublicKey
+
+    def sign(self, message: bytes) -> bytes:
+        """
+        Sign *message*, whose SHA-256 alone travels: KMS takes no more than 4,096 bytes.
+
+        Raises:
+            EngineError: KMS refused, or its answer does not fit the key.
+        """
+        with aws.translated(f"sign with the KMS key {self.arn}"):
+            answer = self.client.sign(
+                KeyId=self.arn,
+                Message=hashlib.sha256(message).digest(),
+                MessageType="DIGEST",
+                SigningAlgorithm="ECDSA_SHA_256",
+            )
+        signature = bytes(answer["Signature"])
+        try:
+            self.public.verify(signature, message)
+        except NotTrusted as error:
+            raise EngineError(
+                f"What KMS signed with {self.arn} does not fit that key.",
+                "run again; an emulator may not honour MessageType DIGEST (moto does not).",
+            ) from error
+        return signature
 
 
 def signing_key(config: Config) -> SigningKey:
     """
-    Load the configured key, or make it (mode 0600) where the file is missing.
+    The configured key; one in a file is made (mode 0600) where it is missing.
 
     Raises:
-        ConfigurationError: The file is not an Ed25519 key without a password, or others may read it.
+        ConfigurationError: It is no key of the right kind, or others may read or replace it.
+        EngineError: KMS refused.
     """
     path = key_path(config)
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        private = Ed25519PrivateKey.generate()
-        pem = private.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:  # two first runs at once: one key is enough
-            return signing_key(config)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-        return SigningKey(private, path, is_new=True)
-    private = _load(path)
-    if path.stat().st_mode & 0o077:
+    if path is None:
+        return kms_key(config, _place(config))
+    return _of_file(path) if path.exists() else make(path)
+
+
+def key_path(config: Config) -> Path | None:
+    """Where the configured key file is, or is to be; ``None`` for a key in KMS."""
+    kind, place = config.gate.signing_key.partition(":")[0], _place(config)
+    return config.folder / place if kind == "file" else None
+
+
+def make(path: Path) -> FileKey:
+    """
+    Make a key, mode 0600. Nothing is ever overwritten.
+
+    Raises:
+        ConfigurationError: The file cannot be written, or another run made a key that cannot be used.
+    """
+    private = Ed25519PrivateKey.generate()
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    try:
+        if not path.parent.is_dir():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        if path.exists():  # two first runs at once: one key is enough
+            return _of_file(path)
         raise ConfigurationError(
-            f"The signing key {path} can be read by others.",
-            f"chmod 600 {path}; if others may have read it, delete it and run again for a new one.",
+            f"The signing key {path} cannot be written: {error.strerror}.",
+            "name another place in [gate] signing_key.",
+        ) from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+    return FileKey(private, path, is_new=True)
+
+
+def kms_key(config: Config, reference: str) -> KmsKey:
+    """
+    A key of KMS, in the account of the source (or where its ARN says).
+
+    Args:
+        config: The source's credentials are used.
+        reference: ``alias/NAME``, a key's id, or an ARN of either.
+
+    Raises:
+        ConfigurationError: It is not a signing key of the spec ECC_NIST_P256.
+        EngineError: KMS refused.
+    """
+    region = tables.region_of(reference) or tables.region_of(config.tables[0].source)
+    client = aws.client(config.source, "kms", region=region)
+    with aws.translated(f"read the public key of the KMS key {reference}"):
+        answer = client.get_public_key(KeyId=reference)
+    spec = str(answer.get("KeySpec") or answer.get("CustomerMasterKeySpec"))
+    if spec != "ECC_NIST_P256" or answer.get("KeyUsage") != "SIGN_VERIFY":
+        raise ConfigurationError(
+            f"The KMS key {reference} is of the spec {spec} for {answer.get('KeyUsage')}.",
+            "make one with --key-spec ECC_NIST_P256 --key-usage SIGN_VERIFY; with others KMS cannot sign "
+            "documents of this size in a form that can be verified elsewhere.",
         )
-    return SigningKey(private, path)
+    try:
+        public = PublicKey.of_spki(bytes(answer["PublicKey"]))
+    except ValueError as error:
+        raise EngineError(
+            f"KMS gave something that is no public key for {reference}.", "look at the key in KMS."
+        ) from error
+    return KmsKey(client, str(answer["KeyId"]), public)
 
 
 def trusted_keys(config: Config) -> tuple[PublicKey, ...]:
@@ -134,70 +163,65 @@ def trusted_keys(config: Config) -> tuple[PublicKey, ...]:
 
     Returns:
         Nothing where none are named and no signing key has been made.
+
+    Raises:
+        ConfigurationError: One of them is no key.
+        EngineError: KMS refused to show one.
     """
     if config.gate.trusted_keys:
-        return tuple(PublicKey.parse(text) for text in config.gate.trusted_keys)
+        return tuple(_trusted(config, text) for text in config.gate.trusted_keys)
     path = key_path(config)
-    return (SigningKey(_load(path), path).public,) if path.exists() else ()
+    if path is None:
+        return (kms_key(config, _place(config)).public,)
+    return (_of_file(path).public,) if path.exists() else ()
 
 
-def _load(path: Path) -> Ed25519PrivateKey:
+def _trusted(config: Config, text: str) -> PublicKey:
+    arn = _KMS_ARN.fullmatch(text)
+    if arn is not None and arn[1] == "key":
+        return kms_key(config, text).public
+    if arn is not None:
+        raise ConfigurationError(
+            f"[gate] trusted_keys: {text} is an alias, and an alias can be pointed at another key.",
+            "name the key by its own ARN (…:key/…), or by the public key that `ddbverify keygen` prints.",
+        )
     try:
+        return PublicKey.parse(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"[gate] trusted_keys: {text[:80]!r} is not a public key.",
+            "write what `ddbverify keygen` printed (ed25519:… or ecdsa-p256:…), a public key in PEM, or the "
+            "ARN of a KMS key.",
+        ) from error
+
+
+def _place(config: Config) -> str:
+    return config.gate.signing_key.partition(":")[2]
+
+
+def _of_file(path: Path) -> FileKey:
+    """A key that only its owner can read, and nobody else can replace."""
+    try:
+        status = path.stat()
         private = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(
             f"The signing key {path} cannot be used: {type(error).__name__}.",
-            "put the right file there, or delete it and let the next run make a new key.",
+            "put the right file there, or move it away and let `ddbverify keygen` make a new key.",
         ) from error
     if not isinstance(private, Ed25519PrivateKey):
         raise ConfigurationError(
-            f"The signing key {path} is not an Ed25519 key.", "delete it and let the next run make one."
+            f"The signing key {path} is not an Ed25519 key.",
+            "move it away and let `ddbverify keygen` make one.",
         )
-    return private
-
-
-def seal(payload: bytes, key: SigningKey) -> bytes:
-    """A DSSE envelope around *payload*."""
-    return _envelope(payload, key.public, key.private.sign(_authenticated(payload)))
-
-
-def open_envelope(content: bytes, trusted: tuple[PublicKey, ...]) -> bytes:
-    """
-    The payload of an envelope that one of the *trusted* keys has signed.
-
-    Raises:
-        NotTrusted: It is not such an envelope, to the last byte.
-    """
-    try:
-        envelope = json.loads(content)
-        payload = base64.b64decode(envelope["payload"], validate=True)
-        (signature,) = envelope["signatures"]
-        signed = base64.b64decode(signature["sig"], validate=True)
-        key_id = signature["keyid"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise NotTrusted("it is not a signed envelope") from error
-    key = next((key for key in trusted if key.id == key_id), None)
-    if key is None:
-        raise NotTrusted("it is signed by a key that is not trusted here")
-    try:
-        Ed25519PublicKey.from_public_bytes(key.raw).verify(signed, _authenticated(payload))
-    except InvalidSignature as error:
-        raise NotTrusted("its signature does not fit: it has been changed since it was signed") from error
-    if _envelope(payload, key, signed) != content:
-        raise NotTrusted("it has been changed since it was signed, outside the signed part")
-    return payload
-
-
-def _authenticated(payload: bytes) -> bytes:
-    """DSSE's pre-authentication encoding: type and payload, each with its length."""
-    kind = PAYLOAD_TYPE.encode()
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
-
-
-def _envelope(payload: bytes, key: PublicKey, signature: bytes) -> bytes:
-    document: dict[str, Any] = {
-        "payload": base64.b64encode(payload).decode(),
-        "payloadType": PAYLOAD_TYPE,
-        "signatures": [{"keyid": key.id, "sig": base64.b64encode(signature).decode()}],
-    }
-    return json.dumps(document, indent=2).encode() + b"\n"
+    if status.st_mode & 0o077:
+        raise ConfigurationError(
+            f"The signing key {path} can be read by others.",
+            f"chmod 600 {path}; if others may have read it, delete it and run again for a new one.",
+        )
+    if status.st_uid not in (os.geteuid(), 0) or path.parent.stat().st_mode & 0o1002 == 0o002:
+        raise ConfigurationError(
+            f"The signing key {path} can be replaced by others: its owner, or all who may write its folder.",
+            f"chown it to yourself, and chmod o-w {path.parent}.",
+        )
+    return FileKey(private, path)

@@ -15,6 +15,7 @@ import pytest
 from ddbverify import gate, signing
 from ddbverify import run as runs
 from ddbverify.config import load
+from ddbverify.envelope import RUN, open_envelope
 from ddbverify.errors import AccessError, ConfigurationError
 from ddbverify.record import CheckState
 from tests.ddbverify import projects
@@ -224,11 +225,11 @@ def test_a_token_in_every_key_is_in_nothing_but_the_findings(project, capfd):
     written = capfd.readouterr()
     assert TOKEN not in written.out + written.err
     assert "findings" in written.out
-    envelope = json.loads((result.folder / "evidence.json").read_text())
+    document = json.loads((result.folder / "evidence.json").read_text())
     key = signing.signing_key(load(project)).public
-    payload = signing.open_envelope((result.folder / "evidence.json").read_bytes(), (key,))
+    payload = open_envelope((result.folder / "evidence.json").read_bytes(), RUN, (key,))
     assert TOKEN.encode() not in payload
-    assert envelope["payloadType"].endswith("evidence+json")
+    assert document["payloadType"].endswith("evidence+json")
     holding = {
         path.name
         for path in project.parent.rglob("*")
