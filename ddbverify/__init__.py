@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ddbverify.checks import Finding, Outcome, Pair, Verdict, comparison_verdict, each_item, require
     from ddbverify.comparison import Comparison, Difference, State
     from ddbverify.errors import CheckFailed, Inconclusive
+    from ddbverify.hookspecs import KnownDifference, hookimpl
     from ddbverify.parity import index_differences, key_differences
 
 _HOMES = {
@@ -22,12 +23,14 @@ _HOMES = {
     "Difference": "comparison",
     "Finding": "checks",
     "Inconclusive": "errors",
+    "KnownDifference": "hookspecs",
     "Outcome": "checks",
     "Pair": "checks",
     "State": "comparison",
     "Verdict": "checks",
     "comparison_verdict": "checks",
     "each_item": "checks",
+    "hookimpl": "hookspecs",
     "index_differences": "parity",
     "key_differences": "parity",
     "require": "checks",
@@ -39,12 +42,14 @@ __all__ = [
     "Difference",
     "Finding",
     "Inconclusive",
+    "KnownDifference",
     "Outcome",
     "Pair",
     "State",
     "Verdict",
     "comparison_verdict",
     "each_item",
+    "hookimpl",
     "index_differences",
     "key_differences",
     "require",

@@ -14,12 +14,14 @@ from typing import Any, NoReturn
 
 import click
 from rich.console import Console
+from tabulate import tabulate
 
 from ddbverify import config as configuration
 from ddbverify import diff as diffs
 from ddbverify import diff_text, folders, progress, signing
 from ddbverify import gate as gates
 from ddbverify import plan as plans
+from ddbverify import plugins as extensions
 from ddbverify import run as runs
 from ddbverify.config import Side
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
@@ -266,6 +268,43 @@ def diff(
         _say("interrupted")
         sys.exit(_CUT_SHORT)
     sys.exit(result.exit_code)
+
+
+@main.command()
+@_CONFIG
+@_JSON
+def plugins(config_file: Path, *, as_json: bool) -> None:
+    """
+    List the plugins that are installed, and which of them may take part.
+
+    One that [verification] plugins does not list is not even imported.
+
+    Exit status: 0 done, 2 usage, or a plugin that may take part cannot be used.
+    """
+    try:
+        config = configuration.load(config_file)
+        folders.make_importable(config)
+        rows = extensions.listed(config, folders.checks_folder(config))
+    except DdbVerifyError as error:
+        _refuse(error, as_json=as_json)
+    if as_json:
+        _print_json({"command": "plugins", "plugins": rows, "exit_code": 0})
+        return
+    if not rows:
+        click.echo("No plugin is installed, and checks/conftest.py implements no hook.")
+        return
+    shown = [
+        (
+            row["name"],
+            row["version"] or "-",
+            row["distribution"] or row["origin"],
+            "yes" if row["allowed"] else "no",
+            ", ".join(name.removeprefix(extensions.PREFIX) for name in row["hooks"] or ()) or "not loaded",
+        )
+        for row in rows
+    ]
+    headers = ("plugin", "version", "from", "allowed", "hooks")
+    click.echo(tabulate(shown, headers, disable_numparse=True, maxcolwidths=[None, None, None, None, 60]))
 
 
 def _options(given: dict[str, Any]) -> Options:

@@ -23,6 +23,7 @@ FILE_NAME = "migration.toml"
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _TABLE_ARN = re.compile(r"arn:[a-z-]+:dynamodb:([a-z0-9-]+):(\d{12}):table/([A-Za-z0-9_.-]{3,255})")
+PLUGIN_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 _TRANSFORM = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 # Every domain of AWS's partitions; an endpoint anywhere else is an emulator.
@@ -95,6 +96,7 @@ class Verification(_Section, frozen=True):
     read_units: int | None = None
     max_read_units: int | None = None
     memory: Size = Size(512_000_000)
+    plugins: tuple[str, ...] = ()
 
     @property
     def sampled_fraction(self) -> float | None:
@@ -356,6 +358,12 @@ def _check_numbers(config: Config, refuse: Any) -> None:
         if number is not None and number < 1:
             raise refuse(f"[{section}] {key} = {number} is out of range.", "use 1 or more.")
     _check_coverage("[verification] coverage", verification.coverage, refuse)
+    for plugin in verification.plugins:
+        if not re.fullmatch(PLUGIN_NAME, plugin) or verification.plugins.count(plugin) > 1:
+            raise refuse(
+                f"[verification] plugins: {plugin!r} is not a name, or is there twice.",
+                "list each plugin once, as `ddbverify plugins` names it.",
+            )
     if not re.fullmatch(r"(file:.+|kms:.+)", gate.signing_key):
         raise refuse(
             f"[gate] signing_key = {gate.signing_key!r} names no key.", 'use "file:PATH" or "kms:ALIAS".'

@@ -12,6 +12,7 @@ What can go wrong, and what to do about it.
     │   └── BudgetSpentError   it was not even sent: the budget is spent
     ├── TransformError         the user's transform raised, or returned what it must not
     ├── Inconclusive           a check ran, and could not decide
+    │   └── PluginError        ... because of a plugin: it raised, hung or answered what makes no sense
     ├── CheckFailed            a check's claim is refuted
     └── Refused                a step that must not be taken now (gate closed, wrong order)
 
@@ -63,6 +64,10 @@ class TransformError(DdbVerifyError):
 
 class Inconclusive(DdbVerifyError):
     """The check ran, and could not decide. Never "equal"."""
+
+
+class PluginError(Inconclusive):
+    """A plugin raised, did not come back, or answered what makes no sense; it is named."""
 
 
 class CheckFailed(DdbVerifyError, AssertionError):

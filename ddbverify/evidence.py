@@ -124,7 +124,7 @@ def configuration_digest(config: Config) -> str:
     SHA-256 of the settings that decide what is compared with what, and how.
 
     Bound: name (it finds the pipeline), tables with their transforms and ignored paths, region
-    and endpoint of both sides, coverage, settle time. Not bound: profiles (the tables are bound
+    and endpoint of both sides, coverage, settle time, plugins. Not bound: profiles (the tables are bound
     by ARN and id, however one logs in), rates and memory, and everything that the gate and the
     cutover read anew when they act.
     """
@@ -135,6 +135,7 @@ def configuration_digest(config: Config) -> str:
             "sides": [[side.region, side.endpoint_url] for side in (config.source, config.target)],
             "coverage": config.verification.coverage,
             "settle_seconds": float(config.verification.settle),
+            "plugins": list(config.verification.plugins),
         }
     )
 
