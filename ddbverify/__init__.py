@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ddbverify.comparison import Comparison, Difference, State
     from ddbverify.errors import CheckFailed, Inconclusive
     from ddbverify.hookspecs import KnownDifference, hookimpl
+    from ddbverify.marks import check
     from ddbverify.parity import index_differences, key_differences
 
 _HOMES = {
@@ -28,6 +29,7 @@ _HOMES = {
     "Pair": "checks",
     "State": "comparison",
     "Verdict": "checks",
+    "check": "marks",
     "comparison_verdict": "checks",
     "each_item": "checks",
     "hookimpl": "hookspecs",
@@ -47,6 +49,7 @@ __all__ = [
     "Pair",
     "State",
     "Verdict",
+    "check",
     "comparison_verdict",
     "each_item",
     "hookimpl",

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -27,6 +27,7 @@ from ddbverify.config import Config
 from ddbverify.config import Pair as PairSettings
 from ddbverify.errors import CheckFailed, DdbVerifyError, EngineError, Inconclusive
 from ddbverify.inspection import ItemCheck, Refutation
+from ddbverify.marks import SETTINGS, CheckSettings
 from ddbverify.names import TypedItem
 from ddbverify.pipeline import PipelineHealth
 from ddbverify.tables import Table
@@ -65,11 +66,12 @@ class Verdict:
     unlisted: int = 0  # further ones, that were counted only
     unexamined: tuple[str, ...] = ()  # what could not be looked at, in words
     churning: int = 0  # keys that never held still: undecided too, but on their own account
+    tolerated: int = 0  # so many counter-examples are allowed; they are listed and counted all the same
 
     @property
     def outcome(self) -> Outcome:
-        """Failed with a finding; passed only if something, and everything, was examined."""
-        if self.refuted:
+        """Failed with a finding too many; passed only if something, and everything, was examined."""
+        if self.is_refuted:
             return Outcome.FAILED
         if self.unexamined or self.churning or self.examined == 0:
             return Outcome.INCONCLUSIVE
@@ -81,36 +83,49 @@ class Verdict:
         return len(self.findings) + self.unlisted
 
     @property
+    def is_refuted(self) -> bool:
+        """Whether there are more counter-examples than are tolerated."""
+        return self.refuted > self.tolerated
+
+    @property
     def only_churning(self) -> bool:
         """Whether keys that never held still are all that keeps the verdict from `Outcome.PASSED`."""
-        return self.churning > 0 and self.examined > 0 and not self.refuted and not self.unexamined
+        return self.churning > 0 and self.examined > 0 and not self.is_refuted and not self.unexamined
 
 
-_learned: ContextVar[list[Verdict] | None] = ContextVar("ddbverify_learned", default=None)
+@dataclass(frozen=True, slots=True)
+class _Learning:
+    settings: CheckSettings
+    verdicts: list[Verdict] = field(default_factory=list)
+
+
+_learned: ContextVar[_Learning | None] = ContextVar("ddbverify_learned", default=None)
 
 
 @contextmanager
-def learning() -> Iterator[list[Verdict]]:
+def learning(settings: CheckSettings = CheckSettings()) -> Iterator[list[Verdict]]:  # noqa: B008 - frozen
     """Gather every verdict that `require` is given inside the block, also those that raise."""
-    verdicts: list[Verdict] = []
-    token = _learned.set(verdicts)
+    gathered = _Learning(settings)
+    token = _learned.set(gathered)
     try:
-        yield verdicts
+        yield gathered.verdicts
     finally:
         _learned.reset(token)
 
 
 def require(verdict: Verdict) -> None:
     """
-    End the check here unless *verdict* has passed.
+    End the check here unless *verdict* has passed, given what `ddbverify.check` says is tolerated.
 
     Raises:
-        CheckFailed: There is a counter-example.
+        CheckFailed: There is a counter-example, or more than are tolerated.
         Inconclusive: Not everything was examined, or nothing was.
     """
     gathered = _learned.get()
     if gathered is not None:
-        gathered.append(verdict)
+        allowed = gathered.settings.allowed(verdict.examined)
+        verdict = replace(verdict, tolerated=max(verdict.tolerated, allowed))
+        gathered.verdicts.append(verdict)
     match verdict.outcome:
         case Outcome.FAILED:
             raise CheckFailed(
@@ -337,6 +352,8 @@ def each_item(function: Callable[..., object]) -> Callable[[Pair], None]:
     check_pair.__module__ = function.__module__
     check_pair.__doc__ = function.__doc__
     check_pair.ddb_item_check = check  # type: ignore[attr-defined]  # the plugin subscribes it
+    if hasattr(function, SETTINGS):  # marked below, not above
+        setattr(check_pair, SETTINGS, getattr(function, SETTINGS))
     return check_pair
 
 
@@ -381,7 +398,10 @@ def _counted(verdict: Verdict) -> str:
     shown = [str(one) for one in verdict.findings[:FINDINGS_SHOWN]]
     more = verdict.refuted - len(shown)
     noun = "finding" if verdict.refuted == 1 else "findings"
-    return f"{verdict.refuted} {noun}: " + "; ".join([*shown, *([f"and {more} more"] if more else [])])
+    allowed = f" ({verdict.tolerated} tolerated)" if verdict.tolerated else ""
+    return f"{verdict.refuted} {noun}{allowed}: " + "; ".join(
+        [*shown, *([f"and {more} more"] if more else [])]
+    )
 
 
 def _why_undecided(verdict: Verdict) -> str:

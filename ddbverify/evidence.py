@@ -65,7 +65,7 @@ class Evidence(_Strict, frozen=True):
     @property
     def only_churning(self) -> bool:
         """Whether all that keeps the run from passing is keys that never held still."""
-        undecided = [check for check in self.checks if check.state is not CheckState.PASSED]
+        undecided = [check for check in self.checks if check.counts and check.state is not CheckState.PASSED]
         return self.complete and bool(undecided) and all(check.only_churning for check in undecided)
 
 

@@ -23,6 +23,7 @@ from ddbverify.config import Config
 from ddbverify.envelope import NotTrusted, PublicKey
 from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.evidence import Evidence
+from ddbverify.marks import Coverage
 from ddbverify.record import CheckRecord, CheckState, TableRecord
 
 # Exit codes of DESIGN 5; the highest of all reasons wins.
@@ -166,7 +167,7 @@ def check_functions(folder: Path) -> dict[str, bool]:
         ConfigurationError: A file is not Python.
     """
     found: dict[str, bool] = {}
-    for file in sorted(folder.rglob("check_*.py")):
+    for file in sorted((*folder.rglob("check_*.py"), *folder.rglob("test_*.py"))):
         try:
             module = ast.parse(file.read_bytes(), filename=str(file))
         except (SyntaxError, ValueError) as error:
@@ -174,10 +175,16 @@ def check_functions(folder: Path) -> dict[str, bool]:
                 f"The check file {file} is not valid Python.", "mend it, then run the checks again."
             ) from error
         for node in module.body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("check_"):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith(file.name.partition("_")[0] + "_"):
                 takes = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
-                found[f"{file.relative_to(folder).as_posix()}::{node.name}"] = "pair" in takes
+                of_a_pair = "pair" in takes or any(map(_is_each_item, node.decorator_list))
+                found[f"{file.relative_to(folder).as_posix()}::{node.name}"] = of_a_pair
     return found
+
+
+def _is_each_item(decorator: ast.expr) -> bool:
+    decorator = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return ast.unparse(decorator).rpartition(".")[2] == "each_item"
 
 
 def _look_at_pipelines(config: Config) -> tuple[dict[str, float], list[Reason]]:
@@ -278,7 +285,9 @@ def _incomplete(found: Evidence, *, churning: bool) -> Iterator[Reason]:
 
 def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Reason]:
     """Every pair was read in full, and nothing stayed undecided."""
-    if found.coverage != "full":
+    wanted = {check.coverage for check in found.checks if check.counts}
+    sample_will_do = wanted == {Coverage.SAMPLE}
+    if found.coverage != "full" and not sample_will_do:
         message = f"Coverage is {found.coverage}, a sample; set coverage to full, then run again."
         yield Reason("coverage", INCOMPLETE, message)
     in_evidence = {pair.id: pair for pair in found.pairs}
@@ -289,8 +298,9 @@ def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Rea
             message = f"{pair}: no check has read the tables, so nothing is known of their items."
             yield Reason("coverage", INCOMPLETE, message)
             continue
-        if read.shortcoming is not None:
-            yield Reason("coverage", INCOMPLETE, f"{pair}: the pass over the tables {read.shortcoming}.")
+        shortcoming = read.gap if sample_will_do else read.shortcoming
+        if shortcoming is not None:
+            yield Reason("coverage", INCOMPLETE, f"{pair}: the pass over the tables {shortcoming}.")
         if undecided := read.counts.get(State.UNDECIDED, 0):
             yield Reason("undecided", INCOMPLETE, f"{pair}: {undecided} keys stayed undecided.")
         moving = read.counts.get(State.CHURNING, 0)
@@ -326,12 +336,14 @@ def _required(config: Config, found: Evidence, checks: Path, *, churning: bool) 
             yield from (
                 _not_passed(check)
                 for check in ran
-                if check.state is not CheckState.PASSED and not (churning and check.only_churning)
+                if check.counts
+                and check.state is not CheckState.PASSED
+                and not (churning and check.only_churning)
             )
             yield from (
                 Reason("vacuous", INCOMPLETE, f"{check.id} has passed without examining anything.")
                 for check in ran
-                if check.state is CheckState.PASSED and check.examined < 1
+                if check.counts and check.state is CheckState.PASSED and check.examined < 1
             )
 
 

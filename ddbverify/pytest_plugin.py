@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
 from ddbverify import config as configuration
@@ -34,6 +35,7 @@ from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, In
 from ddbverify.evidence import tool_version
 from ddbverify.findings import FindingsFile
 from ddbverify.inspection import Refutation
+from ddbverify.marks import SETTINGS, CheckSettings, MarkError, Severity, settings_of
 from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, PairRecord, RecordWriter, TableRecord
 from ddbverify.summary import check_table
 from ddbverify.words import number_of
@@ -114,6 +116,8 @@ class _Migration:
 
 _MIGRATION = pytest.StashKey[_Migration]()
 _VERDICTS = pytest.StashKey[list[Verdict]]()
+_SETTINGS = pytest.StashKey[CheckSettings]()
+_MARKER = "ddb_check"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -126,6 +130,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Find the migration, if there is one, and refuse what would read the tables more than once."""
+    config.addinivalue_line(
+        "markers",
+        f"{_MARKER}(severity, coverage, tolerate, covers, time_limit): how a migration check counts; "
+        "the same as ddbverify.check, and usable for a whole file as `pytestmark`",
+    )
     file = _migration_file(config)
     if file is None:
         return
@@ -226,6 +235,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """A check that was collected counts as not run until something better is known."""
     migration = _migration_of(item)
     if migration is not None:
+        item.stash[_SETTINGS] = _settings(item)
         migration.learn(_blank(item, CheckState.NOT_RUN))
 
 
@@ -251,7 +261,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Gather what the check learns, also where it raises."""
-    with learning() as verdicts:
+    with learning(item.stash.get(_SETTINGS, CheckSettings())) as verdicts:
         item.stash[_VERDICTS] = verdicts
         return (yield)
 
@@ -276,14 +286,19 @@ def pytest_runtest_makereport(
     if report.when == "call" or state is not CheckState.PASSED:
         check = _with_verdicts(item, state, item.stash.get(_VERDICTS, []), call)
         migration.learn(check, message)
-        item.user_properties += [("ddb_state", str(state)), ("ddb_examined", check.examined)]
-        item.user_properties.append(("ddb_findings", check.findings))
+        item.user_properties += _properties(check)
     _show(report, state, message, item)
     return report
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, Any] | None:
-    """The third outcome: letter ``I``. The report stays a failed one, so the exit status is 1."""
+    """
+    The third outcome, letter ``I``: the report stays a failed one, so the exit status is 1.
+
+    And the fourth, letter ``W``: a check of severity "warn" that has not passed fails nothing.
+    """
+    if getattr(report, "ddb_warns", False):
+        return "warned", "W", ("WARNED", {"yellow": True})
     if getattr(report, "ddb_state", None) == CheckState.INCONCLUSIVE and report.failed:
         return "inconclusive", "I", ("INCONCLUSIVE", {"yellow": True})
     return None
@@ -314,7 +329,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(line)
     for check in migration.checks.values():
         message = migration.messages.get(check.id)
-        if check.state is CheckState.INCONCLUSIVE and message:
+        if message and (check.state is CheckState.INCONCLUSIVE or not check.counts):
             terminalreporter.write_line(f"\n{check.id}\n  {message}")
 
 
@@ -400,12 +415,43 @@ def _blank(item: pytest.Item, state: CheckState) -> CheckRecord:
     callspec = getattr(item, "callspec", None)
     pair = callspec.params.get("pair") if callspec is not None else None
     function = getattr(item, "originalname", None) or item.name
+    settings = item.stash.get(_SETTINGS, CheckSettings())
     return CheckRecord(
         id=_check_id(item),
         name=f"{item.nodeid.partition('::')[0]}::{function}",
         pair=pair.id if isinstance(pair, Pair) else None,
         state=state,
+        severity=settings.severity,
+        coverage=settings.coverage,
     )
+
+
+def _settings(item: pytest.Item) -> CheckSettings:
+    """What `ddbverify.check`, or the nearest marker of the same meaning, says about a check."""
+    decorated = getattr(getattr(item, "obj", None), SETTINGS, None)
+    if isinstance(decorated, CheckSettings):
+        return decorated
+    marker = item.get_closest_marker(_MARKER)
+    if marker is None:
+        return CheckSettings()
+    try:
+        return settings_of(*marker.args, **marker.kwargs)
+    except (MarkError, TypeError) as error:
+        raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.{_MARKER}: {error}") from error
+
+
+def _properties(check: CheckRecord) -> list[tuple[str, object]]:
+    """What a JUnit report says about a check, beside how it ended."""
+    return [
+        ("ddb_pair", check.pair or ""),
+        ("ddb_state", str(check.state)),
+        ("ddb_severity", str(check.severity)),
+        ("ddb_coverage", str(check.coverage)),
+        ("ddb_examined", check.examined),
+        ("ddb_findings", check.findings),
+        ("ddb_tolerated", check.tolerated),
+        ("ddb_seconds", round(check.seconds, 6)),
+    ]
 
 
 def _with_verdicts(
@@ -414,14 +460,13 @@ def _with_verdicts(
     blank = _blank(item, state)
     decided = state in (CheckState.PASSED, CheckState.FAILED)
     error = call.excinfo.value if call.excinfo else None
-    return CheckRecord(
-        id=blank.id,
-        name=blank.name,
-        pair=blank.pair,
-        state=state,
+    refuted = sum(verdict.refuted for verdict in verdicts)
+    return msgspec.structs.replace(
+        blank,
         # Without a verdict it has examined the one thing it was given.
         examined=sum(verdict.examined for verdict in verdicts) if verdicts or not decided else 1,
-        findings=sum(verdict.refuted for verdict in verdicts) or int(state is CheckState.FAILED),
+        findings=refuted or int(state is CheckState.FAILED),
+        tolerated=sum(verdict.tolerated for verdict in verdicts if verdict.refuted),
         only_churning=state is CheckState.INCONCLUSIVE
         and isinstance(error, StillChurning)
         and all(verdict.only_churning or verdict.outcome is Outcome.PASSED for verdict in verdicts),
@@ -470,7 +515,14 @@ def _place(excinfo: pytest.ExceptionInfo[BaseException], path: Path) -> str:
 
 def _show(report: pytest.TestReport, state: CheckState, message: str, item: pytest.Item) -> None:
     report.ddb_state = state  # type: ignore[attr-defined]  # read back by pytest_report_teststatus
-    if state in (CheckState.FAILED, CheckState.INCONCLUSIVE, CheckState.ERRORED):
+    refused = state in (CheckState.FAILED, CheckState.INCONCLUSIVE, CheckState.ERRORED)
+    if refused and item.stash.get(_SETTINGS, CheckSettings()).severity is Severity.WARN:
+        report.ddb_warns = True  # type: ignore[attr-defined]
+        # Not "passed" where a fixture has failed: pytest would go on to call the check without it.
+        report.outcome = "skipped" if report.when == "setup" else "passed"
+        skipped = (str(item.path), item.location[1] or 0, f"Skipped: {message}")
+        report.longrepr = skipped if report.when == "setup" else None
+    elif refused:
         report.outcome = "failed"  # also where the check swallowed its verdict
         report.longrepr = message
     elif report.when == "call" and state is CheckState.SKIPPED:

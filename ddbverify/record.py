@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from ddbverify.comparison import Comparison
+from ddbverify.marks import Coverage, Severity
 from ddbverify.tables import Table
 
 
@@ -47,7 +48,16 @@ class CheckRecord(_Strict, frozen=True):
     state: CheckState
     examined: int = 0
     findings: int = 0
+    tolerated: int = 0  # so many findings are allowed
+    severity: Severity = Severity.ERROR
+    coverage: Coverage = Coverage.FULL  # how much it has to have seen
+    seconds: float = 0.0  # in the check itself, the shared pass apart
     only_churning: bool = False  # inconclusive, and for no other reason than keys that never held still
+
+    @property
+    def counts(self) -> bool:
+        """Whether the run's verdict and the gate depend on it."""
+        return self.severity is Severity.ERROR
 
 
 class TableRecord(_Strict, frozen=True):
@@ -109,6 +119,11 @@ class ComparisonRecord(_Strict, frozen=True):
         """Why this is no full pass, in words; ``None`` if it is one."""
         if self.segments_planned < self.segments_total:
             return f"is a sample: {self.segments_planned} of {self.segments_total} segments"
+        return self.gap
+
+    @property
+    def gap(self) -> str | None:
+        """What of the planned segments was not read, in words; ``None`` for nothing."""
         if self.segments_finished < self.segments_planned or self.segments_total < 1:
             return f"is incomplete: {self.segments_finished} of {self.segments_planned} segments have an end"
         if self.unexamined:

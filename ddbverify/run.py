@@ -83,6 +83,9 @@ class RunResult:
                     "state": str(check.state),
                     "examined": check.examined,
                     "findings": check.findings,
+                    "tolerated": check.tolerated,
+                    "severity": str(check.severity),
+                    "seconds": check.seconds,
                     "only_churning": check.only_churning,
                 }
                 for check in found.checks
@@ -295,7 +298,7 @@ def _shortcomings(recorded: Record, status: int, before: _Before) -> list[str]:
         found.append(f"pytest recorded exit status {recorded.exit_status} and left with {status}")
     if not recorded.checks:
         found.append("no check was collected")
-    states = [check.state for check in recorded.checks.values()]
+    states = [check.state for check in recorded.checks.values() if check.counts]
     found += [f"{states.count(state)} checks are {state}" for state in _LEFT_OPEN if state in states]
     if recorded.checks and status not in (_ALL_PASSED, 1):
         found.append(f"pytest ended with exit status {status}")
@@ -328,7 +331,7 @@ def _changed_since(before: _Before, config_file: Path, coverage: str | None, che
 
 def _verdict(recorded: Record, *, complete: bool) -> Literal["passed", "failed", "inconclusive"]:
     """A counter-example stands whatever else went wrong; "passed" needs everything to have gone right."""
-    states = {check.state for check in recorded.checks.values()}
+    states = {check.state for check in recorded.checks.values() if check.counts}
     if CheckState.FAILED in states:
         return "failed"
     return "passed" if complete and states == {CheckState.PASSED} else "inconclusive"

@@ -50,4 +50,8 @@ def _counts(comparison: ComparisonRecord | None) -> str:
 def _state_in_words(check: CheckRecord) -> str:
     if check.state is CheckState.INCONCLUSIVE and check.only_churning:
         return "inconclusive (only churning keys)"
+    if check.findings and check.state is CheckState.PASSED:
+        return f"passed ({check.tolerated} findings tolerated)"
+    if check.state is not CheckState.PASSED and not check.counts:
+        return f"{check.state} (warns only)"
     return str(check.state)

@@ -376,3 +376,73 @@ def test_causes_are_summed_up_over_all_findings(pytester, run):
             "*   10%  not in the target (1 finding)",
         ]
     )
+
+
+WARNS = '@check(severity="warn")\n'
+FINDS = "require(Verdict(examined=9, findings=(Finding('x'),) * 3))"
+
+
+@pytest.mark.parametrize(
+    ("mark", "body", "state", "passes"),
+    [
+        (WARNS, "assert False", CheckState.FAILED, True),
+        (WARNS, "require(Verdict(examined=0))", CheckState.INCONCLUSIVE, True),
+        (WARNS, "raise KeyError('x')", CheckState.ERRORED, True),
+        ("@pytest.mark.ddb_check(severity='warn')\n", "assert False", CheckState.FAILED, True),
+        ("@check(tolerate=3)\n", FINDS, CheckState.PASSED, True),
+        ("@check(tolerate=2)\n", FINDS, CheckState.FAILED, False),
+        ("@check(tolerate=0.4)\n", FINDS, CheckState.PASSED, True),
+    ],
+)
+def test_marks_decide_what_a_finding_does(pytester, run, one_check, mark, body, state, passes):
+    one_check(body)
+    file = pytester.path / "checks" / "check_one.py"
+    file.write_text(
+        file.read_text().replace("def check_it", f"from ddbverify import check\n{mark}def check_it")
+        + "\ndef check_other(pair):\n    pass\n"
+    )
+
+    result = run("--ddb-record", "record.jsonl", "--junit-xml", "junit.xml", "--strict-markers", "checks")
+
+    checks = record.read(pytester.path / "record.jsonl").checks.values()
+    (check,) = [check for check in checks if check.name.endswith("::check_it")]
+    assert check.state is state
+    assert (result.ret == 0) == passes
+    assert check.counts != (state is not CheckState.PASSED and passes)
+    if body == FINDS:
+        assert check.findings == 3
+    assert f'name="ddb_state" value="{state}"' in (pytester.path / "junit.xml").read_text()
+    if passes and state is not CheckState.PASSED:
+        result.stdout.fnmatch_lines(["checks/check_one.py W.*", "*1 passed, 1 warned*"])
+
+
+def test_a_warning_check_whose_fixture_fails_is_not_called(pytester, run, one_check):
+    one_check("pass")
+    file = pytester.path / "checks" / "check_one.py"
+    file.write_text(
+        file.read_text().replace(
+            "def check_it(pair)", "@pytest.mark.ddb_check(severity='warn')\ndef check_it(pair, broken)"
+        )
+        + f"\n@pytest.fixture\ndef broken():\n    raise ValueError(''.join({list(TOKEN)!r}))\n"
+        + "\ndef check_other(pair):\n    pass\n"
+    )
+
+    result = run("--ddb-record", "record.jsonl", "checks", "-rA", "-vv")
+
+    states = [check.state for check in record.read(pytester.path / "record.jsonl").checks.values()]
+    assert states == [CheckState.ERRORED, CheckState.PASSED]
+    assert result.ret == 0
+    assert TOKEN not in result.stdout.str()
+
+
+def test_a_mark_that_means_nothing_is_a_usage_error(pytester, run, one_check):
+    one_check("pass")
+    file = pytester.path / "checks" / "check_one.py"
+    file.write_text(
+        file.read_text().replace("def check_it", "@pytest.mark.ddb_check(severity='fatal')\ndef check_it")
+    )
+
+    result = run("checks")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(['ERROR: *severity is "error" or "warn"*'])
