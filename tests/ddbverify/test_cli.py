@@ -37,7 +37,18 @@ def test_run_then_gate(invoke):
     document = json.loads(ran.stdout)
     assert (document["command"], document["verdict"], document["complete"]) == ("run", "passed", True)
     assert len(document["checks"]) == 12
-    assert document["checks"][0].keys() == {"name", "pair", "state", "examined", "findings", "only_churning"}
+    known = {
+        "name",
+        "pair",
+        "state",
+        "examined",
+        "findings",
+        "only_churning",
+        "tolerated",
+        "severity",
+        "seconds",
+    }
+    assert document["checks"][0].keys() == known
     assert document["pairs"][0]["counts"] == {"matched": 3}
     assert "ed25519:" in ran.stderr
 
