@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ddbverify.checks import Finding, Outcome, Pair, Verdict, comparison_verdict, each_item, require
     from ddbverify.comparison import Comparison, Difference, State
+    from ddbverify.drift import drift_verdict
     from ddbverify.errors import CheckFailed, Inconclusive
     from ddbverify.hookspecs import KnownDifference, hookimpl
     from ddbverify.marks import check
-    from ddbverify.parity import index_differences, key_differences
+    from ddbverify.parity import key_differences
 
 _HOMES = {
     "CheckFailed": "errors",
@@ -31,9 +32,9 @@ _HOMES = {
     "Verdict": "checks",
     "check": "marks",
     "comparison_verdict": "checks",
+    "drift_verdict": "drift",
     "each_item": "checks",
     "hookimpl": "hookspecs",
-    "index_differences": "parity",
     "key_differences": "parity",
     "require": "checks",
 }
@@ -51,9 +52,9 @@ __all__ = [
     "Verdict",
     "check",
     "comparison_verdict",
+    "drift_verdict",
     "each_item",
     "hookimpl",
-    "index_differences",
     "key_differences",
     "require",
 ]

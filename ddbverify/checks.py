@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from ddbverify import pipeline, runner, tables
+from ddbverify import pipeline, runner, table_settings, tables
 from ddbverify import transform as transforms
 from ddbverify.comparison import Comparison, Difference, State
 from ddbverify.config import Config
@@ -29,7 +29,9 @@ from ddbverify.errors import CheckFailed, DdbVerifyError, EngineError, Inconclus
 from ddbverify.inspection import ItemCheck, Refutation
 from ddbverify.marks import SETTINGS, CheckSettings
 from ddbverify.names import TypedItem
+from ddbverify.parity import Parity, compare_settings
 from ddbverify.pipeline import PipelineHealth
+from ddbverify.setting_names import is_one_of
 from ddbverify.tables import Table
 from ddbverify.transform import Transform
 
@@ -67,6 +69,8 @@ class Verdict:
     unexamined: tuple[str, ...] = ()  # what could not be looked at, in words
     churning: int = 0  # keys that never held still: undecided too, but on their own account
     tolerated: int = 0  # so many counter-examples are allowed; they are listed and counted all the same
+    accepted: tuple[str, ...] = ()  # what differs, and is no counter-example since the configuration says so
+    hint: str = ""  # what to do about counter-examples; by default, to look them up
 
     @property
     def outcome(self) -> Outcome:
@@ -129,7 +133,8 @@ def require(verdict: Verdict) -> None:
     match verdict.outcome:
         case Outcome.FAILED:
             raise CheckFailed(
-                _counted(verdict), "look at the run's findings.jsonl for keys and attribute paths."
+                _counted(verdict),
+                verdict.hint or "look at the run's findings.jsonl for keys and attribute paths.",
             )
         case Outcome.INCONCLUSIVE:
             kind = StillChurning if verdict.only_churning else Inconclusive
@@ -190,6 +195,7 @@ class Pair:
             )
         )
         self._pipeline = _Once(lambda: pipeline.health(config, settings))
+        self._parity = _Once(self._compare_settings)
 
     def __repr__(self) -> str:
         return f"<Pair {self.settings.id}>"
@@ -249,6 +255,32 @@ class Pair:
         """Whether a transform stands between the tables."""
         return self.settings.transform is not None
 
+    def parity(self, *names: str) -> Verdict:
+        """
+        What the settings of both tables say about those in *names*, each difference a counter-example.
+
+        What ``[[tables]] accept`` names is none: it stands in `Verdict.accepted`. A setting that
+        could not be read leaves the claim undecided.
+
+        Args:
+            names: Such as ``"pitr"`` or ``"index.*"``; all of them are in `ddbverify.setting_names`.
+        """
+        parity, accepts = self._parity(), self.settings.accept
+        differences = [one for one in parity.differences if is_one_of(one.name, names)]
+        unread = [one for one in parity.unread if is_one_of(one.name, names)]
+        refuting = [one for one in differences if not one.deferred and not is_one_of(one.name, accepts)]
+        undecided = [one for one in unread if not is_one_of(one.name, accepts)]
+        accepted = [one for one in (*differences, *unread) if one not in refuting and one not in undecided]
+        quoted = ", ".join(f'"{one.name}"' for one in refuting)
+        return Verdict(
+            # Where neither side has anything of that kind, just that was looked at.
+            examined=max(1, sum(is_one_of(name, names) for name in parity.examined)),
+            findings=tuple(Finding(str(one)) for one in refuting),
+            unexamined=tuple(map(str, undecided)),
+            accepted=tuple(f"{one}{' (until the cutover)' if one.deferred else ''}" for one in accepted),
+            hint=f"change the target, or say that it may differ: [[tables]] accept = [{quoted}].",
+        )
+
     def subscribe(self, check: ItemCheck) -> None:
         """
         Let a check see every pair of items of the shared pass.
@@ -300,6 +332,20 @@ class Pair:
         """What stands for a key wherever it may be read by others; it changes with every run."""
         text = json.dumps(key, sort_keys=True, default=repr).encode()
         return hmac.new(self._secret, text, hashlib.sha256).hexdigest()[:HASH_DIGITS]
+
+    def _compare_settings(self) -> Parity:
+        source, target = self.source, self.target
+        ours = table_settings.read(self.config.source, source)
+        theirs = table_settings.read(self.config.target, target)
+        # Asked only where it matters: only the state table knows whose the source's stream is.
+        streams_differ = ours.values.get("stream") != theirs.values.get("stream")
+        return compare_settings(
+            ours,
+            theirs,
+            reshaped=self.is_reshaped,
+            same_place=(source.account, source.region) == (target.account, target.region),
+            stream_is_ours=streams_differ and self.pipeline.stream_enabled_by_us,
+        )
 
     def _tell(self, one: Difference | Refutation) -> None:
         if self._found is not None:

@@ -17,6 +17,7 @@ import msgspec
 
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import MIGRATION_NAME, pair_id, table_name
+from ddbverify.setting_names import FAMILIES, SETTINGS, is_known
 
 FILE_NAME = "migration.toml"
 
@@ -69,6 +70,7 @@ class Pair(_Section, frozen=True):
     transform: str | None = None
     rekeys: bool = False
     ignore: tuple[str, ...] = ()
+    accept: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -317,6 +319,13 @@ def _check(config: Config, shown_as: str) -> None:
             )
         if pair.rekeys and pair.transform is None:
             raise refuse(f"{place}: rekeys = true needs a transform.", "name one, or remove rekeys.")
+        for name in pair.accept:
+            if not is_known(name):
+                known = ", ".join([*SETTINGS, *(f"{family}NAME" for family in FAMILIES)])
+                raise refuse(
+                    f"{place}, accept: {name!r} names no setting of a table.",
+                    f"use one of {known}; behind the first letters * stands for any text.",
+                )
     _check_numbers(config, refuse)
 
 

@@ -65,6 +65,10 @@ def stack_name(migration: str, part: str, pair: str | None = None) -> str:
     return "-".join(filter(None, ("replicator", migration, pair, part)))
 
 
+FENCE_SID: Final = "ReplicatorFence"
+"""The statement in a source table's own policy that a cutover keeps writers off with."""
+
+
 # --- the state table -------------------------------------------------------------------
 #
 # One item per fact, so that forwarder, consumer and operator write without reading first.
@@ -96,6 +100,9 @@ class Fact:
 
     BOUNDARY: Final = "boundary"
     """``backup_arn``, ``backup_epoch``, ``boundary_epoch`` (whole seconds)."""
+
+    STREAM_ENABLED_BY_US: Final = "stream-enabled-by-us"
+    """``at``: the source had no stream before, and has none again afterwards."""
 
     CANARY_SENT: Final = "canary#sent"
     """Written by the forwarder: ``number`` (sequence number, padded), ``at``."""

@@ -40,6 +40,7 @@ class PipelineHealth:
     following_since: float | None = None  # seconds since the epoch
     canary_age_seconds: float | None = None  # since the last one arrived
     mappings: Mapping[str, str] = field(default_factory=dict)  # forwarder, consumer -> state
+    stream_enabled_by_us: bool = False  # the source had no stream before
 
     @property
     def facts_examined(self) -> int:
@@ -87,6 +88,7 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
         following_since=_epoch(facts.get(Fact.FOLLOWING, {}).get("since")),
         canary_age_seconds=_age(facts.get(Fact.CANARY_ARRIVED), now),
         mappings=mappings,
+        stream_enabled_by_us=Fact.STREAM_ENABLED_BY_US in facts,
     )
 
 

@@ -37,7 +37,7 @@ from ddbverify.findings import FindingsFile
 from ddbverify.inspection import Refutation
 from ddbverify.marks import SETTINGS, CheckSettings, MarkError, Severity, settings_of
 from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, PairRecord, RecordWriter, TableRecord
-from ddbverify.summary import check_table
+from ddbverify.summary import accepted_lines, check_table
 from ddbverify.words import number_of
 
 _FILES = "check_*.py"
@@ -327,6 +327,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             )
     for line in check_table(list(migration.checks.values())).splitlines():
         terminalreporter.write_line(line)
+    for line in accepted_lines(list(migration.checks.values())):
+        terminalreporter.write_line(line)
     for check in migration.checks.values():
         message = migration.messages.get(check.id)
         if message and (check.state is CheckState.INCONCLUSIVE or not check.counts):
@@ -467,6 +469,7 @@ def _with_verdicts(
         examined=sum(verdict.examined for verdict in verdicts) if verdicts or not decided else 1,
         findings=refuted or int(state is CheckState.FAILED),
         tolerated=sum(verdict.tolerated for verdict in verdicts if verdict.refuted),
+        accepted=tuple(one for verdict in verdicts for one in verdict.accepted),
         only_churning=state is CheckState.INCONCLUSIVE
         and isinstance(error, StillChurning)
         and all(verdict.only_churning or verdict.outcome is Outcome.PASSED for verdict in verdicts),

@@ -52,6 +52,7 @@ class CheckRecord(_Strict, frozen=True):
     severity: Severity = Severity.ERROR
     coverage: Coverage = Coverage.FULL  # how much it has to have seen
     seconds: float = 0.0  # in the check itself, the shared pass apart
+    accepted: tuple[str, ...] = ()  # what differs and may, in words
     only_churning: bool = False  # inconclusive, and for no other reason than keys that never held still
 
     @property

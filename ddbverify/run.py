@@ -86,6 +86,7 @@ class RunResult:
                     "tolerated": check.tolerated,
                     "severity": str(check.severity),
                     "seconds": check.seconds,
+                    "accepted": list(check.accepted),
                     "only_churning": check.only_churning,
                 }
                 for check in found.checks

@@ -22,6 +22,11 @@ def check_table(checks: Sequence[CheckRecord], *, markdown: bool = False) -> str
     return tabulate(rows, _HEADERS, tablefmt="github" if markdown else "simple", disable_numparse=True)
 
 
+def accepted_lines(checks: Sequence[CheckRecord]) -> list[str]:
+    """What differs and refutes nothing: one line for each pair and difference."""
+    return [f"accepted: {check.pair or check.name}: {one}" for check in checks for one in check.accepted]
+
+
 def markdown(evidence: Evidence) -> str:
     """``summary.md`` of a run."""
     lines = [
@@ -36,6 +41,9 @@ def markdown(evidence: Evidence) -> str:
     ]
     for pair in evidence.pairs:
         lines += [f"* `{pair.source.arn}` -> `{pair.target.arn}`: {_counts(pair.comparison)}"]
+    accepted = accepted_lines(evidence.checks)
+    if accepted:
+        lines += ["", "Differs, and refutes nothing:", "", *(f"* {one}" for one in accepted)]
     if evidence.shortcomings:
         lines += ["", "Not complete:", "", *(f"* {one}" for one in evidence.shortcomings)]
     return "\n".join(lines) + "\n"

@@ -74,7 +74,7 @@ def _remove_pair(context: Context, pair: Pair, *, flipped: bool) -> list[str]:
             removed.append(target)
     elif tables.find(context.target, target) is not None:
         context.console.line(f"  · {target} stays: it was there before the migration")
-    if state.get("stream-enabled-by-us"):
+    if state.get(Fact.STREAM_ENABLED_BY_US):
         with context.console.step(f"turn off the stream of {table_name(pair.source)}"):
             _stream_off(context, pair)
     boundary = state.get(Fact.BOUNDARY)

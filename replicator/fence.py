@@ -15,9 +15,8 @@ from typing import Any, Protocol
 
 from ddbverify.aws import Client, translated
 from ddbverify.errors import EngineError, NotFoundError
+from ddbverify.names import FENCE_SID
 from replicator.tables import TableFacts
-
-SID = "ReplicatorFence"
 
 # Every action that changes an item. https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
 _WRITES = [
@@ -61,21 +60,21 @@ class PolicyFence:
         for table in self.tables:
             policy, revision = self._policy(table)
             statement = {
-                "Sid": SID,
+                "Sid": FENCE_SID,
                 "Effect": "Deny",
                 "Principal": "*",
                 "Action": _WRITES,
                 "Resource": table.arn,
                 "Condition": {"ArnNotLike": {"aws:PrincipalArn": list(self.exempt)}},
             }
-            statements = [one for one in policy["Statement"] if one.get("Sid") != SID]
+            statements = [one for one in policy["Statement"] if one.get("Sid") != FENCE_SID]
             self._put(table, {**policy, "Statement": [*statements, statement]}, revision)
 
     def lift(self) -> None:
         """Take the statement out again; a policy that held nothing else is removed."""
         for table in self.tables:
             policy, revision = self._policy(table)
-            statements = [one for one in policy["Statement"] if one.get("Sid") != SID]
+            statements = [one for one in policy["Statement"] if one.get("Sid") != FENCE_SID]
             if len(statements) == len(policy["Statement"]):
                 continue
             if statements:

@@ -163,7 +163,7 @@ def _stream(context: Context, plan: Plan) -> dict[str, Any]:
     state, source = context.state(plan.pair), plan.source
     if source.stream_arn is None:
         # The intent first: if this is killed between the two, `down` still knows whose stream it is.
-        state.put("stream-enabled-by-us", at=now_text())
+        state.put(Fact.STREAM_ENABLED_BY_US, at=now_text())
         try:
             with translated(f"turn on the stream of {source.name}"):
                 context.source.update_table(

@@ -14,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ddbverify import checks, pipeline, runner, tables
+from ddbverify import checks, pipeline, runner, table_settings, tables
 from ddbverify.comparison import Comparison, Difference, SideFacts, State
 from ddbverify.config import Config, Side
 from ddbverify.config import Pair as PairSettings
 from ddbverify.names import table_name
 from ddbverify.pipeline import PipelineHealth
+from ddbverify.table_settings import TableSettings
 from ddbverify.tables import Table, table_from
 
 REPOSITORY = Path(__file__).parents[2]
@@ -89,7 +90,11 @@ def stand_in(folder: Path, monkeypatch: Any = None) -> None:
     def health(*_: Any, **__: Any) -> PipelineHealth:
         return PipelineHealth(exists=bool(spec().get("problems")), problems=tuple(spec().get("problems", ())))
 
+    def settings(_: Side, one: Table) -> TableSettings:
+        return TableSettings(table_settings.described(one) | spec().get("settings", {}).get(one.name, {}), {})
+
     for module, name, function in (
+        (table_settings, "read", settings),
         (tables, "describe", describe),
         (tables, "describe_pair", describe_pair),
         (runner, "compare", compare),

@@ -146,21 +146,40 @@ def test_a_pass_that_failed_is_not_tried_again(tmp_path, monkeypatch):
             },
         ),
         (
-            {"counts": {"matched": 3, "different": 1}},
+            {
+                "counts": {"matched": 3, "different": 1},
+                "differences": [{"state": "different", "key": {"id": {"S": "7"}}, "paths": ["n: value"]}],
+            },
             {
                 "check_every_item_is_equal",
                 "check_sampled_items_are_equal",
                 "check_the_target_has_what_the_transform_makes",
             },
         ),
+        (
+            {
+                "counts": {"matched": 3, "different": 1},
+                "differences": [{"state": "different", "key": {"id": {"S": "7"}}, "paths": ["n: N -> S"]}],
+            },
+            {
+                "check_every_item_is_equal",
+                "check_no_attribute_changes_its_type",
+                "check_sampled_items_are_equal",
+                "check_the_target_has_what_the_transform_makes",
+            },
+        ),
         ({"problems": ["a gap is latched"]}, {"check_the_pipeline_is_healthy"}),
+        ({"settings": {"orders": {"pitr": "on"}}}, {"check_the_settings_are_the_same"}),
+        ({"settings": {"orders-v2": {"tags.team": "1"}}}, {"check_the_settings_are_the_same"}),
+        ({"settings": {"orders": {"autoscaling.read": "1 to 9"}}}, {"check_the_capacity_is_the_same"}),
+        ({"settings": {"orders": {"index.by_day": "local"}}}, {"check_the_indexes_are_the_same"}),
         (
             {"tables": {"orders-v2": {"ttl": {"TimeToLiveStatus": "ENABLED", "AttributeName": "gone"}}}},
             {"check_time_to_live_is_off_in_the_target"},
         ),
         (
             {"tables": {"orders-v2": {"BillingModeSummary": None}}},
-            {"check_the_billing_mode_is_the_same"},
+            {"check_the_capacity_is_the_same"},
         ),
         (
             {
@@ -217,7 +236,7 @@ def test_counts_that_agree_by_accident_are_caught_by_the_keys(tmp_path, monkeypa
 def test_every_check_of_the_suite_says_what_it_claims_and_what_not():
     suite = _default_suite()
 
-    assert len(suite) == 12
+    assert len(suite) == 14
     for check in suite.values():
         assert {"Refuted by", "Silent about", "Cost"} <= {
             line.partition(":")[0].strip() for line in (check.__doc__ or "").splitlines()

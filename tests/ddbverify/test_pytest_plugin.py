@@ -48,7 +48,7 @@ def test_the_default_suite_passes_with_one_pass_over_the_tables(pytester, run):
 
     result = run("checks")
 
-    result.assert_outcomes(passed=12)
+    result.assert_outcomes(passed=14)
     assert result.ret == 0
     assert projects.passes(pytester.path) == 1
     result.stdout.fnmatch_lines(
@@ -86,7 +86,7 @@ def test_every_pair_gets_every_check(pytester, run):
         pytester.path, toml=projects.TOML + '[[tables]]\nsource = "films"\ntarget = "films-v2"\n'
     )
 
-    run("checks").assert_outcomes(passed=24)
+    run("checks").assert_outcomes(passed=28)
     assert projects.passes(pytester.path) == 2
 
 
@@ -233,7 +233,7 @@ def test_deselected_and_unreached_checks_are_recorded(pytester, run):
     states = [check.state for check in record.read(pytester.path / "record.jsonl").checks.values()]
     assert states.count(CheckState.DESELECTED) == 1
     assert states.count(CheckState.FAILED) == 1
-    assert states.count(CheckState.NOT_RUN) == 10
+    assert states.count(CheckState.NOT_RUN) == 12
 
 
 def test_collect_only_leaves_every_check_not_run(pytester, run):

@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from ddbverify.errors import EngineError
+from ddbverify.names import FENCE_SID
 from replicator.cutover import role_of
-from replicator.fence import SID, CommandFence, PolicyFence
+from replicator.fence import CommandFence, PolicyFence
 from tests.replicator.fakes import refusal
 
 TABLE = SimpleNamespace(name="orders", arn="arn:aws:dynamodb:eu-west-1:123456789012:table/orders")
@@ -79,7 +80,7 @@ def test_the_fence_denies_every_write_to_everyone_but_the_operator():
     fence(client).raise_()
 
     (statement,) = client.policy["Statement"]
-    assert (statement["Sid"], statement["Effect"], statement["Principal"]) == (SID, "Deny", "*")
+    assert (statement["Sid"], statement["Effect"], statement["Principal"]) == (FENCE_SID, "Deny", "*")
     assert statement["Resource"] == TABLE.arn
     assert statement["Condition"] == {"ArnNotLike": {"aws:PrincipalArn": [OPERATOR]}}
     writes = {
@@ -146,7 +147,7 @@ def test_an_engine_takes_the_policy_and_gives_it_back(aws, unique):
     up.raise_()
     up.raise_()
     stored = json.loads(client.get_resource_policy(ResourceArn=arn)["Policy"])
-    assert [one["Sid"] for one in stored["Statement"]] == [SID]
+    assert [one["Sid"] for one in stored["Statement"]] == [FENCE_SID]
     up.lift()
     up.lift()
     with pytest.raises(client.exceptions.PolicyNotFoundException):
