@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar, overload
 
 from ddbverify import pipeline, runner, table_settings, tables
 from ddbverify import transform as transforms
@@ -304,8 +304,10 @@ class Pair:
             return Verdict(examined=0, unexamined=(f"{check.name} did not see the shared pass",))
         about_all = comparison_verdict(comparison)
         raised = (f"it raised {what} on {count} items" for what, count in result.raised.most_common(3))
+        # Of items that are as expected the claim of one that looks at all others holds.
+        equal = comparison.counts.get(State.MATCHED, 0) if check.only_different else 0
         return Verdict(
-            examined=result.examined,
+            examined=result.examined + equal,
             findings=tuple(
                 Finding(f"refuted {self.key_hash(one.key)} {one.where}") for one in result.examples
             ),
@@ -368,7 +370,13 @@ class Pair:
         )
 
 
-def each_item(function: Callable[..., object]) -> Callable[[Pair], None]:
+@overload
+def each_item(function: Callable[..., object], /) -> Callable[[Pair], None]: ...
+@overload
+def each_item(*, only: Literal["different"]) -> Callable[[Callable[..., object]], Callable[[Pair], None]]: ...
+def each_item(
+    function: Callable[..., object] | None = None, /, *, only: Literal["different"] | None = None
+) -> Callable[[Pair], None] | Callable[[Callable[..., object]], Callable[[Pair], None]]:
     """
     Make a check of every pair of items, out of a function with plain assertions.
 
@@ -384,14 +392,26 @@ def each_item(function: Callable[..., object]) -> Callable[[Pair], None]:
     fails on items which are equal, or have settled, is a finding; any other exception leaves
     the check undecided.
 
-    Raises:
-        TypeError: The function takes other arguments.
-    """
-    check = ItemCheck.of(function)
+    Args:
+        function: The check.
+        only: ``"different"``: call it for items only that differ from what is expected, once that
+            is settled. It costs nothing for all others, about which its claim holds.
 
+    Raises:
+        TypeError: The function takes other arguments, or *only* is something else.
+    """
+    if only not in (None, "different"):
+        raise TypeError(f'each_item(only={only!r}): the one thing that it can be is "different"')
+    if function is None:
+        return lambda function: _check_of(ItemCheck.of(function, only_different=only is not None))
+    return _check_of(ItemCheck.of(function))
+
+
+def _check_of(check: ItemCheck) -> Callable[[Pair], None]:
     def check_pair(pair: Pair) -> None:
         require(pair.inspected(check))
 
+    function = check.function
     # Not functools.wraps: pytest would look through it, and ask for fixtures `source` and `target`.
     check_pair.__name__ = function.__name__
     check_pair.__qualname__ = function.__qualname__

@@ -17,9 +17,10 @@ import msgspec
 
 from ddbverify.comparison import Difference, State
 from ddbverify.coscan import BESIDE_THE_ITEM, Memory
-from ddbverify.inspection import Inspector, LazyItem
+from ddbverify.inspection import Inspector
 from ddbverify.items import ABSENT, JoinKey, UnknownValue, typed_key
 from ddbverify.judge import Judge, Uncomparable
+from ddbverify.lazy import LazyItem
 from ddbverify.pages import Page, decode_item, surely_equal
 from ddbverify.settle import CONTESTED, Suspect
 from ddbverify.tally import Tally
@@ -138,7 +139,7 @@ class ClaimJoin:
         return self._memory.use(used + held.size)
 
     def _kept(self, raw: msgspec.Raw) -> bytes:
-        return bytes(raw) if self._inspector else b""
+        return bytes(raw) if self._inspector and self._inspector.wants_equal else b""
 
     def _claim(self, key: JoinKey, held: _Held, claim: _Claim) -> None:
         held.owners.add(claim.owner)
@@ -156,7 +157,7 @@ class ClaimJoin:
             held.matched = target == held.claimed != _UNKNOWN
         if held.matched and held.raw is not None:
             self._tally.matched(1)
-            if self._inspector:
+            if self._inspector and self._inspector.wants_equal:
                 shown = map(LazyItem.of_raw, (claim.source, held.raw, claim.made))
                 self._inspector.pair(lambda: key, *shown)
             held.raw = b""

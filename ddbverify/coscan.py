@@ -20,9 +20,10 @@ from typing import Final
 import msgspec
 
 from ddbverify.comparison import Difference, State
-from ddbverify.inspection import Inspector, LazyItem
+from ddbverify.inspection import Inspector
 from ddbverify.items import ABSENT, JoinKey, UnknownValue, typed_key
 from ddbverify.judge import Claim, Judge, Uncomparable
+from ddbverify.lazy import LazyItem
 from ddbverify.names import KeySchema, TypedItem, canary_key
 from ddbverify.pages import Page, decode_item, surely_equal
 from ddbverify.settle import Suspect
@@ -235,9 +236,8 @@ class KeyJoin:
                 if one != other and not surely_equal(one, other):
                     break
                 count += 1
-        if self._inspector:
-            for item in ours[:count]:
-                self._inspector.equal(source.key_of, item)
+        if self._inspector and self._inspector.wants_equal:
+            self._inspector.equal(source.key_of, ours[:count])
         source.next += count
         target.next += count
         return count
@@ -284,7 +284,7 @@ class KeyJoin:
         source, target = (one, other) if role is Role.SOURCE else (other, one)
         if self._bytes_decide and (source.raw == target.raw or surely_equal(source.raw, target.raw)):
             self._match()
-            if self._inspector:
+            if self._inspector and self._inspector.wants_equal:
                 shown, found = LazyItem.of_raw(source.raw), LazyItem.of_raw(target.raw)
                 self._inspector.pair(lambda: key, shown, found, shown)
             return 0
@@ -294,7 +294,7 @@ class KeyJoin:
             state = self._judge.verdict(expected, target_item, max(one.at, other.at), [source_item])
             if state is State.MATCHED:
                 self._match()
-                if self._inspector and expected is not None:
+                if self._inspector and self._inspector.wants_equal and expected is not None:
                     self._inspector.pair(
                         lambda: key, *map(LazyItem.of_typed, (source_item, target_item, expected))
                     )

@@ -1,5 +1,5 @@
 """
-Checks on single items: run inside the shared pass, on items that decode an attribute when it is touched.
+Checks on single items: run inside the shared pass, on items as `ddbverify.lazy` makes them.
 
 What a check says counts only of a pair of items that belong together: equal as they were read, or
 settled. A check that fails on a pair in flight is asked again when the pair has settled.
@@ -10,79 +10,23 @@ from __future__ import annotations
 import inspect
 import linecache
 import threading
+import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import msgspec
 
+from ddbverify import interrupts
 from ddbverify.items import JoinKey, typed_key
-from ddbverify.names import KeySchema, TypedItem, TypedValue
-from ddbverify.values import from_typed
+from ddbverify.lazy import LazyItem
+from ddbverify.names import KeySchema, TypedItem
 
 EXAMPLES_KEPT: Final = 5
 ARGUMENTS: Final = ("source", "target", "expected")
-
-_VALUES = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_VALUE = msgspec.json.Decoder(dict[str, Any])
-_SHARED = (str, bytes, bool, type(None))  # and Decimal: what a check cannot change for the next one
-
-
-class LazyItem(Mapping[str, Any]):
-    """
-    One item, read-only: Python's own values (Decimal, bytes, set, ...), each decoded when touched.
-
-    ``item["name"]`` raises KeyError where there is no such attribute; ``item.get`` and ``in`` work
-    as in any mapping.
-    """
-
-    __slots__ = ("_decoded", "_raw", "_values")
-
-    def __init__(self, values: Mapping[str, TypedValue] | None, raw: bytes | msgspec.Raw = b"") -> None:
-        """Use `of_raw` or `of_typed`."""
-        self._values: Mapping[str, Any] | None = values
-        self._raw = raw
-        self._decoded: dict[str, Any] = {}
-
-    @classmethod
-    def of_raw(cls, raw: bytes | msgspec.Raw) -> Self:
-        """An item slice of a scan page."""
-        return cls(None, raw)
-
-    @classmethod
-    def of_typed(cls, item: TypedItem) -> Self:
-        """An item in DynamoDB's typed form."""
-        return cls(item)
-
-    def __getitem__(self, name: str) -> Any:
-        if name in self._decoded:
-            return self._decoded[name]
-        value = self._typed[name]
-        typed = _VALUE.decode(value) if isinstance(value, msgspec.Raw) else value
-        made = from_typed(typed)
-        if isinstance(made, _SHARED) or "N" in typed:
-            self._decoded[name] = made
-        return made
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._typed)
-
-    def __len__(self) -> int:
-        return len(self._typed)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._typed
-
-    def __repr__(self) -> str:
-        return f"<item with {', '.join(sorted(self))}>"  # names only: a repr ends up in logs
-
-    @property
-    def _typed(self) -> Mapping[str, Any]:
-        if self._values is None:
-            self._values = _VALUES.decode(self._raw)
-        return self._values
+BATCH: Final = 256  # items that are decoded at one time, per thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +37,10 @@ class ItemCheck:
     name: str  # as people see it: ``check_orders.py::check_total``
     function: Callable[..., object]
     wants: tuple[str, ...]
+    only_different: bool = False  # it does not want to see items that are as expected
 
     @classmethod
-    def of(cls, function: Callable[..., object]) -> Self:
+    def of(cls, function: Callable[..., object], *, only_different: bool = False) -> Self:
         """
         Look at the function's arguments.
 
@@ -110,7 +55,8 @@ class ItemCheck:
                 "needs no decorator"
             )
         name = f"{_name(inspect.getfile(function))}::{function.__qualname__}"
-        return cls(f"{function.__module__}.{function.__qualname__}", name, function, wants)
+        unique = f"{function.__module__}.{function.__qualname__}"
+        return cls(unique, name, function, wants, only_different)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +72,9 @@ class Refutation:
 class Inspected:
     """What one check has learned of one pair of tables."""
 
+    calls: int = 0
     examined: int = 0  # pairs of items
+    seconds: float = 0.0  # that the calls took
     missed: int = 0  # pairs that never held still
     refuted: int = 0
     examples: list[Refutation] = field(default_factory=list)  # the first `EXAMPLES_KEPT`
@@ -134,7 +82,12 @@ class Inspected:
 
 
 class Inspector:
-    """Runs every check on every pair of items it is shown, one at a time: user code knows no threads."""
+    """
+    Runs every check on every pair of items it is shown, one at a time: user code knows no threads.
+
+    Items that are equal as they were read come in batches, and each check goes over a whole batch:
+    there one object stands for all three items, decoded once for all checks.
+    """
 
     def __init__(
         self,
@@ -151,48 +104,123 @@ class Inspector:
             refuted: Told of every refutation, one call at a time.
         """
         self.results = {check.id: Inspected() for check in checks}
-        self._checks, self._target_keys, self._refuted = tuple(checks), target_keys, refuted
+        self._target_keys, self._refuted = target_keys, refuted
+        self._all = [(check, self.results[check.id]) for check in checks]
+        self._of_equal_items = [(check, result) for check, result in self._all if not check.only_different]
         self._lock = threading.Lock()
+        self._running: tuple[ItemCheck, Inspected] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._checks)
+        return bool(self._all)
 
-    def equal(self, key_of: Callable[[msgspec.Raw], JoinKey], item: msgspec.Raw) -> None:
-        """Show an item that is the same on both sides."""
-        shown = LazyItem.of_raw(item)
-        self.pair(lambda: key_of(item), shown, shown, shown)
+    @property
+    def wants_equal(self) -> bool:
+        """Whether any check wants to see items that are equal; if none does they cost nothing."""
+        return bool(self._of_equal_items)
 
-    def settled(self, key: JoinKey, pair: tuple[TypedItem, TypedItem, TypedItem] | None) -> None:
-        """Show what a suspect has settled to; ``None``: both tables hold it, but never at one moment."""
-        if pair is None:
-            for result in self.results.values():
-                result.missed += 1
-            return
-        self.pair(lambda: key, *map(LazyItem.of_typed, pair))
+    @property
+    def running(self) -> tuple[ItemCheck, int] | None:
+        """The check that is being called now, and a number that grows with its every call."""
+        running = self._running
+        return (running[0], running[1].calls) if running else None
+
+    def equal(self, key_of: Callable[[msgspec.Raw], JoinKey], items: Sequence[msgspec.Raw]) -> None:
+        """Show items that are the same on both sides."""
+        for start in range(0, len(items), BATCH):
+            batch = [LazyItem.of_raw(item) for item in items[start : start + BATCH]]
+            with self._lock:
+                for check, result in self._of_equal_items:
+                    self._over(check, result, batch, lambda n: key_of(items[start + n]))  # noqa: B023
 
     def pair(
-        self, key: Callable[[], JoinKey], source: LazyItem, target: LazyItem, expected: LazyItem
+        self,
+        key: Callable[[], JoinKey],
+        source: LazyItem,
+        target: LazyItem,
+        expected: LazyItem,
+        *,
+        different: bool = False,
     ) -> None:
-        """Show a pair of items that belong together."""
+        """Show a pair of items that belong together; *different*: the target is not what is expected."""
         arguments = {"source": source, "target": target, "expected": expected}
         with self._lock:
-            for check in self._checks:
-                result = self.results[check.id]
-                result.examined += 1
-                try:
-                    check.function(*[arguments[name] for name in check.wants])
-                except AssertionError as error:
-                    refutation = Refutation(
-                        check.name, typed_key(key(), self._target_keys), _where(error, check)
-                    )
-                    result.refuted += 1
-                    if len(result.examples) < EXAMPLES_KEPT:
-                        result.examples.append(refutation)
-                    if self._refuted is not None:
-                        self._refuted(refutation)
-                # User code: whatever it raises, sys.exit included, decides nothing and spoils no other.
-                except (Exception, SystemExit) as error:  # noqa: BLE001
-                    result.raised[f"{type(error).__name__} {_where(error, check)}"] += 1
+            for check, result in self._all if different else self._of_equal_items:
+                self._begin(check, result)
+                self._called(check, result, key, [arguments[name] for name in check.wants])
+            self._running = None
+
+    def settled(
+        self, key: JoinKey, pair: tuple[TypedItem, TypedItem, TypedItem] | None, *, different: bool
+    ) -> None:
+        """Show what a suspect has settled to; ``None``: both tables hold it, but never at one moment."""
+        if pair is None:
+            for _, result in self._all if different else self._of_equal_items:
+                result.missed += 1
+            return
+        self.pair(lambda: key, *map(LazyItem.of_typed, pair), different=different)
+
+    def _over(
+        self, check: ItemCheck, result: Inspected, batch: Sequence[LazyItem], key: Callable[[int], JoinKey]
+    ) -> None:
+        """Call one check for each item of a batch. The one loop that is as long as the tables."""
+        self._begin(check, result)
+        began = time.perf_counter()
+        function, count = check.function, len(check.wants)
+        position = 0
+        while position < len(batch):
+            try:
+                # Three loops, because an argument list that is made anew costs as much as the call.
+                if count == 1:
+                    for position in range(position, len(batch)):  # noqa: B020 - goes on where it stopped
+                        result.calls += 1
+                        function(batch[position])
+                elif count == 2:
+                    for position in range(position, len(batch)):  # noqa: B020
+                        result.calls += 1
+                        one = batch[position]
+                        function(one, one)
+                else:
+                    for position in range(position, len(batch)):  # noqa: B020
+                        result.calls += 1
+                        one = batch[position]
+                        function(one, one, one)
+            # User code: whatever it raises, sys.exit included, decides nothing and spoils no other.
+            except BaseException as error:  # noqa: BLE001
+                self._raised(check, result, error, lambda: key(position))  # noqa: B023
+            position += 1
+        result.examined += len(batch)
+        result.seconds += time.perf_counter() - began
+        self._running = None
+
+    def _begin(self, check: ItemCheck, result: Inspected) -> None:
+        self._running = (check, result)
+
+    def _called(
+        self, check: ItemCheck, result: Inspected, key: Callable[[], JoinKey], arguments: Sequence[LazyItem]
+    ) -> None:
+        result.calls += 1
+        result.examined += 1
+        began = time.perf_counter()
+        try:
+            check.function(*arguments)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._raised(check, result, error, key)
+        result.seconds += time.perf_counter() - began
+
+    def _raised(
+        self, check: ItemCheck, result: Inspected, error: BaseException, key: Callable[[], JoinKey]
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt) and interrupts.came():
+            raise error
+        if not isinstance(error, AssertionError):
+            result.raised[f"{type(error).__name__} {_where(error, check)}"] += 1
+            return
+        refutation = Refutation(check.name, typed_key(key(), self._target_keys), _where(error, check))
+        result.refuted += 1
+        if len(result.examples) < EXAMPLES_KEPT:
+            result.examples.append(refutation)
+        if self._refuted is not None:
+            self._refuted(refutation)
 
 
 def _where(error: BaseException, check: ItemCheck) -> str:

@@ -457,7 +457,8 @@ class Pass:
             self._tally.settled(settled)
             both = settled.expected and settled.found and settled.state in (State.MATCHED, State.DIFFERENT)
             if self._inspector and both:
-                self._inspector.settled(settled.suspect.key, settled.pair)
+                different = settled.state is State.DIFFERENT
+                self._inspector.settled(settled.suspect.key, settled.pair, different=different)
             self._open_suspects -= 1
             self._report()
         return orphans

@@ -2,64 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from decimal import Decimal
-
 import pytest
 
-from ddbverify import runner
+from ddbverify import interrupts, runner
 from ddbverify.comparison import State
 from ddbverify.config import Duration, Verification
-from ddbverify.inspection import EXAMPLES_KEPT, Inspector, ItemCheck, LazyItem
+from ddbverify.inspection import BATCH, EXAMPLES_KEPT, Inspector, ItemCheck
 from ddbverify.runner import Pass, Plan
 from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge
-
-EVERY_TYPE = {
-    "s": {"S": "x"},
-    "n": {"N": "1.50"},
-    "b": {"B": "AQI="},
-    "set": {"NS": ["1", "2"]},
-    "list": {"L": [{"N": "1"}, {"NULL": True}]},
-    "map": {"M": {"a": {"BOOL": True}}},
-}
-PYTHON = {
-    "s": "x",
-    "n": Decimal("1.50"),
-    "b": b"\1\2",
-    "set": {Decimal(1), Decimal(2)},
-    "list": [Decimal(1), None],
-    "map": {"a": True},
-}
-
-
-@pytest.mark.parametrize(
-    "made", [LazyItem.of_typed(EVERY_TYPE), LazyItem.of_raw(json.dumps(EVERY_TYPE).encode())]
-)
-def test_values_are_pythons_own(made):
-    assert dict(made) == PYTHON
-    assert not any(isinstance(value, float) for value in made.values())
-    assert "n" in made
-    assert made.get("absent") is None
-    with pytest.raises(KeyError):
-        made["absent"]
-    with pytest.raises(TypeError):
-        made["s"] = "y"
-    assert "1.5" not in repr(made)
-
-
-def test_an_attribute_that_nobody_touches_is_not_decoded():
-    made = LazyItem.of_raw(b'{"a": {"S": "x"}, "broken": {"FUTURE": "secret"}}')
-    assert made["a"] == "x"
-    with pytest.raises(ValueError, match="FUTURE"):
-        made["broken"]
-
-
-def test_a_check_cannot_change_what_the_next_one_sees():
-    made = LazyItem.of_typed(EVERY_TYPE)
-    made["list"].append("spoilt")
-    made["set"].clear()
-    made["map"]["a"] = False
-    assert dict(made) == PYTHON
 
 
 def test_other_arguments_are_refused_by_name():
@@ -89,10 +39,18 @@ def check_that_leaves(target):
     raise SystemExit(target["v"])
 
 
+def check_that_interrupts(target):
+    raise KeyboardInterrupt(target["v"])
+
+
+def check_that_closes(target):
+    raise GeneratorExit
+
+
 def run(source, target, *functions, judge=None, clock=None, **more):
     clock = clock or Clock()
     judge = judge or make_judge()
-    checks = [ItemCheck.of(function) for function in functions]
+    checks = [one if isinstance(one, ItemCheck) else ItemCheck.of(one) for one in functions]
     refuted = []
     comparison = Pass(
         "pair",
@@ -135,6 +93,50 @@ def test_every_item_on_both_sides_is_seen_once_and_a_refutation_is_found():
     assert sum(raised.raised.values()) == sum(left.raised.values()) == 19
     assert next(iter(raised.raised)).startswith("KeyError at test_inspection.py:")
     assert next(iter(left.raised)).startswith("SystemExit")
+
+
+@pytest.mark.parametrize("size", [1, BATCH - 1, BATCH, 2 * BATCH + 3])
+def test_whatever_a_check_raises_the_others_see_every_item(size):
+    content = {f"k{n:05}": "bad" if n % 7 == 0 else "x" for n in range(size)}
+    with interrupts.noticed():
+        _, (ended, closed, seen), refuted = run(
+            table(content, order=lambda key: key),
+            table(content, order=lambda key: key),
+            check_that_interrupts,
+            check_that_closes,
+            check_marked,
+        )
+
+    assert sum(ended.raised.values()) == sum(closed.raised.values()) == size
+    assert next(iter(ended.raised)).startswith("KeyboardInterrupt at test_inspection.py:")
+    assert (seen.examined, seen.raised) == (size, {})
+    assert sorted(one.key["id"]["S"] for one in refuted) == [key for key, v in content.items() if v == "bad"]
+
+
+def test_a_check_of_what_differs_sees_nothing_else_and_has_nothing_decoded(monkeypatch):
+    def check_it(source, target):
+        assert source["v"] == "x"
+        assert target["v"] == "y"
+
+    source = {f"k{n}": "x" for n in range(20)}
+    monkeypatch.setattr("ddbverify.lazy.LazyItem.of_raw", None)
+    check = ItemCheck.of(check_it, only_different=True)
+    _, (seen,), refuted = run(table(source), table({**source, "k3": "y"}), check)
+
+    assert (seen.calls, refuted) == (1, [])
+
+
+def test_two_of_two_arguments_are_given_by_name_in_any_order():
+    def check_it(expected, source):
+        assert expected is not None
+        assert expected["v"] == source["v"].upper()
+
+    content = {f"k{n}": "x" for n in range(9)}
+    loud = table({key: value.upper() for key, value in content.items()})
+    judge = make_judge(lambda one: {**one, "v": one["v"].upper()})
+    _, (seen,), refuted = run(table(content), loud, check_it, judge=judge)
+
+    assert (seen.examined, refuted) == (9, [])
 
 
 def test_all_are_counted_and_some_are_shown():
