@@ -16,10 +16,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ddbverify.errors import ConfigurationError
+from ddbverify.names import FILE_NAME as FILE_NAME
 from ddbverify.names import MIGRATION_NAME, pair_id, table_name
 from ddbverify.setting_names import FAMILIES, SETTINGS, is_known
-
-FILE_NAME = "migration.toml"
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")

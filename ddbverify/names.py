@@ -21,6 +21,9 @@ TypedItem = Mapping[str, TypedValue]
 KeySchema = Mapping[str, str]
 """Key attribute -> type (``S``, ``N``, ``B``), the hash key first."""
 
+FILE_NAME: Final = "migration.toml"
+"""The settings of a migration, in the folder that commands run in."""
+
 MIGRATION_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,29}")
 """Short enough for every name made from it (an IAM role's has 64 characters)."""
 

@@ -68,7 +68,7 @@ def test_the_verifier_never_borrows_from_the_replicator_or_the_tests(module):
     used = roots(imports_of(modules("ddbverify")[module], "ddbverify"))
 
     assert not used & {"replicator", "tests", "checks"}
-    if module != "ddbverify.pytest_plugin":
+    if module not in {"ddbverify.pytest_plugin", "ddbverify.pytest_checks"}:
         assert not used & {"pytest", "_pytest"}
     if module.partition(".")[2] not in MAY_KNOW_BOTO3:
         assert not used & {"boto3", "botocore"}
@@ -144,3 +144,20 @@ def test_every_public_name_is_there_and_no_other():
         assert getattr(ddbverify, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = ddbverify.no_such_name
+
+
+def test_the_entry_point_of_the_plugin_is_light():
+    """It is loaded by every pytest of an environment, also in projects that have no migration."""
+    script = (
+        "import json, sys, pytest; before = set(sys.modules); import ddbverify.pytest_plugin; "
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, check=True, text=True
+    )
+
+    own = {"ddbverify", "ddbverify.names", "ddbverify.pytest_plugin"}
+    assert {name for name in json.loads(done.stdout) if name.partition(".")[0] not in _STANDARD} == own
+
+
+_STANDARD = sys.stdlib_module_names
