@@ -25,8 +25,9 @@ TEMPLATES := $(wildcard replicator/stack/templates/*.yaml)
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
+MODEL_ARGS ?=
 
-.PHONY: help demo test test-engines test-full bench lint clean
+.PHONY: help demo test test-engines test-full model bench lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -51,6 +52,9 @@ test-engines: $(VENV)/.for-test  ## run the tests on DynamoDB Local; needs Java 
 test-full: $(VENV)/.for-test  ## run the full-size demonstrations, minutes
 	@$(EMBEDDED_AWS)
 	$(BIN)/python -m pytest -m full $(TEST_ARGS)
+
+model: $(VENV)/.for-test  ## search 100,000 histories for a broken promise (MODEL_ARGS='--seed 7 --examples 9000')
+	$(BIN)/python -m tests.model.search $(MODEL_ARGS)
 
 bench: $(VENV)/.for-use  ## measure the cost per item, minutes (BENCH_ARGS='--quick --json FILE')
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

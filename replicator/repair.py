@@ -1,7 +1,8 @@
 """
 Repair: re-read a quarantined key from the source and write it under the number it was put aside with.
 
-A dead letter is repaired the same way, never replayed: its image may be old by now.
+A dead letter is repaired the same way, never replayed: its image may be old by now. Its keys go to
+the quarantine first.
 """
 
 from __future__ import annotations
@@ -12,11 +13,17 @@ from dataclasses import dataclass
 from ddbverify.aws import translated
 from ddbverify.config import Pair
 from ddbverify.errors import Refused, TransformError
-from ddbverify.transform import package_digest
+from ddbverify.names import KeySchema, canary_key
+from ddbverify.transform import key_hash, package_digest
 from ddbverify.values import with_base64, with_bytes
 from replicator.context import Context
+from replicator.envelope import Letter, UnreadableBody, open_body
 from replicator.ledger import Applied, Ledger, Write
-from replicator.state import Quarantined
+from replicator.records import is_key_of
+from replicator.state import Quarantined, State
+
+_FILING_SECONDS = 120
+"""A letter has up to some thousand keys, each two writes to the state table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +38,8 @@ def run(context: Context, pair: Pair) -> Repaired:
     """
     Repair every quarantined key of a pair, until a round frees none.
 
-    Several rounds, because a key may wait for a target key that another quarantined key
-    gives up.
+    The changes in dead letters are quarantined before. Several rounds, because a key may wait
+    for a target key that another quarantined key gives up.
 
     Raises:
         Refused: The transform is not the one that the migration began with.
@@ -40,6 +47,7 @@ def run(context: Context, pair: Pair) -> Repaired:
     state, resources = context.state(pair), context.resources(pair)
     _check_transform(pair, state.get("bound") or {})
     source = context.source_table(pair)
+    unreadable = file_dead_letters(context, pair, source.keys)
     target = context.target_table(pair)
     keys = target.keys if target else source.keys
     transform = context.transform(pair, source.keys, keys)
@@ -52,7 +60,7 @@ def run(context: Context, pair: Pair) -> Repaired:
     )
     repaired = 0
     while True:
-        left: list[str] = []
+        left = ["a dead letter is not ours, or not whole"] * unreadable
         freed = 0
         for hashed, entry in state.quarantined().items():
             with translated(f"repair an item of {source.name}"):
@@ -76,6 +84,49 @@ def run(context: Context, pair: Pair) -> Repaired:
         repaired += freed
         if not freed or not left:
             return Repaired(repaired, tuple(left))
+
+
+def file_dead_letters(context: Context, pair: Pair, schema: KeySchema) -> int:
+    """
+    Quarantine the changes in the pair's dead letters, and remove each letter once its changes stand there.
+
+    Returns:
+        How many letters were left where they are: what they hold cannot be told, so a gap is latched.
+    """
+    state, resources = context.state(pair), context.resources(pair)
+    queue, url = context.source_client("sqs"), resources["dead_letter_url"]
+    unreadable: set[str] = set()
+    with translated(f"read the dead letters of {pair}"):
+        while True:
+            # Long polling asks all of SQS's servers; a short one may miss a queue that is not empty.
+            found = queue.receive_message(
+                QueueUrl=url, MaxNumberOfMessages=1, WaitTimeSeconds=1, VisibilityTimeout=_FILING_SECONDS
+            ).get("Messages")
+            if not found or found[0]["MessageId"] in unreadable:
+                return len(unreadable)
+            letter = _letter(found[0]["Body"], resources["stream_arn"], schema)
+            if letter is None:
+                unreadable.add(found[0]["MessageId"])
+                state.latch_gap("a repair met a dead letter that is not of this stream, or not whole")
+                continue
+            _file(letter, schema, state)
+            queue.delete_message(QueueUrl=url, ReceiptHandle=found[0]["ReceiptHandle"])
+
+
+def _letter(body: str, stream_arn: str, schema: KeySchema) -> Letter | None:
+    try:
+        letter = open_body(body)
+    except UnreadableBody:
+        return None
+    whole = all(is_key_of(change.keys, schema) for change in letter.changes)
+    return letter if whole and letter.stream_arn == stream_arn else None
+
+
+def _file(letter: Letter, schema: KeySchema, state: State) -> None:
+    newest = {key_hash(change.keys, schema): change for change in letter.changes}  # in stream order
+    for hashed, change in newest.items():
+        if change.keys != canary_key(schema):
+            state.quarantine(hashed, change.keys, change.sequence_number, "a dead letter")
 
 
 def _check_transform(pair: Pair, bound: Mapping[str, object]) -> None:

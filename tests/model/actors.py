@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
@@ -116,5 +116,7 @@ class _Paginator:
     def __init__(self, paginator: Any, operation: str, actor: Actor) -> None:
         self._paginator, self._operation, self._actor = paginator, operation, actor
 
-    def paginate(self, **arguments: Any) -> Any:
-        return iter(self._actor.ask(self._operation, lambda: list(self._paginator.paginate(**arguments))))
+    def paginate(self, **arguments: Any) -> Iterator[Any]:
+        pages = iter(self._paginator.paginate(**arguments))
+        while (page := self._actor.ask(self._operation, lambda: next(pages, None))) is not None:
+            yield page

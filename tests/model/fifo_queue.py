@@ -105,6 +105,10 @@ class FifoQueue:
             self.entries.remove(entry)
             self.dead.append(entry)
 
+    def dead_letters(self) -> DeadLetters:
+        """The client of the queue of dead letters."""
+        return DeadLetters(self)
+
     def redrive(self) -> None:
         """Move the dead letters back, to the queue's end: what SQS's own redrive does."""
         self.entries += self.dead
@@ -117,3 +121,22 @@ class FifoQueue:
         self._placed[identity] = self.now()
         self._made += 1
         self.entries.append(Entry(f"m{self._made}", entry["MessageGroupId"], entry["MessageBody"]))
+
+
+class DeadLetters:
+    """A client that reads the dead letters, one by one; what it has read is in flight for itself alone."""
+
+    def __init__(self, queue: FifoQueue) -> None:
+        self.queue = queue
+        self.in_flight: list[str] = []
+
+    def receive_message(self, **_: Any) -> dict[str, Any]:
+        for one in self.queue.dead:
+            if one.message_id not in self.in_flight:
+                self.in_flight.append(one.message_id)
+                said = {"MessageId": one.message_id, "Body": one.body, "ReceiptHandle": one.message_id}
+                return {"Messages": [said]}
+        return {}
+
+    def delete_message(self, *, QueueUrl: str, ReceiptHandle: str) -> None:  # noqa: N803
+        self.queue.dead = [one for one in self.queue.dead if one.message_id != ReceiptHandle]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition
+from hypothesis.stateful import rule as hypothesis_rule
 
 from tests.model.actors import Fate
 from tests.model.fifo_queue import Call
@@ -20,6 +25,26 @@ CHOICES = st.tuples(*[st.integers(0, 3)] * len(SLOT))
 SCRIPT = st.lists(st.sampled_from(list(Call)), max_size=4)
 
 
+Move = tuple[str, dict[str, Any]]
+"""The name of one of the model's methods, and its arguments."""
+
+
+def noted(method: Callable[..., None]) -> Callable[..., None]:
+    """*method*, which first writes its call into the machine's `moves`."""
+
+    @functools.wraps(method)
+    def call(self: OrderModel, **arguments: Any) -> None:
+        self.moves.append((method.__name__, arguments))
+        method(self, **arguments)
+
+    return call
+
+
+def rule(**strategies: Any) -> Callable[[Callable[..., None]], Any]:
+    """Hypothesis' own, noted."""
+    return lambda method: hypothesis_rule(**strategies)(noted(method))
+
+
 class OrderModel(RuleBasedStateMachine):
     """
     One migration under faults; what it ends in is judged when the moves are over.
@@ -33,10 +58,13 @@ class OrderModel(RuleBasedStateMachine):
     world_made_by = World
 
     world: World
+    latest: OrderModel  # whose moves are the smallest counter-example after a search has failed
 
     def __init__(self) -> None:
         super().__init__()
         self.broken = True  # until a world is there
+        self.moves: list[Move] = []
+        OrderModel.latest = self
 
     @initialize(
         shape=st.integers(0, 5),
@@ -47,7 +75,11 @@ class OrderModel(RuleBasedStateMachine):
         before=st.lists(st.tuples(KEY, TO), max_size=3),
         stage=st.sampled_from(["stream", "backup", "restored", "live", "live", "live"]),
         choices=CHOICES,
+        kind=st.sampled_from(["backup", "backup", "pitr", "scan"]),
+        back=st.sampled_from([0, 30]),
+        full_bytes=st.sampled_from([250, 150]),
     )
+    @noted
     def begin(
         self,
         shape=0,
@@ -58,6 +90,9 @@ class OrderModel(RuleBasedStateMachine):
         before=(),
         stage="stream",
         choices=(0, 0, 0),
+        kind="backup",
+        back=0,
+        full_bytes=250,
     ):
         """The source has items, its stream is switched on, and the migration is as far as *stage*."""
         self.world = self.world_made_by(
@@ -66,13 +101,15 @@ class OrderModel(RuleBasedStateMachine):
             groups=groups,
             overlap=overlap,
             strict=self.strict,
+            kind=kind,
+            full_bytes=full_bytes,
         )
         for key, to in before:
             self.world.write(key, to)
         self.world.turn_stream_on()
         self.world.wait(head_start)
         if stage != "stream":
-            self.world.ask_for_backup()
+            self.world.ask_for_backup(back)
         if stage in ("restored", "live"):
             self.world.restore(choices)
         if stage == "live":
@@ -81,10 +118,10 @@ class OrderModel(RuleBasedStateMachine):
 
     # --- the application and the stream -----------------------------------------------------
 
-    @rule(key=KEY, to=TO, flaw=FLAW, pause=PAUSE)
-    def write(self, key, to=("x",), flaw="", pause=0.0):
+    @rule(key=KEY, to=TO, flaw=FLAW, pause=PAUSE, skew=st.sampled_from([0.0, 0.0, 2.0, 29.0]))
+    def write(self, key, to=("x",), flaw="", pause=0.0, skew=0.0):
         self.world.wait(pause)
-        self.world.write(key, to, flaw)
+        self.world.write(key, to, flaw, skew)
 
     @rule(one=KEY, other=KEY)
     def swap(self, one, other):
@@ -108,6 +145,12 @@ class OrderModel(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1.0, 61.0, 301.0]))
     def wait(self, seconds):
         self.world.wait(seconds)
+
+    @rule(audited=st.booleans(), rarely=st.integers(0, 5))
+    def day(self, audited=True, rarely=0):
+        """The stream keeps a day: what was not forwarded by then is lost, and has to be a gap."""
+        if not rarely:
+            self.world.day(audited=audited)
 
     # --- forwarder and queue ----------------------------------------------------------------
 
@@ -152,6 +195,12 @@ class OrderModel(RuleBasedStateMachine):
         self.world.expire(worker)
 
     @precondition(is_live)
+    @rule(paused=st.booleans())
+    def pause(self, paused=False):
+        """The operator's switch: no new batch is taken, and what runs goes on."""
+        self.world.paused = paused
+
+    @precondition(is_live)
     @rule(limit=st.sampled_from([1, 2, 100]))
     def flow(self, limit=100):
         """Everything goes well for a while."""
@@ -160,7 +209,6 @@ class OrderModel(RuleBasedStateMachine):
     @precondition(is_live)
     @rule(steps=st.none() | STEPS)
     def repair(self, steps=None):
-        self.world.file_dead_letters()
         self.world.start_repair(steps)
 
     @precondition(lambda self: self.world.repairer is not None)
@@ -171,9 +219,9 @@ class OrderModel(RuleBasedStateMachine):
     # --- backfill and restart ---------------------------------------------------------------
 
     @precondition(lambda self: self.world.backup_time is None)
-    @rule()
-    def backup(self):
-        self.world.ask_for_backup()
+    @rule(back=st.sampled_from([0, 30]))
+    def backup(self, back=0):
+        self.world.ask_for_backup(back)
 
     @precondition(lambda self: self.world.backup_time is not None and not self.world.restored)
     @rule(choices=CHOICES)
@@ -214,3 +262,21 @@ class OrderModel(RuleBasedStateMachine):
                 self.world.judge()
             finally:
                 self.world.close()
+
+
+def replay(moves: Sequence[Move], machine: type[OrderModel] = OrderModel) -> None:
+    """
+    Make the *moves*, in order, and judge what they end in.
+
+    Raises:
+        AssertionError: A promise is broken.
+    """
+    model = machine()
+    try:
+        for name, arguments in moves:
+            getattr(model, name)(**arguments)
+    except BaseException:
+        model.broken = True
+        raise
+    finally:
+        model.teardown()

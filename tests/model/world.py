@@ -101,7 +101,8 @@ class Loader:
             # The check is a step of its own: time may pass before it, and not between it and the write.
             lease = SimpleNamespace(check=lambda: (actor.ask("check", nothing), self.lease.check()))
             guard = world.ledger(client, state)
-            Load(client, STAGING, client, TARGET, world.transform, guard, state, lease, nothing).run()  # type: ignore[arg-type]
+            read = SOURCE if world.kind == "scan" else STAGING
+            Load(client, read, client, TARGET, world.transform, guard, state, lease, nothing).run()  # type: ignore[arg-type]
 
         self.actor = Actor(work)
 
@@ -115,6 +116,8 @@ class World:
         view: The stream's view type.
         overlap: Seconds.
         strict: Whether broken promises on the way count, or only how it ends.
+        kind: Of the backfill: ``backup``, ``pitr``, or ``scan`` of the live source.
+        full_bytes: Of a message: 150 is one change, 250 two or three.
     """
 
     present: World  # the one that the patched entry points work in
@@ -127,10 +130,13 @@ class World:
         groups: int = 2,
         overlap: float = 60,
         strict: bool = True,
+        kind: str = "backup",
+        full_bytes: int = 250,
     ) -> None:
         World.present = self
+        envelope.FULL_BYTES = full_bytes  # `install` puts it back
         self.transform, self.overlap, self.strict = TRANSFORMS[shape], overlap, strict
-        self.rekeys = shape == "spread"
+        self.rekeys, self.kind = shape == "spread", kind
         self.database = FakeDynamoDB(**{SOURCE: KEYS, STAGING: KEYS})
         self.streams = Streams(roots=2, view=view)
         self.stream_on = False
@@ -141,12 +147,14 @@ class World:
         self.changes: list[tuple[str, str, int]] = []  # key hash, padded number, created
         self.backup_time: float | None = None
         self.live = False
+        self.paused = False
         self.restored = False
         self.workers: dict[str, tuple[Actor, object]] = {}
         self.loaders: list[Loader] = []
         self.lease_until = 0.0
         self.repairer: Actor | None = None
         self.written = 0  # names each state of an item
+        self.trimmed = False  # whether the stream has forgotten anything
         self._numbers: dict[str, str] = {}
 
     @property
@@ -167,8 +175,9 @@ class World:
 
     def turn_stream_on(self) -> None:
         self.stream_on, self.stream_since = True, self.now
+        self.not_before = self.now  # a chosen second lies so far behind this, that the overlap fits between
 
-    def write(self, key: str, to: Sequence[str] = (), flaw: str = "", skew: float = 0) -> None:
+    def write(self, key: str, to: Sequence[str] = (), flaw: str = "", skew: float = 0.0) -> None:
         """
         One write of the application.
 
@@ -176,9 +185,11 @@ class World:
             to: Target names (`spread`); an item without any is filtered (`gate`).
             flaw: ``bad`` (the transform raises), ``poison`` (DynamoDB refuses the result),
                 ``big`` (does not fit a message), ``gone`` (a delete).
-            skew: Seconds that the change's time is behind the clock.
+            skew: Seconds that the change's time is behind the clock, as far as the overlap covers
+                them besides the backup's own fuzziness.
         """
         self.written += 1
+        skew = min(skew, max(self.overlap - FUZZY_SECONDS - 1, 0.0))
         image: dict[str, Any] | None = None
         if flaw != "gone":
             image = {"id": {"S": key}, "v": {"S": str(self.written)}}
@@ -225,7 +236,8 @@ class World:
 
     def forward_again(self, shard: int, start: int, count: int) -> None:
         """Deliver once more what was taken already."""
-        read = [one for one, place in self.mapping.positions.items() if place.at]
+        places = self.mapping.positions.items()
+        read = [one for one, place in places if place.at and one in self.streams.shards]
         if read:
             shard_id = read[shard % len(read)]
             end = self.mapping.positions[shard_id].at
@@ -242,6 +254,8 @@ class World:
         """Begin an invocation of the consumer, and run it for so many requests; ``None``: to its end."""
         assert self.live
         self.finish_worker(worker)
+        if self.paused:
+            return
         receipt = object()
         batch = self.queue.receive(most, receipt)
         if not batch:
@@ -296,7 +310,7 @@ class World:
         while ready := self.mapping.ready():
             for shard_id in ready:
                 self.mapping.poll(shard_id, limit)
-        while not all(one.receipt for one in self.queue.entries):
+        while not self.paused and not all(one.receipt for one in self.queue.entries):
             before = len(self.queue.entries)
             self.receive("flow")
             if len(self.queue.entries) == before:
@@ -318,8 +332,14 @@ class World:
 
     # --- backfill -------------------------------------------------------------------------
 
-    def ask_for_backup(self) -> None:
-        """Not before the stream has been on for the overlap (the product's own waiting)."""
+    def ask_for_backup(self, back: int = 0) -> None:
+        """
+        Not before the stream has been on for the overlap (the product's own waiting).
+
+        Args:
+            back: For ``pitr``: how many seconds before now the chosen second is, as far as the
+                stream's age allows.
+        """
         assert self.backup_time is None
         since = datetime.fromtimestamp(self.stream_since, UTC).replace(tzinfo=None).isoformat()
         context = SimpleNamespace(
@@ -329,7 +349,12 @@ class World:
         )
         migration._overlap(context, SimpleNamespace(pair=None), SimpleNamespace(at=nothing))  # type: ignore[arg-type]
         self.backup_time = self.now
-        self.boundary = backfill.boundary_of(Backup("arn", self.now), self.overlap)
+        if self.kind == "pitr":
+            earliest = int(self.not_before + self.overlap) + 1
+            self.backup_time = float(max(earliest, int(self.now) - back)) if earliest < self.now else self.now
+        if self.kind == "scan":  # the server's time before the first page, in whole seconds
+            self.backup_time, self.restored = float(int(self.now)), True
+        self.boundary = backfill.boundary_of(Backup("arn", self.backup_time), self.overlap)
 
     def restore(self, choices: Sequence[int]) -> None:
         """
@@ -339,16 +364,19 @@ class World:
             choices: One number per key: how many of the writes around the backup's time it holds.
         """
         assert self.backup_time is not None
+        self.restored = True
+        if self.kind == "scan":
+            return
         table = STAGING if self.transform.function else TARGET
+        fuzzy = FUZZY_SECONDS if self.kind == "backup" else 1  # PITR is exact to the second
         for key, choice in zip(SLOT, choices, strict=True):
             held = self.versions[key]
-            surely = sum(at < self.backup_time - FUZZY_SECONDS for at, _ in held)
-            perhaps = sum(at <= self.backup_time + FUZZY_SECONDS for at, _ in held) - surely
+            surely = sum(at < self.backup_time - (fuzzy if fuzzy > 1 else 0) for at, _ in held)
+            perhaps = sum(at <= self.backup_time + fuzzy for at, _ in held) - surely
             last = surely + choice % (perhaps + 1)
             image = held[last - 1][1] if last else None
             if image is not None:
                 self.database.seed(table, image)
-        self.restored = True
 
     def load(self, steps: int | None = None, fate: Fate = Fate.GOES_WELL) -> None:
         """
@@ -357,7 +385,7 @@ class World:
         Whoever held the lease before has to lose it first. Where the backup was restored as
         the target there is nothing to load.
         """
-        if not self.transform.function:
+        if not self.transform.function and self.kind != "scan":
             self.live = True
             return
         if self.now < self.lease_until:
@@ -428,24 +456,16 @@ class World:
         table = functools.partial(SimpleNamespace, keys=KEYS)
         return SimpleNamespace(
             state=lambda pair: State.of_pair(client, STATE, "pair"),
-            resources=lambda pair: {"ledger_table": LEDGER, "stream_arn": ARN},
+            resources=lambda pair: {"ledger_table": LEDGER, "stream_arn": ARN, "dead_letter_url": "dead"},
             source_table=lambda pair: table(name=SOURCE),
             target_table=lambda pair: table(name=TARGET),
             transform=lambda *_: self.transform,
             source=client,
             target=client,
-            source_client=lambda service: self.streams,
+            source_client={"sqs": self.queue.dead_letters(), "dynamodbstreams": self.streams}.__getitem__,
             server_time=lambda: float(int(self.now)),
             pace=SimpleNamespace(young_seconds=60.0),
         )
-
-    def file_dead_letters(self) -> None:
-        """A dead letter counts as quarantined; it is repaired, never replayed (DESIGN 4)."""
-        state = State.of_pair(self.database, STATE, "pair")
-        for entry in self.queue.dead:
-            for change in open_body(entry.body).changes:
-                state.quarantine(key_hash(change.keys, KEYS), change.keys, change.sequence_number, "dead")
-        self.queue.dead = []
 
     # --- restart --------------------------------------------------------------------------
 
@@ -460,10 +480,13 @@ class World:
         for worker in list(self.workers):
             self.finish_worker(worker)
         self.finish_repair()
+        self.paused, self.not_before = False, self.now
         self.wait_before_restart()
         for name in (TARGET, STAGING):
             self.database.tables[name].clear()
         state = State.of_pair(self.database, STATE, "pair")
+        for fact in (Fact.GAP, audit.PLACES):
+            state.delete(fact)
         for hashed in state.quarantined():
             state.delete(Fact.QUARANTINE + hashed)
         self.queue.dead = []
@@ -517,6 +540,19 @@ class World:
         for name, number in self._numbers.items():
             assert there.get(name, "") >= number, "an applied number went down"
         self._numbers = there
+        if self.rekeys:
+            self.check_owners()
+
+    def check_owners(self) -> None:
+        """A source key holds exactly the target keys that it owns, at every moment."""
+        held, owned = set(), set()
+        for entry in self.database.tables[LEDGER].values():
+            kind, name = entry["pk"]["S"].split("#")
+            if kind == "o":
+                owned.add((entry["owner"]["S"], name))
+            else:
+                held |= {(name, one["M"]["h"]["S"]) for one in entry["held"]["L"]}
+        assert held == owned, "an entry and the owners do not agree"
 
     def check_dealt_with(self, body: str) -> None:
         """Promise 3: what leaves the queue after the boundary is applied, superseded or quarantined."""
@@ -560,17 +596,47 @@ class World:
             self.load()
         while self.loaders:  # zombies: what they do now is too late
             self._go_on_loading(self.loaders[0], 1, Fate.GOES_WELL)
-        self.heal_source()
+        self.paused = False
+        self.drain()
+        if self.strict and not self.gap():
+            self.check_neighbours()
+        if self.heal_source():
+            self.drain()
+
+    def drain(self) -> None:
+        """Everything that was written is forwarded, and all that waits is consumed."""
         self.mapping.drain()
         while self.queue.entries:
             before = len(self.queue.entries)
             self.receive("w1")
             assert len(self.queue.entries) < before, "the consumer gives messages back for no reason"
-        self.file_dead_letters()
 
-    def heal_source(self) -> None:
-        """The application mends what can be in no target: poison, and two items that want one key."""
+    def check_neighbours(self) -> None:
+        """Promise 7: what is wrong in the target belongs to a key that stands in the quarantine."""
+        self._repaired()
+        if self.missing():
+            return  # lost to the stream's trimming: the judge asks for the gap
+        aside = State.of_pair(self.database, STATE, "pair").quarantined()
+        there, wanted = self.database.items(TARGET), {}
+        for item in self.database.tables[SOURCE].values():
+            if key_hash(item, KEYS) not in aside:
+                wanted |= {self.database._key(TARGET, one): one for one in self.transform(item)}
+        costs = {entry.key["id"]["S"] for entry in aside.values()}
+        for name in wanted.keys() | there.keys():
+            of = (there.get(name) or wanted[name])["of" if self.rekeys else "id"]["S"]
+            assert of in costs or there.get(name) == wanted.get(name), (
+                "a key is wrong in the target, and not in the quarantine"
+            )
+
+    def heal_source(self) -> bool:
+        """
+        The application mends what can be in no target: poison, and two items that want one key.
+
+        Returns:
+            Whether anything had to be written.
+        """
         taken: set[str] = set()
+        before = self.written
         for key in SLOT:
             image = self.versions[key][-1][1] if self.versions[key] else None
             if image is None:
@@ -580,31 +646,62 @@ class World:
             if free != wanted or not {"bad", "poison"}.isdisjoint(image):
                 self.write(key, sorted(free))
             taken |= free
+        return self.written > before
 
     def judge(self) -> None:
         """Promises 1 and 3, and what the audit says."""
-        state = State.of_pair(self.database, STATE, "pair")
-        if self.strict:
-            applied, aside = self.applied(), state.quarantined()
-            for hashed, number, created in self.changes:
-                if created >= self.boundary:
-                    known = max(applied.get(hashed, ""), aside[hashed].number if hashed in aside else "")
-                    assert known >= number, "a change was neither applied nor quarantined"
+        missing = self.missing() if self.strict else 0
         done = self._repaired()
         if self.strict:
+            audited = self._audited()
+            if missing or (self.trimmed and self.gap()):
+                assert self.trimmed, "a change was neither applied nor quarantined"
+                assert self.gap(), "changes were trimmed before they were forwarded, and there is no gap"
+                return  # only a restart helps
+            assert audited.clean, audited
             assert done.left == (), f"a key stays in the quarantine: {done.left}"
-            assert state.quarantined() == {}
-            assert state.get(Fact.GAP) is None, state.get(Fact.GAP)
-            assert self._audited().clean
+            assert self.state.quarantined() == {}
+            assert self.gap() is None, self.gap()
         assert self.database.items(TARGET) == self.wanted(), "the target is not transform(source)"
+
+    @property
+    def state(self) -> State:
+        return State.of_pair(self.database, STATE, "pair")
+
+    def gap(self) -> Any:
+        return self.state.get(Fact.GAP)
+
+    def missing(self) -> int:
+        """How many changes after the boundary are neither applied, superseded nor quarantined."""
+        applied, aside = self.applied(), self.state.quarantined()
+        return sum(
+            max(applied.get(hashed, ""), aside[hashed].number if hashed in aside else "") < number
+            for hashed, number, created in self.changes
+            if created >= self.boundary
+        )
 
     def _repaired(self) -> Any:
         return repair.run(self._repair_context(self.database), SimpleNamespace(transform=None))  # type: ignore[arg-type]
 
     def _audited(self) -> Any:
-        state = State.of_pair(self.database, STATE, "pair")
-        state.put(Fact.BOUNDARY, boundary_epoch=self.boundary)
-        return audit.run(self._repair_context(self.database), SimpleNamespace(), to_the_end=True)  # type: ignore[arg-type]
+        return self._audit(to_the_end=True)
+
+    def _audit(self, *, to_the_end: bool) -> Any:
+        self.state.put(Fact.BOUNDARY, boundary_epoch=self.boundary)
+        return audit.run(
+            self._repair_context(self.database),
+            SimpleNamespace(),  # type: ignore[arg-type]
+            to_the_end=to_the_end,
+        )
+
+    def day(self, *, audited: bool) -> None:
+        """A day passes, and the stream forgets; a migration is audited twice a day, or it is not."""
+        for _ in range(2):
+            self.wait(12.5 * 3600)
+            if audited and self.backup_time is not None:
+                self._audit(to_the_end=False)
+        self.streams.trim()
+        self.trimmed = True
 
     def wanted(self) -> dict[str, Any]:
         """transform(source), by key."""
@@ -624,11 +721,11 @@ def install(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "logger", silent)
     patch.setitem(fifo.send.__kwdefaults__, "sleep", nothing)
     patch.setattr(fifo, "ATTEMPTS", 2)
-    patch.setattr(envelope, "FULL_BYTES", 250)  # a few changes fill a message
+    patch.setattr(envelope, "FULL_BYTES", envelope.FULL_BYTES)  # each world sets its own
     patch.setattr(envelope, "LARGEST_BODY_BYTES", 700)
     patch.setattr(backfill, "ThreadPoolExecutor", Serial)
     patch.setattr(repair, "Ledger", functools.partial(Ledger, sleep=nothing))
-    patch.setattr(audit, "queue_depth", lambda context, pair: {"waiting": 0})
+    patch.setattr(audit, "queue_depth", lambda *_: {"waiting": len(World.present.queue.entries)})
 
     def sleep(seconds: float) -> None:
         World.present.wait(seconds)

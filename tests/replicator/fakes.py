@@ -51,6 +51,7 @@ class FakeDynamoDB:
         self.poison: Callable[[Mapping[str, Any]], bool] = lambda item: "poison" in item
         self.poison_in_reasons = False
         self.unprocessed = 0
+        self.page_items = 3  # of a scan or query
         self.calls: Counter[str] = Counter()
         self.sizes: list[int] = []  # actions of each transaction
         self.stalls = 0
@@ -252,22 +253,35 @@ class _Pages:
         self.fake, self.operation = fake, operation
 
     def paginate(self, *, TableName: str, **arguments: Any) -> Iterable[dict[str, Any]]:  # noqa: N803
-        items = list(self.fake.tables[TableName].values())
+        """Page by page, each as the table is by then: a scan of a live table is no snapshot."""
+        last = ("", "")
+        while True:
+            found = sorted(self._found(TableName, arguments))
+            rest = [at for at in found if at > last]
+            names = rest[: self.fake.page_items]
+            page = [copy.deepcopy(self.fake.tables[TableName][name]) for _, name in names]
+            yield {"Items": page, "Count": len(page)}
+            if len(names) == len(rest):
+                return
+            last = names[-1]
+
+    def _found(self, table: str, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Place in the scan's (or query's) order, and name, of each item."""
+        items = self.fake.tables[table]
         if self.operation == "query":
             assert arguments["KeyConditionExpression"] == "pk = :pk AND begins_with(sk, :prefix)"
             values = arguments["ExpressionAttributeValues"]
-            items = [
-                item
-                for item in items
+            return [
+                (item["sk"]["S"], name)
+                for name, item in items.items()
                 if item["pk"] == values[":pk"] and item["sk"]["S"].startswith(values[":prefix"]["S"])
             ]
-        elif "Segment" in arguments:
+        schema = self.fake.schemas[table]
+        places = [(key_hash(item, schema), name) for name, item in items.items()]
+        if "Segment" in arguments:
             segment, total = arguments["Segment"], arguments["TotalSegments"]
-            schema = self.fake.schemas[TableName]
-            items = [item for item in items if int(key_hash(item, schema), 16) % total == segment]
-        for start in range(0, len(items) or 1, 3):
-            page = copy.deepcopy(items[start : start + 3])
-            yield {"Items": page, "Count": len(page)}
+            return [(at, name) for at, name in places if int(at, 16) % total == segment]
+        return places
 
 
 class FakeQueue:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+from types import SimpleNamespace
+
 import pytest
 
 from ddbverify.config import Pair
-from ddbverify.errors import Refused
-from ddbverify.transform import package_digest
-from replicator.repair import _check_transform
+from ddbverify.errors import EngineError, Refused
+from ddbverify.names import Fact
+from ddbverify.transform import Transform, key_hash, package_digest
+from replicator import repair
+from replicator.envelope import pack
+from replicator.records import pad
+from replicator.repair import Repaired, _check_transform
+from replicator.state import State
+from tests.model.fifo_queue import Entry, FifoQueue
+from tests.replicator.fakes import ARN, KEYS, LEDGER, STATE, TARGET, FakeDynamoDB, change, refusal
 
 
 @pytest.fixture
@@ -29,3 +39,87 @@ def test_another_transform_is_refused(pair, change):
     bound = {"transform": pair.transform, "digest": package_digest(pair.transform), **change}
     with pytest.raises(Refused, match="has changed since the migration began"):
         _check_transform(pair, bound)
+
+
+# --- dead letters -----------------------------------------------------------------------------
+
+
+class Bench:
+    """A repair over fakes: a source, a target with its ledger, and dead letters."""
+
+    def __init__(self, *bodies):
+        self.database = FakeDynamoDB(source=KEYS)
+        self.queue = FifoQueue(lambda: 0.0)
+        self.queue.dead = [Entry(f"m{at}", "g0", body) for at, body in enumerate(bodies)]
+        self.state = State.of_pair(self.database, STATE, "pair")
+        self.state.put("bound", transform="", digest="")
+        table = functools.partial(SimpleNamespace, keys=KEYS)
+        self.context = SimpleNamespace(
+            state=lambda pair: self.state,
+            resources=lambda pair: {"ledger_table": LEDGER, "stream_arn": ARN, "dead_letter_url": "url"},
+            source_table=lambda pair: table(name="source"),
+            target_table=lambda pair: table(name=TARGET),
+            transform=lambda *_: Transform("", None, KEYS, KEYS),
+            source=self.database,
+            target=self.database,
+            source_client={"sqs": self.queue.dead_letters()}.__getitem__,
+        )
+
+    def repair(self):
+        return repair.run(self.context, Pair(source="source", target=TARGET))
+
+    @property
+    def target(self):
+        return {item["id"]["S"]: item["v"]["S"] for item in self.database.items(TARGET).values()}
+
+
+def letter(*changes, arn=ARN):
+    (message,) = pack(changes, stream_arn=arn, schema=KEYS, groups=1, restart=0)
+    return message.body
+
+
+def item(key, value):
+    return {"id": {"S": key}, "v": {"S": value}}
+
+
+def test_a_dead_letter_is_repaired_from_the_source_and_never_replayed():
+    bench = Bench(letter(change("a", 1, {"v": {"S": "old"}}), change("gone", 2, {"v": {"S": "old"}})))
+    bench.database.seed("source", item("a", "now"))
+    bench.database.seed(TARGET, item("gone", "older"))
+
+    assert bench.repair() == Repaired(repaired=2, left=())
+    assert bench.target == {"a": "now"}
+    assert bench.queue.dead == []
+    assert bench.state.quarantined() == {}
+
+
+def test_a_dead_letter_that_was_overtaken_changes_nothing():
+    bench = Bench(letter(change("a", 1, {"v": {"S": "old"}})))
+    bench.database.seed("source", item("a", "now"))
+    bench.database.seed(
+        LEDGER, {"pk": {"S": "s#" + key_hash({"id": {"S": "a"}}, KEYS)}, "n": {"S": pad("5")}}
+    )
+    bench.database.seed(TARGET, item("a", "five"))
+
+    assert bench.repair() == Repaired(repaired=1, left=())
+    assert bench.target == {"a": "five"}
+
+
+@pytest.mark.parametrize("body", ["not ours", letter(change("b", 1), arn=ARN + "-other")])
+def test_a_dead_letter_that_cannot_be_read_stays_and_is_a_gap(body):
+    bench = Bench(body, letter(change("a", 1, {"v": {"S": "old"}})))
+    bench.database.seed("source", item("a", "now"))
+
+    assert bench.repair() == Repaired(repaired=1, left=("a dead letter is not ours, or not whole",))
+    assert bench.target == {"a": "now"}
+    assert [one.message_id for one in bench.queue.dead] == ["m0"]
+    assert "dead letter" in bench.state.get(Fact.GAP)["reason"]
+
+
+def test_a_letter_is_not_removed_before_its_changes_stand_in_the_quarantine():
+    bench = Bench(letter(change("a", 1, {"v": {"S": "old"}})))
+    bench.database.faults.append(refusal("ThrottlingException"))
+    with pytest.raises(EngineError):
+        bench.repair()
+
+    assert len(bench.queue.dead) == 1

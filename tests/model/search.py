@@ -1,0 +1,140 @@
+"""
+Search the order model's histories for one that breaks a promise.
+
+``python -m tests.model.search`` searches the product (``make model``); ``--rule NAME`` searches the
+variant without that rule and prints the moves of the smallest counter-example; ``--record`` writes
+those of all rules into ``counterexamples.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+from pathlib import Path
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.model import counterexamples
+from tests.model.order_model import Move, OrderModel
+from tests.model.rules import NOT_NEEDED, RULES, Rule
+from tests.model.world import install
+
+STEPS = 30
+EXAMPLES_PER_RULE = 5_000
+ROUND = 2_500
+"""Examples that one Hypothesis run tries; more of them in one run only remember more."""
+
+
+def search(
+    machine: type[OrderModel], examples: int, *, seed: int, steps: int = STEPS, shrink: bool = True
+) -> None:
+    """
+    Try so many histories.
+
+    Raises:
+        AssertionError: One of them breaks a promise; `OrderModel.latest` made the smallest such.
+    """
+    phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
+    chosen = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        database=None,
+        deadline=None,
+        phases=phases,
+        report_multiple_bugs=False,
+        print_blob=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    seeded = hypothesis.seed(seed)(type(machine.__name__, (machine,), {}))
+    run_state_machine_as_test(seeded, settings=chosen)
+
+
+def counterexample(rule: Rule, examples: int, *, seed: int, shrink: bool = True) -> list[Move] | None:
+    """The smallest history that was found in which the product without *rule* breaks a promise."""
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch)
+        rule.first(patch)
+        rule.without(patch)
+        try:
+            search(rule.machine, examples, seed=seed, shrink=shrink)
+        except AssertionError:
+            return OrderModel.latest.moves
+    return None
+
+
+def one_round(seed: int) -> tuple[int, float]:
+    """One run of the product's own; its seed, and how long it took."""
+    began = time.monotonic()
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch)
+        search(OrderModel, ROUND, seed=seed)
+    return seed, time.monotonic() - began
+
+
+def main() -> None:
+    """What the arguments say."""
+    parser = argparse.ArgumentParser(prog="python -m tests.model.search")
+    parser.add_argument("--examples", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=0, help="of the first round; each round adds one")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--rule", choices=[*RULES, *NOT_NEEDED])
+    parser.add_argument("--record", action="store_true")
+    options = parser.parse_args()
+    if options.record:
+        record(options.seed, [options.rule] if options.rule else list(RULES))
+    elif options.rule:
+        show(options.rule, options.examples, options.seed)
+    else:
+        rounds = range(options.seed, options.seed - -options.examples // -ROUND)
+        began = time.monotonic()
+        print(f"{len(rounds) * ROUND:,} examples, seeds {rounds[0]} to {rounds[-1]}", flush=True)
+        with multiprocessing.Pool(options.processes) as pool:
+            for seed, seconds in pool.imap_unordered(one_round, rounds):
+                print(f"seed {seed}: {ROUND:,} examples, nothing found, {seconds:.0f} s", flush=True)
+        print(f"no promise is broken in {len(rounds) * ROUND:,} examples, {time.monotonic() - began:.0f} s")
+
+
+def show(name: str, examples: int, seed: int) -> None:
+    """Search one rule's variant, and print what was found."""
+    began = time.monotonic()
+    moves = counterexample({**RULES, **NOT_NEEDED}[name], examples, seed=seed)
+    print(f"{name}: {'nothing found' if moves is None else 'found'} in {time.monotonic() - began:.0f} s")
+    for move, arguments in moves or ():
+        print(f"    {move}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})")
+    sys.exit(moves is None)
+
+
+def record(seed: int, names: list[str]) -> None:
+    """Search the variants without these rules, and keep the counter-examples."""
+    for name in names:
+        began = time.monotonic()
+        moves = counterexample(RULES[name], EXAMPLES_PER_RULE, seed=seed)
+        seconds = time.monotonic() - began
+        print(f"{name}: {'NOTHING' if moves is None else f'{len(moves)} moves'}, {seconds:.0f} s", flush=True)
+        if moves is not None:
+            keep(name, moves)
+
+
+def keep(name: str, moves: list[Move]) -> None:
+    """Write a counter-example into ``counterexamples.py``."""
+    counterexamples.FOUND[name] = moves
+    lines = []
+    for rule in filter(counterexamples.FOUND.get, RULES):
+        lines += [
+            f"    {rule!r}: [",
+            *(f"        {move!r}," for move in counterexamples.FOUND[rule]),
+            "    ],",
+        ]
+    path = Path(counterexamples.__file__)
+    head, opening, _ = path.read_text(encoding="utf-8").partition("FOUND: dict[str, list[Move]] = {\n")
+    path.write_text(head + opening + "\n".join([*lines, "}", ""]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
