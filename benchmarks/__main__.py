@@ -119,7 +119,7 @@ def _page_items(case: str, role: str) -> int:
 
 
 def pages(items: int, page_items: int, segments: int) -> int:
-    """Requests that one read takes: each segment has a page begun per *page_items*, at least one."""
+    """Pages of one read: each segment has one begun per *page_items*, at least one."""
     borders = [items * segment // segments for segment in range(segments + 1)]
     held = [after - before for before, after in itertools.pairwise(borders)]
     return sum(max(1, -(-count // page_items)) for count in held)

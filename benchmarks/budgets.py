@@ -46,12 +46,16 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         outcome = self.measured.outcome
         return outcome.matched == self.items and not outcome.others and not outcome.incomplete
 
+    def requests_due(self, role: str) -> int:
+        """Of one read: its pages, and for each segment the question whether anything follows its end."""
+        return self.pages[role] + self.measured.outcome.segments
+
     @property
     def is_one_read(self) -> bool:
         """Whether each table was read once, and billed as the server did."""
         rounds, reported = self.measured.rounds, self.measured.outcome.read_units
         return not self.other_reads and all(
-            served.requests == self.pages[role] * rounds
+            served.requests == self.requests_due(role) * rounds
             and served.items == self.items * rounds
             and (reported is None or reported[role] * rounds == served.units)
             for role, served in self.served.items()
@@ -138,11 +142,13 @@ def _requests(rows: Sequence[Row]) -> Budget:
     wrong = [row for row in answered if not row.is_one_read]
     if not wrong:
         pages = sum(sum(row.pages.values()) for row in answered)
-        return Budget(name=name, limit=limit, met=True, found=f"{pages:,} pages, each asked for once")
+        ends = sum(row.measured.outcome.segments for row in answered) * len(ROLES)
+        found = f"{pages:,} pages, each asked for once, and {ends:,} ends of segments once more"
+        return Budget(name=name, limit=limit, met=True, found=found)
     row = wrong[0]
     asked = sum(served.requests for served in row.served.values()) + row.other_reads
-    due = sum(row.pages.values()) * row.measured.rounds
-    found = f"{row.case}, {row.items:,} items: {asked:,} requests for {due:,} pages, or another bill"
+    due = sum(map(row.requests_due, ROLES)) * row.measured.rounds
+    found = f"{row.case}, {row.items:,} items: {asked:,} requests where {due:,} are due, or another bill"
     return Budget(name=name, limit=limit, met=False, found=found)
 
 

@@ -27,7 +27,7 @@ from ddbverify.config import Side
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
 from ddbverify.evidence import tool_version
 from ddbverify.options import Options, config_of
-from ddbverify.runner import MOST_SEGMENTS
+from ddbverify.segments import MOST_SEGMENTS
 
 _CUT_SHORT = 3
 """Nobody reads the outcome, or it was not waited for: never 0, whatever it would have been."""

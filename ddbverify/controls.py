@@ -10,12 +10,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
-from ddbverify.items import Form
+from ddbverify.claims import ClaimJoin
+from ddbverify.comparison import State
+from ddbverify.coscan import KeyJoin, Memory, Role
+from ddbverify.items import Form, UnknownValue
 from ddbverify.judge import Judge, Uncomparable
 from ddbverify.names import KeySchema, TypedItem
+from ddbverify.pages import PageDecoder, decode_item
+from ddbverify.tally import Tally
 
+CONTROL_BYTES: Final = 100_000_000  # more than they can take: nothing of theirs waits on disk
 ADDED = "ddbverify-control"
 
 Notices = Callable[[TypedItem, Sequence[TypedItem]], bool]
@@ -99,3 +106,38 @@ def unnoticed(source: TypedItem, judge: Judge, notices: Notices) -> list[str]:
         for what, altered in alterations(first, keys, judge.form)
         if not notices(source, others if altered is None else [altered, *others])
     ]
+
+
+def missed(specimens: Sequence[bytes], judge: Judge, now: float) -> list[str]:
+    """
+    Which alterations of *specimens* the engine does not notice, each once, in words.
+
+    Args:
+        specimens: Items of the source, as a page carries them.
+        judge: The rules of the pair.
+        now: Seconds since the epoch.
+    """
+    sources, targets = PageDecoder(judge.transform.source_keys), PageDecoder(judge.transform.target_keys)
+
+    def notices(source: TypedItem, found: Sequence[TypedItem]) -> bool:
+        tally, memory = Tally(judge), Memory(CONTROL_BYTES)
+        ours, theirs = sources.page_of([source]), targets.page_of(found)
+        join: ClaimJoin | KeyJoin
+        if judge.transform.rekeys:
+            join = ClaimJoin(judge, tally, memory)
+            join.add_target(theirs, now)
+            join.add_source(ours, now)
+        else:
+            join = KeyJoin(judge, tally, memory)
+            join.add(Role.SOURCE, ours, now)
+            join.add(Role.TARGET, theirs, now)
+        suspects = list(join.finish(now, source_complete=True, target_complete=True))
+        return bool(suspects) or any(
+            count for state, count in tally.counts.items() if state is not State.MATCHED
+        )
+
+    unseen: dict[str, None] = {}
+    for raw in specimens:
+        with suppress(UnknownValue):  # the pass has said so
+            unseen |= dict.fromkeys(unnoticed(decode_item(raw), judge, notices))
+    return list(unseen)

@@ -100,6 +100,7 @@ class Findings:
     counts: Counter[State] = field(default_factory=Counter)
     causes: Causes = field(default_factory=Causes)
     shown: list[Mapping[str, Any]] = field(default_factory=list)
+    closed: bool = False  # the summary is being written: a thread that was left behind adds nothing to it
 
     def __call__(self, difference: Difference) -> None:
         """Take one."""
@@ -107,6 +108,8 @@ class Findings:
         goes_out = self.folder is not None or self.emit is not None
         if self.values is not None and (goes_out or len(self.shown) < FINDINGS_SHOWN):
             document["items"] = self.values.of(difference)
+        if self.closed:
+            return
         line = json.dumps(document, ensure_ascii=True)
         if self.folder is not None:
             self.folder.write(line)
@@ -177,6 +180,7 @@ def run(
             if folder is not None:
                 folder.discard()
             raise
+        findings.closed = True
         if isinstance(outcome, Comparison):
             summary = _finished(outcome, findings)
         else:

@@ -33,6 +33,20 @@ _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 
 
+class CalledOff(Exception):
+    """The pass has ended: nobody waits for the answer any more."""
+
+
+def until(stop: threading.Event) -> Callable[[float], None]:
+    """A sleep that ends at once when *stop* is set, then and later with `CalledOff`."""
+
+    def sleep(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise CalledOff
+
+    return sleep
+
+
 @dataclass(slots=True)
 class Bill:
     """What one request has consumed: to be filled in before its place is given up."""

@@ -7,16 +7,19 @@ It asks DynamoDB what the tables are and touches no item. `estimate` is pure.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tabulate import tabulate
 
-from ddbverify import runner, tables
+from ddbverify import tables
 from ddbverify import transform as transforms
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.folders import make_importable
+from ddbverify.segments import Plan, cut
+from ddbverify.settle import ceiling_seconds, most_looks
 from ddbverify.tables import Table
 from ddbverify.words import about, duration_in_words, money, number_of, size_in_words
 
@@ -41,6 +44,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capac
 """
 
 LONG_SECONDS: Final = 86_400.0
+KEYS_TO_A_SCENARIO: Final = 1_000  # "if one in so many differs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,15 +80,54 @@ class SideEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settling:
+    """
+    What is read beyond the pass, for each key that differs: nobody knows how many there are.
+
+    A look at a key reads source, target, and source again, and an item of average size costs
+    `source_units` or `target_units`. One look decides a key that the scan has seen longer than
+    the settle time ago; `looks_at_most` are made at one that it saw last. Keys that are written
+    all the time are looked at more often still, until `ceiling_seconds`.
+    """
+
+    source_units: int
+    target_units: int
+    looks_at_most: int
+    ceiling_seconds: float
+    second_pass_units: int  # over the source, once, if items of a re-keyed target have no owner
+
+    @property
+    def units_per_key(self) -> tuple[int, int]:
+        """Read units for one key that differs, at least and at most."""
+        look = 2 * self.source_units + self.target_units
+        return look, look * self.looks_at_most
+
+    def of(self, keys: int) -> tuple[int, int]:
+        """Read units for so many keys that differ, at least and at most."""
+        least, most = self.units_per_key
+        return least * keys, most * keys + self.second_pass_units
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "read_units_per_key": list(self.units_per_key),
+            "looks_at_most": self.looks_at_most,
+            "ceiling_seconds": self.ceiling_seconds,
+            "second_pass_read_units": self.second_pass_units,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """What a comparison costs, as far as DynamoDB's own figures can tell."""
 
     source: SideEstimate
     target: SideEstimate
-    segments: runner.Plan
+    segments: Plan
     price_per_million: float
     price_source: str
     settle_seconds: float
+    settling: Settling
     refused: tuple[str, ...] = ()  # why the comparison would not start
     warnings: tuple[str, ...] = ()
 
@@ -127,6 +170,7 @@ class Estimate:
             "price_source": self.price_source,
             "seconds": self.seconds,
             "settle_seconds": self.settle_seconds,
+            "settling": self.settling.as_json(),
             "refused": list(self.refused),
             "warnings": list(self.warnings),
         }
@@ -168,12 +212,12 @@ def estimate(
         source: As described: its size and count are up to six hours old.
         target: Likewise.
         seed: Of a sample.
-        segments: Overrides the rule of `runner.plan`.
+        segments: Overrides the rule of `segments.cut`.
         price: US dollars for a million read request units, in place of `PRICE_PER_MILLION`.
     """
     (pair,), settings = config.tables, config.verification
     fraction = settings.sampled_fraction
-    planned = runner.plan(source, target, sample=fraction, seed=seed, segments=segments)
+    planned = cut(source, target, sample=fraction, seed=seed, segments=segments)
     sides = [
         _side(table, planned, settings.read_units, PRICE_PER_MILLION if price is None else price)
         for table in (source, target)
@@ -190,17 +234,33 @@ def estimate(
         price_per_million=PRICE_PER_MILLION if price is None else price,
         price_source=PRICE_SOURCE if price is None else "as given with --price",
         settle_seconds=settings.settle,
+        settling=Settling(
+            source_units=_units_of_an_item(source),
+            target_units=_units_of_an_item(target),
+            looks_at_most=most_looks(settings.settle),
+            ceiling_seconds=ceiling_seconds(settings.settle, 0),
+            second_pass_units=sides[0].read_units if pair.rekeys else 0,
+        ),
         refused=tuple(refused),
     )
     return _with_warnings(made, config)
 
 
 def read_units(size_bytes: float, segments: int) -> int:
-    """Of one strongly consistent pass: 4 KB each, and each segment's last page is rounded up."""
-    return math.ceil(size_bytes / UNIT_BYTES) + segments
+    """
+    Of one strongly consistent pass: 4 KB each.
+
+    Each segment's last page is rounded up, and its end is asked for once more (`ddbverify.reading`).
+    """
+    return math.ceil(size_bytes / UNIT_BYTES) + 2 * segments
 
 
-def _side(table: Table, planned: runner.Plan, ceiling: int | None, price: float) -> SideEstimate:
+def _units_of_an_item(table: Table) -> int:
+    """Of one strongly consistent read of an item of average size; also where there is none."""
+    return max(1, math.ceil(table.size_bytes / max(1, table.item_count) / UNIT_BYTES))
+
+
+def _side(table: Table, planned: Plan, ceiling: int | None, price: float) -> SideEstimate:
     share = len(planned.segments) / planned.total
     units = read_units(table.size_bytes * share, len(planned.segments))
     capacity: float | None = None
@@ -275,8 +335,8 @@ def text(made: Estimate) -> str:
     lines = [
         table,
         "",
-        f"read units  {made.read_units:,}, strongly consistent, in {read};"
-        " settling adds 3 or more for each key that differs",
+        f"read units  {made.read_units:,}, strongly consistent, in {read}",
+        *_settling(made),
         f"money       {about(money(made.money))}: ${made.price_per_million:g} per million read units"
         f" ({made.price_source})",
         f"time        {about(duration_in_words(made.seconds))}: both tables are read side by side"
@@ -287,6 +347,20 @@ def text(made: Estimate) -> str:
     lines += [f"\nwarning: {warning}" for warning in made.warnings]
     lines += [f"\nimpossible: {reason}" for reason in made.refused]
     return "\n".join(lines)
+
+
+def _settling(made: Estimate) -> Iterator[str]:
+    """How much more it is if anything differs."""
+    settling, some = made.settling, max(made.source.items, made.target.items) // KEYS_TO_A_SCENARIO
+    least, most = settling.units_per_key
+    each = f"{least}" if least == most else f"{least} to {most}"
+    yield f"settling    {each} read units more for each key that differs; nobody knows how many do"
+    if some:
+        least, most = settling.of(some)
+        yield f"            ({least:,} to {most:,} if one key in {KEYS_TO_A_SCENARIO:,} does)"
+    if made.settle_seconds:
+        ceiling = duration_in_words(settling.ceiling_seconds)
+        yield f"            a key that never holds still is looked at up to ten times a second for {ceiling}"
 
 
 def _money_of(side: SideEstimate) -> str:

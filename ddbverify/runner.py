@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from ddbverify import sampling
 from ddbverify import transform as transforms
@@ -25,57 +22,22 @@ from ddbverify.claims import ClaimJoin, Orphans
 from ddbverify.comparison import Comparison, Difference, SideFacts, State
 from ddbverify.config import Config, Verification
 from ddbverify.config import Pair as PairSettings
-from ddbverify.controls import unnoticed
+from ddbverify.controls import missed
 from ddbverify.coscan import KeyJoin, Memory, Role
-from ddbverify.errors import AccessError, ConfigurationError, EngineError, NotFoundError
+from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.inspection import Inspector, ItemCheck, Refutation
-from ddbverify.items import Form, JoinKey, PointRead, UnknownValue, join_key, show_path, typed_key
+from ddbverify.items import Form, JoinKey, join_key, show_path, typed_key
 from ddbverify.judge import Judge
-from ddbverify.names import KeySchema, TypedItem
 from ddbverify.pace import Budget
-from ddbverify.pages import Page, PageDecoder, decode_item
+from ddbverify.reading import PointReads, Reader, Reading
+from ddbverify.segments import SEGMENTS_AT_ONCE, Plan, cut
 from ddbverify.settle import PipelinePassed, Settler, Suspect
-from ddbverify.tables import Table, describe_pair
+from ddbverify.tables import describe_pair
 from ddbverify.tally import Tally
 from ddbverify.transform import Transform
 from ddbverify.wire import TableReader
 
-THREADS: Final = 8
-SMALL_TABLE_BYTES: Final = 8_000_000
-BYTES_PER_SEGMENT: Final = 64_000_000
-MOST_SEGMENTS: Final = 1_000_000  # of a parallel scan (FIELD_NOTES T19)
 SUSPECTS_AT_ONCE: Final = 50_000  # about a kilobyte each; more wait where they wait (`ddbverify.spill`)
-SPECIMENS: Final = 3  # items that the controls alter
-CONTROL_BYTES: Final = 100_000_000  # more than they can take: nothing of theirs waits on disk
-SEGMENTS_IN_A_SAMPLE: Final = 100  # a clean one bounds the mismatching segments at about 3 %
-ITEMS_PER_SAMPLED_SEGMENT: Final = 20
-
-
-class Reader(Protocol):
-    """The reads of one table; `wire.TableReader` in earnest."""
-
-    read_units: float
-    requests: int
-
-    def scan_page(self, segment: int, total_segments: int, start: TypedItem | None) -> Page:
-        """One page, or an `EngineError`."""
-
-    def get_items(self, keys: Sequence[TypedItem]) -> list[PointRead]:
-        """One answer per key, in their order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which segments are read, of how many."""
-
-    total: int
-    segments: tuple[int, ...]
-    seed: int | None = None
-
-    @property
-    def is_sample(self) -> bool:
-        """Whether some are left out."""
-        return len(self.segments) < self.total
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +82,7 @@ def compare(
         progress: Told now and then how far the pass is, from any thread.
         found: Told of every difference as soon as it is decided, one call at a time.
         pipeline_passed: See `ddbverify.settle.PipelinePassed`.
-        segments: How many there are; chosen by the tables' size by default, see `plan`.
+        segments: How many there are; chosen by the tables' size by default, see `segments.cut`.
         checkpoint: File that keeps how far the pass is; where there is one, the pass goes on
             from it. Not for re-keyed pairs, whose segments have nothing to do with each other:
             they are read again.
@@ -150,7 +112,7 @@ def compare(
         )
     attributes = dict.fromkeys(name for name in (source.ttl_attribute, target.ttl_attribute) if name)
     judge = Judge(transform, Form.of(pair.ignore), tuple(attributes))
-    planned, kept = plan(source, target, sample=sample, seed=seed, segments=segments), None
+    planned, kept = cut(source, target, sample=sample, seed=seed, segments=segments), None
     if checkpoint is not None and not pair.rekeys:
         digest = transforms.package_digest(pair.transform) if pair.transform else ""
         tables = [(table.arn, table.id, table.created_epoch) for table in (source, target)]
@@ -158,10 +120,11 @@ def compare(
         kept = Checkpoint.open(checkpoint, [tables, rules])
         planned = _kept_plan(kept, planned)
     rate, budget = config.verification.read_units, Budget(config.verification.max_read_units)
+    stop = threading.Event()
     return Pass(
         pair.id,
-        TableReader(config.source, source, units_per_second=rate, budget=budget),
-        TableReader(config.target, target, units_per_second=rate, budget=budget),
+        TableReader(config.source, source, units_per_second=rate, budget=budget, stop=stop),
+        TableReader(config.target, target, units_per_second=rate, budget=budget, stop=stop),
         judge,
         planned,
         config.verification,
@@ -170,38 +133,8 @@ def compare(
         pipeline_passed=pipeline_passed,
         checkpoint=kept,
         inspector=Inspector(item_checks, target.key_schema, refuted),
+        stop=stop,
     ).run()
-
-
-def plan(
-    source: Table, target: Table, *, sample: float | None, seed: int | None, segments: int | None = None
-) -> Plan:
-    """
-    How many segments the tables are cut into, and which of them are read.
-
-    One segment for tables under 8 MB, else one per 64 MB begun, and at least one per thread.
-    A sample needs many: as many as make 100 in it, but none so small that it would hold fewer
-    than 20 items. Sizes are those of the larger table, and hours old: they decide about speed
-    and about the sharpness of a sample, never about what is found.
-
-    Args:
-        source: As described.
-        target: As described.
-        sample: Fraction to read; ``None`` or 1 for everything.
-        seed: Of the sample.
-        segments: Overrides the rule.
-    """
-    size = max(source.size_bytes, target.size_bytes)
-    total = 1 if size < SMALL_TABLE_BYTES else max(THREADS, math.ceil(size / BYTES_PER_SEGMENT))
-    if sample is not None and sample < 1:
-        items = max(source.item_count, target.item_count)
-        enough = math.ceil(SEGMENTS_IN_A_SAMPLE / sample)
-        total = max(total, THREADS, min(enough, items // ITEMS_PER_SAMPLED_SEGMENT))
-    total = min(segments or total, MOST_SEGMENTS)
-    if sample is None or sample >= 1:
-        return Plan(total, tuple(range(total)))
-    seed = sampling.new_seed() if seed is None else seed
-    return Plan(total, sampling.draw(total, sample, seed), seed)
 
 
 def _kept_plan(kept: Checkpoint, planned: Plan) -> Plan:
@@ -236,39 +169,49 @@ class Pass:
         pipeline_passed: PipelinePassed | None = None,
         checkpoint: Checkpoint | None = None,
         inspector: Inspector | None = None,
+        stop: threading.Event | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] = time.sleep,
-        threads: int = THREADS,
+        threads: int = SEGMENTS_AT_ONCE,
     ) -> None:
-        """Prepare; nothing is read yet."""
+        """Prepare; nothing is read yet. *stop* is set when the pass ends early: the readers' own, too."""
         self._pair_id = pair_id
         self._readers = {Role.SOURCE: source, Role.TARGET: target}
+        self._schemas = {
+            Role.SOURCE: judge.transform.source_keys,
+            Role.TARGET: judge.transform.target_keys,
+        }
         self._judge, self._plan, self._settings = judge, planned, settings
         self._progress, self._pipeline_passed = progress, pipeline_passed
         self._clock, self._sleep = clock or steady_clock(), sleep
-        self._threads = threads
         self._tally = Tally(judge, found)
         self._inspector = inspector or Inspector((), judge.transform.target_keys)
         self._memory = Memory(settings.memory)
-        self._scanned = dict.fromkeys(Role, 0)
-        self._finished: dict[Role, set[int]] = {role: set() for role in Role}
-        self._unexamined: list[str] = []
-        self._specimens: list[bytes] = []  # source items for the controls
         self._phase, self._open_suspects = "scan", 0
-        self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._new_reading = functools.partial(
+            Reading,
+            self._readers,
+            self._schemas,
+            planned,
+            clock=self._clock,
+            stop=stop or threading.Event(),
+            report=self._report,
+            threads=threads,
+        )
+        self._reading, self._second_reading = self._new_reading(), self._new_reading(" in the second pass")
         self._checkpoint = checkpoint
         self._resumed: dict[JoinKey, int] = {}  # keys that an earlier run left open -> their segment
         for done in checkpoint.finished if checkpoint else ():
             self._resume(done)
-        read_before = set(self._finished[Role.SOURCE])
+        read_before = self._reading.finished_on_both_sides
         self._to_read = [segment for segment in planned.segments if segment not in read_before]
 
     def _resume(self, done: SegmentDone) -> None:
         self._tally.resume(done)
         for role, reader in self._readers.items():
-            self._finished[role].add(done.segment)
-            self._scanned[role] += done.scanned[role]
+            self._reading.finished[role].add(done.segment)
+            self._reading.scanned[role] += done.scanned[role]
             reader.read_units = max(reader.read_units, done.read_units[role])
             reader.requests = max(reader.requests, done.requests[role])
         schema = self._judge.transform.target_keys
@@ -294,7 +237,7 @@ class Pass:
 
         def co_scan(segment: int) -> None:
             join = KeyJoin(self._judge, self._tally, self._memory, self._inspector)
-            streams = {role: self._pages(role, segment) for role in Role}
+            streams = {role: self._reading.pages(role, segment) for role in Role}
             items = dict.fromkeys(Role, 0)
             while streams:
                 # The side that lags behind goes next: then little has to wait.
@@ -308,19 +251,19 @@ class Pass:
                 try:
                     join.add(role, *page_at, segment)
                 except EngineError as error:
-                    self._not_read(role, segment, error)
+                    self._reading.not_read(role, segment, error)
                     del streams[role]
             with self._lock:
                 self._keep(segment, join, items)
                 whole.take_over(join)
 
-        self._for_each_segment(co_scan)
+        self._reading.for_each(self._to_read, co_scan)
         # In a sample a key that was not met may be in a segment that was not drawn (T19).
         whole_read = not self._plan.is_sample
         left = whole.finish(
             self._clock(),
-            source_complete=whole_read and self._is_complete(Role.SOURCE),
-            target_complete=whole_read and self._is_complete(Role.TARGET),
+            source_complete=whole_read and self._reading.is_complete(Role.SOURCE),
+            target_complete=whole_read and self._reading.is_complete(Role.TARGET),
             known=self._resumed.keys(),
         )
         # Nothing is known any more of what the earlier run saw of these: settling finds it out.
@@ -332,7 +275,7 @@ class Pass:
 
     def _keep(self, segment: int, join: KeyJoin, items: dict[Role, int]) -> None:
         """Note a segment in the checkpoint, unless some of it was not read, or waits on the disk."""
-        read = all(segment in finished for finished in self._finished.values())
+        read = segment in self._reading.finished_on_both_sides
         if self._checkpoint is None or not read or join.spilled:
             return
         readers = self._readers.items()
@@ -356,76 +299,20 @@ class Pass:
         adds = {Role.TARGET: join.add_target, Role.SOURCE: join.add_source}
 
         def read(role: Role, segment: int) -> None:
-            for page, at in self._pages(role, segment):
+            for page, at in self._reading.pages(role, segment):
                 try:
                     adds[role](page, at)
                 except EngineError as error:
-                    self._not_read(role, segment, error)
+                    self._reading.not_read(role, segment, error)
                     return
 
         for role in adds:
-            self._for_each_segment(functools.partial(read, role))
+            self._reading.for_each(self._to_read, functools.partial(read, role))
         return join.finish(
             self._clock(),
-            source_complete=self._is_complete(Role.SOURCE),
-            target_complete=self._is_complete(Role.TARGET),
+            source_complete=self._reading.is_complete(Role.SOURCE),
+            target_complete=self._reading.is_complete(Role.TARGET),
         )
-
-    def _is_complete(self, role: Role) -> bool:
-        return len(self._finished[role]) == len(self._plan.segments)
-
-    def _for_each_segment(self, work: Callable[[int], None]) -> None:
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="ddbverify-scan") as pool:
-            futures: list[Future[None]] = []
-            try:
-                futures.extend(pool.submit(work, segment) for segment in self._to_read)
-                for future in wait(futures, return_when=FIRST_EXCEPTION).done:
-                    future.result()
-            except BaseException:
-                # Also Ctrl-C: the threads end after the page in hand, then the error goes on.
-                self._stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    def _pages(self, role: Role, segment: int, *, again: bool = False) -> Iterator[tuple[Page, float]]:
-        """
-        The pages of one segment, each with the moment by which it had been read.
-
-        A segment whose end is not proven is named in `Comparison.unexamined`; the pages before
-        the error count nevertheless, since what they show is true.
-        """
-        start: TypedItem | None = None
-        way = _Way()
-        while not self._stop.is_set():
-            try:
-                page = self._readers[role].scan_page(segment, self._plan.total, start)
-                way.leads_to(page.last_key)
-            except EngineError as error:
-                if isinstance(error, AccessError | NotFoundError) and self._readers[role].requests == 0:
-                    raise  # refused before anything was read: not a finding about the tables
-                self._not_read(role, segment, error, "second pass over " if again else "")
-                return
-            if not again:
-                with self._lock:
-                    self._scanned[role] += page.count
-                    if role is Role.SOURCE and not self._specimens:
-                        self._specimens = [bytes(item) for item in page.items[:SPECIMENS]]
-            yield page, self._clock()
-            if page.last_key is None:
-                if not again:
-                    with self._lock:
-                        self._finished[role].add(segment)
-                self._report()
-                return
-            start = page.last_key
-            self._report()
-
-    def _not_read(self, role: Role, segment: int, error: EngineError, pass_name: str = "") -> None:
-        with self._lock:
-            self._unexamined.append(
-                f"segment {segment + 1} of {self._plan.total} of the {role} was not read to its "
-                f"end ({pass_name}{error.message})"
-            )
 
     # --- settling -----------------------------------------------------------------------
 
@@ -440,7 +327,7 @@ class Pass:
     def _settle_batch(self, suspects: list[Suspect], *, orphans_are_final: bool) -> list[Suspect]:
         self._phase, self._open_suspects = "settle", len(suspects)
         settler = Settler(
-            _PointReads(self._readers, self._judge),
+            PointReads(self._readers, self._schemas),
             self._judge,
             settle_seconds=self._settings.settle,
             clock=self._clock,
@@ -467,20 +354,14 @@ class Pass:
         """One more pass over the source for target items that no source item was seen to claim."""
         self._phase = "second pass"
         search = Orphans(self._judge, suspects)
-        ended: set[int] = set()
 
         def read_source(segment: int) -> None:
-            last: Page | None = None
-            for page, at in self._pages(Role.SOURCE, segment, again=True):
+            for page, at in self._second_reading.pages(Role.SOURCE, segment):
                 search.add_source(page, at)
-                last = page
-            if last is not None and last.last_key is None:
-                with self._lock:
-                    ended.add(segment)
 
-        self._for_each_segment(read_source)
+        self._second_reading.for_each(self._plan.segments, read_source)
         reason = ""
-        if len(ended) < len(self._plan.segments):
+        if not self._second_reading.is_complete(Role.SOURCE):
             reason = "no source item claims it, but the second pass did not reach the source's end"
         elif search.uncomparable_sources:
             reason = "no source item claims it, but some could not be transformed"
@@ -497,7 +378,7 @@ class Pass:
 
     def _comparison(self, started: float) -> Comparison:
         tally, planned = self._tally, self._plan
-        finished = self._finished[Role.SOURCE] & self._finished[Role.TARGET]
+        finished = self._reading.finished_on_both_sides
         return Comparison(
             pair_id=self._pair_id,
             counts={state: tally.counts[state] for state in State},
@@ -513,47 +394,20 @@ class Pass:
             started_epoch=started,
             ended_epoch=self._clock(),
             inspected=self._inspector.results,
-            unexamined=(*self._unexamined, *self._controls()),
+            unexamined=(*self._reading.unexamined, *self._second_reading.unexamined, *self._controls()),
             notes=tuple(self._notes(finished)),
         )
 
     def _controls(self) -> Iterator[str]:
         """Say what this engine, under these rules, would not have noticed of these very items."""
-        missed: dict[str, None] = {}
-        keys = self._judge.transform
-        notices = functools.partial(
-            self._notices, PageDecoder(keys.source_keys), PageDecoder(keys.target_keys)
-        )
-        for raw in self._specimens:
-            with suppress(UnknownValue):  # the pass has said so
-                missed |= dict.fromkeys(unnoticed(decode_item(raw), self._judge, notices))
-        if missed:
-            yield f"a control failed: altered on purpose, it did not notice {', '.join(missed)}"
-
-    def _notices(
-        self, sources: PageDecoder, targets: PageDecoder, source: TypedItem, found: Sequence[TypedItem]
-    ) -> bool:
-        tally, memory, now = Tally(self._judge), Memory(CONTROL_BYTES), self._clock()
-        ours, theirs = sources.page_of([source]), targets.page_of(found)
-        join: ClaimJoin | KeyJoin
-        if self._judge.transform.rekeys:
-            join = ClaimJoin(self._judge, tally, memory)
-            join.add_target(theirs, now)
-            join.add_source(ours, now)
-        else:
-            join = KeyJoin(self._judge, tally, memory)
-            join.add(Role.SOURCE, ours, now)
-            join.add(Role.TARGET, theirs, now)
-        suspects = list(join.finish(now, source_complete=True, target_complete=True))
-        return bool(suspects) or any(
-            count for state, count in tally.counts.items() if state is not State.MATCHED
-        )
+        if unseen := missed(self._reading.specimens, self._judge, self._clock()):
+            yield f"a control failed: altered on purpose, it did not notice {', '.join(unseen)}"
 
     def _facts(self, role: Role, items: int) -> SideFacts:
         reader = self._readers[role]
         return SideFacts(
             items=items,
-            scanned=self._scanned[role],
+            scanned=self._reading.scanned[role],
             read_units=reader.read_units,
             requests=reader.requests,
         )
@@ -581,56 +435,15 @@ class Pass:
     def _report(self) -> None:
         if self._progress is None:
             return
-        finished = self._finished[Role.SOURCE] & self._finished[Role.TARGET]
+        finished = self._reading.finished_on_both_sides
         self._progress(
             Progress(
                 phase=self._phase,
                 segments_finished=len(finished),
                 segments_planned=len(self._plan.segments),
-                source_items=self._scanned[Role.SOURCE],
-                target_items=self._scanned[Role.TARGET],
+                source_items=self._reading.scanned[Role.SOURCE],
+                target_items=self._reading.scanned[Role.TARGET],
                 read_units=sum(reader.read_units for reader in self._readers.values()),
                 open_suspects=self._open_suspects,
             )
         )
-
-
-class _Way:
-    """Notices a scan that stands still or goes round in circles (Brent's algorithm: two keys kept)."""
-
-    def __init__(self) -> None:
-        self._pages = 0
-        self._last: TypedItem | None = None
-        self._mark: TypedItem | None = None
-
-    def leads_to(self, key: TypedItem | None) -> None:
-        """Note where the next page starts, ``None`` for the end. Raises EngineError for a circle."""
-        if key is not None and key in (self._last, self._mark):
-            raise EngineError(
-                "The scan does not move on: a page leads to where one before it has led.",
-                "run the command again; if it comes back, report it to the vendor of the endpoint.",
-            )
-        self._pages += 1
-        self._last = key
-        if self._pages.bit_count() == 1:  # 1, 2, 4, 8 ...: a circle of any length is closed in the end
-            self._mark = key
-
-
-class _PointReads:
-    """`settle.PointReads` by way of two readers."""
-
-    def __init__(self, readers: dict[Role, Reader], judge: Judge) -> None:
-        self._readers = readers
-        self._schemas: dict[Role, KeySchema] = {
-            Role.SOURCE: judge.transform.source_keys,
-            Role.TARGET: judge.transform.target_keys,
-        }
-
-    def source(self, keys: Sequence[JoinKey]) -> Sequence[PointRead]:
-        return self._get(Role.SOURCE, keys)
-
-    def target(self, keys: Sequence[JoinKey]) -> Sequence[PointRead]:
-        return self._get(Role.TARGET, keys)
-
-    def _get(self, role: Role, keys: Sequence[JoinKey]) -> Sequence[PointRead]:
-        return self._readers[role].get_items([typed_key(key, self._schemas[role]) for key in keys])

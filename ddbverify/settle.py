@@ -51,6 +51,32 @@ def ceiling_seconds(settle_seconds: float, suspects: int) -> float:
     return max(30.0, 10 * settle_seconds) + suspects / 200
 
 
+def wait_seconds(settle_seconds: float, quiet_looks: int) -> float:
+    """
+    How long to wait for the next look: little at what moves, ever longer at what does not.
+
+    Args:
+        settle_seconds: For which the source has to hold still.
+        quiet_looks: How often it has been looked at since it was last seen moving.
+    """
+    soon = max(SHORTEST_WAIT_SECONDS, min(MOVING_WAIT_SECONDS, settle_seconds / 10))
+    return min(soon * 2.0 ** min(quiet_looks, 20), max(soon, settle_seconds / 4))
+
+
+def most_looks(settle_seconds: float) -> int:
+    """
+    How often a key that differs for good is looked at when it was seen only now: the costliest case.
+
+    One that the scan saw more than *settle_seconds* ago is decided by its first look. What
+    moves meanwhile is looked at more often, until `ceiling_seconds`.
+    """
+    looks, after = 1, 0.0
+    while after < settle_seconds:
+        after += wait_seconds(settle_seconds, looks)
+        looks += 1
+    return looks
+
+
 class PointReads(Protocol):
     """Strongly consistent reads of both tables, by the values of their keys."""
 
@@ -333,10 +359,8 @@ class Settler:
         )
 
     def _next_look(self, suspect: Suspect) -> float:
-        """When to look again: soon at what moves, ever less often at what does not."""
-        now = self._clock()
-        soon = max(SHORTEST_WAIT_SECONDS, min(MOVING_WAIT_SECONDS, self._settle / 10))
-        wait = min(soon * 2.0 ** min(suspect.quiet_looks, 20), max(soon, self._settle / 4))
+        """When to look again, and again at the moment by which it could be decided."""
+        now, wait = self._clock(), wait_seconds(self._settle, suspect.quiet_looks)
         still_at = max(suspect.expected_since, suspect.target_since) + self._settle
         return min(now + wait, still_at) if still_at > now else now + wait
 

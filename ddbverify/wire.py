@@ -25,7 +25,7 @@ from ddbverify.config import Side
 from ddbverify.errors import BudgetSpentError, EngineError, ThrottledError
 from ddbverify.items import JoinKey, PointRead, ReadFailed, UnknownValue, join_key
 from ddbverify.names import TypedItem
-from ddbverify.pace import PATIENCE_SECONDS, Budget, Patience, ReadPace
+from ddbverify.pace import PATIENCE_SECONDS, Budget, CalledOff, Patience, ReadPace, until
 from ddbverify.pages import Page, PageDecoder
 from ddbverify.tables import Table, region_of
 from ddbverify.values import with_bytes
@@ -53,8 +53,9 @@ class TableReader:
         units_per_second: float | None = None,
         budget: Budget | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
+        stop: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         """
         Read *table* with the credentials and the endpoint of *side*.
@@ -65,8 +66,10 @@ class TableReader:
             units_per_second: Ceiling on consumed read units.
             budget: Hard limit on read units, shared with other readers.
             patience_seconds: How long the table may throttle everything before that is an error.
+            stop: Once set, whoever waits here ends with `CalledOff`, and no further request is sent.
             clock: Seconds, never going back.
-            sleep: Waits for so many seconds: for the rate, and while the table throttles.
+            sleep: Waits for so many seconds: for the rate, and while the table throttles. By
+                default as long as *stop* is not set.
         """
         self.table = table
         self.read_units = 0.0
@@ -75,6 +78,8 @@ class TableReader:
         self._is_emulator = aws.is_emulator(self._client)
         self._botocore_checks = _checks_crc32(self._client)
         self._decoder = PageDecoder(table.key_schema)
+        self._stop = stop or threading.Event()
+        sleep = sleep or until(self._stop)
         self._pace = ReadPace(units_per_second, clock=clock, sleep=sleep)
         self._budget = budget or Budget()
         self._patience = Patience(patience_seconds, clock=clock, sleep=sleep)
@@ -161,11 +166,17 @@ class TableReader:
         cost: Callable[[Answer], float],
         **arguments: Any,
     ) -> Answer:
-        """One answer, paced, within the budget, asked for again while the table throttles."""
+        """
+        One answer, paced, within the budget, asked for again while the table throttles.
+
+        Raises `CalledOff` once the pass has ended.
+        """
         while True:
             self._patience.wait()
             try:
                 with self._pace.request() as paced, self._budget.request() as budgeted:
+                    if self._stop.is_set():
+                        raise CalledOff
                     body = self._call(operation, action, arguments)
                     answer = decode(body)
                     # An endpoint that does not say what it consumed is not free of charge.

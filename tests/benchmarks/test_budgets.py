@@ -24,7 +24,7 @@ NAMES = [
 ]
 
 
-def a_row(case, who="ours", *, items=ITEMS, cost=1.0, peak=50_000_000, requests=1, units=8.0, **outcome):
+def a_row(case, who="ours", *, items=ITEMS, cost=1.0, peak=50_000_000, requests=2, units=8.0, **outcome):
     """A row without fault; *cost* is in microseconds per item read."""
     served = {
         role: Asked(requests=requests * 2, items=items * 2, units=units) for role in ("source", "target")
@@ -79,7 +79,8 @@ def test_nothing_measured_meets_no_budget():
         (a_row(OTHER_BORDERS, items=10**6, peak=121_000_000), ["memory, orders agree"]),
         (a_row(SCAN_ORDER, peak=321_000_000), ["memory, no order in common"]),
         (a_row(SCAN_ORDER, peak=319_000_000), []),
-        (a_row(EQUAL, requests=2), ["requests"]),
+        (a_row(EQUAL, requests=1), ["requests"]),
+        (a_row(EQUAL, requests=3), ["requests"]),
         (a_row(EQUAL, units=9.0), ["requests"]),
         (a_row(OTHER_BORDERS, others=1), ["results"]),
         (a_row(OTHER_BORDERS, matched=ITEMS - 1), ["results"]),
@@ -134,7 +135,8 @@ def test_a_whole_run_counts_what_it_compared(tmp_path):
         assert row["measured"]["outcome"]["matched"] == 2500
         assert row["measured"]["peak_bytes"] > 10**7
         assert row["pages"] == {"source": 2, "target": 2}
-        assert {side["requests"] for side in row["served"].values()} == {2 * rounds}
+        asked = 2 if row["who"] == "plain" else 3  # ours asks whether anything follows the end
+        assert {side["requests"] for side in row["served"].values()} == {asked * rounds}
         assert {side["items"] for side in row["served"].values()} == {2500 * rounds}
         assert row["other_reads"] == 0
 

@@ -48,7 +48,7 @@ class Clock:
 
 
 class FakeTable:
-    """`runner.Reader` over a dict. Thread-safe; hash-ordered, or by any order given."""
+    """`reading.Reader` over a dict. Thread-safe; hash-ordered, or by any order given."""
 
     def __init__(self, items=(), schema=SCHEMA, *, page_size=3, order=None, clock=None, seconds_per_page=0.0):
         self.schema = schema
@@ -63,6 +63,7 @@ class FakeTable:
         self._decoder = PageDecoder(schema)
         self._lock = threading.RLock()
         self._page_numbers: dict[int, int] = {}
+        self._said_empty: set[int] = set()  # segments whose end is to be confirmed from their very start
         for item in items:
             self.put(item)
 
@@ -84,7 +85,9 @@ class FakeTable:
             if self.clock and self.seconds_per_page:
                 self.clock.pass_until(self.clock.now + self.seconds_per_page)
             number = self._page_numbers[segment] = 0 if start is None else self._page_numbers[segment] + 1
-            self.scans += start is None and segment == 0
+            confirms = start is None and segment in self._said_empty
+            self._said_empty -= {segment}
+            self.scans += start is None and segment == 0 and not confirms
             if error := self.fails_in.get((segment, number)):
                 raise error
             mine = [key for key in self.items if self.hashed(key) % total_segments == segment]
@@ -92,6 +95,8 @@ class FakeTable:
             ordered = sorted(key for key in mine if after is None or self.order(key) > after)
             ordered.sort(key=self.order)
             page = [self.items[key] for key in ordered[: self.page_size]]
+            if start is None and not page and not confirms:
+                self._said_empty.add(segment)
             self.requests += 1
             self.read_units += 1
             body = {"Items": page, "Count": len(page), "ConsumedCapacity": {"CapacityUnits": 1.0}}

@@ -13,13 +13,14 @@ from ddbverify.config import Duration, Size, Verification
 from ddbverify.items import join_key
 from ddbverify.judge import Judge
 from ddbverify.pages import PageDecoder
-from ddbverify.runner import Pass, Plan
+from ddbverify.runner import Pass
+from ddbverify.segments import Plan
 from tests.ddbverify.fakes import Clock, make_judge
 
 
 class PreparedTable:
     """
-    `runner.Reader` over items in scan order, each given as the bytes that a page carries.
+    `reading.Reader` over items in scan order, each given as the bytes that a page carries.
 
     Args:
         items: ``(item, its JSON)`` each; a segment reads its own in this order.
@@ -45,6 +46,7 @@ class PreparedTable:
         self._decoder = PageDecoder(schema)
         self._segments: dict[int, list[list[tuple[Any, dict[str, Any], bytes]]]] = {}
         self._places: dict[int, dict[Any, int]] = {}
+        self._said_empty: set[int] = set()  # segments whose end is to be confirmed from their very start
         self._lock = threading.Lock()
 
     def scan_page(self, segment, total_segments, start):
@@ -56,7 +58,11 @@ class PreparedTable:
             page = entries[after : after + self.page_size]
             self.requests += 1
             self.pages += 1
-            self.scans += start is None and segment == 0
+            confirms = start is None and segment in self._said_empty
+            self._said_empty -= {segment}
+            if start is None and not page and not confirms:
+                self._said_empty.add(segment)
+            self.scans += start is None and segment == 0 and not confirms
             self.read_units += 1
         body = b'{"Count":%d,"Items":[%s],"ScannedCount":%d' % (
             len(page),

@@ -13,7 +13,8 @@ from ddbverify.checkpoint import Checkpoint, SegmentDone
 from ddbverify.config import Duration, Verification
 from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.names import canary_key
-from ddbverify.runner import Pass, Plan
+from ddbverify.runner import Pass
+from ddbverify.segments import Plan
 from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge
 
 SEGMENTS = 5

@@ -9,7 +9,8 @@ from ddbverify import coscan, items
 from ddbverify.config import Duration, Verification
 from ddbverify.controls import alterations
 from ddbverify.items import Form
-from ddbverify.runner import Pass, Plan
+from ddbverify.runner import Pass
+from ddbverify.segments import Plan
 from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, make_judge
 from tests.ddbverify.test_items import items as typed_items
 

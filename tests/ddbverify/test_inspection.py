@@ -8,7 +8,8 @@ from ddbverify import interrupts, runner
 from ddbverify.comparison import State
 from ddbverify.config import Duration, Verification
 from ddbverify.inspection import BATCH, EXAMPLES_KEPT, Inspector, ItemCheck
-from ddbverify.runner import Pass, Plan
+from ddbverify.runner import Pass
+from ddbverify.segments import Plan
 from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge
 
 

@@ -34,22 +34,22 @@ def estimate(source=None, target=None, *, segments=None, price=None, **options):
     return plan.estimate(config, *tables, segments=segments, price=price)
 
 
-def test_units_are_4_kb_each_and_one_more_per_segment():
+def test_units_are_4_kb_each_and_two_more_per_segment():
     made = estimate(segments=10)
-    assert made.source.read_units == made.target.read_units == 1_000_010
-    assert (made.read_units, made.items) == (2_000_020, 2_000_000)
+    assert made.source.read_units == made.target.read_units == 1_000_020
+    assert (made.read_units, made.items) == (2_000_040, 2_000_000)
 
 
 def test_an_item_larger_than_a_unit_costs_its_size():
-    assert estimate({"ItemCount": 1, "TableSizeBytes": 400_000}, segments=1).source.read_units == 98 + 1
+    assert estimate({"ItemCount": 1, "TableSizeBytes": 400_000}, segments=1).source.read_units == 98 + 2
 
 
 def test_money_is_that_of_on_demand_tables_only():
-    assert estimate(segments=10).money == pytest.approx(2_000_020 * 0.125e-6)
-    assert estimate(segments=10, price=0.3).money == pytest.approx(2_000_020 * 0.3e-6)
+    assert estimate(segments=10).money == pytest.approx(2_000_040 * 0.125e-6)
+    assert estimate(segments=10, price=0.3).money == pytest.approx(2_000_040 * 0.3e-6)
     made = estimate(None, provisioned(500), segments=10)
     assert made.target.money is None
-    assert made.money == made.source.money == pytest.approx(1_000_010 * 0.125e-6)
+    assert made.money == made.source.money == pytest.approx(1_000_020 * 0.125e-6)
 
 
 def test_a_provisioned_table_says_which_share_of_its_capacity_is_taken():
@@ -62,11 +62,11 @@ def test_a_provisioned_table_says_which_share_of_its_capacity_is_taken():
 
 
 def test_time_is_that_of_the_slower_table_at_the_lowest_ceiling():
-    assert estimate(segments=10).seconds == pytest.approx(1_000_010 / 12_000)
-    assert estimate(None, provisioned(500), segments=10).seconds == pytest.approx(1_000_010 / 500)
-    assert estimate(None, provisioned(500), segments=10, read_units=50).seconds == 1_000_010 / 50
+    assert estimate(segments=10).seconds == pytest.approx(1_000_020 / 12_000)
+    assert estimate(None, provisioned(500), segments=10).seconds == pytest.approx(1_000_020 / 500)
+    assert estimate(None, provisioned(500), segments=10, read_units=50).seconds == 1_000_020 / 50
     capped = {"OnDemandThroughput": {"MaxReadRequestUnits": 100}}
-    assert estimate(capped, segments=10).seconds == 1_000_010 / 100
+    assert estimate(capped, segments=10).seconds == 1_000_020 / 100
     uncapped = {"OnDemandThroughput": {"MaxReadRequestUnits": -1}}
     assert estimate(uncapped, segments=10).seconds == estimate(segments=10).seconds
 
@@ -74,7 +74,7 @@ def test_time_is_that_of_the_slower_table_at_the_lowest_ceiling():
 def test_a_sample_costs_its_share():
     made = estimate(sample="1%", segments=1_000)
     assert len(made.segments.segments) == 10
-    assert made.source.read_units == 10_000 + 10
+    assert made.source.read_units == 10_000 + 2 * 10
     assert made.source.items == 10_000
     assert "never that they are equal" in made.warnings[0]
 
@@ -86,7 +86,7 @@ def test_a_sample_costs_its_share():
         ({"read_units": 5}, "With --read-units it takes 2.3 days"),
         ({"source": provisioned(5)}, "With the capacity of the tables it takes 2.3 days"),
         ({"target": {"ItemCount": 0, "TableSizeBytes": 0}}, "says that the target is empty"),
-        ({"transform": "json:loads", "rekeys": True}, "one more pass over the source, 1,000,064 read units"),
+        ({"transform": "json:loads", "rekeys": True}, "one more pass over the source, 1,000,128 read units"),
     ],
 )
 def test_what_makes_it_slow_or_dear_is_a_warning(arguments, words):
@@ -117,7 +117,28 @@ def test_the_price_and_its_date_stand_in_the_output():
     )
     assert "$0.3 per million read units (as given with --price)" in plan.text(estimate(price=0.3))
     assert "up to six hours old" in plan.text(estimate())
-    assert "settling adds 3 or more for each key that differs" in plan.text(estimate())
+
+
+def test_settling_is_a_range_and_says_so():
+    made = estimate(settle="60s")
+    assert made.settling.units_per_key == (3, 3 * 11)
+    assert made.settling.of(1_000) == (3_000, 33_000)
+    text = plan.text(made)
+    assert "3 to 33 read units more for each key that differs" in text
+    assert "(3,000 to 33,000 if one key in 1,000 does)" in text
+    assert "is looked at up to ten times a second for 10 min" in text
+    assert made.as_json()["settling"]["read_units_per_key"] == [3, 33]
+
+    quiet = plan.text(estimate(settle="0s"))
+    assert "3 read units more for each key" in quiet
+    assert "never holds still" not in quiet
+
+
+def test_settling_costs_what_the_items_weigh_and_a_rekeyed_pair_a_second_pass():
+    large = {"ItemCount": 10, "TableSizeBytes": 100_000}  # 3 units each
+    made = estimate(large, settle="0s", transform="json:loads", rekeys=True, segments=1)
+    assert made.settling.units_per_key == (7, 7)
+    assert made.settling.of(2) == (14, 14 + made.source.read_units)
 
 
 @pytest.fixture

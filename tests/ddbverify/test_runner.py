@@ -18,7 +18,8 @@ from ddbverify.errors import AccessError, ConfigurationError, EngineError, NotFo
 from ddbverify.findings import FindingsFile
 from ddbverify.items import ABSENT
 from ddbverify.names import canary_key
-from ddbverify.runner import Pass, Plan, compare, plan
+from ddbverify.runner import Pass, compare
+from ddbverify.segments import Plan, cut
 from ddbverify.tables import table_from
 from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge
 
@@ -153,7 +154,8 @@ class TestRekeyed:
 
         source, target = Noted([item("s", v="a,b")]), Noted([item("a", of="s"), item("b", of="s")])
         comparison = run(source, target, judge=make_judge(self.owner_of, rekeys=True), segments=2)
-        assert order == [target, target, source, source]
+        in_all = 2 * (1 + 1)  # two segments, of a page and the word that it was the last
+        assert order == [target] * in_all + [source] * in_all
         assert comparison.counts[State.MATCHED] == 2
 
     def test_leftovers_cost_one_second_pass_and_no_more(self):
@@ -258,21 +260,21 @@ def described(name, *, size=0, items=0):
     ("size", "total"), [(0, 1), (7_999_999, 1), (8_000_000, 8), (640_000_001, 11), (10**15, 1_000_000)]
 )
 def test_segments_follow_the_size(size, total):
-    chosen = plan(described("one", size=size), described("two"), sample=None, seed=None)
+    chosen = cut(described("one", size=size), described("two"), sample=None, seed=None)
     assert chosen.total == total
     assert not chosen.is_sample
 
 
 def test_a_sample_has_many_segments_none_of_them_tiny():
     one, two = described("one", items=10**9, size=10**9), described("two")
-    chosen = plan(one, two, sample=0.005, seed=None)
+    chosen = cut(one, two, sample=0.005, seed=None)
     assert chosen.total == 20_000
     assert len(chosen.segments) == 100
     assert chosen.seed is not None
-    assert plan(one, two, sample=0.005, seed=chosen.seed) == chosen
-    small = plan(described("one", items=4_609), two, sample=0.1, seed=1)
+    assert cut(one, two, sample=0.005, seed=chosen.seed) == chosen
+    small = cut(described("one", items=4_609), two, sample=0.1, seed=1)
     assert small.total == 230
-    assert plan(one, two, sample=1.0, seed=1).seed is None
+    assert cut(one, two, sample=1.0, seed=1).seed is None
 
 
 def test_findings_are_private_lines_of_json(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from ddbverify.comparison import State
 from ddbverify.items import ABSENT, ReadFailed
-from ddbverify.settle import Settler, Suspect, ceiling_seconds
+from ddbverify.settle import Settler, Suspect, ceiling_seconds, most_looks
 from tests.ddbverify.fakes import Clock, item, make_judge
 
 SETTLE = 10.0
@@ -37,7 +37,7 @@ class History:
         return self._read("target", keys)
 
 
-def settled(source, target, events=(), *, settle=SETTLE, passed=None, judge=None):
+def settled(source, target, events=(), *, settle=SETTLE, passed=None, judge=None, seen_before=0.0):
     """The outcome of a key that the scan saw as (source, target), with *events* afterwards."""
     clock = Clock()
     judge = judge or make_judge()
@@ -49,9 +49,9 @@ def settled(source, target, events=(), *, settle=SETTLE, passed=None, judge=None
         owners={KEY},
         expected=state[0],
         target=state[1],
-        expected_since=now,
-        target_since=now,
-        first_seen=now,
+        expected_since=now - seen_before,
+        target_since=now - seen_before,
+        first_seen=now - seen_before,
     )
     settler = Settler(
         history, judge, settle_seconds=settle, clock=clock, sleep=clock.sleep, pipeline_passed=passed
@@ -119,6 +119,16 @@ def test_histories(source, target, events, state):
     assert outcome.state is state
     assert outcome.converged is (state is State.MATCHED)
     assert not outcome.reason
+
+
+@pytest.mark.parametrize("settle_seconds", [0.0, 1.0, 10.0, 60.0, 3600.0])
+def test_the_looks_that_a_plan_counts_with_are_those_that_are_made(settle_seconds):
+    """At a key that differs for good: seen only now, and seen long ago."""
+    _, history, _ = settled("a", "b", settle=settle_seconds)
+    # Reading takes time here, so that one look may have become needless.
+    assert most_looks(settle_seconds) - 1 <= len(history.reads) / 3 <= most_looks(settle_seconds)
+    _, history, _ = settled("a", "b", settle=settle_seconds, seen_before=settle_seconds)
+    assert len(history.reads) == 3
 
 
 def test_a_persistent_difference_is_reported_only_after_the_source_was_still():
