@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
-from _thread import interrupt_main
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ from ddbverify.pace import CalledOff, Patience, ReadPace, until
 from ddbverify.pages import PageDecoder
 from ddbverify.reading import Reading
 from ddbverify.segments import Plan
-from tests.ddbverify.fakes import SCHEMA, FakeTable, item
+from tests.ddbverify.fakes import SCHEMA, FakeTable, item, make_judge
 from tests.ddbverify.prepared import run
 
 
@@ -88,11 +88,7 @@ def test_what_lies_behind_a_lost_end_is_compared(side, rekeys):
     more = [*content, item("more", v="x")]
     sides = {role: FakeTable(content) for role in Role}
     sides[side] = Forgetful(more, forgets=[False, True, True], order=lambda key: (len(key[0]), key))
-    judge = None
-    if rekeys:
-        from tests.ddbverify.fakes import make_judge
-
-        judge = make_judge(lambda one: [one], rekeys=True)
+    judge = make_judge(lambda one: [one], rekeys=True) if rekeys else None
     comparison = run(sides[Role.SOURCE], sides[Role.TARGET], judge=judge)
     (found,) = comparison.differences
     assert found.key == {"id": {"S": "more"}}
@@ -173,7 +169,7 @@ def test_ctrl_c_does_not_wait_for_an_answer_and_what_comes_later_is_not_looked_a
 
     def interrupt():
         table.asked.wait()
-        interrupt_main()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
