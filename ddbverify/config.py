@@ -365,6 +365,8 @@ def _check_numbers(config: Config, refuse: Any) -> None:
     ):
         if number is not None and number < 1:
             raise refuse(f"[{section}] {key} = {number} is out of range.", "use 1 or more.")
+    if not gate.required:
+        raise refuse("[gate] required = [] would open the gate for anything.", 'use ["*"], or name checks.')
     _check_coverage("[verification] coverage", verification.coverage, refuse)
     for plugin in verification.plugins:
         if not re.fullmatch(PLUGIN_NAME, plugin) or verification.plugins.count(plugin) > 1:

@@ -5,19 +5,30 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
+import ddbverify
 from ddbverify import envelope, transform
 from ddbverify.config import Config
 from ddbverify.envelope import NotTrusted, PublicKey, SigningKey
 from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, TableRecord
 
-SCHEMA = 1
+SCHEMA: Final = 1
+
+NO_EVIDENCE = "none left"
+"""What stands for the run before where it was killed, or its evidence is gone."""
 
 _NOT_BOUND_FILES = ("__pycache__", ".pyc", ".pyo", ".pytest_cache")
+
+Verdict = Literal["passed", "failed", "inconclusive"]
+
+_Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, in hex")]
+_RunId = Annotated[str, Meta(pattern="^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{32}$")]
 
 
 class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,21 +47,28 @@ class PairEvidence(_Strict, frozen=True):
 class Digests(_Strict, frozen=True):
     """SHA-256 of everything that decides what "passed" means."""
 
-    configuration: str
-    checks: str
-    transforms: dict[str, str]  # module:function -> digest of its package
+    configuration: _Digest
+    checks: _Digest
+    program: _Digest  # of the files of ddbverify itself: one version may have been altered in place
+    transforms: dict[str, _Digest]  # module:function -> digest of its package
 
 
 class Evidence(_Strict, frozen=True):
-    """One run. No item values, and no keys either."""
+    """
+    One run. No item values, and no keys either.
 
-    schema: int
-    run_id: str
+    Times are of DynamoDB's clock (the ``Date`` of its answers), in seconds since the epoch.
+    """
+
+    schema: Literal[1]
+    run_id: _RunId
+    previous: Annotated[str, Meta(pattern=f"^([0-9a-f]{{64}}|{NO_EVIDENCE})$")] | None
+    """SHA-256 of the evidence file of the run that was started before this one; ``None`` for the first."""
     tool_version: str
-    verdict: Literal["passed", "failed", "inconclusive"]
+    verdict: Verdict
     complete: bool
     shortcomings: tuple[str, ...]  # why it is not complete, in words
-    coverage: str
+    coverage: Annotated[str, Meta(pattern=r"^(full|[0-9]+(\.[0-9]+)?%)$")]
     pairs: tuple[PairEvidence, ...]
     checks: tuple[CheckRecord, ...]
     digests: Digests
@@ -69,6 +87,14 @@ class Evidence(_Strict, frozen=True):
         return self.complete and bool(undecided) and all(check.only_churning for check in undecided)
 
 
+def verdict_of(checks: Iterable[CheckRecord], *, complete: bool) -> Verdict:
+    """A counter-example stands whatever else went wrong; "passed" needs everything to have gone right."""
+    states = {check.state for check in checks if check.counts}
+    if CheckState.FAILED in states:
+        return "failed"
+    return "passed" if complete and states == {CheckState.PASSED} else "inconclusive"
+
+
 def encode(evidence: Evidence, key: SigningKey) -> bytes:
     """The signed file of *evidence*."""
     return envelope.seal(msgspec.json.encode(evidence), envelope.RUN, key)
@@ -79,21 +105,25 @@ def decode(content: bytes, trusted: tuple[PublicKey, ...]) -> Evidence:
     The evidence in a signed file.
 
     Raises:
-        NotTrusted: Not signed by a trusted key, edited, or of a schema that is not known here.
+        NotTrusted: Not signed by a trusted key, edited, of a schema that is not known here, or not
+            written as `encode` writes it: nothing is left out, said twice or in another way.
     """
     payload = envelope.open_envelope(content, envelope.RUN, trusted)
     try:
         schema = json.loads(payload)["schema"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise NotTrusted("it names no schema") from error
     if schema != SCHEMA:
         raise NotTrusted(
             f"its schema {str(schema)[:20]!r} is not known to this version, which knows {SCHEMA}"
         )
     try:
-        return msgspec.json.decode(payload, type=Evidence)
-    except msgspec.MsgspecError as error:
+        found = msgspec.json.decode(payload, type=Evidence)
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise NotTrusted(f"it does not follow its schema: {error}") from error
+    if msgspec.json.encode(found) != payload:
+        raise NotTrusted("it does not follow its schema: a name is missing, there twice, or out of place")
+    return found
 
 
 def tool_version() -> str:
@@ -115,6 +145,7 @@ def digests(config: Config, checks: Path) -> Digests:
     return Digests(
         configuration=configuration_digest(config),
         checks=folder_digest(checks),
+        program=program_digest(),
         transforms={name: transform.package_digest(name) for name in names},
     )
 
@@ -140,12 +171,19 @@ def configuration_digest(config: Config) -> str:
     )
 
 
-def folder_digest(folder: Path) -> str:
+def program_digest() -> str:
+    """SHA-256 of the files of ddbverify, without the default suite, which counts as checks."""
+    return folder_digest(Path(ddbverify.__file__).parent, leaving_out="_checks")
+
+
+def folder_digest(folder: Path, *, leaving_out: str | None = None) -> str:
     """SHA-256 over names and contents of all files below *folder*, caches left out."""
     digest = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = file.relative_to(folder)
-        if any(part in _NOT_BOUND_FILES for part in (*name.parts, name.suffix)):
+        if name.parts[0] == leaving_out or any(
+            part in _NOT_BOUND_FILES for part in (*name.parts, name.suffix)
+        ):
             continue
         content = file.read_bytes()
         digest.update(f"{len(name.as_posix())}:{name.as_posix()}{len(content)}:".encode() + content)

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ddbverify import evidence as documents
-from ddbverify import folders, pipeline, signing, tables
+from ddbverify import folders, pipeline, row, signing, tables
 from ddbverify.comparison import State
 from ddbverify.config import Config
+from ddbverify.consistency import contradictions
 from ddbverify.envelope import NotTrusted, PublicKey
 from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.evidence import Evidence
@@ -29,8 +30,8 @@ from ddbverify.record import CheckRecord, CheckState, TableRecord
 # Exit codes of DESIGN 5; the highest of all reasons wins.
 FAILED, INCOMPLETE, STALE, NOT_TRUSTED, AWS_REFUSED = 1, 3, 4, 5, 6
 
-# Clocks of two machines may differ by this much before evidence counts as made in the future.
-CLOCK_SKEW_SECONDS = 30.0
+# Both moments are of DynamoDB's clock; its regions may differ by this much, and tell whole seconds.
+CLOCK_SKEW_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +97,37 @@ def judge(
             the cutover gives the moment of its fence.
         allow_churning: Whether keys that never held still may pass; by default what
             ``[gate] churning`` says. Under a fence nothing moves, so the cutover says False.
-        now: Seconds since the epoch; the wall clock by default.
+        now: Seconds since the epoch; DynamoDB's own clock by default, since this machine's may be
+            off, or may have been set back.
 
     Raises:
         ConfigurationError: The configuration itself cannot be used: no such profile, a transform
             that does not load, a key that is no key.
     """
-    now = time.time() if now is None else now
     folder = folders.latest(config) if folder is None else folder
     churning = config.gate.churning if allow_churning is None else allow_churning
     folders.make_importable(config)
-    trusted = signing.trusted_keys(config)
     checks = folders.checks_folder(config)
     followed, unhealthy = _look_at_pipelines(config)
+    try:
+        trusted = signing.trusted_keys(config)
+    except EngineError as error:
+        reason = Reason("aws", AWS_REFUSED, f"The trusted keys cannot be read. {error.message}")
+        return Decision(folder, (reason, *unhealthy), None)
     try:
         found = read(folder, trusted)
     except NotTrusted as error:
         reason = Reason("evidence", NOT_TRUSTED, f"The evidence in {folder} cannot be used: {error}.")
         return Decision(folder, (reason, *unhealthy), None)
+    if now is None:
+        try:
+            now = tables.server_time(config.source, config.tables[0].source)
+        except EngineError as error:
+            message = f"DynamoDB cannot be asked what time it is. {error.message}"
+            unhealthy.append(Reason("aws", AWS_REFUSED, message))
+            now = time.time()
     reasons = [
+        *(Reason("contradiction", NOT_TRUSTED, _contradicts(one)) for one in contradictions(found)),
         *_bound(config, found, checks),
         *_timely(config, found, not_before, now),
         *acceptable(config, found, checks, churning=churning),
@@ -125,6 +138,12 @@ def judge(
     return Decision(folder, tuple(reasons), found)
 
 
+def _contradicts(one: str) -> str:
+    return (
+        f"The evidence contradicts itself: {one}. Run again; if that helps nothing, it is a defect of ours."
+    )
+
+
 def read(folder: Path, trusted: tuple[PublicKey, ...]) -> Evidence:
     """
     The evidence in a run's folder.
@@ -132,14 +151,7 @@ def read(folder: Path, trusted: tuple[PublicKey, ...]) -> Evidence:
     Raises:
         NotTrusted: There is none, or it must not be believed.
     """
-    try:
-        content = (folder / folders.EVIDENCE).read_bytes()
-    except FileNotFoundError as error:
-        if folder.is_dir():
-            raise NotTrusted("the run there has not come to its end, or was killed") from error
-        raise NotTrusted("there is none; run `ddbverify run` first") from error
-    except OSError as error:
-        raise NotTrusted(f"it cannot be read ({error.strerror})") from error
+    content = row.content(folder)
     if not trusted:
         raise NotTrusted("no key is trusted: there is no signing key, and [gate] trusted_keys is empty")
     return documents.decode(content, trusted)
@@ -235,6 +247,7 @@ def _unchanged(config: Config, found: Evidence, checks: Path) -> Iterator[Reason
     for what, is_same in (
         ("migration.toml", now.configuration == found.digests.configuration),
         ("the checks folder", now.checks == found.digests.checks),
+        ("ddbverify itself", now.program == found.digests.program),
         ("a transform", now.transforms == found.digests.transforms),
         ("a program (pytest, ddbverify or a plugin)", _installed(found.plugins) == found.plugins),
     ):
@@ -261,8 +274,8 @@ def _timely(config: Config, found: Evidence, not_before: float | None, now: floa
     if age > max_age or now > found.valid_until_epoch:
         message = f"The evidence is {age:.0f} s old, and at most {max_age:.0f} s are allowed; run again."
         yield Reason("stale", STALE, message)
-    if found.ended_epoch > now + CLOCK_SKEW_SECONDS or found.started_epoch > found.ended_epoch:
-        message = "The evidence is from the future; set the clocks of both machines right, then run again."
+    if found.ended_epoch > now + CLOCK_SKEW_SECONDS:
+        message = f"The evidence is from the future, by {found.ended_epoch - now:.0f} s; run again."
         yield Reason("future", NOT_TRUSTED, message)
     for pair in found.pairs:
         read = pair.comparison
@@ -319,6 +332,9 @@ def _required(config: Config, found: Evidence, checks: Path, *, churning: bool) 
         by_name.setdefault(check.name, []).append(check)
     if not defined:
         yield Reason("missing", INCOMPLETE, f"There is no check in {checks}.")
+    elif not any(check.counts for check in found.checks):
+        message = "No check counts: every one is of severity warn, or none was run."
+        yield Reason("missing", INCOMPLETE, message)
     for pattern in config.gate.required:
         # What ran but is not found by reading the source (a check made in a loop) is required, too.
         names = [name for name in dict.fromkeys((*defined, *by_name)) if _matches(name, pattern)]
@@ -375,44 +391,17 @@ def _in_a_row(
     *,
     churning: bool,
 ) -> Iterator[Reason]:
-    """
-    As many clean runs as ``[gate] clean_runs`` asks for, the judged one being the last of them.
-
-    A run that died stands in the row as an unclean one. Runs beside the judged folder count.
-    """
+    """As many clean runs as ``[gate] clean_runs`` asks for, the judged one being the last of them."""
     wanted = config.gate.clean_runs
     if wanted <= 1:
         return
-    clean = 0
-    for earlier in _runs_until(folder.resolve()):
-        try:
-            run = read(earlier, trusted)
-        except NotTrusted:
-            break
-        same = (run.digests, run.plugins, _identities(run)) == (
-            found.digests,
-            found.plugins,
-            _identities(found),
-        )
-        if not same or any(acceptable(config, run, checks, churning=churning)):
-            break
-        clean += 1
-        if clean == wanted:
-            return
-    message = f"{clean} clean runs in a row, and [gate] clean_runs = {wanted}; run again."
-    yield Reason("clean-runs", INCOMPLETE, message)
 
+    def is_clean(run: Evidence) -> bool:
+        # Under a fence the judged run may have no churning keys; those before it were made on live tables.
+        allowed = churning if run is found else config.gate.churning
+        return not any(contradictions(run)) and not any(acceptable(config, run, checks, churning=allowed))
 
-def _identities(run: Evidence) -> list[tuple[TableRecord, TableRecord]]:
-    return [(pair.source, pair.target) for pair in run.pairs]
-
-
-def _runs_until(folder: Path) -> list[Path]:
-    """Folders of runs beside *folder*, newest first, from *folder* itself on."""
-    began = {
-        path: (path / folders.SETTINGS).stat().st_mtime_ns  # written once, when a run starts
-        for path in folder.parent.iterdir()
-        if (path / folders.SETTINGS).is_file() and not path.is_symlink()
-    }
-    last = began.get(folder, 0)
-    return sorted((path for path in began if began[path] <= last), key=began.__getitem__, reverse=True)
+    clean, why = row.count(config, folder, found, trusted, is_clean=is_clean, wanted=wanted)
+    if clean < wanted:
+        message = f"{clean} clean runs in a row, and [gate] clean_runs = {wanted}: {why}; run again."
+        yield Reason("clean-runs", INCOMPLETE, message)

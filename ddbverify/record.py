@@ -13,13 +13,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from ddbverify.comparison import Comparison
 from ddbverify.marks import Coverage, Severity
 from ddbverify.tables import Table
+
+_Count = Annotated[int, Meta(ge=0)]
+_Units = Annotated[float, Meta(ge=0)]
 
 
 class CheckState(StrEnum):
@@ -77,18 +81,18 @@ class TableRecord(_Strict, frozen=True):
 class ComparisonRecord(_Strict, frozen=True):
     """The shared pass over one pair, in numbers."""
 
-    counts: Mapping[str, int]
-    examined: int
-    source_items: int
-    target_items: int
-    source_read_units: float
-    target_read_units: float
-    requests: int
-    segments_planned: int
-    segments_finished: int
-    segments_total: int
+    counts: Mapping[str, _Count]
+    examined: _Count
+    source_items: _Count
+    target_items: _Count
+    source_read_units: _Units
+    target_read_units: _Units
+    requests: _Count
+    segments_planned: _Count
+    segments_finished: _Count
+    segments_total: _Count
     seed: int | None
-    converged: int
+    converged: _Count
     started_epoch: float
     ended_epoch: float
     unexamined: tuple[str, ...]

@@ -16,9 +16,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ddbverify import aws, evidence, folders, record, signing, summary, tables
+import msgspec
+
+from ddbverify import aws, evidence, folders, record, row, signing, summary, tables
 from ddbverify import config as configuration
 from ddbverify.config import Config, Side
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
@@ -113,6 +115,31 @@ class _Before:
     digests: Digests
 
 
+class _Clock:
+    """DynamoDB's clock, asked at both ends of a run; in between this machine's counts on."""
+
+    # It tells whole seconds, and an answer may be some on its way.
+    TOLERANCE_SECONDS = 5.0
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.ahead_seconds = self._ahead()
+
+    def now(self) -> float:
+        return time.time() + self.ahead_seconds
+
+    def was_set(self) -> list[str]:
+        """Whether this machine's clock went on as DynamoDB's did; in words if not."""
+        try:
+            drift = abs(self._ahead() - self.ahead_seconds)
+        except EngineError as error:
+            return [f"DynamoDB could not be asked for the time at the end: {error.message}"]
+        return ["this machine's clock was set during the run"] if drift > self.TOLERANCE_SECONDS else []
+
+    def _ahead(self) -> float:
+        return tables.server_time(self._config.source, self._config.tables[0].source) - time.time()
+
+
 def run(
     config_file: Path,
     *,
@@ -145,8 +172,10 @@ def run(
     before = _Before(_describe(config), evidence.digests(config, checks))
     endpoints, emulator = _endpoints(config)
     identities = {"source": _identity(config.source), "target": _identity(config.target)}
-    started = time.time()
+    clock = _Clock(config)
+    started = clock.now()
     run_id = folders.new_run_id(started)
+    before_this = row.previous(config)  # before `latest` points at this one
     folder = folders.make_run_folder(config, run_id, out).resolve()
     command = _command(config_file, folder, checks, coverage, extra)
     interrupted, status = _watch(command, config.folder, to_stderr=output_to_stderr)
@@ -160,18 +189,20 @@ def run(
         *(["it was interrupted"] if interrupted else []),
         *_shortcomings(recorded, status, before),
         *_changed_since(before, config_file, coverage, checks),
+        *clock.was_set(),
     ]
-    verdict = _verdict(recorded, complete=not shortcomings)
-    ended = time.time()
+    verdict = evidence.verdict_of(recorded.checks.values(), complete=not shortcomings)
+    ended = clock.now()
     found = Evidence(
         schema=evidence.SCHEMA,
         run_id=run_id,
+        previous=before_this,
         tool_version=evidence.tool_version(),
         verdict=verdict,
         complete=not shortcomings,
         shortcomings=tuple(shortcomings),
         coverage=config.verification.coverage,
-        pairs=tuple(_pair_evidence(pair.id, before, recorded) for pair in config.tables),
+        pairs=tuple(_pair_evidence(pair.id, before, recorded, clock) for pair in config.tables),
         checks=tuple(recorded.checks.values()),
         digests=before.digests,
         plugins=recorded.plugins,
@@ -330,20 +361,17 @@ def _changed_since(before: _Before, config_file: Path, coverage: str | None, che
     return changed
 
 
-def _verdict(recorded: Record, *, complete: bool) -> Literal["passed", "failed", "inconclusive"]:
-    """A counter-example stands whatever else went wrong; "passed" needs everything to have gone right."""
-    states = {check.state for check in recorded.checks.values() if check.counts}
-    if CheckState.FAILED in states:
-        return "failed"
-    return "passed" if complete and states == {CheckState.PASSED} else "inconclusive"
-
-
-def _pair_evidence(pair_id: str, before: _Before, recorded: Record) -> PairEvidence:
+def _pair_evidence(pair_id: str, before: _Before, recorded: Record, clock: _Clock) -> PairEvidence:
     source, target = before.tables[pair_id]
-    read = recorded.pairs.get(pair_id)
-    return PairEvidence(
-        id=pair_id, source=source, target=target, comparison=read.comparison if read else None
-    )
+    found = recorded.pairs.get(pair_id)
+    read = found.comparison if found else None
+    if read is not None:
+        read = msgspec.structs.replace(
+            read,
+            started_epoch=read.started_epoch + clock.ahead_seconds,
+            ended_epoch=read.ended_epoch + clock.ahead_seconds,
+        )
+    return PairEvidence(id=pair_id, source=source, target=target, comparison=read)
 
 
 def _read_units(pair: PairEvidence) -> float:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
+
+import botocore.exceptions
 
 from ddbverify import aws
 from ddbverify.config import Config, Side
 from ddbverify.config import Pair as PairSettings
-from ddbverify.errors import ConfigurationError, NotFoundError
+from ddbverify.errors import ConfigurationError, EngineError, NotFoundError
 from ddbverify.names import KeySchema, table_name
 
 # The states in which a table answers reads.
@@ -114,6 +117,31 @@ def table_from(description: Mapping[str, Any], ttl: Mapping[str, Any], reference
         stream_view=stream.get("StreamViewType") if enabled else None,
         raw=description,
     )
+
+
+def server_time(side: Side, name_or_arn: str) -> float:
+    """
+    DynamoDB's own clock, in seconds since the epoch, to the second (rounded down).
+
+    This machine's clock may be off by minutes, or may have been set back.
+
+    Raises:
+        EngineError: There is no answer.
+    """
+    name = table_name(name_or_arn)
+    client = aws.client(side, "dynamodb", region=region_of(name_or_arn))
+    with aws.translated("ask DynamoDB for the time"):
+        try:
+            answer = client.describe_table(TableName=name)
+        except botocore.exceptions.ClientError as error:
+            answer = error.response  # a refusal is dated, too, and whoever describes the table reports it
+    try:
+        date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+        return parsedate_to_datetime(date).timestamp()
+    except (KeyError, ValueError) as error:
+        raise EngineError(
+            "DynamoDB's answer does not say what time it is.", "look at `endpoint_url`: is it DynamoDB?"
+        ) from error
 
 
 def describe_pair(config: Config, pair: PairSettings) -> tuple[Table, Table]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from ddbverify import evidence, folders, gate, signing
+from ddbverify import evidence, folders, gate, row, signing
 from ddbverify.config import Config
 from ddbverify.evidence import Evidence, PairEvidence
 from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, TableRecord
@@ -32,7 +34,8 @@ def good_evidence(config: Config, **changes: Any) -> Evidence:
     )
     found = Evidence(
         schema=evidence.SCHEMA,
-        run_id="run",
+        run_id=run_id(),
+        previous=None,
         tool_version=evidence.tool_version(),
         verdict="passed",
         complete=True,
@@ -47,7 +50,10 @@ def good_evidence(config: Config, **changes: Any) -> Evidence:
         digests=evidence.digests(config, checks),
         plugins={"ddbverify": evidence.tool_version(), "pytest": pytest.__version__},
         identities={"source": "arn:aws:iam::123456789012:user/ci", "target": None},
-        endpoints={"source": "https://dynamodb.eu-west-1.amazonaws.com", "target": ""},
+        endpoints={
+            "source": "https://dynamodb.eu-west-1.amazonaws.com",
+            "target": "https://dynamodb.eu-central-1.amazonaws.com",
+        },
         emulator=False,
         started_epoch=ENDED - 30,
         ended_epoch=ENDED,
@@ -56,8 +62,13 @@ def good_evidence(config: Config, **changes: Any) -> Evidence:
     return msgspec.structs.replace(found, **changes)
 
 
+def run_id(began: float = ENDED - 30) -> str:
+    return f"{datetime.fromtimestamp(began, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(16)}"
+
+
 def leave(config: Config, found: Evidence, name: str = "run") -> Path:
-    """Write evidence, signed, as the latest run."""
+    """Write evidence, signed, as the latest run, after those that are there."""
+    found = msgspec.structs.replace(found, previous=row.previous(config))
     folder = folders.make_run_folder(config, name, None)
     (folder / folders.SETTINGS).write_text("")
     key = signing.signing_key(config)

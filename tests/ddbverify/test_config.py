@@ -63,6 +63,7 @@ def test_durations_sizes_and_samples_are_read_with_their_units(tmp_path):
         (GOOD + '[verification]\ncoverage = "101%"\n', "coverage"),
         (GOOD + "[verification]\nread_units = 0\n", "read_units"),
         (GOOD + "[gate]\nclean_runs = 0\n", "clean_runs"),
+        (GOOD + "[gate]\nrequired = []\n", "required"),
         (GOOD + '[gate]\nsigning_key = "key.pem"\n', "signing_key"),
         (GOOD + "[replication]\ngroups = 0\n", "groups"),
         (GOOD + '[replication]\nbackfill = "magic"\n', "replication.backfill"),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
-
 import msgspec
 import pytest
 
 from ddbverify import folders, gate, signing
 from ddbverify.config import load, parse
 from ddbverify.errors import AccessError, NotFoundError
+from ddbverify.evidence import verdict_of
+from ddbverify.marks import Severity
 from ddbverify.pipeline import PipelineHealth
 from ddbverify.record import CheckState
 from tests.ddbverify import projects
-from tests.ddbverify.judged import ENDED, NOW, good_evidence, leave
+from tests.ddbverify.judged import ENDED, NOW, good_evidence, leave, run_id
 
 replace = msgspec.structs.replace
 
@@ -64,9 +64,8 @@ def test_a_run_that_died_is_no_evidence_and_hides_an_older_one(project):
 
 def _check(state, **changes):
     def alter(found):
-        first = replace(found.checks[0], state=state, **changes)
-        verdict = "failed" if state is CheckState.FAILED else found.verdict
-        return {"checks": (first, *found.checks[1:]), "verdict": verdict}
+        checks = (replace(found.checks[0], state=state, **changes), *found.checks[1:])
+        return {"checks": checks, "verdict": verdict_of(checks, complete=found.complete)}
 
     return alter
 
@@ -87,6 +86,28 @@ def _table(side, **changes):
     return alter
 
 
+def _at(ended):
+    """A run that ended at another time, with all that this brings with it."""
+
+    def alter(found):
+        read = replace(found.pairs[0].comparison, started_epoch=ended - 20, ended_epoch=ended - 19)
+        return {
+            "pairs": (replace(found.pairs[0], comparison=read),),
+            "run_id": run_id(ended - 30),
+            "started_epoch": ended - 30,
+            "ended_epoch": ended,
+            "valid_until_epoch": ended + 3600,
+        }
+
+    return alter
+
+
+OTHER = "0" * 64
+EMULATED = {
+    "emulator": True,
+    "endpoints": {"source": "http://127.0.0.1:4566", "target": "https://dynamodb.eu-central-1.amazonaws.com"},
+}
+
 ALTERED = {
     "failed": (_check(CheckState.FAILED, findings=2), "failed", 1),
     "inconclusive": (_check(CheckState.INCONCLUSIVE), "inconclusive", 3),
@@ -96,18 +117,30 @@ ALTERED = {
     "errored": (_check(CheckState.ERRORED), "errored", 3),
     "not run": (_check(CheckState.NOT_RUN), "not-run", 3),
     "passed on nothing": (_check(CheckState.PASSED, examined=0), "vacuous", 3),
+    "every check but a warning": (
+        lambda found: {
+            "checks": tuple(replace(one, severity=Severity.WARN) for one in found.checks),
+            "verdict": "inconclusive",
+        },
+        "missing",
+        3,
+    ),
     "check missing": (lambda found: {"checks": found.checks[1:]}, "missing", 3),
     "check renamed": (_check(CheckState.PASSED, name="check_counts.py::check_other"), "missing", 3),
-    "check of another pair": (_check(CheckState.PASSED, pair="films-1"), "missing", 3),
-    "no checks": (lambda found: {"checks": ()}, "missing", 3),
-    "incomplete": (lambda found: {"complete": False, "shortcomings": ("killed",)}, "incomplete", 3),
-    "incomplete, no reason": (lambda found: {"complete": False}, "incomplete", 3),
+    "check of another pair": (_check(CheckState.PASSED, pair="films-1"), "missing", 5),
+    "no checks": (lambda found: {"checks": (), "verdict": "inconclusive"}, "missing", 3),
+    "incomplete": (
+        lambda found: {"complete": False, "shortcomings": ("killed",), "verdict": "inconclusive"},
+        "incomplete",
+        3,
+    ),
+    "incomplete, no reason": (lambda found: {"complete": False}, "incomplete", 5),
     "coverage sampled": (lambda found: {"coverage": "5%"}, "coverage", 3),
     "pass sampled": (_comparison(segments_planned=1, segments_finished=1, segments_total=9), "coverage", 3),
     "pass cut short": (_comparison(segments_planned=9, segments_total=9), "coverage", 3),
     "no segments": (_comparison(segments_planned=0, segments_finished=0, segments_total=0), "coverage", 3),
     "pass unread": (_comparison(unexamined=("segment 3",)), "coverage", 3),
-    "undecided": (_comparison(counts={"matched": 2, "undecided": 1}), "undecided", 3),
+    "undecided": (_comparison(counts={"matched": 2, "undecided": 1}, examined=2), "undecided", 3),
     "churning": (_comparison(counts={"matched": 2, "churning": 1}), "churning", 3),
     "no pass": (lambda found: {"pairs": (replace(found.pairs[0], comparison=None),)}, "coverage", 3),
     "another pair": (lambda found: {"pairs": (replace(found.pairs[0], id="films"),)}, "tables", 5),
@@ -118,17 +151,22 @@ ALTERED = {
     "target arn": (_table("target", arn="arn:other"), "tables", 5),
     "target id": (_table("target", id="other"), "tables", 5),
     "target made anew": (_table("target", created_epoch=1.0), "tables", 5),
-    "settings": (lambda found: {"digests": replace(found.digests, configuration="x")}, "changed", 5),
-    "checks": (lambda found: {"digests": replace(found.digests, checks="x")}, "changed", 5),
-    "transforms": (lambda found: {"digests": replace(found.digests, transforms={"a:b": "x"})}, "changed", 5),
+    "settings": (lambda found: {"digests": replace(found.digests, configuration=OTHER)}, "changed", 5),
+    "checks": (lambda found: {"digests": replace(found.digests, checks=OTHER)}, "changed", 5),
+    "transforms": (
+        lambda found: {"digests": replace(found.digests, transforms={"a:b": OTHER})},
+        "changed",
+        5,
+    ),
+    "ddbverify altered": (lambda found: {"digests": replace(found.digests, program=OTHER)}, "changed", 5),
     "pytest's version": (lambda found: {"plugins": found.plugins | {"pytest": "1.0"}}, "changed", 5),
     "a plugin that is gone": (lambda found: {"plugins": found.plugins | {"pytest-odd": "1"}}, "changed", 5),
     "a plugin unnamed": (lambda found: {"plugins": {}}, "changed", 5),
-    "emulator": (lambda found: {"emulator": True}, "emulator", 5),
-    "too old": (lambda found: {"ended_epoch": NOW - 3601, "started_epoch": NOW - 3700}, "stale", 4),
+    "emulator": (lambda found: EMULATED, "emulator", 5),
+    "too old": (_at(NOW - 3601), "stale", 4),
     "expired": (lambda found: {"valid_until_epoch": NOW - 1}, "stale", 4),
-    "from the future": (lambda found: {"ended_epoch": NOW + 60}, "future", 5),
-    "ended before it began": (lambda found: {"started_epoch": ENDED + 1}, "future", 5),
+    "from the future": (_at(NOW + 60), "future", 5),
+    "ended before it began": (lambda found: {"started_epoch": ENDED + 1}, "contradiction", 5),
 }
 
 
@@ -148,7 +186,8 @@ def test_each_condition_alone_closes_it_with_its_reason(project, what):
 
 def test_every_reason_is_given_and_the_highest_code_wins(project):
     config = load(project)
-    found = good_evidence(config, emulator=True, coverage="5%", ended_epoch=NOW - 9999, started_epoch=0.0)
+    found = good_evidence(config, coverage="5%", **EMULATED)
+    found = replace(found, **_at(NOW - 9999)(found))
     leave(config, replace(found, **_check(CheckState.FAILED)(found)))
 
     decision = judged(project)
@@ -267,7 +306,7 @@ def test_the_last_verification_has_to_have_begun_under_the_fence(project):
 
 def test_an_emulator_opens_only_a_gate_that_says_so(project):
     config = load(project)
-    leave(config, good_evidence(config, emulator=True))
+    leave(config, good_evidence(config, **EMULATED))
     assert not judged(project).open
 
     project.write_text(projects.TOML + "[gate]\nemulator = true\n")
@@ -291,7 +330,7 @@ def test_a_check_that_no_source_shows_is_required_too(project):
     config = load(project)
     found = good_evidence(config)
     made = replace(found.checks[0], id="x", name="check_loop.py::check_7", state=CheckState.SKIPPED)
-    leave(config, replace(found, checks=(*found.checks, made)))
+    leave(config, replace(found, checks=(*found.checks, made), verdict="inconclusive"))
 
     assert codes(judged(project)) == {"skipped"}
 
@@ -307,53 +346,10 @@ def test_a_trusted_key_can_be_named_and_then_counts_alone(project, tmp_path):
         assert judged(project).open is is_open
 
 
-def test_clean_runs_have_to_be_in_a_row(project):
-    project.write_text(projects.TOML + "[gate]\nclean_runs = 3\n")
-    config = load(project)
-    good = good_evidence(config)
-    bad = replace(good, **_check(CheckState.FAILED)(good))
-    number = 0
-
-    def run(found):
-        nonlocal number
-        number += 1
-        folder = leave(config, found, f"run-{number}")
-        os.utime(folder / folders.SETTINGS, (number, number))
-        return folder
-
-    for found, is_open in (
-        (good, False),
-        (good, False),
-        (good, True),
-        (bad, False),
-        (good, False),
-        (good, False),
-        (good, True),
-    ):
-        folder = run(found)
-        assert judged(project).open is is_open
-    assert codes(judged(project, folder=folder.with_name("run-6"))) == {"clean-runs"}
-    (folder.with_name("run-6") / folders.EVIDENCE).unlink()  # a run that died breaks the row
-    assert codes(judged(project)) == {"clean-runs"}
-
-
-@pytest.mark.parametrize("what", ["source made anew", "checks", "settings", "pytest's version"])
-def test_a_clean_run_of_something_else_does_not_count_in_the_row(project, what):
-    project.write_text(projects.TOML + "[gate]\nclean_runs = 2\n")
-    config = load(project)
-    good = good_evidence(config)
-    other = replace(good, **ALTERED[what][0](good))
-    for number, found in enumerate((other, good), 1):
-        folder = leave(config, found, f"run-{number}")
-        os.utime(folder / folders.SETTINGS, (number, number))
-
-    assert codes(judged(project)) == {"clean-runs"}
-
-
 def test_a_suite_without_checks_is_closed(project):
     for file in (project.parent / "checks").glob("check_*.py"):
         file.unlink()
     config = load(project)
-    leave(config, good_evidence(config))
+    leave(config, good_evidence(config, verdict="inconclusive"))
 
     assert codes(judged(project)) == {"missing"}

@@ -31,7 +31,7 @@ def project(tmp_path, monkeypatch):
         monkeypatch.setenv(name, "none")
     monkeypatch.setattr(runs, "_identity", lambda side: None)
     projects.stand_in(tmp_path, monkeypatch)
-    return projects.make_project(tmp_path, started_epoch=time.time())
+    return projects.make_project(tmp_path)
 
 
 def with_check(file, body):
@@ -56,7 +56,7 @@ def test_a_run_that_passes_opens_the_gate(project):
 
 
 def test_findings_outrank_everything(project):
-    projects.write_spec(project.parent, counts={"matched": 2, "missing": 1}, started_epoch=time.time())
+    projects.write_spec(project.parent, counts={"matched": 2, "missing": 1})
     with_check(project, "import pytest; pytest.skip()")
 
     result = runs.run(project)
@@ -153,7 +153,7 @@ def test_arguments_that_pytest_refuses_are_a_usage_error(project):
 
 
 def test_what_changes_during_the_run_makes_it_incomplete(project):
-    spec = {"tables": {"orders": {"TableId": "made anew"}}, "started_epoch": time.time()}
+    spec = {"tables": {"orders": {"TableId": "made anew"}}}
     with_check(
         project,
         "from pathlib import Path; here = Path(__file__).parents[1]; "
@@ -170,7 +170,7 @@ def test_what_changes_during_the_run_makes_it_incomplete(project):
 
 
 def test_a_sample_passes_but_never_opens_the_gate(project):
-    projects.write_spec(project.parent, segments=[1, 1, 9], started_epoch=time.time())
+    projects.write_spec(project.parent, segments=[1, 1, 9])
 
     result = runs.run(project, coverage="10%")
 
@@ -179,7 +179,7 @@ def test_a_sample_passes_but_never_opens_the_gate(project):
 
 
 def test_churning_alone_is_told_apart(project):
-    projects.write_spec(project.parent, counts={"matched": 2, "churning": 1}, started_epoch=time.time())
+    projects.write_spec(project.parent, counts={"matched": 2, "churning": 1})
 
     result = runs.run(project)
 
@@ -217,7 +217,6 @@ def test_a_token_in_every_key_is_in_nothing_but_the_findings(project, capfd):
         project.parent,
         counts={one["state"]: 1 for one in differences},
         differences=differences,
-        started_epoch=time.time(),
     )
 
     result = runs.run(project)
