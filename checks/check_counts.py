@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ddbverify import Finding, Pair, State, comparison_verdict, require
+from ddbverify import Finding, Pair, State, check, comparison_verdict, require
 
 
+@check(covers=["missing", "extraneous"])
 def check_item_counts_agree(pair: Pair) -> None:
     """
     The target holds as many items as the source's items make (through the transform, if any).

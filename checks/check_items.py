@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ddbverify import Pair, State, require
+from ddbverify import Pair, State, check, require
 
 
+@check(covers=["missing", "added", "removed", "value", "type"])
 def check_every_item_is_equal(pair: Pair) -> None:
     """
     Every item of the source is in the target, with equal attributes (through the transform, if any).
@@ -16,6 +17,7 @@ def check_every_item_is_equal(pair: Pair) -> None:
     require(pair.verdict(State.MISSING, State.DIFFERENT))
 
 
+@check(covers=["missing", "extraneous", "added", "removed", "value", "type"])
 def check_sampled_items_are_equal(pair: Pair) -> None:
     """
     No item in a random draw of whole segments is missing, extra or different.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ddbverify import Pair, State, require
+from ddbverify import Pair, State, check, require
 
 
+@check(covers=["missing"])
 def check_every_source_key_is_in_the_target(pair: Pair) -> None:
     """
     Every key that the source's items make is in the target.
@@ -16,6 +17,7 @@ def check_every_source_key_is_in_the_target(pair: Pair) -> None:
     require(pair.verdict(State.MISSING))
 
 
+@check(covers=["extraneous"])
 def check_no_key_is_in_the_target_only(pair: Pair) -> None:
     """
     Every key of the target is made by an item of the source.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ddbverify import Pair, State, require
+from ddbverify import Pair, State, check, require
 
 
+@check(covers=["missing", "added", "removed", "value", "type"])
 def check_the_target_has_what_the_transform_makes(pair: Pair) -> None:
     """
     What the transform makes of each source item is in the target, attribute by attribute.
@@ -18,6 +19,7 @@ def check_the_target_has_what_the_transform_makes(pair: Pair) -> None:
     require(pair.verdict(State.MISSING, State.DIFFERENT))
 
 
+@check(covers=["extraneous"])
 def check_the_target_has_nothing_that_the_transform_does_not_make(pair: Pair) -> None:
     """
     No item of the target is without a source item that the transform makes it of.

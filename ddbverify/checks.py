@@ -8,12 +8,13 @@ keys are shown as keyed hashes, which the run's own ``findings.jsonl`` resolves.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import hmac
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -179,6 +180,7 @@ class Pair:
         self._secret = secret
         self._found = found
         self._item_checks: list[ItemCheck] = []
+        self._covered: set[str] = set()
         self._source = _Once(lambda: tables.describe(config.source, settings.source))
         self._target = _Once(lambda: tables.describe(config.target, settings.target))
         self._transform = _Once(self._load_transform)
@@ -192,6 +194,7 @@ class Pair:
                 pipeline_passed=pipeline.Passed.of(config, settings),
                 item_checks=self._item_checks,
                 refuted=self._tell,
+                covered=self._covered,
             )
         )
         self._pipeline = _Once(lambda: pipeline.health(config, settings))
@@ -291,6 +294,16 @@ class Pair:
         if self.compared is not None:
             raise RuntimeError(f"{check.name} came too late: the shared pass has been made")
         self._item_checks.append(check)
+
+    def will_alter(self, attributes: Iterable[str]) -> None:
+        """Let the controls of the shared pass alter these attributes; see `ddbverify.blindness`."""
+        self._covered |= set(attributes)
+
+    def seeing(self, comparison: Comparison) -> Pair:
+        """The same pair to a check that is to see another comparison than the shared pass."""
+        other = copy.copy(self)
+        other._comparison = _Once(lambda: comparison)  # noqa: SLF001 - it is one of us
+        return other
 
     def inspected(self, check: ItemCheck) -> Verdict:
         """

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from ddbverify.inspection import Inspected
 from ddbverify.names import TypedItem
+
+if TYPE_CHECKING:
+    from ddbverify.controls import Controls
 
 
 class State(StrEnum):
@@ -77,6 +81,7 @@ class Comparison:
     inspected: Mapping[str, Inspected] = field(default_factory=dict)  # checks on items, by id
     unexamined: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    controls: Controls | None = field(default=None, repr=False, compare=False)  # altered copies, for checks
 
     @property
     def examined(self) -> int:

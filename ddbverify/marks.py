@@ -33,6 +33,17 @@ class Coverage(StrEnum):
     SAMPLE = "sample"  # a sample is enough
 
 
+class ControlKind(StrEnum):
+    """How a negative control alters what the target holds. ``KIND:ATTRIBUTE`` means one attribute."""
+
+    MISSING = "missing"  # the item is gone
+    EXTRANEOUS = "extraneous"  # an item is there that no source item makes
+    ADDED = "added"  # an attribute too many
+    REMOVED = "removed"  # an attribute is gone
+    VALUE = "value"  # another value of the same type: the last digit, a set member, a byte
+    TYPE = "type"  # another type
+
+
 class MarkError(TypeError):
     """A mark that says something impossible. The message says what is possible."""
 
@@ -47,7 +58,7 @@ class CheckSettings:
         coverage: See `Coverage`.
         tolerate: How many counter-examples are allowed: a count, or (a float below 1) a fraction
             of what was examined.
-        covers: Names of the negative controls that this check claims to notice.
+        covers: Names of the negative controls that this check claims to notice, see `ControlKind`.
         time_limit: Seconds that one call may take, the shared pass apart; ``None``: the run's.
     """
 
@@ -89,8 +100,13 @@ def settings_of(
     if isinstance(covers, str):
         covers = (covers,)
     names = frozenset(covers)
-    if not all(isinstance(name, str) and name for name in names):
-        raise MarkError("covers: give the names of controls, such as covers={'a missing item'}")
+    for name in names:
+        kind, mark, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
+        if kind not in set(ControlKind) or bool(mark) != bool(attribute):
+            raise MarkError(
+                f"covers: {name!r} is no control. Use {', '.join(ControlKind)}, or one of them with the "
+                "attribute that is altered, such as covers={'missing', 'value:total'}"
+            )
     return CheckSettings(
         severity=made_severity,
         coverage=made_coverage,
@@ -136,7 +152,8 @@ def check(
         coverage: ``"full"``, or ``"sample"``: a sample is enough for it.
         tolerate: How many findings are allowed, as a count, or as a fraction (a float below 1)
             of what was examined. They are shown and recorded all the same.
-        covers: Names of the negative controls that it claims to notice.
+        covers: Names of the negative controls that it claims to notice: ``missing``, ``extraneous``,
+            ``added``, ``removed``, ``value``, ``type``, or one with an attribute, ``value:total``.
         time_limit: Seconds (or ``"90s"``, ``"5m"``) that one call may take, the shared pass apart.
 
     Raises:

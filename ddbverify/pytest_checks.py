@@ -13,6 +13,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import importlib.util
+import inspect
 import linecache
 import os
 import sys
@@ -25,6 +26,7 @@ import msgspec
 import pytest
 
 from ddbverify import folders
+from ddbverify.blindness import covered_attributes, unnoticed_by
 from ddbverify.causes import CAUSES_SHOWN
 from ddbverify.checking import Checking
 from ddbverify.checks import Outcome, Pair, StillChurning, Verdict, learning
@@ -164,8 +166,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for item in session.items:
         check = getattr(getattr(item, "obj", None), "ddb_item_check", None)
         pair = item.callspec.params.get("pair") if hasattr(item, "callspec") else None
-        if check is not None and isinstance(pair, Pair):
-            pair.subscribe(check)
+        if isinstance(pair, Pair):
+            if check is not None:
+                pair.subscribe(check)
+            pair.will_alter(covered_attributes(item.stash.get(_SETTINGS, CheckSettings()).covers))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -173,7 +177,30 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Gather what the check learns, also where it raises."""
     with learning(item.stash.get(_SETTINGS, CheckSettings())) as verdicts:
         item.stash[_VERDICTS] = verdicts
-        return (yield)
+        result = yield
+    _require_sight(item)
+    return result
+
+
+def _require_sight(item: pytest.Item) -> None:
+    """A check that passes on what it claims to notice has not decided anything."""
+    covers = item.stash.get(_SETTINGS, CheckSettings()).covers
+    passed = all(verdict.outcome is Outcome.PASSED for verdict in item.stash.get(_VERDICTS, []))
+    if not covers or not passed or not isinstance(item, pytest.Function):
+        return
+    wants = inspect.signature(item.obj).parameters
+    given = {name: value for name, value in item.funcargs.items() if name in wants}
+    pair = given.get("pair")
+    blind = (
+        unnoticed_by(lambda one: item.obj(**given | {"pair": one}), covers, pair)
+        if isinstance(pair, Pair)
+        else "only checks that take a `pair`, and those on items, can be run on altered copies"
+    )
+    if blind:
+        raise Inconclusive(
+            f"Not decided: it covers {', '.join(sorted(covers))}, and a control failed: {blind}",
+            "mend the check, or claim less with @check(covers=...).",
+        )
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: it sees what skip and xfail made of the report

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
+from ddbverify.controls import Specimens
 from ddbverify.coscan import Role
 from ddbverify.errors import AccessError, EngineError, NotFoundError
 from ddbverify.items import JoinKey, PointRead, UnknownValue, join_key, typed_key
@@ -22,7 +23,6 @@ from ddbverify.pace import CalledOff
 from ddbverify.pages import Page
 from ddbverify.segments import SEGMENTS_AT_ONCE, Plan
 
-SPECIMENS: Final = 3  # items that the controls alter
 GRACE_SECONDS: Final = 2.0
 """How long a pass that ends early waits for its threads. Later answers are not looked at."""
 
@@ -56,6 +56,7 @@ class Reading:
         stop: threading.Event,
         report: Callable[[], None],
         threads: int = SEGMENTS_AT_ONCE,
+        specimens: Specimens | None = None,
     ) -> None:
         """
         Prepare; nothing is read yet.
@@ -69,14 +70,14 @@ class Reading:
             stop: Ends all threads after the page in hand once it is set; set here when one fails.
             report: Called after each page, from any thread.
             threads: How many segments are read at once.
+            specimens: Shown the items of the source as they come.
         """
         self.scanned = dict.fromkeys(Role, 0)
         self.finished: dict[Role, set[int]] = {role: set() for role in Role}
         self.unexamined: list[str] = []  # in words: segments that were not read to their end
-        self.specimens: list[bytes] = []  # the first items of the source
         self._readers, self._schemas, self._plan = readers, schemas, planned
         self._clock, self._stop, self._report = clock, stop, report
-        self._threads, self._name = threads, name
+        self._threads, self._name, self._specimens = threads, name, specimens
         self._lock = threading.Lock()
 
     def is_complete(self, role: Role) -> bool:
@@ -112,8 +113,8 @@ class Reading:
             if page.items:
                 with self._lock:
                     self.scanned[role] += page.count
-                    if role is Role.SOURCE and not self.specimens:
-                        self.specimens = [bytes(item) for item in page.items[:SPECIMENS]]
+                    if role is Role.SOURCE and self._specimens is not None:
+                        self._specimens.look(page.items)
                 yield page, self._clock()
             is_last = page.last_key is None
             if is_last and end_was_said and not page.items:

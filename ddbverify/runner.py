@@ -20,14 +20,15 @@ from ddbverify import transform as transforms
 from ddbverify.checkpoint import Checkpoint, SegmentDone
 from ddbverify.claims import ClaimJoin, Orphans
 from ddbverify.comparison import Comparison, Difference, SideFacts, State
-from ddbverify.config import Config, Verification
+from ddbverify.config import Config, Duration, Verification
 from ddbverify.config import Pair as PairSettings
-from ddbverify.controls import missed
+from ddbverify.controls import Controls, HeldTable, Specimens, missed
 from ddbverify.coscan import KeyJoin, Memory, Role
 from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.inspection import Inspector, ItemCheck, Refutation
 from ddbverify.items import Form, JoinKey, join_key, show_path, typed_key
 from ddbverify.judge import Judge
+from ddbverify.names import TypedItem
 from ddbverify.pace import Budget
 from ddbverify.reading import PointReads, Reader, Reading
 from ddbverify.segments import SEGMENTS_AT_ONCE, Plan, cut
@@ -67,6 +68,7 @@ def compare(
     checkpoint: Path | None = None,
     item_checks: Sequence[ItemCheck] = (),
     refuted: Callable[[Refutation], None] | None = None,
+    covered: Iterable[str] = (),
 ) -> Comparison:
     """
     Read both tables of a pair once, and say for every key where it stands.
@@ -89,6 +91,7 @@ def compare(
         item_checks: Run on every pair of items that belong together; not with a checkpoint, which
             does not know what they said before.
         refuted: Told of every item that one of them failed on, one call at a time.
+        covered: Attributes that `Comparison.controls` has to alter.
 
     Raises:
         ConfigurationError: The tables are no pair, the transform does not load, the sample
@@ -134,6 +137,7 @@ def compare(
         checkpoint=kept,
         inspector=Inspector(item_checks, target.key_schema, refuted),
         stop=stop,
+        covered=covered,
     ).run()
 
 
@@ -173,8 +177,14 @@ class Pass:
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         threads: int = SEGMENTS_AT_ONCE,
+        covered: Iterable[str] = (),
+        is_control: bool = False,
     ) -> None:
-        """Prepare; nothing is read yet. *stop* is set when the pass ends early: the readers' own, too."""
+        """
+        Prepare; nothing is read yet.
+
+        *stop* is set when the pass ends early: the readers' own, too. A control has no controls.
+        """
         self._pair_id = pair_id
         self._readers = {Role.SOURCE: source, Role.TARGET: target}
         self._schemas = {
@@ -187,6 +197,8 @@ class Pass:
         self._tally = Tally(judge, found)
         self._inspector = inspector or Inspector((), judge.transform.target_keys)
         self._memory = Memory(settings.memory)
+        self._covered = frozenset(covered)
+        self._specimens = None if is_control else Specimens(judge, self._covered)
         self._phase, self._open_suspects = "scan", 0
         self._lock = threading.Lock()
         self._new_reading = functools.partial(
@@ -199,7 +211,8 @@ class Pass:
             report=self._report,
             threads=threads,
         )
-        self._reading, self._second_reading = self._new_reading(), self._new_reading(" in the second pass")
+        self._reading = self._new_reading(specimens=self._specimens)
+        self._second_reading = self._new_reading(" in the second pass")
         self._checkpoint = checkpoint
         self._resumed: dict[JoinKey, int] = {}  # keys that an earlier run left open -> their segment
         for done in checkpoint.finished if checkpoint else ():
@@ -396,11 +409,32 @@ class Pass:
             inspected=self._inspector.results,
             unexamined=(*self._reading.unexamined, *self._second_reading.unexamined, *self._controls()),
             notes=tuple(self._notes(finished)),
+            controls=None
+            if self._specimens is None
+            else Controls(self._specimens.items, self._judge, self._covered, self._in_memory),
         )
+
+    def _in_memory(self, source: Sequence[TypedItem], target: Sequence[TypedItem]) -> Comparison:
+        """The same checks under the same rules, over a few items that hold still."""
+        keys, clock = self._judge.transform, _Leaping(self._clock())
+        return Pass(
+            self._pair_id,
+            HeldTable(source, keys.source_keys),
+            HeldTable(target, keys.target_keys),
+            self._judge,
+            Plan(1, (0,)),
+            Verification(settle=Duration(0)),
+            inspector=self._inspector.anew(),
+            clock=clock,
+            sleep=clock.sleep,
+            threads=1,
+            is_control=True,
+        ).run()
 
     def _controls(self) -> Iterator[str]:
         """Say what this engine, under these rules, would not have noticed of these very items."""
-        if unseen := missed(self._reading.specimens, self._judge, self._clock()):
+        specimens = self._specimens.items if self._specimens else ()
+        if unseen := missed(specimens, self._judge, self._clock()):
             yield f"a control failed: altered on purpose, it did not notice {', '.join(unseen)}"
 
     def _facts(self, role: Role, items: int) -> SideFacts:
@@ -447,3 +481,16 @@ class Pass:
                 open_suspects=self._open_suspects,
             )
         )
+
+
+class _Leaping:
+    """A clock that nobody waits for."""
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+
+    def __call__(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds

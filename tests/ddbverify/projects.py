@@ -8,6 +8,7 @@ line in ``passes.log``.
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import time
@@ -17,12 +18,16 @@ from typing import Any
 
 from ddbverify import checks, pipeline, runner, table_settings, tables
 from ddbverify.comparison import Comparison, Difference, SideFacts, State
-from ddbverify.config import Config, Side
+from ddbverify.config import Config, Side, Verification
 from ddbverify.config import Pair as PairSettings
+from ddbverify.controls import Controls, HeldTable
+from ddbverify.items import Form
+from ddbverify.judge import Judge
 from ddbverify.names import table_name
 from ddbverify.pipeline import PipelineHealth
 from ddbverify.table_settings import TableSettings
 from ddbverify.tables import Table, table_from
+from ddbverify.transform import Transform
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -131,6 +136,7 @@ def table(name: str, region: str, *, ttl: dict[str, str] | None = None, **change
 
 
 def comparison(pair_id: str = "orders", **spec: Any) -> Comparison:
+    """What a pass would have said; its controls are the real engine's, over items made up here."""
     side = SideFacts(items=3, scanned=3, read_units=1.5, requests=2)
     segments = spec.get("segments", [1, 1, 1])
     return Comparison(
@@ -153,4 +159,13 @@ def comparison(pair_id: str = "orders", **spec: Any) -> Comparison:
         started_epoch=spec.get("started_epoch", 1_795_000_000.0),
         ended_epoch=spec.get("started_epoch", 1_795_000_000.0) + 1,
         unexamined=tuple(spec.get("unexamined", ())),
+        controls=_controls(),
     )
+
+
+@functools.cache
+def _controls() -> Controls | None:
+    judge = Judge(Transform("", None, {"id": "S"}, {"id": "S"}), Form.of(()), ())
+    items = [{"id": {"S": str(number)}, "n": {"N": f"{number}.50"}} for number in range(3)]
+    table = HeldTable(items, {"id": "S"})
+    return runner.Pass("orders", table, table, judge, runner.Plan(1, (0,)), Verification()).run().controls

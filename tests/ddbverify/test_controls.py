@@ -46,7 +46,7 @@ def run(content, *, judge=None):
 
 def test_every_alteration_is_another_item():
     form = Form()
-    made = dict(alterations(EVERY_TYPE, SCHEMA, form))
+    made = {one.what: one.item for one in alterations(EVERY_TYPE, SCHEMA, form)}
 
     assert made.pop("a missing item") is None
     assert len(made) == 1 + 10 + 9 + 2  # one too many; each type gone, altered (but NULL), or turned

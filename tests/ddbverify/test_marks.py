@@ -21,7 +21,9 @@ def test_the_mark_stays_on_the_function_above_and_below_each_item():
     def one(target):
         pass
 
-    mark = check(severity="warn", coverage="sample", tolerate=3, covers={"a missing item"}, time_limit="2m")
+    mark = check(
+        severity="warn", coverage="sample", tolerate=3, covers={"missing", "value:total"}, time_limit="2m"
+    )
     above = mark(ddbverify.each_item(one))
     below = ddbverify.each_item(mark(one))
 
@@ -30,7 +32,7 @@ def test_the_mark_stays_on_the_function_above_and_below_each_item():
             severity=Severity.WARN,
             coverage=Coverage.SAMPLE,
             tolerate=3,
-            covers=frozenset({"a missing item"}),
+            covers=frozenset({"missing", "value:total"}),
             time_limit=120.0,
         )
 
@@ -49,6 +51,9 @@ def test_the_mark_stays_on_the_function_above_and_below_each_item():
         {"tolerate": "3"},
         {"covers": [1]},
         {"covers": [""]},
+        {"covers": ["a missing item"]},
+        {"covers": ["value:"]},
+        {"covers": [":total"]},
         {"time_limit": 0},
         {"time_limit": True},
         {"time_limit": "soon"},

@@ -255,6 +255,38 @@ def test_a_process_that_leaves_has_no_end_in_its_record(pytester, run, one_check
     assert [check.state for check in recorded.checks.values()] == [CheckState.NOT_RUN]
 
 
+def test_a_check_that_does_not_notice_what_it_covers_is_inconclusive_and_named(pytester, run):
+    projects.make_project(pytester.path, default_suite=False)
+    (pytester.path / "checks" / "check_blind.py").write_text(
+        "import pytest\n"
+        "from ddbverify import State, check, require\n"
+        "@check(covers=['missing', 'value'])\n"
+        "def check_blind(pair):\n"
+        "    require(pair.verdict(State.MISSING))\n"
+        "@check(covers=['missing'])\n"
+        "def check_sound(pair, nothing):\n"
+        "    require(pair.verdict(State.MISSING))\n"
+        "@check(covers=['missing'])\n"
+        "def check_without_a_pair(nothing): pass\n"
+        "@pytest.fixture\n"
+        "def nothing(): return None\n"
+    )
+
+    result = run("--ddb-record", "record.jsonl", "checks")
+
+    states = {one.name: one.state for one in record.read(pytester.path / "record.jsonl").checks.values()}
+    assert states == {
+        "checks/check_blind.py::check_blind": CheckState.INCONCLUSIVE,
+        "checks/check_blind.py::check_sound": CheckState.PASSED,
+        "checks/check_blind.py::check_without_a_pair": CheckState.INCONCLUSIVE,
+    }
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["*covers missing, value, and a control failed: altered on purpose, it did not notice: value*"]
+    )
+    assert projects.passes(pytester.path) == 1
+
+
 def test_inconclusive_has_its_letter_and_exit_status_1(pytester, run, one_check):
     one_check("require(pair.verdict(State.MISSING))", counts={"matched": 2, "churning": 1})
 
