@@ -42,10 +42,14 @@ class Implementation:
         Args:
             what: It did, in words that hold no value: "returned a list, expected True, False or None".
         """
-        return PluginError(
+        return _Refusal(
             f"The plugin {self.plugin} {what} in {self.hook}.",
             "mend the plugin, or take it out; what it was asked about is not decided.",
         )
+
+
+class _Refusal(PluginError):
+    """Of our own making: what a plugin raises itself, a PluginError even, is not shown."""
 
 
 class Asker:
@@ -85,7 +89,7 @@ class Asker:
                 self._given_up.add(implementation.plugin)
                 self._jobs = None  # the next plugin gets a thread of its own
                 raise self._no_answer(implementation)
-        if isinstance(asked.error, PluginError):
+        if isinstance(asked.error, _Refusal):
             raise asked.error
         if asked.error is not None:
             # Its text may hold values.

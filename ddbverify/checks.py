@@ -32,6 +32,7 @@ from ddbverify.marks import SETTINGS, CheckSettings
 from ddbverify.names import TypedItem
 from ddbverify.parity import Parity, compare_settings
 from ddbverify.pipeline import PipelineHealth
+from ddbverify.plugins import Plugins
 from ddbverify.setting_names import is_one_of
 from ddbverify.tables import Table
 from ddbverify.transform import Transform
@@ -163,6 +164,7 @@ class Pair:
         fraction: float | None = None,
         secret: bytes,
         found: Callable[[str, Difference | Refutation, str], None] | None = None,
+        plugins: Plugins | None = None,
     ) -> None:
         """
         See the pair *settings* of *config*.
@@ -174,6 +176,7 @@ class Pair:
             secret: Key of the hashes that stand for keys in messages.
             found: Told of every difference and every refutation of the shared pass as it is
                 decided: the pair's id, what it is, and the hash that stands for its key.
+            plugins: Asked about differences; only the built-in one by default.
         """
         self.config = config
         self.settings = settings
@@ -191,10 +194,10 @@ class Pair:
                 sample=fraction,
                 transform=self.transform,
                 found=self._tell,
-                pipeline_passed=pipeline.Passed.of(config, settings),
                 item_checks=self._item_checks,
                 refuted=self._tell,
                 covered=self._covered,
+                plugins=plugins or Plugins(config),
             )
         )
         self._pipeline = _Once(lambda: pipeline.health(config, settings))
@@ -459,8 +462,9 @@ def comparison_verdict(
             f"{comparison.segments_finished} of {comparison.segments_planned} segments have a proven end"
         )
     return Verdict(
-        # An excluded key was not compared with anything, so it cannot stand for an examined one.
-        examined=comparison.examined - counts.get(State.EXCLUDED, 0),
+        # An excluded key was not compared with anything, and a known one is a difference: neither can
+        # stand for an examined one.
+        examined=comparison.examined - counts.get(State.EXCLUDED, 0) - counts.get(State.KNOWN, 0),
         findings=findings,
         unlisted=max(0, sum(counts.get(state, 0) for state in refuting) - len(findings)),
         unexamined=tuple(undecided),

@@ -157,6 +157,8 @@ class ClaimJoin:
             held.matched = target == held.claimed != _UNKNOWN
         if held.matched and held.raw is not None:
             self._tally.matched(1)
+            if self._judge.rulings:
+                self._tally.by_word_of(self._judge.credit(decode_item(claim.made), decode_item(held.raw)))
             if self._inspector and self._inspector.wants_equal:
                 shown = map(LazyItem.of_raw, (claim.source, held.raw, claim.made))
                 self._inspector.pair(lambda: key, *shown)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from ddbverify.inspection import Inspected
 from ddbverify.names import TypedItem
@@ -25,6 +28,7 @@ class State(StrEnum):
     MISSING = "missing"  # expected in the target, not there
     EXTRANEOUS = "extraneous"  # in the target, expected by no source item
     DIFFERENT = "different"  # on both sides, attributes differ
+    KNOWN = "known"  # missing, extraneous or different, and accepted by a plugin until a day
     EXCLUDED = "excluded"  # the canary, an item past its TTL on one side only, or dropped by the transform
     UNCOMPARABLE = "uncomparable"  # the transform raised, or a type that is not known
     CHURNING = "churning"  # never held still long enough to be decided
@@ -45,11 +49,28 @@ class Difference:
     reason: str = ""  # why it could not be decided or compared, in words, without values
 
 
+class EqualBy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Keys that count as equal by a plugin's word only: the items differ."""
+
+    plugin: str
+    hook: str
+    keys: int
+
+
+class KnownKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Differences that a plugin accepts for one reason; they are in `State.KNOWN`."""
+
+    plugin: str
+    reason: str
+    expires: date  # the last day, in UTC
+    keys: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideFacts:
     """What was read of one table."""
 
-    items: int  # settled: target items held, or expected of the source; without what is excluded
+    items: int  # settled: target items held, or expected of the source; without what is excluded or known
     scanned: int  # items that the scan itself returned
     read_units: float
     requests: int
@@ -79,6 +100,8 @@ class Comparison:
     started_epoch: float
     ended_epoch: float
     inspected: Mapping[str, Inspected] = field(default_factory=dict)  # checks on items, by id
+    equal_by: tuple[EqualBy, ...] = ()  # of the matched ones; a key may stand in several
+    known: tuple[KnownKeys, ...] = ()
     unexamined: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
     controls: Controls | None = field(default=None, repr=False, compare=False)  # altered copies, for checks

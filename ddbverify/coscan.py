@@ -294,6 +294,8 @@ class KeyJoin:
             state = self._judge.verdict(expected, target_item, max(one.at, other.at), [source_item])
             if state is State.MATCHED:
                 self._match()
+                if self._judge.rulings and expected is not None:
+                    self._tally.by_word_of(self._judge.credit(expected, target_item))
                 if self._inspector and self._inspector.wants_equal and expected is not None:
                     self._inspector.pair(
                         lambda: key, *map(LazyItem.of_typed, (source_item, target_item, expected))

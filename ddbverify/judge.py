@@ -7,15 +7,18 @@ later a spill to disk cannot judge differently.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
+from ddbverify.asking import Implementation
 from ddbverify.comparison import State
-from ddbverify.errors import TransformError
+from ddbverify.errors import PluginError, TransformError
 from ddbverify.items import ABSENT, Form, JoinKey, UnknownValue, epoch_seconds, join_key
 from ddbverify.names import TypedItem, canary_key
+from ddbverify.rulings import Rulings
 from ddbverify.transform import Transform
 
 # TTL leaves items alone whose time is more than five years past.
@@ -44,11 +47,13 @@ class Judge:
         transform: What a source item becomes.
         form: How items are compared.
         ttl_attributes: Of either table; an item past its TTL may be on one side only.
+        rulings: What plugins say. Asked only about items that are not the same without them.
     """
 
     transform: Transform
     form: Form
     ttl_attributes: tuple[str, ...] = ()
+    rulings: Rulings | None = None
     source_canary: JoinKey = field(init=False)
     target_canary: JoinKey = field(init=False)
 
@@ -82,14 +87,12 @@ class Judge:
         A digest that stands for what a key of the target holds, or should hold.
 
         Raises:
-            Uncomparable: A value of an unknown type.
+            Uncomparable: A value of an unknown type, or a plugin that failed.
         """
         if item is None:
             return ABSENT
-        try:
-            return self.form.digest(item)
-        except UnknownValue as error:
-            raise Uncomparable(_said(error)) from error
+        with _uncomparable():
+            return self.form.digest(self.rulings.normalised(item) if self.rulings else item)
 
     def verdict(
         self,
@@ -108,17 +111,43 @@ class Judge:
             made_of: The source items behind *expected*; the TTL attribute may be theirs only.
 
         Raises:
-            Uncomparable: A value of an unknown type.
+            Uncomparable: A value of an unknown type, or a plugin that failed.
         """
-        state, expected_state = self.state(target), self.state(expected)
-        if state == expected_state:
-            return State.MATCHED
         if expected is not None and target is not None:
-            return State.DIFFERENT
+            return State.MATCHED if self._are_equal(expected, target) else State.DIFFERENT
+        if self.state(target) == self.state(expected):
+            return State.MATCHED
         alone = [item for item in (expected, target, *made_of) if item is not None]
         if any(self._is_past_its_ttl(item, now_epoch) for item in alone):
             return State.EXCLUDED
         return State.EXTRANEOUS if expected is None else State.MISSING
+
+    def remaining(self, expected: TypedItem, target: TypedItem) -> tuple[TypedItem, TypedItem]:
+        """
+        Two items as far as they are left to differ: normalised, and without what a plugin accepts.
+
+        Raises:
+            Uncomparable: As `verdict`.
+        """
+        if not self.rulings:
+            return expected, target
+        with _uncomparable():
+            ruling = self.rulings.ruling(expected, target, self.form)
+        return ruling.expected, ruling.target
+
+    def credit(self, expected: TypedItem, target: TypedItem) -> tuple[Implementation, ...]:
+        """By whose word two items that count as equal do so; nobody's, if they are the same."""
+        if not self.rulings or self.form.same(expected, target):
+            return ()
+        with suppress(PluginError, UnknownValue):  # it answered a moment ago
+            return self.rulings.ruling(expected, target, self.form).by
+        return self.rulings.normalisers
+
+    def _are_equal(self, expected: TypedItem, target: TypedItem) -> bool:
+        with _uncomparable():
+            if self.form.same(expected, target):
+                return True
+            return self.rulings.ruling(expected, target, self.form).equal if self.rulings else False
 
     def _is_past_its_ttl(self, item: TypedItem, now_epoch: float) -> bool:
         now = Decimal(now_epoch)
@@ -127,6 +156,16 @@ class Judge:
             if expires is not None and now - _TTL_REACH_SECONDS <= expires < now:
                 return True
         return False
+
+
+@contextmanager
+def _uncomparable() -> Iterator[None]:
+    try:
+        yield
+    except UnknownValue as error:
+        raise Uncomparable(_said(error)) from error
+    except PluginError as error:
+        raise Uncomparable(error.message.rstrip(".")) from error
 
 
 def _said(error: ValueError) -> str:

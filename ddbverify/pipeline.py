@@ -16,6 +16,7 @@ from typing import Any
 from ddbverify import aws, names
 from ddbverify.config import Config, Pair
 from ddbverify.errors import NotFoundError
+from ddbverify.hookspecs import hookimpl
 from ddbverify.names import Fact
 from ddbverify.values import item_from_typed, with_base64
 
@@ -146,6 +147,22 @@ class Passed:
         if not self._exists:
             return None
         return self._passed > moved_at + self.FORWARDING_SECONDS
+
+
+class Replicator:
+    """Answers `ddbverify_pipeline_passed` for the pipelines of our own replicator; a plugin like others."""
+
+    def __init__(self, config: Config) -> None:
+        """Look at the pipelines of *config*, once somebody asks."""
+        self._pairs: dict[str, list[Passed]] = {}
+        for pair in config.tables:
+            self._pairs.setdefault(names.table_name(pair.source), []).append(Passed.of(config, pair))
+
+    @hookimpl
+    def ddbverify_pipeline_passed(self, table_name: str, moved_at: float) -> bool | None:
+        """``None`` where the table has no pipeline; of several out of one table, the last one counts."""
+        answers = {passed(moved_at) for passed in self._pairs.get(table_name, ())}
+        return False if False in answers else None if None in answers else bool(answers) or None
 
 
 def slowest_group(facts: Mapping[str, Mapping[str, Any]], groups: int) -> float:

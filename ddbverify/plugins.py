@@ -24,7 +24,7 @@ from typing import Any, Final, Literal
 import msgspec
 import pluggy
 
-from ddbverify import hookspecs, transform
+from ddbverify import hookspecs, pipeline, transform
 from ddbverify.asking import ANSWER_SECONDS, Asker, Implementation
 from ddbverify.config import PLUGIN_NAME, Config
 from ddbverify.errors import ConfigurationError, PluginError
@@ -63,36 +63,39 @@ class Plugins:
     pytest's manager ignores hooks without its prefix, and a gate has no pytest at all.
     """
 
-    def __init__(self, *, answer_seconds: float = ANSWER_SECONDS) -> None:
-        """Start with no plugin; each question to one may take so many seconds."""
+    def __init__(self, config: Config, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        """
+        Start with the built-in one, which knows the replicator's pipeline.
+
+        Args:
+            config: The migration's settings.
+            answer_seconds: For each question to a plugin.
+        """
+        self._config = config
         self.ask = Asker(answer_seconds)
         self._manager = _Manager(PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._added: dict[str, tuple[PluginRecord, Mapping[str, Path]]] = {}  # with its files
         self._check_files: dict[str, tuple[Path, ...]] = {}
+        # No part of `records`, and asked last where the first answer wins.
+        self._manager.register(pipeline.Replicator(config), BUILT_IN)
 
     @classmethod
-    def of(
-        cls, config: Config, checks: Path | None = None, *, answer_seconds: float = ANSWER_SECONDS
-    ) -> Plugins:
+    def of(cls, config: Config, checks: Path, *, answer_seconds: float = ANSWER_SECONDS) -> Plugins:
         """
         The plugins that a configuration allows, and the ``conftest.py`` of a folder of checks.
 
         Raises:
             ConfigurationError: One is not installed, does not load, or does not fit its hooks.
         """
-        plugins = cls(answer_seconds=answer_seconds)
-        module = None if checks is None else conftest_module(checks)
-        if module is not None and checks is not None:
-            plugins.add_conftest(module, conftest_name(config, checks / CONFTEST))
-        plugins.add_allowed(config)
+        plugins = cls(config, answer_seconds=answer_seconds)
+        module = conftest_module(checks)
+        if module is not None:
+            plugins.add_conftest(module)
+        plugins.add_allowed()
         return plugins
 
-    def add_built_in(self, plugin: object) -> None:
-        """Register one of our own: asked last where the first answer wins, and no part of `records`."""
-        self._manager.register(plugin)
-
-    def add_conftest(self, module: ModuleType, name: str) -> None:
+    def add_conftest(self, module: ModuleType) -> None:
         """
         Register a ``conftest.py``, if it implements any hook.
 
@@ -100,9 +103,10 @@ class Plugins:
             ConfigurationError: It does not fit its hooks.
         """
         if _implemented(module):
-            self._add(module, name, "conftest", {CONFTEST: Path(str(module.__file__))})
+            file = Path(str(module.__file__))
+            self._add(module, _conftest_name(self._config, file), "conftest", {CONFTEST: file})
 
-    def add_allowed(self, config: Config) -> None:
+    def add_allowed(self) -> None:
         """
         Import and register what ``[verification] plugins`` lists; it is asked in that order.
 
@@ -110,7 +114,7 @@ class Plugins:
             ConfigurationError: As `of`.
         """
         found = entry_points()
-        for name in reversed(config.verification.plugins):  # pluggy asks the last one first
+        for name in reversed(self._config.verification.plugins):  # pluggy asks the last one first
             if name not in found:
                 raise ConfigurationError(
                     f"[verification] plugins: no plugin {name!r} is installed.",
@@ -298,7 +302,7 @@ def entry_points() -> dict[str, EntryPoint]:
     return found
 
 
-def listed(config: Config, checks: Path | None) -> list[dict[str, Any]]:
+def listed(config: Config, checks: Path) -> list[dict[str, Any]]:
     """
     Everything that could take part, as ``ddbverify plugins --json`` prints it.
 
@@ -327,7 +331,7 @@ def listed(config: Config, checks: Path | None) -> list[dict[str, Any]]:
     return rows
 
 
-def conftest_name(config: Config, file: Path) -> str:
+def _conftest_name(config: Config, file: Path) -> str:
     """How a ``conftest.py`` is called in messages and evidence: by its path beside migration.toml."""
     try:
         return file.resolve().relative_to(config.folder.resolve()).as_posix()

@@ -11,7 +11,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from ddbverify import sampling
 from ddbverify import transform as transforms
 from ddbverify.checkpoint import Checkpoint, SegmentDone
 from ddbverify.claims import ClaimJoin, Orphans
-from ddbverify.comparison import Comparison, Difference, SideFacts, State
+from ddbverify.comparison import Comparison, Difference, EqualBy, KnownKeys, SideFacts, State
 from ddbverify.config import Config, Duration, Verification
 from ddbverify.config import Pair as PairSettings
 from ddbverify.controls import Controls, HeldTable, Specimens, missed
@@ -28,13 +28,16 @@ from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.inspection import Inspector, ItemCheck, Refutation
 from ddbverify.items import Form, JoinKey, join_key, show_path, typed_key
 from ddbverify.judge import Judge
-from ddbverify.names import TypedItem
+from ddbverify.names import TypedItem, table_name
 from ddbverify.pace import Budget
+from ddbverify.plugin_controls import hidden
+from ddbverify.plugins import Plugins
 from ddbverify.reading import PointReads, Reader, Reading
+from ddbverify.rulings import Rulings
 from ddbverify.segments import SEGMENTS_AT_ONCE, Plan, cut
 from ddbverify.settle import PipelinePassed, Settler, Suspect
 from ddbverify.tables import describe_pair
-from ddbverify.tally import Tally
+from ddbverify.tally import REASONS_ACCEPTED, Tally
 from ddbverify.transform import Transform
 from ddbverify.wire import TableReader
 
@@ -63,12 +66,12 @@ def compare(
     transform: Transform | None = None,
     progress: Callable[[Progress], None] | None = None,
     found: Callable[[Difference], None] | None = None,
-    pipeline_passed: PipelinePassed | None = None,
     segments: int | None = None,
     checkpoint: Path | None = None,
     item_checks: Sequence[ItemCheck] = (),
     refuted: Callable[[Refutation], None] | None = None,
     covered: Iterable[str] = (),
+    plugins: Plugins | None = None,
 ) -> Comparison:
     """
     Read both tables of a pair once, and say for every key where it stands.
@@ -83,7 +86,6 @@ def compare(
         transform: What a source item becomes; by default the pair's own, loaded here.
         progress: Told now and then how far the pass is, from any thread.
         found: Told of every difference as soon as it is decided, one call at a time.
-        pipeline_passed: See `ddbverify.settle.PipelinePassed`.
         segments: How many there are; chosen by the tables' size by default, see `segments.cut`.
         checkpoint: File that keeps how far the pass is; where there is one, the pass goes on
             from it. Not for re-keyed pairs, whose segments have nothing to do with each other:
@@ -92,6 +94,8 @@ def compare(
             does not know what they said before.
         refuted: Told of every item that one of them failed on, one call at a time.
         covered: Attributes that `Comparison.controls` has to alter.
+        plugins: Asked about items that differ, and whether the pipeline has passed; not with a
+            checkpoint, which does not know what they said before.
 
     Raises:
         ConfigurationError: The tables are no pair, the transform does not load, the sample
@@ -105,8 +109,8 @@ def compare(
             f"[[tables]] {pair}: a re-keyed pair cannot be sampled, its keys move between segments.",
             'set [verification] coverage = "full".',
         )
-    if checkpoint is not None and item_checks:
-        raise ValueError("a pass with checks on items cannot be resumed")
+    if checkpoint is not None and (item_checks or plugins):
+        raise ValueError("a pass with checks on items, or with plugins, cannot be resumed")
     source, target = describe_pair(config, pair)
     if transform is None:
         function = transforms.load_function(pair.transform) if pair.transform else None
@@ -114,7 +118,8 @@ def compare(
             pair.transform or "", function, source.key_schema, target.key_schema, pair.rekeys
         )
     attributes = dict.fromkeys(name for name in (source.ttl_attribute, target.ttl_attribute) if name)
-    judge = Judge(transform, Form.of(pair.ignore), tuple(attributes))
+    rulings = Rulings(plugins, table_name(pair.source), target.key_schema) if plugins else None
+    judge = Judge(transform, Form.of(pair.ignore), tuple(attributes), rulings)
     planned, kept = cut(source, target, sample=sample, seed=seed, segments=segments), None
     if checkpoint is not None and not pair.rekeys:
         digest = transforms.package_digest(pair.transform) if pair.transform else ""
@@ -133,7 +138,7 @@ def compare(
         config.verification,
         progress=progress,
         found=found,
-        pipeline_passed=pipeline_passed,
+        pipeline_passed=rulings.pipeline_passed if rulings is not None else None,
         checkpoint=kept,
         inspector=Inspector(item_checks, target.key_schema, refuted),
         stop=stop,
@@ -407,12 +412,35 @@ class Pass:
             started_epoch=started,
             ended_epoch=self._clock(),
             inspected=self._inspector.results,
-            unexamined=(*self._reading.unexamined, *self._second_reading.unexamined, *self._controls()),
+            equal_by=tuple(
+                EqualBy(plugin=plugin, hook=hook, keys=keys)
+                for (plugin, hook), keys in sorted(tally.equal_by.items())
+            ),
+            known=tuple(
+                KnownKeys(plugin=plugin, reason=reason, expires=expires, keys=keys)
+                for (plugin, reason, expires), keys in sorted(tally.known.items())
+            ),
+            unexamined=(
+                *self._reading.unexamined,
+                *self._second_reading.unexamined,
+                *self._failures(),
+                *self._controls(),
+            ),
             notes=tuple(self._notes(finished)),
             controls=None
             if self._specimens is None
-            else Controls(self._specimens.items, self._judge, self._covered, self._in_memory),
+            else Controls(
+                self._specimens.items,
+                replace(self._judge, rulings=None),
+                self._covered,
+                self._in_memory,
+            ),
         )
+
+    def _failures(self) -> Iterator[str]:
+        """What plugins did not answer, before the controls ask them about items of no sense."""
+        if self._judge.rulings is not None:
+            yield from self._judge.rulings.failures
 
     def _in_memory(self, source: Sequence[TypedItem], target: Sequence[TypedItem]) -> Comparison:
         """The same checks under the same rules, over a few items that hold still."""
@@ -421,7 +449,7 @@ class Pass:
             self._pair_id,
             HeldTable(source, keys.source_keys),
             HeldTable(target, keys.target_keys),
-            self._judge,
+            replace(self._judge, rulings=None),  # what plugins hide has controls of its own
             Plan(1, (0,)),
             Verification(settle=Duration(0)),
             inspector=self._inspector.anew(),
@@ -434,8 +462,13 @@ class Pass:
     def _controls(self) -> Iterator[str]:
         """Say what this engine, under these rules, would not have noticed of these very items."""
         specimens = self._specimens.items if self._specimens else ()
-        if unseen := missed(specimens, self._judge, self._clock()):
+        if unseen := missed(specimens, replace(self._judge, rulings=None), self._clock()):
             yield f"a control failed: altered on purpose, it did not notice {', '.join(unseen)}"
+        if self._judge.rulings and (unseen := hidden(specimens, self._judge)):
+            yield (
+                f"a control failed: with the plugins {', '.join(self._judge.rulings.plugins)} it did not "
+                f"notice {', '.join(unseen)}, whatever differs"
+            )
 
     def _facts(self, role: Role, items: int) -> SideFacts:
         reader = self._readers[role]
@@ -453,6 +486,15 @@ class Pass:
             yield f"left out by `ignore`: {paths}"
         if tally.dropped:
             yield f"{tally.dropped} source items are dropped by the transform; they count as excluded"
+        for one, keys in tally.equal_by.items():
+            yield f"{keys} keys are equal by the word of the plugin {one[0]} ({one[1]}) only"
+        for (plugin, expired), keys in tally.known_no_more.items():
+            yield f"{keys} differences were known to the plugin {plugin} until {expired}; they count again"
+        if tally.unaccepted:
+            yield (
+                f"{tally.unaccepted} differences count although a plugin knows them: it has given more than "
+                f"{REASONS_ACCEPTED} reasons"
+            )
         if tally.by_time_only:
             yield (
                 f"{tally.by_time_only} differences were decided by the settle time of "

@@ -315,6 +315,8 @@ class Settler:
             state = self._judge.verdict(expected, target, times[1], [made.source for made in claims])
         except Uncomparable as error:
             return settled(State.UNCOMPARABLE, reason=str(error))
+        if state is State.MATCHED:  # the items differ, and by a plugin's word that counts as equal
+            return settled(State.MATCHED, pair=True)
         if state is State.EXCLUDED and suspect.expected != CONTESTED:
             return settled(State.EXCLUDED)
         return self._persistent(suspect, settled, state, times[0], last_look=last_look)
@@ -408,7 +410,7 @@ class _Outcome:
         if state is not State.DIFFERENT:
             return ()
         assert self.target is not None  # noqa: S101 - no state is "different" with a side missing
-        return differences(self.claims[0].item, self.target, judge.form)
+        return differences(*judge.remaining(self.claims[0].item, self.target), judge.form)
 
 
 def _failure(suspect: Suspect, target: PointRead, sights: Iterable[_Sight]) -> ReadFailed | None:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import date
 from typing import Final
 
+from ddbverify.asking import Implementation
 from ddbverify.checkpoint import SegmentDone
 from ddbverify.comparison import Difference, State
 from ddbverify.items import typed_key
 from ddbverify.judge import Judge
+from ddbverify.rulings import Acceptance
 from ddbverify.settle import Settled
 
 DIFFERENCES_KEPT: Final = 10_000
 """In memory, for messages. All of them go to whoever is told as they are found, into a file say."""
+
+
+REASONS_ACCEPTED: Final = 100
+"""A plugin that knows each difference for a reason of its own has looked at none; what is beyond counts."""
 
 
 class Tally:
@@ -36,6 +44,10 @@ class Tally:
         self.converged = 0
         self.slowest_convergence_seconds = 0.0
         self.by_time_only = 0
+        self.equal_by: Counter[tuple[str, str]] = Counter()  # plugin, hook -> keys
+        self.known: Counter[tuple[str, str, date]] = Counter()  # plugin, reason, expires -> keys
+        self.known_no_more: Counter[tuple[str, date]] = Counter()  # plugin, expired -> keys
+        self.unaccepted = 0
         self.mismatching_segments: set[int] = set()
         self._judge = judge
         self._found = found
@@ -48,6 +60,11 @@ class Tally:
             self.counts[State.MATCHED] += count
             self.expected_items += count
             self.target_items += count
+
+    def by_word_of(self, plugins: Iterable[Implementation]) -> None:
+        """A key that matched does so by the word of plugins only; nobody's: as it is."""
+        with self._lock:
+            self.equal_by.update((one.plugin, one.hook) for one in plugins)
 
     def canary(self) -> None:
         """The canary was met. It is one key, on whichever sides it stands."""
@@ -72,8 +89,13 @@ class Tally:
     def different(
         self, difference: Difference, *, expected: bool, found: bool, segment: int | None = None
     ) -> None:
-        """A key is neither matched nor excluded."""
+        """A key is neither matched nor excluded, unless a plugin knows it."""
+        acceptance = self._judge.rulings.known(difference) if self._judge.rulings else None
         with self._lock:
+            if acceptance is not None and self._accepts(acceptance):
+                said = f"{difference.state}; accepted by {acceptance.plugin} until {acceptance.expires}"
+                difference = replace(difference, state=State.KNOWN, reason=f"{said}: {acceptance.reason}")
+                expected = found = False
             self.counts[difference.state] += 1
             self.expected_items += expected
             self.target_items += found
@@ -83,6 +105,17 @@ class Tally:
                 self.mismatching_segments.add(segment)
             if self._found is not None:
                 self._found(difference)
+
+    def _accepts(self, one: Acceptance) -> bool:
+        if one.is_over:
+            self.known_no_more[one.plugin, one.expires] += 1
+            return False
+        what = (one.plugin, one.reason, one.expires)
+        if what not in self.known and len(self.known) >= REASONS_ACCEPTED:
+            self.unaccepted += 1
+            return False
+        self.known[what] += 1
+        return True
 
     def settled(self, one: Settled) -> None:
         """A suspect has been decided."""
@@ -101,6 +134,10 @@ class Tally:
                 self.counts[State.MATCHED] += 1
                 self.expected_items += one.expected
                 self.target_items += one.found
+            if self._judge.rulings and one.found and one.pair is not None:
+                self.by_word_of(self._judge.credit(one.pair[2], one.pair[1]))
+            elif self._judge.rulings and one.found:  # as an older state of the source, which is gone
+                self.by_word_of(self._judge.rulings.normalisers)
         else:
             key = typed_key(one.suspect.key, self._judge.transform.target_keys)
             self.different(

@@ -42,13 +42,17 @@ def config_of(folder, *names):
     return parse(f"{TOML}\n[verification]\nplugins = {listed}\n", folder)
 
 
+def loaded(folder, *names):
+    return Plugins.of(config_of(folder, *names), folder / "checks")
+
+
 def test_only_what_is_listed_is_imported(site, tmp_path):
     install(site, "shop-rules", VETO)
     install(site, "surprise", "raise SystemExit('imported')")
 
-    loaded = Plugins.of(config_of(tmp_path, "shop-rules"))
+    made = loaded(tmp_path, "shop-rules")
 
-    (record,) = loaded.records
+    (record,) = made.records
     assert (record.name, record.origin, record.version) == ("shop-rules", "entry-point", "1.0")
     assert record.hooks == ("ddbverify_gate_veto",)
     assert "surprise" not in sys.modules
@@ -56,7 +60,7 @@ def test_only_what_is_listed_is_imported(site, tmp_path):
 
 def test_one_that_is_listed_and_missing_is_refused(site, tmp_path):
     with pytest.raises(ConfigurationError, match="no plugin 'shop-rules' is installed"):
-        Plugins.of(config_of(tmp_path, "shop-rules"))
+        loaded(tmp_path, "shop-rules")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +98,7 @@ def test_what_does_not_fit_is_refused_in_one_line(site, tmp_path, source, says):
     install(site, "odd-one", source)
 
     with pytest.raises(ConfigurationError) as refused:
-        Plugins.of(config_of(tmp_path, "odd-one"))
+        loaded(tmp_path, "odd-one")
 
     assert refused.value.message.startswith("The plugin odd-one")
     assert says in refused.value.message
@@ -109,10 +113,8 @@ def test_a_class_is_no_plugin_and_an_object_is(site, tmp_path):
     install(site, "an-object", source, entry="an_object:rules")
 
     with pytest.raises(ConfigurationError, match="is a class"):
-        Plugins.of(config_of(tmp_path, "a-class"))
-    assert Plugins.of(config_of(tmp_path, "an-object")).vetoes(b"{}", tmp_path) == [
-        "The plugin an-object says: no"
-    ]
+        loaded(tmp_path, "a-class")
+    assert loaded(tmp_path, "an-object").vetoes(b"{}", tmp_path) == ["The plugin an-object says: no"]
 
 
 def test_two_of_one_name_are_refused(site, tmp_path):
@@ -125,14 +127,14 @@ def test_two_of_one_name_are_refused(site, tmp_path):
 def test_a_digest_is_of_the_code_and_of_what_it_offers(site, tmp_path):
     helper = install(site, "helper", "def ddbverify_gate_veto(evidence):\n    return None\n")
     module = install(site, "shop", "from helper import ddbverify_gate_veto\n")
-    loaded = Plugins.of(config_of(tmp_path, "shop"))
-    first = loaded.records
+    made = loaded(tmp_path, "shop")
+    first = made.records
 
-    assert loaded.records == first
+    assert made.records == first
     for file in (module, helper):  # also where the function only comes from
         file.write_text(file.read_text() + "# changed\n")
-        assert loaded.records != first
-        first = loaded.records
+        assert made.records != first
+        first = made.records
 
 
 def test_check_files_are_named_and_bound(site, tmp_path):
@@ -143,12 +145,12 @@ def test_check_files_are_named_and_bound(site, tmp_path):
         "shop",
         f"from pathlib import Path\ndef ddbverify_check_files():\n    return [Path({str(check)!r})]\n",
     )
-    loaded = Plugins.of(config_of(tmp_path, "shop"))
+    made = loaded(tmp_path, "shop")
 
-    (record,) = loaded.records
+    (record,) = made.records
     assert record.check_files == ("check_orders.py",)
     check.write_text("def check_orders(pair): assert True\n")
-    assert loaded.records[0].digest != record.digest
+    assert made.records[0].digest != record.digest
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ def test_files_that_are_no_check_files_are_refused(site, tmp_path, answer):
     install(site, "shop", f"from pathlib import Path\ndef ddbverify_check_files():\n    return {answer}\n")
 
     with pytest.raises(ConfigurationError, match=r"The plugin shop .* in ddbverify_check_files"):
-        _ = Plugins.of(config_of(tmp_path, "shop")).records
+        _ = loaded(tmp_path, "shop").records
 
 
 def test_they_are_asked_in_the_order_of_the_list(site, tmp_path):
@@ -176,9 +178,9 @@ def test_they_are_asked_in_the_order_of_the_list(site, tmp_path):
     checks.mkdir()
     (checks / "conftest.py").write_text("def ddbverify_gate_veto(evidence):\n    return 'last'\n")
 
-    loaded = Plugins.of(config_of(tmp_path, "two", "three", "one"), checks)
+    made = Plugins.of(config_of(tmp_path, "two", "three", "one"), checks)
 
-    asked = [one.plugin for one in loaded.implementations("ddbverify_gate_veto")]
+    asked = [one.plugin for one in made.implementations("ddbverify_gate_veto")]
     assert asked == ["two", "three", "one", "checks/conftest.py"]
 
 
@@ -193,9 +195,9 @@ def test_a_conftest_finds_its_neighbours(tmp_path, monkeypatch):
     (tmp_path / "conftest.py").write_text(
         "import neighbour_of_conftest\ndef ddbverify_gate_veto():\n    return neighbour_of_conftest.REASON\n"
     )
-    loaded = Plugins.of(config_of(tmp_path), tmp_path)
-    assert loaded.vetoes(b"{}", tmp_path) == ["The plugin conftest.py says: not today"]
-    assert loaded.records[0].origin == "conftest"
+    made = Plugins.of(config_of(tmp_path), tmp_path)
+    assert made.vetoes(b"{}", tmp_path) == ["The plugin conftest.py says: not today"]
+    assert made.records[0].origin == "conftest"
 
 
 @pytest.mark.parametrize(
@@ -216,7 +218,7 @@ def test_whatever_a_veto_does_but_return_none_closes(site, tmp_path, body, says)
     install(site, "shop", f"def ddbverify_gate_veto(evidence):\n    {body}\n")
     install(site, "other", "def ddbverify_gate_veto(evidence):\n    return None if evidence else 'emptied'\n")
 
-    vetoes = Plugins.of(config_of(tmp_path, "shop", "other")).vetoes(b'{"verdict": "passed"}', tmp_path)
+    vetoes = loaded(tmp_path, "shop", "other").vetoes(b'{"verdict": "passed"}', tmp_path)
 
     assert len(vetoes) == (says is not None)
     assert says is None or says in vetoes[0]
