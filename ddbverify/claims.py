@@ -139,7 +139,8 @@ class ClaimJoin:
         return self._memory.use(used + held.size)
 
     def _kept(self, raw: msgspec.Raw) -> bytes:
-        return bytes(raw) if self._inspector and self._inspector.wants_equal else b""
+        wanted = self._inspector and (self._inspector.wants_equal or self._judge.rulings)
+        return bytes(raw) if wanted else b""
 
     def _claim(self, key: JoinKey, held: _Held, claim: _Claim) -> None:
         held.owners.add(claim.owner)
@@ -157,11 +158,12 @@ class ClaimJoin:
             held.matched = target == held.claimed != _UNKNOWN
         if held.matched and held.raw is not None:
             self._tally.matched(1)
-            if self._judge.rulings:
-                self._tally.by_word_of(self._judge.credit(decode_item(claim.made), decode_item(held.raw)))
-            if self._inspector and self._inspector.wants_equal:
+            differs = bool(self._judge.rulings) and self._tally.by_word_of(
+                self._judge.credit(decode_item(claim.made), decode_item(held.raw))
+            )
+            if self._inspector and (differs or self._inspector.wants_equal):
                 shown = map(LazyItem.of_raw, (claim.source, held.raw, claim.made))
-                self._inspector.pair(lambda: key, *shown)
+                self._inspector.pair(lambda: key, *shown, different=differs)
             held.raw = b""
 
     def _left(self, now: float, source_complete: bool, target_complete: bool) -> Iterator[Suspect]:

@@ -285,8 +285,8 @@ class KeyJoin:
         if self._bytes_decide and (source.raw == target.raw or surely_equal(source.raw, target.raw)):
             self._match()
             if self._inspector and self._inspector.wants_equal:
-                shown, found = LazyItem.of_raw(source.raw), LazyItem.of_raw(target.raw)
-                self._inspector.pair(lambda: key, shown, found, shown)
+                ours, theirs = LazyItem.of_raw(source.raw), LazyItem.of_raw(target.raw)
+                self._inspector.pair(lambda: key, ours, theirs, ours)
             return 0
         try:
             source_item, target_item = decode_item(source.raw), decode_item(target.raw)
@@ -294,12 +294,12 @@ class KeyJoin:
             state = self._judge.verdict(expected, target_item, max(one.at, other.at), [source_item])
             if state is State.MATCHED:
                 self._match()
-                if self._judge.rulings and expected is not None:
-                    self._tally.by_word_of(self._judge.credit(expected, target_item))
-                if self._inspector and self._inspector.wants_equal and expected is not None:
-                    self._inspector.pair(
-                        lambda: key, *map(LazyItem.of_typed, (source_item, target_item, expected))
-                    )
+                if expected is None:
+                    return 0
+                differs = self._tally.by_word_of(self._judge.credit(expected, target_item))
+                if self._inspector and (differs or self._inspector.wants_equal):
+                    shown = map(LazyItem.of_typed, (source_item, target_item, expected))
+                    self._inspector.pair(lambda: key, *shown, different=differs)
                 return 0
             if state is State.EXCLUDED:
                 self._exclude()

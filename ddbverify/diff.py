@@ -43,7 +43,8 @@ FINDINGS_SHOWN: Final = 20
 EXIT_CODES: Final = {"equal": 0, "different": 1, "inconclusive": 3}
 
 REFUTING: Final = (State.MISSING, State.EXTRANEOUS, State.DIFFERENT)
-FINDING_STATES: Final = tuple(state for state in State if state not in {State.MATCHED, State.EXCLUDED})
+STATES: Final = tuple(state for state in State if state is not State.KNOWN)  # no plugin is asked here
+FINDING_STATES: Final = tuple(state for state in STATES if state not in {State.MATCHED, State.EXCLUDED})
 
 LARGE_READ_UNITS: Final = 1_000_000
 """From here on a run without a folder is worth a word: it could not be resumed."""
@@ -381,7 +382,7 @@ def _finished(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         and not comparison.unexamined
         and not comparison.counts.get(State.UNDECIDED),
         "reasons": list(reasons),
-        **{str(state): comparison.counts.get(state, 0) for state in State},
+        **{str(state): comparison.counts.get(state, 0) for state in STATES},
         "read_units": {name: side.read_units for name, side in sides.items()},
         "requests": {name: side.requests for name, side in sides.items()},
         "items": {name: side.items for name, side in sides.items()},
@@ -405,7 +406,7 @@ def _unfinished(ended: _Ended, findings: Findings, seed: int | None) -> dict[str
         "complete": False,
         "finished": False,
         "reasons": [ended.reason],
-        **{str(state): findings.counts[state] if state in FINDING_STATES else None for state in State},
+        **{str(state): findings.counts[state] if state in FINDING_STATES else None for state in STATES},
         "read_units": {"source": None, "target": None, "both": progress.read_units if progress else 0.0},
         "requests": {"source": None, "target": None},
         "items": {"source": None, "target": None},

@@ -9,8 +9,7 @@ from typing import Any, Final
 from tabulate import tabulate
 
 from ddbverify.causes import CAUSES_SHOWN, Causes
-from ddbverify.comparison import State
-from ddbverify.diff import FINDING_STATES, Result
+from ddbverify.diff import FINDING_STATES, STATES, Result
 from ddbverify.errors import ConfigurationError
 from ddbverify.items import AttributePath, parse_path
 from ddbverify.words import number_of
@@ -129,7 +128,7 @@ def _share(fraction: float) -> str:
 def _counts(summary: Mapping[str, Any]) -> Iterator[str]:
     counts = [
         (str(state), f"{summary[state]:,}")
-        for state in State
+        for state in STATES
         if summary[state] or (state not in FINDING_STATES and summary[state] is not None)
     ]
     if counts:

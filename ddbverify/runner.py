@@ -359,10 +359,10 @@ class Pass:
             if settled.state is None:
                 orphans.append(settled.suspect)
                 continue
-            self._tally.settled(settled)
+            by_word_only = self._tally.settled(settled)
             both = settled.expected and settled.found and settled.state in (State.MATCHED, State.DIFFERENT)
             if self._inspector and both:
-                different = settled.state is State.DIFFERENT
+                different = by_word_only or settled.state is State.DIFFERENT
                 self._inspector.settled(settled.suspect.key, settled.pair, different=different)
             self._open_suspects -= 1
             self._report()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Final
@@ -61,10 +61,13 @@ class Tally:
             self.expected_items += count
             self.target_items += count
 
-    def by_word_of(self, plugins: Iterable[Implementation]) -> None:
-        """A key that matched does so by the word of plugins only; nobody's: as it is."""
+    def by_word_of(self, plugins: Sequence[Implementation]) -> bool:
+        """A key that matched does so by the word of these plugins only. Returns whether there are any."""
+        if not plugins:
+            return False
         with self._lock:
             self.equal_by.update((one.plugin, one.hook) for one in plugins)
+        return True
 
     def canary(self) -> None:
         """The canary was met. It is one key, on whichever sides it stands."""
@@ -117,8 +120,8 @@ class Tally:
         self.known[what] += 1
         return True
 
-    def settled(self, one: Settled) -> None:
-        """A suspect has been decided."""
+    def settled(self, one: Settled) -> bool:
+        """A suspect has been decided. Returns whether it matched by the word of a plugin only."""
         if one.state is None:
             raise ValueError("an orphan is not decided yet")
         with self._lock:
@@ -135,9 +138,9 @@ class Tally:
                 self.expected_items += one.expected
                 self.target_items += one.found
             if self._judge.rulings and one.found and one.pair is not None:
-                self.by_word_of(self._judge.credit(one.pair[2], one.pair[1]))
-            elif self._judge.rulings and one.found:  # as an older state of the source, which is gone
-                self.by_word_of(self._judge.rulings.normalisers)
+                return self.by_word_of(self._judge.credit(one.pair[2], one.pair[1]))
+            if self._judge.rulings and one.found:  # as an older state of the source, which is gone
+                return self.by_word_of(self._judge.rulings.normalisers)
         else:
             key = typed_key(one.suspect.key, self._judge.transform.target_keys)
             self.different(
@@ -146,3 +149,4 @@ class Tally:
                 found=one.found,
                 segment=one.suspect.segment,
             )
+        return False

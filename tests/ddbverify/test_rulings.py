@@ -321,16 +321,23 @@ def test_a_comparer_is_asked_again_while_a_key_settles():
     assert comparison.equal_by[0].keys == 1
 
 
-def test_checks_on_items_see_them_as_they_are():
+@pytest.mark.parametrize("only_different", [False, True])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("lag", [False, True])
+def test_checks_on_items_see_them_as_they_are(only_different, shape, lag):
     seen = []
     check = ItemCheck(
         "x.check",
         "check",
         lambda source, target: seen.append((source["name"], target["name"])),
         ("source", "target"),
+        only_different=only_different,
     )
-    judge = judge_of(LOWER)
-    compared([typed("a", name="A")], [typed("a", name="a")], judge, inspector=Inspector([check], SCHEMA))
+    clock = Clock()
+    target = FakeTable([typed("a", name="b" if lag else "a")], clock=clock)
+    clock.at(0.5, lambda: target.put(typed("a", name="a")))
+    inspector = Inspector([check], SCHEMA)
+    compared([typed("a", name="A")], target, judge_of(LOWER, **shape), clock=clock, inspector=inspector)
     assert seen == [("A", "a")]
 
 
