@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,7 @@ from ddbverify import config as configuration
 from ddbverify import diff as diffs
 from ddbverify import diff_text, folders, progress, signing
 from ddbverify import gate as gates
+from ddbverify import init as starts
 from ddbverify import plan as plans
 from ddbverify import plugins as extensions
 from ddbverify import run as runs
@@ -45,19 +46,25 @@ _JSON = click.option(
 )
 
 _POSITIVE = click.IntRange(min=1)
+_REACHED = [
+    click.option(f"--{side}-{name}", metavar=metavar, help=f"{what} of the {side}.")
+    for side in ("source", "target")
+    for name, metavar, what in (
+        ("region", "REGION", "Region"),
+        ("profile", "PROFILE", "AWS profile"),
+        ("endpoint-url", "URL", "Endpoint"),
+    )
+]
+"""How to reach the two sides."""
+
+_TRANSFORM = click.option(
+    "--transform", metavar="MODULE:FUNCTION", help="What makes a target item of a source item."
+)
 _SIDES = [
     click.argument("source"),
     click.argument("target"),
-    *(
-        click.option(f"--{side}-{name}", metavar=metavar, help=f"{what} of the {side}.")
-        for side in ("source", "target")
-        for name, metavar, what in (
-            ("region", "REGION", "Region"),
-            ("profile", "PROFILE", "AWS profile"),
-            ("endpoint-url", "URL", "Endpoint"),
-        )
-    ),
-    click.option("--transform", metavar="MODULE:FUNCTION", help="What makes a target item of a source item."),
+    *_REACHED,
+    _TRANSFORM,
     click.option("--rekeys", is_flag=True, help="The transform may change keys, or return lists."),
     click.option("--segments", type=click.IntRange(1, MOST_SEGMENTS), help="Cut the tables into so many."),
     click.option("--sample", metavar="PERCENT", help='Read whole segments at random, such as "0.5%".'),
@@ -71,7 +78,15 @@ _SIDES = [
 
 
 def _of_two_sides(command: Callable[..., None]) -> Callable[..., None]:
-    for decorate in reversed(_SIDES):
+    return _with(_SIDES, command)
+
+
+def _reaching_two_sides(command: Callable[..., None]) -> Callable[..., None]:
+    return _with(_REACHED, command)
+
+
+def _with(decorators: Sequence[Callable[..., Any]], command: Callable[..., None]) -> Callable[..., None]:
+    for decorate in reversed(decorators):
         command = decorate(command)
     return command
 
@@ -80,6 +95,59 @@ def _of_two_sides(command: Callable[..., None]) -> Callable[..., None]:
 @click.version_option(tool_version(), prog_name="ddbverify")
 def main() -> None:
     """Verify that DynamoDB tables hold what they should, and judge the evidence."""
+
+
+@main.command()
+@click.option("--source", metavar="TABLE", help="Source table, a name or an ARN; asked for if left out.")
+@click.option("--target", metavar="TABLE", help="Target table, likewise.")
+@_reaching_two_sides
+@_TRANSFORM
+@_JSON
+def init(
+    source: str | None, target: str | None, transform: str | None, *, as_json: bool, **given: Any
+) -> None:
+    """
+    Write migration.toml and checks/ into this folder, as far as they are missing.
+
+    Nothing that is there is changed or overwritten.
+
+    Exit status: 0 done, 2 usage, or what was said makes no migration.
+    """
+    folder = Path.cwd()
+    try:
+        answers = None
+        if not (folder / configuration.FILE_NAME).exists():
+            answers = starts.Answers(
+                source=_asked("source", source),
+                target=_asked("target", target),
+                source_side=_side_of("source", given),
+                target_side=_side_of("target", given),
+                transform=transform,
+            )
+        elif source or target or transform or any(given.values()):
+            raise ConfigurationError(
+                f"There is a {configuration.FILE_NAME} already, and it is not changed.",
+                "change it by hand; without options, this command adds the other files.",
+            )
+        made = starts.init(folder, answers)
+    except DdbVerifyError as error:
+        _refuse(error, as_json=as_json)
+    if as_json:
+        _print_json(made.as_json())
+    else:
+        click.echo(starts.next_steps(made))
+
+
+def _is_a_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _asked(side: str, said: str | None) -> str:
+    if said is not None:
+        return said
+    if not _is_a_terminal():
+        raise click.UsageError(f"--{side} is missing: the name or ARN of the {side} table.")
+    return str(click.prompt(f"{side.capitalize()} table (name or ARN)", err=True))
 
 
 @main.command()
@@ -309,11 +377,12 @@ def plugins(config_file: Path, *, as_json: bool) -> None:
 
 def _options(given: dict[str, Any]) -> Options:
     """The two sides as `_SIDES` has them, and whatever else goes by its own name."""
-    source, target = (
-        Side(**{name: given.pop(f"{side}_{name}") for name in Side.__struct_fields__})
-        for side in ("source", "target")
-    )
+    source, target = _side_of("source", given), _side_of("target", given)
     return Options(source_side=source, target_side=target, **given)
+
+
+def _side_of(side: str, given: dict[str, Any]) -> Side:
+    return Side(**{name: given.pop(f"{side}_{name}") for name in Side.__struct_fields__})
 
 
 def _display(*, quiet: bool, lines: bool) -> diffs.Display:

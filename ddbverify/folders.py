@@ -96,13 +96,24 @@ def checks_folder(config: Config) -> Path:
     Raises:
         ConfigurationError: There is neither.
     """
+    own = config.folder / "checks"
+    return own.resolve() if own.is_dir() else default_suite()
+
+
+def default_suite() -> Path:
+    """
+    The checks that came with us.
+
+    Raises:
+        ConfigurationError: They are missing.
+    """
     package = Path(ddbverify.__file__).parent
     # In a wheel the suite is inside the package; in an editable install it is beside it.
-    for folder in (config.folder / "checks", package / "_checks", package.parent / "checks"):
+    for folder in (package / "_checks", package.parent / "checks"):
         if folder.is_dir():
             return folder.resolve()
     raise ConfigurationError(
-        "There is no folder checks/, and the default suite is missing from the installation.",
+        "The default suite is missing from the installation.",
         "install ddbverify again, or write checks into checks/ beside migration.toml.",
     )
 
