@@ -184,6 +184,7 @@ def make(folder: Path, options: Options, say: Callable[[str], None] = print) -> 
             journal.close()
         assert not writers.errors, writers.errors
         say("drain")
+        _await_empty_queue(stage)
         went = list(_versions(stage))  # before a repair, which may write what is newer than its number
         drained, gap = _drain(stage)
         found = judge(
@@ -220,6 +221,21 @@ def _rage(stage: Stage, options: Options) -> Iterator[str]:
             stage.rage({})
 
 
+def _await_empty_queue(stage: Stage) -> None:
+    """All that was sent has been taken, or it took too long."""
+    until = time.monotonic() + DRAIN_SECONDS
+    empty = 0
+    while time.monotonic() < until and empty < 2:  # a change may still be on its way to the queue
+        empty = 0 if any(_facts(stage)["queue"].values()) else empty + 1
+        time.sleep(1)
+
+
+def _facts(stage: Stage) -> dict[str, Any]:
+    _, status = stage.run("replicator", "status")
+    (facts,) = status["pairs"].values()
+    return dict(facts)
+
+
 def _drain(stage: Stage) -> tuple[bool, str | None]:
     """Nothing waits, nothing is in quarantine, and the audit is clean twice; or it took too long."""
     until = time.monotonic() + DRAIN_SECONDS
@@ -227,8 +243,7 @@ def _drain(stage: Stage) -> tuple[bool, str | None]:
     gap = None
     while time.monotonic() < until and clean < 2:
         stage.run("replicator", "repair")
-        _, status = stage.run("replicator", "status")
-        (facts,) = status["pairs"].values()
+        facts = _facts(stage)
         gap = facts["gap"]
         if gap is not None:
             return False, gap
