@@ -17,11 +17,15 @@ from ddbverify.transform import key_hash
 from replicator.context import Context
 from replicator.ledger import Ledger
 from replicator.queue import queue_depth
+from replicator.records import MalformedRecord
 from replicator.state import State
 from replicator.stream import Record, StreamReader, Trimmed
 
 PLACES = "audit"
-"""Fact of a pair: ``places`` (shard id -> last audited sequence number), ``at``, and the last result."""
+"""
+Fact of a pair: ``places`` (shard id -> last audited sequence number), ``audited_epoch`` (all that was
+created before is audited), ``at_epoch``, and the last result.
+"""
 
 _CHUNK = 500
 
@@ -60,7 +64,6 @@ def run(context: Context, pair: Pair, *, to_the_end: bool = False) -> Audit:
     source = context.source_table(pair)
     before = state.get(PLACES) or {}
     kept = before.get("places", {})
-    reader = StreamReader(context.source_client("dynamodbstreams"), resources["stream_arn"], dict(kept))
     ledger = reading_ledger(context, resources["ledger_table"])
     result = Audit()
     now = context.server_time()
@@ -69,26 +72,34 @@ def run(context: Context, pair: Pair, *, to_the_end: bool = False) -> Audit:
     waiting = any(queue_depth(context, pair).values())
     judge = _Judge(state, ledger, source.keys, 0.0 if waiting else old, result)
     audited = int(before.get("audited_epoch", boundary))
-    if now - audited > STREAM_KEEPS_SECONDS:
+    late = now - audited > STREAM_KEEPS_SECONDS
+    reader = StreamReader(
+        context.source_client("dynamodbstreams"),
+        resources["stream_arn"],
+        dict(kept),
+        forgotten_was_read=not late,
+    )
+    if late:
         result.gap = "the last complete audit is more than 24 hours old, and the stream keeps no more"
         state.latch_gap(f"the audit found a gap: {result.gap}")
+    until = now if to_the_end else old
     try:
         chunk: list[Record] = []
-        for record in reader.read(until=now if to_the_end else old):
+        for record in reader.read(until):
             if record.change.created_at >= boundary:
                 chunk.append(record)
             if len(chunk) == _CHUNK:
                 judge.hold_against_ledger(chunk)
                 chunk = []
         judge.hold_against_ledger(chunk)
-    except Trimmed as error:
+    except (Trimmed, MalformedRecord) as error:
         result.gap = str(error)
         state.latch_gap(f"the audit found a gap: {error}")
     state.put(
         PLACES,
         places=reader.places if result.clean else kept,
         at_epoch=int(now),
-        audited_epoch=int(now) if result.clean else audited,
+        audited_epoch=int(until) if result.clean else audited,
         examined=result.examined,
         young=result.young,
         lost=len(result.lost),

@@ -28,6 +28,7 @@ from ddbverify.values import with_base64, with_bytes
 from replicator.credentials import assumed_role
 from replicator.envelope import Letter, UnreadableBody, open_body
 from replicator.ledger import Applied, Ledger, Write, loaded
+from replicator.limit import TRANSFORM_SECONDS, limited
 from replicator.records import NO_NUMBER, Change, is_key_of
 from replicator.state import Quarantined, State, now_text
 
@@ -369,4 +370,5 @@ def bundled_transform(
         raise RuntimeError(
             f"the bundle's transform {name} is not the one that this migration was started with"
         )
-    return Transform(name, load_function(name), source_keys, target_keys, rekeys)
+    function = limited(load_function(name), TRANSFORM_SECONDS)
+    return Transform(name, function, source_keys, target_keys, rekeys)

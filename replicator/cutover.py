@@ -167,7 +167,12 @@ class _Attempt:
         for pair in context.config.tables:
             kept = (context.state(pair).get(audit.PLACES) or {}).get("places", {})
             stream_arn = context.resources(pair)["stream_arn"]
-            reader = StreamReader(context.source_client("dynamodbstreams"), stream_arn, dict(kept))
+            reader = StreamReader(
+                context.source_client("dynamodbstreams"),
+                stream_arn,
+                dict(kept),
+                forgotten_was_read=True,  # only what comes after the fence matters here
+            )
             readers.append((reader, canary_key(context.source_table(pair).keys)))
         foreign = 0
         quiet_since = self.fenced_at

@@ -68,6 +68,7 @@ def pack(
     schema: KeySchema,
     groups: int,
     restart: int,
+    largest_body: int | None = None,
 ) -> list[Message]:
     """
     Pack the changes of one stream batch into messages, in the order in which to send them.
@@ -77,6 +78,7 @@ def pack(
         schema: The source's key schema.
         restart: Number of the migration's restart; part of the deduplication id, so that a
             restart's messages are never swallowed as duplicates of the run before.
+        largest_body: Bytes that the queue takes, where that is less than `LARGEST_BODY_BYTES`.
 
     Returns:
         Messages of one group follow each other in stream order.
@@ -91,13 +93,15 @@ def pack(
         own = group_of(hashed, groups)
         for group in range(groups) if change.keys == marker else (own,):
             waiting.setdefault(group, []).append((position, hashed, change))
+    largest = min(LARGEST_BODY_BYTES, largest_body or LARGEST_BODY_BYTES)
+    full = min(FULL_BYTES, largest - len(_body([], stream_arn, restart)))
     messages = []
     for group, members in waiting.items():
         batch: list[_Packed] = []
         size = 0
         for position, hashed, change in members:
             text = _encode_change(change)
-            if len(_body([text], stream_arn, restart)) > LARGEST_BODY_BYTES:
+            if len(_body([text], stream_arn, restart)) > largest:
                 text = _encode_change(
                     Change(
                         change.sequence_number,
@@ -108,11 +112,11 @@ def pack(
                         fetch=True,
                     )
                 )
-            if batch and size + len(text) > FULL_BYTES:
+            if batch and size + len(text) > full:
                 messages.append(_message(batch, stream_arn, group, restart))
                 batch, size = [], 0
             batch.append(_Packed(position, hashed, text, change.sequence_number))
-            size += len(text)
+            size += len(text) + 1  # and the comma
         messages.append(_message(batch, stream_arn, group, restart))
     return messages
 
@@ -191,7 +195,7 @@ def _encode_change(change: Change) -> str:
 
 
 def _decode_change(fields: Any) -> Change:
-    keys, image = fields["k"], fields.get("i")
+    keys, image = dict(fields["k"]), fields.get("i")
     return Change(
         sequence_number=fields["n"].rjust(40, "0"),
         event_name=_EVENT[fields["e"]],  # type: ignore[arg-type]  # the values of _LETTER's keys

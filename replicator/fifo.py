@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,7 +16,16 @@ BATCH_MESSAGES = 10
 BATCH_BYTES = 1_000_000
 """SQS takes 1 MiB per call, attributes included (FIELD_NOTES T10)."""
 
+SMALLEST_BODY_BYTES = 32_768
+"""Holds every fetch: a key has at most 3 KB, and JSON makes six characters of some bytes."""
+
 ATTEMPTS = 4
+
+_log = logging.getLogger(__name__)
+
+
+class QueueTooSmall(Exception):
+    """The queue takes only messages that are too small for the changes of any table."""
 
 
 def send(
@@ -85,6 +95,30 @@ def _send_batch(client: Any, queue_url: str, batch: Sequence[Message]) -> set[st
                 for number, message in enumerate(batch)
             ],
         )
-    except (ClientError, BotoCoreError):
-        return set()  # the caller tries again, and reports what stays unsent
+    except ClientError as error:
+        # The caller tries again, and reports what stays unsent; why, only this line says.
+        _log.warning("send refused", extra={"code": error.response["Error"]["Code"]})
+        return set()
+    except BotoCoreError as error:
+        _log.warning("send unanswered", extra={"error": type(error).__name__})
+        return set()
+    for entry in answer.get("Failed", ()):
+        _log.warning("message refused", extra={"code": entry.get("Code", "")})
     return {batch[int(entry["Id"])].deduplication_id for entry in answer.get("Successful", ())}
+
+
+def largest_body(client: Any, queue_url: str) -> int:
+    """
+    Bytes that a message of this queue may have, by the queue's own ``MaximumMessageSize``.
+
+    Raises:
+        QueueTooSmall: It could not even hold the key of a change that has to be fetched.
+    """
+    answer = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["MaximumMessageSize"])
+    most = int(answer["Attributes"]["MaximumMessageSize"])
+    if most < SMALLEST_BODY_BYTES:
+        raise QueueTooSmall(
+            f"The queue takes messages of {most} bytes only, so nothing is sent: set its MaximumMessageSize "
+            f"to {SMALLEST_BODY_BYTES} or more."
+        )
+    return most

@@ -12,7 +12,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import boto3
@@ -20,7 +20,7 @@ from aws_lambda_powertools import Logger
 
 from ddbverify.names import Fact, KeySchema, canary_key
 from replicator import fifo
-from replicator.envelope import Message, pack
+from replicator.envelope import LARGEST_BODY_BYTES, Message, pack
 from replicator.records import Change, MalformedRecord, change_from_record, is_key_of
 from replicator.state import State, now_text
 
@@ -36,6 +36,7 @@ class Settings:
     schema: KeySchema
     groups: int
     restart: int
+    largest_body: int = LARGEST_BODY_BYTES  # what the queue takes
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -80,6 +81,7 @@ def forward(
         schema=settings.schema,
         groups=settings.groups,
         restart=settings.restart,
+        largest_body=settings.largest_body,
     )
     unsent = {position for message in send(messages) for position in message.positions}
     placed = [change for at, change in enumerate(changes) if change is not None and at not in unsent]
@@ -135,5 +137,11 @@ def _decode(record: Mapping[str, Any], settings: Settings, latch_gap: Callable[[
 @functools.cache
 def _deployment() -> tuple[Settings, Any, State]:
     """Clients and settings, made once per execution environment."""
-    state = State.of_pair(boto3.client("dynamodb"), os.environ["STATE_TABLE"], os.environ["PAIR"])
-    return Settings.from_environment(os.environ), boto3.client("sqs"), state
+    sqs = boto3.client("sqs")
+    settings = Settings.from_environment(os.environ)
+    settings = replace(settings, largest_body=fifo.largest_body(sqs, settings.queue_url))
+    return (
+        settings,
+        sqs,
+        State.of_pair(boto3.client("dynamodb"), os.environ["STATE_TABLE"], os.environ["PAIR"]),
+    )

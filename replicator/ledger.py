@@ -99,11 +99,14 @@ class Ledger:
     # --- keys one to one ------------------------------------------------------------------
 
     def _apply_one_to_one(self, writes: Sequence[Write]) -> dict[str, Applied]:
-        fates = transact.write(
-            self.client,
-            [Unit(write.source_hash, (self._guard(write), *self._items(write))) for write in writes],
-            sleep=self.sleep,
-        )
+        units = []
+        fates = {}
+        for write in writes:
+            try:
+                units.append(Unit(write.source_hash, (self._guard(write), *self._items(write))))
+            except (ValueError, TypeError, AttributeError):
+                fates[write.source_hash] = Fate.REFUSED  # not DynamoDB's typed form, and no item at all
+        fates |= transact.write(self.client, units, sleep=self.sleep)
         said = {
             Fate.WRITTEN: Applied.WRITTEN,
             Fate.CONDITION: Applied.SUPERSEDED,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,13 +61,17 @@ def change_from_record(record: Mapping[str, Any]) -> Change:
             stream["SequenceNumber"],
             stream["ApproximateCreationDateTime"],
         )
-    except (KeyError, TypeError) as error:
+        image = stream.get("NewImage")
+    except (KeyError, TypeError, AttributeError) as error:
         raise MalformedRecord(f"a record without {error}") from None
     if event_name not in ("INSERT", "MODIFY", "REMOVE"):
         raise MalformedRecord("a record with an unknown eventName")
-    if not keys or not isinstance(number, str) or not number.isdecimal() or len(number) > NUMBER_DIGITS:
-        raise MalformedRecord("a record without a key, or without a decimal SequenceNumber")
-    image = stream.get("NewImage")
+    if not keys or not isinstance(keys, Mapping):
+        raise MalformedRecord("a record without a key")
+    if not _is_number(number):
+        raise MalformedRecord("a record without a decimal SequenceNumber")
+    if image is not None and not isinstance(image, Mapping):
+        raise MalformedRecord("a record whose NewImage is no item")
     has_images = stream.get("StreamViewType") in ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
     if event_name != "REMOVE" and has_images and image is None:
         raise MalformedRecord(f"an {event_name} record without its NewImage")
@@ -82,9 +87,13 @@ def change_from_record(record: Mapping[str, Any]) -> Change:
 
 def is_key_of(key: TypedItem, schema: KeySchema) -> bool:
     """Whether *key* has the attributes of *schema*, of its types, and no other."""
-    return {name: tuple(value) for name, value in key.items()} == {
-        name: (kind,) for name, kind in schema.items()
-    }
+    return key.keys() == schema.keys() and all(
+        isinstance(key[name], Mapping)
+        and key[name].keys() == {kind}
+        and isinstance(key[name][kind], str)
+        and key[name][kind] != ""
+        for name, kind in schema.items()
+    )
 
 
 def pad(number: str) -> str:
@@ -95,6 +104,12 @@ def pad(number: str) -> str:
 def with_base64_text(item: Mapping[str, Any]) -> dict[str, Any]:
     """Lambda events carry ``B`` as base64 text, GetRecords through boto3 as bytes; this gives text."""
     return with_base64(item) if _holds_bytes(item) else dict(item)
+
+
+def _is_number(number: Any) -> bool:
+    return (
+        isinstance(number, str) and number.isascii() and number.isdecimal() and len(number) <= NUMBER_DIGITS
+    )
 
 
 def _holds_bytes(value: Any) -> bool:
@@ -108,6 +123,6 @@ def _holds_bytes(value: Any) -> bool:
 def _whole_seconds(created: Any) -> int:
     if isinstance(created, datetime):
         return int(created.timestamp())
-    if isinstance(created, int | float):
+    if isinstance(created, int | float) and math.isfinite(created):
         return int(created)
     raise MalformedRecord("a record with an ApproximateCreationDateTime that is no time")

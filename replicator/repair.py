@@ -8,7 +8,7 @@ the quarantine first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ddbverify.aws import translated
 from ddbverify.config import Pair
@@ -19,6 +19,7 @@ from ddbverify.values import with_base64, with_bytes
 from replicator.context import Context
 from replicator.envelope import Letter, UnreadableBody, open_body
 from replicator.ledger import Applied, Ledger, Write
+from replicator.limit import TRANSFORM_SECONDS, limited
 from replicator.records import is_key_of
 from replicator.state import Quarantined, State
 
@@ -51,6 +52,8 @@ def run(context: Context, pair: Pair) -> Repaired:
     target = context.target_table(pair)
     keys = target.keys if target else source.keys
     transform = context.transform(pair, source.keys, keys)
+    if transform.function is not None:
+        transform = replace(transform, function=limited(transform.function, TRANSFORM_SECONDS))
     ledger = Ledger(
         client=context.target,
         table=resources["ledger_table"],

@@ -7,6 +7,7 @@ were trimmed before they were read is a gap, never an end.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,10 @@ ENDED = "ended"
 
 EMPTY_PAGES = 4
 """An open shard has no end: so many pages without a record in a row count as "nothing there now"."""
+
+
+_FORGOTTEN = "TrimmedDataAccessException"
+_GONE = {_FORGOTTEN, "ResourceNotFoundException"}
 
 
 class Trimmed(Exception):
@@ -46,11 +51,15 @@ class StreamReader:
         client: A boto3 DynamoDB Streams client.
         places: Shard id -> last sequence number read (as DynamoDB spells it), or `ENDED`.
             A shard that is not in it is read from its oldest record.
+        forgotten_was_read: Whether all that the stream may have forgotten by now was read before.
+            A place at a forgotten record is then no gap: AWS gives no iterator behind a record that
+            it no longer has, though everything behind it may still be there.
     """
 
     client: Any
     stream_arn: str
     places: dict[str, str] = field(default_factory=dict)
+    forgotten_was_read: bool = False
 
     def shards(self) -> list[Mapping[str, Any]]:
         """All shards of the stream, parents before children."""
@@ -89,6 +98,7 @@ class StreamReader:
 
         Raises:
             Trimmed: Records are gone that were not read.
+            MalformedRecord: A record is not understood.
         """
         shards = self.shards()
         vanished = {
@@ -96,7 +106,9 @@ class StreamReader:
             for shard_id, place in self.places.items()
             if place != ENDED and shard_id not in {shard["ShardId"] for shard in shards}
         }
-        if vanished:
+        if vanished and self.forgotten_was_read:
+            self.places.update(dict.fromkeys(vanished, ENDED))
+        elif vanished:
             raise Trimmed(
                 f"{len(vanished)} shard(s) of the stream vanished before they were read to their end"
             )
@@ -116,18 +128,18 @@ class StreamReader:
             pass
 
     def _read_shard(self, shard_id: str, until: float | None) -> Iterator[Record]:
-        last = self.places.get(shard_id)
-        arguments: dict[str, Any] = (
-            {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": last}
-            if last
-            else {"ShardIteratorType": "TRIM_HORIZON"}
-        )
-        self.places.setdefault(shard_id, "")
+        last = self.places.setdefault(shard_id, "")
         try:
-            iterator = self._iterator(shard_id, arguments)
+            iterator = self._iterator(shard_id, last)
             empty_pages = 0
             while iterator is not None and empty_pages < EMPTY_PAGES:
-                page = self.client.get_records(ShardIterator=iterator, Limit=1000)
+                try:
+                    page = self.client.get_records(ShardIterator=iterator, Limit=1000)
+                except ClientError as error:
+                    if error.response["Error"]["Code"] != "ExpiredIteratorException":
+                        raise
+                    iterator = self._iterator(shard_id, self.places[shard_id])  # the caller took its time
+                    continue
                 for record in page["Records"]:
                     user = record.get("userIdentity") or {}
                     # TTL's own removals (FIELD_NOTES T16).
@@ -140,14 +152,23 @@ class StreamReader:
                 empty_pages = 0 if page["Records"] else empty_pages + 1
                 iterator = page.get("NextShardIterator")
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("TrimmedDataAccessException", "ResourceNotFoundException"):
+            if error.response["Error"]["Code"] in _GONE:
                 raise Trimmed("records of the stream were trimmed before they were read") from error
             with translated("read the source's stream"):
                 raise
         if iterator is None:
             self.places[shard_id] = ENDED
 
-    def _iterator(self, shard_id: str, arguments: Mapping[str, Any]) -> str | None:
-        answer = self.client.get_shard_iterator(StreamArn=self.stream_arn, ShardId=shard_id, **arguments)
+    def _iterator(self, shard_id: str, last: str) -> str | None:
+        """Behind the record *last*, or at the shard's oldest one."""
+        oldest = {"ShardIteratorType": "TRIM_HORIZON"}
+        behind = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": last} if last else oldest
+        ask = functools.partial(self.client.get_shard_iterator, StreamArn=self.stream_arn, ShardId=shard_id)
+        try:
+            answer = ask(**behind)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != _FORGOTTEN or not self.forgotten_was_read:
+                raise
+            answer = ask(**oldest)
         iterator: str | None = answer.get("ShardIterator")
         return iterator

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 MOST_ACTIONS = 100
@@ -110,6 +110,10 @@ def _write_batch(
                 break
             fates.update(decided)
             waiting = [unit for unit in waiting if unit.name not in decided]
+        except ParamValidationError:
+            # A type that botocore does not know, say: it has sent nothing, and never will.
+            fates.update(_halve(client, waiting, sleep, attempts))
+            return fates
         except BotoCoreError:
             continue  # no answer: the write may have happened; the units' own conditions make a repeat safe
         else:

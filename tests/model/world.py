@@ -154,7 +154,7 @@ class World:
         self.lease_until = 0.0
         self.repairer: Actor | None = None
         self.written = 0  # names each state of an item
-        self.trimmed = False  # whether the stream has forgotten anything
+        self.trimmed = self.unaudited = False  # whether the stream forgot anything, and what was not audited
         self._numbers: dict[str, str] = {}
 
     @property
@@ -654,7 +654,7 @@ class World:
         done = self._repaired()
         if self.strict:
             audited = self._audited()
-            if missing or (self.trimmed and self.gap()):
+            if missing or (self.unaudited and self.gap()):
                 assert self.trimmed, "a change was neither applied nor quarantined"
                 assert self.gap(), "changes were trimmed before they were forwarded, and there is no gap"
                 return  # only a restart helps
@@ -697,9 +697,9 @@ class World:
     def day(self, *, audited: bool) -> None:
         """A day passes, and the stream forgets; a migration is audited twice a day, or it is not."""
         for _ in range(2):
-            self.wait(12.5 * 3600)
-            if audited and self.backup_time is not None:
-                self._audit(to_the_end=False)
+            self.wait(12.4 * 3600)
+            if not (audited and self.backup_time is not None and self._audit(to_the_end=False).clean):
+                self.unaudited = True
         self.streams.trim()
         self.trimmed = True
 

@@ -10,7 +10,8 @@ from ddbverify.config import parse
 from ddbverify.names import Fact
 from replicator import audit
 from replicator.state import State
-from tests.replicator.fakes import STATE, FakeDynamoDB
+from tests.replicator.fakes import ARN, STATE, FakeDynamoDB
+from tests.replicator.stream_harness import Streams
 
 HOUR = 3600
 BOUNDARY = 1_800_000_000
@@ -70,3 +71,30 @@ def test_an_audit_that_comes_after_the_stream_forgot_is_a_gap(context, audited_b
     assert not found.clean
     assert "24 hours" in found.gap
     assert "24 hours" in context.state(context.pair).get(Fact.GAP)["reason"]
+
+
+def test_a_quiet_table_that_is_audited_twice_a_day_has_no_gap(context):
+    """Its last record is forgotten by the stream, and there is no iterator behind a forgotten record."""
+    streams = Streams()
+    streams.now = float(BOUNDARY - 7 * 24 * HOUR)
+    streams.append(0, "INSERT", {"id": {"S": "a"}}, {"id": {"S": "a"}}, created=BOUNDARY - 10)
+    context.resources = lambda pair: {"stream_arn": ARN, "ledger_table": "ledger"}
+    context.source_client = lambda service: streams
+    for hours in range(1, 100, 12):
+        context.now = streams.now = float(BOUNDARY + hours * HOUR)
+        streams.trim()
+        if hours == 49:
+            streams.roll_over(streams.serving(0).shard_id)
+        assert audit.run(context, context.pair).clean
+    assert context.state(context.pair).get(Fact.GAP) is None
+
+
+def test_a_record_that_is_not_understood_is_a_gap_and_not_the_end_of_the_audit(context):
+    streams = Streams()
+    streams.now = context.now = float(BOUNDARY + HOUR)
+    streams.append(0, "RENAMED", {"id": {"S": "a"}}, {"id": {"S": "a"}}, created=BOUNDARY + 10)
+    context.resources = lambda pair: {"stream_arn": ARN, "ledger_table": "ledger"}
+    context.source_client = lambda service: streams
+
+    assert "eventName" in audit.run(context, context.pair).gap
+    assert "eventName" in context.state(context.pair).get(Fact.GAP)["reason"]

@@ -285,3 +285,19 @@ def test_groups_are_stable_and_in_range(seed):
 def test_the_plain_limits_leave_room_below_the_smallest_queue():
     assert envelope.FULL_BYTES < LARGEST_BODY_BYTES < 256 * 1024
     assert list(itertools.islice(packed([]), 1)) == []
+
+
+@given(st.integers(32_768, 300_000), st.lists(st.integers(0, 120_000), min_size=1, max_size=8))
+@settings(max_examples=40, deadline=None)
+def test_no_body_is_larger_than_the_queue_takes_and_every_change_is_in_one(largest, sizes):
+    rng = random.Random(len(sizes))
+    changes = [
+        change("k", 10**20 + at, {"x": {"B": base64.b64encode(rng.randbytes(size)).decode()}})
+        for at, size in enumerate(sizes)
+    ]
+    messages = pack(changes, stream_arn=ARN, schema=KEYS, groups=1, restart=0, largest_body=largest)
+
+    assert all(len(message.body) <= largest for message in messages)
+    opened = [one for message in messages for one in open_body(message.body).changes]
+    assert [one.sequence_number for one in opened] == [one.sequence_number for one in changes]
+    assert all(one.fetch or one == change for one, change in zip(opened, changes, strict=True))

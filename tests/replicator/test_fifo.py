@@ -140,3 +140,29 @@ def test_the_property_sees_a_sender_that_goes_on_behind_a_failure(monkeypatch):
 
     with pytest.raises(AssertionError):
         check_the_rules([0, 0], [{0}])
+
+
+class QueueThatTakes:
+    """A queue with this ``MaximumMessageSize``."""
+
+    def __init__(self, most):
+        self.most = most
+
+    def get_queue_attributes(self, *, QueueUrl, AttributeNames):  # noqa: N803
+        assert AttributeNames == ["MaximumMessageSize"]
+        return {"Attributes": {"MaximumMessageSize": str(self.most)}}
+
+
+def test_the_queues_own_limit_is_what_a_message_may_have():
+    assert fifo.largest_body(QueueThatTakes(1_048_576), "url") == 1_048_576
+
+
+def test_a_queue_that_could_not_hold_a_key_is_refused():
+    with pytest.raises(fifo.QueueTooSmall, match="MaximumMessageSize"):
+        fifo.largest_body(QueueThatTakes(1024), "url")
+
+
+def test_why_a_send_failed_stands_in_the_log(caplog):
+    send(FakeQueue([refusal("AWS.SimpleQueueService.NonExistentQueue")] * fifo.ATTEMPTS), messages([1]))
+
+    assert {record.code for record in caplog.records} == {"AWS.SimpleQueueService.NonExistentQueue"}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from replicator import transact
 from replicator.transact import Fate, Unit
 from tests.replicator.fakes import LEDGER, TARGET, FakeDynamoDB, no_answer, refusal
+from tests.replicator.wired import Wire
 
 
 def put(table, key, **attributes):
@@ -184,3 +185,20 @@ def test_what_dynamodb_cannot_parse_is_refused_for_good(code):
 
     fates = write(Unparsed(), [unit("a"), unit("b", poison=True)])
     assert fates == {"a": Fate.WRITTEN, "b": Fate.REFUSED}
+
+
+def test_what_botocore_itself_refuses_is_refused_alone():
+    """An attribute of a type that this botocore does not know: it raises, and sends nothing."""
+    database = FakeDynamoDB()
+    wire = Wire("dynamodb", database)
+    units = [
+        Unit(name, (put(LEDGER, name), put(TARGET, name, **more)))
+        for name, more in [("a", {}), ("b", {"x": {"NEW": "1"}}), ("c", {})]
+    ]
+
+    assert transact.write(wire.client, units, sleep=database.sleep) == {
+        "a": Fate.WRITTEN,
+        "b": Fate.REFUSED,
+        "c": Fate.WRITTEN,
+    }
+    assert {one["id"]["S"] for one in database.items(TARGET).values()} == {"a", "c"}

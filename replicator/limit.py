@@ -1,0 +1,59 @@
+"""A time limit on code that is not ours: a transform that hangs must cost one key, not the consumer."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+TRANSFORM_SECONDS = 5.0
+"""For one item. A function that waits for something is no transform."""
+
+
+class TookTooLong(Exception):
+    """The function did not return in time."""
+
+
+class _Expired(BaseException):
+    """Not an `Exception`, so that the function's own ``except Exception`` does not swallow it."""
+
+
+def limited(function: Callable[[Any], Any], seconds: float) -> Callable[[Any], Any]:
+    """
+    *function*, which raises `TookTooLong` once a call has taken *seconds*.
+
+    By a signal (``SIGALRM``): it works in the main thread only, which Lambda's handlers and our commands
+    run in, and not before a call into C returns (a pathological regular expression, say). In another
+    thread, and where the system has no such signal, the function runs without a limit.
+    """
+
+    @functools.wraps(function)
+    def call(item: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+            return function(item)
+
+        def expire(*_: object) -> None:
+            raise _Expired
+
+        handler = signal.signal(signal.SIGALRM, expire)
+        # Again every tenth of the time: what swallowed the first one is interrupted once more.
+        waiting, interval = signal.setitimer(signal.ITIMER_REAL, seconds, seconds / 10)
+        began = time.monotonic()
+        try:
+            try:
+                return function(item)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        except _Expired:
+            raise TookTooLong from None
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, handler)
+            if waiting:  # somebody else's alarm, which goes on
+                left = max(waiting - (time.monotonic() - began), 0.001)
+                signal.setitimer(signal.ITIMER_REAL, left, interval)
+
+    return call
