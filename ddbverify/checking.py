@@ -2,35 +2,80 @@
 
 from __future__ import annotations
 
+import json
+import os
 import secrets
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Final, TextIO
+
+import msgspec
 
 from ddbverify import config as configuration
-from ddbverify import folders
+from ddbverify import folders, watchdog
 from ddbverify.causes import Causes, without_depth
 from ddbverify.checks import Pair
 from ddbverify.comparison import Comparison, Difference
+from ddbverify.config import Config
 from ddbverify.findings import FindingsFile
-from ddbverify.inspection import Refutation
-from ddbverify.record import CheckRecord, RecordWriter
+from ddbverify.inspection import EXAMPLES_KEPT, ItemCheck, Refutation
+from ddbverify.record import CheckRecord, ComparisonRecord, PairRecord, RecordWriter, TableRecord
+from ddbverify.runner import Progress
+from ddbverify.watchdog import Running
+from ddbverify.words import number_of
+
+HUNG_STATUS: Final = 3
+"""The exit status of a process that the watchdog has ended; nothing is decided by it."""
+
+MOST_REVEALED: Final = 100
+
+Report = Callable[[Progress], None]
+Display = Callable[[Pair], AbstractContextManager[Report]]
 
 
 class Checking:
-    """What this session knows: the configuration, one `Pair` per table, and each check's state."""
+    """One session. What is read, is read when the first check asks for it."""
 
-    def __init__(self, file: Path, *, sample: str | None, record: Path | None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        *,
+        sample: str | None = None,
+        time_limit: float | None = None,
+        record: Path | None = None,
+        reveal: bool = False,
+        display: Display = lambda _: nullcontext(lambda _: None),
+    ) -> None:
+        """
+        Prepare; nothing is looked at yet, not even *file*.
+
+        Args:
+            file: The ``migration.toml``.
+            sample: Coverage in place of the configured one, such as ``"0.5%"``.
+            time_limit: Seconds that a call of a check may take, in place of the configured ones.
+            record: File for the session's record; ``None`` where nobody judges it.
+            reveal: Keys, and what failing assertions on items compared, may be shown.
+            display: Shows how far a shared pass is.
+        """
         self.file = file
-        self.record = record
+        self.record, self.reveal = record, reveal
         self.checks: dict[str, CheckRecord] = {}
         self.messages: dict[str, str] = {}
-        self.writer: RecordWriter | None = None
-        self.findings: FindingsFile | None = None
         self.causes: dict[str, Causes] = defaultdict(Causes)  # by pair
-        self._sample = sample
-        self._config: configuration.Config | None = None
+        self.warned: Counter[str] = Counter()  # kinds of warnings
+        self._sample, self._time_limit, self._display = sample, time_limit, display
+        self._config: Config | None = None
         self._pairs: list[Pair] = []
+        self._writer: RecordWriter | None = None
+        self._findings: FindingsFile | None = None
+        self._running: Running | None = None
+        self._limits: dict[str, float] = {}  # of checks on items, by their ids
+        self._longest = 0.0
+        self._keys: dict[str, str] = {}  # hash -> key, where keys may be shown
+        self._operands: list[str] = []
 
     @property
     def is_gated(self) -> bool:
@@ -38,22 +83,41 @@ class Checking:
         return self.record is not None
 
     @property
-    def config(self) -> configuration.Config:
+    def config(self) -> Config:
+        """The settings, with what the session's own options change. Raises ConfigurationError."""
         if self._config is None:
             config = configuration.load(self.file)
             if self._sample is not None:
                 config = configuration.with_coverage(config, self._sample)
+            if self._time_limit is not None:
+                limit = configuration.Duration(self._time_limit)
+                verification = msgspec.structs.replace(config.verification, time_limit=limit)
+                config = msgspec.structs.replace(config, verification=verification)
             self._config = config
         return self._config
 
     @property
+    def time_limit(self) -> float:
+        """Seconds that a call may take, unless its check says otherwise."""
+        return self._time_limit or float(self.config.verification.time_limit)
+
+    @property
     def pairs(self) -> list[Pair]:
+        """One object per pair, shared by all checks. Raises ConfigurationError."""
         if not self._pairs:
             secret = secrets.token_bytes(32)
             folders.make_importable(self.config)
             fraction = self.config.verification.sampled_fraction
             self._pairs = [
-                Pair(self.config, table, fraction=fraction, secret=secret, found=self._found)
+                Pair(
+                    self.config,
+                    table,
+                    fraction=fraction,
+                    secret=secret,
+                    found=self._found,
+                    reading=self._reading,
+                    compared=self._compared,
+                )
                 for table in self.config.tables
             ]
         return self._pairs
@@ -64,23 +128,147 @@ class Checking:
         return ((pair, pair.compared) for pair in self._pairs if pair.compared is not None)
 
     @property
-    def refused(self) -> Iterable[Pair]:
-        """Pairs of which AWS let nothing be read."""
-        return (pair for pair in self._pairs if pair.was_refused)
+    def revealed(self) -> Iterator[str]:
+        """What may be shown of keys and values, if anything; see *reveal*."""
+        if self._keys or self._operands:
+            yield ""
+            yield "Revealed (--ddb-reveal):"
+        yield from (f"  {key_hash} is {key}" for key_hash, key in self._keys.items())
+        yield from (f"  {line}" for line in self._operands)
 
-    def _found(self, pair_id: str, one: Difference | Refutation, key_hash: str) -> None:
-        # At once: what was written survives whatever becomes of the session.
-        if isinstance(one, Refutation):
-            if self.findings is not None:
-                self.findings.write_refutation(pair_id, one, key_hash=key_hash)
+    @property
+    def seconds_reading(self) -> float:
+        """That all shared passes have taken so far."""
+        return sum(pair.seconds_reading for pair in self._pairs)
+
+    # --- the record -----------------------------------------------------------------------
+
+    def begin(self, versions: Mapping[str, str]) -> None:
+        """Begin the record, if there is one, with the versions of pytest and its plugins."""
+        if self.record is None:
             return
-        self.causes[pair_id].add(one.state, map(without_depth, one.paths), one.reason)
-        if self.findings is not None:
-            self.findings.write(pair_id, one, key_hash=key_hash)
+        self._writer = RecordWriter(self.record)
+        self._findings = FindingsFile(self.record.with_name(folders.FINDINGS))
+        self._writer.plugins(versions)
 
     def learn(self, check: CheckRecord, message: str = "") -> None:
+        """Note where a check stands; the last word counts."""
         self.checks[check.id] = check
         if message:
             self.messages[check.id] = message
-        if self.writer is not None:
-            self.writer.check(check)
+        if self._writer is not None:
+            self._writer.check(check)
+
+    def end(self, exit_status: int) -> None:
+        """Close the record. Without this, the session is taken for dead."""
+        if self._writer is None:
+            return
+        for pair in self._pairs:
+            if pair.was_refused:
+                self._writer.pair(PairRecord(id=pair.id, refused=True))
+        if self._findings is not None:
+            self._findings.close()
+        self._writer.end(exit_status)
+
+    def _found(self, pair_id: str, one: Difference | Refutation, key_hash: str) -> None:
+        if self.reveal and len(self._keys) < MOST_REVEALED:
+            self._keys[key_hash] = json.dumps(one.key, sort_keys=True)
+        # At once: what was written survives whatever becomes of the session.
+        if isinstance(one, Refutation):
+            if self._findings is not None:
+                self._findings.write_refutation(pair_id, one, key_hash=key_hash)
+            return
+        self.causes[pair_id].add(one.state, map(without_depth, one.paths), one.reason)
+        if self._findings is not None:
+            self._findings.write(pair_id, one, key_hash=key_hash)
+
+    @contextmanager
+    def _reading(self, pair: Pair) -> Iterator[Report]:
+        if self._writer is not None:
+            self._writer.reading(pair.id)
+        with self._display(pair) as report:
+            yield report
+
+    def _compared(self, pair: Pair, comparison: Comparison) -> None:
+        if self._writer is not None:
+            self._writer.pair(
+                PairRecord(
+                    id=pair.id,
+                    source=TableRecord.of(pair.source),
+                    target=TableRecord.of(pair.target),
+                    comparison=ComparisonRecord.of(comparison),
+                )
+            )
+
+    # --- what runs --------------------------------------------------------------------------
+
+    def subscribe(self, pair: Pair, check: ItemCheck, time_limit: float | None) -> None:
+        """Let a check on items see the shared pass of *pair*; *time_limit*: seconds, of one call."""
+        pair.subscribe(self._revealing(check) if self.reveal else check)
+        self._limits[check.id] = time_limit or self.time_limit
+        self._longest = max(self._longest, self._limits[check.id])
+
+    def _revealing(self, check: ItemCheck) -> ItemCheck:
+        """The same check; what its first failing assertions say is kept."""
+        kept: list[str] = []
+
+        def call(*items: object) -> None:
+            try:
+                check.function(*items)
+            except AssertionError as error:
+                if len(kept) < EXAMPLES_KEPT:
+                    kept.append(str(error))
+                    self._operands.append(f"{check.name}: {error}")
+                raise
+
+        return replace(check, function=call)
+
+    def runs(self, what: str, call: str, time_limit: float | None = None) -> None:
+        """Note that code of the user's begins: *what* it is, and what tells this call from others."""
+        self._running = Running(what, call, time_limit or self.time_limit)
+        self._longest = max(self._longest, self._running.limit)
+
+    def rests(self) -> None:
+        """Note that none of the user's code runs."""
+        self._running = None
+
+    def begins(self, check_id: str) -> None:
+        """Note that a check begins."""
+        if self._writer is not None:
+            self._writer.running(check_id)
+
+    @property
+    def running(self) -> Running | None:
+        """What of the user's code runs now. The shared pass is not the user's, its checks on items are."""
+        pair = next((pair for pair in self._pairs if pair.is_reading), None)
+        if pair is None:
+            return self._running
+        if pair.running is None:
+            return None
+        check, calls = pair.running
+        return Running(f"{check.name}, on an item of {pair.id},", (check.id, calls), self._limits[check.id])
+
+    def watch(self, stuck: TextIO, say: Callable[[str], None]) -> None:
+        """
+        From now on, end the process when a call takes longer than it may.
+
+        Args:
+            stuck: See `ddbverify.watchdog.watch`.
+            say: Shows a line, whatever else becomes of the session's output.
+        """
+
+        def hung(overdue: Running) -> None:
+            what = f"{overdue.what} did not come back within {overdue.limit:g} s{self._how_far()}"
+            if self._writer is not None:
+                self._writer.hung(what)
+            say(f"ddbverify: {what}. The run is ended.")
+            os._exit(HUNG_STATUS)
+
+        watchdog.watch(lambda: self.running, hung, stuck=stuck, longest=lambda: self._longest)
+
+    def _how_far(self) -> str:
+        pair = next((pair for pair in self._pairs if pair.is_reading), None)
+        if pair is None or pair.progress is None:
+            return ""
+        source, target = pair.progress.source_items, pair.progress.target_items
+        return f"; of {pair.id}, {number_of(source, 'item')} of the source and {target:,} were read"

@@ -13,9 +13,10 @@ import hashlib
 import hmac
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -27,12 +28,13 @@ from ddbverify.comparison import Comparison, Difference, State
 from ddbverify.config import Config
 from ddbverify.config import Pair as PairSettings
 from ddbverify.errors import CheckFailed, DdbVerifyError, EngineError, Inconclusive
-from ddbverify.inspection import ItemCheck, Refutation
-from ddbverify.marks import SETTINGS, CheckSettings
+from ddbverify.inspection import Inspector, ItemCheck, Refutation
+from ddbverify.marks import SETTINGS, CheckSettings, MarkError
 from ddbverify.names import TypedItem
 from ddbverify.parity import Parity, compare_settings
 from ddbverify.pipeline import PipelineHealth
 from ddbverify.plugins import Plugins
+from ddbverify.runner import Progress
 from ddbverify.setting_names import is_one_of
 from ddbverify.tables import Table
 from ddbverify.transform import Transform
@@ -165,6 +167,8 @@ class Pair:
         secret: bytes,
         found: Callable[[str, Difference | Refutation, str], None] | None = None,
         plugins: Plugins | None = None,
+        reading: Callable[[Pair], AbstractContextManager[Callable[[Progress], None]]] | None = None,
+        compared: Callable[[Pair, Comparison], None] | None = None,
     ) -> None:
         """
         See the pair *settings* of *config*.
@@ -177,29 +181,24 @@ class Pair:
             found: Told of every difference and every refutation of the shared pass as it is
                 decided: the pair's id, what it is, and the hash that stands for its key.
             plugins: Asked about differences; only the built-in one by default.
+            reading: Entered for as long as the shared pass lasts, and told how far it is.
+            compared: Told of the shared pass as soon as it has been made.
         """
         self.config = config
         self.settings = settings
         self._secret = secret
-        self._found = found
+        self._found, self._reading, self._compared = found, reading, compared
+        self.is_reading = False
+        self.seconds_reading = 0.0  # that the shared pass has taken
+        self.progress: Progress | None = None  # as reported last
         self._item_checks: list[ItemCheck] = []
         self._covered: set[str] = set()
+        self._inspector: Inspector | None = None
         self._source = _Once(lambda: tables.describe(config.source, settings.source))
         self._target = _Once(lambda: tables.describe(config.target, settings.target))
         self._transform = _Once(self._load_transform)
-        self._comparison = _Once(
-            lambda: runner.compare(
-                config,
-                settings,
-                sample=fraction,
-                transform=self.transform,
-                found=self._tell,
-                item_checks=self._item_checks,
-                refuted=self._tell,
-                covered=self._covered,
-                plugins=plugins or Plugins(config),
-            )
-        )
+        self._fraction, self._plugins = fraction, plugins
+        self._comparison = _Once(self._compare)
         self._pipeline = _Once(lambda: pipeline.health(config, settings))
         self._parity = _Once(self._compare_settings)
 
@@ -287,6 +286,11 @@ class Pair:
             hint=f"change the target, or say that it may differ: [[tables]] accept = [{quoted}].",
         )
 
+    @property
+    def running(self) -> tuple[ItemCheck, int] | None:
+        """The check on items that is being called now, and how often it has been."""
+        return self._inspector.running if self._inspector else None
+
     def subscribe(self, check: ItemCheck) -> None:
         """
         Let a check see every pair of items of the shared pass.
@@ -365,6 +369,38 @@ class Pair:
             stream_is_ours=streams_differ and self.pipeline.stream_enabled_by_us,
         )
 
+    def _compare(self) -> Comparison:
+        def report(progress: Progress) -> None:
+            self.progress = progress
+            show(progress)
+
+        transform = self.transform
+        began, self.is_reading = time.monotonic(), True
+        try:
+            with self._reading(self) if self._reading else nullcontext(lambda _: None) as show:
+                comparison = runner.compare(
+                    self.config,
+                    self.settings,
+                    sample=self._fraction,
+                    transform=transform,
+                    progress=report,
+                    found=self._tell,
+                    item_checks=self._item_checks,
+                    refuted=self._tell,
+                    inspecting=self._inspecting,
+                    covered=self._covered,
+                    plugins=self._plugins or Plugins(self.config),
+                )
+        finally:
+            self.is_reading = False
+            self.seconds_reading = time.monotonic() - began
+        if self._compared is not None:
+            self._compared(self, comparison)
+        return comparison
+
+    def _inspecting(self, inspector: Inspector) -> None:
+        self._inspector = inspector
+
     def _tell(self, one: Difference | Refutation) -> None:
         if self._found is not None:
             self._found(self.id, one, self.key_hash(one.key))
@@ -414,10 +450,10 @@ def each_item(
             is settled. It costs nothing for all others, about which its claim holds.
 
     Raises:
-        TypeError: The function takes other arguments, or *only* is something else.
+        MarkError: The function takes other arguments, or *only* is something else.
     """
     if only not in (None, "different"):
-        raise TypeError(f'each_item(only={only!r}): the one thing that it can be is "different"')
+        raise MarkError(f'each_item(only={only!r}): the one thing that it can be is "different"')
     if function is None:
         return lambda function: _check_of(ItemCheck.of(function, only_different=only is not None))
     return _check_of(ItemCheck.of(function))

@@ -98,6 +98,7 @@ class Verification(_Section, frozen=True):
     max_read_units: int | None = None
     memory: Size = Size(512_000_000)
     plugins: tuple[str, ...] = ()
+    time_limit: Duration = Duration(600)
 
     @property
     def sampled_fraction(self) -> float | None:

@@ -17,6 +17,7 @@ FINDINGS = "findings.jsonl"
 RECORD = "record.jsonl"
 JUNIT = "junit.xml"
 SUMMARY = "summary.md"
+STUCK = "stuck.txt"  # where the process stood, if it had to be ended from outside
 SETTINGS = "pytest.ini"  # written first: it tells a run's folder from any other
 
 

@@ -22,6 +22,7 @@ import msgspec
 from ddbverify import interrupts
 from ddbverify.items import JoinKey, typed_key
 from ddbverify.lazy import LazyItem
+from ddbverify.marks import MarkError
 from ddbverify.names import KeySchema, TypedItem
 
 EXAMPLES_KEPT: Final = 5
@@ -37,6 +38,7 @@ class ItemCheck:
     name: str  # as people see it: ``check_orders.py::check_total``
     function: Callable[..., object]
     wants: tuple[str, ...]
+    file: str = ""  # that it is written in
     only_different: bool = False  # it does not want to see items that are as expected
 
     @classmethod
@@ -45,18 +47,19 @@ class ItemCheck:
         Look at the function's arguments.
 
         Raises:
-            TypeError: It has others than `ARGUMENTS`, or none.
+            MarkError: It has others than `ARGUMENTS`, or none.
         """
         wants = tuple(inspect.signature(function).parameters)
         if not wants or not set(wants) <= set(ARGUMENTS):
-            raise TypeError(
+            raise MarkError(
                 f"{function.__qualname__}({', '.join(wants)}): an @each_item check takes "
                 f"{', '.join(ARGUMENTS)}, or some of them; a check of a whole pair takes `pair` and "
                 "needs no decorator"
             )
-        name = f"{_name(inspect.getfile(function))}::{function.__qualname__}"
+        file = inspect.getfile(function)
+        name = f"{_name(file)}::{function.__qualname__}"
         unique = f"{function.__module__}.{function.__qualname__}"
-        return cls(unique, name, function, wants, only_different)
+        return cls(unique, name, function, wants, file, only_different)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +232,7 @@ class Inspector:
 
 def _where(error: BaseException, check: ItemCheck) -> str:
     """The last line of the check's own file that the error went through; never its text: it holds values."""
-    file = inspect.getfile(check.function)
+    file = check.file
     lines = [
         number for frame, number in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file
     ]

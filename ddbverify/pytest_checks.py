@@ -1,11 +1,11 @@
 """
-Checks as pytest tests, in projects with a ``migration.toml``: collected, with a third outcome.
+Checks as pytest tests, in projects with a ``migration.toml``: collected, with outcomes of their own.
 
 Registered by `ddbverify.pytest_plugin` where there is a migration, and imported nowhere else: it
 needs boto3 and the rest of the package.
 
-A failing check shows the message of our own exceptions, or the place in its source; never a
-traceback, an operand or captured output, because those hold the values of items.
+A check that does not pass shows the message of our own exceptions, or the place in its source;
+never a traceback, an operand, a warning or captured output, because those hold the values of items.
 """
 
 from __future__ import annotations
@@ -17,71 +17,154 @@ import inspect
 import linecache
 import os
 import sys
-from collections.abc import Generator
+import time
+import warnings
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 import pytest
+from rich.console import Console
 
-from ddbverify import folders
+from ddbverify import config as configuration
+from ddbverify import folders, interrupts, plan, progress, terminal
 from ddbverify.blindness import covered_attributes, unnoticed_by
-from ddbverify.causes import CAUSES_SHOWN
-from ddbverify.checking import Checking
+from ddbverify.checking import Checking, Report
 from ddbverify.checks import Outcome, Pair, StillChurning, Verdict, learning
-from ddbverify.comparison import Comparison
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, Inconclusive, TransformError
 from ddbverify.evidence import tool_version
-from ddbverify.findings import FindingsFile
 from ddbverify.marks import SETTINGS, CheckSettings, MarkError, Severity, settings_of
-from ddbverify.pytest_plugin import MARKER, MIGRATION_FILE
-from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, PairRecord, RecordWriter, TableRecord
-from ddbverify.summary import accepted_lines, check_table
-from ddbverify.words import number_of
+from ddbverify.pytest_plugin import MARKER, MIGRATION_FILE, setting
+from ddbverify.record import CheckRecord, CheckState
 
 _FILES = "check_*.py"
 _FUNCTIONS = "check_"
+_LONGEST_NAME = 1_000
 _UNDECIDED = (Inconclusive, EngineError, TransformError)
-
+_TELLING = (
+    ImportError,
+    SyntaxError,
+    MarkError,
+    DdbVerifyError,
+)  # errors of an import whose text may be shown
 
 _CHECKING = pytest.StashKey[Checking]()
+_TERMINAL = pytest.StashKey[TextIO]()
 _VERDICTS = pytest.StashKey[list[Verdict]]()
 _SETTINGS = pytest.StashKey[CheckSettings]()
+_SECONDS = pytest.StashKey[float]()
+
+
+class _OwnInterrupt(Exception):
+    """A check has raised KeyboardInterrupt itself; nobody has pressed Ctrl-C."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin a session of checks; refuse what would read the tables more than once."""
-    file = config.stash[MIGRATION_FILE]
+    """Begin a session of checks; refuse what would read the tables twice, or show what is in them."""
+    sample, _ = setting(config, "sample")
     record = config.getoption("--ddb-record")
+    # Standard error itself: while a check runs, pytest has put a file in its place.
+    config.stash[_TERMINAL] = terminal_file = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
     config.stash[_CHECKING] = Checking(
-        file, sample=config.getoption("--ddb-sample"), record=Path(record) if record else None
+        config.stash[MIGRATION_FILE],
+        sample=sample,
+        time_limit=_time_limit(config),
+        record=Path(record) if record else None,
+        reveal=config.getoption("--ddb-reveal"),
+        display=partial(_display, config, terminal_file),
     )
     if _is_distributed(config) and _collects_checks(config):
         raise pytest.UsageError(
             "migration checks cannot be distributed by xdist: each worker would read both tables again. "
             "Leave out -n for checks; one process reads the tables in parallel itself."
         )
+    if record:
+        _refuse_what_shows(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close what was opened. What still hangs from here on is ended, too."""
+    config.stash[_TERMINAL].close()
+
+
+def _refuse_what_shows(config: pytest.Config) -> None:
+    """A gated run is read by others: what checks print, log or compare stays out of it."""
+    option = config.option
+    for is_asked, what in (
+        (option.ddb_reveal, "--ddb-reveal shows keys and values"),
+        (option.capture in ("no", "tee-sys"), f"--capture={option.capture} shows what checks print"),
+        (option.usepdb or option.trace, "--pdb and --trace show values"),
+        (config.getini("log_cli") or option.log_cli_level, "live logs show what checks log"),
+        (config.getini("log_file") or option.log_file, "a log file keeps what checks log"),
+        (option.ddb_plan, "--ddb-plan runs nothing"),
+    ):
+        if is_asked:
+            raise pytest.UsageError(f"{what}: refused in `ddbverify run`. Use it with pytest itself.")
+
+
+def _time_limit(config: pytest.Config) -> float | None:
+    text, where = setting(config, "time_limit")
+    if text is None:
+        return None
+    try:
+        seconds = float(configuration.duration(text))
+    except ValueError as error:
+        raise pytest.UsageError(f"{where}: {error}") from error
+    if seconds <= 0:
+        raise pytest.UsageError(f"{where}: {text} is no time; write 90s, say")
+    return seconds
+
+
+def _display(config: pytest.Config, file: TextIO, pair: Pair) -> AbstractContextManager[Report]:
+    """How far a shared pass is: a bar on a terminal, a line now and then elsewhere."""
+    checking = config.stash[_CHECKING]
+    meter = progress.Meter(
+        items=pair.source.item_count + pair.target.item_count,
+        usd_per_unit=terminal.usd_per_unit(checking.config, pair.source, pair.target),
+        findings=lambda: checking.causes[pair.id].findings,
+    )
+    reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+    if not file.isatty() or reporter is None:
+        return progress.lines(meter, lambda line: print(f"ddbverify: {line}", file=file, flush=True))
+    return _bar_below(meter, file, reporter)
+
+
+@contextmanager
+def _bar_below(meter: progress.Meter, file: TextIO, reporter: pytest.TerminalReporter) -> Iterator[Report]:
+    """A bar in the line below pytest's own, which goes on afterwards where it was."""
+    column = reporter._tw.width_of_current_line + 1  # noqa: SLF001 - its place is nowhere else to be had
+    file.write("\n")
+    file.flush()
+    with progress.bar(meter, Console(file=file, highlight=False)) as report:
+        yield report
+    file.write(f"\x1b[1A\x1b[{column}G")
+    file.flush()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Begin the record before anything of the user's is imported for collection."""
-    checking = session.config.stash[_CHECKING]
-    if checking.record is None:
-        return
-    checking.writer = RecordWriter(checking.record)
-    checking.findings = FindingsFile(checking.record.with_name(folders.FINDINGS))
     versions = {"ddbverify": tool_version(), "pytest": pytest.__version__}
     for _, distribution in session.config.pluginmanager.list_plugin_distinfo():
         versions[distribution.metadata["Name"]] = distribution.version
-    checking.writer.plugins(versions)
+    session.config.stash[_CHECKING].begin(versions)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
-    """Refuse a broken configuration once, instead of once per file."""
-    if _collects_checks(session.config):
-        _pairs(session.config.stash[_CHECKING])
+    """Refuse a broken configuration once, instead of once per file; from now on nothing may hang."""
+    checking = session.config.stash[_CHECKING]
+    if checking.is_gated or _collects_checks(session.config):
+        _pairs(checking)
+    if checking.record is not None:
+        checking.runs("collecting the checks", "")
+        stuck = checking.record.with_name(folders.STUCK).open("w", encoding="utf-8")
+        file = session.config.stash[_TERMINAL]
+        checking.watch(stuck, lambda line: print(f"\n{line}", file=file, flush=True))
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
@@ -119,7 +202,7 @@ class _CheckModule(pytest.Module):
         # its operands. Loading by path goes around its import hook.
         digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:8]
         name = f"ddbverify_checks_{digest}_{self.path.stem}"
-        spec = importlib.util.spec_from_file_location(name, self.path)
+        spec = importlib.util.spec_from_file_location(name, self.path, loader=self._rewriting())
         if spec is None or spec.loader is None:
             raise self.CollectError(f"{self.path.name} is not a Python file.")
         module = importlib.util.module_from_spec(spec)
@@ -130,25 +213,70 @@ class _CheckModule(pytest.Module):
         except Exception as error:  # noqa: BLE001
             del sys.modules[name]
             where = _place(pytest.ExceptionInfo.from_exception(error), self.path)
-            raise self.CollectError(f"{type(error).__name__} {where}: {error}") from None
+            text = f": {error}" if isinstance(error, _TELLING) or self._reveals else ""
+            raise self.CollectError(f"{type(error).__name__} {where}{text}") from None
         return module
+
+    @property
+    def _reveals(self) -> bool:
+        return self.config.stash[_CHECKING].reveal
+
+    def _rewriting(self) -> Any:
+        """Pytest's rewriting loader where operands are to be shown; ``None``: Python's own."""
+        if not self._reveals:
+            return None
+        return next((one for one in sys.meta_path if type(one).__name__ == "AssertionRewritingHook"), None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """An import runs the user's code: what it printed, and what it raised, may hold values."""
+    report = yield
+    gated = collector.config.stash[_CHECKING].is_gated
+    if isinstance(collector, _CheckModule) or gated:
+        report.sections = []
+    if gated and report.failed and not isinstance(collector, _CheckModule):
+        report.longrepr = f"{collector.nodeid} cannot be imported. Try: python {collector.path.name}"
+    return report
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each check that asks for a ``pair`` every pair; never a key in an id."""
-    if metafunc.definition.getparent(_CheckModule) is None:
+    definition = metafunc.definition
+    if "pair" not in metafunc.fixturenames or not _is_of_the_migration(definition):
         return
-    if "pair" in metafunc.fixturenames:
-        pairs = _pairs(metafunc.config.stash[_CHECKING])
-        metafunc.parametrize("pair", pairs, ids=[pair.id for pair in pairs])
+    # In ordinary tests beside a migration, `pair` may be a fixture or a parameter of the user's own.
+    own = (
+        definition.getparent(_CheckModule) is None
+        and (
+            "pair" in metafunc._arg2fixturedefs  # noqa: SLF001 - pytest has no public way to ask
+            or any("pair" in str(mark.args[:1]) for mark in definition.iter_markers("parametrize"))
+        )
+    )
+    if own:
+        return
+    if hasattr(metafunc.config, "workerinput"):
+        raise pytest.Collector.CollectError(
+            f"{definition.name}: migration checks cannot be distributed by xdist."
+        )
+    pairs = _pairs(metafunc.config.stash[_CHECKING])
+    metafunc.parametrize("pair", pairs, ids=[pair.id for pair in pairs])
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """A check that was collected counts as not run until something better is known."""
     checking = _checking_of(item)
-    if checking is not None:
-        item.stash[_SETTINGS] = _settings(item)
-        checking.learn(_blank(item, CheckState.NOT_RUN))
+    if checking is None:
+        return
+    if not item.nodeid.isprintable() or len(item.nodeid) > _LONGEST_NAME:
+        raise pytest.UsageError(
+            f"{terminal.shown(item.nodeid)}: a check has a name of at most {_LONGEST_NAME:,} characters, "
+            "none of them a control character. Rename the file or the function."
+        )
+    item.stash[_SETTINGS] = _settings(item)
+    checking.learn(_blank(item, CheckState.NOT_RUN))
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
@@ -161,25 +289,109 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Subscribe the checks on items that were selected: one pass serves them all."""
-    if session.config.option.collectonly:
+    checking = session.config.stash[_CHECKING]
+    checking.rests()
+    if session.config.option.collectonly or session.config.option.ddb_plan:
         return
     for item in session.items:
-        check = getattr(getattr(item, "obj", None), "ddb_item_check", None)
-        pair = item.callspec.params.get("pair") if hasattr(item, "callspec") else None
-        if isinstance(pair, Pair):
-            if check is not None:
-                pair.subscribe(check)
-            pair.will_alter(covered_attributes(item.stash.get(_SETTINGS, CheckSettings()).covers))
+        check, pair = getattr(getattr(item, "obj", None), "ddb_item_check", None), _pair_of(item)
+        if pair is None:
+            continue
+        settings = item.stash[_SETTINGS]
+        if check is not None:
+            checking.subscribe(pair, check, settings.time_limit)
+        pair.will_alter(covered_attributes(settings.covers))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Run the checks; with ``--ddb-plan`` say what they would cost instead."""
+    config = session.config
+    if config.option.ddb_plan and not config.option.collectonly:
+        _print_plan(session)
+        session.items.clear()
+    with interrupts.noticed():
+        return (yield)
+
+
+def _print_plan(session: pytest.Session) -> None:
+    checking = session.config.stash[_CHECKING]
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    wanted = {pair.id for item in session.items if (pair := _pair_of(item)) is not None}
+    for pair in checking.pairs:
+        if pair.id not in wanted:
+            continue
+        single = msgspec.structs.replace(checking.config, tables=(pair.settings,))
+        try:
+            text = plan.text(plan.plan(single))
+        except DdbVerifyError as error:
+            text = f"{pair.settings}: {error}"
+        if reporter is not None:
+            reporter.section(f"{pair.id}: what one pass costs")
+            reporter.write_line(text)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)  # innermost: pytest's own recorder of warnings never sees them
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Note that a check begins, and keep to ourselves what it warns of: the text may hold values."""
+    checking = _checking_of(item)
+    if checking is None or checking.reveal:
+        return (yield)
+    checking.begins(_check_id(item))
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            return (yield)
+    finally:
+        checking.rests()
+        checking.warned.update(Counter(warning.category.__name__ for warning in caught))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Watch over fixtures."""
+    with _watched(item, "setup"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Watch over fixtures."""
+    with _watched(item, "teardown"):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Gather what the check learns, also where it raises."""
-    with learning(item.stash.get(_SETTINGS, CheckSettings())) as verdicts:
+    checking = item.config.stash[_CHECKING]
+    with learning(item.stash.get(_SETTINGS, CheckSettings())) as verdicts, _watched(item, "call"):
         item.stash[_VERDICTS] = verdicts
-        result = yield
-    _require_sight(item)
+        began, reading = time.perf_counter(), checking.seconds_reading
+        try:
+            result = yield
+        finally:
+            passes = checking.seconds_reading - reading
+            item.stash[_SECONDS] = max(0.0, time.perf_counter() - began - passes)
+    with _watched(item, "controls"):
+        _require_sight(item)
     return result
+
+
+@contextmanager
+def _watched(item: pytest.Item, phase: str) -> Iterator[None]:
+    checking = _checking_of(item)
+    if checking is None:
+        yield
+        return
+    settings = item.stash.get(_SETTINGS, CheckSettings())
+    checking.runs(f"{_check_id(item)} ({phase})", f"{_check_id(item)} {phase}", settings.time_limit)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if interrupts.came():
+            raise
+        raise _OwnInterrupt().with_traceback(error.__traceback__) from None
 
 
 def _require_sight(item: pytest.Item) -> None:
@@ -212,7 +424,8 @@ def pytest_runtest_makereport(
     checking = _checking_of(item)
     if checking is None:
         return report
-    report.sections = []  # what the check printed or logged
+    if not checking.reveal:
+        report.sections = []  # what the check printed or logged
     known = checking.checks.get(_check_id(item)) or _blank(item, CheckState.NOT_RUN)
     state = _state(report, call, item.stash.get(_VERDICTS, []))
     if state is None:
@@ -223,7 +436,10 @@ def pytest_runtest_makereport(
     if report.when == "call" or state is not CheckState.PASSED:
         check = _with_verdicts(item, state, item.stash.get(_VERDICTS, []), call)
         checking.learn(check, message)
+        # Pytest writes the properties down once, at the end: only the last word on a check counts.
+        item.user_properties[:] = [one for one in item.user_properties if not str(one[0]).startswith("ddb_")]
         item.user_properties += _properties(check)
+        report.user_properties = list(item.user_properties)
     _show(report, state, message, item)
     return report
 
@@ -242,55 +458,38 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, Any] 
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say which migration is checked. Its ARNs cost a call, so they come with the summary."""
-    return [f"migration: {config.stash[_CHECKING].file}"]
+    """Say what is checked, and where each setting comes from. Costs no call."""
+    checking = config.stash[_CHECKING]
+    try:
+        loaded = checking.config
+    except ConfigurationError:  # refused when a check is collected; ordinary tests do not need it
+        return [f"migration: {checking.file}"]
+    from_options = {
+        key: where
+        for key, name in (("coverage", "sample"), ("time_limit", "time_limit"))
+        for value, where in [setting(config, name)]
+        if value is not None
+    }
+    return terminal.header(checking.file, loaded, from_options)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """One line per check, and the messages of those that pytest does not list as failed."""
+    """What was read, one line per check, and the messages of those that pytest does not list as failed."""
     checking = config.stash[_CHECKING]
-    if not checking.checks or config.option.collectonly:
+    if not checking.checks or config.option.collectonly or config.option.ddb_plan:
         return
     terminalreporter.section("migration checks")
-    for pair, comparison in checking.compared:
-        terminalreporter.write_line(f"{pair.id}: {pair.source.arn} -> {pair.target.arn}")
-        terminalreporter.write_line(f"  {_counts(comparison)}")
-        causes = checking.causes[pair.id]
-        for cause in causes.most_common(CAUSES_SHOWN):
-            share = cause.findings / causes.findings
-            terminalreporter.write_line(
-                f"  {share:5.0%}  {cause.text} ({number_of(cause.findings, 'finding')})"
-            )
-    for line in check_table(list(checking.checks.values())).splitlines():
+    for line in terminal.summary(checking, verbose=config.option.verbose > 0):
         terminalreporter.write_line(line)
-    for line in accepted_lines(list(checking.checks.values())):
-        terminalreporter.write_line(line)
-    for check in checking.checks.values():
-        message = checking.messages.get(check.id)
-        if message and (check.state is CheckState.INCONCLUSIVE or not check.counts):
-            terminalreporter.write_line(f"\n{check.id}\n  {message}")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Close the record. Without this line the run is taken for dead."""
+    """Close the record. Without its last line the run is taken for dead."""
     checking = session.config.stash[_CHECKING]
-    if checking.writer is None or checking.record is None:
-        return
-    for pair, comparison in checking.compared:
-        checking.writer.pair(
-            PairRecord(
-                id=pair.id,
-                source=TableRecord.of(pair.source),
-                target=TableRecord.of(pair.target),
-                comparison=ComparisonRecord.of(comparison),
-            )
-        )
-    for pair in checking.refused:
-        checking.writer.pair(PairRecord(id=pair.id, refused=True))
-    if checking.findings is not None:
-        checking.findings.close()
-    checking.writer.end(int(exitstatus))
+    if checking.is_gated:
+        checking.runs("the end of the process", "")
+    checking.end(int(exitstatus))
 
 
 def _pairs(checking: Checking) -> list[Pair]:
@@ -300,8 +499,22 @@ def _pairs(checking: Checking) -> list[Pair]:
         raise pytest.UsageError(str(error)) from error
 
 
+def _pair_of(item: pytest.Item) -> Pair | None:
+    callspec = getattr(item, "callspec", None)
+    pair = callspec.params.get("pair") if callspec is not None else None
+    return pair if isinstance(pair, Pair) else None
+
+
 def _is_check_file(path: Path) -> bool:
     return fnmatch.fnmatch(path.name, _FILES)
+
+
+def _is_of_the_migration(item: pytest.Item) -> bool:
+    """Whether functions with a ``pair`` are checks here: in check files, checks/, beside migration.toml."""
+    if item.getparent(_CheckModule) is not None or item.config.stash[_CHECKING].is_gated:
+        return True
+    folder = item.config.stash[MIGRATION_FILE].resolve().parent
+    return item.path.parent == folder or folder / "checks" in item.path.parents
 
 
 def _is_distributed(config: pytest.Config) -> bool:
@@ -327,9 +540,8 @@ def _collects_checks(config: pytest.Config) -> bool:
 def _checking_of(item: pytest.Item) -> Checking | None:
     """What is known of the session, if *item* is one of its checks."""
     checking = item.config.stash[_CHECKING]
-    if not checking.is_gated and item.getparent(_CheckModule) is None:
-        return None
-    return checking
+    is_one = checking.is_gated or item.getparent(_CheckModule) is not None or _pair_of(item) is not None
+    return checking if is_one else None
 
 
 def _check_id(item: pytest.Item) -> str:
@@ -337,14 +549,13 @@ def _check_id(item: pytest.Item) -> str:
 
 
 def _blank(item: pytest.Item, state: CheckState) -> CheckRecord:
-    callspec = getattr(item, "callspec", None)
-    pair = callspec.params.get("pair") if callspec is not None else None
+    pair = _pair_of(item)
     function = getattr(item, "originalname", None) or item.name
     settings = item.stash.get(_SETTINGS, CheckSettings())
     return CheckRecord(
         id=_check_id(item),
         name=f"{item.nodeid.partition('::')[0]}::{function}",
-        pair=pair.id if isinstance(pair, Pair) else None,
+        pair=pair.id if pair is not None else None,
         state=state,
         severity=settings.severity,
         coverage=settings.coverage,
@@ -386,12 +597,18 @@ def _with_verdicts(
     decided = state in (CheckState.PASSED, CheckState.FAILED)
     error = call.excinfo.value if call.excinfo else None
     refuted = sum(verdict.refuted for verdict in verdicts)
+    item_check, pair = getattr(getattr(item, "obj", None), "ddb_item_check", None), _pair_of(item)
+    seconds = item.stash.get(_SECONDS, 0.0)
+    if item_check is not None and pair is not None and pair.compared is not None:
+        inspected = pair.compared.inspected.get(item_check.id)
+        seconds = inspected.seconds if inspected else seconds
     return msgspec.structs.replace(
         blank,
         # Without a verdict it has examined the one thing it was given.
         examined=sum(verdict.examined for verdict in verdicts) if verdicts or not decided else 1,
         findings=refuted or int(state is CheckState.FAILED),
         tolerated=sum(verdict.tolerated for verdict in verdicts if verdict.refuted),
+        seconds=seconds,
         accepted=tuple(one for verdict in verdicts for one in verdict.accepted),
         only_churning=state is CheckState.INCONCLUSIVE
         and isinstance(error, StillChurning)
@@ -427,7 +644,10 @@ def _message(state: CheckState, call: pytest.CallInfo[None], item: pytest.Item) 
     error = call.excinfo.value
     if isinstance(error, DdbVerifyError):
         return str(error)
-    return f"{state}: {type(error).__name__} {_place(call.excinfo, item.path)}"
+    if item.config.stash[_CHECKING].reveal:
+        return f"{state}: {call.excinfo.getrepr(style='short', showlocals=True)}"
+    name = "KeyboardInterrupt" if isinstance(error, _OwnInterrupt) else type(error).__name__
+    return f"{state}: {name} {_place(call.excinfo, item.path)}"
 
 
 def _place(excinfo: pytest.ExceptionInfo[BaseException], path: Path) -> str:
@@ -456,14 +676,3 @@ def _show(report: pytest.TestReport, state: CheckState, message: str, item: pyte
     elif report.when == "call" and state is CheckState.XFAILED:
         report.longrepr = message
         report.wasxfail = ""  # the reason may be made of values
-
-
-def _counts(comparison: Comparison) -> str:
-    part = (
-        f"a sample, {comparison.segments_planned} of {comparison.segments_total} segments"
-        if comparison.is_sample
-        else "full coverage"
-    )
-    counted = ", ".join(f"{count} {state}" for state, count in comparison.counts.items() if count)
-    units = comparison.source.read_units + comparison.target.read_units
-    return f"{part}: {counted or 'no keys'}; {comparison.converged} converged; {units:g} read units"

@@ -16,12 +16,28 @@ from ddbverify.names import FILE_NAME
 MIGRATION_FILE = pytest.StashKey[Path]()
 MARKER = "ddb_check"
 
+_WITH_INI = (
+    ("config", "FILE", "migration.toml whose tables are checked"),
+    ("sample", "PERCENT", "read a sample instead, such as 0.5%%"),
+    ("time_limit", "DURATION", "that a call of a check may take in `ddbverify run`, such as 90s"),
+)
+"""Options that an ini file may set, too: name, what to write, help."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add our options; harmless where there is no migration."""
     group = parser.getgroup("ddbverify", "migration checks (ddbverify)")
-    group.addoption("--ddb-config", metavar="FILE", help="migration.toml whose tables are checked")
-    group.addoption("--ddb-sample", metavar="PERCENT", help="read a sample instead, such as 0.5%%")
+    for name, metavar, text in _WITH_INI:
+        group.addoption(f"--ddb-{name.replace('_', '-')}", metavar=metavar, help=text)
+        parser.addini(f"ddb_{name}", text.replace("%%", "%"))
+    group.addoption(
+        "--ddb-plan", action="store_true", help="print what reading the tables costs, and run nothing"
+    )
+    group.addoption(
+        "--ddb-reveal",
+        action="store_true",
+        help="show keys, and what failing assertions compared: for your eyes, refused by `ddbverify run`",
+    )
     group.addoption("--ddb-record", metavar="FILE", help="write the raw record; used by `ddbverify run`")
 
 
@@ -41,12 +57,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(pytest_checks, pytest_checks.__name__)
 
 
+def setting(config: pytest.Config, name: str) -> tuple[str | None, str]:
+    """An option's value, or its ini setting's, and which of the two it is; ``None`` for neither."""
+    option: str | None = config.getoption(f"--ddb-{name.replace('_', '-')}")
+    if option is not None:
+        return option, f"--ddb-{name.replace('_', '-')}"
+    ini: str | None = config.getini(f"ddb_{name}") or None
+    return ini, f"ini ddb_{name}"
+
+
 def _migration_file(config: pytest.Config) -> Path | None:
-    named: str | None = config.getoption("--ddb-config")
-    if named is not None:
-        file: Path = config.invocation_params.dir / named
+    named, where = setting(config, "config")
+    if named:
+        # An ini file speaks of its own folder, a command line of the folder it is typed in.
+        folder = config.rootpath if where.startswith("ini") else config.invocation_params.dir
+        file: Path = folder / named
         if not file.is_file():
-            raise pytest.UsageError(f"--ddb-config: there is no file {named}")
+            raise pytest.UsageError(f"{where}: there is no file {named}")
         return file
     for folder in (config.invocation_params.dir, config.rootpath):
         if (folder / FILE_NAME).is_file():

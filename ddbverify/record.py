@@ -154,6 +154,9 @@ class Record:
     checks: dict[str, CheckRecord] = field(default_factory=dict)
     pairs: dict[str, PairRecord] = field(default_factory=dict)
     exit_status: int | None = None  # None: the session never came to its end
+    running: str | None = None  # the check that was begun and has not ended
+    reading: str | None = None  # the pair whose shared pass was begun and has not ended
+    hung: str = ""  # what did not come back, in words
 
     @property
     def was_refused(self) -> bool:
@@ -181,6 +184,18 @@ class RecordWriter:
     def check(self, check: CheckRecord) -> None:
         """Say where a check stands; the last word on an id counts."""
         self._line("check", check)
+
+    def running(self, check_id: str) -> None:
+        """Say that a check begins."""
+        self._line("running", check_id)
+
+    def reading(self, pair_id: str) -> None:
+        """Say that the shared pass over a pair begins."""
+        self._line("reading", pair_id)
+
+    def hung(self, what: str) -> None:
+        """Say, from any thread, what did not come back."""
+        self._line("hung", what)
 
     def pair(self, pair: PairRecord) -> None:
         """Say what was read of a pair."""
@@ -225,9 +240,19 @@ def _take(record: Record, line: bytes) -> None:
         case "check":
             check = msgspec.json.decode(content, type=CheckRecord)
             record.checks[check.id] = check
+            if check.id == record.running:
+                record.running = None
+        case "running":
+            record.running = msgspec.json.decode(content, type=str)
+        case "reading":
+            record.reading = msgspec.json.decode(content, type=str)
+        case "hung":
+            record.hung = msgspec.json.decode(content, type=str)
         case "pair":
             pair = msgspec.json.decode(content, type=PairRecord)
             record.pairs[pair.id] = pair
+            if pair.id == record.reading:
+                record.reading = None
         case "end":
             record.exit_status = msgspec.json.decode(content, type=int)
         case _:

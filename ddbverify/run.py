@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from ddbverify import aws, evidence, folders, record, row, signing, summary, tables
+from ddbverify import aws, evidence, folders, record, row, signing, summary, tables, watchdog
 from ddbverify import config as configuration
 from ddbverify.config import Config, Side
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
@@ -187,7 +187,7 @@ def run(
         )
     shortcomings = [
         *(["it was interrupted"] if interrupted else []),
-        *_shortcomings(recorded, status, before),
+        *_shortcomings(recorded, status, before, watchdog.place_in(folder / folders.STUCK, checks)),
         *_changed_since(before, config_file, coverage, checks),
         *clock.was_set(),
     ]
@@ -321,11 +321,11 @@ def _identity(side: Side) -> str | None:
         return None
 
 
-def _shortcomings(recorded: Record, status: int, before: _Before) -> list[str]:
+def _shortcomings(recorded: Record, status: int, before: _Before, stuck: str) -> list[str]:
     """Everything that keeps the record from being a complete one, in words."""
     found = []
     if not recorded.is_finished:
-        found.append(f"the checks did not come to their end (exit status {status})")
+        found.append(f"the checks did not come to their end (exit status {status}){_where(recorded, stuck)}")
     elif recorded.exit_status != status:
         found.append(f"pytest recorded exit status {recorded.exit_status} and left with {status}")
     if not recorded.checks:
@@ -342,6 +342,16 @@ def _shortcomings(recorded: Record, status: int, before: _Before) -> list[str]:
         if (pair.source, pair.target) != before.tables.get(pair.id)
     ]
     return found
+
+
+def _where(recorded: Record, stuck: str) -> str:
+    """What was under way when the record broke off."""
+    if recorded.hung:
+        return f": {recorded.hung}"
+    if stuck:
+        return f": it hung {stuck}"
+    during = f" during {recorded.running}" if recorded.running else ""
+    return during + (f", while {recorded.reading} was read" if recorded.reading else "")
 
 
 def _changed_since(before: _Before, config_file: Path, coverage: str | None, checks: Path) -> list[str]:

@@ -72,6 +72,7 @@ def compare(
     refuted: Callable[[Refutation], None] | None = None,
     covered: Iterable[str] = (),
     plugins: Plugins | None = None,
+    inspecting: Callable[[Inspector], None] | None = None,
 ) -> Comparison:
     """
     Read both tables of a pair once, and say for every key where it stands.
@@ -96,6 +97,7 @@ def compare(
         covered: Attributes that `Comparison.controls` has to alter.
         plugins: Asked about items that differ, and whether the pipeline has passed; not with a
             checkpoint, which does not know what they said before.
+        inspecting: Given what calls *item_checks*, before the first is called.
 
     Raises:
         ConfigurationError: The tables are no pair, the transform does not load, the sample
@@ -127,6 +129,9 @@ def compare(
         rules = [pair.transform, digest, pair.ignore, list(attributes), sample, seed, segments]
         kept = Checkpoint.open(checkpoint, [tables, rules])
         planned = _kept_plan(kept, planned)
+    inspector = Inspector(item_checks, target.key_schema, refuted)
+    if inspecting is not None:
+        inspecting(inspector)
     rate, budget = config.verification.read_units, Budget(config.verification.max_read_units)
     stop = threading.Event()
     return Pass(
@@ -140,7 +145,7 @@ def compare(
         found=found,
         pipeline_passed=rulings.pipeline_passed if rulings is not None else None,
         checkpoint=kept,
-        inspector=Inspector(item_checks, target.key_schema, refuted),
+        inspector=inspector,
         stop=stop,
         covered=covered,
     ).run()

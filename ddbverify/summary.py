@@ -15,8 +15,7 @@ _HEADERS = ("check", "pair", "examined", "findings", "state")
 def check_table(checks: Sequence[CheckRecord], *, markdown: bool = False) -> str:
     """One line per check."""
     rows = [
-        (check.name, check.pair or "", check.examined, check.findings, _state_in_words(check))
-        for check in checks
+        (check.name, check.pair or "", check.examined, check.findings, check_state(check)) for check in checks
     ]
     # Without disable_numparse a pair named like a number would lose its form.
     return tabulate(rows, _HEADERS, tablefmt="github" if markdown else "simple", disable_numparse=True)
@@ -55,7 +54,8 @@ def _counts(comparison: ComparisonRecord | None) -> str:
     return ", ".join(f"{count} {state}" for state, count in comparison.counts.items() if count) or "no keys"
 
 
-def _state_in_words(check: CheckRecord) -> str:
+def check_state(check: CheckRecord) -> str:
+    """Where a check stands, in words."""
     if check.state is CheckState.INCONCLUSIVE and check.only_churning:
         return "inconclusive (only churning keys)"
     if check.findings and check.state is CheckState.PASSED:

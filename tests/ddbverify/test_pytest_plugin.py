@@ -52,9 +52,14 @@ def test_the_default_suite_passes_with_one_pass_over_the_tables(pytester, run):
     assert result.ret == 0
     assert projects.passes(pytester.path) == 1
     result.stdout.fnmatch_lines(
-        ["migration: *migration.toml", "*arn:aws:dynamodb:eu-west-1:*table/orders-v2*"]
+        [
+            "migration: *migration.toml",
+            "  orders-*: orders (eu-west-1) -> orders-v2 (eu-central-1)",
+            "  coverage full (default), settle 60 s (default), *time_limit 10 min (default)",
+            "*arn:aws:dynamodb:eu-west-1:*table/orders-v2*",
+        ]
     )
-    assert "checks/check_items.py::check_every_item_is_equal" in result.stdout.str()
+    result.stdout.fnmatch_lines(["checks/check_items.py", "  check_every_item_is_equal *orders-* passed *ms"])
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,8 @@ def test_a_run_that_passes_opens_the_gate(project):
 
     assert (result.exit_code, result.evidence.verdict, result.evidence.complete) == (0, "passed", True)
     assert {path.name for path in result.folder.iterdir()} == {
-        *("evidence.json", "findings.jsonl", "junit.xml", "summary.md", "record.jsonl", "pytest.ini")
+        *("evidence.json", "findings.jsonl", "junit.xml", "summary.md", "record.jsonl", "pytest.ini"),
+        "stuck.txt",
     }
     assert stat.S_IMODE((result.folder / "findings.jsonl").stat().st_mode) == 0o600
     assert stat.S_IMODE(result.folder.stat().st_mode) == 0o700
@@ -76,6 +77,8 @@ def test_findings_outrank_everything(project):
         "import pytest; pytest.skip()",
         "import pytest; pytest.xfail()",
         "raise SystemExit(0)",
+        "raise KeyboardInterrupt",
+        "raise GeneratorExit",
     ],
 )
 def test_whatever_a_check_does_to_the_process_it_never_passes(project, body):
@@ -88,6 +91,49 @@ def test_whatever_a_check_does_to_the_process_it_never_passes(project, body):
     decision = gate.judge(load(project))
     assert not decision.open
     assert decision.exit_code == 3
+
+
+def test_a_check_that_hangs_ends_the_run_which_says_so_and_what_was_done(project):
+    with_check(project, "pair.comparison; import time; time.sleep(600)")
+
+    result = runs.run(project, extra=["--ddb-time-limit=2s"])
+
+    assert (result.exit_code, result.evidence.verdict) == (3, "inconclusive")
+    (said,) = [one for one in result.evidence.shortcomings if "check_own" in one]
+    assert "check_own.py::check_own[orders-a9911116] (call) did not come back within 2 s" in said
+    states = {check.name: check.state for check in result.evidence.checks}
+    assert states["check_items.py::check_every_item_is_equal"] is CheckState.PASSED
+    assert states["check_own.py::check_own"] is CheckState.NOT_RUN
+    assert result.evidence.pairs[0].comparison is not None
+    assert not gate.judge(load(project)).open
+
+
+def test_a_check_that_ends_the_process_is_named(project):
+    with_check(project, "pair.comparison; import os; os._exit(0)")
+
+    (said, *_) = runs.run(project).evidence.shortcomings
+
+    assert said.startswith(
+        "the checks did not come to their end (exit status 0) during check_own.py::check_own["
+    )
+
+
+def test_what_would_show_values_is_refused(project):
+    for asked in ("--ddb-reveal", "-s", "--capture=tee-sys", "--pdb", "--log-cli-level=INFO", "--log-file=x"):
+        with pytest.raises(ConfigurationError, match="refused its arguments"):
+            runs.run(project, extra=[asked])
+
+
+def test_a_name_that_no_terminal_should_see_is_refused(project, capfd):
+    (project.parent / "checks" / "check_\x1b[31m.py").write_text("def check_it(pair): pass\n")
+
+    result = runs.run(project)
+
+    assert (result.exit_code, result.evidence.checks) == (3, ())
+    printed = capfd.readouterr().err
+    assert "check_\\x1b[31m.py::check_it" in printed
+    assert "none of them a control character" in printed
+    assert not gate.judge(load(project)).open
 
 
 def test_what_extra_arguments_leave_out_closes_the_gate(project):

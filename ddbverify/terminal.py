@@ -1,0 +1,158 @@
+"""What a session of checks shows on a terminal: where settings come from, what was read, each check. Pure."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tabulate import tabulate
+
+from ddbverify.causes import CAUSES_SHOWN
+from ddbverify.comparison import Comparison
+from ddbverify.config import Config, Side, is_aws
+from ddbverify.names import table_name
+from ddbverify.plan import PRICE_PER_MILLION
+from ddbverify.record import CheckRecord, CheckState
+from ddbverify.summary import accepted_lines, check_state
+from ddbverify.tables import Table
+from ddbverify.words import about, duration_in_words, money, number_of
+
+if TYPE_CHECKING:
+    from ddbverify.checking import Checking
+
+PAIRS_SHOWN: Final = 5
+CHECKS_SHOWN: Final = 60
+"""Above this many, those that passed without a word are counted instead of listed (``-v`` lists all)."""
+LONGEST: Final = 100
+
+_HEADERS = ("check", "pair", "examined", "findings", "state", "cost")
+
+
+def header(file: Path, config: Config, from_options: Mapping[str, str]) -> list[str]:
+    """
+    What is checked, and where each setting comes from; asks AWS for nothing.
+
+    Args:
+        file: The ``migration.toml``.
+        config: The settings as they hold.
+        from_options: Settings that an option or an ini file made -> its name.
+    """
+    written = _written(file)
+    lines = [f"migration: {file}"]
+    for pair in config.tables[:PAIRS_SHOWN]:
+        source, target = _place(pair.source, config.source), _place(pair.target, config.target)
+        lines.append(f"  {pair.id}: {source} -> {target}")
+    if len(config.tables) > PAIRS_SHOWN:
+        lines.append(f"  and {number_of(len(config.tables) - PAIRS_SHOWN, 'more pair')}")
+    settings = config.verification
+    shown = (
+        ("coverage", settings.coverage),
+        ("settle", duration_in_words(settings.settle)),
+        ("read_units", f"{settings.read_units:,}/s" if settings.read_units else "no ceiling"),
+        ("time_limit", duration_in_words(settings.time_limit)),
+    )
+    where = {name: from_options.get(name) or ("default", file.name)[name in written] for name, _ in shown}
+    lines.append("  " + ", ".join(f"{name} {value} ({where[name]})" for name, value in shown))
+    return lines
+
+
+def summary(checking: Checking, *, verbose: bool = False) -> Iterator[str]:
+    """
+    What was read, one line per check, and what those say that pytest does not list as failed.
+
+    Args:
+        checking: The session.
+        verbose: List every check, however many there are.
+    """
+    checks = list(checking.checks.values())
+    for pair, comparison in checking.compared:
+        yield f"{pair.id}: {pair.source.arn} -> {pair.target.arn}"
+        price = usd_per_unit(checking.config, pair.source, pair.target)
+        yield f"  {_read(comparison, price, pair.seconds_reading)}"
+        causes = checking.causes[pair.id]
+        for cause in causes.most_common(CAUSES_SHOWN):
+            share = cause.findings / causes.findings
+            yield f"  {share:5.0%}  {cause.text} ({number_of(cause.findings, 'finding')})"
+    yield from _table(checks, verbose=verbose)
+    yield from accepted_lines(checks)
+    for check in checks:
+        message = checking.messages.get(check.id)
+        if message and (check.state is CheckState.INCONCLUSIVE or not check.counts):
+            yield ""
+            yield shown(check.id)
+            yield from (f"  {line}" for line in message.splitlines())
+    if checking.warned:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in checking.warned.most_common(3))
+        yield f"Checks warned ({kinds}); the texts may hold values, and are shown with --ddb-reveal only."
+    yield from checking.revealed
+
+
+def usd_per_unit(config: Config, *tables: Table) -> float:
+    """US dollars for one read unit, roughly; 0 where reads cost nothing of their own."""
+    endpoints = [side.endpoint_url for side in (config.source, config.target)]
+    billed = all(endpoint is None or is_aws(endpoint) for endpoint in endpoints)
+    on_demand = any(table.billing_mode == "PAY_PER_REQUEST" for table in tables)
+    return PRICE_PER_MILLION / 1e6 if billed and on_demand else 0.0
+
+
+def shown(text: str) -> str:
+    """A name as it may go to a terminal: in one line, not endless, and without control characters."""
+    plain = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[: LONGEST + 1])
+    return plain if len(plain) <= LONGEST else plain[: LONGEST - 1] + "…"
+
+
+def _table(checks: list[CheckRecord], *, verbose: bool) -> Iterator[str]:
+    listed = checks
+    if len(checks) > CHECKS_SHOWN and not verbose:
+        listed = [check for check in checks if check.state is not CheckState.PASSED or check.findings]
+    rows, last = [], ""
+    for check in sorted(listed, key=lambda check: check.name.partition("::")[0]):
+        file, _, function = check.name.partition("::")
+        if file != last:
+            rows.append((shown(file), "", "", "", "", ""))
+            last = file
+        numbers = (f"{check.examined:,}", f"{check.findings:,}")
+        rows.append((f"  {shown(function)}", check.pair or "", *numbers, check_state(check), _cost(check)))
+    if rows:
+        aligned = ("left", "left", "right", "right", "left", "right")
+        table = tabulate(rows, _HEADERS, disable_numparse=True, colalign=aligned, preserve_whitespace=True)
+        yield from (line.rstrip() for line in table.splitlines())
+    if len(listed) < len(checks):
+        left_out = number_of(len(checks) - len(listed), "check")
+        yield f"{left_out} more passed without a finding; -v lists them"
+
+
+def _cost(check: CheckRecord) -> str:
+    if check.state in (CheckState.NOT_RUN, CheckState.DESELECTED):
+        return ""
+    return f"{check.seconds * 1000:.0f} ms" if check.seconds < 1 else f"{check.seconds:,.1f} s"
+
+
+def _read(comparison: Comparison, price: float, seconds: float) -> str:
+    part = (
+        f"a sample, {comparison.segments_planned} of {comparison.segments_total} segments"
+        if comparison.is_sample
+        else "full coverage"
+    )
+    counted = ", ".join(f"{count:,} {state}" for state, count in comparison.counts.items() if count)
+    units = comparison.source.read_units + comparison.target.read_units
+    cost = [f"{units:g} read units", *([about(money(units * price))] if price else [])]
+    cost.append(f"{duration_in_words(seconds)} for all checks")
+    return f"{part}: {counted or 'no keys'}; {comparison.converged} converged; {', '.join(cost)}"
+
+
+def _place(table: str, side: Side) -> str:
+    if table.startswith("arn:"):
+        return table
+    return f"{table_name(table)} ({side.region or 'the region of ' + (side.profile or 'your AWS settings')})"
+
+
+def _written(file: Path) -> Iterable[str]:
+    """Keys that stand in the file's ``[verification]``."""
+    with suppress(OSError, ValueError):  # it was read a moment ago; if it is gone, nothing stands in it
+        section: Any = tomllib.loads(file.read_text(encoding="utf-8")).get("verification", {})
+        return frozenset(section)
+    return frozenset()
