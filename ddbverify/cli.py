@@ -16,9 +16,9 @@ import click
 from rich.console import Console
 from tabulate import tabulate
 
+from ddbverify import ci, diff_text, folders, progress, signing, summary
 from ddbverify import config as configuration
 from ddbverify import diff as diffs
-from ddbverify import diff_text, folders, progress, signing
 from ddbverify import gate as gates
 from ddbverify import init as starts
 from ddbverify import plan as plans
@@ -190,6 +190,7 @@ def run(
         click.echo(f"  not complete: {shortcoming}", err=as_json)
     if as_json:
         _print_json(result.as_json())
+    _show_in_pipeline(ci.annotations_of_run(result.evidence), summary.markdown(result.evidence), err=as_json)
     sys.exit(result.exit_code)
 
 
@@ -213,6 +214,7 @@ def gate(config_file: Path, folder: Path | None, *, as_json: bool) -> None:
         click.echo(f"  {reason.code}: {reason.message}", err=as_json)
     if as_json:
         _print_json(decision.as_json())
+    _show_in_pipeline(ci.annotations_of_gate(decision), ci.gate_markdown(decision), err=as_json)
     sys.exit(decision.exit_code)
 
 
@@ -393,6 +395,15 @@ def _display(*, quiet: bool, lines: bool) -> diffs.Display:
     if console.is_terminal and not (lines and sys.stdout.isatty()):
         return partial(progress.bar, console=console)
     return partial(progress.lines, say=_say)
+
+
+def _show_in_pipeline(annotations: list[str], markdown: str, *, err: bool) -> None:
+    """What GitHub shows of a job, where this is one; both of its streams are read for it."""
+    for line in annotations if ci.shows_annotations(os.environ) else ():
+        click.echo(line, err=err)
+    problem = ci.append_summary(markdown, os.environ)
+    if problem is not None:
+        _say(problem)
 
 
 def _say(line: str) -> None:

@@ -78,6 +78,11 @@ def pytest_configure(config: pytest.Config) -> None:
         reveal=config.getoption("--ddb-reveal"),
         display=partial(_display, config, terminal_file),
     )
+    if sys.flags.optimize and _collects_checks(config):
+        raise pytest.UsageError(
+            "migration checks cannot run with python -O or PYTHONOPTIMIZE: it drops every `assert`, and "
+            "checks would pass on anything. Leave it out."
+        )
     if _is_distributed(config) and _collects_checks(config):
         raise pytest.UsageError(
             "migration checks cannot be distributed by xdist: each worker would read both tables again. "

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from ddbverify import aws, evidence, folders, record, row, signing, summary, tables, watchdog
+from ddbverify import aws, child, evidence, folders, record, row, signing, summary, tables, watchdog
 from ddbverify import config as configuration
 from ddbverify.config import Config, Side
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
@@ -31,13 +31,6 @@ from ddbverify.record import CheckState, Record, TableRecord
 # pytest's own: https://docs.pytest.org/en/stable/reference/exit-codes.html
 _ALL_PASSED, _USAGE_ERROR = 0, 4
 
-_INI_TEXT = """\
-# Written by `ddbverify run`: a gated run does not depend on the project's own pytest settings.
-[pytest]
-addopts =
-xfail_strict = true
-"""
-
 # States of a check that say nothing about its claim.
 _LEFT_OPEN = (
     CheckState.SKIPPED,
@@ -46,9 +39,6 @@ _LEFT_OPEN = (
     CheckState.ERRORED,
     CheckState.NOT_RUN,
 )
-
-# What a user's environment could change in the child. Coverage tools and the like stay out, too.
-_NOT_INHERITED = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DEBUG", "PYTHONINSPECT", "PYTHONBREAKPOINT")
 
 _INTERRUPT_SECONDS = 10.0  # pytest writes its summary, then the child is killed
 
@@ -167,7 +157,9 @@ def run(
         config = configuration.with_coverage(config, coverage)
     folders.make_importable(config)
     checks = folders.checks_folder(config)
+    child.require_harmless(extra, config.folder, checks)
     key = signing.signing_key(config)
+    key.sign(b"may this run sign?")  # KMS could refuse, and not only after an hour of reading
     trusted = signing.trusted_keys(config)
     before = _Before(_describe(config), evidence.digests(config, checks))
     endpoints, emulator = _endpoints(config)
@@ -177,7 +169,8 @@ def run(
     run_id = folders.new_run_id(started)
     before_this = row.previous(config)  # before `latest` points at this one
     folder = folders.make_run_folder(config, run_id, out).resolve()
-    command = _command(config_file, folder, checks, coverage, extra)
+    (folder / folders.SETTINGS).write_text(child.INI_TEXT, encoding="utf-8")
+    command = child.command(config_file, folder, checks, coverage=coverage, extra=extra)
     interrupted, status = _watch(command, config.folder, to_stderr=output_to_stderr)
     recorded = record.read(folder / folders.RECORD)
     if recorded.exit_status is None and status == _USAGE_ERROR and not recorded.checks:
@@ -213,7 +206,7 @@ def run(
         ended_epoch=ended,
         valid_until_epoch=ended + config.gate.max_age,
     )
-    folders.write_atomically(folder / folders.SUMMARY, summary.markdown(found).encode())
+    folders.write_atomically(folder / folders.SUMMARY, summary.cut(summary.markdown(found)))
     folders.write_atomically(folder / folders.EVIDENCE, evidence.encode(found, key))
     refused = verdict == "inconclusive" and recorded.was_refused
     return RunResult(
@@ -225,26 +218,6 @@ def run(
     )
 
 
-def _command(
-    config_file: Path, folder: Path, checks: Path, coverage: str | None, extra: Sequence[str]
-) -> list[str]:
-    """Pytest with our plugin and none of the user's but ``conftest.py`` in the checks folder itself."""
-    ini = folder / folders.SETTINGS
-    ini.write_text(_INI_TEXT, encoding="utf-8")
-    return [
-        *(sys.executable, "-m", "pytest"),
-        *("-c", str(ini), f"--rootdir={checks}", f"--confcutdir={checks}"),
-        *("-p", "ddbverify.pytest_plugin", "-p", "no:cacheprovider"),
-        *("--assert=plain", "--disable-warnings", "--strict-markers", "--tb=short", "--color=auto"),
-        f"--junit-xml={folder / folders.JUNIT}",
-        f"--ddb-config={config_file.resolve()}",
-        f"--ddb-record={folder / folders.RECORD}",
-        *([f"--ddb-sample={coverage}"] if coverage is not None else []),
-        *extra,
-        str(checks),
-    ]
-
-
 def _watch(command: list[str], folder: Path, *, to_stderr: bool) -> tuple[bool, int]:
     """
     Run the child to its end.
@@ -252,34 +225,36 @@ def _watch(command: list[str], folder: Path, *, to_stderr: bool) -> tuple[bool, 
     Returns:
         Whether we were interrupted, and the child's exit status (negative: its signal).
     """
-    environment = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
-    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     sys.stdout.flush()
     # File descriptors, so that the child finds the terminal itself and nothing is buffered by us.
-    child = subprocess.Popen(
-        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=2 if to_stderr else None
+    started = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=child.environment(os.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=2 if to_stderr else None,
     )
     try:
-        return False, child.wait()
+        return False, started.wait()
     except KeyboardInterrupt:
-        return True, _end(child)
+        return True, _end(started)
     finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
+        if started.poll() is None:
+            started.kill()
+            started.wait()
 
 
-def _end(child: subprocess.Popen[bytes]) -> int:
+def _end(started: subprocess.Popen[bytes]) -> int:
     """Let an interrupted child finish its record. On a terminal it has had the same Ctrl-C already."""
     try:
-        return child.wait(timeout=1)
+        return started.wait(timeout=1)
     except subprocess.TimeoutExpired:
-        child.send_signal(signal.SIGINT)
+        started.send_signal(signal.SIGINT)
     try:
-        return child.wait(timeout=_INTERRUPT_SECONDS)
+        return started.wait(timeout=_INTERRUPT_SECONDS)
     except subprocess.TimeoutExpired:
-        child.kill()
-        return child.wait()
+        started.kill()
+        return started.wait()
 
 
 def _describe(config: Config) -> dict[str, tuple[TableRecord, TableRecord]]:

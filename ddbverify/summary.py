@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from tabulate import tabulate
 
@@ -11,11 +12,18 @@ from ddbverify.record import CheckRecord, CheckState, ComparisonRecord
 
 _HEADERS = ("check", "pair", "examined", "findings", "state")
 
+MOST_BYTES: Final = 900_000
+"""Of a summary in Markdown. GitHub takes 1 MiB for all of a step, and nothing at all of more."""
+
+_MOST_CHARACTERS: Final = 300
+
 
 def check_table(checks: Sequence[CheckRecord], *, markdown: bool = False) -> str:
-    """One line per check."""
+    """One line per check; names are shown in one line, and not endless."""
+    shown = escaped if markdown else printable
     rows = [
-        (check.name, check.pair or "", check.examined, check.findings, check_state(check)) for check in checks
+        (shown(check.name), check.pair or "", check.examined, check.findings, check_state(check))
+        for check in checks
     ]
     # Without disable_numparse a pair named like a number would lose its form.
     return tabulate(rows, _HEADERS, tablefmt="github" if markdown else "simple", disable_numparse=True)
@@ -26,8 +34,31 @@ def accepted_lines(checks: Sequence[CheckRecord]) -> list[str]:
     return [f"accepted: {check.pair or check.name}: {one}" for check in checks for one in check.accepted]
 
 
+def printable(text: str) -> str:
+    """Text in one line without control characters, of 300 characters at most."""
+    line = "".join(char if char.isprintable() else " " for char in text[: _MOST_CHARACTERS + 1])
+    return line if len(line) <= _MOST_CHARACTERS else line[:_MOST_CHARACTERS] + "…"
+
+
+def escaped(text: str) -> str:
+    """The same, so that Markdown and HTML show it as it is."""
+    line = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "".join(f"\\{char}" if char in r"\`*_{}[]()#+!|~@" else char for char in line)
+
+
+def cut(text: str, most_bytes: int = MOST_BYTES) -> bytes:
+    """*text* in UTF-8, or its first lines and one that says that there were more."""
+    whole = text.encode("utf-8", "replace")
+    if len(whole) <= most_bytes:
+        return whole
+    note = b"\n\n(Cut here: the rest is too long for this page. It is in the run's evidence.)\n"
+    kept = whole[: max(0, most_bytes - len(note))]
+    return kept[: kept.rfind(b"\n") + 1] + note if len(note) <= most_bytes else b""
+
+
 def markdown(evidence: Evidence) -> str:
-    """``summary.md`` of a run."""
+    """``summary.md`` of a run: what has not passed comes first, since a page may be cut."""
+    in_order = sorted(evidence.checks, key=lambda check: check.state is CheckState.PASSED)
     lines = [
         f"# Verification {evidence.verdict}",
         "",
@@ -35,17 +66,18 @@ def markdown(evidence: Evidence) -> str:
         + (", against an emulator" if evidence.emulator else "")
         + ".",
         "",
-        check_table(evidence.checks, markdown=True),
+        *_listed("Not complete:", evidence.shortcomings),
+        check_table(in_order, markdown=True),
         "",
     ]
     for pair in evidence.pairs:
         lines += [f"* `{pair.source.arn}` -> `{pair.target.arn}`: {_counts(pair.comparison)}"]
-    accepted = accepted_lines(evidence.checks)
-    if accepted:
-        lines += ["", "Differs, and refutes nothing:", "", *(f"* {one}" for one in accepted)]
-    if evidence.shortcomings:
-        lines += ["", "Not complete:", "", *(f"* {one}" for one in evidence.shortcomings)]
+    lines += ["", *_listed("Differs, and refutes nothing:", accepted_lines(evidence.checks))]
     return "\n".join(lines) + "\n"
+
+
+def _listed(title: str, texts: Sequence[str]) -> list[str]:
+    return [title, "", *(f"* {escaped(text)}" for text in texts), ""] if texts else []
 
 
 def _counts(comparison: ComparisonRecord | None) -> str:

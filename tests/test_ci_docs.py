@@ -1,0 +1,130 @@
+"""The pipelines of docs/ci.md are what GitHub and GitLab take, and what ddbverify offers."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from ddbverify.cli import main
+from ddbverify.envelope import PublicKey
+
+DOCS = Path(__file__).parents[1] / "docs"
+TEXT = (DOCS / "ci.md").read_text(encoding="utf-8")
+SCHEMAS = {"github-workflow": "vendor.github-workflows", "gitlab-ci": "vendor.gitlab-ci"}
+
+
+def block(first_line: str) -> str:
+    (found,) = re.findall(rf"^```yaml\n(# {first_line}\n.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    return found
+
+
+def pipeline(first_line: str) -> dict[str, Any]:
+    return yaml.load(block(first_line), Loader=yaml.BaseLoader)  # where `on` is no boolean
+
+
+def shell_lines() -> list[str]:
+    jobs = pipeline("github-workflow")["jobs"].values()
+    lines = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+    for job in pipeline("gitlab-ci").values():
+        if isinstance(job, dict):
+            lines += [*job.get("before_script", ()), *job.get("script", ())]
+    return [*lines, *re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)]
+
+
+@pytest.mark.parametrize("first_line", SCHEMAS)
+def test_the_platform_s_own_schema_takes_it(first_line, tmp_path):
+    file = tmp_path / "pipeline.yml"
+    file.write_text(block(first_line), encoding="utf-8")
+
+    def check():
+        return subprocess.run(
+            [sys.executable, "-m", "check_jsonschema", "--builtin-schema", SCHEMAS[first_line], str(file)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = check()
+    assert done.returncode == 0, done.stdout
+    # The linter is seen to refuse: a key that there is not.
+    file.write_text(block(first_line).replace("timeout", "time_out"), encoding="utf-8")
+    assert check().returncode == 1
+
+
+@pytest.mark.parametrize("line", shell_lines())
+def test_shell_lines_are_shell_and_name_commands_that_exist(line):
+    subprocess.run(["bash", "-n", "-c", line], check=True)
+    commands = re.findall(r"ddbverify (?:run|gate|keygen)\b[^\n|;&]*", line)
+    assert commands or "ddbverify" not in line
+    for command in commands:
+        name, *arguments = shlex.split(command.removeprefix("ddbverify "))
+        with click.Context(main) as context:
+            main.commands[name].make_context(name, arguments, parent=context).close()
+
+
+def test_the_workflow_asks_for_no_more_than_it_needs():
+    workflow = pipeline("github-workflow")
+
+    assert workflow["permissions"] == {}
+    for job in workflow["jobs"].values():
+        assert job["permissions"] == {"contents": "read", "id-token": "write"}
+        assert int(job["timeout-minutes"]) > 0
+        assert job["environment"].startswith("migration-")
+        for step in job["steps"]:
+            assert re.fullmatch(r"(actions|aws-actions)/[a-z-]+@v\d+", step.get("uses", "actions/x@v1"))
+            # Nothing from outside stands in a shell line, where it could be a command.
+            assert "${{" not in step.get("run", "")
+
+
+def test_the_gate_s_job_cannot_sign_and_decides_by_itself():
+    github, gitlab = pipeline("github-workflow")["jobs"], pipeline("gitlab-ci")
+    roles = [
+        [step["with"]["role-to-assume"] for step in job["steps"] if "role-to-assume" in step.get("with", {})]
+        for job in (github["verify"], github["gate"])
+    ]
+    roles += [[gitlab[job]["variables"]["AWS_ROLE_ARN"]] for job in ("verify", "gate")]
+
+    assert [[one.rpartition("/")[2] for one in role] for role in roles] == [
+        ["ddbverify-run"],
+        ["ddbverify-gate"],
+    ] * 2
+    assert (github["gate"]["needs"], gitlab["gate"]["needs"]) == ("verify", ["verify"])
+    assert github["gate"]["steps"][-1] == {"run": "ddbverify gate run"}
+    assert gitlab["gate"]["script"] == ["ddbverify gate run"]
+    for job in (github["gate"], gitlab["gate"]):
+        assert "continue-on-error" not in str(job)
+        assert "allow_failure" not in job
+
+
+def test_what_is_kept_holds_no_key_of_an_item():
+    github, gitlab = pipeline("github-workflow")["jobs"]["verify"], pipeline("gitlab-ci")["verify"]
+    (upload,) = [step for step in github["steps"] if "upload-artifact" in step.get("uses", "")]
+    kept = [
+        *upload["with"]["path"].split(),
+        *gitlab["artifacts"]["paths"],
+        gitlab["artifacts"]["reports"]["junit"],
+    ]
+
+    assert upload["if"] == "always()"
+    assert gitlab["artifacts"]["when"] == "always"
+    assert set(kept) == {"run/evidence.json", "run/junit.xml", "run/summary.md"}
+
+
+def test_the_key_that_is_shown_is_one():
+    (text,) = re.findall(r'trusted_keys = \["([^"]+)"\]', TEXT)
+
+    assert PublicKey.parse(text)
+
+
+def test_every_exit_code_is_told_apart():
+    rows = re.findall(r"^\| (\d) \|", TEXT, re.MULTILINE)
+
+    assert rows == ["0", "1", "2", "3", "4", "5", "6"]
