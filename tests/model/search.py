@@ -91,7 +91,7 @@ def main() -> None:
     elif options.rule:
         show(options.rule, options.examples, options.seed)
     else:
-        rounds = range(options.seed, options.seed - -options.examples // -ROUND)
+        rounds = range(options.seed, options.seed + -(-options.examples // ROUND))
         began = time.monotonic()
         print(f"{len(rounds) * ROUND:,} examples, seeds {rounds[0]} to {rounds[-1]}", flush=True)
         with multiprocessing.Pool(options.processes) as pool:
