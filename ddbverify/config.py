@@ -86,6 +86,7 @@ class Replication(_Section, frozen=True):
     backfill: Literal["backup", "pitr", "scan"] = "backup"
     groups: int = 32
     overlap: Duration = Duration(300)
+    read_units: int | None = None
     write_units: int | None = None
 
 
@@ -359,6 +360,7 @@ def _check_numbers(config: Config, refuse: Any) -> None:
     if not 1 <= replication.groups <= 1000:
         raise refuse(f"[replication] groups = {replication.groups} is out of range.", "use 1 to 1000.")
     for section, key, number in (
+        ("replication", "read_units", replication.read_units),
         ("replication", "write_units", replication.write_units),
         ("verification", "read_units", verification.read_units),
         ("verification", "max_read_units", verification.max_read_units),

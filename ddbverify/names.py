@@ -102,7 +102,22 @@ class Fact:
     ``stream_arn``, ``ledger_table``, ``target_region``, ``forwarder``, ``consumer`` (function names)."""
 
     BOUNDARY: Final = "boundary"
-    """``backup_arn``, ``backup_epoch``, ``boundary_epoch`` (whole seconds)."""
+    """``how`` (``backup``, ``pitr``, ``scan``), ``backup_epoch`` (of the backup, the chosen second, or
+    the scan's beginning), ``boundary_epoch`` (whole seconds); ``backup_arn`` where there is one."""
+
+    RESTART: Final = "restart"
+    """``number``: how often the pair was started anew. Not there before the first time."""
+
+    RESTARTING: Final = "restarting"
+    """While a restart is under way: ``number`` (the new one), ``backup`` (an ARN, or empty), ``at``."""
+
+    CONSUMER: Final = "consumer"
+    """Written by the operator: ``on``, and ``since_epoch``. Off: nothing was in flight any more by then,
+    and ``counted`` is the sum of the counters, so that it shows if somebody else switches it on."""
+
+    LOADED: Final = "load#"
+    """Prefix, followed by a segment: how far the load is in it. ``reading`` (what it reads), ``done``,
+    ``last`` (JSON of the last key read), ``read``, ``written``, ``quarantined``."""
 
     STREAM_ENABLED_BY_US: Final = "stream-enabled-by-us"
     """``at``: the source had no stream before, and has none again afterwards."""

@@ -14,9 +14,10 @@ from ddbverify.aws import translated
 from ddbverify.config import Pair
 from ddbverify.names import Fact, KeySchema, canary_key
 from ddbverify.transform import key_hash
+from replicator import repair
 from replicator.context import Context
 from replicator.ledger import Ledger
-from replicator.queue import queue_depth
+from replicator.queue import dead_letters, queue_depth
 from replicator.records import MalformedRecord
 from replicator.state import State
 from replicator.stream import Record, StreamReader, Trimmed
@@ -53,8 +54,8 @@ def run(context: Context, pair: Pair, *, to_the_end: bool = False) -> Audit:
     Audit one pair from where the last audit stopped.
 
     A record counts as applied when its key's ledger entry has at least its number, or when
-    the key stands in the quarantine with at least its number. The audit does not move past
-    one that is not.
+    the key stands in the quarantine with at least its number; dead letters are put there first.
+    The audit does not move past one that is not.
 
     Args:
         to_the_end: Also look at the newest records, which may be under way: the proof of drain.
@@ -70,8 +71,14 @@ def run(context: Context, pair: Pair, *, to_the_end: bool = False) -> Audit:
     old = now - context.pace.young_seconds
     # With messages still in the queue, what is not applied is under way, however old it is.
     waiting = any(queue_depth(context, pair).values())
+    if dead_letters(context, resources["dead_letter_url"]):
+        # After that look: a message is seen in one of the two. One that cannot be read is a gap.
+        repair.file_dead_letters(context, pair, source.keys)
     judge = _Judge(state, ledger, source.keys, 0.0 if waiting else old, result)
     audited = int(before.get("audited_epoch", boundary))
+    if source.stream_arn != resources["stream_arn"]:
+        result.gap = "the source's stream was turned off, or off and on again"
+        state.latch_gap(f"the audit found a gap: {result.gap}")
     late = now - audited > STREAM_KEEPS_SECONDS
     reader = StreamReader(
         context.source_client("dynamodbstreams"),

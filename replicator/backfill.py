@@ -1,26 +1,28 @@
 """
-Backup, restore, and the load from a staging table.
+Backup, restore, and the load from a staging table or from the source itself.
 
 The consumer is off until the backfill is complete, so a load of a pair that keeps its keys
 is plain batch writes; a re-keying pair is loaded by the consumer's own transaction under
-number zero. Loading twice is safe: it always reads the staging table, never its own output.
+number zero. Loading a page twice is safe: a load never reads its own output.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from ddbverify.aws import Client, error_code, translated
 from ddbverify.errors import EngineError, ThrottledError, TransformError
-from ddbverify.names import TypedItem, canary_key
+from ddbverify.names import Fact, TypedItem, canary_key
 from ddbverify.transform import Transform, key_hash
 from ddbverify.values import with_base64, with_bytes
 from replicator.ledger import Applied, Ledger, Write
@@ -30,6 +32,7 @@ from replicator.state import State
 from replicator.tables import TableFacts
 
 LOADERS = 4
+_COUNTS = ("read", "written", "quarantined")
 _BATCH = 25  # the most that BatchWriteItem takes
 
 
@@ -41,9 +44,9 @@ class Backup:
     created_epoch: float  # the server's time, not ours
 
 
-def boundary_of(backup: Backup, overlap_seconds: float) -> int:
+def boundary_of(epoch: float, overlap_seconds: float) -> int:
     """Where replay starts: ``floor(backup time) - overlap``, in seconds since the epoch (FIELD_NOTES T1)."""
-    return math.floor(backup.created_epoch) - math.ceil(overlap_seconds)
+    return math.floor(epoch) - math.ceil(overlap_seconds)
 
 
 def take_backup(client: Client, source: TableFacts, name: str, *, poll_seconds: float) -> Backup:
@@ -90,42 +93,97 @@ def restore(client: Client, backup_arn: str, name: str, *, indexes: bool) -> boo
         False where the engine does not find the backup from that region (an emulator; AWS
         restores across regions, FIELD_NOTES T23).
     """
-    overrides: dict[str, Any] = (
-        {}
-        if indexes
-        else {
-            "GlobalSecondaryIndexOverride": [],
-            "LocalSecondaryIndexOverride": [],
-            "BillingModeOverride": "PAY_PER_REQUEST",
-        }
+    return _restored(
+        name,
+        lambda: client.restore_table_from_backup(
+            TargetTableName=name, BackupArn=backup_arn, **_overrides(indexes=indexes)
+        ),
     )
+
+
+def restore_past(client: Client, source: TableFacts, epoch: int, name: str, *, indexes: bool) -> bool:
+    """Start to restore *source* as it was at the second *epoch*; otherwise as `restore`."""
+    return _restored(
+        name,
+        lambda: client.restore_table_to_point_in_time(
+            SourceTableArn=source.arn,
+            TargetTableName=name,
+            RestoreDateTime=datetime.fromtimestamp(epoch, UTC),
+            **_overrides(indexes=indexes),
+        ),
+    )
+
+
+def _overrides(*, indexes: bool) -> dict[str, Any]:
+    if indexes:
+        return {}
+    return {
+        "GlobalSecondaryIndexOverride": [],
+        "LocalSecondaryIndexOverride": [],
+        "BillingModeOverride": "PAY_PER_REQUEST",
+    }
+
+
+def _restored(name: str, ask: Callable[[], object]) -> bool:
     try:
         with translated(f"restore the backup as {name}"):
-            client.restore_table_from_backup(TargetTableName=name, BackupArn=backup_arn, **overrides)
+            ask()
     except EngineError as error:
         cause = error.__cause__
-        if isinstance(cause, ClientError) and error_code(cause) == "BackupNotFoundException":
+        gone = ("BackupNotFoundException", "TableNotFoundException")
+        if isinstance(cause, ClientError) and error_code(cause) in gone:
             return False
         raise
     return True
 
 
 @dataclass(slots=True)
-class Load:
+class ReadPace:
     """
-    Every item of a staging table, through the transform, into the target.
+    Keeps the reads of all segments together at a rate, on average.
 
     Args:
-        staging: Client and name of the table to read.
-        target: Client and name of the table to write.
-        ledger: Guards the writes of a re-keying pair.
-        state: Takes what the transform cannot handle into the quarantine.
-        lock: Asked before each write.
-        progress: Told the number of items read so far.
+        units: Read units per second; ``None`` for no ceiling.
     """
 
-    staging_client: Client
-    staging: str
+    units: int | None = None
+    _free_at: float = 0.0  # time.monotonic
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def wait(self) -> None:
+        """Wait until what was read so far is paid for."""
+        with self._guard:
+            left = self._free_at - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+
+    def paid(self, answer: Any) -> None:
+        """Note what a page has cost, by DynamoDB's own account."""
+        if self.units is None:
+            return
+        cost = float(answer["ConsumedCapacity"]["CapacityUnits"])
+        with self._guard:
+            self._free_at = max(self._free_at, time.monotonic()) + cost / self.units
+
+
+@dataclass(slots=True)
+class Load:
+    """
+    Every item of a staging table, or of the source, through the transform, into the target.
+
+    Args:
+        origin: Client and name of the table to read.
+        target: Client and name of the table to write.
+        ledger: Guards the writes of a re-keying pair.
+        state: Takes what the transform cannot handle into the quarantine, and keeps each segment's place.
+        lock: Asked before each write.
+        progress: Told the number of items read so far.
+        reading: What is read: a place that was kept while something else was read is not used.
+        pace: Ceiling of the reads.
+    """
+
+    origin_client: Client
+    origin: str
     target_client: Client
     target: str
     transform: Transform
@@ -133,44 +191,75 @@ class Load:
     state: State
     lock: Lock
     progress: Callable[[int], None]
+    reading: str = ""
+    pace: ReadPace = field(default_factory=ReadPace)
 
     def run(self) -> dict[str, int]:
         """
-        Load everything; a second run writes the same again.
+        Load everything; a run after one that was killed goes on behind the last pages that were written.
 
         Returns:
-            ``read`` items of the staging table, ``written`` items of the target,
-            ``quarantined`` items that the transform or DynamoDB refused.
+            ``read`` items, ``written`` items of the target, ``quarantined`` items that the
+            transform or DynamoDB refused; those of the runs before included.
         """
-        counts = {"read": 0, "written": 0, "quarantined": 0}
+        counts = dict.fromkeys(_COUNTS, 0)
         guard = threading.Lock()
 
         def load(segment: int) -> None:
-            for page in self._pages(segment):
+            place = self._place(segment)
+            with guard:
+                for name in _COUNTS:
+                    counts[name] += place[name]
+            if place["done"]:
+                return
+            for page, last in self._pages(segment, place["last"]):
                 written, quarantined = self._load_page(page)
                 with guard:
-                    counts["read"] += len(page)
-                    counts["written"] += written
-                    counts["quarantined"] += quarantined
+                    for name, number in zip(_COUNTS, (len(page), written, quarantined), strict=True):
+                        counts[name] += number
+                        place[name] += number
                     self.progress(counts["read"])
+                # Once the page is in the target: what is read again after a kill is written again.
+                self._keep(segment, {**place, "done": last is None, "last": last})
 
         with ThreadPoolExecutor(LOADERS) as pool:
             # list() so that the first error is raised here, and not swallowed with the futures.
             list(pool.map(load, range(LOADERS)))
         return counts
 
-    def _pages(self, segment: int) -> Iterator[list[TypedItem]]:
+    def _place(self, segment: int) -> dict[str, Any]:
+        kept = self.state.get(f"{Fact.LOADED}{segment}") or {}
+        if kept.get("reading") != self.reading or int(kept.get("of", 0)) != LOADERS:
+            return {**dict.fromkeys(_COUNTS, 0), "done": False, "last": None}
+        last = json.loads(kept["last"]) if "last" in kept else None
+        return {**{name: int(kept[name]) for name in _COUNTS}, "done": kept["done"], "last": last}
+
+    def _keep(self, segment: int, place: dict[str, Any]) -> None:
+        last = None if place["last"] is None else json.dumps(place["last"])
+        kept = {**place, "last": last, "reading": self.reading, "of": LOADERS}
+        with translated("keep the place of the load"):
+            self.state.put(f"{Fact.LOADED}{segment}", **kept)
+
+    def _pages(
+        self, segment: int, last: TypedItem | None
+    ) -> Iterator[tuple[list[TypedItem], TypedItem | None]]:
+        """Pages of a segment behind the key *last*; with each the key to go on from, ``None`` at the end."""
         marker = canary_key(self.transform.source_keys)
-        with translated(f"read the staging table {self.staging}"):
-            for page in self.staging_client.get_paginator("scan").paginate(
-                TableName=self.staging, ConsistentRead=True, Segment=segment, TotalSegments=LOADERS
-            ):
-                items = (with_base64(item) for item in page["Items"])
-                yield [
-                    item
-                    for item in items
-                    if {name: item[name] for name in self.transform.source_keys} != marker
-                ]
+        while True:
+            request: dict[str, Any] = {"ConsistentRead": True, "Segment": segment, "TotalSegments": LOADERS}
+            if last is not None:
+                request["ExclusiveStartKey"] = with_bytes(last)
+            if self.pace.units is not None:
+                request["ReturnConsumedCapacity"] = "TOTAL"
+            self.pace.wait()
+            with translated(f"read the table {self.origin}"):
+                page = self.origin_client.scan(TableName=self.origin, **request)
+            self.pace.paid(page)
+            items = [with_base64(item) for item in page["Items"]]
+            last = with_base64(page["LastEvaluatedKey"]) if "LastEvaluatedKey" in page else None
+            yield [item for item in items if _key(item, self.transform.source_keys) != marker], last
+            if last is None:
+                return
 
     def _load_page(self, page: Sequence[TypedItem]) -> tuple[int, int]:
         written = quarantined = 0

@@ -16,6 +16,8 @@ from replicator import audit as auditing
 from replicator import cutover as cutting
 from replicator import down as removal
 from replicator import migration, repair
+from replicator import quarantine as quarantining
+from replicator import restart as restarting
 from replicator import status as reporting
 from replicator.console import Console
 from replicator.context import Context
@@ -37,17 +39,21 @@ def main() -> None:
     """
 
 
+_config = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=configuration.FILE_NAME,
+    show_default=True,
+    help="The migration's settings.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+
+
 def _command(name: str, run: Command, text: str) -> None:
     @main.command(name=name, help=text)
-    @click.option(
-        "--config",
-        "path",
-        type=click.Path(path_type=Path),
-        default=configuration.FILE_NAME,
-        show_default=True,
-        help="The migration's settings.",
-    )
-    @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+    @_config
+    @_json
     def command(path: Path, as_json: bool) -> None:
         execute(path, as_json=as_json, run=run)
 
@@ -84,6 +90,7 @@ def exit_status(error: DdbVerifyError) -> int:
 
 def _audit(context: Context) -> dict[str, Any]:
     context.need_begun()
+    context.need_no_restart()
     answer: dict[str, Any] = {}
     for pair in context.config.tables:
         if "ledger_table" not in context.resources(pair):
@@ -100,22 +107,26 @@ def _audit(context: Context) -> dict[str, Any]:
         if found.lost or found.gap:
             raise Refused(
                 found.gap or f"{len(found.lost)} changes of {pair} were never applied.",
-                "the gate stays shut; begin anew: replicator down, then replicator up.",
+                "the gate stays shut; begin anew: replicator restart.",
             )
     return {"pairs": answer}
 
 
 def _repair(context: Context) -> dict[str, Any]:
     context.need_begun()
+    context.need_no_restart()
     answer: dict[str, Any] = {}
     stuck = 0
-    for pair in context.config.tables:
-        done = repair.run(context, pair)
-        stuck += len(done.left)
-        answer[str(pair)] = {"repaired": done.repaired, "left": list(done.left)}
-        context.console.line(f"{pair}: {done.repaired} keys repaired, {len(done.left)} left")
-        for reason in sorted(set(done.left)):
-            context.console.warn(reason)
+    with migration.locked(context, "replicator repair"):
+        for pair in context.config.tables:
+            if "ledger_table" not in context.resources(pair):
+                raise Refused(f"{pair} has no ledger yet.", "run `replicator restore` first.")
+            done = repair.run(context, pair)
+            stuck += len(done.left)
+            answer[str(pair)] = {"repaired": done.repaired, "left": list(done.left)}
+            context.console.line(f"{pair}: {done.repaired} keys repaired, {len(done.left)} left")
+            for reason in sorted(set(done.left)):
+                context.console.warn(reason)
     if stuck:
         raise Refused(
             f"{stuck} keys stay in the quarantine.",
@@ -131,6 +142,29 @@ _command("audit", _audit, "Hold the stream itself against the ledger: nothing wa
 _command("repair", _repair, "Write quarantined items again, as the source has them now.")
 _command("cutover", cutting.cutover, "Gate, fence, drain, verify, flip; rolled back if a step fails.")
 _command("down", removal.down, "Remove exactly what the migration made. Never the source.")
+
+
+@main.command()
+@_config
+@_json
+@click.option("--keys", is_flag=True, help="Show the raw keys, too.")
+def quarantine(path: Path, as_json: bool, keys: bool) -> None:
+    """What could not be applied: hashes of keys, reasons, counts."""
+    execute(path, as_json=as_json, run=lambda context: quarantining.listed(context, keys=keys))
+
+
+@main.command()
+@_config
+@_json
+@click.option("--backup", metavar="new|ARN", help="What to start from; by default a new backup.")
+@click.option("--table", metavar="SOURCE", help="Restart the pair of this source only.")
+def restart(path: Path, as_json: bool, backup: str | None, table: str | None) -> None:
+    """Start pairs anew: new backup, new ledger, new boundary. Clears a gap."""
+
+    def run(context: Context) -> dict[str, Any]:
+        return restarting.restart(context, backup=backup, table=table)
+
+    execute(path, as_json=as_json, run=run)
 
 
 @main.command()

@@ -163,6 +163,26 @@ class Context:
         """Names of what the stacks made for a pair; empty before phase 1."""
         return self.state(pair).get(Fact.RESOURCES) or {}
 
+    def restart_number(self, pair: Pair) -> int:
+        """How often the pair was started anew; of a restart under way the new number."""
+        state = self.state(pair)
+        fact = state.get(Fact.RESTARTING) or state.get(Fact.RESTART) or {}
+        return int(fact.get("number", 0))
+
+    def need_no_restart(self) -> None:
+        """
+        Refuse a command that would work on a pair which is being started anew.
+
+        Raises:
+            Refused: A restart has begun and not ended.
+        """
+        for pair in self.config.tables:
+            if self.state(pair).get(Fact.RESTARTING) is not None:
+                raise Refused(
+                    f"A restart of {pair} is under way.",
+                    "run `replicator restart` again: it goes on where it stopped.",
+                )
+
 
 def _with_region_of_arns(config: Config, side: Side, which: str) -> Side:
     regions = {

@@ -46,6 +46,7 @@ def cutover(context: Context) -> dict[str, Any]:
         EngineError: A step failed; the fence is lifted again.
     """
     context.need_begun()
+    context.need_no_restart()
     pointer = _check(context)
     with Lock(context.source, context.state_table, "replicator cutover").held(context.console.warn) as lock:
         attempt = _Attempt(context, lock, pointer)
@@ -194,7 +195,7 @@ class _Attempt:
                 time.sleep(context.pace.poll_seconds)
         except Trimmed as error:
             raise EngineError(
-                f"The stream could not be watched: {error}", "begin anew: a gap needs a new backup."
+                f"The stream could not be watched: {error}", "begin anew: replicator restart."
             ) from error
         step.result = f"quiet for {quiet:.0f} s" + (f", after {foreign} late writes" if foreign else "")
 
@@ -205,7 +206,8 @@ class _Attempt:
             while clean < 2:
                 self._in_time(f"the pipeline of {pair} is not drained")
                 queue.await_empty_queue(self.context, pair, step, deadline=self.deadline)
-                if self.context.state(pair).quarantined():
+                url = self.context.resources(pair)["dead_letter_url"]
+                if queue.dead_letters(self.context, url) or self.context.state(pair).quarantined():
                     repaired = repair.run(self.context, pair)
                     if repaired.left:
                         raise EngineError(
@@ -217,7 +219,7 @@ class _Attempt:
                 if found.lost or found.gap:
                     raise EngineError(
                         found.gap or f"{len(found.lost)} changes of {pair} were never applied.",
-                        "begin anew: replicator down, then replicator up.",
+                        "begin anew: replicator restart.",
                     )
                 clean = clean + 1 if found.clean else 0
                 if not found.clean:
@@ -389,6 +391,4 @@ def _check(context: Context) -> str:
 
 def _check_exists(context: Context, pair: Pair) -> None:
     if tables.find(context.target, pair.target) is None:
-        raise Refused(
-            f"The target of {pair} does not exist any more.", "begin anew: replicator down, replicator up."
-        )
+        raise Refused(f"The target of {pair} does not exist any more.", "begin anew: replicator restart.")

@@ -9,10 +9,12 @@ from ddbverify.config import Pair
 from ddbverify.errors import Refused
 from ddbverify.names import Fact, stack_name, table_name
 from replicator import tables
+from replicator.boundary import BACKUPS
 from replicator.context import Context
 from replicator.cutover import CUTOVER
 from replicator.lock import Lock
 from replicator.stack import stacks, storage
+from replicator.state import State
 
 
 def down(context: Context) -> dict[str, Any]:
@@ -77,10 +79,16 @@ def _remove_pair(context: Context, pair: Pair, *, flipped: bool) -> list[str]:
     if state.get(Fact.STREAM_ENABLED_BY_US):
         with context.console.step(f"turn off the stream of {table_name(pair.source)}"):
             _stream_off(context, pair)
-    boundary = state.get(Fact.BOUNDARY)
-    if boundary:
-        context.console.line(f"  · the backup stays until you delete it: {boundary['backup_arn']}")
+    for arn in _backups(state):
+        context.console.line(f"  · the backup stays until you delete it: {arn}")
     return removed
+
+
+def _backups(state: State) -> list[str]:
+    """Backups that the pair has taken, those before a restart included."""
+    taken = {fact["arn"] for _, fact in state.all(BACKUPS)}
+    last = (state.get(Fact.BOUNDARY) or {}).get("backup_arn")
+    return sorted(taken | ({last} if last else set()))
 
 
 def _stream_off(context: Context, pair: Pair) -> None:

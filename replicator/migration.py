@@ -6,27 +6,27 @@ behind the last one, and a finished phase has nothing to do.
 from __future__ import annotations
 
 import json
-import secrets
-import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from ddbverify.aws import translated
 from ddbverify.config import Pair
-from ddbverify.errors import AccessError, EngineError, Refused
-from ddbverify.names import Fact, stack_name, table_name
-from replicator import backfill, canary, tables
+from ddbverify.errors import AccessError, Refused
+from ddbverify.names import Fact, stack_name
+from replicator import boundary, canary, filling, tables
 from replicator.console import Step
 from replicator.context import Context
-from replicator.ledger import Ledger
 from replicator.lock import Lock
-from replicator.preflight import FILLING, Plan, check
-from replicator.queue import set_consumer
+from replicator.preflight import Plan, check
+from replicator.queue import set_consumer, switch_mapping
 from replicator.stack import bundle, stacks, storage
 from replicator.stack.bundle import Bundle
 from replicator.state import State, now_text, text_of
+
+BOUND = "bound"
+"""Fact of a pair: what its target is made with. ``transform``, ``digest``, ``rekeys``, ``backfill``."""
 
 UP_STEPS = ("stream", "capture", "canary", "overlap", "backup")
 RESTORE_STEPS = ("target", "backfill", "apply", "consumer", "following")
@@ -40,14 +40,16 @@ def up(context: Context) -> dict[str, Any]:
         For machines: each pair's backup and boundary.
     """
     context.console.line(f"Migration {context.config.name}, phase 1: capture and backup")
+    if context.begun():
+        context.need_no_restart()
     plans = check(context)
     code = bundle.build([plan.pair.transform for plan in plans if plan.pair.transform])
-    base = _base(context)
-    with _locked(context, "replicator up"):
+    base = base_stack(context)
+    with locked(context, "replicator up"):
         storage.upload(context.source_client("s3"), base["BundleBucket"], code)
         for plan in plans:
-            _bind(context, plan)
-            _phase_one(context, plan, base, code)
+            bind(context, plan)
+            phase_one(context, plan, base, code, "up")
     context.console.line("Phase 1 is done. Every change is on its way to the queue. Next: replicator restore")
     return {
         "phase": 1,
@@ -63,47 +65,57 @@ def restore(context: Context) -> dict[str, Any]:
         Refused: Phase 1 is not complete.
     """
     context.need_begun()
+    context.need_no_restart()
     context.console.line(f"Migration {context.config.name}, phase 2: restore and follow")
     plans = check(context)
     for plan in plans:
-        _need_phase_one(context, plan.pair)
-        _bind(context, plan)
+        _needphase_one(context, plan.pair)
+        bind(context, plan)
     code = bundle.build([plan.pair.transform for plan in plans if plan.pair.transform])
-    base = _base(context)
-    with _locked(context, "replicator restore") as lock:
+    base = base_stack(context)
+    with locked(context, "replicator restore") as lock:
         storage.upload(context.source_client("s3"), base["BundleBucket"], code)
         for plan in plans:
-            _phase_two(context, plan, base, code, lock)
+            phase_two(context, plan, base, code, lock, "restore")
     context.console.line("Phase 2 is done. The target follows the source. Next: ddbverify run")
     return {"phase": 2, "pairs": {str(plan.pair): context.resources(plan.pair) for plan in plans}}
 
 
-def _phase_one(context: Context, plan: Plan, base: Mapping[str, str], code: Bundle) -> None:
+def phase_one(context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, command: str) -> None:
+    """Capture one pair's changes, and fix its boundary."""
     name = plan.source.name
-    run = _Steps(context, plan.pair, "up").run
+    run = Steps(context, plan.pair, command).run
     run("stream", f"stream of {name} is on", lambda _: _stream(context, plan))
     run("capture", "queue and forwarder", lambda step: _capture(context, plan, base, code, step))
     run("canary", "the forwarder has sent a canary on", lambda step: _canary(context, plan, step))
     run("overlap", "the stream covers the overlap", lambda step: _overlap(context, plan, step))
-    run("backup", f"backup of {name}", lambda step: _backup(context, plan, step))
+    run("backup", boundary.title(context, plan), lambda step: boundary.fix(context, plan, step))
 
 
-def _phase_two(context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, lock: Lock) -> None:
-    run = _Steps(context, plan.pair, "restore").run
+def phase_two(
+    context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, lock: Lock, command: str
+) -> None:
+    """Fill one pair's target, and let it follow."""
+    run = Steps(context, plan.pair, command).run
     run("target", "ledger beside the target", lambda step: _target(context, plan, step))
-    run("backfill", f"{plan.pair.target} is filled", lambda step: _backfill(context, plan, lock, step))
+    run("backfill", f"{plan.pair.target} is filled", lambda step: filling.fill(context, plan, lock, step))
     run("apply", "consumer", lambda step: _apply(context, plan, base, code, step))
     run("consumer", "a canary has come all the way", lambda step: _consumer_on(context, plan, step))
     run("following", "replay has passed the backup", lambda _: _following(context, plan))
 
 
 @dataclass(frozen=True, slots=True)
-class _Steps:
+class Steps:
     """Runs each step once, and records it."""
 
     context: Context
     pair: Pair
     command: str
+
+    def forget(self, *names: str) -> None:
+        """Let steps be taken again."""
+        for name in names:
+            self.context.state(self.pair).delete(Fact.STEP + name)
 
     def run(self, name: str, title: str, action: Callable[[Step], Mapping[str, Any]]) -> None:
         state = self.context.state(self.pair)
@@ -125,7 +137,8 @@ class _Steps:
 # --- phase 1 ------------------------------------------------------------------------------
 
 
-def _base(context: Context) -> dict[str, str]:
+def base_stack(context: Context) -> dict[str, str]:
+    """Outputs of the stack with state table and bucket, which is made if it is not there."""
     with context.console.step("state table and bucket") as step:
         return stacks.deploy(
             context.source_client("cloudformation"),
@@ -137,26 +150,31 @@ def _base(context: Context) -> dict[str, str]:
         )
 
 
-def _locked(context: Context, command: str) -> Any:
+def locked(context: Context, command: str) -> AbstractContextManager[Lock]:
+    """The migration's lease, for the length of a block."""
     return Lock(context.source, context.state_table, command).held(context.console.warn)
 
 
-def _bind(context: Context, plan: Plan) -> None:
+def bind(context: Context, plan: Plan) -> None:
     """
-    Bind the pair to its transform: a changed one would make another target from the same source.
+    Bind the pair to its transform and its backfill: others would make another target from the same source.
 
     Raises:
-        Refused: The transform, or its package, is not the one that the migration began with.
+        Refused: The transform, its package, or the backfill is not the one that the migration began with.
     """
-    state = context.state(plan.pair)
-    state.put_once("bound", transform=plan.pair.transform or "", digest=plan.digest, rekeys=plan.pair.rekeys)
-    bound = state.get("bound") or {}
-    now = (plan.pair.transform or "", plan.digest, plan.pair.rekeys)
-    if (bound["transform"], bound["digest"], bound["rekeys"]) != now:
-        raise Refused(
-            f"The transform of {plan.pair} has changed since the migration began.",
-            "put it back, or begin anew: replicator down, then replicator up.",
-        )
+    state, how = context.state(plan.pair), context.config.replicated.backfill
+    transform = {
+        "transform": plan.pair.transform or "",
+        "digest": plan.digest,
+        "rekeys": plan.pair.rekeys,
+    }
+    state.put_once(BOUND, **transform, backfill=how)
+    bound = state.get(BOUND) or {}
+    hint = "put it back, or begin anew: replicator restart."
+    if {name: bound[name] for name in transform} != transform:
+        raise Refused(f"The transform of {plan.pair} has changed since the migration began.", hint)
+    if bound.get("backfill", "backup") != how:
+        raise Refused(f"[replication] backfill has changed since the migration of {plan.pair} began.", hint)
 
 
 def _stream(context: Context, plan: Plan) -> dict[str, Any]:
@@ -188,6 +206,11 @@ def _capture(
     stream = state.get(Fact.STEP + "stream") or {}
     pace = context.pace
     timing = stacks.Timing(pace.function_timeout, pace.visibility_timeout)
+    resources = context.resources(plan.pair)
+    if resources.get("captured_stream") not in (None, stream["stream_arn"]):
+        # A restart: what the old stream still holds is not for a forwarder of the new one.
+        with translated("switch the forwarder of the old stream off"):
+            switch_mapping(context, resources["forwarder_mapping"], on=False)
     outputs = stacks.deploy(
         context.source_client("cloudformation"),
         stack_name(context.config.name, "capture", plan.pair.id),
@@ -195,6 +218,7 @@ def _capture(
         {
             "Migration": context.config.name,
             "Pair": plan.pair.id,
+            "Restart": context.restart_number(plan.pair),
             "StreamArn": stream["stream_arn"],
             "StreamViewType": stream["stream_view"],
             "KeySchema": json.dumps(dict(plan.source.keys)),
@@ -210,6 +234,9 @@ def _capture(
         progress=step.at,
     )
     stacks.check_code(context.source_client("lambda"), outputs["Forwarder"], code.sha256_base64)
+    if resources.get("captured_stream") != stream["stream_arn"]:
+        # How far back this forwarder can have seen: see `boundary.check_reuse`.
+        _add_resources(state, captured_stream=stream["stream_arn"], captured_epoch=int(context.server_time()))
     _add_resources(
         state,
         queue_url=outputs["QueueUrl"],
@@ -228,44 +255,14 @@ def _canary(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
 
 def _overlap(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
     """The stream has to have been on for the whole overlap before the backup is asked for."""
-    since = (context.state(plan.pair).get(Fact.STEP + "stream") or {})["since"]
-    began = datetime.fromisoformat(since).replace(tzinfo=UTC).timestamp()
-    ready = began + context.config.replicated.overlap + 1
-    while (left := ready - context.server_time()) > 0:
-        step.at(f"{left:.0f} s to go")
-        time.sleep(min(left, 1.0))
+    boundary.wait_for(context, boundary.ready_epoch(context, plan.pair), step)
     return {"overlap_seconds": int(context.config.replicated.overlap)}
-
-
-def _backup(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
-    state = context.state(plan.pair)
-    pace = context.pace.poll_seconds
-    step.at("asking for it")
-    # A name of its own for every migration: an older migration's backup must never be taken for ours.
-    unique = f"replicator-{context.config.name}-{plan.pair.id}-{secrets.token_hex(4)}"
-    state.put_once("backup-asked", name=unique, at=now_text())
-    name = (state.get("backup-asked") or {})["name"]
-    begun = backfill.find_backup(context.source, plan.source, name)
-    backup = (
-        backfill.await_backup(context.source, begun, poll_seconds=pace)
-        if begun
-        else backfill.take_backup(context.source, plan.source, name, poll_seconds=pace)
-    )
-    boundary = backfill.boundary_of(backup, context.config.replicated.overlap)
-    state.put(
-        Fact.BOUNDARY,
-        backup_arn=backup.arn,
-        backup_epoch=int(backup.created_epoch),
-        boundary_epoch=boundary,
-    )
-    step.result = f"taken at {text_of(backup.created_epoch)}, replay starts at {text_of(boundary)}"
-    return {}
 
 
 # --- phase 2 ------------------------------------------------------------------------------
 
 
-def _need_phase_one(context: Context, pair: Pair) -> None:
+def _needphase_one(context: Context, pair: Pair) -> None:
     if context.state(pair).get(Fact.STEP + "backup") is None:
         raise Refused(
             f"Phase 1 of {pair} is not complete: there is no backup yet.", "run `replicator up` first."
@@ -280,6 +277,7 @@ def _target(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
         {
             "Migration": context.config.name,
             "Pair": plan.pair.id,
+            "Restart": context.restart_number(plan.pair),
             "TargetTableArn": plan.target_arn,
             "SourceAccount": plan.source.account if plan.crosses_accounts else "",
         },
@@ -298,78 +296,6 @@ def _target(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
     return {}
 
 
-def _backfill(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str, Any]:
-    state, pace = context.state(plan.pair), context.pace
-    boundary = state.get(Fact.BOUNDARY) or {}
-    target_name = table_name(plan.pair.target)
-    state.put_once(FILLING, at=now_text())
-    made = state.get("target-made") is not None
-    if not plan.needs_staging or (made and (state.get("target-made") or {}).get("how") == "restore"):
-        if not made:
-            state.put("target-made", how="restore", at=now_text())
-        if context.target_table(plan.pair) is not None or backfill.restore(
-            context.target, boundary["backup_arn"], target_name, indexes=True
-        ):
-            tables.wait_until_active(context.target, target_name, poll_seconds=pace.poll_seconds)
-            step.result = f"restored in {context.target.meta.region_name}"
-            return {"how": "restore"}
-        if not context.emulator:
-            raise EngineError(
-                f"AWS does not find the backup from {context.target.meta.region_name}.",
-                "look whether it still exists; without it begin anew: replicator down, replicator up.",
-            )
-        # An emulator that restores in one region only: by staging and load, like another account.
-        state.delete("target-made")
-        made = False
-    if context.target_table(plan.pair) is None:
-        state.put("target-made", how="load", at=now_text())
-        tables.create_like(context.target, plan.source, target_name)
-    tables.wait_until_active(context.target, target_name, poll_seconds=pace.poll_seconds)
-    staging = _staging(context, plan, boundary["backup_arn"], step)
-    counts = _load(context, plan, staging, target_name, lock, step)
-    tables.delete(context.source, staging, poll_seconds=pace.poll_seconds)
-    state.delete("staging")
-    aside = f", {counts['quarantined']} in the quarantine" if counts["quarantined"] else ""
-    step.result = f"{counts['read']} items read, {counts['written']} written{aside}"
-    return {"how": "load", **counts}
-
-
-def _staging(context: Context, plan: Plan, backup_arn: str, step: Step) -> str:
-    """The backup as a table beside the source, to load from; an interrupted run's is used again."""
-    state = context.state(plan.pair)
-    name = f"replicator-{context.config.name}-{plan.pair.id}-staging"
-    if tables.find(context.source, name) is None:
-        state.put("staging", table=name, at=now_text())
-        step.at("restoring the staging table")
-        if not backfill.restore(context.source, backup_arn, name, indexes=False):
-            raise EngineError("The backup is gone.", "begin anew: replicator down, then replicator up.")
-    tables.wait_until_active(context.source, name, poll_seconds=context.pace.poll_seconds)
-    return name
-
-
-def _load(context: Context, plan: Plan, staging: str, target: str, lock: Lock, step: Step) -> dict[str, int]:
-    state = context.state(plan.pair)
-    ledger = Ledger(
-        client=context.target,
-        table=context.resources(plan.pair)["ledger_table"],
-        target=target,
-        target_keys=plan.transform.target_keys,
-        contest=state.contest,
-    )
-    load = backfill.Load(
-        staging_client=context.source,
-        staging=staging,
-        target_client=context.target,
-        target=target,
-        transform=plan.transform,
-        ledger=ledger,
-        state=state,
-        lock=lock,
-        progress=lambda read: step.at(f"{read} items"),
-    )
-    return load.run()
-
-
 def _apply(context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, step: Step) -> dict[str, Any]:
     state, resources = context.state(plan.pair), context.resources(plan.pair)
     outputs = stacks.deploy(
@@ -379,6 +305,7 @@ def _apply(context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, 
         {
             "Migration": context.config.name,
             "Pair": plan.pair.id,
+            "Restart": context.restart_number(plan.pair),
             "StreamArn": resources["stream_arn"],
             "Boundary": int((state.get(Fact.BOUNDARY) or {})["boundary_epoch"]),
             "QueueArn": resources["queue_arn"],

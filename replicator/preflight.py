@@ -10,7 +10,7 @@ from ddbverify.errors import AccessError, ConfigurationError, TransformError
 from ddbverify.names import KeySchema, stack_name, state_table, table_name
 from ddbverify.transform import Transform, package_digest
 from ddbverify.values import with_base64
-from replicator import tables
+from replicator import boundary, tables
 from replicator.context import Context
 from replicator.tables import TableFacts
 
@@ -55,11 +55,6 @@ def check(context: Context) -> list[Plan]:
         AccessError: No credentials, or a permission is missing.
     """
     replication = context.config.replicated
-    if replication.backfill != "backup":
-        raise ConfigurationError(
-            f'[replication] backfill = "{replication.backfill}" is not built yet.',
-            'use backfill = "backup", the only one so far.',
-        )
     if replication.write_units is not None:
         raise ConfigurationError(
             "[replication] write_units is not built yet: writes would not stay under that ceiling.",
@@ -96,6 +91,8 @@ def _plan(context: Context, pair: Pair, target_account: str, *, filling: bool) -
             "give the target another name, region or account.",
         )
     _check_names(context, pair)
+    if context.config.replicated.backfill == "pitr" and boundary.restorable(context, source) is None:
+        raise boundary.need_recovery(source)
     target_keys = target.keys if target else source.keys
     _check_keys(pair, source.keys, target_keys)
     if target is not None and not filling and not tables.is_empty(context.target, target.name):

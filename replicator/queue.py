@@ -7,23 +7,51 @@ import time
 from ddbverify.aws import translated
 from ddbverify.config import Pair
 from ddbverify.errors import EngineError
+from ddbverify.names import Fact
 from replicator.console import Step
 from replicator.context import Context
 
 
 def set_consumer(context: Context, pair: Pair, *, on: bool) -> None:
     """Switch the consumer's mapping, and wait until it is so."""
-    functions = context.source_client("lambda")
-    mapping = context.resources(pair)["consumer_mapping"]
-    wanted = "Enabled" if on else "Disabled"
+    if on:  # before it is: from here on changes may have been consumed
+        context.state(pair).put(Fact.CONSUMER, on=True, since_epoch=int(context.server_time()))
     with translated(f"switch the consumer of {pair} {'on' if on else 'off'}"):
-        while functions.get_event_source_mapping(UUID=mapping)["State"] not in ("Enabled", "Disabled"):
-            time.sleep(context.pace.poll_seconds)  # it takes no change while one is under way
-        # Asked for even where it says so already: what a mapping says right after its stack was
-        # made is not always what it does (ministack), and asking twice is harmless.
-        functions.update_event_source_mapping(UUID=mapping, Enabled=on)
-        while functions.get_event_source_mapping(UUID=mapping)["State"] != wanted:
-            time.sleep(context.pace.poll_seconds)
+        switch_mapping(context, context.resources(pair)["consumer_mapping"], on=on)
+
+
+def switch_mapping(context: Context, mapping: str, *, on: bool) -> None:
+    """Switch an event source mapping (by its UUID), and wait until it is so. Raises botocore's errors."""
+    functions = context.source_client("lambda")
+    wanted = "Enabled" if on else "Disabled"
+    while functions.get_event_source_mapping(UUID=mapping)["State"] not in ("Enabled", "Disabled"):
+        time.sleep(context.pace.poll_seconds)  # it takes no change while one is under way
+    # Asked for even where it says so already: what a mapping says right after its stack was
+    # made is not always what it does (ministack), and asking twice is harmless.
+    functions.update_event_source_mapping(UUID=mapping, Enabled=on)
+    while functions.get_event_source_mapping(UUID=mapping)["State"] != wanted:
+        time.sleep(context.pace.poll_seconds)
+
+
+def consumer_is_on(context: Context, pair: Pair) -> bool:
+    """Whether the consumer takes messages, or has some in hand."""
+    mapping = context.resources(pair)["consumer_mapping"]
+    with translated(f"look at the consumer of {pair}"):
+        state = context.source_client("lambda").get_event_source_mapping(UUID=mapping)["State"]
+    return state != "Disabled" or bool(queue_depth(context, pair)["in_flight"])
+
+
+def stop_consumer(context: Context, pair: Pair, step: Step) -> None:
+    """Switch the consumer off, wait until it has nothing in hand, and note since when that is so."""
+    set_consumer(context, pair, on=False)
+    while in_flight := queue_depth(context, pair)["in_flight"]:
+        step.at(f"{in_flight} messages in flight")
+        time.sleep(context.pace.poll_seconds)
+    # Noted once: the first moment from which nothing was consumed is the one that counts.
+    state = context.state(pair)
+    if (state.get(Fact.CONSUMER) or {}).get("on", True):
+        counted = sum(state.counters().values())
+        state.put(Fact.CONSUMER, on=False, since_epoch=int(context.server_time()), counted=counted)
 
 
 def queue_depth(context: Context, pair: Pair) -> dict[str, int]:
@@ -42,6 +70,16 @@ def queue_depth(context: Context, pair: Pair) -> dict[str, int]:
         "in_flight": int(answer["ApproximateNumberOfMessagesNotVisible"]),
         "delayed": int(answer["ApproximateNumberOfMessagesDelayed"]),
     }
+
+
+def dead_letters(context: Context, url: str) -> int:
+    """How many messages were delivered too often."""
+    with translated("look at the dead letters"):
+        answer = context.source_client("sqs").get_queue_attributes(
+            QueueUrl=url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )["Attributes"]
+    return sum(map(int, answer.values()))
 
 
 def await_empty_queue(context: Context, pair: Pair, step: Step, *, deadline: float | None = None) -> None:

@@ -163,7 +163,7 @@ class State:
     def quarantined(self) -> dict[str, Quarantined]:
         """What stands in the quarantine, by the key's hash."""
         return {
-            key_hash: Quarantined(_key_from_strings(fact["key"]), fact["number"], fact["reason"])
+            key_hash: Quarantined(_key_from_strings(fact["key"]), fact["number"], fact["reason"], fact["at"])
             for key_hash, fact in self.all(Fact.QUARANTINE)
         }
 
@@ -199,6 +199,7 @@ class Quarantined:
     key: TypedItem
     number: str
     reason: str
+    at: str = ""
 
 
 def now_text() -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 from tabulate import tabulate
 
-from ddbverify.aws import translated
 from ddbverify.config import Pair
 from ddbverify.names import Fact
 from replicator import audit, migration, queue
@@ -44,7 +43,8 @@ def _pair(context: Context, pair: Pair) -> dict[str, Any]:
     resources = context.resources(pair)
     now = context.server_time()
     facts: dict[str, Any] = {
-        "phase": _phase(steps),
+        "phase": _phase(steps, state.get(Fact.RESTARTING)),
+        "restart": context.restart_number(pair),
         "steps": steps,
         "gap": (state.get(Fact.GAP) or {}).get("reason"),
         "quarantined": _reasons(context, pair),
@@ -56,11 +56,13 @@ def _pair(context: Context, pair: Pair) -> dict[str, Any]:
     }
     if "queue_url" in resources:
         facts["queue"] = queue.queue_depth(context, pair)
-        facts["dead_letters"] = _dead_letters(context, resources["dead_letter_url"])
+        facts["dead_letters"] = queue.dead_letters(context, resources["dead_letter_url"])
     return facts
 
 
-def _phase(steps: dict[str, str]) -> str:
+def _phase(steps: dict[str, str], restarting: dict[str, Any] | None) -> str:
+    if restarting is not None:
+        return f"restart {restarting['number']} is under way: run `replicator restart`"
     if "following" in steps:
         return "following: the target keeps up with the source"
     for number, names in enumerate((migration.UP_STEPS, migration.RESTORE_STEPS), 1):
@@ -77,14 +79,6 @@ def _reasons(context: Context, pair: Pair) -> dict[str, int]:
     for entry in context.state(pair).quarantined().values():
         reasons[entry.reason] = reasons.get(entry.reason, 0) + 1
     return reasons
-
-
-def _dead_letters(context: Context, url: str) -> int:
-    with translated("look at the dead letters"):
-        answer = context.source_client("sqs").get_queue_attributes(
-            QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
-        )
-    return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
 
 def _audit(kept: dict[str, Any] | None, now: float) -> dict[str, Any] | None:

@@ -112,7 +112,7 @@ FOUND: dict[str, list[Move]] = {
             "begin",
             {"shape": 1, "stage": "restored", "before": [("a", ("x",))], "groups": 1, "kind": "backup"},
         ),
-        ("load", {"steps": 1}),
+        ("load", {"steps": 11}),
         ("wait", {"seconds": 61.0}),
         ("load", {}),
         ("write", {"key": "a", "flaw": "gone"}),

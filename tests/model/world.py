@@ -21,8 +21,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ddbverify.errors import DdbVerifyError
 from ddbverify.names import Fact, KeySchema, canary_key
 from ddbverify.transform import Transform, key_hash
-from replicator import audit, backfill, consumer, envelope, fifo, forwarder, lock, migration, repair
-from replicator.backfill import Backup, Load
+from replicator import audit, backfill, boundary, consumer, envelope, fifo, forwarder, lock, migration, repair
+from replicator.backfill import Load
 from replicator.envelope import open_body
 from replicator.ledger import Ledger
 from replicator.records import pad
@@ -354,7 +354,7 @@ class World:
             self.backup_time = float(max(earliest, int(self.now) - back)) if earliest < self.now else self.now
         if self.kind == "scan":  # the server's time before the first page, in whole seconds
             self.backup_time, self.restored = float(int(self.now)), True
-        self.boundary = backfill.boundary_of(Backup("arn", self.backup_time), self.overlap)
+        self.boundary = backfill.boundary_of(self.backup_time, self.overlap)
 
     def restore(self, choices: Sequence[int]) -> None:
         """
@@ -457,7 +457,7 @@ class World:
         return SimpleNamespace(
             state=lambda pair: State.of_pair(client, STATE, "pair"),
             resources=lambda pair: {"ledger_table": LEDGER, "stream_arn": ARN, "dead_letter_url": "dead"},
-            source_table=lambda pair: table(name=SOURCE),
+            source_table=lambda pair: table(name=SOURCE, stream_arn=ARN),
             target_table=lambda pair: table(name=TARGET),
             transform=lambda *_: self.transform,
             source=client,
@@ -489,6 +489,8 @@ class World:
             state.delete(fact)
         for hashed in state.quarantined():
             state.delete(Fact.QUARANTINE + hashed)
+        for segment, _ in list(state.all(Fact.LOADED)):
+            state.delete(Fact.LOADED + segment)
         self.queue.dead = []
         self.new_ledger()
         self.restored, self.backup_time = False, None
@@ -726,11 +728,12 @@ def install(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(backfill, "ThreadPoolExecutor", Serial)
     patch.setattr(repair, "Ledger", functools.partial(Ledger, sleep=nothing))
     patch.setattr(audit, "queue_depth", lambda *_: {"waiting": len(World.present.queue.entries)})
+    patch.setattr(audit, "dead_letters", lambda *_: len(World.present.queue.dead))
 
     def sleep(seconds: float) -> None:
         World.present.wait(seconds)
 
-    patch.setattr(migration, "time", SimpleNamespace(sleep=sleep))
+    patch.setattr(boundary, "time", SimpleNamespace(sleep=sleep))
     patch.setattr(lock, "time", SimpleNamespace(monotonic=lambda: World.present.now))
 
 

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from ddbverify.names import KeySchema, TypedItem
 from ddbverify.transform import canonical_key, key_hash
+from ddbverify.values import with_base64
 from replicator.ledger import Ledger, Write
 from replicator.records import Change, pad
 from replicator.state import Quarantined
@@ -180,6 +181,27 @@ class FakeDynamoDB:
                     item.pop(name, None)
             assert names_of == verb
         return {"Attributes": copy.deepcopy(item)} if ReturnValues == "ALL_NEW" else {}
+
+    def scan(self, *, TableName: str, ConsistentRead: bool, **arguments: Any) -> dict[str, Any]:  # noqa: N803
+        """One page of a segment, three items; behind an `ExclusiveStartKey` in the order of hashes."""
+        assert ConsistentRead is True
+        self.calls["scan"] += 1
+        schema = self.schemas[TableName]
+        segment, total = arguments.get("Segment", 0), arguments.get("TotalSegments", 1)
+        hashed = sorted(
+            ((key_hash(item, schema), item) for item in self.tables[TableName].values()),
+            key=lambda one: one[0],
+        )
+        start = arguments.get("ExclusiveStartKey")
+        behind = "" if start is None else key_hash(with_base64(start), schema)
+        found = [item for one, item in hashed if int(one, 16) % total == segment and one > behind]
+        page = copy.deepcopy(found[:3])
+        answer: dict[str, Any] = {"Items": page, "Count": len(page)}
+        if len(found) >= 3:  # as AWS: a full page has a key to go on from, even at the very end
+            answer["LastEvaluatedKey"] = {name: page[-1][name] for name in schema}
+        if "ReturnConsumedCapacity" in arguments:
+            answer["ConsumedCapacity"] = {"CapacityUnits": 10.0}
+        return answer
 
     def get_paginator(self, operation: str) -> Any:
         return _Pages(self, operation)

@@ -38,18 +38,29 @@ def context(tmp_path, monkeypatch):
     monkeypatch.setattr(
         audit, "queue_depth", lambda context, pair: {"waiting": 0, "in_flight": 0, "delayed": 0}
     )
+    monkeypatch.setattr(audit, "dead_letters", lambda context, url: 0)
     made = SimpleNamespace(
         now=float(BOUNDARY),
         pair=config.tables[0],
         pace=SimpleNamespace(young_seconds=60.0),
         target=FakeDynamoDB(),
         state=lambda pair: state,
-        resources=lambda pair: {"stream_arn": "arn", "ledger_table": "ledger"},
-        source_table=lambda pair: SimpleNamespace(keys={"id": "S"}),
+        resources=lambda pair: {"stream_arn": "arn", "ledger_table": "ledger", "dead_letter_url": "dead"},
+        source_table=lambda pair: SimpleNamespace(keys={"id": "S"}, stream_arn=made.stream_arn),
+        stream_arn="arn",
         source_client=lambda service: SilentStream(),
     )
     made.server_time = lambda: made.now
     return made
+
+
+def bind(context, stream_arn):
+    context.stream_arn = stream_arn
+    context.resources = lambda pair: {
+        "stream_arn": stream_arn,
+        "ledger_table": "ledger",
+        "dead_letter_url": "dead",
+    }
 
 
 def test_audits_within_a_day_of_each_other_are_clean(context):
@@ -78,7 +89,7 @@ def test_a_quiet_table_that_is_audited_twice_a_day_has_no_gap(context):
     streams = Streams()
     streams.now = float(BOUNDARY - 7 * 24 * HOUR)
     streams.append(0, "INSERT", {"id": {"S": "a"}}, {"id": {"S": "a"}}, created=BOUNDARY - 10)
-    context.resources = lambda pair: {"stream_arn": ARN, "ledger_table": "ledger"}
+    bind(context, ARN)
     context.source_client = lambda service: streams
     for hours in range(1, 100, 12):
         context.now = streams.now = float(BOUNDARY + hours * HOUR)
@@ -93,8 +104,16 @@ def test_a_record_that_is_not_understood_is_a_gap_and_not_the_end_of_the_audit(c
     streams = Streams()
     streams.now = context.now = float(BOUNDARY + HOUR)
     streams.append(0, "RENAMED", {"id": {"S": "a"}}, {"id": {"S": "a"}}, created=BOUNDARY + 10)
-    context.resources = lambda pair: {"stream_arn": ARN, "ledger_table": "ledger"}
+    bind(context, ARN)
     context.source_client = lambda service: streams
 
     assert "eventName" in audit.run(context, context.pair).gap
     assert "eventName" in context.state(context.pair).get(Fact.GAP)["reason"]
+
+
+def test_a_stream_that_was_turned_off_and_on_again_is_a_gap(context):
+    """The old one is read to its end and looks quiet: nothing else would tell."""
+    context.stream_arn = "another"
+
+    assert "off and on again" in audit.run(context, context.pair).gap
+    assert context.state(context.pair).get(Fact.GAP) is not None

@@ -15,7 +15,8 @@ from replicator import backfill
 from replicator.backfill import Backup, Load, await_backup, boundary_of, restore
 from replicator.ledger import Write
 from replicator.records import NO_NUMBER, pad
-from tests.replicator.fakes import KEYS, LEDGER, TARGET, FakeDynamoDB, FakeNotebook, ledger_on, refusal
+from replicator.state import State
+from tests.replicator.fakes import KEYS, LEDGER, STATE, TARGET, FakeDynamoDB, ledger_on, refusal
 
 STAGING = "staging"
 
@@ -46,7 +47,8 @@ def upper(item):
 
 class Bench:
     def __init__(self, items, function=upper, *, rekeys=False, lock=None):
-        self.database, self.notebook = FakeDynamoDB(staging=KEYS), FakeNotebook()
+        self.database = FakeDynamoDB(staging=KEYS)
+        self.notebook = State.of_pair(self.database, STATE, "pair")
         for key, value in items.items():
             self.database.seed(STAGING, {"id": {"S": key}, "v": {"S": value}})
         self.lock, self.guard, self.seen = lock or FakeLock(), threading.Lock(), []
@@ -182,12 +184,63 @@ def test_a_load_that_was_interrupted_is_complete_after_another_run(again):
     assert bench.target == {key: value.upper() for key, value in ITEMS.items()}
 
 
+def test_a_load_that_was_killed_goes_on_behind_the_pages_it_wrote():
+    bench = Bench(ITEMS)
+    bench.database.faults.extend([None] * 21 + [refusal("InternalServerError")])
+    with pytest.raises(EngineError):
+        bench.load.run()
+    bench.database.faults.clear()
+    read_before = bench.database.calls["scan"]
+    assert read_before > 4
+    counts = bench.load.run()
+
+    assert counts == {"read": 60, "written": 60, "quarantined": 0}  # of both runs
+    assert bench.database.calls["scan"] < 2 * read_before
+    assert bench.target == {key: value.upper() for key, value in ITEMS.items()}
+    pages = bench.database.calls["scan"]
+    assert bench.load.run() == counts
+    assert bench.database.calls["scan"] == pages, "a load that is complete reads nothing"
+
+
+def test_a_place_of_another_reading_is_not_used():
+    bench = Bench(ITEMS)
+    bench.load.run()
+    bench.database.tables[TARGET].clear()
+    bench.load.reading = "another staging table"
+
+    assert bench.load.run()["read"] == 60
+    assert len(bench.target) == 60
+
+
+def test_a_kept_place_of_binary_keys_is_read_back_as_it_was():
+    bench = Bench({})
+    bench.load._keep(
+        0, {"done": False, "last": {"id": {"B": "AAEC"}}, "read": 1, "written": 1, "quarantined": 0}
+    )
+
+    assert bench.load._place(0)["last"] == {"id": {"B": "AAEC"}}
+
+
+def test_reads_stay_under_the_ceiling_on_average(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(backfill.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(backfill.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(backfill, "LOADERS", 1)
+    bench = Bench(ITEMS)
+    bench.load.pace = backfill.ReadPace(5)
+    bench.load.run()
+
+    pages = bench.database.calls["scan"]
+    assert pages >= 20
+    assert now[0] >= (pages - 1) * 10 / 5  # the fake's pages cost 10 units
+
+
 # --- the boundary -----------------------------------------------------------------------------
 
 
 @given(st.floats(1e9, 3e9), st.floats(60, 10_000))
 def test_the_boundary_is_whole_seconds_and_never_later_than_the_overlap_asks_for(created, overlap):
-    boundary = boundary_of(Backup("arn", created), overlap)
+    boundary = boundary_of(created, overlap)
 
     assert isinstance(boundary, int)
     assert boundary <= created - overlap
@@ -195,7 +248,7 @@ def test_the_boundary_is_whole_seconds_and_never_later_than_the_overlap_asks_for
 
 
 def test_the_boundary_rounds_the_backup_down_and_the_overlap_up():
-    assert boundary_of(Backup("arn", 1_000.999), 60.001) == 1_000 - 61
+    assert boundary_of(1_000.999, 60.001) == 1_000 - 61
 
 
 # --- backups ----------------------------------------------------------------------------------

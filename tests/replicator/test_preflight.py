@@ -113,8 +113,13 @@ def test_a_source_that_does_not_exist(world):
     world.refused("[[tables]] source = 'no-such-table'", SOURCE_REGION, source="no-such-table")
 
 
-def test_a_backfill_that_is_not_built_yet(world):
-    world.refused('[replication] backfill = "scan"', replication='backfill = "scan"')
+def test_a_second_of_the_past_on_a_table_that_keeps_none(world):
+    error = world.refused("point-in-time recovery", replication='backfill = "pitr"')
+    assert "turn it on" in error.hint
+    world.client(SOURCE_REGION).update_continuous_backups(
+        TableName=world.source, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+    assert preflight.check(world.context(replication='backfill = "pitr"'))
 
 
 def test_a_short_overlap_on_aws(world):
