@@ -57,7 +57,8 @@ test-full: $(VENV)/.for-test  ## run the full-size demonstrations, minutes
 model: $(VENV)/.for-test  ## search 100,000 histories for a broken promise (MODEL_ARGS='--seed 7 --examples 9000')
 	$(BIN)/python -m tests.model.search $(MODEL_ARGS)
 
-bench: $(VENV)/.for-use  ## measure the cost per item, minutes (BENCH_ARGS='--quick --json FILE')
+bench: $(VENV)/.for-use  ## measure the cost per item and per change, minutes (BENCH_ARGS='--quick --json FILE')
+	@$(EMBEDDED_AWS)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 lint: $(VENV)/.for-lint  ## check style, types and templates

@@ -13,6 +13,7 @@ import click
 import msgspec
 from tabulate import tabulate
 
+from benchmarks import replication
 from benchmarks.budgets import CASES, EQUAL, OTHER_BORDERS, ROLES, SCAN_ORDER, Budget, Row, judge, ratio
 from benchmarks.measure import Job, Who, measure
 from benchmarks.page_server import PAGE_ITEMS, Asked, Generated, Server, Table, page_server
@@ -37,6 +38,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     met: bool
     budgets: list[Budget]
     rows: list[Row]
+    replicator: replication.Report | None = None
 
 
 def run(sizes: Sequence[int], *, patience_seconds: float, say: Callable[[str], None]) -> Report:
@@ -47,13 +49,17 @@ def run(sizes: Sequence[int], *, patience_seconds: float, say: Callable[[str], N
         for who, case, items in _planned(sizes):
             say(f"{who}: {case}, {items:,} items ...")
             rows.append(_row(server, who, case, items, patience_seconds))
-    budgets = judge(rows)
+    return _report(rows, judge(rows))
+
+
+def _report(rows: list[Row], budgets: list[Budget], moving: replication.Report | None = None) -> Report:
     return Report(
         machine=f"{platform.machine()}, {os.cpu_count()} processors",
         python=platform.python_version(),
         met=all(budget.met for budget in budgets),
         budgets=budgets,
         rows=rows,
+        replicator=moving,
     )
 
 
@@ -132,8 +138,9 @@ def _shown(report: Report) -> str:
         f"{'met' if budget.met else 'NOT met':8}{budget.name}: {budget.found} [{budget.limit}]"
         for budget in report.budgets
     )
-    shown = tabulate(table, headers="keys", disable_numparse=True, colalign=("left", "left"))
-    return "\n".join([shown, "", *verdicts])
+    shown = tabulate(table, headers="keys", disable_numparse=True, colalign=("left", "left")) if table else ""
+    moving = [replication.shown(report.replicator), ""] if report.replicator else []
+    return "\n".join([shown, "", *moving, *verdicts])
 
 
 def _line(row: Row, plain: Row | None) -> dict[str, str]:
@@ -173,13 +180,20 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str | None
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures."
 )
-def main(quick: bool, sizes: list[int] | None, json_file: Path | None) -> None:
-    """Compare tables of a loopback server; ends with status 1 if a budget is missed."""
-    report = run(
-        sizes or (QUICK_SIZES if quick else SIZES),
-        patience_seconds=QUICK_PATIENCE_SECONDS if quick else PATIENCE_SECONDS,
-        say=lambda line: click.echo(line, err=True),
-    )
+@click.option("--only", type=click.Choice(["verifier", "replicator"]), help="One half of it.")
+def main(quick: bool, sizes: list[int] | None, json_file: Path | None, only: str | None) -> None:
+    """Compare and replicate on a loopback server; ends with status 1 if a budget is missed."""
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    report = _report([], [])
+    if only != "replicator":
+        patience = QUICK_PATIENCE_SECONDS if quick else PATIENCE_SECONDS
+        report = run(sizes or (QUICK_SIZES if quick else SIZES), patience_seconds=patience, say=say)
+    if only != "verifier":
+        moving = replication.run(quick=quick, say=say)
+        report = _report(report.rows, [*report.budgets, *moving.budgets], moving)
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     click.echo(_shown(report))

@@ -150,7 +150,7 @@ def canonical_key(key: TypedItem, schema: KeySchema) -> str:
     parts = []
     for name, kind in schema.items():
         content = key[name][kind]
-        if kind == "N":
+        if kind == "N" and not _is_canonical(content):
             # Not with the default context: its 28 digits would make one key of two.
             number = _KEY_DIGITS.normalize(item_from_typed({"n": {"N": content}})["n"])
             content = str(number) if number else "0"
@@ -158,6 +158,11 @@ def canonical_key(key: TypedItem, schema: KeySchema) -> str:
             content = item_to_typed({"b": content})["b"]["B"]
         parts.append(f"{kind}{len(content)}:{content}")
     return "".join(parts)
+
+
+def _is_canonical(number: str) -> bool:
+    """Whether a number is a plain integer that is spelt the one way that `canonical_key` spells it."""
+    return number.isascii() and number.isdigit() and number[0] != "0" and number[-1] != "0"
 
 
 def key_hash(key: TypedItem, schema: KeySchema) -> str:

@@ -20,6 +20,9 @@ from ddbverify.names import TypedItem, TypedValue
 _NUMBER = Context(prec=38, Emin=-130, Emax=125, rounding=None, traps=[Inexact, Overflow, Subnormal])
 
 
+_AS_THEY_ARE = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})  # of these, both forms are the same
+
+
 class ValueNotAllowed(ValueError):
     """A Python value that DynamoDB has no type for. The message names types, never values."""
 
@@ -85,7 +88,11 @@ def to_typed(value: Any) -> dict[str, Any]:
 
 
 def with_bytes(item: TypedItem) -> dict[str, Any]:
-    """A typed item as boto3's low-level client wants it: ``B`` as bytes instead of base64 text."""
+    """
+    A typed item as boto3's low-level client wants it: ``B`` as bytes instead of base64 text.
+
+    What holds nothing binary is shared with *item*, not copied.
+    """
     return {name: _with_bytes(value) for name, value in item.items()}
 
 
@@ -94,8 +101,10 @@ def with_base64(item: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _with_base64(value) for name, value in item.items()}
 
 
-def _with_bytes(value: TypedValue) -> dict[str, Any]:
+def _with_bytes(value: Any) -> Any:
     ((kind, content),) = value.items()
+    if kind in _AS_THEY_ARE:
+        return value
     match kind:
         case "B":
             return {kind: base64.b64decode(content)}

@@ -31,6 +31,7 @@ from replicator.ledger import Applied, Ledger, Write, loaded
 from replicator.limit import TRANSFORM_SECONDS, limited
 from replicator.records import NO_NUMBER, Change, is_key_of
 from replicator.state import Quarantined, State, now_text
+from replicator.wire import JsonTransactions
 
 logger = Logger(service="consumer")
 
@@ -341,8 +342,10 @@ def _deployment() -> _Deployment:
         target_keys=target_keys,
         rekeys=environment.get("REKEYS") == "true",
     )
-    target = assumed_role(environment.get("WRITER_ROLE", "")).client(
-        "dynamodb", region_name=environment["TARGET_REGION"]
+    target = JsonTransactions(
+        assumed_role(environment.get("WRITER_ROLE", "")).client(
+            "dynamodb", region_name=environment["TARGET_REGION"]
+        )
     )
     ledger = Ledger(
         client=target,

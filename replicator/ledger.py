@@ -22,6 +22,7 @@ from ddbverify.values import with_base64, with_bytes
 from replicator import transact
 from replicator.records import NO_NUMBER
 from replicator.transact import Fate, Unit
+from replicator.wire import JsonTransactions
 
 MOST_TARGET_KEYS = 24
 """Items that one source item may become: with as many old ones to release they fit one transaction."""
@@ -132,10 +133,14 @@ class Ledger:
         return [self._delete(write.target_key)]
 
     def _put(self, item: TypedItem) -> dict[str, Any]:
-        return {"Put": {"TableName": self.target, "Item": with_bytes(item)}}
+        return {"Put": {"TableName": self.target, "Item": self._as_taken(item)}}
 
     def _delete(self, key: TypedItem) -> dict[str, Any]:
-        return {"Delete": {"TableName": self.target, "Key": with_bytes(key)}}
+        return {"Delete": {"TableName": self.target, "Key": self._as_taken(key)}}
+
+    def _as_taken(self, item: TypedItem) -> TypedItem:
+        """An item as the client wants it: boto3 encodes bytes itself, JSON has base64 text already."""
+        return item if isinstance(self.client, JsonTransactions) else with_bytes(item)
 
     # --- keys that the transform makes ----------------------------------------------------
 
@@ -235,7 +240,7 @@ class Ledger:
     ) -> dict[str, Any]:
         version = int(entry["v"]["N"]) if entry else 0
         held = [
-            {"M": {"h": {"S": target_hash}, "k": {"M": with_bytes(self._target_key(item))}}}
+            {"M": {"h": {"S": target_hash}, "k": {"M": self._as_taken(self._target_key(item))}}}
             for target_hash, item in wanted.items()
         ]
         # The version, not the number: a repair and a release may write under the same number.

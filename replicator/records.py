@@ -32,7 +32,8 @@ class Change:
     Args:
         sequence_number: Padded to `NUMBER_DIGITS`; compared only within one key and one stream.
         keys: The source item's key.
-        new_image: The item after the change; ``None`` for a removal and for a *fetch*.
+        new_image: The item after the change; ``None`` for a removal and for a *fetch*. As the record
+            carries it: only keys are looked into here, `envelope.pack` encodes what is bytes.
         created_at: Whole seconds since the epoch, DynamoDB's clock (FIELD_NOTES T2).
         fetch: The image is not here: read the source's item instead.
     """
@@ -78,8 +79,8 @@ def change_from_record(record: Mapping[str, Any]) -> Change:
     return Change(
         sequence_number=pad(number),
         event_name=event_name,
-        keys=with_base64_text(keys),
-        new_image=None if event_name == "REMOVE" or image is None else with_base64_text(image),
+        keys=_with_base64_text(keys),
+        new_image=None if event_name == "REMOVE" or image is None else image,
         created_at=_whole_seconds(created),
         fetch=event_name != "REMOVE" and image is None,
     )
@@ -101,23 +102,16 @@ def pad(number: str) -> str:
     return number.rjust(NUMBER_DIGITS, "0")
 
 
-def with_base64_text(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Lambda events carry ``B`` as base64 text, GetRecords through boto3 as bytes; this gives text."""
-    return with_base64(item) if _holds_bytes(item) else dict(item)
+def _with_base64_text(key: Mapping[str, Any]) -> dict[str, Any]:
+    """A key with ``B`` as base64 text: Lambda events carry it so, GetRecords through boto3 has bytes."""
+    binary = any(isinstance(value, Mapping) and isinstance(value.get("B"), bytes) for value in key.values())
+    return with_base64(key) if binary else dict(key)
 
 
 def _is_number(number: Any) -> bool:
     return (
         isinstance(number, str) and number.isascii() and number.isdecimal() and len(number) <= NUMBER_DIGITS
     )
-
-
-def _holds_bytes(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(_holds_bytes(inner) for inner in value.values())
-    if isinstance(value, list | tuple | set):
-        return any(_holds_bytes(inner) for inner in value)
-    return isinstance(value, bytes)
 
 
 def _whole_seconds(created: Any) -> int:

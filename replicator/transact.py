@@ -7,15 +7,16 @@ what may work later, and what DynamoDB will never take.
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+from replicator.wire import JsonTransactions, json_text
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 MOST_ACTIONS = 100
@@ -62,6 +63,14 @@ class Unit:
     actions: tuple[Mapping[str, Any], ...]
 
 
+class _Encoded(NamedTuple):
+    """A unit, and its actions as JSON: made once, whatever its size is needed for."""
+
+    name: str
+    actions: tuple[Mapping[str, Any], ...]
+    text: str
+
+
 def write(
     client: Any,
     units: Sequence[Unit],
@@ -73,7 +82,7 @@ def write(
     Write every unit, and say of each what became of it.
 
     Args:
-        client: A boto3 DynamoDB client, or anything with its ``transact_write_items``.
+        client: `JsonTransactions`, or anything with a boto3 client's ``transact_write_items``.
         units: No two may touch the same item. Each has at most `MOST_ACTIONS` actions.
     """
     fates: dict[str, Fate] = {}
@@ -83,7 +92,7 @@ def write(
 
 
 def _write_batch(
-    client: Any, batch: Sequence[Unit], sleep: Callable[[float], None], attempts: int
+    client: Any, batch: Sequence[_Encoded], sleep: Callable[[float], None], attempts: int
 ) -> dict[str, Fate]:
     fates: dict[str, Fate] = {}
     waiting = list(batch)
@@ -93,9 +102,7 @@ def _write_batch(
         if attempt:
             sleep(random.uniform(0.5, 1) * min(0.03 * 2**attempt, 1.5))  # noqa: S311  # jitter, no secret
         try:
-            client.transact_write_items(
-                TransactItems=[dict(action) for unit in waiting for action in unit.actions]
-            )
+            _send(client, waiting)
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code == "TransactionCanceledException":
@@ -124,7 +131,7 @@ def _write_batch(
 
 
 def _halve(
-    client: Any, units: Sequence[Unit], sleep: Callable[[float], None], attempts: int
+    client: Any, units: Sequence[_Encoded], sleep: Callable[[float], None], attempts: int
 ) -> dict[str, Fate]:
     if len(units) == 1:
         return {units[0].name: Fate.REFUSED}
@@ -135,7 +142,7 @@ def _halve(
     }
 
 
-def _judge(units: Sequence[Unit], reasons: Sequence[Mapping[str, Any]]) -> dict[str, Fate]:
+def _judge(units: Sequence[_Encoded], reasons: Sequence[Mapping[str, Any]]) -> dict[str, Fate]:
     """The units that a cancelled transaction itself decides; the others go into the next attempt."""
     codes = iter([reason.get("Code", "None") for reason in reasons])
     decided = {}
@@ -148,20 +155,23 @@ def _judge(units: Sequence[Unit], reasons: Sequence[Mapping[str, Any]]) -> dict[
     return decided
 
 
-def _batches(units: Sequence[Unit]) -> Iterator[list[Unit]]:
-    batch: list[Unit] = []
+def _batches(units: Sequence[Unit]) -> Iterator[list[_Encoded]]:
+    batch: list[_Encoded] = []
     actions = size = 0
     for unit in units:
-        unit_size = _size(unit)
-        if batch and (actions + len(unit.actions) > MOST_ACTIONS or size + unit_size > MOST_BYTES):
+        text = json_text(unit.actions)[1:-1]
+        if batch and (actions + len(unit.actions) > MOST_ACTIONS or size + len(text) > MOST_BYTES):
             yield batch
             batch, actions, size = [], 0, 0
-        batch.append(unit)
+        batch.append(_Encoded(unit.name, unit.actions, text))
         actions += len(unit.actions)
-        size += unit_size
+        size += len(text)
     if batch:
         yield batch
 
 
-def _size(unit: Unit) -> int:
-    return len(json.dumps(unit.actions, default=lambda binary: "x" * (len(binary) * 4 // 3)))
+def _send(client: Any, units: Sequence[_Encoded]) -> None:
+    if isinstance(client, JsonTransactions):
+        client.transact_write_json(",".join(unit.text for unit in units))
+    else:
+        client.transact_write_items(TransactItems=[dict(action) for unit in units for action in unit.actions])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replicator.envelope import pack
 from replicator.records import NO_NUMBER, Change, MalformedRecord, change_from_record, pad
 
 KEYS = {"id": {"S": "secret-key"}}
@@ -86,17 +87,18 @@ def test_padded_numbers_compare_as_text_like_numbers(one, other):
 
 
 @given(st.binary(min_size=1), st.binary())
-def test_binary_is_base64_text_whether_lambda_or_boto3_delivers_it(key, payload):
-    def stream(encode):
+def test_binary_is_base64_text_in_a_message_whether_lambda_or_boto3_delivers_it(key, payload):
+    def packed(encode):
         keys = {"id": {"B": encode(key)}}
         deep = {"L": [{"M": {"x": {"BS": [encode(payload)]}}}, {"B": encode(payload)}]}
-        return change_from_record(made("INSERT", Keys=keys, NewImage={**keys, "deep": deep}))
+        change = change_from_record(made("INSERT", Keys=keys, NewImage={**keys, "deep": deep}))
+        assert change.keys == {"id": {"B": base64.b64encode(key).decode()}}
+        return pack([change], stream_arn="arn", schema={"id": "B"}, groups=4, restart=0)
 
-    from_lambda = stream(lambda raw: base64.b64encode(raw).decode())
-    from_boto3 = stream(lambda raw: raw)
+    from_lambda = packed(lambda raw: base64.b64encode(raw).decode())
+    from_boto3 = packed(lambda raw: raw)
 
     assert from_lambda == from_boto3
-    assert from_lambda.keys == {"id": {"B": base64.b64encode(key).decode()}}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,248 @@
+"""
+One measurement of forwarder or consumer, in a process of its own.
+
+``python -m benchmarks.replicating`` reads a `Job` from standard input and writes a `Measured`. The
+handlers are the real ones, powertools' logging included; what the Lambda runtime does around them
+(polling, reading the event) is neither in our figures nor in the plain ones.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from benchmarks.changes import KEYS, STREAM_ARN, Content, records
+from benchmarks.loopback import REGION, Loopback, billed_messages
+from benchmarks.measure import ROOT, peak_bytes
+
+Who = Literal["forwarder", "plain forwarder", "consumer", "plain consumer", "both"]
+
+STREAM_BATCH = 1_000
+MESSAGES_PER_CALL = 10
+GROUPS = 32
+TARGET, LEDGER, STATE, QUEUE = "target", "ledger", "state", "queue.fifo"
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What to push through what."""
+
+    who: Who
+    endpoint_url: str
+    content: Content
+    item_bytes: int
+    changes: int
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """What it took. Seconds are of the handlers' calls alone, the first one left out."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    changes: int
+    messages: int  # placed on the queue, or taken from it
+    receive_units: int  # SQS requests of 64 KB, messages received ten at a time
+    delete_units: int
+    peak_bytes: int
+    peak_bytes_at_a_tenth: int
+
+
+def measure(job: Job) -> Measured:
+    """
+    Run *job* in a child process.
+
+    Raises:
+        RuntimeError: The child failed; its standard error says why.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment |= {
+        "AWS_ACCESS_KEY_ID": "benchmark",
+        "AWS_SECRET_ACCESS_KEY": "benchmark",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL": job.endpoint_url,
+        "NO_PROXY": "127.0.0.1",
+        "MIGRATION": "benchmark",
+        "PAIR": "orders-00000000",
+        "STREAM_ARN": STREAM_ARN,
+        "QUEUE_URL": f"{job.endpoint_url}/{QUEUE}",
+        "GROUPS": str(GROUPS),
+        "RESTART": "0",
+        "BOUNDARY": "0",
+        "STATE_TABLE": STATE,
+        "SOURCE_TABLE": "source",
+        "TARGET_TABLE": TARGET,
+        "TARGET_REGION": REGION,
+        "LEDGER_TABLE": LEDGER,
+        **{name: json.dumps(KEYS[job.content]) for name in ("KEY_SCHEMA", "SOURCE_KEYS", "TARGET_KEYS")},
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.replicating"],
+        input=msgspec.json.encode(job),
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env=environment,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"A measurement ended with status {done.returncode}; its standard error says why.")
+    return msgspec.json.decode(done.stdout, type=Measured)
+
+
+def run(job: Job) -> Measured:
+    """Like `measure`, in this process, whose environment has to be the functions'."""
+    work = _Work(job)
+    warm = records(job.content, job.item_bytes, MESSAGES_PER_CALL)
+    work.push(list(warm))  # clients, endpoint data, and the like are paid once, by nobody
+    work.finish()
+    Loopback(job.endpoint_url).reset()
+    work = _Work(job)
+    tenth = 0
+    for batch in _batches(records(job.content, job.item_bytes, job.changes), STREAM_BATCH):
+        work.push(batch)
+        if not tenth and work.changes * 10 >= job.changes:
+            tenth = peak_bytes()
+    work.finish()
+    return Measured(
+        cpu_seconds=work.cpu,
+        wall_seconds=work.wall,
+        changes=work.changes,
+        messages=work.messages,
+        receive_units=work.receives,
+        delete_units=work.deletes,
+        peak_bytes=peak_bytes(),
+        peak_bytes_at_a_tenth=tenth,
+    )
+
+
+class _Work:
+    """Pushes stream batches through, and times the handlers alone."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.plain = job.who.startswith("plain")
+        self.cpu = self.wall = 0.0
+        self.changes = self.messages = self.receives = self.deletes = 0
+        self._waiting: list[dict[str, Any]] = []  # messages on their way to the consumer
+
+    def push(self, batch: list[dict[str, Any]]) -> None:
+        """One stream batch: to the forwarder, or as messages to the consumer."""
+        self.changes += len(batch)
+        sent = self._sent(batch)
+        self.messages += len(sent)
+        if self.job.who in ("forwarder", "plain forwarder", "both"):
+            failures = self._timed(_forwarder(self.plain, self.job.content), {"Records": batch})
+            if failures["batchItemFailures"]:
+                raise RuntimeError("the loopback refused a message")
+        self._waiting += sent
+        while len(self._waiting) >= MESSAGES_PER_CALL:
+            self._deliver()
+
+    def finish(self) -> None:
+        """Deliver what is left."""
+        if self._waiting:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        call, self._waiting = self._waiting[:MESSAGES_PER_CALL], self._waiting[MESSAGES_PER_CALL:]
+        self.receives += billed_messages(sum(len(record["body"]) for record in call))
+        self.deletes += 1
+        if self.job.who in ("consumer", "plain consumer", "both"):
+            failures = self._timed(_consumer(self.plain), {"Records": call})
+            if failures["batchItemFailures"]:
+                raise RuntimeError("the loopback refused a change")
+
+    def _sent(self, batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The messages of a batch as SQS hands them over, made outside of what is timed."""
+        if self.plain:
+            bodies = [
+                (
+                    "g",
+                    json.dumps(
+                        {
+                            "event": record["eventName"],
+                            "number": record["dynamodb"]["SequenceNumber"],
+                            "keys": record["dynamodb"]["Keys"],
+                            "image": record["dynamodb"]["NewImage"],
+                        }
+                    ),
+                )
+                for record in batch
+            ]
+        else:
+            bodies = _packed(batch, KEYS[self.job.content])
+        return [
+            {"messageId": f"m{at}", "body": body, "attributes": {"MessageGroupId": group}}
+            for at, (group, body) in enumerate(bodies)
+        ]
+
+    def _timed(self, handler: Callable[[Any], Any], event: Any) -> Any:
+        gc.collect()
+        cpu, wall = time.process_time(), time.perf_counter()
+        answer = handler(event)
+        self.cpu += time.process_time() - cpu
+        self.wall += time.perf_counter() - wall
+        return answer
+
+
+def _packed(batch: Sequence[dict[str, Any]], schema: dict[str, str]) -> list[tuple[str, str]]:
+    from replicator.envelope import pack
+    from replicator.records import change_from_record
+
+    changes = [change_from_record(record) for record in batch]
+    packed = pack(changes, stream_arn=STREAM_ARN, schema=schema, groups=GROUPS, restart=0)
+    return [(message.group_id, message.body) for message in packed]
+
+
+def _forwarder(plain: bool, content: Content) -> Callable[[Any], Any]:
+    if plain:
+        from benchmarks.plain_replicator import forward
+
+        return lambda event: forward(event, _client("sqs"), os.environ["QUEUE_URL"], KEYS[content])
+    from replicator.forwarder import handler
+
+    return lambda event: handler(event, None)
+
+
+def _consumer(plain: bool) -> Callable[[Any], Any]:
+    if plain:
+        from benchmarks.plain_replicator import consume
+
+        return lambda event: consume(event, _client("dynamodb"), TARGET, LEDGER)
+    from replicator.consumer import handler
+
+    return lambda event: handler(event, None)
+
+
+_clients: dict[str, Any] = {}
+
+
+def _client(service: str) -> Any:
+    import boto3
+
+    if service not in _clients:
+        _clients[service] = boto3.client(service)
+    return _clients[service]
+
+
+def _batches(items: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    while batch := list(itertools.islice(items, size)):
+        yield batch
+
+
+if __name__ == "__main__":
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    with os.fdopen(os.dup(1), "wb") as answer, Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)  # the handlers log to standard output, as Lambda wants it
+        answer.write(msgspec.json.encode(run(job)))
