@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Final, TextIO
 
 import msgspec
@@ -20,8 +21,10 @@ from ddbverify.causes import Causes, without_depth
 from ddbverify.checks import Pair
 from ddbverify.comparison import Comparison, Difference
 from ddbverify.config import Config
+from ddbverify.errors import ConfigurationError
 from ddbverify.findings import FindingsFile
 from ddbverify.inspection import EXAMPLES_KEPT, ItemCheck, Refutation
+from ddbverify.plugins import Plugins
 from ddbverify.record import CheckRecord, ComparisonRecord, PairRecord, RecordWriter, TableRecord
 from ddbverify.runner import Progress
 from ddbverify.watchdog import Running
@@ -69,6 +72,8 @@ class Checking:
         self._sample, self._time_limit, self._display = sample, time_limit, display
         self._config: Config | None = None
         self._pairs: list[Pair] = []
+        self._conftests: list[ModuleType] = []
+        self._plugins: Plugins | None = None
         self._writer: RecordWriter | None = None
         self._findings: FindingsFile | None = None
         self._running: Running | None = None
@@ -101,6 +106,37 @@ class Checking:
         """Seconds that a call may take, unless its check says otherwise."""
         return self._time_limit or float(self.config.verification.time_limit)
 
+    def add_conftest(self, module: ModuleType) -> None:
+        """
+        A ``conftest.py`` has hooks of ours.
+
+        Raises:
+            ConfigurationError: They come too late: plugins have been asked already.
+        """
+        if self._plugins is not None:
+            raise ConfigurationError(
+                f"{module.__file__} has hooks of ddbverify, and is loaded too late for them.",
+                "move the hooks to the conftest.py of the checks folder itself.",
+            )
+        self._conftests.append(module)
+
+    @property
+    def plugins(self) -> Plugins:
+        """What the configuration allows, and every ``conftest.py`` that pytest has loaded by now."""
+        if self._plugins is None:
+            folders.make_importable(self.config)
+            plugins = Plugins(self.config)
+            for module in self._conftests:
+                plugins.add_conftest(module)
+            plugins.add_allowed()
+            self._plugins = plugins
+        return self._plugins
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether this session is about checks at all."""
+        return bool(self._pairs)
+
     @property
     def pairs(self) -> list[Pair]:
         """One object per pair, shared by all checks. Raises ConfigurationError."""
@@ -117,6 +153,7 @@ class Checking:
                     found=self._found,
                     reading=self._reading,
                     compared=self._compared,
+                    plugins=self.plugins,
                 )
                 for table in self.config.tables
             ]
@@ -150,6 +187,12 @@ class Checking:
         self._writer = RecordWriter(self.record)
         self._findings = FindingsFile(self.record.with_name(folders.FINDINGS))
         self._writer.plugins(versions)
+
+    def note_plugins(self) -> None:
+        """Note in the record which plugins take part. Raises ConfigurationError."""
+        records = self.plugins.records
+        if self._writer is not None:
+            self._writer.extensions(records)
 
     def learn(self, check: CheckRecord, message: str = "") -> None:
         """Note where a check stands; the last word counts."""

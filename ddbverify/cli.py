@@ -186,6 +186,8 @@ def run(
             err=True,
         )
     click.echo(f"\n{result.evidence.verdict}: {result.folder}", err=as_json)
+    for problem in result.unreported:
+        click.echo(f"  not reported: {problem}", err=as_json)
     for shortcoming in result.evidence.shortcomings:
         click.echo(f"  not complete: {shortcoming}", err=as_json)
     if as_json:
@@ -212,6 +214,9 @@ def gate(config_file: Path, folder: Path | None, *, as_json: bool) -> None:
     click.echo(f"gate {'open' if decision.open else 'closed'}: {decision.folder}", err=as_json)
     for reason in decision.reasons:
         click.echo(f"  {reason.code}: {reason.message}", err=as_json)
+    for one in decision.known:
+        message = f"{one.keys} keys, accepted by {one.plugin} until {one.expires}: {one.reason}"
+        click.echo(f"  known: {message}", err=as_json)
     if as_json:
         _print_json(decision.as_json())
     _show_in_pipeline(ci.annotations_of_gate(decision), ci.gate_markdown(decision), err=as_json)

@@ -26,10 +26,12 @@ def contradictions(found: Evidence) -> Iterator[str]:
     yield from _times(found)
     yield from _where(found)
     yield from _checks(found)
+    yield from _twice("plugin", (one.name for one in found.extensions))
     yield from _twice("pair", (pair.id for pair in found.pairs))
     for pair in found.pairs:
         if pair.comparison is not None:
             yield from (f"{pair.id}: {one}" for one in _pass(pair.comparison))
+            yield from (f"{pair.id}: {one}" for one in _plugins(pair.comparison, found))
 
 
 def _times(found: Evidence) -> Iterator[str]:
@@ -90,6 +92,16 @@ def _pass(read: ComparisonRecord) -> Iterator[str]:
         yield "the keys counted are not the keys examined"
     if not read.segments_finished <= read.segments_planned <= read.segments_total:
         yield "more segments were read than there are"
+
+
+def _plugins(read: ComparisonRecord, found: Evidence) -> Iterator[str]:
+    deciding = {one.plugin for one in read.equal_by} | {one.plugin for one in read.known}
+    if not deciding <= {one.name for one in found.extensions}:
+        yield "a plugin has decided about keys that did not take part"
+    if sum(one.keys for one in read.known) != read.counts.get(State.KNOWN, 0):
+        yield "the known keys counted are not those that were accepted"
+    if any(one.keys > read.counts.get(State.MATCHED, 0) for one in read.equal_by):
+        yield "more keys are equal by the word of a plugin than have matched"
 
 
 def _twice(what: str, names: Iterable[str]) -> Iterator[str]:

@@ -16,6 +16,7 @@ import ddbverify
 from ddbverify import envelope, transform
 from ddbverify.config import Config
 from ddbverify.envelope import NotTrusted, PublicKey, SigningKey
+from ddbverify.plugins import PluginRecord
 from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, TableRecord
 
 SCHEMA: Final = 1
@@ -72,6 +73,7 @@ class Evidence(_Strict, frozen=True):
     pairs: tuple[PairEvidence, ...]
     checks: tuple[CheckRecord, ...]
     digests: Digests
+    extensions: tuple[PluginRecord, ...]  # plugins that implement hooks of ddbverify
     plugins: dict[str, str]  # distribution -> version, of pytest and its plugins
     identities: dict[str, str | None]  # source, target -> ARN of the caller
     endpoints: dict[str, str]

@@ -11,20 +11,24 @@ import ast
 import fnmatch
 import importlib.metadata
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ddbverify import evidence as documents
 from ddbverify import folders, pipeline, row, signing, tables
-from ddbverify.comparison import State
+from ddbverify.comparison import KnownKeys, State
 from ddbverify.config import Config
 from ddbverify.consistency import contradictions
 from ddbverify.envelope import NotTrusted, PublicKey
 from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.evidence import Evidence
 from ddbverify.marks import Coverage
+from ddbverify.plugins import Plugins
 from ddbverify.record import CheckRecord, CheckState, TableRecord
 
 # Exit codes of DESIGN 5; the highest of all reasons wins.
@@ -76,7 +80,14 @@ class Decision:
                 {"code": reason.code, "exit_code": reason.exit_code, "message": reason.message}
                 for reason in self.reasons
             ],
+            "known": [msgspec.to_builtins(one) for one in self.known],
         }
+
+    @property
+    def known(self) -> tuple[KnownKeys, ...]:
+        """Differences that plugins accept: they keep no gate closed, and nobody shall overlook them."""
+        pairs = self.evidence.pairs if self.evidence else ()
+        return tuple(one for pair in pairs if pair.comparison for one in pair.comparison.known)
 
 
 def judge(
@@ -108,6 +119,7 @@ def judge(
     churning = config.gate.churning if allow_churning is None else allow_churning
     folders.make_importable(config)
     checks = folders.checks_folder(config)
+    plugins = Plugins.of(config, checks)
     followed, unhealthy = _look_at_pipelines(config)
     try:
         trusted = signing.trusted_keys(config)
@@ -128,12 +140,14 @@ def judge(
             now = time.time()
     reasons = [
         *(Reason("contradiction", NOT_TRUSTED, _contradicts(one)) for one in contradictions(found)),
-        *_bound(config, found, checks),
+        *_bound(config, found, checks, plugins),
         *_timely(config, found, not_before, now),
-        *acceptable(config, found, checks, churning=churning),
+        *acceptable(config, found, _defined(checks, plugins), churning=churning),
         *_followed(found, followed),
         *unhealthy,
-        *_in_a_row(config, folder, found, checks, trusted, churning=churning),
+        *_known_no_more(found, now),
+        *(Reason("veto", INCOMPLETE, veto) for veto in plugins.vetoes(msgspec.json.encode(found), folder)),
+        *_in_a_row(config, folder, found, _defined(checks, plugins), trusted, churning=churning),
     ]
     return Decision(folder, tuple(reasons), found)
 
@@ -157,15 +171,17 @@ def read(folder: Path, trusted: tuple[PublicKey, ...]) -> Evidence:
     return documents.decode(content, trusted)
 
 
-def acceptable(config: Config, found: Evidence, checks: Path, *, churning: bool) -> Iterator[Reason]:
-    """What is wrong with a run in itself, whenever it was made. Pure, but for reading *checks*."""
+def acceptable(
+    config: Config, found: Evidence, defined: Mapping[str, bool], *, churning: bool
+) -> Iterator[Reason]:
+    """What is wrong with a run in itself, whenever it was made, given the checks that there are. Pure."""
     if not found.complete or found.verdict == "inconclusive":
         yield from _incomplete(found, churning=churning)
     if found.emulator and not config.gate.emulator:
         message = "The evidence was made against an emulator; [gate] emulator = true would allow that."
         yield Reason("emulator", NOT_TRUSTED, message)
     yield from _covered(config, found, churning=churning)
-    yield from _required(config, found, checks, churning=churning)
+    yield from _required(config, found, defined, churning=churning)
 
 
 def check_functions(folder: Path) -> dict[str, bool]:
@@ -178,20 +194,36 @@ def check_functions(folder: Path) -> dict[str, bool]:
     Raises:
         ConfigurationError: A file is not Python.
     """
-    found: dict[str, bool] = {}
-    for file in sorted((*folder.rglob("check_*.py"), *folder.rglob("test_*.py"))):
-        try:
-            module = ast.parse(file.read_bytes(), filename=str(file))
-        except (SyntaxError, ValueError) as error:
-            raise ConfigurationError(
-                f"The check file {file} is not valid Python.", "mend it, then run the checks again."
-            ) from error
-        for node in module.body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith(file.name.partition("_")[0] + "_"):
-                takes = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
-                of_a_pair = "pair" in takes or any(map(_is_each_item, node.decorator_list))
-                found[f"{file.relative_to(folder).as_posix()}::{node.name}"] = of_a_pair
-    return found
+    files = sorted((*folder.rglob("check_*.py"), *folder.rglob("test_*.py")))
+    return {
+        f"{file.relative_to(folder).as_posix()}::{name}": of_a_pair
+        for file in files
+        for name, of_a_pair in _functions_in(file)
+    }
+
+
+def _defined(folder: Path, plugins: Plugins) -> dict[str, bool]:
+    """Every check that has to be there: those of the folder, then those that plugins bring."""
+    brought = {
+        f"{plugin}:{file.name}::{name}": of_a_pair
+        for plugin, files in plugins.check_files.items()
+        for file in files
+        for name, of_a_pair in _functions_in(file)
+    }
+    return check_functions(folder) | brought
+
+
+def _functions_in(file: Path) -> Iterator[tuple[str, bool]]:
+    try:
+        module = ast.parse(file.read_bytes(), filename=str(file))
+    except (SyntaxError, ValueError) as error:
+        raise ConfigurationError(
+            f"The check file {file} is not valid Python.", "mend it, then run the checks again."
+        ) from error
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith(file.name.partition("_")[0] + "_"):
+            takes = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
+            yield node.name, "pair" in takes or any(map(_is_each_item, node.decorator_list))
 
 
 def _is_each_item(decorator: ast.expr) -> bool:
@@ -219,7 +251,7 @@ def _look_at_pipelines(config: Config) -> tuple[dict[str, float], list[Reason]]:
     return followed, reasons
 
 
-def _bound(config: Config, found: Evidence, checks: Path) -> Iterator[Reason]:
+def _bound(config: Config, found: Evidence, checks: Path, plugins: Plugins) -> Iterator[Reason]:
     """Exactly these tables, these settings, these checks, these transforms, these programs."""
     in_evidence = {pair.id: pair for pair in found.pairs}
     for pair in config.tables:
@@ -239,16 +271,17 @@ def _bound(config: Config, found: Evidence, checks: Path) -> Iterator[Reason]:
             if current != then:
                 message = f"{pair}: the {role} is not the table that was verified ({then.arn}); run again."
                 yield Reason("tables", NOT_TRUSTED, message)
-    yield from _unchanged(config, found, checks)
+    yield from _unchanged(config, found, checks, plugins)
 
 
-def _unchanged(config: Config, found: Evidence, checks: Path) -> Iterator[Reason]:
+def _unchanged(config: Config, found: Evidence, checks: Path, plugins: Plugins) -> Iterator[Reason]:
     now = documents.digests(config, checks)
     for what, is_same in (
         ("migration.toml", now.configuration == found.digests.configuration),
         ("the checks folder", now.checks == found.digests.checks),
         ("ddbverify itself", now.program == found.digests.program),
         ("a transform", now.transforms == found.digests.transforms),
+        ("a plugin, or the set of them,", plugins.records == found.extensions),
         ("a program (pytest, ddbverify or a plugin)", _installed(found.plugins) == found.plugins),
     ):
         if not is_same:
@@ -324,14 +357,15 @@ def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Rea
             yield Reason("churning", INCOMPLETE, message)
 
 
-def _required(config: Config, found: Evidence, checks: Path, *, churning: bool) -> Iterator[Reason]:
+def _required(
+    config: Config, found: Evidence, defined: Mapping[str, bool], *, churning: bool
+) -> Iterator[Reason]:
     """Every required check is there for every pair, and has passed."""
-    defined = check_functions(checks)
     by_name: dict[str, list[CheckRecord]] = {}
     for check in found.checks:
         by_name.setdefault(check.name, []).append(check)
-    if not defined:
-        yield Reason("missing", INCOMPLETE, f"There is no check in {checks}.")
+    if all(map(is_brought, defined)):
+        yield Reason("missing", INCOMPLETE, "There is no check in the checks folder.")
     elif not any(check.counts for check in found.checks):
         message = "No check counts: every one is of severity warn, or none was run."
         yield Reason("missing", INCOMPLETE, message)
@@ -339,7 +373,7 @@ def _required(config: Config, found: Evidence, checks: Path, *, churning: bool) 
         # What ran but is not found by reading the source (a check made in a loop) is required, too.
         names = [name for name in dict.fromkeys((*defined, *by_name)) if _matches(name, pattern)]
         if not names:
-            yield Reason("missing", INCOMPLETE, f"The required check {pattern} is not in {checks}.")
+            yield Reason("missing", INCOMPLETE, f"The required check {pattern} is not in the checks folder.")
         for name in names:
             ran = by_name.get(name, [])
             pairs = {check.pair for check in ran}
@@ -364,7 +398,28 @@ def _required(config: Config, found: Evidence, checks: Path, *, churning: bool) 
 
 
 def _matches(name: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.partition("::")[2], pattern)
+    """A check that a plugin brings is meant by its full name only: it must not stand in for the user's."""
+    if fnmatch.fnmatchcase(name, pattern):
+        return True
+    return not is_brought(name) and fnmatch.fnmatchcase(name.partition("::")[2], pattern)
+
+
+def is_brought(name: str) -> bool:
+    """Whether a plugin brings the check of this name."""
+    return ":" in name.partition("::")[0]
+
+
+def _known_no_more(found: Evidence, now: float) -> Iterator[Reason]:
+    """A difference that was accepted until a day counts from then on."""
+    today = datetime.fromtimestamp(now, UTC).date()
+    for pair in found.pairs:
+        for one in pair.comparison.known if pair.comparison else ():
+            if one.expires < today:
+                message = (
+                    f"{pair.id}: {one.keys} differences were accepted by {one.plugin} until {one.expires}, "
+                    "and count again; run again."
+                )
+                yield Reason("known", FAILED, message)
 
 
 def _not_passed(check: CheckRecord) -> Reason:
@@ -386,7 +441,7 @@ def _in_a_row(
     config: Config,
     folder: Path,
     found: Evidence,
-    checks: Path,
+    defined: Mapping[str, bool],
     trusted: tuple[PublicKey, ...],
     *,
     churning: bool,
@@ -399,7 +454,7 @@ def _in_a_row(
     def is_clean(run: Evidence) -> bool:
         # Under a fence the judged run may have no churning keys; those before it were made on live tables.
         allowed = churning if run is found else config.gate.churning
-        return not any(contradictions(run)) and not any(acceptable(config, run, checks, churning=allowed))
+        return not any(contradictions(run)) and not any(acceptable(config, run, defined, churning=allowed))
 
     clean, why = row.count(config, folder, found, trusted, is_clean=is_clean, wanted=wanted)
     if clean < wanted:

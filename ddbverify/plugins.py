@@ -370,6 +370,11 @@ def conftest_module(checks: Path) -> ModuleType | None:
     return module
 
 
+def wants_hooks(plugin: object) -> bool:
+    """Whether anything in a module is, or is meant to be, an implementation of a hook of ours."""
+    return bool(_implemented(plugin))
+
+
 def one_line(implementation: Implementation, text: object) -> str:
     """
     A text that a plugin wants to have shown.

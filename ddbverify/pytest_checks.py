@@ -53,7 +53,7 @@ _TELLING = (
     DdbVerifyError,
 )  # errors of an import whose text may be shown
 
-_CHECKING = pytest.StashKey[Checking]()
+CHECKING = pytest.StashKey[Checking]()
 _TERMINAL = pytest.StashKey[TextIO]()
 _VERDICTS = pytest.StashKey[list[Verdict]]()
 _SETTINGS = pytest.StashKey[CheckSettings]()
@@ -70,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
     record = config.getoption("--ddb-record")
     # Standard error itself: while a check runs, pytest has put a file in its place.
     config.stash[_TERMINAL] = terminal_file = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
-    config.stash[_CHECKING] = Checking(
+    config.stash[CHECKING] = Checking(
         config.stash[MIGRATION_FILE],
         sample=sample,
         time_limit=_time_limit(config),
@@ -127,7 +127,7 @@ def _time_limit(config: pytest.Config) -> float | None:
 
 def _display(config: pytest.Config, file: TextIO, pair: Pair) -> AbstractContextManager[Report]:
     """How far a shared pass is: a bar on a terminal, a line now and then elsewhere."""
-    checking = config.stash[_CHECKING]
+    checking = config.stash[CHECKING]
     meter = progress.Meter(
         items=pair.source.item_count + pair.target.item_count,
         usd_per_unit=terminal.usd_per_unit(checking.config, pair.source, pair.target),
@@ -156,15 +156,19 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     versions = {"ddbverify": tool_version(), "pytest": pytest.__version__}
     for _, distribution in session.config.pluginmanager.list_plugin_distinfo():
         versions[distribution.metadata["Name"]] = distribution.version
-    session.config.stash[_CHECKING].begin(versions)
+    session.config.stash[CHECKING].begin(versions)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     """Refuse a broken configuration once, instead of once per file; from now on nothing may hang."""
-    checking = session.config.stash[_CHECKING]
+    checking = session.config.stash[CHECKING]
     if checking.is_gated or _collects_checks(session.config):
         _pairs(checking)
+        try:
+            checking.note_plugins()
+        except ConfigurationError as error:
+            raise pytest.UsageError(str(error)) from error
     if checking.record is not None:
         checking.runs("collecting the checks", "")
         stuck = checking.record.with_name(folders.STUCK).open("w", encoding="utf-8")
@@ -183,17 +187,17 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
         fnmatch.fnmatch(file_path.name, pattern) for pattern in patterns
     ):
         return None
-    return _CheckModule.from_parent(parent, path=file_path)
+    return CheckModule.from_parent(parent, path=file_path)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     """Make pytest's own collector take our module for check files."""
     if not _is_check_file(module_path):
         return None
-    return _CheckModule.from_parent(parent, path=module_path)
+    return CheckModule.from_parent(parent, path=module_path)
 
 
-class _CheckModule(pytest.Module):
+class CheckModule(pytest.Module):
     """A file of checks: functions ``check_*``, imported without pytest's rewriting of ``assert``."""
 
     def funcnamefilter(self, name: str) -> bool:
@@ -224,7 +228,7 @@ class _CheckModule(pytest.Module):
 
     @property
     def _reveals(self) -> bool:
-        return self.config.stash[_CHECKING].reveal
+        return self.config.stash[CHECKING].reveal
 
     def _rewriting(self) -> Any:
         """Pytest's rewriting loader where operands are to be shown; ``None``: Python's own."""
@@ -239,10 +243,10 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """An import runs the user's code: what it printed, and what it raised, may hold values."""
     report = yield
-    gated = collector.config.stash[_CHECKING].is_gated
-    if isinstance(collector, _CheckModule) or gated:
+    gated = collector.config.stash[CHECKING].is_gated
+    if isinstance(collector, CheckModule) or gated:
         report.sections = []
-    if gated and report.failed and not isinstance(collector, _CheckModule):
+    if gated and report.failed and not isinstance(collector, CheckModule):
         report.longrepr = f"{collector.nodeid} cannot be imported. Try: python {collector.path.name}"
     return report
 
@@ -254,7 +258,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     # In ordinary tests beside a migration, `pair` may be a fixture or a parameter of the user's own.
     own = (
-        definition.getparent(_CheckModule) is None
+        definition.getparent(CheckModule) is None
         and (
             "pair" in metafunc._arg2fixturedefs  # noqa: SLF001 - pytest has no public way to ask
             or any("pair" in str(mark.args[:1]) for mark in definition.iter_markers("parametrize"))
@@ -266,7 +270,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         raise pytest.Collector.CollectError(
             f"{definition.name}: migration checks cannot be distributed by xdist."
         )
-    pairs = _pairs(metafunc.config.stash[_CHECKING])
+    pairs = _pairs(metafunc.config.stash[CHECKING])
     metafunc.parametrize("pair", pairs, ids=[pair.id for pair in pairs])
 
 
@@ -294,7 +298,7 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Subscribe the checks on items that were selected: one pass serves them all."""
-    checking = session.config.stash[_CHECKING]
+    checking = session.config.stash[CHECKING]
     checking.rests()
     if session.config.option.collectonly or session.config.option.ddb_plan:
         return
@@ -320,7 +324,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 
 
 def _print_plan(session: pytest.Session) -> None:
-    checking = session.config.stash[_CHECKING]
+    checking = session.config.stash[CHECKING]
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     wanted = {pair.id for item in session.items if (pair := _pair_of(item)) is not None}
     for pair in checking.pairs:
@@ -369,7 +373,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Gather what the check learns, also where it raises."""
-    checking = item.config.stash[_CHECKING]
+    checking = item.config.stash[CHECKING]
     with learning(item.stash.get(_SETTINGS, CheckSettings())) as verdicts, _watched(item, "call"):
         item.stash[_VERDICTS] = verdicts
         began, reading = time.perf_counter(), checking.seconds_reading
@@ -464,7 +468,7 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, Any] 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what is checked, and where each setting comes from. Costs no call."""
-    checking = config.stash[_CHECKING]
+    checking = config.stash[CHECKING]
     try:
         loaded = checking.config
     except ConfigurationError:  # refused when a check is collected; ordinary tests do not need it
@@ -480,7 +484,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """What was read, one line per check, and the messages of those that pytest does not list as failed."""
-    checking = config.stash[_CHECKING]
+    checking = config.stash[CHECKING]
     if not checking.checks or config.option.collectonly or config.option.ddb_plan:
         return
     terminalreporter.section("migration checks")
@@ -491,7 +495,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Close the record. Without its last line the run is taken for dead."""
-    checking = session.config.stash[_CHECKING]
+    checking = session.config.stash[CHECKING]
     if checking.is_gated:
         checking.runs("the end of the process", "")
     checking.end(int(exitstatus))
@@ -516,7 +520,7 @@ def _is_check_file(path: Path) -> bool:
 
 def _is_of_the_migration(item: pytest.Item) -> bool:
     """Whether functions with a ``pair`` are checks here: in check files, checks/, beside migration.toml."""
-    if item.getparent(_CheckModule) is not None or item.config.stash[_CHECKING].is_gated:
+    if item.getparent(CheckModule) is not None or item.config.stash[CHECKING].is_gated:
         return True
     folder = item.config.stash[MIGRATION_FILE].resolve().parent
     return item.path.parent == folder or folder / "checks" in item.path.parents
@@ -544,8 +548,8 @@ def _collects_checks(config: pytest.Config) -> bool:
 
 def _checking_of(item: pytest.Item) -> Checking | None:
     """What is known of the session, if *item* is one of its checks."""
-    checking = item.config.stash[_CHECKING]
-    is_one = checking.is_gated or item.getparent(_CheckModule) is not None or _pair_of(item) is not None
+    checking = item.config.stash[CHECKING]
+    is_one = checking.is_gated or item.getparent(CheckModule) is not None or _pair_of(item) is not None
     return checking if is_one else None
 
 
@@ -649,7 +653,7 @@ def _message(state: CheckState, call: pytest.CallInfo[None], item: pytest.Item) 
     error = call.excinfo.value
     if isinstance(error, DdbVerifyError):
         return str(error)
-    if item.config.stash[_CHECKING].reveal:
+    if item.config.stash[CHECKING].reveal:
         return f"{state}: {call.excinfo.getrepr(style='short', showlocals=True)}"
     name = "KeyboardInterrupt" if isinstance(error, _OwnInterrupt) else type(error).__name__
     return f"{state}: {name} {_place(call.excinfo, item.path)}"

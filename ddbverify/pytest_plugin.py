@@ -52,9 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if file is None:
         return
     config.stash[MIGRATION_FILE] = file
-    from ddbverify import pytest_checks
+    from ddbverify import pytest_bridge, pytest_checks
 
-    config.pluginmanager.register(pytest_checks, pytest_checks.__name__)
+    for module in (pytest_checks, pytest_bridge):
+        config.pluginmanager.register(module, module.__name__)
 
 
 def setting(config: pytest.Config, name: str) -> tuple[str | None, str]:

@@ -9,7 +9,7 @@ record of a session that died; what it did hold still counts as evidence of what
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -18,8 +18,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from ddbverify.comparison import Comparison
+from ddbverify.comparison import Comparison, EqualBy, KnownKeys
 from ddbverify.marks import Coverage, Severity
+from ddbverify.plugins import PluginRecord
 from ddbverify.tables import Table
 
 _Count = Annotated[int, Meta(ge=0)]
@@ -93,6 +94,9 @@ class ComparisonRecord(_Strict, frozen=True):
     segments_total: _Count
     seed: int | None
     converged: _Count
+    equal_by: tuple[EqualBy, ...]  # by the word of plugins only
+    known: tuple[KnownKeys, ...]  # accepted by plugins
+    notes: tuple[str, ...]  # what else has to be known of the pass, in words
     started_epoch: float
     ended_epoch: float
     unexamined: tuple[str, ...]
@@ -114,6 +118,9 @@ class ComparisonRecord(_Strict, frozen=True):
             segments_total=comparison.segments_total,
             seed=comparison.seed,
             converged=comparison.converged,
+            equal_by=comparison.equal_by,
+            known=comparison.known,
+            notes=comparison.notes,
             started_epoch=comparison.started_epoch,
             ended_epoch=comparison.ended_epoch,
             unexamined=comparison.unexamined,
@@ -151,6 +158,7 @@ class Record:
     """A whole session, as far as its file goes."""
 
     plugins: dict[str, str] = field(default_factory=dict)
+    extensions: tuple[PluginRecord, ...] = ()
     checks: dict[str, CheckRecord] = field(default_factory=dict)
     pairs: dict[str, PairRecord] = field(default_factory=dict)
     exit_status: int | None = None  # None: the session never came to its end
@@ -180,6 +188,10 @@ class RecordWriter:
     def plugins(self, versions: Mapping[str, str]) -> None:
         """Say which plugins were there."""
         self._line("plugins", versions)
+
+    def extensions(self, plugins: Sequence[PluginRecord]) -> None:
+        """Say which plugins of our own hooks take part."""
+        self._line("extensions", plugins)
 
     def check(self, check: CheckRecord) -> None:
         """Say where a check stands; the last word on an id counts."""
@@ -237,6 +249,8 @@ def _take(record: Record, line: bytes) -> None:
     match kind:
         case "plugins":
             record.plugins = msgspec.json.decode(content, type=dict[str, str])
+        case "extensions":
+            record.extensions = msgspec.json.decode(content, type=tuple[PluginRecord, ...])
         case "check":
             check = msgspec.json.decode(content, type=CheckRecord)
             record.checks[check.id] = check

@@ -118,4 +118,9 @@ def _by_digest(config: Config, folder: Path) -> dict[str, bytes]:
 
 
 def _subject(run: Evidence) -> object:
-    return run.digests, run.plugins, [(pair.id, pair.source, pair.target) for pair in run.pairs]
+    return (
+        run.digests,
+        run.plugins,
+        run.extensions,
+        [(pair.id, pair.source, pair.target) for pair in run.pairs],
+    )

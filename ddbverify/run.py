@@ -25,7 +25,8 @@ from ddbverify import config as configuration
 from ddbverify.config import Config, Side
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
 from ddbverify.evidence import Digests, Evidence, PairEvidence
-from ddbverify.gate import AWS_REFUSED
+from ddbverify.gate import AWS_REFUSED, INCOMPLETE, is_brought
+from ddbverify.plugins import PluginRecord, Plugins
 from ddbverify.record import CheckState, Record, TableRecord
 
 # pytest's own: https://docs.pytest.org/en/stable/reference/exit-codes.html
@@ -50,6 +51,7 @@ class RunResult:
     folder: Path
     evidence: Evidence
     exit_code: int
+    unreported: tuple[str, ...] = ()  # what went wrong with plugins that report; the evidence stands
     new_key: signing.FileKey | None = None
     trusted: bool = True  # whether this configuration believes what it has just signed
 
@@ -67,6 +69,7 @@ class RunResult:
             "shortcomings": list(found.shortcomings),
             "only_churning": found.only_churning,
             "trusted": self.trusted,
+            "unreported": list(self.unreported),
             "coverage": found.coverage,
             "checks": [
                 {
@@ -103,6 +106,7 @@ class _Before:
 
     tables: dict[str, tuple[TableRecord, TableRecord]]
     digests: Digests
+    extensions: tuple[PluginRecord, ...]
 
 
 class _Clock:
@@ -161,7 +165,8 @@ def run(
     key = signing.signing_key(config)
     key.sign(b"may this run sign?")  # KMS could refuse, and not only after an hour of reading
     trusted = signing.trusted_keys(config)
-    before = _Before(_describe(config), evidence.digests(config, checks))
+    plugins = Plugins.of(config, checks)
+    before = _Before(_describe(config), evidence.digests(config, checks), plugins.records)
     endpoints, emulator = _endpoints(config)
     identities = {"source": _identity(config.source), "target": _identity(config.target)}
     clock = _Clock(config)
@@ -181,7 +186,7 @@ def run(
     shortcomings = [
         *(["it was interrupted"] if interrupted else []),
         *_shortcomings(recorded, status, before, watchdog.place_in(folder / folders.STUCK, checks)),
-        *_changed_since(before, config_file, coverage, checks),
+        *_changed_since(before, config_file, coverage, checks, plugins),
         *clock.was_set(),
     ]
     verdict = evidence.verdict_of(recorded.checks.values(), complete=not shortcomings)
@@ -198,6 +203,7 @@ def run(
         pairs=tuple(_pair_evidence(pair.id, before, recorded, clock) for pair in config.tables),
         checks=tuple(recorded.checks.values()),
         digests=before.digests,
+        extensions=before.extensions,
         plugins=recorded.plugins,
         identities=identities,
         endpoints=endpoints,
@@ -209,10 +215,13 @@ def run(
     folders.write_atomically(folder / folders.SUMMARY, summary.cut(summary.markdown(found)))
     folders.write_atomically(folder / folders.EVIDENCE, evidence.encode(found, key))
     refused = verdict == "inconclusive" and recorded.was_refused
+    exit_code = AWS_REFUSED if refused else {"passed": 0, "failed": 1, "inconclusive": 3}[verdict]
+    unreported = tuple(plugins.report(msgspec.json.encode(found), folder))
     return RunResult(
         folder=folder,
         evidence=found,
-        exit_code=AWS_REFUSED if refused else {"passed": 0, "failed": 1, "inconclusive": 3}[verdict],
+        exit_code=exit_code or (INCOMPLETE if unreported else 0),
+        unreported=unreported,
         new_key=key if isinstance(key, signing.FileKey) and key.is_new else None,
         trusted=key.public in trusted,
     )
@@ -303,8 +312,14 @@ def _shortcomings(recorded: Record, status: int, before: _Before, stuck: str) ->
         found.append(f"the checks did not come to their end (exit status {status}){_where(recorded, stuck)}")
     elif recorded.exit_status != status:
         found.append(f"pytest recorded exit status {recorded.exit_status} and left with {status}")
-    if not recorded.checks:
-        found.append("no check was collected")
+    if all(is_brought(check.name) for check in recorded.checks.values()):
+        found.append(
+            "no check was collected but those that plugins bring"
+            if recorded.checks
+            else "no check was collected"
+        )
+    if recorded.checks and recorded.extensions != before.extensions:
+        found.append("the checks were run with other plugins than those that were found at the start")
     states = [check.state for check in recorded.checks.values() if check.counts]
     found += [f"{states.count(state)} checks are {state}" for state in _LEFT_OPEN if state in states]
     if recorded.checks and status not in (_ALL_PASSED, 1):
@@ -329,13 +344,15 @@ def _where(recorded: Record, stuck: str) -> str:
     return during + (f", while {recorded.reading} was read" if recorded.reading else "")
 
 
-def _changed_since(before: _Before, config_file: Path, coverage: str | None, checks: Path) -> list[str]:
+def _changed_since(
+    before: _Before, config_file: Path, coverage: str | None, checks: Path, plugins: Plugins
+) -> list[str]:
     """What the end of the run finds otherwise than its start."""
     try:
         config = configuration.load(config_file)
         if coverage is not None:
             config = configuration.with_coverage(config, coverage)
-        after = _Before(_describe(config), evidence.digests(config, checks))
+        after = _Before(_describe(config), evidence.digests(config, checks), plugins.records)
     except DdbVerifyError as error:
         return [f"tables and settings could not be looked at again at the end: {error.message}"]
     changed = []
@@ -343,6 +360,8 @@ def _changed_since(before: _Before, config_file: Path, coverage: str | None, che
         changed.append("a table was deleted and made anew during the run")
     if after.digests != before.digests:
         changed.append("migration.toml, a check or a transform was changed during the run")
+    if after.extensions != before.extensions:
+        changed.append("a plugin was changed during the run")
     return changed
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from tabulate import tabulate
 
+from ddbverify.comparison import Comparison
 from ddbverify.evidence import Evidence
 from ddbverify.record import CheckRecord, CheckState, ComparisonRecord
 
@@ -56,6 +57,17 @@ def cut(text: str, most_bytes: int = MOST_BYTES) -> bytes:
     return kept[: kept.rfind(b"\n") + 1] + note if len(note) <= most_bytes else b""
 
 
+def said_by_plugins(read: Comparison | ComparisonRecord | None) -> list[str]:
+    """What a pass owes to plugins and to the settle time alone, and what it left out: a line each."""
+    if read is None:
+        return []
+    known = [
+        f"known: {one.keys} keys, accepted by {one.plugin} until {one.expires}: {one.reason}"
+        for one in read.known
+    ]
+    return [*known, *(f"note: {note}" for note in read.notes)]
+
+
 def markdown(evidence: Evidence) -> str:
     """``summary.md`` of a run: what has not passed comes first, since a page may be cut."""
     in_order = sorted(evidence.checks, key=lambda check: check.state is CheckState.PASSED)
@@ -72,6 +84,7 @@ def markdown(evidence: Evidence) -> str:
     ]
     for pair in evidence.pairs:
         lines += [f"* `{pair.source.arn}` -> `{pair.target.arn}`: {_counts(pair.comparison)}"]
+        lines += [f"  * {escaped(line)}" for line in said_by_plugins(pair.comparison)]
     lines += ["", *_listed("Differs, and refutes nothing:", accepted_lines(evidence.checks))]
     return "\n".join(lines) + "\n"
 

@@ -16,7 +16,7 @@ from ddbverify.config import Config, Side, is_aws
 from ddbverify.names import table_name
 from ddbverify.plan import PRICE_PER_MILLION
 from ddbverify.record import CheckRecord, CheckState
-from ddbverify.summary import accepted_lines, check_state
+from ddbverify.summary import accepted_lines, check_state, said_by_plugins
 from ddbverify.tables import Table
 from ddbverify.words import about, duration_in_words, money, number_of
 
@@ -72,6 +72,7 @@ def summary(checking: Checking, *, verbose: bool = False) -> Iterator[str]:
         yield f"{pair.id}: {pair.source.arn} -> {pair.target.arn}"
         price = usd_per_unit(checking.config, pair.source, pair.target)
         yield f"  {_read(comparison, price, pair.seconds_reading)}"
+        yield from (f"  {line}" for line in said_by_plugins(comparison))
         causes = checking.causes[pair.id]
         for cause in causes.most_common(CAUSES_SHOWN):
             share = cause.findings / causes.findings

@@ -48,6 +48,7 @@ def good_evidence(config: Config, **changes: Any) -> Evidence:
             for pair in config.tables
         ),
         digests=evidence.digests(config, checks),
+        extensions=(),
         plugins={"ddbverify": evidence.tool_version(), "pytest": pytest.__version__},
         identities={"source": "arn:aws:iam::123456789012:user/ci", "target": None},
         endpoints={

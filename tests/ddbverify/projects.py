@@ -16,8 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ddbverify import checks, pipeline, runner, table_settings, tables
-from ddbverify.comparison import Comparison, Difference, SideFacts, State
+from ddbverify.comparison import Comparison, Difference, EqualBy, KnownKeys, SideFacts, State
 from ddbverify.config import Config, Side, Verification
 from ddbverify.config import Pair as PairSettings
 from ddbverify.controls import Controls, HeldTable
@@ -158,6 +160,8 @@ def comparison(pair_id: str = "orders", **spec: Any) -> Comparison:
         segments_total=segments[2],
         started_epoch=spec.get("started_epoch", 1_795_000_000.0),
         ended_epoch=spec.get("started_epoch", 1_795_000_000.0) + 1,
+        equal_by=msgspec.convert(spec.get("equal_by", ()), tuple[EqualBy, ...]),
+        known=msgspec.convert(spec.get("known", ()), tuple[KnownKeys, ...]),
         unexamined=tuple(spec.get("unexamined", ())),
         controls=_controls(),
     )
