@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -76,6 +78,8 @@ class Checking:
         self._plugins: Plugins | None = None
         self._writer: RecordWriter | None = None
         self._findings: FindingsFile | None = None
+        self.unwritten = ""  # why keys of findings cannot be looked up later, in words
+        self._lock = threading.Lock()
         self._running: Running | None = None
         self._limits: dict[str, float] = {}  # of checks on items, by their ids
         self._longest = 0.0
@@ -204,26 +208,39 @@ class Checking:
 
     def end(self, exit_status: int) -> None:
         """Close the record. Without this, the session is taken for dead."""
+        if self._findings is not None:
+            self._findings.close()
         if self._writer is None:
             return
         for pair in self._pairs:
             if pair.was_refused:
                 self._writer.pair(PairRecord(id=pair.id, refused=True))
-        if self._findings is not None:
-            self._findings.close()
         self._writer.end(exit_status)
 
     def _found(self, pair_id: str, one: Difference | Refutation, key_hash: str) -> None:
         if self.reveal and len(self._keys) < MOST_REVEALED:
             self._keys[key_hash] = json.dumps(one.key, sort_keys=True)
         # At once: what was written survives whatever becomes of the session.
+        findings = self._findings_file()
         if isinstance(one, Refutation):
-            if self._findings is not None:
-                self._findings.write_refutation(pair_id, one, key_hash=key_hash)
+            if findings is not None:
+                findings.write_refutation(pair_id, one, key_hash=key_hash)
             return
         self.causes[pair_id].add(one.state, map(without_depth, one.paths), one.reason)
-        if self._findings is not None:
-            self._findings.write(pair_id, one, key_hash=key_hash)
+        if findings is not None:
+            findings.write(pair_id, one, key_hash=key_hash)
+
+    def _findings_file(self) -> FindingsFile | None:
+        """Beside the record; else, from the first finding on, in a folder of the session's own."""
+        with self._lock:
+            if self._findings is None and not self.unwritten:
+                try:
+                    folder = folders.make_session_folder(self.config, folders.new_run_id(time.time()))
+                    self._findings = FindingsFile(folder / folders.FINDINGS)
+                except (OSError, ConfigurationError) as error:
+                    # Where nothing can be written, checks can be run all the same.
+                    self.unwritten = str(error)
+            return self._findings
 
     @contextmanager
     def _reading(self, pair: Pair) -> Iterator[Report]:

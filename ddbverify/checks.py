@@ -3,7 +3,7 @@ What a check sees (`Pair`), what it learns (`Verdict`), and how it says so (`req
 
 The outcome is derived from the evidence, never chosen: a check that looked at nothing, or not
 at everything, cannot look green. No message made here holds an item's value or a raw key;
-keys are shown as keyed hashes, which the run's own ``findings.jsonl`` resolves.
+keys are shown as keyed hashes, which `ddbverify.lookup` resolves on the machine that made them.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def require(verdict: Verdict) -> None:
         case Outcome.FAILED:
             raise CheckFailed(
                 _counted(verdict),
-                verdict.hint or "look at the run's findings.jsonl for keys and attribute paths.",
+                verdict.hint or "ddbverify explain HASH, which shows the key and the attribute paths.",
             )
         case Outcome.INCONCLUSIVE:
             kind = StillChurning if verdict.only_churning else Inconclusive

@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from tabulate import tabulate
 
-from ddbverify import ci, diff_text, folders, progress, signing, summary
+from ddbverify import ci, diff_text, folders, lookup, progress, signing, summary
 from ddbverify import config as configuration
 from ddbverify import diff as diffs
 from ddbverify import gate as gates
@@ -343,6 +343,30 @@ def diff(
         _say("interrupted")
         sys.exit(_CUT_SHORT)
     sys.exit(result.exit_code)
+
+
+@main.command()
+@_CONFIG
+@_JSON
+@click.argument("hash")
+@click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False))
+def explain(config_file: Path, hash: str, folder: Path | None, *, as_json: bool) -> None:  # noqa: A002
+    """
+    Show the key that HASH in a message stands for, and where its items differ.
+
+    Looks in FOLDER, a run's; by default in all runs and pytest sessions beside migration.toml. Works
+    on the machine that made them only. It prints raw keys.
+
+    Exit status: 0 found, 2 not found.
+    """
+    try:
+        found = lookup.explain(hash, config_file.resolve().parent / ".ddbverify", folder)
+    except DdbVerifyError as error:
+        _refuse(error, as_json=as_json)
+    if as_json:
+        _print_json({"command": "explain", "found": [one.line | {"file": str(one.file)} for one in found]})
+    else:
+        click.echo("\n\n".join(one.text() for one in found))
 
 
 @main.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,8 @@ from ddbverify.errors import ConfigurationError
 
 EVIDENCE = "evidence.json"
 FINDINGS = "findings.jsonl"
+SESSIONS = "pytest"  # folder of what sessions found that leave no evidence
+SESSIONS_KEPT = 5
 RECORD = "record.jsonl"
 JUNIT = "junit.xml"
 SUMMARY = "summary.md"
@@ -43,6 +46,21 @@ def make_home(config: Config) -> Path:
     ignore = folder / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")
+    return folder
+
+
+def make_session_folder(config: Config, run_id: str) -> Path:
+    """
+    Make a folder, mode 0700, for what a session finds that is no run; only the last ones are kept.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    sessions = make_home(config) / SESSIONS
+    folder = sessions / run_id
+    folder.mkdir(mode=0o700, parents=True)
+    for old in sorted(path for path in sessions.iterdir() if path.is_dir())[:-SESSIONS_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)  # of another session, which may be removing it, too
     return folder
 
 

@@ -18,7 +18,7 @@ from ddbverify.plan import PRICE_PER_MILLION
 from ddbverify.record import CheckRecord, CheckState
 from ddbverify.summary import accepted_lines, check_state, said_by_plugins
 from ddbverify.tables import Table
-from ddbverify.words import about, duration_in_words, money, number_of
+from ddbverify.words import about, duration_in_words, money, number_of, plain
 
 if TYPE_CHECKING:
     from ddbverify.checking import Checking
@@ -88,6 +88,8 @@ def summary(checking: Checking, *, verbose: bool = False) -> Iterator[str]:
     if checking.warned:
         kinds = ", ".join(f"{count} {kind}" for kind, count in checking.warned.most_common(3))
         yield f"Checks warned ({kinds}); the texts may hold values, and are shown with --ddb-reveal only."
+    if checking.unwritten:
+        yield f"Hashes cannot be looked up later ({checking.unwritten}); --ddb-reveal shows keys."
     yield from checking.revealed
 
 
@@ -101,8 +103,8 @@ def usd_per_unit(config: Config, *tables: Table) -> float:
 
 def shown(text: str) -> str:
     """A name as it may go to a terminal: in one line, not endless, and without control characters."""
-    plain = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[: LONGEST + 1])
-    return plain if len(plain) <= LONGEST else plain[: LONGEST - 1] + "…"
+    name = plain(text[: LONGEST + 1])
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
 def _table(checks: list[CheckRecord], *, verbose: bool) -> Iterator[str]:

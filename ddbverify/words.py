@@ -37,3 +37,8 @@ def money(dollars: float) -> str:
 def about(words: str) -> str:
     """``about $12.34``, and ``under $0.01`` as it is."""
     return words if words.startswith("under") else f"about {words}"
+
+
+def plain(text: str) -> str:
+    """Text as it may go to a terminal: in one line, control characters as ``\\x1b``."""
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
