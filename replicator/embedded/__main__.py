@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -26,12 +27,19 @@ def install() -> None:
     click.echo(f"embedded AWS: ministack {MINISTACK_VERSION} in {python.parent.parent}")
 
 
-@main.command()
-@click.option("--region", default="us-east-1", show_default=True, help="Region for the printed variables.")
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.option("--region", default="us-east-1", show_default=True, help="Region for the variables.")
 @click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="Keep its log in this file.")
-def run(region: str, log: Path | None) -> None:
-    """Run it until Ctrl-C; prints what a shell needs to talk to it."""
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def run(region: str, log: Path | None, command: tuple[str, ...]) -> None:
+    """
+    Run it while COMMAND runs (a shell, say), whose environment leads there; ends with its status.
+
+    Without COMMAND, run it until Ctrl-C, and print what another shell needs to talk to it.
+    """
     with embedded_aws(log=log) as aws:
+        if command:
+            sys.exit(_status(command, aws.environment(region)))
         click.echo(f"# The embedded AWS answers at {aws.endpoint_url}. Paste this into another shell:")
         click.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")
         for name, value in aws.variables(region).items():
@@ -41,6 +49,22 @@ def run(region: str, log: Path | None) -> None:
             signal.pause()
         except KeyboardInterrupt:
             click.echo("# ended", err=True)
+
+
+def _status(command: tuple[str, ...], environment: dict[str, str]) -> int:
+    """The exit status of *command*, as a shell has it. Ctrl-C is its own business."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        # The child must not inherit that it is ignored.
+        child = subprocess.Popen(
+            command, env=environment, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+        )
+        status = child.wait()
+    except FileNotFoundError:
+        raise click.UsageError(f"There is no program {command[0]}.") from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return status if status >= 0 else 128 - status
 
 
 if __name__ == "__main__":

@@ -633,3 +633,33 @@ def test_progress_is_told_before_anything_slow(tmp_path, monkeypatch):
     ensure_environment(tmp_path, progress=report)
     assert "installing the embedded AWS" in said[0]
     assert str(tmp_path) in said[1]
+
+
+def test_run_with_a_command_gives_it_an_aws_and_ends_with_its_status():
+    told = "import os; print(os.environ['AWS_ENDPOINT_URL'], os.environ['AWS_REGION']); raise SystemExit(7)"
+
+    done = subprocess.run(
+        [sys.executable, "-m", "replicator.embedded", "run", "--region", REGION, sys.executable, "-c", told],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 7, done.stderr
+    endpoint, region = done.stdout.split()
+    assert region == REGION
+    wait_until(lambda: not answers(endpoint), "it no longer answers")
+
+
+def test_run_with_a_command_that_does_not_exist_is_a_usage_error():
+    done = subprocess.run(
+        [sys.executable, "-m", "replicator.embedded", "run", "no-such-program"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "There is no program no-such-program" in done.stderr
