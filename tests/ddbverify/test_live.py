@@ -103,7 +103,11 @@ class Traffic:
         self.writes[key] += 1
         before = self.source.items.get((key,))
         fate, digit = self.chance.random(), self.chance.randrange(10)
-        if key in self.hot[::2] or fate < 0.7:  # every other hot key is in no state twice
+        if key in self.hot[::2]:
+            # In no state twice, and always under the same key of the target: it is never seen to
+            # agree, and only what the source has held since the first look explains it.
+            after = item(key, v=f"v{self.version}.0")
+        elif fate < 0.7:
             after = item(key, v=f"v{self.version}.{digit}")
         else:
             after = item(key, v=f"v0.{digit}") if fate < 0.9 else None
