@@ -296,6 +296,14 @@ def plan(price: float | None, *, as_json: bool, **given: Any) -> None:
     help="A difference counts once the source has held still for so long. Waited for only where "
     "something differs; 0s is right for tables that nobody writes to, and wrong for all others.",
 )
+@click.option(
+    "--stratum",
+    "strata",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Keys to compare beside a --sample, in JSON Lines; reported apart from its bound. Repeatable.",
+)
 @click.option("--memory", metavar="SIZE", help="For items that wait for their partner; default 512MB.")
 @click.option("--values", is_flag=True, help="Show the items of findings, too; read again for that.")
 @click.option(

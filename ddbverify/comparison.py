@@ -19,6 +19,7 @@ from ddbverify.names import TypedItem
 
 if TYPE_CHECKING:
     from ddbverify.controls import Controls
+    from ddbverify.strata import Stratum
 
 
 class State(StrEnum):
@@ -102,6 +103,7 @@ class Comparison:
     inspected: Mapping[str, Inspected] = field(default_factory=dict)  # checks on items, by id
     equal_by: tuple[EqualBy, ...] = ()  # of the matched ones; a key may stand in several
     known: tuple[KnownKeys, ...] = ()
+    strata: tuple[Stratum, ...] = ()  # keys looked up beside a sample; in none of the counts above
     unexamined: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
     controls: Controls | None = field(default=None, repr=False, compare=False)  # altered copies, for checks

@@ -290,7 +290,7 @@ def _shows(comparison: Comparison) -> bool:
 
 
 class HeldTable:
-    """`runner.Reader` over a few items in memory."""
+    """`reading.Reader` over a few items in memory."""
 
     def __init__(self, items: Sequence[TypedItem], schema: KeySchema) -> None:
         """A table of one page."""

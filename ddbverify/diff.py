@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from ddbverify import plan as plans
-from ddbverify import runner, sampling, tables
+from ddbverify import runner, sampling, strata, tables
 from ddbverify import transform as transforms
 from ddbverify.causes import Causes
 from ddbverify.checks import comparison_verdict
@@ -29,6 +29,7 @@ from ddbverify.config import Config
 from ddbverify.diff_folder import DiffFolder, settings_of
 from ddbverify.errors import ConfigurationError, DdbVerifyError, Inconclusive
 from ddbverify.folders import make_importable
+from ddbverify.items import JoinKey
 from ddbverify.options import Options, config_of
 from ddbverify.plan import Estimate
 from ddbverify.point_values import PointValues
@@ -45,6 +46,7 @@ EXIT_CODES: Final = {"equal": 0, "different": 1, "inconclusive": 3}
 REFUTING: Final = (State.MISSING, State.EXTRANEOUS, State.DIFFERENT)
 STATES: Final = tuple(state for state in State if state is not State.KNOWN)  # no plugin is asked here
 FINDING_STATES: Final = tuple(state for state in STATES if state not in {State.MATCHED, State.EXCLUDED})
+OPEN: Final = (State.UNCOMPARABLE, State.CHURNING, State.UNDECIDED)
 
 LARGE_READ_UNITS: Final = 1_000_000
 """From here on a run without a folder is worth a word: it could not be resumed."""
@@ -209,6 +211,7 @@ class _Work:
     target: Table
     estimate: Estimate
     settings: Mapping[str, Any]
+    strata: Mapping[str, Sequence[JoinKey]]
     values: PointValues | None
     started_epoch: float
 
@@ -227,6 +230,7 @@ def _prepare(request: Request) -> _Work:
     (pair,) = config.tables
     make_importable(config)
     source, target = tables.describe_pair(config, pair)
+    chosen = {str(path): strata.read(path, source.key_schema, target.key_schema) for path in options.strata}
     estimate = plans.estimate(config, source, target, seed=options.seed, segments=options.segments)
     engine_config, values = _with_values(config, source, target) if request.values else (config, None)
     return _Work(
@@ -236,6 +240,7 @@ def _prepare(request: Request) -> _Work:
         target=target,
         estimate=estimate,
         settings=_settings(config, options, source, target),
+        strata=chosen,
         values=values,
         started_epoch=time.time(),
     )
@@ -264,6 +269,7 @@ def _settings(config: Config, options: Options, source: Table, target: Table) ->
         "coverage": config.verification.coverage,
         "seed": options.seed,
         "segments": options.segments,
+        "strata": {str(path): strata.digest(path) for path in options.strata},
         "settle_seconds": float(config.verification.settle),
     }
 
@@ -325,6 +331,7 @@ def _compare(work: _Work, findings: Findings, show: Display) -> Comparison | _En
                 progress=progress,
                 found=findings,
                 checkpoint=findings.folder.checkpoint if findings.folder else None,
+                strata=work.strata,
             )
     except KeyboardInterrupt:
         return _Ended("it was interrupted", last)
@@ -346,6 +353,10 @@ def verdict_of(comparison: Comparison) -> tuple[str, tuple[str, ...]]:
     """
     judged = comparison_verdict(comparison, refuting=REFUTING)
     reasons = list(judged.unexamined)
+    for stratum in comparison.strata:
+        undecided = sum(stratum.counts.get(state, 0) for state in OPEN)
+        if undecided:
+            reasons.append(f"{number_of(undecided, 'key')} of {stratum.name} were not decided")
     if judged.churning:
         reasons.append(f"{number_of(judged.churning, 'key')} never held still long enough to be decided")
     if comparison.is_sample:
@@ -355,7 +366,8 @@ def verdict_of(comparison: Comparison) -> tuple[str, tuple[str, ...]]:
         )
     if judged.examined == 0:
         reasons.append("no key was compared, and nothing proves nothing")
-    if any(comparison.counts.get(state) for state in REFUTING):
+    counts = (comparison.counts, *(stratum.counts for stratum in comparison.strata))
+    if any(one.get(state) for state in REFUTING for one in counts):
         return "different", tuple(reasons)
     return "inconclusive" if reasons else "equal", tuple(reasons)
 
@@ -364,6 +376,7 @@ def _finished(comparison: Comparison, findings: Findings) -> dict[str, Any]:
     verdict, reasons = verdict_of(comparison)
     notes = list(comparison.notes)
     counted = sum(comparison.counts.get(state, 0) for state in FINDING_STATES)
+    counted += sum(stratum.listed for stratum in comparison.strata)
     if findings.folder is not None:
         findings.folder.drop_earlier()
     if findings.total != counted:
@@ -392,6 +405,7 @@ def _finished(comparison: Comparison, findings: Findings) -> dict[str, Any]:
             "total": comparison.segments_total,
         },
         "seed": comparison.seed,
+        "strata": [stratum.as_json() for stratum in comparison.strata],
         "converged": comparison.converged,
         "notes": notes,
     }
@@ -416,6 +430,7 @@ def _unfinished(ended: _Ended, findings: Findings, seed: int | None) -> dict[str
             "total": None,
         },
         "seed": seed,
+        "strata": [],
         "converged": None,
         "notes": [],
     }

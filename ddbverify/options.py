@@ -33,6 +33,7 @@ class Options:
     ignore: tuple[str, ...] = ()
     sample: str | None = None  # "0.5%"; None for everything
     seed: int | None = None
+    strata: tuple[Path, ...] = ()  # files of keys that are compared beside a sample
     segments: int | None = None
     settle: str | None = None  # "60s"
     memory: str | None = None  # "512MB"
@@ -76,6 +77,11 @@ def config_of(options: Options, folder: Path) -> Config:
         verification=Verification(**{name: value for name, value in given.items() if value is not None}),
         folder=folder,
     )
+    if options.strata and (config.verification.sampled_fraction or 1) == 1:
+        raise ConfigurationError(
+            "--stratum: everything is read, so there is nothing to look at beside it.",
+            "leave it out, or read a --sample.",
+        )
     if options.rekeys and (config.verification.sampled_fraction or 1) < 1:
         raise ConfigurationError(
             "--sample: a re-keyed pair cannot be sampled, its keys move between segments.",

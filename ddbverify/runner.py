@@ -10,7 +10,7 @@ import functools
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -36,6 +36,7 @@ from ddbverify.reading import PointReads, Reader, Reading
 from ddbverify.rulings import Rulings
 from ddbverify.segments import SEGMENTS_AT_ONCE, Plan, cut
 from ddbverify.settle import PipelinePassed, Settler, Suspect
+from ddbverify.strata import Stratum
 from ddbverify.tables import describe_pair
 from ddbverify.tally import REASONS_ACCEPTED, Tally
 from ddbverify.transform import Transform
@@ -68,6 +69,7 @@ def compare(
     found: Callable[[Difference], None] | None = None,
     segments: int | None = None,
     checkpoint: Path | None = None,
+    strata: Mapping[str, Sequence[JoinKey]] | None = None,
     item_checks: Sequence[ItemCheck] = (),
     refuted: Callable[[Refutation], None] | None = None,
     covered: Iterable[str] = (),
@@ -91,6 +93,7 @@ def compare(
         checkpoint: File that keeps how far the pass is; where there is one, the pass goes on
             from it. Not for re-keyed pairs, whose segments have nothing to do with each other:
             they are read again.
+        strata: Keys to look up beside a sample, by the name of their list; reported apart from it.
         item_checks: Run on every pair of items that belong together; not with a checkpoint, which
             does not know what they said before.
         refuted: Told of every item that one of them failed on, one call at a time.
@@ -145,6 +148,7 @@ def compare(
         found=found,
         pipeline_passed=rulings.pipeline_passed if rulings is not None else None,
         checkpoint=kept,
+        strata=strata,
         inspector=inspector,
         stop=stop,
         covered=covered,
@@ -182,6 +186,7 @@ class Pass:
         found: Callable[[Difference], None] | None = None,
         pipeline_passed: PipelinePassed | None = None,
         checkpoint: Checkpoint | None = None,
+        strata: Mapping[str, Sequence[JoinKey]] | None = None,
         inspector: Inspector | None = None,
         stop: threading.Event | None = None,
         clock: Callable[[], float] | None = None,
@@ -204,7 +209,9 @@ class Pass:
         self._judge, self._plan, self._settings = judge, planned, settings
         self._progress, self._pipeline_passed = progress, pipeline_passed
         self._clock, self._sleep = clock or steady_clock(), sleep
-        self._tally = Tally(judge, found)
+        self._strata, self._found = strata or {}, found
+        self._reported: set[JoinKey] = set()  # kept for the strata only
+        self._tally = Tally(judge, self._report_once if self._strata else found)
         self._inspector = inspector or Inspector((), judge.transform.target_keys)
         self._memory = Memory(settings.memory)
         self._covered = frozenset(covered)
@@ -250,7 +257,8 @@ class Pass:
             self._memory.spill.close()
         if orphans:
             self._second_look(orphans)
-        return self._comparison(started)
+        strata = [self._settle_stratum(name, keys) for name, keys in self._strata.items()]
+        return self._comparison(started, strata)
 
     # --- scanning -----------------------------------------------------------------------
 
@@ -349,16 +357,7 @@ class Pass:
 
     def _settle_batch(self, suspects: list[Suspect], *, orphans_are_final: bool) -> list[Suspect]:
         self._phase, self._open_suspects = "settle", len(suspects)
-        settler = Settler(
-            PointReads(self._readers, self._schemas),
-            self._judge,
-            settle_seconds=self._settings.settle,
-            clock=self._clock,
-            sleep=self._sleep,
-            pipeline_passed=self._pipeline_passed,
-            orphans_are_final=orphans_are_final,
-            wants_pairs=bool(self._inspector),
-        )
+        settler = self._new_settler(orphans_are_final=orphans_are_final, wants_pairs=bool(self._inspector))
         orphans = []
         for settled in settler.settle(suspects):
             if settled.state is None:
@@ -372,6 +371,42 @@ class Pass:
             self._open_suspects -= 1
             self._report()
         return orphans
+
+    def _new_settler(self, *, orphans_are_final: bool = False, wants_pairs: bool = False) -> Settler:
+        return Settler(
+            PointReads(self._readers, self._schemas),
+            self._judge,
+            settle_seconds=self._settings.settle,
+            clock=self._clock,
+            sleep=self._sleep,
+            pipeline_passed=self._pipeline_passed,
+            orphans_are_final=orphans_are_final,
+            wants_pairs=wants_pairs,
+        )
+
+    def _settle_stratum(self, name: str, keys: Sequence[JoinKey]) -> Stratum:
+        """Look up keys that somebody has chosen, with counts of their own."""
+        tally, in_neither, before = Tally(self._judge, self._report_once), 0, len(self._reported)
+        self._phase = "settle"
+        waiting = iter(keys)
+        while some := list(itertools.islice(waiting, SUSPECTS_AT_ONCE)):
+            self._open_suspects = len(some)
+            suspects = [Suspect(key=key, owners={key}, expected=None, target=None) for key in some]
+            for settled in self._new_settler().settle(suspects):
+                tally.settled(settled)
+                in_neither += settled.state is State.MATCHED and not (settled.expected or settled.found)
+                self._open_suspects -= 1
+                self._report()
+        listed = len(self._reported) - before
+        return Stratum(name=name, counts=dict(tally.counts), in_neither=in_neither, listed=listed)
+
+    def _report_once(self, difference: Difference) -> None:
+        """Hand a difference on unless its key has been reported: a sample and a stratum may share keys."""
+        key = join_key(difference.key, self._judge.transform.target_keys)
+        if key not in self._reported:
+            self._reported.add(key)
+            if self._found is not None:
+                self._found(difference)
 
     def _second_look(self, suspects: list[Suspect]) -> None:
         """One more pass over the source for target items that no source item was seen to claim."""
@@ -399,7 +434,7 @@ class Pass:
 
     # --- adding up ----------------------------------------------------------------------
 
-    def _comparison(self, started: float) -> Comparison:
+    def _comparison(self, started: float, strata: Sequence[Stratum]) -> Comparison:
         tally, planned = self._tally, self._plan
         finished = self._reading.finished_on_both_sides
         return Comparison(
@@ -431,7 +466,8 @@ class Pass:
                 *self._failures(),
                 *self._controls(),
             ),
-            notes=tuple(self._notes(finished)),
+            strata=tuple(strata),
+            notes=(*self._notes(finished), *map(str, strata)),
             controls=None
             if self._specimens is None
             else Controls(

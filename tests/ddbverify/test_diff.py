@@ -23,6 +23,7 @@ from ddbverify.diff import Request, verdict_of
 from ddbverify.errors import AccessError, ConfigurationError, Inconclusive
 from ddbverify.options import Options
 from ddbverify.runner import Progress
+from ddbverify.strata import Stratum
 from ddbverify.tables import describe_pair  # before anything stands in for it
 from tests.ddbverify import projects
 
@@ -55,9 +56,17 @@ class Engine:
         pipeline_passed=None,
         segments=None,
         checkpoint=None,
+        strata=None,
     ):
         self.calls.append(
-            {"config": config, "sample": sample, "seed": seed, "segments": segments, "checkpoint": checkpoint}
+            {
+                "config": config,
+                "sample": sample,
+                "seed": seed,
+                "segments": segments,
+                "checkpoint": checkpoint,
+                "strata": strata,
+            }
         )
         counts = {State.MATCHED: self.matched} if self.matched else {}
         for step in self.steps:
@@ -153,6 +162,24 @@ def test_a_clean_sample_is_inconclusive(engine, tmp_path):
     assert made.calls[0]["seed"] == 7
     text = diff_text.text(result)
     assert text.index("a sample: 2 of 200") < text.index("left out by")
+
+
+def test_a_stratum_reaches_the_engine_the_verdict_and_the_summary(engine, tmp_path):
+    keys = tmp_path / "newest.jsonl"
+    keys.write_text('{"id": {"S": "a"}}\n')
+    stratum = Stratum(name=str(keys), counts={State.MISSING: 1}, in_neither=0, listed=1)
+    made = engine(missing("a"), counted={"matched": 3}, segments=(2, 2, 200), strata=(stratum,))
+    options = replace(OPTIONS, sample="1%", segments=200, strata=(keys,))
+    result = run(tmp_path, options=options, out=tmp_path / "out")
+    assert made.calls[0]["strata"] == {str(keys): (("a",),)}
+    assert (result.summary["verdict"], result.exit_code) == ("different", 1)
+    assert result.summary["strata"][0]["missing"] == 1
+    assert not [reason for reason in result.summary["reasons"] if "were listed" in reason]
+
+    keys.write_text('{"id": {"S": "b"}}\n')
+    (tmp_path / "out" / "summary.json").unlink()
+    with pytest.raises(ConfigurationError, match="other settings: strata"):
+        run(tmp_path, options=options, out=tmp_path / "out", resume=True)
 
 
 def test_findings_that_were_counted_and_never_handed_on_are_not_hidden(engine, tmp_path):
@@ -403,6 +430,9 @@ def test_what_aws_refuses_at_once_is_6_and_leaves_no_folder_behind(engine, tmp_p
         ["--resume", "--out", "nowhere"],
         ["--read-units", "0"],
         ["--segments", "0"],
+        ["--stratum", "migration.toml"],
+        ["--sample", "1%", "--stratum", "nowhere.jsonl"],
+        ["--sample", "1%", "--stratum", "migration.toml"],
         ["--seed", "x"],
         ["--source-region", "eu-west-1", "--sample", "1%", "--transform", "json:loads", "--rekeys"],
         ["--format", "xml"],
