@@ -155,6 +155,20 @@ def is_emulator(some_client: Client) -> bool:
     return not is_aws(some_client.meta.endpoint_url)
 
 
+def caller(side: Side, *, region: str | None = None) -> str | None:
+    """
+    Whose credentials these are: an ARN.
+
+    ``None`` where it cannot be known. It informs and decides nothing, and an emulator may have no STS.
+    """
+    try:
+        sts = client(side, "sts", region=region or side.region or "us-east-1")
+        with translated("say whose credentials these are"):
+            return str(sts.get_caller_identity()["Arn"])
+    except EngineError:
+        return None
+
+
 def error_code(error: botocore.exceptions.ClientError) -> str:
     """The service's own code, such as ``ConditionalCheckFailedException``."""
     return str(error.response.get("Error", {}).get("Code", "Unknown"))

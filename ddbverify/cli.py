@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from tabulate import tabulate
 
-from ddbverify import ci, diff_text, folders, lookup, progress, signing, summary
+from ddbverify import ci, cutover_evidence, diff_text, folders, lookup, progress, row, signing, summary
 from ddbverify import config as configuration
 from ddbverify import diff as diffs
 from ddbverify import gate as gates
@@ -25,6 +25,7 @@ from ddbverify import plan as plans
 from ddbverify import plugins as extensions
 from ddbverify import run as runs
 from ddbverify.config import Side
+from ddbverify.envelope import NotTrusted
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
 from ddbverify.evidence import tool_version
 from ddbverify.options import Options, config_of
@@ -255,6 +256,31 @@ def keygen(config_file: Path, *, as_json: bool) -> None:
     else:
         click.echo(f"Signing key: {place}\nPublic key, for [gate] trusted_keys:", err=True)
         click.echo(public)
+
+
+@main.command()
+@_CONFIG
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+def evidence(config_file: Path, file: Path | None) -> None:
+    """
+    Verify a signed file, and print what it says as JSON.
+
+    FILE is the evidence of a run (or its folder; default: the latest) or of a cutover. Whether it is
+    fresh, and about these tables, is for `gate` to say.
+
+    Exit status: 0 signed by a trusted key, 2 usage, 5 missing or not trusted, 6 AWS refused.
+    """
+    try:
+        config = configuration.load(config_file)
+        trusted = signing.trusted_keys(config)
+        place = folders.latest(config) if file is None else file
+        content = row.content(place) if place.is_dir() or file is None else place.read_bytes()
+        _print_json(cutover_evidence.read_signed(content, trusted))
+    except DdbVerifyError as error:
+        _refuse(error, as_json=False)
+    except (OSError, NotTrusted) as error:
+        click.echo(f"Error: this evidence must not be believed: {error}", err=True)
+        sys.exit(gates.NOT_TRUSTED)
 
 
 @main.command()

@@ -164,6 +164,16 @@ def open_envelope(content: bytes, kind: str, trusted: tuple[PublicKey, ...]) -> 
     return payload
 
 
+def type_of(content: bytes) -> str:
+    """
+    What an envelope says that it holds; to be believed only once it has been opened as that.
+
+    Raises:
+        NotTrusted: It is no envelope.
+    """
+    return str(_parsed(content)[1])
+
+
 def _parsed(content: bytes) -> tuple[bytes, Any, Any, bytes]:
     """Payload, payload type, id of the key, signature; nothing of it is believed yet."""
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import hashlib
 import importlib.metadata
 import time
 from collections.abc import Iterator, Mapping
@@ -57,6 +58,7 @@ class Decision:
     folder: Path
     reasons: tuple[Reason, ...]
     evidence: Evidence | None = field(repr=False)
+    sha256: str | None = None  # of the evidence file that was judged
 
     @property
     def open(self) -> bool:
@@ -76,6 +78,7 @@ class Decision:
             "exit_code": self.exit_code,
             "folder": str(self.folder),
             "run_id": self.evidence.run_id if self.evidence else None,
+            "evidence_sha256": self.sha256,
             "reasons": [
                 {"code": reason.code, "exit_code": reason.exit_code, "message": reason.message}
                 for reason in self.reasons
@@ -127,7 +130,7 @@ def judge(
         reason = Reason("aws", AWS_REFUSED, f"The trusted keys cannot be read. {error.message}")
         return Decision(folder, (reason, *unhealthy), None)
     try:
-        found = read(folder, trusted)
+        content, found = _read(folder, trusted)
     except NotTrusted as error:
         reason = Reason("evidence", NOT_TRUSTED, f"The evidence in {folder} cannot be used: {error}.")
         return Decision(folder, (reason, *unhealthy), None)
@@ -147,9 +150,10 @@ def judge(
         *unhealthy,
         *_known_no_more(found, now),
         *(Reason("veto", INCOMPLETE, veto) for veto in plugins.vetoes(msgspec.json.encode(found), folder)),
+        *_superseded(config, folder, found, trusted),
         *_in_a_row(config, folder, found, _defined(checks, plugins), trusted, churning=churning),
     ]
-    return Decision(folder, tuple(reasons), found)
+    return Decision(folder, tuple(reasons), found, hashlib.sha256(content).hexdigest())
 
 
 def _contradicts(one: str) -> str:
@@ -158,17 +162,11 @@ def _contradicts(one: str) -> str:
     )
 
 
-def read(folder: Path, trusted: tuple[PublicKey, ...]) -> Evidence:
-    """
-    The evidence in a run's folder.
-
-    Raises:
-        NotTrusted: There is none, or it must not be believed.
-    """
+def _read(folder: Path, trusted: tuple[PublicKey, ...]) -> tuple[bytes, Evidence]:
     content = row.content(folder)
     if not trusted:
         raise NotTrusted("no key is trusted: there is no signing key, and [gate] trusted_keys is empty")
-    return documents.decode(content, trusted)
+    return content, documents.decode(content, trusted)
 
 
 def acceptable(
@@ -435,6 +433,24 @@ def _followed(found: Evidence, followed: dict[str, float]) -> Iterator[Reason]:
         if since is not None and pair.comparison is not None and pair.comparison.started_epoch < since:
             message = f"{pair.id}: the pass began before the target followed the source; run again."
             yield Reason("before-following", INCOMPLETE, message)
+
+
+def _superseded(
+    config: Config, folder: Path, found: Evidence, trusted: tuple[PublicKey, ...]
+) -> Iterator[Reason]:
+    """A run that was started later has the last word, whatever it came to, and whichever folder is named."""
+    latest = folders.latest(config)
+    if not latest.exists() or latest.resolve() == folder.resolve():
+        return
+    try:
+        _, later = _read(latest, trusted)
+        started = later.started_epoch
+    except NotTrusted:  # it died, or is under way
+        settings = latest / folders.SETTINGS
+        started = settings.stat().st_mtime if settings.exists() else 0.0
+    if started > found.started_epoch:
+        message = f"A later run was started, {latest.resolve().name}; judge that one, or run again."
+        yield Reason("superseded", INCOMPLETE, message)
 
 
 def _in_a_row(

@@ -291,18 +291,7 @@ def _region(config: Config, side: str) -> str | None:
 
 
 def _identity(side: Side) -> str | None:
-    """
-    Who reads: the caller's ARN.
-
-    ``None`` where it cannot be known. The evidence then says so; it decides nothing, and an
-    emulator may have no STS.
-    """
-    try:
-        client = aws.client(side, "sts", region=side.region or "us-east-1")
-        with aws.translated("say whose credentials these are"):
-            return str(client.get_caller_identity()["Arn"])
-    except EngineError:
-        return None
+    return aws.caller(side)
 
 
 def _shortcomings(recorded: Record, status: int, before: _Before, stuck: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ddbverify import cutover_evidence
 from ddbverify.evidence import SCHEMA, Evidence
 
 FOLDER: Final = Path(__file__).parent / "schemas"
@@ -19,7 +20,12 @@ FOLDER: Final = Path(__file__).parent / "schemas"
 
 def schemas() -> dict[str, dict[str, Any]]:
     """File name -> JSON Schema (2020-12)."""
-    return {f"evidence-v{SCHEMA}.json": _schema(Evidence, "Evidence of a run of ddbverify")}
+    return {
+        f"evidence-v{SCHEMA}.json": _schema(Evidence, "Evidence of a run of ddbverify"),
+        f"cutover-v{cutover_evidence.SCHEMA}.json": _schema(
+            cutover_evidence.CutoverEvidence, "Evidence of a cutover of replicator"
+        ),
+    }
 
 
 def text(schema: dict[str, Any]) -> str:

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ddbverify import gate
+from ddbverify import aws, cutover_evidence, gate
 from ddbverify.aws import translated
 from ddbverify.config import Pair
+from ddbverify.cutover_evidence import CutoverEvidence, Outcome
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, NotFoundError, Refused
 from ddbverify.names import Fact, canary_key, table_name
 from replicator import audit, canary, queue, repair, tables
@@ -62,6 +63,7 @@ class _Attempt:
     fenced_at: float = 0.0  # the server's time
     deadline: float = 0.0  # time.monotonic
     verified_by: str = ""  # folder of the last verification
+    verified: gate.Decision | None = None  # what the gate said of it
 
     def run(self) -> dict[str, Any]:
         context = self.context
@@ -69,12 +71,16 @@ class _Attempt:
         if before.get("flipped"):
             context.console.line(f"This migration was cut over at {before['steps']['flip']}: nothing to do.")
             self.verified_by = before.get("verified_by") or ""
-            return self._answer(before["steps"])
+            self.steps = dict(before["steps"])
+            if cutover_evidence.latest_outcome(context.config) != "flipped":
+                self._leave_evidence("flipped")  # killed right after it, or done from another machine
+            return self._answer(self.steps)
         if before.get("flipping") and self._points_at_target():
             # Killed between the flip and its record: the application has moved already.
             self.steps = dict(before["steps"])
             self.verified_by = before.get("verified_by") or ""
             self._record("flip", flipped=True)
+            self._leave_evidence("flipped")
             context.console.line("The pointer was flipped by the run before; recorded.")
             return self._answer(self.steps)
         fence = self._fence()
@@ -143,10 +149,12 @@ class _Attempt:
                     f"look at the parameter {self.pointer}, then run `replicator cutover` again: it decides.",
                 ) from error
             self._undo(fence)
+            self._leave_evidence("rolled-back", reason=str(getattr(error, "message", type(error).__name__)))
             if isinstance(error, DdbVerifyError):  # rolled back, whatever the reason was
                 raise Refused(error.message, error.hint) from error
             raise
         self._record("flip", flipped=True)
+        self._leave_evidence("flipped")
 
     def _undo(self, fence: Fence) -> None:
         try:
@@ -254,6 +262,7 @@ class _Attempt:
                 f"The last verification (exit {status}) does not open the gate:{reasons}",
                 f"look into {folder} (findings.jsonl names the keys), then run `replicator cutover` again.",
             )
+        self.verified = decision
         step.result = "every check passed"
 
     # --- the pointer --------------------------------------------------------------------------
@@ -322,17 +331,42 @@ class _Attempt:
             )
 
     def _answer(self, steps: dict[str, str]) -> dict[str, Any]:
-        answer = {
+        return {
             "flipped": True,
             "pointer": self.pointer,
             "value": self._target_value(),
             "steps": dict(steps),
             "verified_by": self.verified_by or None,
         }
-        folder = self.context.config.folder / ".ddbverify"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        Path(folder / "cutover.json").write_text(json.dumps(answer, indent=2) + "\n", encoding="utf-8")
-        return answer
+
+    def _leave_evidence(self, outcome: Outcome, *, reason: str | None = None) -> None:
+        """Sign what was done. The cutover stands, or was rolled back, whatever becomes of this."""
+        try:
+            cutover_evidence.write(self.context.config, self._evidence(outcome, reason))
+        except (DdbVerifyError, OSError) as error:
+            self.context.console.warn(f"the evidence of this cutover could not be signed and kept: {error}")
+
+    def _evidence(self, outcome: Outcome, reason: str | None) -> CutoverEvidence:
+        judged = self.verified
+        found = judged.evidence if judged else None
+        return cutover_evidence.make(
+            self.context.config,
+            outcome=outcome,
+            reason=reason,
+            pointer=self.pointer,
+            value=self._target_value() if outcome == "flipped" else None,
+            steps=dict(self.steps),
+            verified_by=cutover_evidence.VerifiedBy(run_id=found.run_id, sha256=judged.sha256)
+            if judged and found and judged.sha256
+            else None,
+            pairs=tuple(
+                cutover_evidence.CutoverPair(id=pair.id, source=pair.source, target=pair.target)
+                for pair in (found.pairs if found else ())
+            ),
+            operator=aws.caller(self.context.source_side),
+            emulator=self.context.emulator,
+            written=now_text(),
+        )
 
 
 def _run(command: Sequence[str], folder: Path, limit_seconds: float) -> int | None:

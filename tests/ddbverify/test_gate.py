@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 import pytest
 
-from ddbverify import folders, gate, signing
+from ddbverify import evidence, folders, gate, signing
 from ddbverify.config import load, parse
 from ddbverify.errors import AccessError, NotFoundError
 from ddbverify.evidence import verdict_of
@@ -302,6 +304,40 @@ def test_the_last_verification_has_to_have_begun_under_the_fence(project):
 
     assert judged(project, not_before=ENDED - 30).open
     assert codes(judged(project, not_before=ENDED - 29)) == {"too-early"}
+
+
+@pytest.mark.parametrize("came_to", ["failed", "died", "passed"])
+def test_naming_an_earlier_folder_does_not_hide_a_later_run(project, came_to):
+    config = load(project)
+    earlier = leave(config, good_evidence(config), "earlier")
+    assert judged(project, folder=earlier).open
+
+    found = good_evidence(config)
+    found = replace(found, **_at(ENDED + 100)(found))
+    if came_to == "failed":
+        found = replace(found, **_check(CheckState.FAILED)(found))
+    later = leave(config, found, "later")
+    if came_to == "died":
+        (later / folders.EVIDENCE).unlink()
+
+    assert codes(judged(project, folder=earlier)) == {"superseded"}
+    assert judged(project).open is (came_to == "passed")
+    # What was started before the judged run has no say.
+    assert judged(project, folder=later).open is (came_to == "passed")
+
+
+def test_a_downloaded_run_is_not_superseded_by_an_older_one_of_this_machine(project, tmp_path_factory):
+    config = load(project)
+    leave(config, good_evidence(config), "here")
+    found = good_evidence(config)
+    elsewhere = tmp_path_factory.mktemp("artifact")
+    content = evidence.encode(replace(found, **_at(ENDED + 100)(found)), signing.signing_key(config))
+    (elsewhere / folders.EVIDENCE).write_bytes(content)
+
+    decision = judged(project, folder=elsewhere)
+
+    assert decision.open
+    assert decision.as_json()["evidence_sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_an_emulator_opens_only_a_gate_that_says_so(project):

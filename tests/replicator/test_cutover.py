@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
+from ddbverify import cutover_evidence, signing
 from ddbverify.config import parse
-from ddbverify.errors import ConfigurationError, Refused
+from ddbverify.errors import ConfigurationError, EngineError, Refused
+from ddbverify.gate import Decision
 from ddbverify.names import Fact
-from replicator.cutover import LEAST_QUIET_SECONDS, _check, role_of
+from replicator.cutover import LEAST_QUIET_SECONDS, _Attempt, _check, role_of
 from replicator.state import State
+from tests.ddbverify.judged import good_evidence
 from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
 
 FILE = """
@@ -94,3 +99,115 @@ def test_a_target_that_is_gone_is_refused(tmp_path):
 )
 def test_a_session_is_known_by_the_role_behind_it(identity, principal):
     assert role_of(identity)[0] == principal
+
+
+class Attempt(_Attempt):
+    """A cutover whose steps do nothing, or fail where they are told to."""
+
+    fails_at: ClassVar[str] = ""
+    error: ClassVar[BaseException] = EngineError("writes still reach the source", "x")
+    log: ClassVar[list[str]] = []
+
+    def _do(self, step):
+        self.log.append(step)
+        if step == self.fails_at:
+            raise self.error
+
+    def _quiet(self, step):
+        self._do("quiet")
+
+    def _drain(self, step):
+        self._do("drain")
+
+    def _verify(self, step):
+        self._do("verify")
+        self.verified = self.context.decision
+
+    def _flip(self):
+        self._do("flip")
+
+    def _surely_not_flipped(self):
+        return True
+
+    def _target_value(self):
+        return "arn:of:the:target"
+
+
+class Whole(dict):
+    def put(self, _, **facts):
+        self.update(facts)
+
+
+@contextmanager
+def quiet_step(title):
+    yield SimpleNamespace(at=lambda text: None, result="")
+
+
+@pytest.fixture
+def attempt(tmp_path, monkeypatch):
+    log = []
+    monkeypatch.setattr(Attempt, "log", log)
+    monkeypatch.setattr("replicator.queue.set_consumer", lambda *_, on: log.append(f"consumer {on}"))
+    monkeypatch.setattr("replicator.queue.await_empty_queue", lambda *_, **__: None)
+    monkeypatch.setattr("ddbverify.aws.caller", lambda side: "arn:aws:iam::123456789012:user/ops")
+    config = parse(FILE, tmp_path)
+    found = good_evidence(config)
+    console = SimpleNamespace(step=quiet_step, warn=log.append, line=log.append)
+    whole = Whole()
+    fake = SimpleNamespace(
+        config=config,
+        console=console,
+        whole=whole,
+        emulator=True,
+        source_side=config.source,
+        server_time=lambda: 0.0,
+        decision=Decision(tmp_path, (), found, "1" * 64),
+    )
+    return Attempt(fake, SimpleNamespace(check=lambda: None, token=1), "/shop/orders-table")
+
+
+FENCE = SimpleNamespace(raise_=lambda: Attempt.log.append("fence"), lift=lambda: Attempt.log.append("lifted"))
+
+
+def left_behind(config):
+    return cutover_evidence.decode(cutover_evidence.path(config).read_bytes(), signing.trusted_keys(config))
+
+
+def test_a_cutover_leaves_signed_evidence(attempt):
+    attempt._behind(FENCE)
+
+    config = attempt.context.config
+    found = left_behind(config)
+    assert (found.outcome, found.reason, found.value) == ("flipped", None, "arn:of:the:target")
+    assert list(found.steps) == ["fence", "quiet", "drain", "verification", "consumer", "flip-asked", "flip"]
+    assert found.verified_by.sha256 == "1" * 64
+    assert found.verified_by.run_id == attempt.context.decision.evidence.run_id
+    assert [pair.id for pair in found.pairs] == [config.tables[0].id]
+    assert (found.operator, found.emulator) == ("arn:aws:iam::123456789012:user/ops", True)
+
+
+@pytest.mark.parametrize("at", ["quiet", "drain", "verify", "flip"])
+@pytest.mark.parametrize("error", [EngineError("writes still reach the source", "x"), KeyboardInterrupt()])
+def test_one_that_was_rolled_back_does_too_after_the_fence_was_lifted(attempt, monkeypatch, at, error):
+    monkeypatch.setattr(Attempt, "fails_at", at)
+    monkeypatch.setattr(Attempt, "error", error)
+
+    with pytest.raises((Refused, KeyboardInterrupt)):
+        attempt._behind(FENCE)
+
+    found = left_behind(attempt.context.config)
+    assert (found.outcome, found.value) == ("rolled-back", None)
+    assert found.reason in ("writes still reach the source", "KeyboardInterrupt")
+    assert (found.verified_by is not None) is (at == "flip")
+    assert "lifted" in attempt.log
+
+
+def test_a_cutover_stands_where_its_evidence_cannot_be_signed(attempt):
+    (attempt.context.config.folder / ".ddbverify").mkdir()
+    (attempt.context.config.folder / ".ddbverify" / "key.pem").write_text("no key")
+
+    attempt._behind(FENCE)
+
+    assert attempt.context.whole["flipped"] is True
+    assert "lifted" not in attempt.log
+    assert any("could not be signed" in line for line in attempt.log)
