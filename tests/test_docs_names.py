@@ -1,0 +1,182 @@
+"""Every public name, option, error and exit code stands in the documentation, and its examples run."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import ddbverify
+from ddbverify import Comparison, Pair, Verdict, errors, gate, marks, pytest_plugin, testing
+from ddbverify.cli import main as verifier
+from ddbverify.record import CheckState
+from ddbverify.setting_names import FAMILIES, SETTINGS
+from ddbverify.tables import Table
+from replicator.cli import main as mover
+from replicator.embedded.__main__ import main as embedded
+from tests.test_docs import DOCS, PAGES, ROOT, _blocks, _section, _text
+
+
+def _in_first_column(text: str) -> set[str]:
+    """What stands in backticks in the first column of the tables."""
+    cells = re.findall(r"^\| (`[^|]*?) \|", text, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def _public(kind: type) -> set[str]:
+    return {name for name in vars(kind) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("heading", "names"),
+    [
+        ("## `ddbverify`", set(ddbverify.__all__)),
+        ("### `Verdict`", _public(Verdict)),
+        ("### `Comparison`", _public(Comparison)),
+        ("## `ddbverify.testing`", set(testing.__all__)),
+        (
+            "## `ddbverify.errors`",
+            {
+                name
+                for name, one in vars(errors).items()
+                if isinstance(one, type) and one.__module__ == errors.__name__
+            },
+        ),
+    ],
+)
+def test_exactly_the_public_names_are_documented(heading: str, names: set[str]) -> None:
+    section = _section(_text("api.md"), heading)
+    if heading == "## `ddbverify`":
+        section = section.partition("\n### ")[0]
+
+    assert _in_first_column(section) == names
+
+
+def test_everything_that_a_pair_and_its_tables_have_is_documented() -> None:
+    section = _section(_text("api.md"), "### `Pair`")
+    named = set(re.findall(r"`(\w+)`", section))
+
+    assert _public(Pair) | _public(Table) <= named
+
+
+def test_every_error_has_a_public_home() -> None:
+    """An error that a user can catch is one of the tree; none is raised from elsewhere."""
+    tree = {one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, Exception)}
+
+    assert all(issubclass(one, errors.DdbVerifyError) for one in tree)
+
+
+class _Options:
+    """As much of a parser as `pytest_addoption` wants."""
+
+    def __init__(self) -> None:
+        self.options: list[str] = []
+        self.settings: list[str] = []
+
+    def getgroup(self, *_: Any) -> _Options:
+        return self
+
+    def addoption(self, name: str, **_: Any) -> None:
+        self.options.append(name)
+
+    def addini(self, name: str, *_: Any, **__: Any) -> None:
+        self.settings.append(name)
+
+
+def test_every_option_and_marker_of_the_pytest_plugin_is_documented() -> None:
+    added = _Options()
+    pytest_plugin.pytest_addoption(added)  # type: ignore[arg-type]  # as much of it as is used
+    section = _section(_text("commands.md"), "### The pytest plugin")
+
+    assert added.options
+    assert not [name for name in added.options if f"`{name}" not in section]
+    assert not [name for name in added.settings if f"`{name}`" not in section]
+    assert f"@pytest.mark.{pytest_plugin.MARKER}" in _text("checks.md")
+
+
+def test_every_argument_of_the_mark_and_every_control_is_documented() -> None:
+    text = _text("checks.md")
+    arguments = _in_first_column(_section(text, "### How a check counts"))
+
+    assert arguments == set(marks.CheckSettings.__dataclass_fields__)
+    assert _in_first_column(_section(text, "### Negative controls")) == set(marks.ControlKind)
+
+
+def test_every_setting_is_documented_by_its_name() -> None:
+    named = _in_first_column(_section(_text("checks.md"), "## Settings"))
+
+    assert set(SETTINGS) <= named
+    assert all(any(name.startswith(family) for name in named) for family in FAMILIES)
+
+
+def test_every_reason_of_the_gate_is_documented() -> None:
+    tree = ast.parse(Path(gate.__file__).read_text(encoding="utf-8"))
+    codes = {
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Reason"
+        if node.args and isinstance(node.args[0], ast.Constant)
+    } | {str(state) for state in CheckState if state is not CheckState.PASSED}
+    named = _in_first_column(_section(_text("checks.md"), "## What the gate asks"))
+
+    assert codes <= named
+
+
+def test_every_exit_code_is_documented() -> None:
+    section = _section(_text("commands.md"), "## `ddbverify`").partition("\n### ")[0]
+    rows = {int(code) for code in re.findall(r"^\| (\d) \|", section, re.MULTILINE)}
+
+    assert rows == {0, 2, gate.FAILED, gate.INCOMPLETE, gate.STALE, gate.NOT_TRUSTED, gate.AWS_REFUSED}
+    for command in ("plan", "init"):
+        assert f"`{command}`: 0" in section
+    assert "Exit status" in _section(_text("commands.md"), "## `replicator`")
+
+
+@pytest.mark.parametrize("block", [one for one in _blocks("python") if "tutorial" not in str(one.id)])
+def test_python_blocks_run(block: str) -> None:
+    """Those of the tutorial run in `tests/test_tutorial.py`, where their tables are."""
+    exec(compile(block, "a block of the documentation", "exec"), {"__name__": "block", "__file__": __file__})
+
+
+def _shell_lines() -> list[Any]:
+    programs = {"ddbverify": verifier, "replicator": mover, "python -m replicator.embedded": embedded}
+    return [
+        pytest.param(group, shlex.split(found[1], comments=True), id=f"{page.name}: {found[0][:60]}")
+        for page in PAGES
+        for block in re.findall(
+            r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        )
+        for name, group in programs.items()
+        for found in re.finditer(rf"^{re.escape(name)} (.+)$", block, re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize(("group", "words"), _shell_lines())
+def test_commands_in_shell_blocks_are_ones_that_exist(group: click.Group, words: list[str]) -> None:
+    command = group.commands[words[0]]
+
+    command.make_context(words[0], words[1:])  # raises for an option or an argument that there is not
+
+
+@pytest.mark.parametrize("block", _blocks("sh"))
+def test_shell_blocks_are_valid(block: str) -> None:
+    done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_some_page_leads_to_every_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = "".join([text, *(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))])
+
+    assert not [
+        page.name
+        for page in DOCS.glob("*.md")
+        if f"{page.name})" not in pages and f"{page.name}#" not in pages
+    ]
