@@ -723,6 +723,7 @@ def install(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "logger", silent)
     patch.setitem(fifo.send.__kwdefaults__, "sleep", nothing)
     patch.setattr(fifo, "ATTEMPTS", 2)
+    patch.setattr(fifo, "_log", SimpleNamespace(warning=nothing))
     patch.setattr(envelope, "FULL_BYTES", envelope.FULL_BYTES)  # each world sets its own
     patch.setattr(envelope, "LARGEST_BODY_BYTES", 700)
     patch.setattr(backfill, "ThreadPoolExecutor", Serial)
