@@ -25,6 +25,7 @@ from ddbverify.errors import ConfigurationError, TransformError
 from ddbverify.items import Form
 from ddbverify.limits import MAX_ITEM_BYTES, item_size, refusals, typed_size
 from ddbverify.names import KeySchema, TypedItem
+from ddbverify.real_items import RealTable, read_table
 from ddbverify.second_process import SecondProcess, locate
 from ddbverify.transform import Transform, TransformFunction, canonical_key
 from ddbverify.values import ValueNotAllowed, item_from_typed, item_to_typed
@@ -53,7 +54,17 @@ from ddbverify.strategies import (
     values,
 )
 
-__all__ = ["MAX_ITEM_BYTES", "assert_transform", "item_size", "items", "numbers", "texts", "values"]
+__all__ = [
+    "MAX_ITEM_BYTES",
+    "RealTable",
+    "assert_transform",
+    "item_size",
+    "items",
+    "numbers",
+    "read_table",
+    "texts",
+    "values",
+]
 
 TOTAL: Final = "it raises nothing"
 CONTRACT: Final = "it returns what the pair can take"
