@@ -29,6 +29,8 @@ _NOT_INHERITED = ("PYTHONOPTIMIZE", "PYTHONINSPECT", "PYTHONBREAKPOINT", "PYTHON
 # What would bring other code, other settings or other tables, or write elsewhere.
 _REFUSED = (
     *("-p", "-c", "-o", "--config-file", "--override-ini", "--rootdir", "--confcutdir", "--noconftest"),
+    # What these leave out is not recorded as left out: -k, -m and --deselect are.
+    *("--ignore", "--ignore-glob"),
     *("--import-mode", "--pyargs", "--assert", "--junit-xml", "--junitxml", "--junit-prefix", "--ddb-"),
 )
 
@@ -57,7 +59,8 @@ def command(
         extra: Further arguments; ours come after them, since the last one counts.
     """
     return [
-        *(sys.executable, "-m", "pytest"),
+        # Bytecode that says of itself that its source need not be looked at is held against it all the same.
+        *(sys.executable, "--check-hash-based-pycs", "always", "-m", "pytest"),
         *extra,
         *("-c", str(folder / folders.SETTINGS), f"--rootdir={checks}", f"--confcutdir={checks}"),
         *("-p", "ddbverify.pytest_plugin", "-p", "no:cacheprovider"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -16,6 +17,7 @@ import ddbverify
 from ddbverify import envelope, transform
 from ddbverify.config import Config
 from ddbverify.envelope import NotTrusted, PublicKey, SigningKey
+from ddbverify.errors import ConfigurationError
 from ddbverify.plugins import PluginRecord
 from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, TableRecord
 
@@ -24,7 +26,9 @@ SCHEMA: Final = 1
 NO_EVIDENCE = "none left"
 """What stands for the run before where it was killed, or its evidence is gone."""
 
-_NOT_BOUND_FILES = ("__pycache__", ".pyc", ".pyo", ".pytest_cache")
+# What Python and pytest write while they run. Bytecode outside of these folders is imported without a
+# source, and therefore bound.
+_CACHES = ("__pycache__", ".pytest_cache")
 
 Verdict = Literal["passed", "failed", "inconclusive"]
 
@@ -179,17 +183,41 @@ def program_digest() -> str:
 
 
 def folder_digest(folder: Path, *, leaving_out: str | None = None) -> str:
-    """SHA-256 over names and contents of all files below *folder*, caches left out."""
+    """
+    SHA-256 over names and contents of all files below *folder*, caches left out.
+
+    Raises:
+        ConfigurationError: A file cannot be read.
+    """
     digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = file.relative_to(folder)
-        if name.parts[0] == leaving_out or any(
-            part in _NOT_BOUND_FILES for part in (*name.parts, name.suffix)
-        ):
-            continue
-        content = file.read_bytes()
-        digest.update(f"{len(name.as_posix())}:{name.as_posix()}{len(content)}:".encode() + content)
+    try:
+        for name, file in sorted(_files_below(folder, leaving_out)):
+            content = file.read_bytes()
+            digest.update(f"{len(name)}:{name}{len(content)}:".encode() + content)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename or folder} cannot be read: {error.strerror}.",
+            "make it readable, or remove it: evidence has to be bound to every file there.",
+        ) from error
     return digest.hexdigest()
+
+
+def _files_below(folder: Path, leaving_out: str | None) -> Iterator[tuple[str, Path]]:
+    """Name and place of every file, through links to folders as well: Python imports through them, too."""
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        here = Path(place)
+        seen.add(here.resolve())
+        folders[:] = [
+            name
+            for name in folders
+            if name not in _CACHES
+            and (here / name).resolve() not in seen
+            and not (here == folder and name == leaving_out)
+        ]
+        for name in files:
+            if (here / name).is_file():  # else a pipe, a socket, or a link to nowhere
+                yield (here / name).relative_to(folder).as_posix(), here / name
 
 
 def _digest(content: Any) -> str:

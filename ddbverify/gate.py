@@ -218,10 +218,18 @@ def _functions_in(file: Path) -> Iterator[tuple[str, bool]]:
         raise ConfigurationError(
             f"The check file {file} is not valid Python.", "mend it, then run the checks again."
         ) from error
-    for node in module.body:
+    for node in _statements(module):
         if isinstance(node, ast.FunctionDef) and node.name.startswith(file.name.partition("_")[0] + "_"):
             takes = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
             yield node.name, "pair" in takes or any(map(_is_each_item, node.decorator_list))
+
+
+def _statements(block: ast.AST) -> Iterator[ast.AST]:
+    """Also those inside `if`, `try`, `for` and `with`: a check may not hide behind a condition."""
+    for node in ast.iter_child_nodes(block):
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield from _statements(node)
 
 
 def _is_each_item(decorator: ast.expr) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ddbverify import child, run
-from ddbverify.errors import ConfigurationError
+from ddbverify.errors import AccessError, ConfigurationError
 from tests.ddbverify import projects
 
 TALKED_OPEN = {
@@ -36,7 +37,7 @@ def test_our_arguments_come_last():
         Path("/p/migration.toml"), Path("/p/run"), Path("/p/checks"), coverage="5%", extra=["-k", "keys"]
     )
 
-    assert made[:5] == [sys.executable, "-m", "pytest", "-k", "keys"]
+    assert made[3:7] == ["-m", "pytest", "-k", "keys"]
     assert made[-1] == "/p/checks"
     assert "--ddb-sample=5%" in made
 
@@ -48,6 +49,7 @@ def test_our_arguments_come_last():
         *("--config-file=other.ini", "--rootdir=/", "--confcutdir=/", "--noconftest", "--pyargs"),
         *("--assert=rewrite", "--assert", "--import-mode=append", "--junit-xml=x", "--junitxml=x"),
         *("--ddb-config=other.toml", "--ddb-sample=1%", "--ddb-record=x", "@arguments.txt"),
+        *("--ignore=checks/check_items.py", "--ignore-glob=*"),
         *("elsewhere", "elsewhere/check_items.py::check_every_item_is_equal", "/", "."),
     ],
 )
@@ -85,6 +87,21 @@ def test_nothing_is_made_where_an_argument_is_refused(tmp_path, monkeypatch):
     assert not (tmp_path / ".ddbverify").exists()
 
 
+def test_a_run_that_may_not_sign_ends_before_it_reads(tmp_path, monkeypatch):
+    file = projects.make_project(tmp_path)
+    projects.stand_in(tmp_path, monkeypatch)
+
+    def refuse(self, message):
+        raise AccessError("AWS refused to sign with the KMS key", "x")
+
+    monkeypatch.setattr("ddbverify.signing.FileKey.sign", refuse)
+    with pytest.raises(AccessError):
+        run.run(file)
+
+    assert projects.passes(tmp_path) == 0
+    assert not (tmp_path / ".ddbverify" / "runs").exists()
+
+
 def test_a_plain_assert_counts_whatever_python_was_told(tmp_path, monkeypatch):
     """PYTHONOPTIMIZE would drop it, and the check would pass."""
     file = projects.make_project(tmp_path, default_suite=False)
@@ -97,6 +114,27 @@ def test_a_plain_assert_counts_whatever_python_was_told(tmp_path, monkeypatch):
     result = run.run(file)
 
     assert [(str(check.state), check.findings) for check in result.evidence.checks] == [("failed", 1)]
+
+
+def test_bytecode_does_not_stand_for_a_source_that_says_otherwise(tmp_path, monkeypatch):
+    """A .pyc of the unchecked kind would be run instead of the check that everybody has reviewed."""
+    file = projects.make_project(tmp_path, default_suite=False)
+    helper = tmp_path / "checks" / "reviewed.py"
+    helper.write_text("HOLDS = True\n")
+    compiled = py_compile.compile(
+        str(helper), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+    )
+    assert compiled
+    helper.write_text("HOLDS = False\n")
+    (tmp_path / "checks" / "check_own.py").write_text(
+        "import sys\nfrom pathlib import Path\nsys.path.insert(0, str(Path(__file__).parent))\n"
+        "import reviewed\n\n\ndef check_own(pair):\n    assert reviewed.HOLDS\n"
+    )
+    projects.stand_in(tmp_path, monkeypatch)
+    monkeypatch.setattr(run, "_identity", lambda side: None)
+    monkeypatch.setenv("PYTHONPATH", str(projects.REPOSITORY))
+
+    assert [str(check.state) for check in run.run(file).evidence.checks] == ["failed"]
 
 
 def test_checks_are_refused_where_python_drops_assertions(tmp_path):

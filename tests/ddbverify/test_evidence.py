@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import stat
 
 import pytest
@@ -120,6 +121,18 @@ def test_the_digest_of_a_folder_is_of_names_and_contents(tmp_path):
         change()
         seen.append(evidence.folder_digest(folder))
     assert len(set(seen)) == 4
+    (folder / "helper.pyc").write_text("imported where there is no helper.py")
+    seen.append(evidence.folder_digest(folder))
+    common = tmp_path / "common"
+    common.mkdir()
+    (folder / "common").symlink_to(common)
+    for text in ("x", "y"):
+        (common / "shared.py").write_text(text)
+        seen.append(evidence.folder_digest(folder))
+    assert len(set(seen)) == 7
+    (common / "round").symlink_to(folder)  # no end of it
+    (folder / "nowhere").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(folder / "pipe")
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "x.pyc").write_text("cache")
     assert evidence.folder_digest(folder) == seen[-1]

@@ -146,7 +146,10 @@ def test_what_extra_arguments_leave_out_closes_the_gate(project):
 
 
 def test_an_ignored_file_is_missed_by_the_gate(project):
-    result = runs.run(project, extra=[f"--ignore={project.parent / 'checks' / 'check_items.py'}"])
+    conftest = project.parent / "checks" / "conftest.py"
+    conftest.write_text(conftest.read_text() + '\ncollect_ignore = ["check_items.py"]\n')
+
+    result = runs.run(project)
 
     assert result.exit_code == 0
     assert {reason.code for reason in gate.judge(load(project)).reasons} == {"missing"}
