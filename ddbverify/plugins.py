@@ -18,7 +18,7 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Final, Literal
 
 import msgspec
@@ -395,7 +395,10 @@ def _implemented(plugin: object) -> dict[str, Any]:
     """Hook (or what is meant for one) -> the plugin's function for it."""
     found = {}
     for name in dir(plugin):
-        if name.startswith(PREFIX) or hasattr(inspect.getattr_static(plugin, name), _MARK):
+        static = inspect.getattr_static(plugin, name, None)
+        # Of functions only: `pytest.mark` has whatever attribute one asks for.
+        marked = isinstance(static, FunctionType | staticmethod | classmethod) and hasattr(static, _MARK)
+        if name.startswith(PREFIX) or marked:
             function = getattr(plugin, name)
             if callable(function):
                 found[(getattr(function, _MARK, None) or {}).get("specname") or name] = function

@@ -24,12 +24,12 @@ def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager
     pytest tells of those, too, that were registered before us.
     """
     config = manager.getplugin("pytestconfig")
-    if not isinstance(plugin, ModuleType) or not wants_hooks(plugin) or config is None:
+    if config is None or not wants_hooks(plugin):
         return
-    if Path(str(plugin.__file__)).name != CONFTEST:
+    if not isinstance(plugin, ModuleType) or Path(str(plugin.__file__)).name != CONFTEST:
         raise pytest.UsageError(
-            f"{plugin.__name__} is a plugin of pytest and has hooks of ddbverify, which would be ignored. "
-            "Offer it as an entry point of the group ddbverify, or import the hooks into a conftest.py."
+            f"{manager.get_name(plugin)} is a plugin of pytest and has hooks of ddbverify, which nobody "
+            "would call. Offer it as an entry point of the group ddbverify, or import them into a conftest.py."
         )
     try:
         config.stash[CHECKING].add_conftest(plugin)
