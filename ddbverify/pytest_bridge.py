@@ -29,7 +29,7 @@ def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager
     if not isinstance(plugin, ModuleType) or Path(str(plugin.__file__)).name != CONFTEST:
         raise pytest.UsageError(
             f"{manager.get_name(plugin)} is a plugin of pytest and has hooks of ddbverify, which nobody "
-            "would call. Offer it as an entry point of the group ddbverify, or import them into a conftest.py."
+            "would call. Offer it as an entry point of the group ddbverify, or import it into a conftest.py."
         )
     try:
         config.stash[CHECKING].add_conftest(plugin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 
 from ddbverify import config as configuration
 from ddbverify.cli import main as ddbverify
+from ddbverify.plugins import HOOKS
 from replicator.cli import main as replicator
 
 ROOT = Path(__file__).parents[1]
@@ -103,6 +105,25 @@ def test_exactly_the_keys_that_exist_are_documented(heading: str, section: type[
 
     # `folder` is no key of the file: parse() refuses it.
     assert documented == {field.name for field in msgspec.structs.fields(section)} - {"folder"}
+
+
+@pytest.mark.parametrize("hook", sorted(HOOKS))
+def test_every_hook_is_documented(hook: str) -> None:
+    """Its signature, when it is called, what it may return, what happens on errors, and an example."""
+    arguments = ", ".join(inspect.signature(HOOKS[hook]).parameters)
+    section = _section(_text("plugins.md"), f"### `{hook}({arguments})`")
+
+    assert [word for word in ("**Called**", "**Returns**", "**On errors**") if word not in section] == []
+    examples = [found[2] for found in _FENCE.finditer(section) if found[1] == "python"]
+    (function,) = [
+        node for one in examples for node in ast.walk(ast.parse(one)) if isinstance(node, ast.FunctionDef)
+    ]
+    assert function.name == hook
+    assert {argument.arg for argument in function.args.args} <= set(inspect.signature(HOOKS[hook]).parameters)
+
+
+def test_no_hook_is_documented_that_does_not_exist() -> None:
+    assert set(re.findall(r"^### `(ddbverify_\w+)", _text("plugins.md"), re.MULTILINE)) == set(HOOKS)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "checks").glob("check_*.py")), ids=lambda file: file.name)

@@ -14,6 +14,10 @@ from tests.ddbverify.distributions import install
 from tests.ddbverify.test_pytest_plugin import run as run
 from tests.ddbverify.test_run import project as project
 
+BRINGS = """
+def ddbverify_check_files():
+    return [Path(__file__).parents[1] / "brought" / "check_brought.py"]
+"""
 FINE = "\ndef ddbverify_gate_veto():\n    return None\n"
 
 
@@ -67,7 +71,7 @@ def test_hooks_in_another_plugin_of_pytest_are_refused(pytester, run):
 
 def test_hooks_of_an_object_are_refused(pytester, run):
     projects.make_project(pytester.path)
-    text = f"""
+    text = """
 class Hidden:
     def ddbverify_compare_values(self, path):
         return True
@@ -89,8 +93,7 @@ def test_files_that_a_plugin_brings_run_beside_a_folder_and_not_beside_a_file(py
     projects.make_project(pytester.path)
     (pytester.path / "brought").mkdir()
     (pytester.path / "brought" / "check_brought.py").write_text("def check_brought(pair):\n    assert pair\n")
-    text = "\ndef ddbverify_check_files():\n    return [Path(__file__).parents[1] / 'brought' / 'check_brought.py']\n"
-    add_to_conftest(pytester.path, text)
+    add_to_conftest(pytester.path, BRINGS)
 
     whole, one = run("checks", "-v"), run("checks/check_items.py")
 
@@ -145,10 +148,10 @@ def test_a_reporter_that_fails_ends_the_run_with_3_and_the_evidence_stands(proje
         # Not even the name of a hook stands in the file, so only the child has it.
         "\nglobals()['ddb' + 'verify_compare_values'] = lambda path: True\n",
         # Another one in the child than in the parent.
-        "\nimport sys\nif 'pytest' in sys.argv[0] or any('pytest' in one for one in sys.orig_argv):\n"
-        "    def ddbverify_compare_values(path): return True\nelse:\n    def ddbverify_report(): pass\n",
+        "\nif __name__ == 'conftest':\n    def ddbverify_compare_values(path): return True\n"
+        "else:\n    def ddbverify_report(): pass\n",
         # A file that changes as it is run.
-        "\nopen(__file__, 'a').write('# more')\ndef ddbverify_report(): pass\n",
+        "\nPath(__file__).write_text(Path(__file__).read_text() + '# more')\ndef ddbverify_report(): pass\n",
     ],
 )
 def test_a_plugin_that_shows_two_faces_is_found_out(project, text):
@@ -180,8 +183,7 @@ def test_an_empty_suite_is_not_filled_by_a_plugin(project):
     (project.parent / "brought" / "check_brought.py").write_text(
         "def check_brought(pair):\n    assert pair\n"
     )
-    text = "\ndef ddbverify_check_files():\n    return [Path(__file__).parents[1] / 'brought' / 'check_brought.py']\n"
-    add_to_conftest(project.parent, text)
+    add_to_conftest(project.parent, BRINGS)
 
     result = runs.run(project)
 
