@@ -32,7 +32,11 @@ def check_table(checks: Sequence[CheckRecord], *, markdown: bool = False) -> str
 
 def accepted_lines(checks: Sequence[CheckRecord]) -> list[str]:
     """What differs and refutes nothing: one line for each pair and difference."""
-    return [f"accepted: {check.pair or check.name}: {one}" for check in checks for one in check.accepted]
+    return [
+        printable(f"accepted: {check.pair or check.name}: {one}")
+        for check in checks
+        for one in check.accepted
+    ]
 
 
 def printable(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -99,6 +100,17 @@ def test_names_with_markup_and_control_characters_are_shown_as_text(good):
     terminal = summary.check_table(found.checks)
     assert all(line.isprintable() for line in terminal.splitlines())
     assert len(terminal) < 2000
+
+
+def test_what_is_accepted_stands_in_the_summary_and_in_the_evidence(good):
+    tag = "tags.te\x1bam: not in the target"
+    found = replace(good, checks=(check(state=CheckState.PASSED, accepted=(tag,)),))
+
+    assert json.loads(msgspec.json.encode(found))["checks"][0]["accepted"] == [tag]
+    (line,) = [line for line in summary.markdown(found).splitlines() if "accepted:" in line]
+    assert "tags.te am: not in the target" in line
+    (terminal,) = summary.accepted_lines(found.checks)
+    assert terminal.isprintable()
 
 
 def test_a_summary_of_20000_checks_fits_on_a_page(good):

@@ -260,6 +260,40 @@ def test_a_process_that_leaves_has_no_end_in_its_record(pytester, run, one_check
     assert [check.state for check in recorded.checks.values()] == [CheckState.NOT_RUN]
 
 
+def test_what_differs_and_is_accepted_is_shown_and_recorded(pytester, run):
+    settings = {"orders": {"pitr": "on", "ttl": "by the attribute gone"}}
+    projects.make_project(pytester.path, toml=projects.TOML + 'accept = ["pitr"]\n', settings=settings)
+
+    result = run("--ddb-record", "record.jsonl", "checks/check_table.py")
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "accepted: orders-*: pitr: on in the source, not set in the target",
+            "accepted: orders-*: ttl: by the attribute gone in the source; turn it on after the cutover*",
+        ]
+    )
+    recorded = record.read(pytester.path / "record.jsonl").checks.values()
+    assert [one.accepted for one in recorded if one.accepted] == [
+        ("pitr: on in the source, not set in the target",),
+        ("ttl: by the attribute gone in the source; turn it on after the cutover (until the cutover)",),
+    ]
+
+
+def test_a_setting_that_differs_fails_by_its_name_and_says_how_to_accept_it(pytester, run):
+    projects.make_project(pytester.path, settings={"orders": {"pitr": "on", "tags.team": "1"}})
+
+    result = run("checks/check_table.py")
+
+    result.assert_outcomes(failed=1, passed=4)
+    result.stdout.fnmatch_lines(
+        [
+            "2 findings: pitr: on in the source, not set in the target; tags.team: not in the target",
+            '*accept = [[]"pitr", "tags.team"[]]*',
+        ]
+    )
+
+
 def test_a_check_that_does_not_notice_what_it_covers_is_inconclusive_and_named(pytester, run):
     projects.make_project(pytester.path, default_suite=False)
     (pytester.path / "checks" / "check_blind.py").write_text(
