@@ -138,10 +138,15 @@ def test_every_exit_code_is_documented() -> None:
     assert "Exit status" in _section(_text("commands.md"), "## `replicator`")
 
 
-@pytest.mark.parametrize("block", [one for one in _blocks("python") if "tutorial" not in str(one.id)])
-def test_python_blocks_run(block: str) -> None:
-    """Those of the tutorial run in `tests/test_tutorial.py`, where their tables are."""
-    exec(compile(block, "a block of the documentation", "exec"), {"__name__": "block", "__file__": __file__})
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "tutorial.md"], ids=lambda page: page.name
+)
+def test_python_blocks_run(page: Path) -> None:
+    """In their order, so that a page imports once. The tutorial's run in `tests/test_tutorial.py`."""
+    known: dict[str, Any] = {"__name__": page.stem, "__file__": str(page)}
+    text = page.read_text(encoding="utf-8")
+    for found in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        exec(compile("\n" * text[: found.start()].count("\n") + found[1], page.name, "exec"), known)
 
 
 def _shell_lines() -> list[Any]:
