@@ -190,7 +190,7 @@ def run(
     for problem in result.unreported:
         click.echo(f"  not reported: {problem}", err=as_json)
     for shortcoming in result.evidence.shortcomings:
-        click.echo(f"  not complete: {shortcoming}", err=as_json)
+        click.echo(f"  not complete: {summary.printable(shortcoming, 2000)}", err=as_json)
     if as_json:
         _print_json(result.as_json())
     _show_in_pipeline(ci.annotations_of_run(result.evidence), summary.markdown(result.evidence), err=as_json)
@@ -212,9 +212,10 @@ def gate(config_file: Path, folder: Path | None, *, as_json: bool) -> None:
         decision = gates.judge(configuration.load(config_file), folder)
     except DdbVerifyError as error:
         _refuse(error, as_json=as_json)
-    click.echo(f"gate {'open' if decision.open else 'closed'}: {decision.folder}", err=as_json)
+    run_id = f" (run {decision.evidence.run_id})" if decision.evidence else ""
+    click.echo(f"gate {'open' if decision.open else 'closed'}: {decision.folder}{run_id}", err=as_json)
     for reason in decision.reasons:
-        click.echo(f"  {reason.code}: {reason.message}", err=as_json)
+        click.echo(f"  {reason.code}: {summary.printable(reason.message, 2000)}", err=as_json)
     for one in decision.known:
         message = f"{one.keys} keys, accepted by {one.plugin} until {one.expires}: {one.reason}"
         click.echo(f"  known: {message}", err=as_json)

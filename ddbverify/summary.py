@@ -39,10 +39,10 @@ def accepted_lines(checks: Sequence[CheckRecord]) -> list[str]:
     ]
 
 
-def printable(text: str) -> str:
-    """Text in one line without control characters, of 300 characters at most."""
-    line = "".join(char if char.isprintable() else " " for char in text[: _MOST_CHARACTERS + 1])
-    return line if len(line) <= _MOST_CHARACTERS else line[:_MOST_CHARACTERS] + "…"
+def printable(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """Text in one line without control characters, of 300 characters at most unless told otherwise."""
+    line = "".join(char if char.isprintable() else " " for char in text[: most + 1])
+    return line if len(line) <= most else line[:most] + "…"
 
 
 def escaped(text: str) -> str:

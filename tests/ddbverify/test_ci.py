@@ -184,3 +184,31 @@ def test_elsewhere_nothing_of_it_is_shown(project, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
     assert "::error" not in CliRunner().invoke(main, ["gate", "--config", str(project)]).output
+
+
+def test_names_of_any_kind_survive_a_run_and_open_the_gate(project, capfd):
+    folder = project.parent
+    for file in (folder / "checks").glob("check_*.py"):
+        if file.name != "check_keys.py":
+            file.unlink()
+    name = "check_" + "x" * 800
+    (folder / "checks" / "check_<img src=x>|`%0A_error'\".py").write_text(f"def {name}(pair):\n    pass\n")
+    projects.write_spec(folder)
+
+    done = CliRunner().invoke(main, ["run", "--config", str(project)])
+    judged = CliRunner().invoke(main, ["gate", "--config", str(project)])
+
+    assert (done.exit_code, judged.exit_code, judged.output.count("\n")) == (0, 0, 1)
+    run_folder = folder / ".ddbverify" / "latest"
+    assert len(list(ET.parse(run_folder / "junit.xml").getroot().iter("testcase"))) == 3
+    page = (run_folder / "summary.md").read_text()
+    assert "<img" not in page
+    assert len(page) < 10_000
+    assert not [line for line in page.splitlines() if line.startswith("::")]
+    projects.write_spec(folder, problems=["a\n::error::pwned \x1b[2J"])
+    closed = CliRunner().invoke(main, ["gate", "--config", str(project)])
+    assert closed.exit_code == 3
+    assert all(line.isprintable() for line in closed.output.splitlines())
+    assert not [line for line in closed.output.splitlines() if line.startswith("::")]
+    printed = capfd.readouterr().out
+    assert not [line for line in printed.splitlines() if line.startswith("::error")], "pytest's own output"

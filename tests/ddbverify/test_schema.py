@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import jsonschema
+import msgspec
 import pytest
 
 from ddbverify import envelope, evidence, schema
@@ -36,3 +38,10 @@ def test_evidence_follows_its_schema(tmp_path):
     for broken in (payload | {"verdict": "fine"}, payload | {"extra": 1}, payload | {"run_id": "run"}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(broken, published)
+
+
+def test_every_field_of_a_run_is_documented():
+    text = (Path(__file__).parents[2] / "docs" / "evidence.md").read_text(encoding="utf-8")
+    fields = {field.name for field in msgspec.structs.fields(evidence.Evidence)}
+
+    assert {name for name in fields if f"`{name}`" not in text} == set()
