@@ -44,7 +44,8 @@ def read(side: Side, table: Table) -> TableSettings:
     """
     Ask for everything about a table that DescribeTable does not say.
 
-    What AWS refuses to show stands in `TableSettings.unread`, with the permission that it takes.
+    What AWS refuses to show stands in `TableSettings.unread`, with the permission that it takes. An
+    emulator that knows no such operation has no such setting either; its evidence is marked as such.
     """
     client = aws.client(side, "dynamodb", region=table.region)
     values, unread = described(table), {}
@@ -65,8 +66,14 @@ def read(side: Side, table: Table) -> TableSettings:
         except AccessError:
             unread[name] = f"it takes the permission {permission} on {table.name}"
         except EngineError as error:
-            unread[name] = error.message.rstrip(".")
+            if not _is_unknown_there(client, error):
+                unread[name] = error.message.rstrip(".")
     return TableSettings(values, unread)
+
+
+def _is_unknown_there(client: aws.Client, error: EngineError) -> bool:
+    said = aws.error_code(error.__cause__) if error.__cause__ is not None else ""
+    return said == "UnknownOperationException" and aws.is_emulator(client)
 
 
 def described(table: Table) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import pytest
 
@@ -188,9 +189,11 @@ def test_what_no_item_allows_says_nothing_about_a_check(tmp_path):
 
 def test_an_item_past_its_time_to_live_is_no_control(tmp_path):
     judge = make_judge(ttl=["expires"])
-    expired = {"id": {"S": "0"}, "expires": {"N": "1799999999"}}
+    expired = [
+        {"id": {"S": str(number)}, "expires": {"N": str(int(time.time()) - 1000)}} for number in range(2)
+    ]
 
-    pair = _pair(tmp_path, content=[expired, *ORDERS], judge=judge)
+    pair = _pair(tmp_path, content=[*expired, ORDERS[-1]], judge=judge)
 
     assert _blind(_default_suite()["check_every_source_key_is_in_the_target"], pair) == ""
 

@@ -13,6 +13,7 @@ from ddbverify.config import Side
 from ddbverify.names import FENCE_SID
 from ddbverify.tables import describe
 from tests.ddbverify import projects
+from tests.engines import local_dynamodb
 
 REGION = "eu-west-1"
 
@@ -80,6 +81,7 @@ class _Answers:
     """Clients that give the answers of AWS's documentation."""
 
     def __init__(self, monkeypatch):
+        self.endpoint_url = None
         self._stubs = {}
         monkeypatch.setattr(aws, "client", self.client)
 
@@ -90,7 +92,7 @@ class _Answers:
         if service not in self._stubs:
             core = botocore.session.Session()
             core.set_credentials("none", "none")
-            stub = Stubber(core.create_client(service, region_name=REGION))
+            stub = Stubber(core.create_client(service, region_name=REGION, endpoint_url=self.endpoint_url))
             stub.activate()
             self._stubs[service] = stub
         return self._stubs[service]
@@ -144,6 +146,30 @@ def test_a_call_that_fails_otherwise_is_unread_too(answers):
     answers.of_dynamodb(list_tags_of_resource="InternalServerError")
 
     assert "InternalServerError" in _read().unread["tags.*"]
+
+
+@pytest.mark.parametrize("emulator", [True, False])
+def test_an_emulator_that_knows_no_such_operation_has_no_such_setting(answers, emulator):
+    answers.endpoint_url = "http://localhost:8000" if emulator else None
+    answers.of_dynamodb(describe_continuous_backups="UnknownOperationException")
+
+    assert bool(_read().unread) is not emulator
+
+
+@pytest.mark.engine("dynamodb-local")
+def test_dynamodb_local_has_few_settings_and_all_are_read(dynamodb_local, unique, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    name = unique("orders")
+    local_dynamodb(dynamodb_local).create_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    side = Side(region="us-east-1", endpoint_url=dynamodb_local)
+
+    assert table_settings.read(side, describe(side, name)).unread == {}
 
 
 PROVISIONED = {
