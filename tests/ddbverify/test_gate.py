@@ -127,6 +127,7 @@ ALTERED = {
         "missing",
         3,
     ),
+    "another verdict": (lambda found: {"verdict": "inconclusive"}, "contradiction", 5),
     "check missing": (lambda found: {"checks": found.checks[1:]}, "missing", 3),
     "check renamed": (_check(CheckState.PASSED, name="check_counts.py::check_other"), "missing", 3),
     "check of another pair": (_check(CheckState.PASSED, pair="films-1"), "missing", 5),

@@ -28,6 +28,7 @@ settle = "1s"
 
 [gate]
 emulator = true
+signing_key = "kms:{key}"
 """
 
 
@@ -48,7 +49,10 @@ def test_equal_tables_open_the_gate_and_one_altered_item_closes_it(aws, unique, 
                 TableName=table, Item={"id": {"S": f"secret-{number}"}, "n": {"N": f"{number}.50"}}
             )
     url = clients[name].meta.endpoint_url
-    (tmp_path / "migration.toml").write_text(TOML.format(url=url, name=name))
+    kms = aws.client("kms", "eu-west-1")
+    key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    toml = TOML.format(url=url, name=name, key=key)
+    (tmp_path / "migration.toml").write_text(toml)
     environment = aws.environment("eu-west-1") | {"PYTHONPATH": str(projects.REPOSITORY)}
 
     def ddbverify(*arguments):
@@ -63,8 +67,10 @@ def test_equal_tables_open_the_gate_and_one_altered_item_closes_it(aws, unique, 
         assert "secret-" not in done.stdout + done.stderr
         return done.returncode, json.loads(done.stdout), done.stderr
 
+    public = ddbverify("keygen")[1]["public_key"]
+    (tmp_path / "migration.toml").write_text(f'{toml}trusted_keys = ["{public}"]\n')
     code, ran, said = ddbverify("run")
-    assert (code, ran["verdict"]) == (0, "passed"), said
+    assert (code, ran["verdict"], ran["trusted"]) == (0, "passed", True), said
     assert {check["state"] for check in ran["checks"]} == {"passed"}
     assert ran["pairs"][0]["counts"]["matched"] == 30
     assert ddbverify("gate")[0] == 0

@@ -86,6 +86,7 @@ def test_a_run_between_cannot_be_left_out(runs, what):
         evidence.write_bytes(documents.encode(runs.good, ed25519_key(9)))
 
     assert "1 clean runs" in runs.closed(last)
+    assert ("has left no evidence" in runs.closed(last)) is (what == "killed")
 
 
 def test_a_copy_of_a_run_does_not_count_again(runs):

@@ -131,6 +131,13 @@ def test_the_arn_of_a_key_can_be_trusted_an_alias_cannot(tmp_path, kms):
         signing.trusted_keys(project(tmp_path / "b", f'[gate]\ntrusted_keys = ["{alias}"]\n'))
 
 
+def test_who_judges_needs_the_public_key_alone(tmp_path, kms):
+    text = f'{KMS}trusted_keys = ["{P256Key(3).public}"]\n'
+
+    assert signing.trusted_keys(project(tmp_path, text=text)) == (P256Key(3).public,)
+    assert kms.calls == []
+
+
 def keygen(config, *options):
     return CliRunner().invoke(main, ["keygen", "--config", str(config.folder / "migration.toml"), *options])
 
