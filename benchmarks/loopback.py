@@ -29,11 +29,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from benchmarks.page_server import REGION
+from replicator.prices import sqs_units
 
-__all__ = ["REGION", "Billed", "Loopback", "billed_messages", "item_size", "loopback"]
-
-SQS_CHUNK = 65_536
-"""Bytes of payload that SQS bills as one request: https://aws.amazon.com/sqs/pricing/"""
+__all__ = ["REGION", "Billed", "Loopback", "item_size", "loopback"]
 
 
 class Billed(msgspec.Struct, frozen=True):
@@ -87,11 +85,6 @@ def loopback() -> Iterator[Loopback]:
         # Leaving the block closes its standard input, and at the end of that it ends.
 
 
-def billed_messages(payload: int) -> int:
-    """Requests that SQS bills for one call with so many bytes of message bodies."""
-    return max(1, math.ceil(payload / SQS_CHUNK))
-
-
 def item_size(item: Mapping[str, Mapping[str, Any]]) -> int:
     """
     Size of a typed item in bytes, as DynamoDB bills it.
@@ -133,7 +126,7 @@ def _count(bill: _Bill, name: str, entries: int, payload: int, units: float) -> 
 def _send(asked: dict[str, Any], bill: _Bill) -> dict[str, Any]:
     entries = asked["Entries"]
     payload = sum(len(entry["MessageBody"]) for entry in entries)
-    _count(bill, "SendMessageBatch", len(entries), payload, billed_messages(payload))
+    _count(bill, "SendMessageBatch", len(entries), payload, sqs_units(payload))
     return {"Successful": [{"Id": e["Id"], "MessageId": "m", "MD5OfMessageBody": "0"} for e in entries]}
 
 
@@ -170,6 +163,11 @@ def _nothing(name: str) -> Callable[[dict[str, Any], _Bill], dict[str, Any]]:
     return answer
 
 
+def _attributes(asked: dict[str, Any], bill: _Bill) -> dict[str, Any]:
+    del asked, bill
+    return {"Attributes": {"MaximumMessageSize": "1048576"}}
+
+
 _OPERATIONS = {
     "SendMessageBatch": _send,
     "TransactWriteItems": _transact,
@@ -177,6 +175,7 @@ _OPERATIONS = {
     "PutItem": _nothing("PutItem"),
     "GetItem": _nothing("GetItem"),
     "BatchGetItem": _nothing("BatchGetItem"),
+    "GetQueueAttributes": _attributes,
 }
 
 

@@ -22,8 +22,9 @@ from typing import Any, Literal
 import msgspec
 
 from benchmarks.changes import KEYS, STREAM_ARN, Content, records
-from benchmarks.loopback import REGION, Loopback, billed_messages
+from benchmarks.loopback import REGION, Loopback
 from benchmarks.measure import ROOT, peak_bytes
+from replicator.prices import sqs_units
 
 Who = Literal["forwarder", "plain forwarder", "consumer", "plain consumer", "both"]
 
@@ -156,7 +157,7 @@ class _Work:
 
     def _deliver(self) -> None:
         call, self._waiting = self._waiting[:MESSAGES_PER_CALL], self._waiting[MESSAGES_PER_CALL:]
-        self.receives += billed_messages(sum(len(record["body"]) for record in call))
+        self.receives += sqs_units(sum(len(record["body"]) for record in call))
         self.deletes += 1
         if self.job.who in ("consumer", "plain consumer", "both"):
             failures = self._timed(_consumer(self.plain), {"Records": call})

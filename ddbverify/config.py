@@ -24,6 +24,8 @@ from ddbverify.setting_names import FAMILIES, SETTINGS, is_known
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _TABLE_ARN = re.compile(r"arn:[a-z-]+:dynamodb:([a-z0-9-]+):(\d{12}):table/([A-Za-z0-9_.-]{3,255})")
 PLUGIN_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
+_TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+")
+LEAST_WRITE_UNITS = 100
 _TRANSFORM = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 # Every domain of AWS's partitions; an endpoint anywhere else is an emulator.
@@ -88,6 +90,7 @@ class Replication(_Section, frozen=True):
     overlap: Duration = Duration(300)
     read_units: int | None = None
     write_units: int | None = None
+    alarm_topic: str | None = None
 
 
 class Verification(_Section, frozen=True):
@@ -359,9 +362,19 @@ def _check_numbers(config: Config, refuse: Any) -> None:
     # The canary and the consumer's progress are noted group by group, in one item of at most 400 KB.
     if not 1 <= replication.groups <= 1000:
         raise refuse(f"[replication] groups = {replication.groups} is out of range.", "use 1 to 1000.")
+    if replication.write_units is not None and replication.write_units < LEAST_WRITE_UNITS:
+        raise refuse(
+            f"[replication] write_units = {replication.write_units} is too low: one full message would take "
+            "longer than the consumer's time-out.",
+            f"use {LEAST_WRITE_UNITS} or more.",
+        )
+    if replication.alarm_topic is not None and not _TOPIC.fullmatch(replication.alarm_topic):
+        raise refuse(
+            f"[replication] alarm_topic = {replication.alarm_topic!r} is not the ARN of an SNS topic.",
+            'use "arn:aws:sns:REGION:ACCOUNT:NAME", of the source\'s region.',
+        )
     for section, key, number in (
         ("replication", "read_units", replication.read_units),
-        ("replication", "write_units", replication.write_units),
         ("verification", "read_units", verification.read_units),
         ("verification", "max_read_units", verification.max_read_units),
         ("gate", "clean_runs", gate.clean_runs),

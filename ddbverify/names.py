@@ -131,6 +131,16 @@ class Fact:
     CANARY_GROUPS: Final = "canary#groups"
     """Written by the consumer: message group -> number of the last canary that came through it."""
 
+    CANARY_LAGS: Final = "canary#lags"
+    """Added to by the consumer: bound in seconds -> how many canaries took at most so long, see
+    `replicator.control.lag_bound`."""
+
+    CONTROL: Final = "control"
+    """``state``: ``run`` or ``pause``, and ``at``. Read by the consumer before each batch; not there: run."""
+
+    CEILING: Final = "ceiling"
+    """``until_ms``: the moment (DynamoDB's clock) up to which the write ceiling is given away."""
+
     FOLLOWING: Final = "following"
     """``since``: the consumer is on and replay had passed the backup time by then."""
 
@@ -145,6 +155,10 @@ class Fact:
     PROGRESS: Final = "at#"
     """Prefix of attributes of `COUNTERS`, followed by a message group (``g0`` to ``g31``): time of the
     newest change applied in it, in seconds since the epoch."""
+
+    COST: Final = "cost#"
+    """Prefix of attributes of `COUNTERS`: ``calls`` of the consumer, ``queue_units`` (requests of 64 KB that
+    SQS bills for receiving), ``write_units`` of target and ledger, ``busy_ms`` of the function."""
 
     QUARANTINE: Final = "quarantine#"
     """Prefix, followed by the source key's hash: ``key`` (typed), ``number``, ``reason``, ``at``."""

@@ -25,11 +25,13 @@ from ddbverify.errors import EngineError, ThrottledError, TransformError
 from ddbverify.names import Fact, TypedItem, canary_key
 from ddbverify.transform import Transform, key_hash
 from ddbverify.values import with_base64, with_bytes
+from replicator.ceiling import Ceiling, units_of, write_units
 from replicator.ledger import Applied, Ledger, Write
 from replicator.lock import Lock
 from replicator.records import NO_NUMBER
 from replicator.state import State
 from replicator.tables import TableFacts
+from replicator.wire import json_text
 
 LOADERS = 4
 _COUNTS = ("read", "written", "quarantined")
@@ -180,6 +182,7 @@ class Load:
         progress: Told the number of items read so far.
         reading: What is read: a place that was kept while something else was read is not used.
         pace: Ceiling of the reads.
+        ceiling: Of the writes; the ledger of a re-keying pair has its own, the same.
     """
 
     origin_client: Client
@@ -193,6 +196,7 @@ class Load:
     progress: Callable[[int], None]
     reading: str = ""
     pace: ReadPace = field(default_factory=ReadPace)
+    ceiling: Ceiling | None = None
 
     def run(self) -> dict[str, int]:
         """
@@ -294,10 +298,35 @@ class Load:
         return 0
 
     def _batch_write(self, items: Sequence[TypedItem]) -> None:
+        for some, estimate in self._affordable(items):
+            self._batch_write_some(some, estimate)
+
+    def _affordable(self, items: Sequence[TypedItem]) -> Iterator[tuple[list[TypedItem], float]]:
+        """The items in batches that the ceiling lets through at once, with their units."""
+        most = math.inf if self.ceiling is None else self.ceiling.most_units
+        batch: list[TypedItem] = []
+        estimate = 0.0
+        for item in items:
+            units = 0.0 if self.ceiling is None else write_units(len(json_text(item)), transaction=False)
+            if batch and estimate + units > most:
+                yield batch, estimate
+                batch, estimate = [], 0.0
+            batch.append(item)
+            estimate += units
+        yield batch, estimate
+
+    def _batch_write_some(self, items: Sequence[TypedItem], estimate: float) -> None:
         request: Any = {self.target: [{"PutRequest": {"Item": with_bytes(item)}} for item in items]}
+        more = {} if self.ceiling is None else {"ReturnConsumedCapacity": "TOTAL"}
         pause = 0.05
         while request:  # unprocessed items are not an error, and are not written (FIELD_NOTES T17)
-            request = self.target_client.batch_write_item(RequestItems=request).get("UnprocessedItems")
+            if self.ceiling is not None:
+                self.ceiling.admit(estimate)
+                self.lock.check()  # that may have taken a while
+            answer = self.target_client.batch_write_item(RequestItems=request, **more)
+            if self.ceiling is not None:
+                self.ceiling.consumed(estimate, units_of(answer))
+            request = answer.get("UnprocessedItems")
             if request:
                 if pause > 30:
                     raise ThrottledError(
@@ -309,6 +338,8 @@ class Load:
                 self.lock.check()
 
     def _write_one(self, item: TypedItem, made: TypedItem) -> int:
+        if self.ceiling is not None:
+            self.ceiling.admit(write_units(len(json_text(made)), transaction=False))
         try:
             self.target_client.put_item(TableName=self.target, Item=with_bytes(made))
         except ClientError as error:

@@ -15,7 +15,7 @@ from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, Re
 from replicator import audit as auditing
 from replicator import cutover as cutting
 from replicator import down as removal
-from replicator import migration, repair
+from replicator import migration, queue, repair
 from replicator import quarantine as quarantining
 from replicator import restart as restarting
 from replicator import status as reporting
@@ -138,6 +138,8 @@ def _repair(context: Context) -> dict[str, Any]:
 _command("up", migration.up, "Phase 1: capture every change of the source, then back it up.")
 _command("restore", migration.restore, "Phase 2: restore the backup as the target and let it follow.")
 _command("status", reporting.status, "How far the migration is, and whether it is well.")
+_command("pause", queue.pause, "Let the consumers write nothing until `resume`; capture goes on.")
+_command("resume", queue.resume, "Let the consumers of a paused migration write again.")
 _command("audit", _audit, "Hold the stream itself against the ledger: nothing was lost on the way.")
 _command("repair", _repair, "Write quarantined items again, as the source has them now.")
 _command("cutover", cutting.cutover, "Gate, fence, drain, verify, flip; rolled back if a step fails.")

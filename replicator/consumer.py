@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import time
 from collections import Counter
@@ -25,10 +26,14 @@ from ddbverify.errors import TransformError
 from ddbverify.names import Fact, KeySchema, TypedItem, canary_key
 from ddbverify.transform import Transform, key_hash, load_function, package_digest
 from ddbverify.values import with_base64, with_bytes
+from replicator.ceiling import WAITING_SHARE, Meter, Unlimited, WriteCeiling
+from replicator.control import is_paused, lag_bound
 from replicator.credentials import assumed_role
 from replicator.envelope import Letter, UnreadableBody, open_body
 from replicator.ledger import Applied, Ledger, Write, loaded
 from replicator.limit import TRANSFORM_SECONDS, limited
+from replicator.metrics import emit
+from replicator.prices import sqs_units
 from replicator.records import NO_NUMBER, Change, is_key_of
 from replicator.state import Quarantined, State, now_text
 from replicator.wire import JsonTransactions
@@ -109,6 +114,7 @@ class Applier:
     counts: Counter[str] = field(default_factory=Counter)
     canaries: list[Change] = field(default_factory=list)
     written: dict[str, str] = field(default_factory=dict)  # key hash -> number
+    aside: int = 0  # changes that were put into the quarantine
 
     def __call__(self, batch: Sequence[Message]) -> set[str]:
         """Apply every change of *batch*; the ids of the messages that have to come again."""
@@ -202,6 +208,7 @@ class Applier:
                 self.counts["superseded"] += 1
                 continue
             self.notebook.quarantine(hashed, change.keys, change.sequence_number, reason)
+            self.aside += 1
 
     def clear_quarantine(self) -> None:
         """Release the keys that this batch has written; not needed where nothing was ever put aside."""
@@ -261,13 +268,18 @@ def opened(
     return Message(record["messageId"], record["attributes"]["MessageGroupId"], letter, retired)
 
 
-def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001  # Lambda's signature
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point; returns ``batchItemFailures`` with the messages to deliver again."""
+    begun = time.monotonic()
     deployed = _deployment()
+    records = event["Records"]
+    # Asked each time, strongly consistent: who pauses may rely on it from then on. No answer, no work.
+    if is_paused(deployed.state.get(Fact.CONTROL)):
+        logger.info("paused", extra={"messages": len(records)})
+        return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
+    deployed.meter.until(begun + seconds_left(context) * WAITING_SHARE)
     schema = deployed.transform.source_keys
-    batch = [
-        opened(record, deployed.settings, schema, deployed.state.latch_gap) for record in event["Records"]
-    ]
+    batch = [opened(record, deployed.settings, schema, deployed.state.latch_gap) for record in records]
     applier = Applier(
         transform=deployed.transform,
         guard=deployed.ledger,
@@ -277,18 +289,71 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: 
     )
     returned = consume(batch, applier)
     applier.counts["retired"] += sum(message.retired for message in batch)
-    for change in applier.canaries:
-        deployed.state.put(
-            Fact.CANARY_ARRIVED,
-            number=change.sequence_number,
-            at=now_text(),
-            lag_ms=int((time.time() - change.created_at) * 1000),
-        )
-    if deployed.state.add(applier.counts, progress_of(batch, returned)):
+    _note_canaries(deployed.state, applier.canaries)
+    counts = applier.counts
+    if len(returned) < len(batch):  # a call that got nowhere writes nothing more: its tables may be down
+        counts = counts | _costs(records, deployed.meter.units, time.monotonic() - begun)
+    put_aside_before = deployed.state.add(counts, progress_of(batch, returned))
+    if put_aside_before:
         applier.clear_quarantine()
     deployed.state.note_groups(canary_groups(batch, returned, schema))
     logger.info("consumed", extra={"messages": len(batch), "returned": len(returned), **applier.counts})
+    emit("consumer", os.environ, measurements(batch, returned, applier, time.time()))
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in returned]}
+
+
+def seconds_left(context: Any) -> float:
+    """Of this call, as Lambda says; 30 where nobody says (a test)."""
+    left = getattr(context, "get_remaining_time_in_millis", None)
+    return left() / 1000 if left else 30.0
+
+
+def measurements(
+    batch: Sequence[Message], returned: Sequence[str], applier: Applier, now: float
+) -> dict[str, float]:
+    """The metrics of one batch; *now* in seconds since the epoch."""
+    found: dict[str, float] = {
+        "Applied": applier.counts["applied"],
+        "Superseded": applier.counts["superseded"],
+        "Quarantined": applier.aside,
+        "Returned": len(returned),
+        "Gaps": sum(message.letter is None and not message.retired for message in batch),
+    }
+    newest = progress_of(batch, returned)
+    if newest:
+        found["AppliedAgeSeconds"] = max(0.0, now - max(newest.values()))
+    if applier.canaries:
+        found["CanaryMilliseconds"] = max(_lag_ms(change, now) for change in applier.canaries)
+    return found
+
+
+def _note_canaries(state: State, canaries: Sequence[Change]) -> None:
+    now = time.time()
+    for change in canaries:
+        state.put(
+            Fact.CANARY_ARRIVED,
+            number=change.sequence_number,
+            at=now_text(),
+            lag_ms=_lag_ms(change, now),
+        )
+    state.count(Fact.CANARY_LAGS, Counter(lag_bound(_lag_ms(change, now) / 1000) for change in canaries))
+
+
+def _lag_ms(change: Change, now: float) -> int:
+    """Since the second in which the change was made: up to a second too much."""
+    return int(max(0.0, now - change.created_at) * 1000)
+
+
+def _costs(records: Sequence[Mapping[str, Any]], write_units: float, seconds: float) -> Counter[str]:
+    """What this call cost, for `replicator status`."""
+    return Counter(
+        {
+            Fact.COST + "calls": 1,
+            Fact.COST + "queue_units": sqs_units(sum(len(record["body"]) for record in records)),
+            Fact.COST + "write_units": math.ceil(write_units),
+            Fact.COST + "busy_ms": math.ceil(seconds * 1000),
+        }
+    )
 
 
 def progress_of(batch: Sequence[Message], returned: Sequence[str]) -> dict[str, int]:
@@ -320,6 +385,7 @@ class _Deployment:
     ledger: Ledger
     state: State
     source: Any
+    meter: Meter = field(default_factory=lambda: Meter(Unlimited()))
 
     def fetch(self, key: TypedItem) -> TypedItem | None:
         answer = self.source.get_item(
@@ -347,14 +413,17 @@ def _deployment() -> _Deployment:
             "dynamodb", region_name=environment["TARGET_REGION"]
         )
     )
+    units_per_second = int(environment.get("WRITE_UNITS", "0"))
+    meter = Meter(WriteCeiling(units_per_second, state) if units_per_second else Unlimited())
     ledger = Ledger(
         client=target,
         table=environment["LEDGER_TABLE"],
         target=environment["TARGET_TABLE"],
         target_keys=target_keys,
         contest=state.contest,
+        ceiling=meter,
     )
-    return _Deployment(Settings.from_environment(environment), transform, ledger, state, source)
+    return _Deployment(Settings.from_environment(environment), transform, ledger, state, source, meter)
 
 
 def bundled_transform(

@@ -32,7 +32,7 @@ from replicator.lock import Lock
 from replicator.state import now_text
 from replicator.stream import StreamReader, Trimmed
 
-CUTOVER = "cutover"
+CUTOVER = queue.CUTOVER
 """Fact of the migration: ``steps`` (name -> time) of the latest attempt, ``flipped`` once it is done."""
 
 LEAST_QUIET_SECONDS = 60.0
@@ -88,6 +88,7 @@ class _Attempt:
             context.console.warn("an earlier cutover was interrupted: its fence is lifted first")
             fence.lift()
             context.whole.put(CUTOVER, steps={"lifted": now_text()})
+        queue.need_running(context)
         for pair in context.config.tables:
             queue.set_consumer(context, pair, on=True)
         self._ask_gate()

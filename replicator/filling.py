@@ -14,6 +14,7 @@ from typing import Any
 from ddbverify.errors import EngineError
 from ddbverify.names import Fact, table_name
 from replicator import backfill, boundary, tables
+from replicator.ceiling import WriteCeiling
 from replicator.console import Step
 from replicator.context import Context
 from replicator.ledger import Ledger
@@ -121,12 +122,15 @@ def _load(
     read_units: int | None,
 ) -> backfill.Load:
     state = context.state(plan.pair)
+    units = context.config.replicated.write_units
+    ceiling = WriteCeiling(units, state) if units else None
     ledger = Ledger(
         client=context.target,
         table=context.resources(plan.pair)["ledger_table"],
         target=target,
         target_keys=plan.transform.target_keys,
         contest=state.contest,
+        ceiling=ceiling,
     )
     return backfill.Load(
         origin_client=context.source,
@@ -140,6 +144,7 @@ def _load(
         progress=lambda read: step.at(f"{read} items"),
         reading=str(origin.description.get("TableId") or origin.description["CreationDateTime"]),
         pace=backfill.ReadPace(read_units),
+        ceiling=ceiling,
     )
 
 

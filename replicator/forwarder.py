@@ -21,6 +21,7 @@ from aws_lambda_powertools import Logger
 from ddbverify.names import Fact, KeySchema, canary_key
 from replicator import fifo
 from replicator.envelope import LARGEST_BODY_BYTES, Message, pack
+from replicator.metrics import emit
 from replicator.records import Change, MalformedRecord, change_from_record, is_key_of
 from replicator.state import State, now_text
 
@@ -58,6 +59,7 @@ class Forwarded:
     sent: int  # changes placed
     messages: int
     canary: Change | None  # the newest canary among the changes placed
+    gaps: int = 0  # records that cannot be replicated
 
 
 def forward(
@@ -92,6 +94,7 @@ def forward(
         sent=len(placed),
         messages=len(messages),
         canary=canaries[-1] if canaries else None,
+        gaps=changes.count(None),
     )
 
 
@@ -113,6 +116,16 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: 
             "changes_sent": outcome.sent,
             "messages": outcome.messages,
             "complete": outcome.first_unsent is None,
+        },
+    )
+    emit(
+        "forwarder",
+        os.environ,
+        {
+            "Forwarded": outcome.sent,
+            "Messages": outcome.messages,
+            "Unsent": int(outcome.first_unsent is not None),
+            "Gaps": outcome.gaps,
         },
     )
     failures = [] if outcome.first_unsent is None else [{"itemIdentifier": outcome.first_unsent}]

@@ -20,6 +20,7 @@ from ddbverify.names import KeySchema, TypedItem
 from ddbverify.transform import key_hash
 from ddbverify.values import with_base64, with_bytes
 from replicator import transact
+from replicator.ceiling import Ceiling
 from replicator.records import NO_NUMBER
 from replicator.transact import Fate, Unit
 from replicator.wire import JsonTransactions
@@ -73,6 +74,7 @@ class Ledger:
         target: The target table.
         target_keys: Its key schema.
         contest: Puts a write aside as contested; called *before* its old keys are released.
+        ceiling: Of the write units that the transactions may consume a second.
     """
 
     client: Any
@@ -81,6 +83,7 @@ class Ledger:
     target_keys: KeySchema
     contest: Callable[[Write], None]
     sleep: Callable[[float], None] = field(default=time.sleep)
+    ceiling: Ceiling | None = None
 
     def apply(self, writes: Sequence[Write]) -> dict[str, Applied]:
         """
@@ -154,7 +157,9 @@ class Ledger:
                 self.sleep(min(0.02 * 2**attempt, 1.0))
             planned, decided = self._plan(waiting)
             done.update(decided)
-            fates = transact.write(self.client, [plan.unit for plan in planned], sleep=self.sleep)
+            fates = transact.write(
+                self.client, [plan.unit for plan in planned], sleep=self.sleep, ceiling=self.ceiling
+            )
             for plan in planned:
                 fate = fates[plan.unit.name]
                 if fate is Fate.WRITTEN:

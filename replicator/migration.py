@@ -16,6 +16,7 @@ from ddbverify.config import Pair
 from ddbverify.errors import AccessError, Refused
 from ddbverify.names import Fact, stack_name
 from replicator import boundary, canary, filling, tables
+from replicator.ceiling import WAITING_SHARE, work_in_hand
 from replicator.console import Step
 from replicator.context import Context
 from replicator.lock import Lock
@@ -229,6 +230,9 @@ def _capture(
             "Timeout": pace.function_timeout,
             "VisibilityTimeout": timing.visibility_seconds,
             "BatchingWindow": pace.batching_window,
+            # What waits for the write ceiling comes again, and is no poison for that.
+            "MaxReceiveCount": 100 if context.config.replicated.write_units else 10,
+            "AlarmTopicArn": context.config.replicated.alarm_topic or "",
         },
         migration=context.config.name,
         progress=step.at,
@@ -322,7 +326,9 @@ def _apply(context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, 
             "BundleBucket": base["BundleBucket"],
             "BundleKey": code.key,
             "Timeout": context.pace.function_timeout,
+            "AlarmTopicArn": context.config.replicated.alarm_topic or "",
             "Enabled": "false",
+            **_under_ceiling(context),
         },
         migration=context.config.name,
         progress=step.at,
@@ -330,6 +336,15 @@ def _apply(context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, 
     stacks.check_code(context.source_client("lambda"), outputs["Consumer"], code.sha256_base64)
     _add_resources(state, consumer=outputs["Consumer"], consumer_mapping=outputs["ConsumerMapping"])
     return {}
+
+
+def _under_ceiling(context: Context) -> dict[str, int]:
+    """Parameters of a consumer that has a write ceiling; none where there is none."""
+    units = context.config.replicated.write_units
+    if units is None:
+        return {}
+    consumers, messages = work_in_hand(units, WAITING_SHARE * context.pace.function_timeout)
+    return {"WriteUnits": units, "MaximumConcurrency": consumers, "BatchSize": messages}
 
 
 def _consumer_on(context: Context, plan: Plan, step: Step) -> dict[str, Any]:

@@ -55,11 +55,6 @@ def check(context: Context) -> list[Plan]:
         AccessError: No credentials, or a permission is missing.
     """
     replication = context.config.replicated
-    if replication.write_units is not None:
-        raise ConfigurationError(
-            "[replication] write_units is not built yet: writes would not stay under that ceiling.",
-            "remove it; the target's own capacity is the ceiling.",
-        )
     if replication.overlap < LEAST_OVERLAP_SECONDS and not context.emulator:
         raise ConfigurationError(
             f"[replication] overlap of {replication.overlap:.0f} s is too short: "

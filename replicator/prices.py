@@ -7,6 +7,7 @@ backup, cross-region traffic and the application's own table are not in it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,3 +33,12 @@ class Prices:
 
 
 PRICES: Final = Prices()
+
+
+SQS_CHUNK: Final = 65_536
+"""Bytes of payload that SQS bills as one request."""
+
+
+def sqs_units(payload: int) -> int:
+    """Requests that SQS bills for one call with so many bytes of message bodies."""
+    return max(1, math.ceil(payload / SQS_CHUNK))

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from ddbverify.aws import translated
 from ddbverify.config import Pair
-from ddbverify.errors import EngineError
+from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact
 from replicator.console import Step
 from replicator.context import Context
+from replicator.control import PAUSE, RUN, is_paused
+from replicator.lock import Lock
+from replicator.state import now_text
+
+CUTOVER = "cutover"
+"""Fact of the whole migration: how far its cutover is."""
 
 
 def set_consumer(context: Context, pair: Pair, *, on: bool) -> None:
-    """Switch the consumer's mapping, and wait until it is so."""
+    """Switch the consumer's mapping, and wait until it is so. On also ends a pause."""
     if on:  # before it is: from here on changes may have been consumed
+        context.state(pair).put(Fact.CONTROL, state=RUN, at=now_text())
         context.state(pair).put(Fact.CONSUMER, on=True, since_epoch=int(context.server_time()))
     with translated(f"switch the consumer of {pair} {'on' if on else 'off'}"):
         switch_mapping(context, context.resources(pair)["consumer_mapping"], on=on)
@@ -31,6 +39,75 @@ def switch_mapping(context: Context, mapping: str, *, on: bool) -> None:
     functions.update_event_source_mapping(UUID=mapping, Enabled=on)
     while functions.get_event_source_mapping(UUID=mapping)["State"] != wanted:
         time.sleep(context.pace.poll_seconds)
+
+
+def pause(context: Context) -> dict[str, Any]:
+    """
+    Let no consumer write, at once, until `resume`. Capture goes on: a stream forgets after 24 hours.
+
+    The mapping is switched off first and the fact written second: a pause that is interrupted in
+    between holds. Batches that are in flight meet the fact and go back. With the mapping on, each
+    message would come again and again until it is a dead letter.
+    """
+    context.need_begun()
+    answer = {}
+    for pair in context.config.tables:
+        state = context.state(pair)
+        if "consumer_mapping" in context.resources(pair):
+            with translated(f"pause the consumer of {pair}"):
+                context.source_client("lambda").update_event_source_mapping(
+                    UUID=context.resources(pair)["consumer_mapping"], Enabled=False
+                )
+        with translated(f"pause {pair}"):
+            state.put(Fact.CONTROL, state=PAUSE, at=now_text())
+        if "consumer_mapping" in context.resources(pair):
+            set_consumer(context, pair, on=False)
+        answer[str(pair)] = PAUSE
+        context.console.line(f"{pair}: paused; changes wait in the queue, for 14 days at most")
+    return {"pairs": answer}
+
+
+def resume(context: Context) -> dict[str, Any]:
+    """
+    Let the consumers of a paused migration write again.
+
+    Raises:
+        Refused: A pair's consumer is not to be on yet, or no longer.
+    """
+    context.need_begun()
+    # The lease: not in the middle of what another operator's restart or cutover has switched off.
+    with Lock(context.source, context.state_table, "replicator resume").held(context.console.warn):
+        return {"pairs": {str(pair): _resume(context, pair) for pair in context.config.tables}}
+
+
+def _resume(context: Context, pair: Pair) -> str:
+    state = context.state(pair)
+    cut = context.whole.get(CUTOVER) or {}
+    if cut.get("flipped") or cut.get("flipping"):
+        raise Refused(
+            "The application has been moved, or may have been: nothing may follow the source any more.",
+            "see `replicator status`; `replicator cutover` again decides an unfinished one.",
+        )
+    if state.get(Fact.RESTARTING) is not None or state.get(Fact.STEP + "consumer") is None:
+        # Its consumer is off for another reason: a backfill writes without the guard until it is on.
+        state.put(Fact.CONTROL, state=RUN, at=now_text())
+        context.console.line(f"{pair}: no longer paused; `replicator restore` or `restart` switches it on")
+        return RUN
+    set_consumer(context, pair, on=True)
+    context.console.line(f"{pair}: runs")
+    return RUN
+
+
+def need_running(context: Context) -> None:
+    """
+    Refuse a command that would silently end a pause.
+
+    Raises:
+        Refused: A pair is paused.
+    """
+    for pair in context.config.tables:
+        if is_paused(context.state(pair).get(Fact.CONTROL)):
+            raise Refused(f"{pair} is paused.", "run `replicator resume` first, and let the queue drain.")
 
 
 def consumer_is_on(context: Context, pair: Pair) -> bool:

@@ -172,6 +172,7 @@ def _empty(context: Context, pair: Pair) -> dict[str, Any]:
         Fact.CANARY_SENT,
         Fact.CANARY_ARRIVED,
         Fact.CANARY_GROUPS,
+        Fact.CANARY_LAGS,
         audit.PLACES,
     ):
         state.delete(fact)

@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from ddbverify.names import MIGRATION, Fact, TypedItem, pair_pk
+from replicator.ceiling import Slot
 
 if TYPE_CHECKING:
     from replicator.ledger import Write
@@ -116,7 +118,29 @@ class State:
     def counters(self) -> dict[str, int]:
         """What the consumer has counted so far."""
         facts = self.get(Fact.COUNTERS) or {}
-        return {name: int(n) for name, n in sorted(facts.items()) if not name.startswith(Fact.PROGRESS)}
+        apart = (Fact.PROGRESS, Fact.COST)
+        return {name: int(n) for name, n in sorted(facts.items()) if not name.startswith(apart)}
+
+    def costs(self) -> dict[str, int]:
+        """What the consumer's calls have cost so far: see `Fact.COST`."""
+        facts = self.get(Fact.COUNTERS) or {}
+        return {
+            name.removeprefix(Fact.COST): int(n) for name, n in facts.items() if name.startswith(Fact.COST)
+        }
+
+    def count(self, fact: str, counts: Mapping[str, int]) -> None:
+        """Add to counters of a fact of their own."""
+        if counts:
+            names = {f"#c{at}": name for at, name in enumerate(counts)}
+            self.client.update_item(
+                TableName=self.table,
+                Key=self._key(fact),
+                UpdateExpression="ADD " + ", ".join(f"{short} :{short[1:]}" for short in names),
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues={
+                    f":{short[1:]}": {"N": str(counts[name])} for short, name in names.items()
+                },
+            )
 
     def note_groups(self, numbers: Mapping[str, str]) -> None:
         """Note the canary's number for each message group that it has come through."""
@@ -135,6 +159,56 @@ class State:
     def latch_gap(self, reason: str) -> None:
         """Latch a gap: the gate stays shut until a restart. The first reason is kept."""
         self.put_once(Fact.GAP, reason=reason, at=now_text())
+
+    # --- the write ceiling --------------------------------------------------------------
+
+    def take_slot(self, seconds: float, now: float, latest: float) -> Slot:
+        """
+        Give away the next *seconds* of the write ceiling: from *now*, or from what is given away.
+
+        Args:
+            seconds: Length of the slot.
+            now: DynamoDB's clock as the caller knows it, seconds since the epoch.
+            latest: The slot has to begin before this.
+        """
+        begins, length = round(now * 1000), max(1, round(seconds * 1000))
+        behind = {
+            "UpdateExpression": "ADD until_ms :length",
+            "ConditionExpression": "until_ms >= :now AND until_ms <= :latest",
+            "ExpressionAttributeValues": {
+                ":length": {"N": str(length)},
+                ":now": {"N": str(begins)},
+                ":latest": {"N": str(round(latest * 1000))},
+            },
+        }
+        anew = {
+            "UpdateExpression": "SET until_ms = :until",
+            "ConditionExpression": "attribute_not_exists(until_ms) OR until_ms < :now",
+            "ExpressionAttributeValues": {
+                ":until": {"N": str(begins + length)},
+                ":now": {"N": str(begins)},
+            },
+        }
+        answered_at = None
+        for request in (behind, anew):
+            try:
+                answer = self.client.update_item(
+                    TableName=self.table, Key=self._key(Fact.CEILING), ReturnValues="ALL_NEW", **request
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                answered_at = _date_of(error.response)
+                continue
+            until = int(answer["Attributes"]["until_ms"]["N"])
+            return Slot((until - length) / 1000, _date_of(answer))
+        return Slot(None, answered_at)
+
+    def server_date(self) -> float | None:
+        """DynamoDB's clock in whole seconds; ``None`` where its answers do not say."""
+        return _date_of(
+            self.client.get_item(TableName=self.table, Key=self._key(Fact.CEILING), ConsistentRead=True)
+        )
 
     # --- quarantine ---------------------------------------------------------------------
 
@@ -200,6 +274,12 @@ class Quarantined:
     number: str
     reason: str
     at: str = ""
+
+
+def _date_of(answer: Mapping[str, Any]) -> float | None:
+    """DynamoDB's clock, in whole seconds, as an answer's head says it."""
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    return parsedate_to_datetime(date).timestamp() if date else None
 
 
 def now_text() -> str:

@@ -9,8 +9,9 @@ from tabulate import tabulate
 
 from ddbverify.config import Pair
 from ddbverify.names import Fact
-from replicator import audit, migration, queue
+from replicator import audit, migration, queue, sight
 from replicator.context import Context
+from replicator.control import is_paused
 from replicator.cutover import CUTOVER
 
 
@@ -42,7 +43,9 @@ def _pair(context: Context, pair: Pair) -> dict[str, Any]:
     steps = {name: fact["at"] for name, fact in state.all(Fact.STEP)}
     resources = context.resources(pair)
     now = context.server_time()
+    applied_at = sight.last_applied(state)
     facts: dict[str, Any] = {
+        "paused": is_paused(state.get(Fact.CONTROL)),
         "phase": _phase(steps, state.get(Fact.RESTARTING)),
         "restart": context.restart_number(pair),
         "steps": steps,
@@ -51,12 +54,18 @@ def _pair(context: Context, pair: Pair) -> dict[str, Any]:
         "counters": state.counters(),
         "canary_arrived_seconds_ago": _age(state.get(Fact.CANARY_ARRIVED), now),
         "canary_lag_ms": int((state.get(Fact.CANARY_ARRIVED) or {}).get("lag_ms", 0)) or None,
+        "canary_lag_seconds": sight.canary_lags(context, pair),
+        "last_applied_seconds_ago": None if applied_at is None else max(0, int(now - applied_at)),
+        "ledger_items_approximate": sight.ledger_items(context, resources),
+        "write_units_ceiling": context.config.replicated.write_units,
+        "cost": sight.cost(state.costs()),
         "audit": _audit(state.get(audit.PLACES), now),
         "staging_table": (state.get("staging") or {}).get("table"),
     }
     if "queue_url" in resources:
         facts["queue"] = queue.queue_depth(context, pair)
         facts["dead_letters"] = queue.dead_letters(context, resources["dead_letter_url"])
+        facts["metrics"] = sight.metrics(context, pair, resources)
     return facts
 
 
@@ -97,6 +106,8 @@ def _age(fact: dict[str, Any] | None, now: float) -> int | None:
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("  phase", facts["phase"])]
+    if facts["paused"]:
+        rows.append(("  PAUSED", "nothing is applied; `replicator resume` goes on"))
     if "queue" in facts:
         depth = facts["queue"]
         rows.append(("  queue", f"{depth['waiting']} waiting, {depth['in_flight']} in flight"))
@@ -111,10 +122,37 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("  gap", facts["gap"] or "none"))
     if facts["canary_arrived_seconds_ago"] is not None:
         lag = f", {facts['canary_lag_ms']} ms on the way" if facts["canary_lag_ms"] else ""
+        lags = facts["canary_lag_seconds"]
+        if lags["canaries"]:
+            lag += f"; p50 {lags['p50']} s, p99 {lags['p99']} s at most"
         rows.append(("  canary", f"arrived {facts['canary_arrived_seconds_ago']} s ago{lag}"))
+    rows += _lag_rows(facts)
     if facts["counters"]:
         rows.append(("  changes", ", ".join(f"{n} {name}" for name, n in sorted(facts["counters"].items()))))
     if facts["audit"]:
         found = facts["audit"]
         rows.append(("  audit", f"{found['seconds_ago']} s ago, lost {found['lost']}"))
+    if facts["ledger_items_approximate"] is not None:
+        rows.append(
+            ("  ledger", f"about {facts['ledger_items_approximate']} entries (counted every six hours)")
+        )
+    if facts["cost"]["usd"]:
+        rows.append(("  cost so far", f"${facts['cost']['usd']:.2f} ({facts['cost']['prices']})"))
+    return rows
+
+
+def _lag_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    parts = []
+    if facts["last_applied_seconds_ago"] is not None:
+        parts.append(f"the newest applied change is {facts['last_applied_seconds_ago']} s old")
+    known = facts.get("metrics") or {}
+    if known.get("oldest_message_seconds") is not None:
+        parts.append(f"oldest message {known['oldest_message_seconds']:.0f} s")
+    if known.get("iterator_age_seconds") is not None:
+        parts.append(f"forwarder {known['iterator_age_seconds']:.0f} s behind the stream")
+    rows = [("  lag", ", ".join(parts))] if parts else []
+    if known.get("changes_per_second") is not None:
+        rows.append(("  throughput", f"{known['changes_per_second']:.1f} changes per second (5 minutes)"))
+    if known.get("unknown"):
+        rows.append(("  metrics", f"not known: {known['unknown']}"))
     return rows

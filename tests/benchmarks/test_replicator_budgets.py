@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.changes import FILMS, records
-from benchmarks.loopback import Billed, billed_messages, item_size, loopback
+from benchmarks.loopback import Billed, item_size, loopback
 from benchmarks.replicating import Job, Measured, measure
 from benchmarks.replicator_budgets import JUDGED, Row, judge, ways
+from replicator.prices import sqs_units
 
 
 def measured(microseconds=10.0, *, changes=1000, receives=10, growth=0):
@@ -82,7 +83,7 @@ def test_a_way_costs_what_both_halves_cost():
 
 
 def test_sqs_bills_each_64_kb():
-    assert [billed_messages(size) for size in (0, 1, 65_536, 65_537, 1_000_000)] == [1, 1, 1, 2, 16]
+    assert [sqs_units(size) for size in (0, 1, 65_536, 65_537, 1_000_000)] == [1, 1, 1, 2, 16]
 
 
 def test_an_item_has_the_size_that_dynamodb_bills():

@@ -267,7 +267,7 @@ def _true(term: str, item: Mapping[str, Any], names: Mapping[str, str], values: 
     ((kind, one),), ((_, other),) = left.items(), right.items()
     if kind == "N":
         one, other = Decimal(one), Decimal(other)
-    return bool({"=": one == other, "<": one < other, "<=": one <= other}[operator])
+    return bool({"=": one == other, "<": one < other, "<=": one <= other, ">=": one >= other}[operator])
 
 
 class _Pages:

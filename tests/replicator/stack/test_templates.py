@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from ddbverify import names
+from replicator.metrics import NAMESPACE, emit
 from replicator.stack import stacks
 from replicator.stack.bundle import HANDLERS, RUNTIME_PYTHON
 
@@ -304,6 +305,52 @@ def test_the_longest_names_fit() -> None:
     # Everything else is named by CloudFormation, which cuts its names to each service's limit.
     for kind, named in (("AWS::IAM::Role", "RoleName"), ("AWS::Lambda::Function", "FunctionName")):
         assert all(named not in properties for _, properties in of_type(kind))
+
+
+WATCHED = {
+    "capture": {
+        ("AWS/Lambda", "IteratorAge"),
+        ("AWS/Lambda", "Errors"),
+        ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
+        ("Replicator", "Gaps"),
+    },
+    "apply": {
+        ("AWS/Lambda", "Errors"),
+        ("Replicator", "CanaryMilliseconds"),
+        ("Replicator", "Gaps"),
+        ("Replicator", "Quarantined"),
+    },
+}
+
+
+@pytest.mark.parametrize("part", WATCHED)
+def test_alarms_watch_what_can_go_wrong_and_tell_the_topic(part: stacks.Template) -> None:
+    alarms = [one for _, one in of_type("AWS::CloudWatch::Alarm", part)]
+    assert {(one["Namespace"], one["MetricName"]) for one in alarms} == WATCHED[part]
+    for one in alarms:
+        assert one["AlarmActions"] == {
+            "Fn::If": ["HasTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]
+        }
+        assert one["ComparisonOperator"] == "GreaterThanThreshold"
+        assert one["TreatMissingData"] == "notBreaching"
+        assert one["AlarmDescription"]
+
+
+@pytest.mark.parametrize(("part", "service"), [("capture", "forwarder"), ("apply", "consumer")])
+def test_alarms_of_our_metrics_have_the_dimensions_that_the_handlers_send(
+    part: stacks.Template, service: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emit(service, {"MIGRATION": "shop", "PAIR": "orders"}, {"Gaps": 1, "CanaryMilliseconds": 5})
+
+    sent = json.loads(capsys.readouterr().out)["_aws"]["CloudWatchMetrics"][0]
+    ours = [one for _, one in of_type("AWS::CloudWatch::Alarm", part) if one["Namespace"] == NAMESPACE]
+    assert sent["Namespace"] == NAMESPACE
+    for one in ours:
+        assert [sorted(entry["Name"] for entry in one["Dimensions"])] == [
+            sorted(names_) for names_ in sent["Dimensions"]
+        ]
+        assert {"Name": "service", "Value": service} in one["Dimensions"]
 
 
 @pytest.mark.skipif(find_spec("cfnlint") is None, reason="cfn-lint is not installed; `make lint` runs it")

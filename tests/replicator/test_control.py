@@ -1,0 +1,132 @@
+"""Pause and resume: what the consumer does with a batch, and what the two commands leave behind."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddbverify.errors import Refused
+from ddbverify.names import Fact
+from replicator import consumer, queue
+from replicator.control import LAG_BOUNDS, is_paused, lag_bound, percentile
+from replicator.status import status
+from tests.replicator.fakes import STATE, TARGET, refusal
+from tests.replicator.migrations import SOURCE_REGION, Migration
+from tests.replicator.test_consumer import Deployment, bodies_of, late, v
+
+
+@pytest.mark.parametrize(
+    ("control", "paused"),
+    [
+        (None, False),
+        ({"state": "run"}, False),
+        ({"state": "pause"}, True),
+        ({"state": "a word of a later version"}, True),
+        ({}, True),
+    ],
+)
+def test_whatever_is_not_run_is_a_pause(control, paused):
+    assert is_paused(control) is paused
+
+
+def test_a_paused_consumer_hands_back_every_message_and_writes_nothing(monkeypatch):
+    deployed = Deployment(monkeypatch)
+    deployed.state.put(Fact.CONTROL, state="pause")
+    before = dict(deployed.database.items(STATE))
+
+    answer = deployed.handle(*bodies_of(late("a", 1, v("x"))), "rubbish")
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}, {"itemIdentifier": "m1"}]}
+    assert deployed.database.items(TARGET) == {}
+    assert deployed.database.items(STATE) == before  # no gap for what it has not looked at
+    deployed.state.put(Fact.CONTROL, state="run")
+    assert deployed.handle(*bodies_of(late("a", 1, v("x")))) == {"batchItemFailures": []}
+    assert len(deployed.database.items(TARGET)) == 1
+
+
+def test_a_control_that_cannot_be_read_lets_nothing_be_written(monkeypatch):
+    deployed = Deployment(monkeypatch)
+
+    def unread(**_):
+        raise refusal("AccessDeniedException")
+
+    monkeypatch.setattr(deployed.database, "get_item", unread)
+
+    with pytest.raises(Exception, match="AccessDenied"):
+        deployed.handle(*bodies_of(late("a", 1, v("x"))))
+    assert deployed.database.items(TARGET) == {}
+
+
+def test_the_metrics_of_a_batch_name_no_key_and_no_value(monkeypatch, capsys):
+    deployed = Deployment(monkeypatch)
+    deployed.handle(*bodies_of(late("a-secret-key", 1, v("a secret value"))))
+
+    said = capsys.readouterr().out
+    assert '"Applied":[1' in said
+    assert "secret" not in said
+
+
+def test_a_calls_time_limits_the_wait_for_the_ceiling():
+    class Context:
+        def get_remaining_time_in_millis(self):
+            return 50_000
+
+    assert consumer.seconds_left(Context()) == 50.0
+    assert consumer.seconds_left(None) == 30.0
+
+
+@given(st.lists(st.floats(0, 200_000), min_size=1, max_size=60), st.sampled_from([50, 90, 99, 100]))
+def test_percentiles_are_never_too_low(lags, share):
+    counts = {}
+    for lag in lags:
+        counts[lag_bound(lag)] = counts.get(lag_bound(lag), 0) + 1
+
+    bound = percentile(counts, share)
+
+    exact = sorted(lags)[max(0, -(-len(lags) * share // 100) - 1)]
+    assert bound >= min(exact, LAG_BOUNDS[-1])
+    assert percentile({}, share) is None
+
+
+@pytest.mark.engine("ministack")
+@pytest.mark.e2e
+def test_a_paused_migration_keeps_its_changes_and_goes_on_under_a_ceiling(aws, unique, tmp_path, monkeypatch):
+    for name, value in aws.variables(SOURCE_REGION).items():
+        monkeypatch.setenv(name, value)
+    moving = Migration(aws, unique("p"), tmp_path)
+    moving.configure(more="")
+    file = tmp_path / "migration.toml"
+    file.write_text(file.read_text().replace("groups = 2\n", "groups = 2\nwrite_units = 2000\n"))
+    for number in range(10):
+        moving.put(f"k{number}", "first")
+    moving.up()
+    queue.pause(moving.context())  # before there is a consumer: nothing to switch, and no harm
+    moving.restore()  # which has a canary come all the way: it ends the pause
+    moving.assert_equal()
+
+    queue.pause(moving.context())
+    moving.put("k1", "while paused")
+    deadline = time.monotonic() + 30
+    while not queue.queue_depth(moving.context(), moving.pair)["waiting"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    paused = status(moving.context())["pairs"][str(moving.pair)]
+    with pytest.raises(Refused, match="is paused"):
+        moving.cutover()
+    assert moving.items(moving.target_region, moving.target)["k1"]["v"] == {"S": "first"}
+    assert paused["paused"]
+
+    queue.resume(moving.context())
+    moving.assert_equal()
+    running = status(moving.context())["pairs"][str(moving.pair)]
+    assert not running["paused"]
+    assert running["write_units_ceiling"] == 2000
+    assert running["cost"]["usd"] > 0
+    assert running["canary_lag_seconds"]["canaries"] > 0
+    assert running["last_applied_seconds_ago"] is not None
+    assert moving.state().get(Fact.CEILING)["until_ms"] > 0
+    moving.down()
+    assert moving.left_over() == []
