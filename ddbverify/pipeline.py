@@ -193,6 +193,9 @@ def judged(
     gap = facts.get(Fact.GAP)
     if gap is not None:
         problems.append(f"a gap is latched since {gap.get('at', '?')}: {gap.get('reason', '?')}")
+    control = facts.get(Fact.CONTROL)
+    if control is not None and control.get("state") != "run":
+        problems.append("the consumer is paused")
     for part, state in mappings.items():
         if state != "Enabled":
             problems.append(f"the {part}'s event source mapping is {state}, not Enabled")

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import Any, Protocol
 
 import boto3
@@ -270,7 +271,7 @@ def opened(
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point; returns ``batchItemFailures`` with the messages to deliver again."""
-    begun = time.monotonic()
+    begun = monotonic()
     deployed = _deployment()
     records = event["Records"]
     # Asked each time, strongly consistent: who pauses may rely on it from then on. No answer, no work.
@@ -292,7 +293,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     _note_canaries(deployed.state, applier.canaries)
     counts = applier.counts
     if len(returned) < len(batch):  # a call that got nowhere writes nothing more: its tables may be down
-        counts = counts | _costs(records, deployed.meter.units, time.monotonic() - begun)
+        counts = counts | _costs(records, deployed.meter.units, monotonic() - begun)
     put_aside_before = deployed.state.add(counts, progress_of(batch, returned))
     if put_aside_before:
         applier.clear_quarantine()

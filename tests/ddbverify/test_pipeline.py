@@ -33,6 +33,8 @@ def test_a_healthy_pipeline_has_no_problems():
 @pytest.mark.parametrize(
     ("changed", "options", "said"),
     [
+        ({Fact.CONTROL: {"state": "pause"}}, {}, "paused"),
+        ({Fact.CONTROL: {}}, {}, "paused"),
         (
             {Fact.GAP: {"reason": "a shard vanished", "at": "x"}},
             {},
