@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +9,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from ddbverify import gate
+from ddbverify import gate, summary
 from ddbverify.cli import main
 from ddbverify.comparison import EqualBy, KnownKeys
 from ddbverify.config import load
@@ -208,6 +207,12 @@ def test_checks_of_plugins_alone_are_no_checks(project):
     assert "missing" in judged(project)[1]
 
 
-def test_what_the_gate_prints_of_a_plugin_is_one_line_of_json(project):
+def test_the_summary_says_what_a_pass_owes_to_plugins_and_to_time_alone(project):
     with_known(project, KNOWN)
-    json.dumps(judged(project)[0].as_json())
+    found = judged(project)[0].evidence
+    pair = found.pairs[0]
+    notes = ("2 differences were decided by the settle time of 60 s alone",)
+    pair = replace(pair, comparison=replace(pair.comparison, notes=notes))
+    text = summary.markdown(replace(found, pairs=(pair,))).replace("\\", "")
+    assert f"known: 2 keys, accepted by checks/conftest.py until {TODAY}: SHOP-1" in text
+    assert notes[0] in text

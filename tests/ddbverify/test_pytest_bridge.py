@@ -26,20 +26,14 @@ def add_to_conftest(folder, text):
     conftest.write_text(conftest.read_text() + text)
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("def ddbverify_vetoes(): pass", "*ddbverify_vetoes() is no hook; the hook is ddbverify_*"),
-        ("def ddbverify_report(evidenz): pass", "*asks for evidenz*ddbverify_report(evidence, folder)*"),
-    ],
-)
-def test_a_misfit_is_one_line_and_exit_status_4(pytester, run, text, says):
+def test_a_misfit_is_one_line_and_exit_status_4(pytester, run):
     projects.make_project(pytester.path)
-    add_to_conftest(pytester.path, f"\n{text}\n")
+    add_to_conftest(pytester.path, "\ndef ddbverify_vetoes(): pass\n")
 
     result = run("checks")
 
     assert result.ret == 4
+    says = "ddbverify_vetoes() is no hook; the hook is ddbverify_*"
     result.stderr.fnmatch_lines([f"ERROR: The plugin checks/conftest.py: {says}"])
     assert projects.passes(pytester.path) == 0
 
@@ -100,7 +94,6 @@ def test_files_that_a_plugin_brings_run_beside_a_folder_and_not_beside_a_file(py
     assert whole.ret == one.ret == 0
     whole.stdout.fnmatch_lines(["checks/conftest.py:check_brought.py::check_brought?orders-*PASSED*"])
     assert "check_brought" not in one.stdout.str()
-    assert run("checks", "-k", "check_brought").parseoutcomes()["passed"] == 1
 
 
 def test_without_a_migration_hooks_are_nobodys_business(pytester, run):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbverify import KnownDifference
+from ddbverify.checks import Outcome, comparison_verdict
 from ddbverify.comparison import Difference, EqualBy, KnownKeys, State
 from ddbverify.config import Duration, Verification
 from ddbverify.errors import PluginError
@@ -321,6 +322,21 @@ def test_a_comparer_is_asked_again_while_a_key_settles():
     assert comparison.equal_by[0].keys == 1
 
 
+def test_a_key_that_never_holds_still_matches_where_a_comparer_says_so_once():
+    clock = Clock()
+    source = FakeTable([typed("a", price="1")], clock=clock)
+    target = FakeTable([typed("a", price="9")], clock=clock)
+
+    def move(number):
+        source.put(typed("a", price=f"{number}.00"))
+        target.put(typed("a", price=f"{number}.01"))
+
+    for number in range(2, 900):
+        clock.at(0.1 * number, lambda number=number: move(number))
+
+    assert counted(compared(source, target, judge_of(NEARLY), clock=clock)) == {"matched": 1}
+
+
 @pytest.mark.parametrize("only_different", [False, True])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("lag", [False, True])
@@ -425,6 +441,14 @@ def test_a_filter_gets_a_copy():
 
     comparison = compared([typed("a")], [], judge_of(plugin(known_difference=vandal)))
     assert comparison.differences[0].key == {"id": {"S": "a"}}
+
+
+def test_a_plugin_that_knows_everything_has_verified_nothing():
+    judge = judge_of(plugin(known_difference=knows("a", "b")))
+    comparison = compared([typed("a"), typed("b")], [], judge)
+    assert counted(comparison) == {"known": 2}
+    verdict = comparison_verdict(comparison)
+    assert (verdict.examined, verdict.outcome) == (0, Outcome.INCONCLUSIVE)
 
 
 def test_a_reason_for_each_difference_is_none():
