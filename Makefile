@@ -28,7 +28,7 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 MODEL_ARGS ?=
 
-.PHONY: help demo test test-engines test-full model bench lint clean
+.PHONY: help demo test test-engines test-full model failpoints bench lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -56,6 +56,10 @@ test-full: $(VENV)/.for-test  ## run the full-size demonstrations, minutes
 
 model: $(VENV)/.for-test  ## search 100,000 histories for a broken promise (MODEL_ARGS='--seed 7 --examples 9000')
 	$(BIN)/python -m tests.model.search $(MODEL_ARGS)
+
+failpoints: $(VENV)/.for-test  ## kill every command and both functions at each request, and at pairs of them
+	@$(EMBEDDED_AWS)
+	$(BIN)/python -m pytest tests/failpoints $(TEST_ARGS)
 
 bench: $(VENV)/.for-use  ## measure the cost per item and per change, minutes (BENCH_ARGS='--quick --json FILE')
 	@$(EMBEDDED_AWS)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ddbverify import config as configuration
+from ddbverify.aws import translated
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, Refused
 from replicator import audit as auditing
 from replicator import cutover as cutting
@@ -64,7 +65,9 @@ def execute(path: Path, *, as_json: bool, run: Command) -> None:
     signal.signal(signal.SIGTERM, _like_ctrl_c)
     try:
         context = Context(configuration.load(path), console, path.resolve())
-        console.answer({"ok": True, **run(context)})
+        with translated(f"do what `{click.get_current_context().command_path}` asked for"):
+            answer = run(context)
+        console.answer({"ok": True, **answer})
     except DdbVerifyError as error:
         console.answer({"ok": False, "error": error.message, "try": error.hint})
         click.echo(f"Error: {error}", err=True)

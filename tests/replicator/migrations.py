@@ -63,7 +63,12 @@ class Migration:
         self.database.delete_item(TableName=self.source, Key={"id": {"S": key}})
 
     def configure(
-        self, *, backfill: str = "backup", transform: str = "", rekeys: bool = False, more: str = ""
+        self,
+        *,
+        backfill: str = "backup",
+        transform: str = "",
+        rekeys: bool = False,
+        pointer: str = "ssm:/shop/orders",
     ) -> None:
         pair = (
             f'transform = "{self.module}:{transform}"\nrekeys = {str(rekeys).lower()}\n' if transform else ""
@@ -74,7 +79,7 @@ class Migration:
             f'[target]\nregion = "{self.target_region}"\n'
             f'[[tables]]\nsource = "{self.source}"\ntarget = "{self.target}"\n{pair}'
             f'[replication]\nbackfill = "{backfill}"\noverlap = "1s"\ngroups = 2\n'
-            '[gate]\nemulator = true\n[cutover]\npointer = "ssm:/shop/orders"\nquiet = "0s"\n' + more
+            f'[gate]\nemulator = true\n[cutover]\npointer = "{pointer}"\nquiet = "0s"\n'
         )
 
     def context(self) -> Context:

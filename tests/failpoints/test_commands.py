@@ -1,0 +1,242 @@
+"""
+A command that is killed at any point, and run again, ends where one that was not killed does.
+
+One migration is taken through all its commands. Each command is killed at a point that was not met
+before, run again, killed at the next one, and so on until it comes to its end: the runs in between
+skip what was done, so that all points of a command cost about as much as a few whole runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from botocore.exceptions import ClientError
+
+from ddbverify.errors import DdbVerifyError
+from ddbverify.names import FENCE_SID, Fact
+from replicator import audit, cutover, fence, migration, restart
+from replicator.cutover import CUTOVER
+from tests.failpoints.points import Killed, Points, sample
+from tests.replicator.migrations import SOURCE_REGION, Migration
+
+pytestmark = [pytest.mark.engine("ministack"), pytest.mark.e2e]
+
+ROOT = Path(__file__).parents[2]
+POINTER = "ssm:/failpoints/"
+
+
+@pytest.fixture
+def world(aws, unique, tmp_path, monkeypatch):
+    for name, value in aws.variables(SOURCE_REGION).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(tmp_path)
+    # Pure, and the same every time: building it is most of what a short run costs.
+    build = functools.cache(lambda names: original(list(names)))
+    original = migration.bundle.build
+    monkeypatch.setattr(migration.bundle, "build", lambda names: build(tuple(names)))
+    # The last verification has tests of its own; here it passes at once.
+    passed = SimpleNamespace(open=True, reasons=())
+    monkeypatch.setattr(cutover.gate, "judge", lambda *_, **__: passed)
+    monkeypatch.setattr(cutover, "_run", lambda *_: 0)
+    made = Migration(aws, unique("p"), tmp_path)
+    for number in range(12):
+        made.put(f"k{number}", f"v{number}")
+    return made
+
+
+@pytest.fixture
+def points(monkeypatch):
+    made = Points()
+    made.install(monkeypatch)
+    return made
+
+
+class Life:
+    """A migration whose operator's machine dies all the time; the application writes meanwhile."""
+
+    def __init__(self, world, points, chosen):
+        self.world, self.points, self.chosen = world, points, chosen
+        self.kills: list[str] = []
+
+    def run(self, command, *, writes=True):
+        """Run *command* until it comes to its end, and say with what."""
+        self.points.chosen = self.chosen
+        while True:
+            try:
+                with self.points.running(command):
+                    return getattr(self.world, command)()
+            except Exception as error:
+                error.add_note(f"to reproduce: FAILPOINTS_ONLY='{' '.join(self.kills)}'")
+                raise
+            except Killed as killed:
+                self.kills.append(str(killed))
+                self.half_a_minute_passes()
+                if writes:
+                    self.write(len(self.kills))
+
+    def half_a_minute_passes(self):
+        """The lease of the process that died runs out."""
+        context = self.world.context()
+        if context.begun():
+            context.whole.delete("lock")
+
+    def write(self, number):
+        if number % 4 == 3:
+            self.world.remove(f"k{number % 15}")
+        else:
+            self.world.put(f"k{number % 15}", f"w{number}")
+
+
+def fenced(world):
+    source = world.context().source_table(world.pair)
+    policies = fence.PolicyFence(world.database, (source,), ())
+    return any(one.get("Sid") == FENCE_SID for one in policies._policy(source)[0]["Statement"])
+
+
+def pointer(world):
+    ssm = world.aws.client("ssm", SOURCE_REGION)
+    found = ssm.get_parameters(Names=[f"/failpoints/{world.name}"])["Parameters"]
+    return found[0]["Value"] if found else None
+
+
+def whole_life(world, points, chosen, **settings):
+    """All commands of a migration; what has to hold after each is held against it."""
+    world.configure(pointer=f"{POINTER}{world.name}", **settings)
+    life = Life(world, points, chosen)
+    life.run("up")
+    life.run("restore")
+    steps = {name for name, _ in world.state().all(Fact.STEP)}
+    assert steps == {*migration.UP_STEPS, *migration.RESTORE_STEPS}
+    world.assert_equal()
+    life.run("restart")
+    assert world.context().restart_number(world.pair) == 1
+    assert world.state().get(Fact.RESTARTING) is None
+    assert {name for name, _ in world.state().all(Fact.STEP)} == steps | set(restart.STEPS)
+    world.assert_equal()
+    found = audit.run(world.context(), world.pair, to_the_end=True)
+    assert (found.lost, found.gap) == ([], "")
+    answer = life.run("cutover", writes=False)
+    assert answer["flipped"]
+    assert pointer(world) == answer["value"] == world.context().target_table(world.pair).arn
+    assert fenced(world)
+    assert world.context().whole.get(CUTOVER)["flipped"]
+    world.assert_equal()
+    life.run("down", writes=False)
+    assert world.left_over() == [world.target]
+    assert world.context().source_table(world.pair).stream_arn is None, "it was off before `up`"
+    fence.PolicyFence(world.database, (world.context().source_table(world.pair),), ()).lift()
+    return life
+
+
+SEED = int(os.environ.get("FAILPOINTS_SEED", "1"))
+ONLY = os.environ.get("FAILPOINTS_ONLY", "").split()
+"""Names of points, to reproduce a failure."""
+
+
+def test_every_command_converges_from_some_of_its_points(world, points, record_property):
+    record_property("seed", SEED)
+    chosen = ONLY.__contains__ if ONLY else sample(0.05, SEED)
+    life = whole_life(world, points, chosen, transform="louder")
+
+    print(f"FAILPOINTS_SEED={SEED}: {len(life.kills)} kills at {len(points.met)} points")
+    assert ONLY or len(life.kills) > 5
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("backfill", ["backup", "scan"])
+def test_every_command_converges_from_each_of_its_points(world, points, backfill):
+    points.most = 2
+    life = whole_life(world, points, lambda name: True, transform="louder", backfill=backfill)
+
+    assert life.kills == list(points.met)
+    for command in ("up", "restore", "restart", "cutover", "down"):
+        assert any(name.startswith(f"{command}.") for name in life.kills)
+    print(f"{backfill}: killed at {len(life.kills)} points")
+
+
+# --- a cutover that fails -----------------------------------------------------------------------
+
+
+def refuse(name):
+    raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": name}}, "Anything")
+
+
+def refused_everywhere(world, points, chosen):
+    """A cutover that is refused a call (or its answer) at each chosen point, one run after the other."""
+    world.configure(pointer=f"{POINTER}{world.name}")
+    world.up()
+    world.restore()
+    points.strike, points.chosen = refuse, chosen
+    refusals = 0
+    while True:
+        try:
+            with points.running("cutover"):
+                return world.cutover(), refusals
+        except (DdbVerifyError, ClientError) as error:
+            said = str(error)
+        refusals += 1
+        assert not fenced(world) or "stays up" in said or "could not be lifted" in said, said
+
+
+def test_what_a_cutover_cannot_do_is_told_after_its_fence_is_lifted(world, points):
+    answer, refusals = refused_everywhere(world, points, sample(0.12, SEED))
+
+    assert refusals
+    assert answer["flipped"]
+    assert pointer(world) == answer["value"]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_each_call_of_a_cutover_may_be_refused(world, points):
+    answer, refusals = refused_everywhere(world, points, lambda name: name.startswith("cutover."))
+
+    assert refusals > 20
+    assert pointer(world) == answer["value"]
+
+
+# --- real processes -----------------------------------------------------------------------------
+
+KILLED = (
+    ("up", "up.backup:dynamodb.CreateBackup#1:after"),
+    ("restore", "restore.backfill:dynamodb.BatchWriteItem#2:after"),
+)
+
+
+def test_a_process_that_is_killed_goes_on_where_it_stopped(world, aws):
+    """The same hook in a process of its own, and SIGKILL in place of an exception."""
+    world.configure(transform="louder")
+    environment = {
+        **aws.environment(SOURCE_REGION),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(world.folder)]),
+    }
+
+    def run(*command):
+        return subprocess.run(
+            [sys.executable, "-m", *command, "--json"],
+            cwd=world.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    for command, point in KILLED:
+        died = run("tests.failpoints.process", point, command)
+        assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
+        world.context().whole.delete("lock")  # half a minute passes
+        world.put("k1", command)
+        done = run("replicator", command)
+        assert done.returncode == 0, done.stderr[-2000:]
+    world.assert_equal()
+    assert run("replicator", "down").returncode == 0
+    assert world.left_over() == []
