@@ -340,6 +340,7 @@ class Load:
     def _write_one(self, item: TypedItem, made: TypedItem) -> int:
         if self.ceiling is not None:
             self.ceiling.admit(write_units(len(json_text(made)), transaction=False))
+        self.lock.check()
         try:
             self.target_client.put_item(TableName=self.target, Item=with_bytes(made))
         except ClientError as error:

@@ -142,10 +142,21 @@ def _load(
         state=state,
         lock=lock,
         progress=lambda read: step.at(f"{read} items"),
-        reading=str(origin.description.get("TableId") or origin.description["CreationDateTime"]),
+        reading=reading_of(origin, context.restart_number(plan.pair)),
         pace=backfill.ReadPace(read_units),
         ceiling=ceiling,
     )
+
+
+def reading_of(origin: TableFacts, restart: int) -> str:
+    """
+    What a load reads, for the places that it keeps.
+
+    The restart belongs to it: of a scan the table is the same before and after one, and a loader that
+    was stopped before may still write its place.
+    """
+    table = origin.description.get("TableId") or origin.description["CreationDateTime"]
+    return f"{table} {restart}"
 
 
 def _told(counts: Mapping[str, int], step: Step) -> dict[str, Any]:

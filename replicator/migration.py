@@ -46,11 +46,11 @@ def up(context: Context) -> dict[str, Any]:
     plans = check(context)
     code = bundle.build([plan.pair.transform for plan in plans if plan.pair.transform])
     base = base_stack(context)
-    with locked(context, "replicator up"):
+    with locked(context, "replicator up") as lock:
         storage.upload(context.source_client("s3"), base["BundleBucket"], code)
         for plan in plans:
             bind(context, plan)
-            phase_one(context, plan, base, code, "up")
+            phase_one(context, plan, base, code, lock, "up")
     context.console.line("Phase 1 is done. Every change is on its way to the queue. Next: replicator restore")
     return {
         "phase": 1,
@@ -82,10 +82,12 @@ def restore(context: Context) -> dict[str, Any]:
     return {"phase": 2, "pairs": {str(plan.pair): context.resources(plan.pair) for plan in plans}}
 
 
-def phase_one(context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, command: str) -> None:
+def phase_one(
+    context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, lock: Lock, command: str
+) -> None:
     """Capture one pair's changes, and fix its boundary."""
     name = plan.source.name
-    run = Steps(context, plan.pair, command).run
+    run = Steps(context, plan.pair, command, lock).run
     run("stream", f"stream of {name} is on", lambda _: _stream(context, plan))
     run("capture", "queue and forwarder", lambda step: _capture(context, plan, base, code, step))
     run("canary", "the forwarder has sent a canary on", lambda step: _canary(context, plan, step))
@@ -97,7 +99,7 @@ def phase_two(
     context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, lock: Lock, command: str
 ) -> None:
     """Fill one pair's target, and let it follow."""
-    run = Steps(context, plan.pair, command).run
+    run = Steps(context, plan.pair, command, lock).run
     run("target", "ledger beside the target", lambda step: _target(context, plan, step))
     run("backfill", f"{plan.pair.target} is filled", lambda step: filling.fill(context, plan, lock, step))
     run("apply", "consumer", lambda step: _apply(context, plan, base, code, step))
@@ -107,11 +109,18 @@ def phase_two(
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Runs each step once, and records it."""
+    """
+    Runs each step once, and records it.
+
+    Args:
+        lock: The lease. Without it no step begins and none is recorded: an operator's machine that slept
+            through a restart must not switch the consumer on over somebody else's half-filled target.
+    """
 
     context: Context
     pair: Pair
     command: str
+    lock: Lock
 
     def forget(self, *names: str) -> None:
         """Let steps be taken again."""
@@ -123,9 +132,11 @@ class Steps:
         if state.get(Fact.STEP + name) is not None:
             self.context.console.already(title)
             return
+        self.lock.check()
         try:
             with self.context.console.step(title) as step:
                 made = action(step)
+                self.lock.check()
         except KeyboardInterrupt:
             self.context.console.warn(
                 f"interrupted at: {title}. What was made stays; `replicator {self.command}` goes on from "

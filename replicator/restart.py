@@ -52,7 +52,7 @@ def restart(context: Context, *, backup: str | None = None, table: str | None = 
         for pair in chosen:
             _may_begin(context, pair, backup)
         for pair in chosen:
-            _begin(context, pair, backup)
+            _begin(context, pair, backup, lock)
         for pair in chosen:
             _clear(context, pair, lock)
         # Anew, since the targets are gone now. Only those that are restarted are touched.
@@ -125,10 +125,10 @@ def _may_begin(context: Context, pair: Pair, backup: str | None) -> None:
         boundary.check_reuse(context, pair, str(backup))
 
 
-def _begin(context: Context, pair: Pair, backup: str | None) -> None:
+def _begin(context: Context, pair: Pair, backup: str | None, lock: Lock) -> None:
     state = context.state(pair)
     if state.get(Fact.RESTARTING) is None:
-        Steps(context, pair, "restart").forget(*STEPS)  # of the restart before
+        Steps(context, pair, "restart", lock).forget(*STEPS)  # of the restart before
         number = context.restart_number(pair) + 1
         arn = "" if backup in (None, NEW) else backup
         state.put(Fact.RESTARTING, number=number, backup=arn, at=now_text())
@@ -136,7 +136,7 @@ def _begin(context: Context, pair: Pair, backup: str | None) -> None:
 
 
 def _clear(context: Context, pair: Pair, lock: Lock) -> None:
-    run = Steps(context, pair, "restart").run
+    run = Steps(context, pair, "restart", lock).run
     name = table_name(pair.target)
     run("restart-stopped", "the consumer is off", lambda step: _stop(context, pair, step))
     run("restart-emptied", "quarantine and dead letters are emptied", lambda _: _empty(context, pair))
@@ -206,7 +206,7 @@ def _wait(context: Context, pair: Pair, step: Step) -> dict[str, Any]:
 def _remove(context: Context, pair: Pair, lock: Lock, step: Step) -> dict[str, Any]:
     state = context.state(pair)
     if "consumer_mapping" in context.resources(pair) and queue.consumer_is_on(context, pair):
-        Steps(context, pair, "restart").forget(*STEPS)
+        Steps(context, pair, "restart", lock).forget(*STEPS)
         raise Refused(
             f"The consumer of {pair} was switched on while the restart waited.",
             "find out by whom, then run `replicator restart` again: it stops it and waits anew.",
@@ -228,7 +228,7 @@ def _remove(context: Context, pair: Pair, lock: Lock, step: Step) -> dict[str, A
         state.delete(Fact.LOADED + segment)
     for fact in (filling.STAGING, filling.MADE, FILLING, "backup-asked", Fact.BOUNDARY, BOUND):
         state.delete(fact)
-    Steps(context, pair, "restart").forget(*migration.UP_STEPS, *migration.RESTORE_STEPS)
+    Steps(context, pair, "restart", lock).forget(*migration.UP_STEPS, *migration.RESTORE_STEPS)
     return {}
 
 
@@ -271,7 +271,7 @@ def _again(context: Context, plans: list[Plan], lock: Lock) -> None:
     storage.upload(context.source_client("s3"), base["BundleBucket"], code)
     for plan in plans:
         migration.bind(context, plan)
-        migration.phase_one(context, plan, base, code, "restart")
+        migration.phase_one(context, plan, base, code, lock, "restart")
         migration.phase_two(context, plan, base, code, lock, "restart")
         state = context.state(plan.pair)
         state.put(Fact.RESTART, number=context.restart_number(plan.pair))

@@ -42,6 +42,7 @@ class Actor:
         self._mine, self._yours = threading.Semaphore(0), threading.Semaphore(0)
         self._fate = Fate.GOES_WELL
         self.request = ""  # what it is about to ask for
+        self.table = ""  # of it, where it names one
         self.over = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -109,7 +110,12 @@ class _Client:
         method = getattr(self._client, name)
         if name == "get_paginator":
             return lambda operation: _Paginator(method(operation), operation, self._actor)
-        return lambda **arguments: self._actor.ask(name, lambda: method(**arguments))
+
+        def call(**arguments: Any) -> Any:
+            self._actor.table = arguments.get("TableName", "")
+            return self._actor.ask(name, lambda: method(**arguments))
+
+        return call
 
 
 class _Paginator:

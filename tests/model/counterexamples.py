@@ -124,6 +124,39 @@ FOUND: dict[str, list[Move]] = {
         ("flow", {}),
         ("restart", {"choices": (1, 1, 1), "rarely": 0}),
     ],
+    "steps need the lease": [
+        (
+            "begin",
+            {
+                "shape": 1,
+                "stage": "restored",
+                "kind": "scan",
+                "head_start": 100.0,
+                "before": [("a", ("x",)), ("b", ("x",))],
+                "groups": 1,
+            },
+        ),
+        ("load", {"steps": 15}),
+        ("restart", {"choices": None, "rarely": 0}),
+        ("go_on_loading", {"at": 0, "steps": 16}),
+    ],
+    "a load's place is of its restart": [
+        (
+            "begin",
+            {
+                "shape": 1,
+                "stage": "restored",
+                "kind": "scan",
+                "head_start": 100.0,
+                "before": [("a", ("x",)), ("b", ("x",))],
+                "groups": 1,
+            },
+        ),
+        ("load", {"steps": 15}),
+        ("restart", {"choices": None, "rarely": 0}),
+        ("go_on_loading", {"at": 0, "steps": 1}),
+        ("load", {}),
+    ],
     "the owner check": [
         ("begin", {"shape": 2, "stage": "live", "groups": 1}),
         ("write", {"key": "a", "to": ("x",)}),

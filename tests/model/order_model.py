@@ -20,6 +20,7 @@ FLAW = st.sampled_from(["", "", "", "gone", "gone", "bad", "poison", "big"])
 PAUSE = st.sampled_from([0.0, 0.0, 0.0, 0.4, 1.0, 29.0, 61.0])
 FATE = st.sampled_from(list(Fate))
 STEPS = st.integers(0, 5)
+LOAD_STEPS = st.integers(0, 16)  # each of four segments: its place, pages, the lease, a write, its place
 WORKER = st.sampled_from(["w1", "w2"])
 CHOICES = st.tuples(*[st.integers(0, 3)] * len(SLOT))
 SCRIPT = st.lists(st.sampled_from(list(Call)), max_size=4)
@@ -229,17 +230,17 @@ class OrderModel(RuleBasedStateMachine):
         self.world.restore(choices)
 
     @precondition(lambda self: self.world.restored and not self.world.live)
-    @rule(steps=st.none() | STEPS, fate=FATE)
+    @rule(steps=st.none() | LOAD_STEPS, fate=FATE)
     def load(self, steps=None, fate=Fate.GOES_WELL):
         """The load; a second one takes over once the lease of the first has expired."""
         self.world.load(steps, fate)
 
     @precondition(lambda self: bool(self.world.loaders))
-    @rule(at=st.integers(0, 1), steps=STEPS, fate=FATE)
+    @rule(at=st.integers(0, 1), steps=LOAD_STEPS, fate=FATE)
     def go_on_loading(self, at=0, steps=0, fate=Fate.GOES_WELL):
         self.world.go_on_loading(at, steps, fate)
 
-    @precondition(is_live)
+    @precondition(lambda self: self.world.backup_time is not None)
     @rule(
         choices=st.none() | CHOICES,
         meanwhile=st.lists(st.tuples(KEY, TO, FLAW), max_size=2),

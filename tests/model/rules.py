@@ -13,7 +13,18 @@ from typing import Any
 
 import pytest
 
-from replicator import backfill, consumer, envelope, fifo, forwarder, ledger, lock, migration, transact
+from replicator import (
+    backfill,
+    consumer,
+    envelope,
+    fifo,
+    filling,
+    forwarder,
+    ledger,
+    lock,
+    migration,
+    transact,
+)
 from replicator.ledger import Applied, Ledger, Write
 from tests.model.order_model import OrderModel
 from tests.model.world import World
@@ -177,6 +188,17 @@ def no_lease(patch: Patch) -> None:
     patch.setattr(lock.Lock, "check", lambda self: None)
 
 
+def anybody_goes_on(patch: Patch) -> None:
+    """A command that has lost its lease records what it did, and goes on to switch the consumer on."""
+    patch.setattr(World, "may_go_on", lambda self, loader: True)
+
+
+def places_outlive_a_restart(patch: Patch) -> None:
+    """The place that a scan has kept does not say of which restart it is."""
+    reading_of = filling.reading_of
+    patch.setattr(filling, "reading_of", lambda origin, restart: reading_of(origin, 0))
+
+
 def old_ledger(patch: Patch) -> None:
     """A restart goes on with the ledger of the run before."""
     patch.setattr(World, "new_ledger", lambda self: None)
@@ -289,6 +311,8 @@ RULES: dict[str, Rule] = {
     "load re-keying pairs by transaction": Rule(load_by_batch_writes),
     "the loader's lease": Rule(no_lease),
     "a new ledger per restart": Rule(old_ledger),
+    "steps need the lease": Rule(anybody_goes_on),
+    "a load's place is of its restart": Rule(places_outlive_a_restart),
     "the owner check": Rule(nobody_owns),
     "quarantine before release": Rule(quarantine_after_release),
     "the entry is as it was read": Rule(entry_may_have_changed),

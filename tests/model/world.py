@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ddbverify.errors import DdbVerifyError
 from ddbverify.names import Fact, KeySchema, canary_key
 from ddbverify.transform import Transform, key_hash
-from replicator import audit, backfill, boundary, consumer, envelope, fifo, forwarder, lock, migration, repair
+from replicator import (
+    audit,
+    backfill,
+    boundary,
+    consumer,
+    envelope,
+    fifo,
+    filling,
+    forwarder,
+    lock,
+    migration,
+    repair,
+)
 from replicator.backfill import Load
 from replicator.envelope import open_body
 from replicator.ledger import Ledger
@@ -60,6 +73,9 @@ def spread(item: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"id": name, "of": item["id"], **rest} for name in sorted(item.get("to", ()))]
 
 
+SILENT = SimpleNamespace(step=lambda _: nullcontext(SimpleNamespace(at=nothing)), already=nothing)
+"""A console that says nothing."""
+
 TRANSFORMS = {
     "plain": Transform("", None, KEYS, KEYS),
     "gate": Transform("shapes:gate", gate, KEYS, KEYS),
@@ -94,6 +110,8 @@ class Loader:
     def __init__(self, world: World) -> None:
         self.lease = lock.Lock(None, STATE, "up")
         self.asked = world.now  # when the request that it is about to make was begun
+        self.lost = False  # another has taken the lease, for good
+        reading = world.reading()
 
         def work(actor: Actor) -> None:
             client = actor.client(world.database)
@@ -102,7 +120,9 @@ class Loader:
             lease = SimpleNamespace(check=lambda: (actor.ask("check", nothing), self.lease.check()))
             guard = world.ledger(client, state)
             read = SOURCE if world.kind == "scan" else STAGING
-            Load(client, read, client, TARGET, world.transform, guard, state, lease, nothing).run()  # type: ignore[arg-type]
+            shape = world.transform
+            load = Load(client, read, client, TARGET, shape, guard, state, lease, nothing, reading)  # type: ignore[arg-type]
+            load.run()
 
         self.actor = Actor(work)
 
@@ -166,7 +186,9 @@ class World:
     def wait(self, seconds: float) -> None:
         """Let time pass; a loader's request ends within the time that `Lock.check` reckons with."""
         for loader in self.loaders:
-            writes = loader.actor.request in WRITES and not loader.actor.over
+            actor = loader.actor
+            # A write of data follows a check at once; its notes a loader may make whenever it wakes.
+            writes = actor.request in WRITES and actor.table != STATE and not actor.over
             if writes and loader.asked + lock._ONE_REQUEST <= self.now + seconds:
                 self.step_of(loader.actor)
         self.streams.now += seconds
@@ -388,8 +410,7 @@ class World:
         if not self.transform.function and self.kind != "scan":
             self.live = True
             return
-        if self.now < self.lease_until:
-            self.wait(self.lease_until - self.now)
+        self.take_lease()
         loader = Loader(self)
         self.loaders.append(loader)
         self.renew(loader)
@@ -399,6 +420,29 @@ class World:
             loader.actor.start()
             loader.asked = self.now
             self._go_on_loading(loader, steps, fate)
+
+    def may_go_on(self, loader: Loader) -> bool:
+        """Whether the command behind a load may record it as done, and switch the consumer on."""
+        lease: Any = loader.lease
+        steps = migration.Steps(SimpleNamespace(state=lambda _: self.state, console=SILENT), None, "", lease)  # type: ignore[arg-type]
+        try:
+            steps.run(f"load of {self.restart}", "", lambda _: {})
+        except DdbVerifyError:
+            return False
+        return True
+
+    def take_lease(self) -> None:
+        """Wait until the lease of whoever holds it has expired; that one cannot renew it any more."""
+        if self.now < self.lease_until:
+            self.wait(self.lease_until - self.now)
+        for one in self.loaders:
+            one.lost = True
+
+    def reading(self) -> str:
+        """What a load reads: see `filling.reading_of`; each restored table has an id of its own."""
+        table = "source" if self.kind == "scan" else f"staging of {self.restart}"
+        facts = SimpleNamespace(description={"TableId": table})
+        return filling.reading_of(facts, self.restart)  # type: ignore[arg-type]
 
     def go_on_loading(self, at: int, steps: int, fate: Fate = Fate.GOES_WELL) -> None:
         if self.loaders:
@@ -417,12 +461,12 @@ class World:
     def _finish_load(self, loader: Loader) -> None:
         self.finish(loader.actor)
         self.loaders.remove(loader)
-        if loader.actor.error is None:
+        if loader.actor.error is None and self.may_go_on(loader):
             self.live = True
 
     def renew(self, loader: Loader) -> None:
-        """The lease is the last loader's, which renews it while it runs."""
-        if loader is self.loaders[-1] and not self.live:
+        """A loader renews its lease while it runs, unless it has lost it."""
+        if not loader.lost and not self.live:
             self.lease_until = loader.lease._until = self.now + lock.SECONDS
 
     # --- repair ---------------------------------------------------------------------------
@@ -476,6 +520,7 @@ class World:
         Args:
             meanwhile: Writes that are made and forwarded before the restart's number is raised.
         """
+        self.take_lease()
         self.live = False
         for worker in list(self.workers):
             self.finish_worker(worker)
