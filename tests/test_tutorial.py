@@ -65,6 +65,7 @@ def shell(tmp_path) -> Iterator[Shell]:
 
 
 @pytest.mark.engine("ministack")
+@pytest.mark.timeout(900)  # a dozen programs one after another, on a machine that has other things to do
 def test_the_tutorial_works_as_it_says(tmp_path, shell):
     folder = tmp_path / "shop"
     text = TUTORIAL.read_text(encoding="utf-8")
