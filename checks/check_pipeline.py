@@ -13,7 +13,8 @@ def check_the_pipeline_is_healthy(pair: Pair) -> None:
     pipeline to look at, and the claim holds.
 
     Refuted by: any of these. The message names each.
-    Silent about: changes that were lost without a trace; `replicator audit` looks for those.
+    Silent about: changes that were lost without a trace, which `replicator audit` looks for; how long
+    ago the last canary arrived, which `replicator status` says: a cutover flies one of its own.
     Cost: a query of the state table, four calls to SQS and Lambda, per pair and run.
     """
     health = pair.pipeline
