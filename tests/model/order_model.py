@@ -198,8 +198,8 @@ class OrderModel(RuleBasedStateMachine):
     @precondition(is_live)
     @rule(paused=st.booleans())
     def pause(self, paused=False):
-        """The operator's switch: no new batch is taken, and what runs goes on."""
-        self.world.paused = paused
+        """The operator's switch: what a batch brings is handed back, and what runs goes on."""
+        self.world.pause(paused=paused)
 
     @precondition(is_live)
     @rule(limit=st.sampled_from([1, 2, 100]))

@@ -36,6 +36,7 @@ from replicator import (
     repair,
 )
 from replicator.backfill import Load
+from replicator.control import PAUSE, RUN
 from replicator.envelope import open_body
 from replicator.ledger import Ledger
 from replicator.records import pad
@@ -167,7 +168,6 @@ class World:
         self.changes: list[tuple[str, str, int]] = []  # key hash, padded number, created
         self.backup_time: float | None = None
         self.live = False
-        self.paused = False
         self.restored = False
         self.workers: dict[str, tuple[Actor, object]] = {}
         self.loaders: list[Loader] = []
@@ -276,8 +276,6 @@ class World:
         """Begin an invocation of the consumer, and run it for so many requests; ``None``: to its end."""
         assert self.live
         self.finish_worker(worker)
-        if self.paused:
-            return
         receipt = object()
         batch = self.queue.receive(most, receipt)
         if not batch:
@@ -332,11 +330,15 @@ class World:
         while ready := self.mapping.ready():
             for shard_id in ready:
                 self.mapping.poll(shard_id, limit)
-        while not self.paused and not all(one.receipt for one in self.queue.entries):
+        while not all(one.receipt for one in self.queue.entries):
             before = len(self.queue.entries)
             self.receive("flow")
             if len(self.queue.entries) == before:
                 return  # the rest waits behind messages in flight
+
+    def pause(self, *, paused: bool) -> None:
+        """The operator's switch, which the consumer reads at each batch."""
+        self.state.put(Fact.CONTROL, state=PAUSE if paused else RUN)
 
     def expire(self, worker: str) -> None:
         """The messages of a worker become visible while it still runs."""
@@ -525,7 +527,8 @@ class World:
         for worker in list(self.workers):
             self.finish_worker(worker)
         self.finish_repair()
-        self.paused, self.not_before = False, self.now
+        self.pause(paused=False)
+        self.not_before = self.now
         self.wait_before_restart()
         for name in (TARGET, STAGING):
             self.database.tables[name].clear()
@@ -643,7 +646,7 @@ class World:
             self.load()
         while self.loaders:  # zombies: what they do now is too late
             self._go_on_loading(self.loaders[0], 1, Fate.GOES_WELL)
-        self.paused = False
+        self.pause(paused=False)
         self.drain()
         if self.strict and not self.gap():
             self.check_neighbours()
@@ -766,6 +769,7 @@ def install(patch: pytest.MonkeyPatch) -> None:
     silent = SimpleNamespace(info=nothing)
     for module in (consumer, forwarder):
         patch.setattr(module, "logger", silent)
+        patch.setattr(module, "emit", nothing)
     patch.setitem(fifo.send.__kwdefaults__, "sleep", nothing)
     patch.setattr(fifo, "ATTEMPTS", 2)
     patch.setattr(fifo, "_log", SimpleNamespace(warning=nothing))
