@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ddbverify.errors import ConfigurationError
+from ddbverify.errors import ConfigurationError, Inconclusive
 from ddbverify.names import TypedItem
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +36,31 @@ class SegmentDone:
     open_keys: Sequence[TypedItem] = field(default=(), repr=False)  # neither matched nor excluded
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimsDone:
+    """One segment of one table of a re-keyed pair, read to its end; what was in it stands in a `ClaimLog`."""
+
+    role: str
+    segment: int
+    scanned: int  # items
+    read_units: float  # of that table so far, all segments together
+    requests: int  # likewise
+
+
 class Checkpoint:
     """The file of one pass. Threads may share it."""
 
-    def __init__(self, path: Path, finished: Sequence[SegmentDone], plan: dict[str, Any] | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        finished: Sequence[SegmentDone],
+        plan: dict[str, Any] | None,
+        claims: Sequence[ClaimsDone] = (),
+    ) -> None:
         """Use `Checkpoint.open`."""
         self.path = path
         self.finished = tuple(finished)
+        self.claims = tuple(claims)
         self.plan = plan
         self._lock = threading.Lock()
 
@@ -80,7 +98,13 @@ class Checkpoint:
             )
         plans = [line["plan"] for line in lines[1:] if "plan" in line]
         done = [SegmentDone(**line["done"]) for line in lines[1:] if "done" in line]
-        return cls(path, done, plans[0] if plans else None)
+        claims = [ClaimsDone(**line["claims"]) for line in lines[1:] if "claims" in line]
+        return cls(path, done, plans[0] if plans else None, claims)
+
+    @property
+    def claims_folder(self) -> Path:
+        """Where the `ClaimLog` of a re-keyed pair is."""
+        return self.path.with_name(f"{self.path.name}.claims")
 
     def planned(self, **plan: Any) -> None:
         """Note how the tables are cut; later runs have to cut them the same way."""
@@ -92,12 +116,16 @@ class Checkpoint:
         """Note a segment; it is safe from a kill of the process when this returns."""
         self._append({"done": asdict(segment)})
 
+    def claims_done(self, segment: ClaimsDone) -> None:
+        """Likewise, of one table of a re-keyed pair, once its claims are on the disk."""
+        self._append({"claims": asdict(segment)})
+
     def _append(self, line: dict[str, Any]) -> None:
         try:
             with self._lock, self.path.open("a", encoding="ascii") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            raise ConfigurationError(
+            raise Inconclusive(
                 f"The checkpoint {self.path} cannot be written: {error.strerror}.",
                 "free the disk, then run the command again with --resume.",
             ) from error

@@ -12,6 +12,7 @@ import pickle
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -29,11 +30,30 @@ _UNKNOWN = b"unknown"
 """State of a target item that cannot be compared; no digest is that short."""
 
 
+class Placed(NamedTuple):
+    """An item of the target, or one that a source item makes."""
+
+    key: JoinKey  # of the target
+    content: bytes  # as JSON; where states stand in for items, its state
+    owner: JoinKey | None = None  # of what a source item makes: the key of that
+    source: bytes = b""  # likewise, the item itself, for checks on items only
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one page has put into the join."""
+
+    placed: list[Placed] = field(default_factory=list)
+    canary: bool = False
+    dropped: int = 0  # source items that make nothing
+    refused: list[tuple[JoinKey, str]] = field(default_factory=list)  # source keys not transformed, and why
+
+
 @dataclass(slots=True)
 class _Held:
     """One target key: what is there, and who claims it."""
 
-    raw: bytes | None = None  # b"": it matched, and was let go
+    raw: bytes | None = None  # or its state; b"": it matched, and was let go
     at: float = 0.0
     claimed: bytes | None = None  # the expected state; CONTESTED when two claim it
     claimed_at: float = 0.0
@@ -49,7 +69,7 @@ class _Held:
 class _Claim:
     """An item that a source item makes, and whose it is."""
 
-    made: bytes  # as JSON
+    made: bytes  # as JSON, or its state
     owner: JoinKey
     at: float
     source: bytes = b""  # the item behind it, kept for checks on items only
@@ -59,53 +79,81 @@ class ClaimJoin:
     """Joins one pair. Threads share it."""
 
     def __init__(
-        self, judge: Judge, tally: Tally, memory: Memory, inspector: Inspector | None = None
+        self,
+        judge: Judge,
+        tally: Tally,
+        memory: Memory,
+        inspector: Inspector | None = None,
+        *,
+        by_state: bool = False,
     ) -> None:
-        """Join under the rules of *judge*; show pairs that are equal as they were read to *inspector*."""
+        """
+        Join under the rules of *judge*; show pairs that are equal as they were read to *inspector*.
+
+        *by_state*: keyed digests stand in for items from the moment they are read, so that they
+        can be kept where no item may be. Nobody can be shown an item then, and no plugin asked.
+        """
         self.uncomparable_sources = 0
+        self._by_state = by_state
         self._inspector = inspector
         self._judge, self._tally, self._memory = judge, tally, memory
         self._held: dict[JoinKey, _Held] = {}
         self._lock = threading.Lock()
 
-    def add_target(self, page: Page, at: float) -> None:
+    def add_target(self, page: Page, at: float) -> Taken:
         """
-        Note one page of the target.
+        Note one page of the target. Returns what it has put into the join.
 
         Raises:
             EngineError: An item has no key that can be read.
             Inconclusive: Nothing more can wait; see `Spill.add`.
         """
-        keys = page.keys
-        with self._lock:
-            for key, raw in zip(keys, page.items, strict=True):
-                if key == self._judge.target_canary:
-                    self._tally.canary()
-                else:
-                    self._place(key, _Held(bytes(raw), at))
+        taken = Taken()
+        for key, raw in zip(page.keys, page.items, strict=True):
+            if key == self._judge.target_canary:
+                taken.canary = True
+            else:
+                taken.placed.append(Placed(key, self._state_of(raw) if self._by_state else bytes(raw)))
+        self.take(taken, at)
+        return taken
 
-    def add_source(self, page: Page, at: float) -> None:
-        """Join one page of the source. No target page may follow. Raises as `add_target` does."""
+    def add_source(self, page: Page, at: float) -> Taken:
+        """Join one page of the source. No target page may follow. Returns and raises as `add_target` does."""
+        taken = Taken()
         for key, raw in zip(page.keys, page.items, strict=True):
             if key == self._judge.source_canary:
-                self._tally.canary()
+                taken.canary = True
                 continue
             try:
-                made = [
-                    (claim.key, _Claim(msgspec.json.encode(claim.item), key, at, self._kept(raw)))
-                    for claim in self._judge.claims(decode_item(raw))
-                ]
+                claims = self._judge.claims(decode_item(raw))
             except (Uncomparable, UnknownValue) as error:
-                self.uncomparable_sources += 1
-                shown = typed_key(key, self._judge.transform.source_keys)
-                difference = Difference(state=State.UNCOMPARABLE, key=shown, reason=str(error))
-                self._tally.different(difference, expected=True, found=False)
+                taken.refused.append((key, str(error)))
                 continue
-            if not made:
-                self._tally.excluded(dropped=True)
-            with self._lock:
-                for target_key, claim in made:
-                    self._place(target_key, claim)
+            taken.dropped += not claims
+            for claim in claims:
+                made = msgspec.json.encode(claim.item)
+                content = self._state_of(made) if self._by_state else made
+                taken.placed.append(Placed(claim.key, content, key, self._kept(raw)))
+        self.take(taken, at)
+        return taken
+
+    def take(self, taken: Taken, at: float) -> None:
+        """Join what a page has come to, now or in an earlier run. Raises as `add_target` does."""
+        if taken.canary:
+            self._tally.canary()
+        for key, why in taken.refused:
+            shown = typed_key(key, self._judge.transform.source_keys)
+            difference = Difference(state=State.UNCOMPARABLE, key=shown, reason=why)
+            self._tally.different(difference, expected=True, found=False)
+        for _ in range(taken.dropped):
+            self._tally.excluded(dropped=True)
+        with self._lock:
+            self.uncomparable_sources += len(taken.refused)
+            for one in taken.placed:
+                if one.owner is None:
+                    self._place(one.key, _Held(one.content, at))
+                else:
+                    self._place(one.key, _Claim(one.content, one.owner, at, one.source))
 
     def finish(self, now: float, *, source_complete: bool, target_complete: bool) -> Iterator[Suspect]:
         """Like `KeyJoin.finish`; target items that nobody claims are suspects without owners."""
@@ -150,11 +198,11 @@ class ClaimJoin:
             self._tally.matched(-held.matched)
             held.matched = False
             return
-        if held.raw is not None and surely_equal(claim.made, held.raw):
+        if held.raw is not None and not self._by_state and surely_equal(claim.made, held.raw):
             held.matched = True
         else:
-            held.claimed = self._state_of(claim.made)
-            target = None if held.raw is None else self._state_of(held.raw)
+            held.claimed = self._state(claim.made)
+            target = None if held.raw is None else self._state(held.raw)
             held.matched = target == held.claimed != _UNKNOWN
         if held.matched and held.raw is not None:
             self._tally.matched(1)
@@ -176,7 +224,7 @@ class ClaimJoin:
             if held.raw == b"":  # it matched once, and its item was let go: settling reads it again
                 target = None
             elif held.raw is not None:
-                target = self._state_of(held.raw)
+                target = self._state(held.raw)
             else:
                 target = ABSENT if target_complete else None
             reason = self._why_undecidable(held, target, source_complete)
@@ -212,7 +260,10 @@ class ClaimJoin:
             return "no source item claims it, but some could not be transformed"
         return ""
 
-    def _state_of(self, raw: bytes) -> bytes:
+    def _state(self, content: bytes) -> bytes:
+        return content if self._by_state else self._state_of(content)
+
+    def _state_of(self, raw: bytes | msgspec.Raw) -> bytes:
         try:
             return self._judge.state(decode_item(raw))
         except (Uncomparable, UnknownValue):

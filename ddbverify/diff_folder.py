@@ -117,7 +117,7 @@ class DiffFolder:
         try:
             write_atomically(self.path / SUMMARY, json.dumps(summary, indent=2).encode() + b"\n")
             if summary["finished"]:
-                self.checkpoint.unlink(missing_ok=True)
+                self._drop_checkpoint()
         except OSError as error:
             raise Inconclusive(
                 f"The summary cannot be written to {self.path}: {error.strerror}.",
@@ -128,10 +128,15 @@ class DiffFolder:
         """Remove a new run that has read nothing, so that the same command can be given again."""
         if self.resumed or self.written:
             return
-        for name in (FINDINGS, SETTINGS, SUMMARY, CHECKPOINT, LOCK):
+        for name in (FINDINGS, SETTINGS, SUMMARY, LOCK):
             (self.path / name).unlink(missing_ok=True)
+        self._drop_checkpoint()
         if self._made:
             self.path.rmdir()
+
+    def _drop_checkpoint(self) -> None:
+        self.checkpoint.unlink(missing_ok=True)
+        shutil.rmtree(self.path / f"{CHECKPOINT}.claims", ignore_errors=True)
 
     # --- taking it ----------------------------------------------------------------------
 

@@ -68,9 +68,9 @@ class Form:
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     @classmethod
-    def of(cls, ignore: Sequence[str]) -> Form:
-        """From the ``ignore`` of a pair, such as ``["updated_at", "list[0].c"]``."""
-        return cls(tuple(parse_path(text) for text in ignore))
+    def of(cls, ignore: Sequence[str], secret: bytes | None = None) -> Form:
+        """From the ``ignore`` of a pair, such as ``["updated_at", "list[0].c"]``; a new secret by default."""
+        return cls(tuple(parse_path(text) for text in ignore), secret or secrets.token_bytes(32))
 
     def canonical(self, item: TypedItem) -> bytes:
         """

@@ -11,13 +11,15 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from ddbverify import sampling
 from ddbverify import transform as transforms
-from ddbverify.checkpoint import Checkpoint, SegmentDone
+from ddbverify.checkpoint import Checkpoint, ClaimsDone, SegmentDone
+from ddbverify.claim_log import ClaimLog
 from ddbverify.claims import ClaimJoin, Orphans
 from ddbverify.comparison import Comparison, Difference, EqualBy, KnownKeys, SideFacts, State
 from ddbverify.config import Config, Duration, Verification
@@ -91,8 +93,8 @@ def compare(
         found: Told of every difference as soon as it is decided, one call at a time.
         segments: How many there are; chosen by the tables' size by default, see `segments.cut`.
         checkpoint: File that keeps how far the pass is; where there is one, the pass goes on
-            from it. Not for re-keyed pairs, whose segments have nothing to do with each other:
-            they are read again.
+            from it. Of a re-keyed pair, whose segments have nothing to do with each other, the
+            keys that were read are kept in a folder beside it.
         strata: Keys to look up beside a sample, by the name of their list; reported apart from it.
         item_checks: Run on every pair of items that belong together; not with a checkpoint, which
             does not know what they said before.
@@ -124,14 +126,16 @@ def compare(
         )
     attributes = dict.fromkeys(name for name in (source.ttl_attribute, target.ttl_attribute) if name)
     rulings = Rulings(plugins, table_name(pair.source), target.key_schema) if plugins else None
-    judge = Judge(transform, Form.of(pair.ignore), tuple(attributes), rulings)
+    form = Form.of(pair.ignore)
     planned, kept = cut(source, target, sample=sample, seed=seed, segments=segments), None
-    if checkpoint is not None and not pair.rekeys:
+    if checkpoint is not None:
         digest = transforms.package_digest(pair.transform) if pair.transform else ""
         tables = [(table.arn, table.id, table.created_epoch) for table in (source, target)]
         rules = [pair.transform, digest, pair.ignore, list(attributes), sample, seed, segments]
         kept = Checkpoint.open(checkpoint, [tables, rules])
-        planned = _kept_plan(kept, planned)
+        planned, secret = _kept_plan(kept, planned, form.secret)
+        form = Form.of(pair.ignore, secret)
+    judge = Judge(transform, form, tuple(attributes), rulings)
     inspector = Inspector(item_checks, target.key_schema, refuted)
     if inspecting is not None:
         inspecting(inspector)
@@ -155,13 +159,13 @@ def compare(
     ).run()
 
 
-def _kept_plan(kept: Checkpoint, planned: Plan) -> Plan:
-    """The plan of the pass that the checkpoint is of; a new one where it has just begun."""
+def _kept_plan(kept: Checkpoint, planned: Plan, secret: bytes) -> tuple[Plan, bytes]:
+    """Plan and secret of the pass that the checkpoint is of; the new ones where it has just begun."""
     drawn = list(planned.segments) if planned.is_sample else None
-    kept.planned(total=planned.total, drawn=drawn, seed=planned.seed)
+    kept.planned(total=planned.total, drawn=drawn, seed=planned.seed, secret=secret.hex())
     before = kept.plan or {}
     segments = range(before["total"]) if before["drawn"] is None else before["drawn"]
-    return Plan(before["total"], tuple(segments), before["seed"])
+    return Plan(before["total"], tuple(segments), before["seed"]), bytes.fromhex(before["secret"])
 
 
 def steady_clock() -> Callable[[], float]:
@@ -325,25 +329,57 @@ class Pass:
 
     def _scan_claims(self) -> Iterator[Suspect]:
         """The whole target, then the source through the re-keying transform."""
-        join = ClaimJoin(self._judge, self._tally, self._memory, self._inspector)
-
+        kept = self._checkpoint
+        log = None if kept is None else ClaimLog(kept.claims_folder, self._schemas, anew=not kept.claims)
+        join = ClaimJoin(self._judge, self._tally, self._memory, self._inspector, by_state=log is not None)
         adds = {Role.TARGET: join.add_target, Role.SOURCE: join.add_source}
 
         def read(role: Role, segment: int) -> None:
-            for page, at in self._reading.pages(role, segment):
-                try:
-                    adds[role](page, at)
-                except EngineError as error:
-                    self._reading.not_read(role, segment, error)
-                    return
+            items = 0
+            with nullcontext() if log is None else log.writing(role, segment) as file:
+                for page, at in self._reading.pages(role, segment):
+                    try:
+                        taken = adds[role](page, at)
+                    except EngineError as error:
+                        self._reading.not_read(role, segment, error)
+                        return
+                    items += page.count
+                    if file is not None:
+                        file.add(taken)
+            if kept is not None and segment in self._reading.finished[role]:
+                reader = self._readers[role]
+                kept.claims_done(
+                    ClaimsDone(
+                        role=role,
+                        segment=segment,
+                        scanned=items,
+                        read_units=reader.read_units,
+                        requests=reader.requests,
+                    )
+                )
 
         for role in adds:
-            self._reading.for_each(self._to_read, functools.partial(read, role))
+            for done in kept.claims if kept else ():
+                if log is not None and done.role == role:
+                    self._take_claims(role, done, join, log)
+            left = [one for one in self._plan.segments if one not in self._reading.finished[role]]
+            self._reading.for_each(left, functools.partial(read, role))
         return join.finish(
             self._clock(),
             source_complete=self._reading.is_complete(Role.SOURCE),
             target_complete=self._reading.is_complete(Role.TARGET),
         )
+
+    def _take_claims(self, role: Role, done: ClaimsDone, join: ClaimJoin, log: ClaimLog) -> None:
+        """Join what an earlier run has read of one segment."""
+        for taken in log.read(role, done.segment):
+            # As seen only now: nobody knows what has moved since then.
+            join.take(taken, self._clock())
+        reader = self._readers[role]
+        self._reading.finished[role].add(done.segment)
+        self._reading.scanned[role] += done.scanned
+        reader.read_units = max(reader.read_units, done.read_units)
+        reader.requests = max(reader.requests, done.requests)
 
     # --- settling -----------------------------------------------------------------------
 
