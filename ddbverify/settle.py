@@ -315,10 +315,11 @@ class Settler:
             state = self._judge.verdict(expected, target, times[1], [made.source for made in claims])
         except Uncomparable as error:
             return settled(State.UNCOMPARABLE, reason=str(error))
-        if state is State.MATCHED:  # the items differ, and by a plugin's word that counts as equal
-            return settled(State.MATCHED, pair=True)
-        if state is State.EXCLUDED and suspect.expected != CONTESTED:
-            return settled(State.EXCLUDED)
+        if suspect.expected != CONTESTED:  # no single state would be right then, neither an item nor none
+            if state is State.MATCHED:  # the items differ, and by a plugin's word that counts as equal
+                return settled(State.MATCHED, pair=True)
+            if state is State.EXCLUDED:
+                return settled(State.EXCLUDED)
         return self._persistent(suspect, settled, state, times[0], last_look=last_look)
 
     def _persistent(

@@ -196,11 +196,10 @@ class TestRekeyed:
         comparison = run(source, target, judge=make_judge(self.owner_of, rekeys=True), clock=clock)
         assert found(comparison) == []
 
-    def test_two_owners_of_one_key_are_uncomparable(self):
+    @pytest.mark.parametrize("held", [[], [item("a", of="s1")], [item("a", of="nobody")]])
+    def test_two_owners_of_one_key_are_uncomparable(self, held):
         comparison = run(
-            table({"s1": "a", "s2": "a"}),
-            FakeTable([item("a", of="s1")]),
-            judge=make_judge(self.owner_of, rekeys=True),
+            table({"s1": "a", "s2": "a"}), FakeTable(held), judge=make_judge(self.owner_of, rekeys=True)
         )
         assert found(comparison) == [("uncomparable", "a")]
         assert "several source items" in comparison.differences[0].reason
