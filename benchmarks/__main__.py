@@ -14,7 +14,18 @@ import msgspec
 from tabulate import tabulate
 
 from benchmarks import replication
-from benchmarks.budgets import CASES, EQUAL, OTHER_BORDERS, ROLES, SCAN_ORDER, Budget, Row, judge, ratio
+from benchmarks.budgets import (
+    CASES,
+    EQUAL,
+    OTHER_BORDERS,
+    ROLES,
+    SCAN_ORDER,
+    THIRTY_CHECKS,
+    Budget,
+    Row,
+    judge,
+    ratio,
+)
 from benchmarks.measure import Job, Who, measure
 from benchmarks.page_server import PAGE_ITEMS, Asked, Generated, Server, Table, page_server
 
@@ -68,6 +79,9 @@ def _planned(sizes: Sequence[int]) -> Iterator[tuple[Who, str, int]]:
         # Side by side, so that both meet the machine in the same mood.
         if position < PLAIN_SIZES:
             yield "plain", EQUAL, items
+        if items <= MOST_OF_OTHER_CASES and (position or len(sizes) == 1):
+            yield "loop", THIRTY_CHECKS, items
+            yield "checks", THIRTY_CHECKS, items
         for case in CASES:
             if case == EQUAL or items <= MOST_OF_OTHER_CASES:
                 yield "ours", case, items
@@ -87,7 +101,8 @@ def _tables(sizes: Sequence[int]) -> dict[str, Table]:
 
 
 def _row(server: Server, who: Who, case: str, items: int, patience_seconds: float) -> Row:
-    names = dict(zip(ROLES, (f"source-{items}", f"{case}-{items}"), strict=True))
+    other = EQUAL if case == THIRTY_CHECKS else case
+    names = dict(zip(ROLES, (f"source-{items}", f"{other}-{items}"), strict=True))
     memory = items * WAITING_BYTES_PER_ITEM if case == SCAN_ORDER else None
     before = server.stats()
     measured = measure(

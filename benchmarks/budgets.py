@@ -9,16 +9,19 @@ import msgspec
 from benchmarks.measure import Measured, Who
 from benchmarks.page_server import Asked
 
+THIRTY_CHECKS = "thirty-checks"
+
 EQUAL, ATTRIBUTE_ORDER, OTHER_BORDERS, SCAN_ORDER = CASES = (
     "equal",
     "attribute-order",
     "other-borders",
     "scan-order",
 )
-SAME_ORDER = {EQUAL, ATTRIBUTE_ORDER, OTHER_BORDERS}
+SAME_ORDER = {EQUAL, ATTRIBUTE_ORDER, OTHER_BORDERS, THIRTY_CHECKS}
 
 LEAST_EQUAL, AIM_EQUAL = 40.0, 60.0  # times less CPU per item than the plain diff
 LEAST_ATTRIBUTE_ORDER = 12.0
+MOST_OF_THE_LOOP = 3.0  # times the CPU of the loop by hand that makes the same thirty comparisons
 MOST_BYTES = 120_000_000  # orders agree
 ROLES = ("source", "target")
 
@@ -73,11 +76,12 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
 def judge(rows: Sequence[Row]) -> list[Budget]:
     """Every budget. What was not measured is not met."""
-    ours = [row for row in rows if row.who == "ours"]
+    ours = [row for row in rows if row.who in ("ours", "checks")]
     plain = {row.items: row for row in rows if row.who == "plain"}
     return [
         _cost(EQUAL, ours, plain, LEAST_EQUAL, f" (aim {AIM_EQUAL:g})"),
         _cost(ATTRIBUTE_ORDER, ours, plain, LEAST_ATTRIBUTE_ORDER),
+        _thirty_checks(rows),
         _memory_same_order([row for row in ours if row.case in SAME_ORDER]),
         _memory_no_order([row for row in ours if row.case == SCAN_ORDER]),
         _requests(ours),
@@ -103,6 +107,23 @@ def _cost(case: str, ours: Sequence[Row], plain: dict[int, Row], least: float, m
 def ratio(row: Row, plain: Row) -> float:
     """How many times less CPU a row took than the plain diff; 0 if it cannot be told from start-up."""
     return plain.microseconds / row.microseconds if row.microseconds else 0.0
+
+
+def _thirty_checks(rows: Sequence[Row]) -> Budget:
+    name = "CPU of thirty checks on items, the whole pass in it"
+    limit = f"≤ {MOST_OF_THE_LOOP:g} times a loop by hand, without reading"
+    loops = {row.items: row for row in rows if row.who == "loop"}
+    both = [row for row in rows if row.who == "checks" and row.items in loops and row.is_exact]
+    if not both:
+        return _missing(name, limit)
+    row = max(both, key=lambda row: row.items)
+    loop = loops[row.items]
+    times = row.microseconds / loop.microseconds if loop.microseconds else float("inf")
+    found = (
+        f"{times:.2f} times at {row.items:,} items "
+        f"({2 * row.microseconds:.1f} against {2 * loop.microseconds:.1f} µs per pair)"
+    )
+    return Budget(name=name, limit=limit, met=times <= MOST_OF_THE_LOOP, found=found)
 
 
 def _memory_same_order(rows: Sequence[Row]) -> Budget:

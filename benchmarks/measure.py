@@ -23,7 +23,7 @@ from benchmarks.page_server import REGION
 ROOT = Path(__file__).parents[1]
 STATUS = Path("/proc/self/status")
 
-Who = Literal["ours", "plain"]
+Who = Literal["ours", "plain", "checks", "loop"]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +92,7 @@ def measure(job: Job) -> Measured:
 
 def run(job: Job) -> Measured:
     """Like `measure`, in this process."""
-    compare = _ours(job) if job.who == "ours" else _plain(job)
+    compare = {"ours": _ours, "checks": _ours, "plain": _plain, "loop": _loop}[job.who](job)
     compare(*job.empty)  # imports, endpoint data, and the like are paid once, by nobody
     whole = [_timed(compare, job.source, job.target)]
     peak = peak_bytes()  # of one comparison, as a user would run it
@@ -141,6 +141,7 @@ def _agreed(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def _ours(job: Job) -> Callable[[str, str], Outcome]:
+    from benchmarks.thirty_checks import item_checks
     from ddbverify import runner
     from ddbverify.comparison import State
     from ddbverify.config import Config, Pair, Side, Size, Verification
@@ -152,14 +153,17 @@ def _ours(job: Job) -> Callable[[str, str], Outcome]:
     def compare(source: str, target: str) -> Outcome:
         pair = Pair(source=source, target=target)
         config = Config(tables=(pair,), source=side, target=side, verification=settings)
+        checks = item_checks() if job.who == "checks" else []
         try:
-            found = runner.compare(config, pair)
+            found = runner.compare(config, pair, item_checks=checks)
         except Inconclusive as error:
             return Outcome(incomplete=(error.message,))
         matched = found.counts[State.MATCHED]
+        inspected = found.inspected.values()
+        blind = sum(one.examined != matched or bool(one.raised) for one in inspected)
         return Outcome(
             matched=matched,
-            others=sum(found.counts.values()) - matched,
+            others=sum(found.counts.values()) - matched + sum(one.refuted for one in inspected) + blind,
             segments=found.segments_total,
             read_units={"source": found.source.read_units, "target": found.target.read_units},
             incomplete=found.unexamined,
@@ -174,6 +178,16 @@ def _plain(job: Job) -> Callable[[str, str], Outcome]:
     def compare(source: str, target: str) -> Outcome:
         found = diff(job.endpoint_url, REGION, source, target)
         return Outcome(matched=found["matched"], others=found.total() - found["matched"])
+
+    return compare
+
+
+def _loop(job: Job) -> Callable[[str, str], Outcome]:
+    from benchmarks.thirty_checks import by_hand
+
+    def compare(source: str, target: str) -> Outcome:
+        count, failed = by_hand(job.endpoint_url, REGION, source, target)
+        return Outcome(matched=count, others=failed.total())
 
     return compare
 

@@ -581,9 +581,13 @@ class _Handler(BaseHTTPRequestHandler):
         if operation == "DescribeLimits":
             self._send(_LIMITS)
             return
-        if operation not in _OPERATIONS:
+        known = operation in _OPERATIONS
+        if not known and "TableName" not in asked:
             raise _Refusal("UnknownOperationException", "Not one of the operations that are served here")
+        # A table that is not there is not there, whatever is asked of it: so there is no state table.
         served = self.tables.named(asked.get("TableName") or next(iter(asked["RequestItems"])))
+        if not known:
+            raise _Refusal("UnknownOperationException", "Not one of the operations that are served here")
         served.count(operation, requests=1)
         fault = served.fault(operation, asked.get("Segment", 0))
         if operation in {"Scan", "BatchGetItem"} and served.table.delay_seconds:

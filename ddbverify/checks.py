@@ -518,9 +518,9 @@ def _counted(verdict: Verdict) -> str:
     more = verdict.refuted - len(shown)
     noun = "finding" if verdict.refuted == 1 else "findings"
     allowed = f" ({verdict.tolerated} tolerated)" if verdict.tolerated else ""
-    return f"{verdict.refuted} {noun}{allowed}: " + "; ".join(
-        [*shown, *([f"and {more} more"] if more else [])]
-    )
+    lines = [*shown, *([f"and {more:,} more"] if more else [])]
+    separator = "\n  " if len(lines) > 1 else " "
+    return separator.join([f"{verdict.refuted:,} {noun}{allowed}:", *lines])
 
 
 def _why_undecided(verdict: Verdict) -> str:
@@ -542,7 +542,7 @@ class _Once(Generic[_T]):
 
     def __call__(self) -> _T:
         if self.error is not None:
-            raise self.error
+            raise self.error.with_traceback(None)  # else it grows with every check that gets it
         if not self._made:
             try:
                 self._made.append(self._make())

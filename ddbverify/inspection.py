@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import sys
 import threading
 import time
 import traceback
@@ -220,7 +221,7 @@ class Inspector:
         if isinstance(error, KeyboardInterrupt) and interrupts.came():
             raise error
         if not isinstance(error, AssertionError):
-            result.raised[f"{type(error).__name__} {_where(error, check)}"] += 1
+            result.raised[f"{kind_of(type(error))} {_where(error, check)}"] += 1
             return
         refutation = Refutation(check.name, typed_key(key(), self._target_keys), _where(error, check))
         result.refuted += 1
@@ -228,6 +229,20 @@ class Inspector:
             result.examples.append(refutation)
         if self._refuted is not None:
             self._refuted(refutation)
+
+
+def kind_of(kind: type) -> str:
+    """
+    The name of a class, such as an exception's, as it may be shown.
+
+    One that was made while code ran can be called anything, after an item for instance: then it is
+    the name of the nearest class above it that stands in a module under its own name.
+    """
+    for one in kind.__mro__:
+        name = str(one.__name__)
+        if getattr(sys.modules.get(one.__module__), name, None) is one:
+            return name
+    return "object"
 
 
 def _where(error: BaseException, check: ItemCheck) -> str:

@@ -38,6 +38,7 @@ from ddbverify.checking import Checking, Report
 from ddbverify.checks import Outcome, Pair, StillChurning, Verdict, learning
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, Inconclusive, TransformError
 from ddbverify.evidence import tool_version
+from ddbverify.inspection import kind_of
 from ddbverify.marks import SETTINGS, CheckSettings, MarkError, Severity, settings_of
 from ddbverify.pytest_plugin import MARKER, MIGRATION_FILE, setting
 from ddbverify.record import CheckRecord, CheckState
@@ -223,7 +224,7 @@ class CheckModule(pytest.Module):
             del sys.modules[name]
             where = _place(pytest.ExceptionInfo.from_exception(error), self.path)
             text = f": {error}" if isinstance(error, _TELLING) or self._reveals else ""
-            raise self.CollectError(f"{type(error).__name__} {where}{text}") from None
+            raise self.CollectError(f"{kind_of(type(error))} {where}{text}") from None
         return module
 
     @property
@@ -353,7 +354,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
             return (yield)
     finally:
         checking.rests()
-        checking.warned.update(Counter(warning.category.__name__ for warning in caught))
+        checking.warned.update(Counter(kind_of(warning.category) for warning in caught))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -655,7 +656,7 @@ def _message(state: CheckState, call: pytest.CallInfo[None], item: pytest.Item) 
         return str(error)
     if item.config.stash[CHECKING].reveal:
         return f"{state}: {call.excinfo.getrepr(style='short', showlocals=True)}"
-    name = "KeyboardInterrupt" if isinstance(error, _OwnInterrupt) else type(error).__name__
+    name = "KeyboardInterrupt" if isinstance(error, _OwnInterrupt) else kind_of(type(error))
     return f"{state}: {name} {_place(call.excinfo, item.path)}"
 
 

@@ -108,7 +108,7 @@ def shown(text: str) -> str:
 
 
 def _table(checks: list[CheckRecord], *, verbose: bool) -> Iterator[str]:
-    listed = checks
+    listed = checks = [check for check in checks if check.state is not CheckState.DESELECTED]
     if len(checks) > CHECKS_SHOWN and not verbose:
         listed = [check for check in checks if check.state is not CheckState.PASSED or check.findings]
     rows, last = [], ""

@@ -517,3 +517,17 @@ def test_a_mark_that_means_nothing_is_a_usage_error(pytester, run, one_check):
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(['ERROR: *severity is "error" or "warn"*'])
+
+
+def test_what_would_show_values_is_refused_where_a_gate_listens(pytester, run):
+    projects.make_project(pytester.path)
+    asked = [
+        *("--ddb-reveal", "-s", "--capture=tee-sys", "--pdb", "--log-cli-level=INFO", "--log-file=x"),
+        "--ddb-plan",
+    ]
+    for one in asked:
+        result = run("--ddb-record", "record.jsonl", one, "checks")
+
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["ERROR: *refused in `ddbverify run`*"])
+    assert projects.passes(pytester.path) == 0

@@ -96,7 +96,9 @@ def test_whatever_a_check_does_to_the_process_it_never_passes(project, body):
 def test_a_check_that_hangs_ends_the_run_which_says_so_and_what_was_done(project):
     with_check(project, "pair.comparison; import time; time.sleep(600)")
 
-    result = runs.run(project, extra=["--ddb-time-limit=2s"])
+    project.write_text(project.read_text() + '[verification]\ntime_limit = "2s"\n')
+
+    result = runs.run(project)
 
     assert (result.exit_code, result.evidence.verdict) == (3, "inconclusive")
     (said,) = [one for one in result.evidence.shortcomings if "check_own" in one]
@@ -116,12 +118,6 @@ def test_a_check_that_ends_the_process_is_named(project):
     assert said.startswith(
         "the checks did not come to their end (exit status 0) during check_own.py::check_own["
     )
-
-
-def test_what_would_show_values_is_refused(project):
-    for asked in ("--ddb-reveal", "-s", "--capture=tee-sys", "--pdb", "--log-cli-level=INFO", "--log-file=x"):
-        with pytest.raises(ConfigurationError, match="refused its arguments"):
-            runs.run(project, extra=[asked])
 
 
 def test_a_name_that_no_terminal_should_see_is_refused(project, capfd):
