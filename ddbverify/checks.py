@@ -42,6 +42,10 @@ from ddbverify.transform import Transform
 FINDINGS_SHOWN = 5
 HASH_DIGITS = 16
 
+_HASH = re.compile(rf"\b[0-9a-f]{{{HASH_DIGITS}}}\b")
+_LOOK_UP = "ddbverify explain HASH, which shows the key and the attribute paths."
+_MEND = "make the target as the check wants it, or mend the check."
+
 _T = TypeVar("_T")
 
 
@@ -136,10 +140,9 @@ def require(verdict: Verdict) -> None:
         gathered.verdicts.append(verdict)
     match verdict.outcome:
         case Outcome.FAILED:
-            raise CheckFailed(
-                _counted(verdict),
-                verdict.hint or "ddbverify explain HASH, which shows the key and the attribute paths.",
-            )
+            said = _counted(verdict)
+            has_hashes = _HASH.search(said) is not None
+            raise CheckFailed(said, verdict.hint or (_LOOK_UP if has_hashes else _MEND))
         case Outcome.INCONCLUSIVE:
             kind = StillChurning if verdict.only_churning else Inconclusive
             raise kind(_why_undecided(verdict), "remove the cause, then run the checks again.")
