@@ -214,6 +214,20 @@ def test_what_changes_during_the_run_makes_it_incomplete(project):
     assert "a check or a transform was changed" in said
 
 
+@pytest.mark.parametrize(("moved", "was_set"), [(0, False), (4, False), (60, True), (-60, True)])
+def test_a_clock_that_is_set_during_the_run_is_noticed_one_that_is_wrong_is_not(
+    project, monkeypatch, moved, was_set
+):
+    off = [3600.0]
+    monkeypatch.setattr("ddbverify.tables.server_time", lambda *_: time.time() + off[0])
+    clock = runs._Clock(load(project))
+    assert abs(clock.now() - time.time() - 3600) < 5
+
+    off[0] += moved
+
+    assert bool(clock.was_set()) is was_set
+
+
 def test_a_sample_passes_but_never_opens_the_gate(project):
     projects.write_spec(project.parent, segments=[1, 1, 9])
 
