@@ -13,7 +13,7 @@ from typing import Final
 from ddbverify.evidence import Evidence
 from ddbverify.gate import Decision
 from ddbverify.record import CheckState
-from ddbverify.summary import MOST_BYTES, cut, escaped, printable
+from ddbverify.summary import MOST_BYTES, cut, escaped, known_in_words, printable
 from ddbverify.words import number_of
 
 MOST_ANNOTATIONS: Final = 10
@@ -69,7 +69,8 @@ def gate_markdown(decision: Decision) -> str:
     head = f"## Gate {'open' if decision.open else 'closed'}\n\n"
     run = f"Run `{decision.evidence.run_id}`.\n" if decision.evidence else ""
     reasons = (f"* **{reason.code}**: {escaped(reason.message)}\n" for reason in decision.reasons)
-    return head + run + "".join(reasons)
+    known = (f"* {escaped(known_in_words(one))}\n" for one in decision.known)
+    return head + run + "".join(reasons) + "".join(known)
 
 
 def _limited(found: Sequence[tuple[str, str, str]]) -> list[str]:

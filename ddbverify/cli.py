@@ -217,8 +217,7 @@ def gate(config_file: Path, folder: Path | None, *, as_json: bool) -> None:
     for reason in decision.reasons:
         click.echo(f"  {reason.code}: {summary.printable(reason.message, 2000)}", err=as_json)
     for one in decision.known:
-        message = f"{one.keys} keys, accepted by {one.plugin} until {one.expires}: {one.reason}"
-        click.echo(f"  known: {message}", err=as_json)
+        click.echo(f"  {summary.printable(summary.known_in_words(one))}", err=as_json)
     if as_json:
         _print_json(decision.as_json())
     _show_in_pipeline(ci.annotations_of_gate(decision), ci.gate_markdown(decision), err=as_json)

@@ -16,6 +16,7 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -89,10 +90,11 @@ class Plugins:
             ConfigurationError: One is not installed, does not load, or does not fit its hooks.
         """
         plugins = cls(config, answer_seconds=answer_seconds)
-        module = conftest_module(checks)
-        if module is not None:
-            plugins.add_conftest(module)
-        plugins.add_allowed()
+        with redirect_stdout(sys.stderr):  # standard output is the command's own
+            module = conftest_module(checks)
+            if module is not None:
+                plugins.add_conftest(module)
+            plugins.add_allowed()
         return plugins
 
     def add_conftest(self, module: ModuleType) -> None:
@@ -240,7 +242,8 @@ class Plugins:
         for implementation in self.implementations("ddbverify_report"):
             offered = {"evidence": msgspec.json.decode(evidence), "folder": folder}
             try:
-                self.ask(implementation, lambda: implementation(**offered))  # noqa: B023 - called at once
+                with redirect_stdout(sys.stderr):
+                    self.ask(implementation, lambda: implementation(**offered))  # noqa: B023 - called at once
             except PluginError as error:
                 problems.append(error.message)
         return problems
@@ -251,7 +254,8 @@ class Plugins:
         for implementation in self.implementations("ddbverify_gate_veto"):
             offered = {"evidence": msgspec.json.decode(evidence), "folder": folder}
             try:
-                answer = self.ask(implementation, lambda: implementation(**offered))  # noqa: B023 - likewise
+                with redirect_stdout(sys.stderr):
+                    answer = self.ask(implementation, lambda: implementation(**offered))  # noqa: B023
                 if answer is not None:
                     vetoes.append(
                         f"The plugin {implementation.plugin} says: {one_line(implementation, answer)}"

@@ -7,9 +7,10 @@ from typing import Final
 
 from tabulate import tabulate
 
-from ddbverify.comparison import Comparison
+from ddbverify.comparison import Comparison, KnownKeys
 from ddbverify.evidence import Evidence
 from ddbverify.record import CheckRecord, CheckState, ComparisonRecord
+from ddbverify.words import number_of
 
 _HEADERS = ("check", "pair", "examined", "findings", "state")
 
@@ -65,11 +66,12 @@ def said_by_plugins(read: Comparison | ComparisonRecord | None) -> list[str]:
     """What a pass owes to plugins and to the settle time alone, and what it left out: a line each."""
     if read is None:
         return []
-    known = [
-        f"known: {one.keys} keys, accepted by {one.plugin} until {one.expires}: {one.reason}"
-        for one in read.known
-    ]
-    return [*known, *(f"note: {note}" for note in read.notes)]
+    return [*map(known_in_words, read.known), *(f"note: {note}" for note in read.notes)]
+
+
+def known_in_words(one: KnownKeys) -> str:
+    """Differences that a plugin accepts, whose, until when, and why."""
+    return f"known: {number_of(one.keys, 'key')}, accepted by {one.plugin} until {one.expires}: {one.reason}"
 
 
 def markdown(evidence: Evidence) -> str:

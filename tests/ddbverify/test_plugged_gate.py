@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from ddbverify import gate, summary
+from ddbverify import ci, gate, summary
 from ddbverify.cli import main
 from ddbverify.comparison import EqualBy, KnownKeys
 from ddbverify.config import load
@@ -128,6 +129,7 @@ def test_what_is_known_opens_until_its_last_day_and_is_shown(project, monkeypatc
     done = CliRunner().invoke(main, ["gate", "--config", str(project)])
     assert done.exit_code == 0
     assert "known: 2 keys, accepted by checks/conftest.py until" in done.output
+    assert "known: 2 keys" in ci.gate_markdown(decision)
 
 
 def test_what_was_known_until_yesterday_closes(project):
@@ -216,3 +218,13 @@ def test_the_summary_says_what_a_pass_owes_to_plugins_and_to_time_alone(project)
     text = summary.markdown(replace(found, pairs=(pair,))).replace("\\", "")
     assert f"known: 2 keys, accepted by checks/conftest.py until {TODAY}: SHOP-1" in text
     assert notes[0] in text
+
+
+def test_what_a_plugin_prints_is_not_the_commands_answer(project, monkeypatch):
+    hooks = "print('loaded')\ndef ddbverify_gate_veto():\n    print('asked')\n"
+    leave(load(project), with_hooks(project, hooks))
+    monkeypatch.setattr("ddbverify.tables.server_time", lambda *_: NOW)
+    done = CliRunner().invoke(main, ["gate", "--json", "--config", str(project)])
+    assert json.loads(done.stdout)["open"] is True
+    assert "loaded" in done.stderr
+    assert "asked" in done.stderr
