@@ -113,7 +113,7 @@ class Fact:
 
     CONSUMER: Final = "consumer"
     """Written by the operator: ``on``, and ``since_epoch``. Off: nothing was in flight any more by then,
-    and ``counted`` is the sum of the counters, so that it shows if somebody else switches it on."""
+    and ``counted`` is the consumer's work up to then, so that it shows if somebody else switches it on."""
 
     LOADED: Final = "load#"
     """Prefix, followed by a segment: how far the load is in it. ``reading`` (what it reads), ``done``,

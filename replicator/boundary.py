@@ -210,7 +210,7 @@ def _not_covered(context: Context, pair: Pair, source: TableFacts, boundary: int
 
 def _consumed(state: State, boundary: int) -> str:
     """Why changes at or after *boundary* may have been consumed; empty if none was."""
-    noted, counted = state.get(Fact.CONSUMER), sum(state.counters().values())
+    noted, counted = state.get(Fact.CONSUMER), state.consumer_work()
     if noted is None:
         return "changes were consumed, nobody knows when" if counted else ""
     if noted["on"] or int(noted["since_epoch"]) >= boundary:

@@ -127,7 +127,7 @@ def stop_consumer(context: Context, pair: Pair, step: Step) -> None:
     # Noted once: the first moment from which nothing was consumed is the one that counts.
     state = context.state(pair)
     if (state.get(Fact.CONSUMER) or {}).get("on", True):
-        counted = sum(state.counters().values())
+        counted = state.consumer_work()
         state.put(Fact.CONSUMER, on=False, since_epoch=int(context.server_time()), counted=counted)
 
 

@@ -121,6 +121,12 @@ class State:
         apart = (Fact.PROGRESS, Fact.COST)
         return {name: int(n) for name, n in sorted(facts.items()) if not name.startswith(apart)}
 
+    def consumer_work(self) -> int:
+        """A number that grows whenever the consumer takes a batch; what a load puts aside is not in it."""
+        return self.costs().get("calls", 0) + sum(
+            number for name, number in self.counters().items() if name != "quarantined"
+        )
+
     def costs(self) -> dict[str, int]:
         """What the consumer's calls have cost so far: see `Fact.COST`."""
         facts = self.get(Fact.COUNTERS) or {}
