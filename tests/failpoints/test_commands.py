@@ -42,7 +42,7 @@ def world(aws, unique, tmp_path, monkeypatch):
     original = migration.bundle.build
     monkeypatch.setattr(migration.bundle, "build", lambda names: build(tuple(names)))
     # The last verification has tests of its own; here it passes at once.
-    passed = SimpleNamespace(open=True, reasons=())
+    passed = SimpleNamespace(open=True, reasons=(), evidence=None, sha256=None)
     monkeypatch.setattr(cutover.gate, "judge", lambda *_, **__: passed)
     monkeypatch.setattr(cutover, "_run", lambda *_: 0)
     made = Migration(aws, unique("p"), tmp_path)
