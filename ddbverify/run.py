@@ -353,7 +353,7 @@ def _changed_since(
     if after.tables != before.tables:
         changed.append("a table was deleted and made anew during the run")
     if after.digests != before.digests:
-        changed.append("migration.toml, a check or a transform was changed during the run")
+        changed.append("migration.toml, a check, a transform or ddbverify itself was changed during the run")
     if after.extensions != before.extensions:
         changed.append("a plugin was changed during the run")
     return changed
