@@ -9,7 +9,26 @@ import sys
 import pytest
 
 from tests.ddbverify import projects
-from tests.ddbverify.test_real_run import TOML
+
+TOML = """\
+[source]
+region = "eu-west-1"
+endpoint_url = "{url}"
+
+[target]
+region = "eu-central-1"
+endpoint_url = "{url}"
+
+[[tables]]
+source = "{name}"
+target = "{name}-v2"
+
+[verification]
+settle = "1s"
+
+[gate]
+emulator = true
+"""
 
 EXAMPLE = projects.REPOSITORY / "examples" / "shop-rules"
 
