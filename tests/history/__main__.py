@@ -24,7 +24,9 @@ def main() -> int:
         history = make(Path(folder), options)
     print(f"the nemesis: {' '.join(history.done)}")
     print("faults met: " + ", ".join(f"{count} {kind}" for kind, count in history.struck.most_common()))
-    print(f"drained {history.drained}, gap {history.gap}, ddbverify run {history.verified}")
+    print(
+        f"drained {history.drained}, gap {history.gap}, ddbverify run {history.verified} {history.not_passed}"
+    )
     print(told(history.judgement))
     print(
         f"{'held' if history.holds else 'FAILED'}; again: python -m tests.history --seed {options.seed} "

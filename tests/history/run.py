@@ -53,6 +53,7 @@ class History:
 
     judgement: Judgement
     verified: int  # exit status of the last `ddbverify run`
+    not_passed: list[str]  # checks of it
     done: list[str]  # the nemesis's deeds, in order
     struck: Counter[str]  # faults that the functions met
     drained: bool = True
@@ -144,7 +145,7 @@ class Stage:
         transform = f'transform = "shapes:{shape}"\n{rekeys}' if shape else ""
         (self.folder / "migration.toml").write_text(
             f'name = "history"\n\n[source]\nregion = "{REGION}"\n\n[target]\nregion = "{REGION}"\n\n'
-            f'[[tables]]\nsource = "{SOURCE}"\ntarget = "{TARGET}"\n{transform}\n'
+            f'[[tables]]\nsource = "{SOURCE}"\ntarget = "{TARGET}"\naccept = ["stream"]\n{transform}\n'
             '[replication]\noverlap = "1s"\ngroups = 4\n\n[verification]\nsettle = "2s"\n\n'
             "[gate]\nemulator = true\n",
             encoding="utf-8",
@@ -194,8 +195,9 @@ def make(folder: Path, options: Options, say: Callable[[str], None] = print) -> 
             expected=getattr(shapes, options.shape) if options.shape else lambda item: item,
         )
         found.backwards += backwards(went)
-        verified, _ = stage.run("ddbverify", "run")
-        return History(found, verified, done, stage.struck(), drained, gap)
+        verified, outcome = stage.run("ddbverify", "run")
+        not_passed = [one["id"] for one in outcome["checks"] if one["state"] != "passed"]
+        return History(found, verified, not_passed, done, stage.struck(), drained, gap)
 
 
 def _rage(stage: Stage, options: Options) -> Iterator[str]:

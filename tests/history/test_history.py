@@ -21,7 +21,9 @@ NO_GUARD = (
 def assert_held(history: History, options: Options) -> None:
     again = f"python -m tests.history --seed {options.seed} --seconds {options.seconds:g} "
     assert history.judgement.holds, f"{told(history.judgement)}\n{again}--shape '{options.shape}'"
-    assert history.holds, f"drained {history.drained}, gap {history.gap}, run {history.verified}\n{again}"
+    assert history.holds, (
+        f"drained {history.drained}, gap {history.gap}, run {history.verified} {history.not_passed}\n{again}"
+    )
 
 
 def test_a_short_history_through_a_transform_that_rekeys_and_stumbles(tmp_path):
