@@ -13,7 +13,7 @@ import click
 import pytest
 
 import ddbverify
-from ddbverify import Comparison, Pair, Verdict, errors, gate, marks, pytest_plugin, testing
+from ddbverify import Comparison, Pair, Verdict, errors, gate, marks, pytest_plugin, table_settings, testing
 from ddbverify.cli import main as verifier
 from ddbverify.record import CheckState
 from ddbverify.setting_names import FAMILIES, SETTINGS
@@ -113,6 +113,19 @@ def test_every_setting_is_documented_by_its_name() -> None:
 
     assert set(SETTINGS) <= named
     assert all(any(name.startswith(family) for name in named) for family in FAMILIES)
+
+
+def test_every_setting_that_is_read_is_in_the_verifiers_policy() -> None:
+    code = Path(table_settings.__file__).read_text(encoding="utf-8")
+    # Each call that is made of a client, by boto3's name of it.
+    asked = set(re.findall(r"client\.(describe_\w+|get_resource\w+)\(|get_paginator\(\"(\w+)\"\)", code))
+    actions = {"".join(word.capitalize() for word in (one or two).split("_")) for one, two in asked}
+    section = _section(_text("permissions.md"), "## The verifier")
+
+    assert len(actions) == 7
+    assert not [
+        name for name in actions if not re.search(rf'"(dynamodb|application-autoscaling):{name}"', section)
+    ]
 
 
 def test_every_reason_of_the_gate_is_documented() -> None:
