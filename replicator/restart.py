@@ -12,7 +12,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ddbverify.aws import translated
+from botocore.exceptions import ClientError
+
+from ddbverify.aws import error_code, translated
 from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact, table_name
@@ -183,12 +185,14 @@ def _empty(context: Context, pair: Pair) -> dict[str, Any]:
 
 
 def _purge(context: Context, url: str) -> None:
-    client = context.source_client("sqs")
     with translated("empty the dead letters"):
         while True:
             try:
-                client.purge_queue(QueueUrl=url)
-            except client.exceptions.PurgeQueueInProgress:  # one a minute; by whom it was asked is all one
+                context.source_client("sqs").purge_queue(QueueUrl=url)
+            except ClientError as error:
+                # One a minute, and one that is under way was asked for before the consumer had stopped.
+                if not error_code(error).endswith("PurgeQueueInProgress"):
+                    raise
                 time.sleep(context.pace.poll_seconds)
             else:
                 return

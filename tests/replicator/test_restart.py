@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from ddbverify.config import parse
 from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact
 from replicator import audit, repair
 from replicator.cutover import CUTOVER
+from replicator.restart import _chosen, _purge
+from tests.replicator.fakes import refusal
 from tests.replicator.migrations import SOURCE_REGION, TARGET_REGION, Migration
 
 pytestmark = pytest.mark.engine("ministack")
@@ -66,6 +71,43 @@ def test_it_is_refused_before_anything_is_touched_where_it_cannot_be(begun):
         begun.restart(backup=mine["BackupArn"])
     begun.down()
     assert begun.left_over() == []
+
+
+PAIRS = """
+[[tables]]
+source = "orders"
+target = "orders-v2"
+
+[[tables]]
+source = "arn:aws:dynamodb:eu-west-1:111122223333:table/clients"
+target = "clients-v2"
+"""
+
+
+def test_one_pair_of_several_is_chosen_by_its_source(tmp_path):
+    context = SimpleNamespace(config=parse(PAIRS, tmp_path))
+
+    assert len(_chosen(context, None, "new")) == 2
+    for name in ("clients", "arn:aws:dynamodb:eu-west-1:111122223333:table/clients"):
+        assert [str(pair) for pair in _chosen(context, name, "arn:backup")] == ["clients -> clients-v2"]
+    with pytest.raises(ConfigurationError, match="has several"):
+        _chosen(context, None, "arn:backup")
+    scans = SimpleNamespace(config=parse(PAIRS + '[replication]\nbackfill = "scan"\n', tmp_path))
+    with pytest.raises(ConfigurationError, match="does not fit"):
+        _chosen(scans, "orders", "arn:backup")
+
+
+def test_a_purge_that_is_under_way_is_waited_for():
+    answers = [refusal("AWS.SimpleQueueService.PurgeQueueInProgress"), None]
+
+    def purge_queue(**_):
+        answer = answers.pop(0)
+        if answer:
+            raise answer
+
+    sqs = SimpleNamespace(purge_queue=purge_queue)
+    _purge(SimpleNamespace(source_client=lambda _: sqs, pace=SimpleNamespace(poll_seconds=0)), "url")
+    assert answers == []
 
 
 @pytest.mark.e2e
