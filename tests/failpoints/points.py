@@ -70,7 +70,10 @@ class Points:
         )
 
         def watched(client: Any, operation: str, arguments: Any) -> Any:
-            if not self.command:
+            renewer = threading.current_thread().daemon  # of the lease: not a step, and it takes no Killed
+            if renewer and self.dead:
+                raise ConnectionClosedError(endpoint_url="https://killed.invalid")
+            if renewer or not self.command:
                 return call(client, operation, arguments)
             name = self._name(client.meta.service_model.service_name, operation)
             self._reach(f"{name}:before")
@@ -105,8 +108,6 @@ class Points:
 
     def _reach(self, name: str) -> None:
         if self.dead:
-            if threading.current_thread().daemon:  # the lease's renewer, which takes no Killed
-                raise ConnectionClosedError(endpoint_url="https://killed.invalid")
             raise Killed(self.dead)
         if int(name.rpartition("#")[2].partition(":")[0]) > self.most:
             return
