@@ -26,6 +26,7 @@ from benchmarks.budgets import (
     judge,
     ratio,
 )
+from benchmarks.collection import collection
 from benchmarks.measure import Job, Who, measure
 from benchmarks.page_server import PAGE_ITEMS, Asked, Generated, Server, Table, page_server
 
@@ -60,7 +61,8 @@ def run(sizes: Sequence[int], *, patience_seconds: float, say: Callable[[str], N
         for who, case, items in _planned(sizes):
             say(f"{who}: {case}, {items:,} items ...")
             rows.append(_row(server, who, case, items, patience_seconds))
-    return _report(rows, judge(rows))
+    say("collection ...")
+    return _report(rows, [*judge(rows), collection()])
 
 
 def _report(rows: list[Row], budgets: list[Budget], moving: replication.Report | None = None) -> Report:

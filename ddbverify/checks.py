@@ -189,6 +189,7 @@ class Pair:
         """
         self.config = config
         self.settings = settings
+        self._id = settings.id
         self._secret = secret
         self._found, self._reading, self._compared = found, reading, compared
         self.is_reading = False
@@ -211,7 +212,7 @@ class Pair:
     @property
     def id(self) -> str:
         """Short stable name of the pair."""
-        return self.settings.id
+        return self._id  # asked for with every check of every pair
 
     @property
     def source(self) -> Table:

@@ -46,6 +46,7 @@ from ddbverify.record import CheckRecord, CheckState
 _FILES = "check_*.py"
 _FUNCTIONS = "check_"
 _LONGEST_NAME = 1_000
+_BY_DEFAULT = CheckSettings()
 _UNDECIDED = (Inconclusive, EngineError, TransformError)
 _TELLING = (
     ImportError,
@@ -375,7 +376,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Gather what the check learns, also where it raises."""
     checking = item.config.stash[CHECKING]
-    with learning(item.stash.get(_SETTINGS, CheckSettings())) as verdicts, _watched(item, "call"):
+    with learning(item.stash.get(_SETTINGS, _BY_DEFAULT)) as verdicts, _watched(item, "call"):
         item.stash[_VERDICTS] = verdicts
         began, reading = time.perf_counter(), checking.seconds_reading
         try:
@@ -394,7 +395,7 @@ def _watched(item: pytest.Item, phase: str) -> Iterator[None]:
     if checking is None:
         yield
         return
-    settings = item.stash.get(_SETTINGS, CheckSettings())
+    settings = item.stash.get(_SETTINGS, _BY_DEFAULT)
     checking.runs(f"{_check_id(item)} ({phase})", f"{_check_id(item)} {phase}", settings.time_limit)
     try:
         yield
@@ -406,7 +407,7 @@ def _watched(item: pytest.Item, phase: str) -> Iterator[None]:
 
 def _require_sight(item: pytest.Item) -> None:
     """A check that passes on what it claims to notice has not decided anything."""
-    covers = item.stash.get(_SETTINGS, CheckSettings()).covers
+    covers = item.stash.get(_SETTINGS, _BY_DEFAULT).covers
     passed = all(verdict.outcome is Outcome.PASSED for verdict in item.stash.get(_VERDICTS, []))
     if not covers or not passed or not isinstance(item, pytest.Function):
         return
@@ -550,7 +551,7 @@ def _collects_checks(config: pytest.Config) -> bool:
 def _checking_of(item: pytest.Item) -> Checking | None:
     """What is known of the session, if *item* is one of its checks."""
     checking = item.config.stash[CHECKING]
-    is_one = checking.is_gated or item.getparent(CheckModule) is not None or _pair_of(item) is not None
+    is_one = checking.is_gated or _pair_of(item) is not None or item.getparent(CheckModule) is not None
     return checking if is_one else None
 
 
@@ -561,7 +562,7 @@ def _check_id(item: pytest.Item) -> str:
 def _blank(item: pytest.Item, state: CheckState) -> CheckRecord:
     pair = _pair_of(item)
     function = getattr(item, "originalname", None) or item.name
-    settings = item.stash.get(_SETTINGS, CheckSettings())
+    settings = item.stash.get(_SETTINGS, _BY_DEFAULT)
     return CheckRecord(
         id=_check_id(item),
         name=f"{item.nodeid.partition('::')[0]}::{function}",
@@ -579,7 +580,7 @@ def _settings(item: pytest.Item) -> CheckSettings:
         return decorated
     marker = item.get_closest_marker(MARKER)
     if marker is None:
-        return CheckSettings()
+        return _BY_DEFAULT
     try:
         return settings_of(*marker.args, **marker.kwargs)
     except (MarkError, TypeError) as error:
@@ -672,7 +673,7 @@ def _place(excinfo: pytest.ExceptionInfo[BaseException], path: Path) -> str:
 def _show(report: pytest.TestReport, state: CheckState, message: str, item: pytest.Item) -> None:
     report.ddb_state = state  # type: ignore[attr-defined]  # read back by pytest_report_teststatus
     refused = state in (CheckState.FAILED, CheckState.INCONCLUSIVE, CheckState.ERRORED)
-    if refused and item.stash.get(_SETTINGS, CheckSettings()).severity is Severity.WARN:
+    if refused and item.stash.get(_SETTINGS, _BY_DEFAULT).severity is Severity.WARN:
         report.ddb_warns = True  # type: ignore[attr-defined]
         # Not "passed" where a fixture has failed: pytest would go on to call the check without it.
         report.outcome = "skipped" if report.when == "setup" else "passed"

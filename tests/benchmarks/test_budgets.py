@@ -8,8 +8,18 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from benchmarks import collection
 from benchmarks.__main__ import main, pages
-from benchmarks.budgets import ATTRIBUTE_ORDER, CASES, EQUAL, OTHER_BORDERS, SCAN_ORDER, Row, judge
+from benchmarks.budgets import (
+    ATTRIBUTE_ORDER,
+    CASES,
+    EQUAL,
+    OTHER_BORDERS,
+    SCAN_ORDER,
+    THIRTY_CHECKS,
+    Row,
+    judge,
+)
 from benchmarks.measure import Measured, Outcome
 from benchmarks.page_server import Asked
 
@@ -17,6 +27,7 @@ ITEMS = 1000
 NAMES = [
     "CPU per item, equal",
     "CPU per item, attribute-order",
+    "CPU of thirty checks on items, the whole pass in it",
     "memory, orders agree",
     "memory, no order in common",
     "requests",
@@ -29,7 +40,7 @@ def a_row(case, who="ours", *, items=ITEMS, cost=1.0, peak=50_000_000, requests=
     served = {
         role: Asked(requests=requests * 2, items=items * 2, units=units) for role in ("source", "target")
     }
-    reported = {"source": 4.0, "target": 4.0} if who == "ours" else None
+    reported = {"source": 4.0, "target": 4.0} if who in ("ours", "checks") else None
     return Row(
         case=case,
         who=who,
@@ -53,6 +64,7 @@ def missed(*changed):
     """Names of the budgets that rows without fault miss when some are replaced."""
     rows = {(row.who, row.case, row.items): row for row in [a_row(EQUAL, "plain", cost=60.0)]}
     rows |= {("ours", case, ITEMS): a_row(case) for case in CASES}
+    rows |= {(who, THIRTY_CHECKS, ITEMS): a_row(THIRTY_CHECKS, who, cost=20.0) for who in ("checks", "loop")}
     rows |= {(row.who, row.case, row.items): row for row in changed}
     return [budget.name for budget in judge(list(rows.values())) if not budget.met]
 
@@ -75,6 +87,12 @@ def test_nothing_measured_meets_no_budget():
         (a_row(EQUAL, cost=1.4), []),
         (a_row(ATTRIBUTE_ORDER, cost=5.5), ["CPU per item, attribute-order"]),
         (a_row(ATTRIBUTE_ORDER, cost=4.5), []),
+        (a_row(THIRTY_CHECKS, "checks", cost=61.0), [NAMES[2]]),
+        (a_row(THIRTY_CHECKS, "checks", cost=59.0), []),
+        (a_row(THIRTY_CHECKS, "loop", cost=0.0), [NAMES[2]]),
+        (a_row(THIRTY_CHECKS, "checks", requests=3), ["requests"]),
+        (a_row(THIRTY_CHECKS, "checks", cost=1.0, others=1), [NAMES[2], "results"]),
+        (a_row(THIRTY_CHECKS, "checks", peak=121_000_000), ["memory, orders agree"]),
         (a_row(EQUAL, peak=121_000_000), ["memory, orders agree"]),
         (a_row(OTHER_BORDERS, items=10**6, peak=121_000_000), ["memory, orders agree"]),
         (a_row(SCAN_ORDER, peak=321_000_000), ["memory, no order in common"]),
@@ -116,8 +134,10 @@ def test_pages_of_one_read(items, page_items, segments, expected):
     assert pages(items, page_items, segments) == expected
 
 
-def test_a_whole_run_counts_what_it_compared(tmp_path):
+def test_a_whole_run_counts_what_it_compared(tmp_path, monkeypatch):
     """No figure is asserted: a machine under load is no fault of the code's."""
+    monkeypatch.setattr(collection, "CHECKS", 40)
+    monkeypatch.setattr(collection, "PAIRS", 2)
     file = tmp_path / "figures.json"
 
     ran = CliRunner().invoke(main, ["--sizes", "2500", "--json", str(file)])
@@ -125,10 +145,12 @@ def test_a_whole_run_counts_what_it_compared(tmp_path):
     report = json.loads(file.read_text())
     assert ran.exit_code == (0 if report["met"] else 1), ran.output
     assert report["met"] == all(budget["met"] for budget in report["budgets"])
-    assert [budget["name"] for budget in report["budgets"]] == NAMES
+    assert [budget["name"] for budget in report["budgets"]] == [*NAMES, "collection by pytest"]
+    assert "for 80 checks" in report["budgets"][-1]["found"]
     assert all(budget["name"] in ran.stdout for budget in report["budgets"])
     rows = {(row["who"], row["case"]): row for row in report["rows"]}
-    assert set(rows) == {("plain", EQUAL), *(("ours", case) for case in CASES)}
+    thirty = {("checks", THIRTY_CHECKS), ("loop", THIRTY_CHECKS)}
+    assert set(rows) == {("plain", EQUAL), *thirty, *(("ours", case) for case in CASES)}
     assert {row["items"] for row in rows.values()} == {2500}
     for row in [rows["plain", EQUAL], *(rows["ours", case] for case in CASES if case != SCAN_ORDER)]:
         rounds = row["measured"]["rounds"]
