@@ -23,6 +23,7 @@ from replicator import status as reporting
 from replicator.console import Console
 from replicator.context import Context
 from replicator.demo import story
+from replicator.lock import locked
 
 EXIT_REFUSED, EXIT_CONFIGURATION, EXIT_AWS = 1, 2, 6
 
@@ -120,7 +121,7 @@ def _repair(context: Context) -> dict[str, Any]:
     context.need_no_restart()
     answer: dict[str, Any] = {}
     stuck = 0
-    with migration.locked(context, "replicator repair"):
+    with locked(context, "replicator repair"):
         for pair in context.config.tables:
             if "ledger_table" not in context.resources(pair):
                 raise Refused(f"{pair} has no ledger yet.", "run `replicator restore` first.")

@@ -28,7 +28,7 @@ from replicator import audit, canary, queue, repair, tables
 from replicator.console import Step
 from replicator.context import Context
 from replicator.fence import CommandFence, Fence, PolicyFence
-from replicator.lock import Lock
+from replicator.lock import Lock, locked
 from replicator.state import now_text
 from replicator.stream import StreamReader, Trimmed
 
@@ -49,7 +49,7 @@ def cutover(context: Context) -> dict[str, Any]:
     context.need_begun()
     context.need_no_restart()
     pointer = _check(context)
-    with Lock(context.source, context.state_table, "replicator cutover").held(context.console.warn) as lock:
+    with locked(context, "replicator cutover") as lock:
         attempt = _Attempt(context, lock, pointer)
         return attempt.run()
 

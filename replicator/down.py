@@ -12,7 +12,7 @@ from replicator import tables
 from replicator.boundary import BACKUPS
 from replicator.context import Context
 from replicator.cutover import CUTOVER
-from replicator.lock import Lock
+from replicator.lock import locked
 from replicator.stack import stacks, storage
 from replicator.state import State
 
@@ -32,7 +32,7 @@ def down(context: Context) -> dict[str, Any]:
         context.console.line("Nothing else is left to remove." if removed else "Nothing to remove.")
         return {"removed": [base] if removed else []}
     removed_names: list[str] = []
-    with Lock(context.source, context.state_table, "replicator down").held(context.console.warn):
+    with locked(context, "replicator down"):
         cut = context.whole.get(CUTOVER) or {}
         flipped = bool(cut.get("flipped"))
         if cut.get("fenced") and not flipped:

@@ -11,15 +11,18 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ddbverify.aws import translated
-from ddbverify.errors import Refused
+from ddbverify.errors import EngineError, Refused
 from ddbverify.names import MIGRATION
+
+if TYPE_CHECKING:
+    from replicator.context import Context
 
 SECONDS = 30.0
 _RENEW_EVERY = 5.0
@@ -35,11 +38,15 @@ class Lock:
         client: A boto3 DynamoDB client of the source's account and region.
         table: The state table.
         command: What the operator is running; shown to the next one who asks.
+        now: Seconds since the epoch, DynamoDB's clock: by their own, two operators whose clocks are
+            minutes apart would take a lease that is held for one that has expired. ``None``: this
+            machine's clock.
     """
 
     client: Any
     table: str
     command: str
+    now: Callable[[], float] | None = None
     holder: str = field(default_factory=lambda: uuid.uuid4().hex)
     token: int = 0
     _until: float = 0.0
@@ -95,7 +102,7 @@ class Lock:
             time.sleep(1.0)
 
     def _take(self) -> bool:
-        asked = time.monotonic()
+        asked, now = time.monotonic(), self._epoch()
         try:
             with_token = self.client.update_item(
                 TableName=self.table,
@@ -106,8 +113,8 @@ class Lock:
                 ExpressionAttributeValues={
                     ":me": {"S": self.holder},
                     ":command": {"S": self.command},
-                    ":until": {"N": str(int(time.time() + SECONDS))},
-                    ":now": {"N": str(int(time.time()))},
+                    ":until": {"N": str(now + int(SECONDS))},
+                    ":now": {"N": str(now)},
                     ":one": {"N": "1"},
                 },
                 ReturnValues="ALL_NEW",
@@ -134,12 +141,15 @@ class Lock:
                     ExpressionAttributeValues={
                         ":me": {"S": self.holder},
                         ":token": {"N": str(self.token)},
-                        ":until": {"N": str(int(time.time() + SECONDS))},
+                        ":until": {"N": str(self._epoch() + int(SECONDS))},
                     },
                 )
-            except (ClientError, BotoCoreError):
+            except (ClientError, BotoCoreError, EngineError):
                 continue  # not renewed: check() stops the command before the lease ends
             self._until = asked + SECONDS
+
+    def _epoch(self) -> int:
+        return int((self.now or time.time)())
 
     def _release(self) -> None:
         try:
@@ -158,6 +168,12 @@ class Lock:
         answer = self.client.get_item(TableName=self.table, Key=_KEY, ConsistentRead=True)
         command: str = answer.get("Item", {}).get("command", {}).get("S", "command")
         return command
+
+
+def locked(context: Context, command: str) -> AbstractContextManager[Lock]:
+    """The migration's lease, for the length of a block."""
+    made = Lock(context.source, context.state_table, command, context.server_time)
+    return made.held(context.console.warn)
 
 
 _KEY = {"pk": {"S": MIGRATION}, "sk": {"S": "lock"}}

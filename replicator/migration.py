@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from replicator import boundary, canary, filling, tables
 from replicator.ceiling import WAITING_SHARE, work_in_hand
 from replicator.console import Step
 from replicator.context import Context
-from replicator.lock import Lock
+from replicator.lock import Lock, locked
 from replicator.preflight import Plan, check
 from replicator.queue import set_consumer, switch_mapping
 from replicator.stack import bundle, stacks, storage
@@ -160,11 +159,6 @@ def base_stack(context: Context) -> dict[str, str]:
             migration=context.config.name,
             progress=step.at,
         )
-
-
-def locked(context: Context, command: str) -> AbstractContextManager[Lock]:
-    """The migration's lease, for the length of a block."""
-    return Lock(context.source, context.state_table, command).held(context.console.warn)
 
 
 def bind(context: Context, plan: Plan) -> None:

@@ -12,7 +12,7 @@ from ddbverify.names import Fact
 from replicator.console import Step
 from replicator.context import Context
 from replicator.control import PAUSE, RUN, is_paused
-from replicator.lock import Lock
+from replicator.lock import locked
 from replicator.state import now_text
 
 CUTOVER = "cutover"
@@ -76,7 +76,7 @@ def resume(context: Context) -> dict[str, Any]:
     """
     context.need_begun()
     # The lease: not in the middle of what another operator's restart or cutover has switched off.
-    with Lock(context.source, context.state_table, "replicator resume").held(context.console.warn):
+    with locked(context, "replicator resume"):
         return {"pairs": {str(pair): _resume(context, pair) for pair in context.config.tables}}
 
 

@@ -22,7 +22,7 @@ from replicator import audit, boundary, filling, migration, queue, tables
 from replicator.console import Step
 from replicator.context import Context
 from replicator.cutover import CUTOVER
-from replicator.lock import Lock
+from replicator.lock import Lock, locked
 from replicator.migration import BOUND, Steps
 from replicator.preflight import FILLING, Plan, check
 from replicator.stack import bundle, storage
@@ -48,7 +48,7 @@ def restart(context: Context, *, backup: str | None = None, table: str | None = 
     """
     context.need_begun()
     chosen = _chosen(context, table, backup)
-    with migration.locked(context, "replicator restart") as lock:
+    with locked(context, "replicator restart") as lock:
         _need_no_cutover(context)
         check(context)
         for pair in chosen:

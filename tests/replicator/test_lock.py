@@ -15,11 +15,13 @@ class Time:
 
     def __init__(self):
         self.now, self.meanwhile = 1_800_000_000.0, lambda: None
+        self.skew = 0.0  # of this machine's clock
 
     def time(self):
-        return self.now
+        return self.now + self.skew
 
-    monotonic = time
+    def monotonic(self):
+        return self.now
 
     def sleep(self, seconds):
         self.now += seconds
@@ -185,3 +187,15 @@ def test_a_renewal_without_an_answer_prolongs_nothing(clock):
 
     with pytest.raises(Refused):
         held.check()
+
+
+def test_operators_whose_clocks_are_a_quarter_of_an_hour_apart_go_by_dynamodbs(clock):
+    """By its own clock the second one would find the lease of the first long expired."""
+    database = FakeDynamoDB()
+    server = lambda: clock.now  # noqa: E731
+    first, second = (Lock(database, STATE, "replicator restore", server) for _ in range(2))
+    with first.held(lambda _: None):
+        clock.skew = 900
+        assert not second._take()
+        clock.now += lock_module.SECONDS + 1
+        assert second._take()
