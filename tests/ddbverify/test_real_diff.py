@@ -236,6 +236,7 @@ def test_a_spent_budget_is_never_equal_and_can_be_resumed(rekeys, pair, aws, tmp
 
     code, summary = diff("--resume")
     assert (code, summary["verdict"], summary["complete"], summary["matched"]) == (0, "equal", True, 60)
+    assert summary["converged"] == 0, "what was kept of the first run was not understood by the second"
     in_one_go = diff("--out", str(tmp_path / "again"))[1]["read_units"]
     for side, units in summary["read_units"].items():
         assert units <= in_one_go[side] + 2 * 8, "no more was read twice than each thread had in hand"
