@@ -96,6 +96,7 @@ class Endpoint:
 
     def __init__(self, url: str, variables: dict[str, str], name: str) -> None:
         self.url, self.source, self.target = url, f"{name}-source", f"{name}-target"
+        self._made: list[str] = []
         self.client = boto3.client(
             "dynamodb",
             endpoint_url=url,
@@ -118,6 +119,7 @@ class Endpoint:
                     for key, kind in zip(plan.schema, ("HASH", "RANGE"), strict=False)
                 ],
             )
+            self._made.append(name)
             for start in range(0, len(items), 25):
                 puts = [{"PutRequest": {"Item": with_bytes(item)}} for item in items[start : start + 25]]
                 answer = self.client.batch_write_item(RequestItems={name: puts})
@@ -146,7 +148,7 @@ class Endpoint:
         )
 
     def remove(self) -> None:
-        for name in (self.source, self.target):
+        for name in self._made:
             self.client.delete_table(TableName=name)
 
 
