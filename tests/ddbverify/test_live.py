@@ -24,6 +24,7 @@ from ddbverify.comparison import Comparison, State
 from ddbverify.config import parse
 from ddbverify.runner import compare
 from tests.ddbverify.fakes import Clock, FakeTable, item, make_judge
+from tests.ddbverify.plugged import plugin, plugins_of
 from tests.ddbverify.prepared import run
 
 RUNS = 10
@@ -312,7 +313,7 @@ def test_live_tables_on_the_embedded_aws(
             config.tables[0],
             segments=2,
             transform=judge.transform,
-            pipeline_passed=traffic.passed,
+            plugins=plugins_of(plugin("replica", pipeline_passed=lambda moved_at: traffic.passed(moved_at))),
         )
     for name in (source, target):
         client.delete_table(TableName=name)
