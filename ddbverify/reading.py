@@ -26,6 +26,9 @@ from ddbverify.segments import SEGMENTS_AT_ONCE, Plan
 GRACE_SECONDS: Final = 2.0
 """How long a pass that ends early waits for its threads. Later answers are not looked at."""
 
+SECONDS_BETWEEN_SIGNALS: Final = 0.5
+"""A signal that comes just before a lock is waited for is noticed only when that wait ends."""
+
 _AGAIN = "run the command again; if it comes back, report it to the vendor of the endpoint."
 
 
@@ -180,7 +183,8 @@ class Reading:
             for thread in threads:
                 thread.start()
             for _ in threads:
-                over.acquire()
+                while not over.acquire(timeout=SECONDS_BETWEEN_SIGNALS):
+                    pass
                 if errors:
                     break
         except BaseException:  # Ctrl-C
