@@ -206,6 +206,11 @@ class WriteCeiling:
             self.sleep(seconds)
 
 
+def ceiling_of(units_per_second: int | None, slots: Slots) -> WriteCeiling | None:
+    """The pair's ceiling for an operator's command; ``None`` where none is configured."""
+    return WriteCeiling(units_per_second, slots) if units_per_second else None
+
+
 class Unlimited:
     """No ceiling: everything is admitted."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from ddbverify.errors import EngineError
 from ddbverify.names import Fact, table_name
 from replicator import backfill, boundary, tables
-from replicator.ceiling import WriteCeiling
+from replicator.ceiling import ceiling_of
 from replicator.console import Step
 from replicator.context import Context
 from replicator.ledger import Ledger
@@ -122,8 +122,7 @@ def _load(
     read_units: int | None,
 ) -> backfill.Load:
     state = context.state(plan.pair)
-    units = context.config.replicated.write_units
-    ceiling = WriteCeiling(units, state) if units else None
+    ceiling = ceiling_of(context.config.replicated.write_units, state)
     ledger = Ledger(
         client=context.target,
         table=context.resources(plan.pair)["ledger_table"],

@@ -16,6 +16,7 @@ from ddbverify.errors import Refused, TransformError
 from ddbverify.names import KeySchema, canary_key
 from ddbverify.transform import key_hash, package_digest
 from ddbverify.values import with_base64, with_bytes
+from replicator.ceiling import ceiling_of
 from replicator.context import Context
 from replicator.envelope import Letter, UnreadableBody, open_body
 from replicator.ledger import Applied, Ledger, Write
@@ -60,6 +61,7 @@ def run(context: Context, pair: Pair) -> Repaired:
         target=target.name if target else pair.target,
         target_keys=keys,
         contest=state.contest,
+        ceiling=ceiling_of(context.config.replicated.write_units, state),
     )
     repaired = 0
     while True:

@@ -511,6 +511,7 @@ class World:
             source_client={"sqs": self.queue.dead_letters(), "dynamodbstreams": self.streams}.__getitem__,
             server_time=lambda: float(int(self.now)),
             pace=SimpleNamespace(young_seconds=60.0),
+            config=SimpleNamespace(replicated=SimpleNamespace(write_units=None)),
         )
 
     # --- restart --------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ddbverify.config import Pair
+from ddbverify.config import Pair, Replication
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact
 from ddbverify.transform import Transform, key_hash, package_digest
@@ -63,6 +63,7 @@ class Bench:
             source=self.database,
             target=self.database,
             source_client={"sqs": self.queue.dead_letters()}.__getitem__,
+            config=SimpleNamespace(replicated=Replication()),
         )
 
     def repair(self):
