@@ -232,7 +232,8 @@ class Load:
         return counts
 
     def _place(self, segment: int) -> dict[str, Any]:
-        kept = self.state.get(f"{Fact.LOADED}{segment}") or {}
+        with translated("look up the place of the load"):
+            kept = self.state.get(f"{Fact.LOADED}{segment}") or {}
         if kept.get("reading") != self.reading or int(kept.get("of", 0)) != LOADERS:
             return {**dict.fromkeys(_COUNTS, 0), "done": False, "last": None}
         last = json.loads(kept["last"]) if "last" in kept else None
