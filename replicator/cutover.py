@@ -83,11 +83,14 @@ class _Attempt:
             self._leave_evidence("flipped")
             context.console.line("The pointer was flipped by the run before; recorded.")
             return self._answer(self.steps)
-        fence = self._fence()
         if before.get("fenced"):
             context.console.warn("an earlier cutover was interrupted: its fence is lifted first")
-            fence.lift()
+            with _lifting("An earlier cutover was interrupted"):
+                fence = self._fence()
+                fence.lift()
             context.whole.put(CUTOVER, steps={"lifted": now_text()})
+        else:
+            fence = self._fence()
         queue.need_running(context)
         for pair in context.config.tables:
             queue.set_consumer(context, pair, on=True)
@@ -158,13 +161,8 @@ class _Attempt:
         self._leave_evidence("flipped")
 
     def _undo(self, fence: Fence) -> None:
-        try:
+        with _lifting("The cutover failed"):
             fence.lift()
-        except DdbVerifyError as error:
-            raise EngineError(
-                f"The cutover failed, and its fence could not be lifted: {error.message}",
-                "lift it by hand now: the application cannot write. Then run `replicator cutover` again.",
-            ) from error
         for pair in self.context.config.tables:
             queue.set_consumer(self.context, pair, on=True)
         self.context.whole.put(CUTOVER, steps={**self.steps, "lifted": now_text()})
@@ -368,6 +366,18 @@ class _Attempt:
             emulator=self.context.emulator,
             written=now_text(),
         )
+
+
+@contextmanager
+def _lifting(why: str) -> Iterator[None]:
+    """Say it in these words where a fence cannot be lifted: it is what the operator has to know first."""
+    try:
+        yield
+    except DdbVerifyError as error:
+        raise EngineError(
+            f"{why}, and its fence could not be lifted: {error.message}",
+            "lift it by hand now: the application cannot write. Then run `replicator cutover` again.",
+        ) from error
 
 
 def _run(command: Sequence[str], folder: Path, limit_seconds: float) -> int | None:

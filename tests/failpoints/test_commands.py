@@ -48,7 +48,8 @@ def world(aws, unique, tmp_path, monkeypatch):
     made = Migration(aws, unique("p"), tmp_path)
     for number in range(12):
         made.put(f"k{number}", f"v{number}")
-    return made
+    yield made
+    made.down()
 
 
 @pytest.fixture
@@ -177,13 +178,15 @@ def refused_everywhere(world, points, chosen):
     points.strike, points.chosen = refuse, chosen
     refusals = 0
     while True:
+        left_up = fenced(world)  # by a run before, which was refused the lifting and said so
         try:
             with points.running("cutover"):
                 return world.cutover(), refusals
         except (DdbVerifyError, ClientError) as error:
             said = str(error)
         refusals += 1
-        assert not fenced(world) or "stays up" in said or "could not be lifted" in said, said
+        told = "stays up" in said or "could not be lifted" in said
+        assert not fenced(world) or told or (left_up and "resource policy" not in said), said
 
 
 def test_what_a_cutover_cannot_do_is_told_after_its_fence_is_lifted(world, points):

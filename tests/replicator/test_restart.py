@@ -28,7 +28,8 @@ def begun(aws, unique, tmp_path, monkeypatch):
     made.configure()
     for number in range(30):
         made.put(f"k{number}", f"v{number}")
-    return made
+    yield made
+    made.down()  # mappings that poll for nobody slow the others' tests down
 
 
 def busy(migration):
