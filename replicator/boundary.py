@@ -24,6 +24,7 @@ from replicator.state import State, now_text, text_of
 from replicator.tables import TableFacts
 
 if TYPE_CHECKING:
+    from replicator.lock import Lock
     from replicator.preflight import Plan
 
 BACKUPS = "backup-taken#"
@@ -67,23 +68,24 @@ def wait_for(context: Context, moment: float, step: Step) -> None:
         time.sleep(min(left, 1.0))
 
 
-def fix(context: Context, plan: Plan, step: Step) -> Mapping[str, Any]:
+def fix(context: Context, plan: Plan, lock: Lock, step: Step) -> Mapping[str, Any]:
     """Fix the boundary in the pair's way; a scan's is fixed when it begins."""
     how = context.config.replicated.backfill
     if how == "backup":
-        _of_backup(context, plan, step)
+        _of_backup(context, plan, lock, step)
     elif how == "pitr":
-        _of_past(context, plan, step)
+        _of_past(context, plan, lock, step)
     return {"how": how}
 
 
-def _of_backup(context: Context, plan: Plan, step: Step) -> None:
+def _of_backup(context: Context, plan: Plan, lock: Lock, step: Step) -> None:
     state, pace = context.state(plan.pair), context.pace.poll_seconds
     chosen = (state.get(Fact.RESTARTING) or {}).get("backup")
     if chosen:
         backup = backfill.await_backup(context.source, chosen, poll_seconds=pace)
     else:
         backup = _new_backup(context, plan, state, step)
+    lock.check()  # minutes may have passed
     _record(context, state, "backup", backup.created_epoch, step, backup_arn=backup.arn)
 
 
@@ -104,7 +106,7 @@ def _new_backup(context: Context, plan: Plan, state: State, step: Step) -> backf
     return backup
 
 
-def _of_past(context: Context, plan: Plan, step: Step) -> None:
+def _of_past(context: Context, plan: Plan, lock: Lock, step: Step) -> None:
     """The latest second that can be restored, once that is late enough: minutes ago, on AWS."""
     ready = math.ceil(ready_epoch(context, plan.pair))
     while True:
@@ -116,6 +118,7 @@ def _of_past(context: Context, plan: Plan, step: Step) -> None:
             break
         step.at(f"{ready - chosen} s until it can be restored")
         time.sleep(context.pace.poll_seconds)
+    lock.check()  # minutes may have passed
     _record(context, context.state(plan.pair), "pitr", chosen, step)
 
 

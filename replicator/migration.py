@@ -91,7 +91,7 @@ def phase_one(
     run("capture", "queue and forwarder", lambda step: _capture(context, plan, base, code, step))
     run("canary", "the forwarder has sent a canary on", lambda step: _canary(context, plan, step))
     run("overlap", "the stream covers the overlap", lambda step: _overlap(context, plan, step))
-    run("backup", boundary.title(context, plan), lambda step: boundary.fix(context, plan, step))
+    run("backup", boundary.title(context, plan), lambda step: boundary.fix(context, plan, lock, step))
 
 
 def phase_two(

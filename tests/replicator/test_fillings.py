@@ -146,7 +146,16 @@ def test_the_chosen_second_is_late_enough_and_no_later_than_can_be_restored(
     )
     plan = SimpleNamespace(pair=None, source=SimpleNamespace(name="orders"))
 
-    boundary.fix(context, plan, SimpleNamespace(at=lambda _: None))
+    class Lost:
+        def check(self):
+            raise Refused("lost", "run it again")
+
+    step = SimpleNamespace(at=lambda _: None)
+    with pytest.raises(Refused):
+        boundary.fix(context, plan, Lost(), step)
+    assert state.get(Fact.BOUNDARY) is None, "whoever has lost the lease meanwhile fixes nothing"
+    source.now = began
+    boundary.fix(context, plan, SimpleNamespace(check=lambda: None), step)
 
     fixed = state.get(Fact.BOUNDARY)
     assert (source.now > began) is waits
