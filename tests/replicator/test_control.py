@@ -97,7 +97,7 @@ def test_a_paused_migration_keeps_its_changes_and_goes_on_under_a_ceiling(aws, u
     for name, value in aws.variables(SOURCE_REGION).items():
         monkeypatch.setenv(name, value)
     moving = Migration(aws, unique("p"), tmp_path)
-    moving.configure(more="")
+    moving.configure()
     file = tmp_path / "migration.toml"
     file.write_text(file.read_text().replace("groups = 2\n", "groups = 2\nwrite_units = 2000\n"))
     for number in range(10):
