@@ -98,7 +98,7 @@ def main() -> None:
     """Verify that DynamoDB tables hold what they should, and judge the evidence."""
 
 
-@main.command()
+@main.command(short_help="Write migration.toml and checks/ into this folder.")
 @click.option("--source", metavar="TABLE", help="Source table, a name or an ARN; asked for if left out.")
 @click.option("--target", metavar="TABLE", help="Target table, likewise.")
 @_reaching_two_sides
@@ -197,7 +197,7 @@ def run(
     sys.exit(result.exit_code)
 
 
-@main.command()
+@main.command(short_help="Say whether the evidence allows the cutover.")
 @_CONFIG
 @_JSON
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
@@ -224,7 +224,7 @@ def gate(config_file: Path, folder: Path | None, *, as_json: bool) -> None:
     sys.exit(decision.exit_code)
 
 
-@main.command()
+@main.command(short_help="Make the key that signs evidence.")
 @_CONFIG
 @_JSON
 def keygen(config_file: Path, *, as_json: bool) -> None:
@@ -283,7 +283,7 @@ def evidence(config_file: Path, file: Path | None) -> None:
         sys.exit(gates.NOT_TRUSTED)
 
 
-@main.command()
+@main.command(short_help="Say what comparing two tables costs.")
 @_of_two_sides
 @click.option(
     "--price", type=click.FloatRange(min=0), help="US dollars for a million read request units, on demand."
@@ -311,7 +311,7 @@ def plan(price: float | None, *, as_json: bool, **given: Any) -> None:
     sys.exit(estimate.exit_code)
 
 
-@main.command()
+@main.command(short_help="Compare two tables, and show every key that differs.")
 @_of_two_sides
 @click.option("--ignore", multiple=True, metavar="PATH", help="Attribute path to leave out; repeatable.")
 @click.option(
@@ -379,7 +379,7 @@ def diff(
     sys.exit(result.exit_code)
 
 
-@main.command()
+@main.command(short_help="Show the key that a hash in a message stands for.")
 @_CONFIG
 @_JSON
 @click.argument("hash")
@@ -403,7 +403,7 @@ def explain(config_file: Path, hash: str, folder: Path | None, *, as_json: bool)
         click.echo("\n\n".join(one.text() for one in found))
 
 
-@main.command()
+@main.command(short_help="List the plugins that are installed.")
 @_CONFIG
 @_JSON
 def plugins(config_file: Path, *, as_json: bool) -> None:

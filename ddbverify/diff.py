@@ -285,7 +285,9 @@ def _with_values(config: Config, source: Table, target: Table) -> tuple[Config, 
     changes: dict[str, int] = {}
     if rate is not None:
         if rate == 1:
-            raise ConfigurationError("--values needs a --read-units of 2 or more.", "raise it.")
+            raise ConfigurationError(
+                "--values needs a --read-units of 2 or more.", "raise it, or leave one of the two out."
+            )
         rate = max(1, rate // 10)
         changes["read_units"] = (settings.read_units or 0) - rate
     if budget is not None:

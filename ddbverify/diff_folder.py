@@ -235,5 +235,7 @@ def _object(path: Path) -> dict[str, Any]:
             f"{path} cannot be read ({type(error).__name__}).", "name another folder with --out."
         ) from error
     if not isinstance(document, dict):
-        raise ConfigurationError(f"{path} holds no JSON object.", "name another folder with --out.")
+        raise ConfigurationError(
+            f"{path} is damaged: it holds no JSON object.", "name another folder with --out."
+        )
     return document

@@ -360,7 +360,7 @@ def conftest_module(checks: Path) -> ModuleType | None:
     name = f"ddbverify_conftest_{hashlib.sha256(bytes(file)).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise ConfigurationError(f"{file} is not a Python file.", "mend it.")
+        raise ConfigurationError(f"{file} is not a Python file.", "make it one, or remove it.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -369,7 +369,8 @@ def conftest_module(checks: Path) -> ModuleType | None:
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ConfigurationError(
-            f"{file} does not load: {type(error).__name__}: {error}", "mend it: it implements hooks."
+            f"{file} does not load: {type(error).__name__}: {error}",
+            "mend it, or take the hooks (ddbverify_*) out of it.",
         ) from error
     return module
 

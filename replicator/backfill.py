@@ -67,7 +67,8 @@ def await_backup(client: Client, arn: str, *, poll_seconds: float) -> Backup:
             return Backup(arn, details["BackupCreationDateTime"].timestamp())
         if details["BackupStatus"] != "CREATING":
             raise EngineError(
-                f"The backup is {details['BackupStatus']}.", "run `replicator up` again to take another one."
+                f"The backup is {details['BackupStatus']}.",
+                "run the same command again: it takes another one.",
             )
         time.sleep(poll_seconds)
 
@@ -332,7 +333,7 @@ class Load:
                 if pause > 30:
                     raise ThrottledError(
                         f"The target {self.target} is throttled and takes no more items.",
-                        "raise its write capacity and run `replicator restore` again: it goes on.",
+                        "raise its write capacity and run the same command again: it goes on.",
                     )
                 time.sleep(pause)
                 pause *= 2
@@ -361,7 +362,7 @@ class Load:
         if Applied.LATER in outcomes.values():
             raise ThrottledError(
                 f"The target {self.target} takes no more items for now.",
-                "wait a minute and run `replicator restore` again: it goes on.",
+                "wait a minute and run the same command again: it goes on.",
             )
         refused = 0
         for (item, _), write in zip(results, writes, strict=True):

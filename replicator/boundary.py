@@ -183,7 +183,7 @@ def check_reuse(context: Context, pair: Pair, arn: str) -> None:
     if problem:
         raise Refused(
             f"A restart of {pair} cannot start from that backup: {problem}.",
-            "take a new one: replicator restart --backup new.",
+            "take a new one with `replicator restart --backup new`.",
         )
 
 

@@ -38,6 +38,8 @@ def main() -> None:
 
     up, restore, then `ddbverify run`, then cutover. Each command can be interrupted and run
     again: it goes on where it stopped. All settings stand in migration.toml.
+
+    Exit status: 0 done, 1 refused or rolled back, 2 usage or configuration, 6 AWS refused.
     """
 
 
@@ -111,7 +113,7 @@ def _audit(context: Context) -> dict[str, Any]:
         if found.lost or found.gap:
             raise Refused(
                 found.gap or f"{len(found.lost)} changes of {pair} were never applied.",
-                "the gate stays shut; begin anew: replicator restart.",
+                "the gate stays shut; begin anew with `replicator restart`.",
             )
     return {"pairs": answer}
 
@@ -134,7 +136,8 @@ def _repair(context: Context) -> dict[str, Any]:
     if stuck:
         raise Refused(
             f"{stuck} keys stay in the quarantine.",
-            "mend the items in the source, or the transform, then run `replicator repair` again.",
+            "see `replicator quarantine`, mend the items in the source, run `replicator repair` again; "
+            "another transform needs `replicator restart`.",
         )
     return {"pairs": answer}
 
@@ -142,12 +145,12 @@ def _repair(context: Context) -> dict[str, Any]:
 _command("up", migration.up, "Phase 1: capture every change of the source, then back it up.")
 _command("restore", migration.restore, "Phase 2: restore the backup as the target and let it follow.")
 _command("status", reporting.status, "How far the migration is, and whether it is well.")
-_command("pause", queue.pause, "Let the consumers write nothing until `resume`; capture goes on.")
+_command("pause", queue.pause, "Let no consumer write until `resume`; capture goes on.")
 _command("resume", queue.resume, "Let the consumers of a paused migration write again.")
-_command("audit", _audit, "Hold the stream itself against the ledger: nothing was lost on the way.")
+_command("audit", _audit, "Hold the stream itself against the ledger: is anything lost?")
 _command("repair", _repair, "Write quarantined items again, as the source has them now.")
 _command("cutover", cutting.cutover, "Gate, fence, drain, verify, flip; rolled back if a step fails.")
-_command("down", removal.down, "Remove exactly what the migration made. Never the source.")
+_command("down", removal.down, "Remove exactly what the migration made, never the source.")
 
 
 @main.command()
@@ -165,7 +168,11 @@ def quarantine(path: Path, as_json: bool, keys: bool) -> None:
 @click.option("--backup", metavar="new|ARN", help="What to start from; by default a new backup.")
 @click.option("--table", metavar="SOURCE", help="Restart the pair of this source only.")
 def restart(path: Path, as_json: bool, backup: str | None, table: str | None) -> None:
-    """Start pairs anew: new backup, new ledger, new boundary. Clears a gap."""
+    """
+    Start pairs anew: new backup, new ledger, new boundary.
+
+    Clears a gap, and lets a changed transform in. Interrupted or killed: run it again, it goes on.
+    """
 
     def run(context: Context) -> dict[str, Any]:
         return restarting.restart(context, backup=backup, table=table)
@@ -197,9 +204,11 @@ def demo(
     keep: bool,
 ) -> None:
     """
-    A whole migration under traffic, on an embedded AWS, and the proof that no write was lost.
+    A whole migration under traffic on an embedded AWS.
 
-    It needs no AWS account and touches none. Ends with 0 only if every step held.
+    At its end stands the proof that no acknowledged write was lost. It needs no AWS account and
+    touches none. Exit status: 0 if every step held, else 1; 2 items or transform cannot be used,
+    6 the embedded AWS could not be started.
     """
     options = story.Options(items, count, traffic, transform, seed, keep)
     console = Console(as_json=as_json)

@@ -202,7 +202,7 @@ class _Attempt:
                 time.sleep(context.pace.poll_seconds)
         except Trimmed as error:
             raise EngineError(
-                f"The stream could not be watched: {error}", "begin anew: replicator restart."
+                f"The stream could not be watched: {error}", "begin anew with `replicator restart`."
             ) from error
         step.result = f"quiet for {quiet:.0f} s" + (f", after {foreign} late writes" if foreign else "")
 
@@ -219,14 +219,14 @@ class _Attempt:
                     if repaired.left:
                         raise EngineError(
                             f"{len(repaired.left)} keys stay in the quarantine: {repaired.left[0]}",
-                            "mend the items in the source or the transform; see `replicator status`.",
+                            "see `replicator quarantine`, mend the items in the source, run `replicator cutover` again.",
                         )
                 found = audit.run(self.context, pair, to_the_end=True)
                 examined += found.examined
                 if found.lost or found.gap:
                     raise EngineError(
                         found.gap or f"{len(found.lost)} changes of {pair} were never applied.",
-                        "begin anew: replicator restart.",
+                        "begin anew with `replicator restart`.",
                     )
                 clean = clean + 1 if found.clean else 0
                 if not found.clean:
@@ -436,4 +436,6 @@ def _check(context: Context) -> str:
 
 def _check_exists(context: Context, pair: Pair) -> None:
     if tables.find(context.target, pair.target) is None:
-        raise Refused(f"The target of {pair} does not exist any more.", "begin anew: replicator restart.")
+        raise Refused(
+            f"The target of {pair} does not exist any more.", "begin anew with `replicator restart`."
+        )

@@ -26,7 +26,7 @@ from replicator.tables import TableFacts
 MADE, STAGING = "target-made", "staging"
 """Facts of a pair: ``how`` its target was made, the staging ``table``. `down` and `restart` remove both."""
 
-_BEGIN_ANEW = "begin anew: replicator restart."
+_BEGIN_ANEW = "begin anew with `replicator restart`."
 
 
 def fill(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def bind(context: Context, plan: Plan) -> None:
     }
     state.put_once(BOUND, **transform, backfill=how)
     bound = state.get(BOUND) or {}
-    hint = "put it back, or begin anew: replicator restart."
+    hint = "put it back, or begin anew with `replicator restart`."
     if {name: bound[name] for name in transform} != transform:
         raise Refused(f"The transform of {plan.pair} has changed since the migration began.", hint)
     if bound.get("backfill", "backup") != how:

@@ -140,7 +140,7 @@ def _check_transform(pair: Pair, bound: Mapping[str, object]) -> None:
     if (bound.get("transform", ""), bound.get("digest", "")) != (pair.transform or "", digest):
         raise Refused(
             f"The transform of {pair} has changed since the migration began, so nothing was repaired.",
-            "put it back, or begin anew: replicator restart.",
+            "put it back, or begin anew with `replicator restart`.",
         )
 
 

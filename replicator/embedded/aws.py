@@ -98,8 +98,8 @@ class EmbeddedAws:
         status, _ = _ask(self.endpoint_url.rpartition(":")[2], "POST", "/_ministack/reset", seconds=60)
         if status != http.client.OK:
             raise EngineError(
-                f"the embedded AWS at {self.endpoint_url} could not be reset (status {status})",
-                "start a new one; what it holds is lost with the old one",
+                f"The embedded AWS at {self.endpoint_url} could not be reset (status {status}).",
+                "start a new one; what it holds is lost with the old one.",
             )
 
 
@@ -166,8 +166,8 @@ def _start(stack: ExitStack, python: Path, log: Path | None) -> tuple[EmbeddedAw
                 stack.push(attempt.pop_all())
                 return EmbeddedAws(f"http://{HOST}:{port}"), child
     raise EngineError(
-        f"the embedded AWS found no free port: {PORT_ATTEMPTS} were taken by others first",
-        "run this again when fewer programs are being started",
+        f"The embedded AWS found no free port: {PORT_ATTEMPTS} were taken by others first.",
+        "run this again when fewer programs are being started.",
     )
 
 
@@ -228,6 +228,6 @@ def _ask(port: str, method: str, path: str, *, seconds: float) -> tuple[int, byt
 def _failed(child: Child, python: Path, what: str) -> EngineError:
     home = python.parent.parent
     return EngineError(
-        f"the embedded AWS {what}. Its log ends with:\n{child.tail() or '(nothing)'}",
-        f"if its installation is damaged, remove {home} and run `python -m replicator.embedded install`",
+        f"The embedded AWS {what}. Its log ends with:\n{child.tail() or '(nothing)'}",
+        f"if its installation is damaged, remove {home} and run `python -m replicator.embedded install`.",
     )

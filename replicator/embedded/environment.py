@@ -88,8 +88,8 @@ def ensure_environment(
                     _install(home, pins, progress)
         except OSError as error:
             raise EngineError(
-                f"the embedded AWS could not be installed in {home}: {error.strerror or error}",
-                f"name a folder that can be written to and has 200 MB free in {FOLDER_VARIABLE}",
+                f"The embedded AWS could not be installed in {home}: {error.strerror or error}.",
+                f"set {FOLDER_VARIABLE} to a folder that can be written to and has 200 MB free.",
             ) from error
     return _python(home)
 
