@@ -110,7 +110,7 @@ class Ledger:
                 units.append(Unit(write.source_hash, (self._guard(write), *self._items(write))))
             except (ValueError, TypeError, AttributeError):
                 fates[write.source_hash] = Fate.REFUSED  # not DynamoDB's typed form, and no item at all
-        fates |= transact.write(self.client, units, sleep=self.sleep)
+        fates |= transact.write(self.client, units, sleep=self.sleep, ceiling=self.ceiling)
         said = {
             Fate.WRITTEN: Applied.WRITTEN,
             Fate.CONDITION: Applied.SUPERSEDED,

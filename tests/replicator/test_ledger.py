@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -402,3 +403,35 @@ def test_a_contested_change_releases_also_the_key_that_it_would_have_kept():
 
     assert bench.apply(moved("a", 3, ["x", "y"])) == [Applied.CONTESTED]
     assert bench.owners() == {"y": hashed("b")}
+
+
+# --- the write ceiling ------------------------------------------------------------------------
+
+
+class Shut:
+    """A ceiling that admits nothing, and counts what it was asked for."""
+
+    most_units = 25.0
+
+    def __init__(self):
+        self.asked = 0
+
+    def until(self, deadline):
+        pass
+
+    def admit(self, estimate):
+        self.asked += estimate > 0
+        return False
+
+    def consumed(self, estimate, units):
+        raise AssertionError("nothing was sent")
+
+
+@pytest.mark.parametrize("write", [plain("a", 1, "x"), moved("a", 1, ["t"])], ids=["same keys", "re-keyed"])
+def test_no_write_of_either_kind_of_pair_goes_round_the_write_ceiling(write):
+    bench, ceiling = Bench(), Shut()
+    bench.ledger = replace(bench.ledger, ceiling=ceiling)
+
+    assert bench.apply(write) == [Applied.LATER]
+    assert ceiling.asked
+    assert bench.target == {}
