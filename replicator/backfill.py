@@ -208,7 +208,7 @@ class Load:
             transform or DynamoDB refused; those of the runs before included.
         """
         counts = dict.fromkeys(_COUNTS, 0)
-        guard = threading.Lock()
+        guard, stop = threading.Lock(), threading.Event()
 
         def load(segment: int) -> None:
             place = self._place(segment)
@@ -226,10 +226,23 @@ class Load:
                     self.progress(counts["read"])
                 # Once the page is in the target: what is read again after a kill is written again.
                 self._keep(segment, {**place, "done": last is None, "last": last})
+                if stop.is_set():
+                    return
+
+        def load_or_stop(segment: int) -> None:
+            try:
+                load(segment)
+            except BaseException:
+                stop.set()
+                raise
 
         with ThreadPoolExecutor(LOADERS) as pool:
-            # list() so that the first error is raised here, and not swallowed with the futures.
-            list(pool.map(load, range(LOADERS)))
+            try:
+                # list() so that an error is raised here, and not swallowed with the futures.
+                list(pool.map(load_or_stop, range(LOADERS)))
+            except BaseException:  # Ctrl-C too: the others end with the page in hand, not with their segment
+                stop.set()
+                raise
         return counts
 
     def _place(self, segment: int) -> dict[str, Any]:

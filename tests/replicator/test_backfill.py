@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
 import threading
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +16,7 @@ from ddbverify.errors import EngineError, Refused, ThrottledError
 from ddbverify.names import canary_key
 from ddbverify.transform import Transform, key_hash
 from replicator import backfill
-from replicator.backfill import Backup, Load, await_backup, boundary_of, restore
+from replicator.backfill import LOADERS, Backup, Load, await_backup, boundary_of, restore
 from replicator.ledger import Write
 from replicator.records import NO_NUMBER, pad
 from replicator.state import State
@@ -172,6 +176,33 @@ def test_an_error_of_one_segment_is_not_swallowed():
         bench.load.run()
 
 
+def refuse():
+    raise refusal("AccessDeniedException")
+
+
+def press_ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("what", "error"), [(refuse, ClientError), (press_ctrl_c, KeyboardInterrupt)], ids=["error", "Ctrl-C"]
+)
+def test_whatever_ends_a_load_ends_all_segments_with_the_page_in_hand(what, error, monkeypatch):
+    bench = Bench({f"k{number}": "v" for number in range(600)})
+    load_page, pages = Load._load_page, itertools.count(1)
+
+    def slowly(self, page):
+        if next(pages) == 3 * LOADERS:  # all of them are at work
+            what()
+        threading.Event().wait(0.02)
+        return load_page(self, page)
+
+    monkeypatch.setattr(Load, "_load_page", slowly)
+    with pytest.raises(error):
+        bench.load.run()
+    assert bench.database.calls["scan"] < 100, "of more than two hundred"
+
+
 @pytest.mark.parametrize("again", [1, 3])
 def test_a_load_that_was_interrupted_is_complete_after_another_run(again):
     bench = Bench(ITEMS)
@@ -195,7 +226,9 @@ def test_a_load_that_was_killed_goes_on_behind_the_pages_it_wrote():
     counts = bench.load.run()
 
     assert counts == {"read": 60, "written": 60, "quarantined": 0}  # of both runs
-    assert bench.database.calls["scan"] < 2 * read_before
+    whole = Bench(ITEMS)
+    whole.load.run()
+    assert bench.database.calls["scan"] <= whole.database.calls["scan"] + LOADERS, "a page each, again"
     assert bench.target == {key: value.upper() for key, value in ITEMS.items()}
     pages = bench.database.calls["scan"]
     assert bench.load.run() == counts
