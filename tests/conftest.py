@@ -15,10 +15,17 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 
 from replicator.embedded import EmbeddedAws, embedded_aws
 from tests.engines import dynamodb_local_endpoint, missing_for_dynamodb_local
+
+# Hypothesis without its clock: no test asserts a duration, and a busy machine is no failure.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 ENGINES = ("ministack", "dynamodb-local")
 NOT_BY_DEFAULT = {"dynamodb-local"}

@@ -288,7 +288,9 @@ def test_a_setting_that_differs_fails_by_its_name_and_says_how_to_accept_it(pyte
     result.assert_outcomes(failed=1, passed=4)
     result.stdout.fnmatch_lines(
         [
-            "2 findings: pitr: on in the source, not set in the target; tags.team: not in the target",
+            "2 findings:",
+            "  pitr: on in the source, not set in the target",
+            "  tags.team: not in the target",
             '*accept = [[]"pitr", "tags.team"[]]*',
         ]
     )

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from ddbverify.cli import main
-from ddbverify.comparison import State
+from ddbverify.diff import STATES
 from tests.ddbverify import projects
 from tests.processes import wait_until
 
@@ -188,9 +188,8 @@ def test_ctrl_c_adds_up_and_a_resumed_run_gives_the_result_of_one_in_one_go(pair
     in_one_go, whole = lines(ended(command(*asked))[1])
     assert (code, err) == (1, "")
     assert findings == in_one_go
-    assert (
-        [summary[state] for state in State] == [whole[state] for state in State] == [49, 1, 0, 4, 0, 6, 0, 0]
-    )
+    assert [summary[state] for state in STATES] == [49, 1, 0, 4, 0, 6, 0, 0]
+    assert [whole[state] for state in STATES] == [49, 1, 0, 4, 0, 6, 0, 0]
     assert (tmp_path / "out" / "findings.jsonl").read_text().splitlines() == out.splitlines()[:-1]
 
     code, _, err = ended(command(*arguments, "--resume"))
