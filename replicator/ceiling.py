@@ -83,7 +83,7 @@ class Ceiling(Protocol):
 
 
 WAITING_SHARE = 0.6
-"""Of the time that a call of the consumer has left, how much it may spend on waiting for its turn."""
+"""Of the time that a call of the consumer has left, after how much of it no more requests are begun."""
 
 
 @dataclass(slots=True)
@@ -230,10 +230,17 @@ class Unlimited:
 
 @dataclass(slots=True)
 class Meter:
-    """A ceiling that also counts what went through it, for the bill and for metrics."""
+    """
+    A ceiling for the calls of a function, that also counts what went through it, for the bill and for metrics.
+
+    Beyond the deadline nothing is admitted, whether there is a ceiling or not: what a throttled table
+    has not taken by then is handed back in time. A call that runs out of it hands back everything.
+    """
 
     ceiling: Ceiling
     units: float = 0.0
+    deadline: float = math.inf
+    clock: Callable[[], float] = time.monotonic
 
     @property
     def most_units(self) -> float:
@@ -241,13 +248,13 @@ class Meter:
         return self.ceiling.most_units
 
     def until(self, deadline: float) -> None:
-        """A new call of the function: nobody waits beyond *deadline*, and counting begins anew."""
-        self.units = 0.0
+        """A new call of the function: nobody begins a request beyond *deadline*, and counting begins anew."""
+        self.units, self.deadline = 0.0, deadline
         self.ceiling.until(deadline)
 
     def admit(self, estimate: float) -> bool:
-        """As the ceiling says."""
-        return self.ceiling.admit(estimate)
+        """As the ceiling says, until the deadline."""
+        return self.clock() < self.deadline and self.ceiling.admit(estimate)
 
     def consumed(self, estimate: float, units: float | None) -> None:
         """Count it; where the answer does not say, the estimate."""

@@ -27,7 +27,7 @@ from replicator.ceiling import (
 )
 from replicator.state import State
 from replicator.transact import Fate, Unit, write
-from tests.replicator.fakes import STATE, FakeDynamoDB
+from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
 
 NOON = 1_800_000_000.0
 
@@ -345,3 +345,24 @@ def test_the_meter_counts_what_was_consumed_or_else_the_estimate():
     assert meter.units == 7.0
     write(Client(silent=True), units(3), ceiling=meter)
     assert meter.units == 13.0
+
+
+class Throttled:
+    """A table that takes nothing."""
+
+    def transact_write_items(self, **_):
+        raise refusal("ThrottlingException")
+
+
+def test_what_a_throttled_table_does_not_take_is_handed_back_within_the_call():
+    now = [0.0]
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    meter = Meter(Unlimited(), clock=lambda: now[0])
+    meter.until(36.0)
+    fates = write(Throttled(), units(3_000), sleep=sleep, ceiling=meter)
+
+    assert set(fates.values()) == {Fate.LATER}
+    assert 30 < now[0] < 40, "of a call of 60 s; each transaction would have taken 5 s"
