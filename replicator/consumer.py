@@ -280,7 +280,13 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
     deployed.meter.until(begun + seconds_left(context) * WAITING_SHARE)
     schema = deployed.transform.source_keys
-    batch = [opened(record, deployed.settings, schema, deployed.state.latch_gap) for record in records]
+    gaps: list[str] = []
+
+    def latch_gap(reason: str) -> None:
+        gaps.append(reason)
+        deployed.state.latch_gap(reason)
+
+    batch = [opened(record, deployed.settings, schema, latch_gap) for record in records]
     applier = Applier(
         transform=deployed.transform,
         guard=deployed.ledger,
@@ -299,7 +305,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         applier.clear_quarantine()
     deployed.state.note_groups(canary_groups(batch, returned, schema))
     logger.info("consumed", extra={"messages": len(batch), "returned": len(returned), **applier.counts})
-    emit("consumer", os.environ, measurements(batch, returned, applier, time.time()))
+    found = measurements(batch, returned, applier, time.time())
+    emit("consumer", os.environ, {**found, "Gaps": len(gaps)})
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in returned]}
 
 
@@ -312,13 +319,12 @@ def seconds_left(context: Any) -> float:
 def measurements(
     batch: Sequence[Message], returned: Sequence[str], applier: Applier, now: float
 ) -> dict[str, float]:
-    """The metrics of one batch; *now* in seconds since the epoch."""
+    """The metrics of one batch, its gaps apart; *now* in seconds since the epoch."""
     found: dict[str, float] = {
         "Applied": applier.counts["applied"],
         "Superseded": applier.counts["superseded"],
         "Quarantined": applier.aside,
         "Returned": len(returned),
-        "Gaps": sum(message.letter is None and not message.retired for message in batch),
     }
     newest = progress_of(batch, returned)
     if newest:

@@ -403,6 +403,18 @@ def test_a_change_without_the_tables_key_is_a_gap_and_not_the_end_of_its_batch(m
     assert deployed.state.counters() == {"applied": 1}
 
 
+def test_every_gap_is_in_the_metric_that_the_alarm_looks_at(monkeypatch):
+    deployed, told = Deployment(monkeypatch), []
+    monkeypatch.setattr(consumer, "emit", lambda _service, _environment, values: told.append(values["Gaps"]))
+    stranger = body_text([{"n": "1", "e": "R", "k": {"other": {"S": "x"}}, "t": BOUNDARY}], restart=3)
+
+    deployed.handle(stranger)
+    deployed.handle("rubbish", stranger)
+    deployed.handle(*bodies_of(late("a", 1, v("x"))))
+
+    assert told == [1, 2, 0]
+
+
 def test_the_quarantine_is_looked_into_only_once_something_was_put_aside(monkeypatch):
     deployed = Deployment(monkeypatch)
     looks = []
