@@ -71,17 +71,31 @@ class PolicyFence:
             self._put(table, {**policy, "Statement": [*statements, statement]}, revision)
 
     def lift(self) -> None:
-        """Take the statement out again; a policy that held nothing else is removed."""
+        """
+        Take the statement out of each table's policy; a policy that held nothing else is removed.
+
+        Raises:
+            EngineError: The first that was met, once every table has been tried.
+        """
+        errors = []
         for table in self.tables:
-            policy, revision = self._policy(table)
-            statements = [one for one in policy["Statement"] if one.get("Sid") != FENCE_SID]
-            if len(statements) == len(policy["Statement"]):
-                continue
-            if statements:
-                self._put(table, {**policy, "Statement": statements}, revision)
-                continue
-            with translated(f"lift the fence from {table.name}"):
-                self.client.delete_resource_policy(ResourceArn=table.arn, **_expecting(revision))
+            try:
+                self._lift(table)
+            except EngineError as error:  # the other tables' writers must not wait for this one
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _lift(self, table: TableFacts) -> None:
+        policy, revision = self._policy(table)
+        statements = [one for one in policy["Statement"] if one.get("Sid") != FENCE_SID]
+        if len(statements) == len(policy["Statement"]):
+            return
+        if statements:
+            self._put(table, {**policy, "Statement": statements}, revision)
+            return
+        with translated(f"lift the fence from {table.name}"):
+            self.client.delete_resource_policy(ResourceArn=table.arn, **_expecting(revision))
 
     def _policy(self, table: TableFacts) -> tuple[dict[str, Any], str | None]:
         try:

@@ -95,6 +95,31 @@ def test_the_fence_denies_every_write_to_everyone_but_the_operator():
     assert {one.removeprefix("dynamodb:") for one in statement["Action"]} == writes
 
 
+def test_one_table_that_cannot_be_freed_keeps_no_other_fenced():
+    tables = tuple(
+        SimpleNamespace(name=name, arn=f"arn:aws:dynamodb:eu-west-1:123456789012:table/{name}")
+        for name in ("first", "second", "third")
+    )
+    policies = {table.arn: FakePolicies() for table in tables}
+
+    def of(method):
+        return lambda **arguments: getattr(policies[arguments["ResourceArn"]], method)(**arguments)
+
+    names = ("get_resource_policy", "put_resource_policy", "delete_resource_policy")
+    several = PolicyFence(SimpleNamespace(**{name: of(name) for name in names}), tables, (OPERATOR,))
+    several.raise_()
+    broken = policies[tables[0].arn]
+    broken.delete_resource_policy = broken.put_resource_policy = refuse
+
+    with pytest.raises(EngineError, match="lift the fence from first"):
+        several.lift()
+    assert [policies[table.arn].policy is None for table in tables] == [False, True, True]
+
+
+def refuse(**_):
+    raise refusal("AccessDeniedException")
+
+
 @pytest.mark.parametrize("before", [None, OTHERS])
 def test_both_are_idempotent(before):
     client = FakePolicies(copy.deepcopy(before))
