@@ -231,7 +231,7 @@ class Unlimited:
 @dataclass(slots=True)
 class Meter:
     """
-    A ceiling for the calls of a function, that also counts what went through it, for the bill and for metrics.
+    A ceiling for the calls of a function, that also counts what went through it, for the bill.
 
     Beyond the deadline nothing is admitted, whether there is a ceiling or not: what a throttled table
     has not taken by then is handed back in time. A call that runs out of it hands back everything.

@@ -37,6 +37,8 @@ CUTOVER = queue.CUTOVER
 
 LEAST_QUIET_SECONDS = 60.0
 
+_ENDING_SECONDS = 30.0  # that a verification has which took too long; it ends its own child in ten
+
 
 def cutover(context: Context) -> dict[str, Any]:
     """
@@ -164,7 +166,7 @@ class _Attempt:
         with _lifting("The cutover failed"):
             fence.lift()
         for pair in self.context.config.tables:
-            queue.set_consumer(self.context, pair, on=True)
+            queue.on_again(self.context, pair)
         self.context.whole.put(CUTOVER, steps={**self.steps, "lifted": now_text()})
         self.context.console.warn("the fence is lifted: the application goes on with the source")
 
@@ -219,7 +221,7 @@ class _Attempt:
                     if repaired.left:
                         raise EngineError(
                             f"{len(repaired.left)} keys stay in the quarantine: {repaired.left[0]}",
-                            "see `replicator quarantine`, mend the items in the source, run `replicator cutover` again.",
+                            "see `replicator quarantine`, mend the items in the source, then run it again.",
                         )
                 found = audit.run(self.context, pair, to_the_end=True)
                 examined += found.examined
@@ -393,7 +395,10 @@ def _run(command: Sequence[str], folder: Path, limit_seconds: float) -> int | No
             return child.wait(limit_seconds)
         except BaseException as error:
             child.terminate()  # not killed: it has a child of its own to end
-            child.wait()
+            try:
+                child.wait(_ENDING_SECONDS)
+            except subprocess.TimeoutExpired:  # the application cannot write as long as the fence is up
+                child.kill()
             if isinstance(error, subprocess.TimeoutExpired):
                 return None
             raise

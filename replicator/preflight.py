@@ -114,7 +114,7 @@ def _check_names(context: Context, pair: Pair) -> None:
     longest = stack_name(context.config.name, "capture", pair.id)
     if len(longest) > 128 or len(state_table(context.config.name)) > 255:
         raise ConfigurationError(
-            f"name = {context.config.name!r} makes names of stacks or tables that AWS does not take: too long.",
+            f"name = {context.config.name!r} makes names of stacks or tables that are too long for AWS.",
             "use a shorter `name` in migration.toml.",
         )
 

@@ -28,6 +28,14 @@ def set_consumer(context: Context, pair: Pair, *, on: bool) -> None:
         switch_mapping(context, context.resources(pair)["consumer_mapping"], on=on)
 
 
+def on_again(context: Context, pair: Pair) -> None:
+    """Switch the consumer on again after what has switched it off, unless it was paused meanwhile."""
+    if is_paused(context.state(pair).get(Fact.CONTROL)):
+        context.console.warn(f"{pair} was paused meanwhile, and stays so; `replicator resume` goes on")
+        return
+    set_consumer(context, pair, on=True)
+
+
 def switch_mapping(context: Context, mapping: str, *, on: bool) -> None:
     """Switch an event source mapping (by its UUID), and wait until it is so. Raises botocore's errors."""
     functions = context.source_client("lambda")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import ClassVar
@@ -13,7 +15,7 @@ from ddbverify.config import parse
 from ddbverify.errors import ConfigurationError, EngineError, Refused
 from ddbverify.gate import Decision
 from ddbverify.names import Fact
-from replicator.cutover import LEAST_QUIET_SECONDS, _Attempt, _check, role_of
+from replicator.cutover import LEAST_QUIET_SECONDS, _Attempt, _check, _run, role_of
 from replicator.state import State
 from tests.ddbverify.judged import good_evidence
 from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
@@ -161,6 +163,7 @@ def attempt(tmp_path, monkeypatch):
         emulator=True,
         source_side=config.source,
         server_time=lambda: 0.0,
+        state=lambda pair: Whole(),
         decision=Decision(tmp_path, (), found, "1" * 64),
     )
     return Attempt(fake, SimpleNamespace(check=lambda: None, token=1), "/shop/orders-table")
@@ -200,6 +203,39 @@ def test_one_that_was_rolled_back_does_too_after_the_fence_was_lifted(attempt, m
     assert found.reason in ("writes still reach the source", "KeyboardInterrupt")
     assert (found.verified_by is not None) is (at == "flip")
     assert "lifted" in attempt.log
+
+
+def test_one_that_is_rolled_back_ends_no_pause(attempt, monkeypatch):
+    monkeypatch.setattr(Attempt, "fails_at", "drain")
+    monkeypatch.setattr(Attempt, "error", EngineError("writes still reach the source", "x"))
+    attempt.context.state = lambda pair: Whole({Fact.CONTROL: {"state": "pause"}})
+
+    with pytest.raises(Refused):
+        attempt._behind(FENCE)
+    assert "consumer True" not in attempt.log
+    assert any("was paused meanwhile" in line for line in attempt.log)
+
+    attempt.context.state = lambda pair: Whole({Fact.CONTROL: {"state": "run"}})
+    with pytest.raises(Refused):
+        attempt._behind(FENCE)
+    assert "consumer True" in attempt.log
+
+
+def test_a_verification_that_does_not_end_even_when_told_to_is_killed(monkeypatch, tmp_path):
+    monkeypatch.setattr("replicator.cutover._ENDING_SECONDS", 0.2)
+    told = tmp_path / "told"
+    deaf = f"""
+import pathlib, signal, time
+signal.signal(signal.SIGTERM, lambda *_: pathlib.Path({str(told)!r}).touch())
+pathlib.Path({str(tmp_path / "ready")!r}).touch()
+time.sleep(600)
+time.sleep(600)
+"""
+    began = time.monotonic()
+
+    assert _run([sys.executable, "-c", deaf], tmp_path, 2.0) is None
+    assert time.monotonic() - began < 300
+    assert told.exists() is (tmp_path / "ready").exists()
 
 
 def test_a_cutover_stands_where_its_evidence_cannot_be_signed(attempt):
