@@ -33,7 +33,7 @@ from ddbverify.errors import (
 Client = Any
 """A boto3 client; boto3 makes their classes at run time."""
 
-# AWS's SDK reference recommends "standard"; "adaptive" is for special cases (FIELD_NOTES T21).
+# AWS's SDK reference recommends "standard"; "adaptive" is for special cases (docs/aws.md T21).
 _BOTO = BotoConfig(
     retries={"mode": "standard", "max_attempts": 6},
     connect_timeout=10,

@@ -1,7 +1,7 @@
 """
 A target, and the items that a re-keying transform makes of the source -> matched keys, and suspects.
 
-The whole target is added first, then the source (DESIGN 5, Re-keyed pairs): a target item that no
+The whole target is added first, then the source (docs/checks.md): a target item that no
 source item claims was then in the target *before* nobody claimed it. Scan orders have nothing in
 common here, so the target waits: in memory up to a bound, else all of it on disk.
 """

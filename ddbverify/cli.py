@@ -1,4 +1,4 @@
-"""The command line of ``ddbverify``: arguments in, exit codes out (DESIGN 5)."""
+"""The command line of ``ddbverify``: arguments in, exit codes out (docs/commands.md)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """
 Pages of two tables whose keys go one to one -> matched keys, and suspects.
 
-Equal scan orders are the fast case (T19): then items meet in order, by their bytes, and no key
+Equal scan orders are the fast case (docs/aws.md T19): then items meet in order, by their bytes, and no key
 is looked at. Where the orders part, items meet by key; what has not met its partner waits in
 memory up to a bound, then on disk. The result never depends on the order of arrival.
 """

@@ -1,7 +1,7 @@
 """
 Every difference of a run, one JSON object per line, in a file for its owner's eyes only.
 
-It is the one place where raw keys are written down (DESIGN 7, promise 10); values never are.
+It is the one place where raw keys are written down (docs/promises.md 10); values never are.
 """
 
 from __future__ import annotations

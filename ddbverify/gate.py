@@ -32,7 +32,7 @@ from ddbverify.marks import Coverage
 from ddbverify.plugins import Plugins
 from ddbverify.record import CheckRecord, CheckState, TableRecord
 
-# Exit codes of DESIGN 5; the highest of all reasons wins.
+# Exit codes of docs/commands.md; the highest of all reasons wins.
 FAILED, INCOMPLETE, STALE, NOT_TRUSTED, AWS_REFUSED = 1, 3, 4, 5, 6
 
 # Both moments are of DynamoDB's clock; its regions may differ by this much, and tell whole seconds.

@@ -1,9 +1,9 @@
 """
 Items by meaning: a canonical form, typed equality, digests, keys to join by. Pure.
 
-Equality is exact (DESIGN 5): ``N`` by decimal value, sets without order, ``L`` with order,
+Equality is exact (docs/checks.md): ``N`` by decimal value, sets without order, ``L`` with order,
 ``B`` by bytes, absent ≠ ``NULL`` ≠ empty. Left out is only what the configuration names, and
-``aws:rep:*``, which legacy global tables write (FIELD_NOTES T22).
+``aws:rep:*``, which legacy global tables write (docs/aws.md T22).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 One Scan response: bytes -> item slices, and where the next page starts. Pure.
 
-Only what a join needs is decoded; items stay the bytes they came as (FIELD_NOTES 4). A
+Only what a join needs is decoded; items stay the bytes they came as. A
 response that is not what it should be is an error, never "no more items" (vitess#19008).
 """
 

@@ -21,7 +21,7 @@ from ddbverify.names import Fact
 from ddbverify.values import item_from_typed, with_base64
 
 # FIFO queues look for message groups in their first 120,000 messages only: beyond that, one
-# backlogged group starves the others (FIELD_NOTES T10).
+# backlogged group starves the others (docs/aws.md T10).
 BACKLOG_LIMIT = 120_000
 
 # A canary younger than this may still be under way.

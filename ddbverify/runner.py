@@ -293,7 +293,7 @@ class Pass:
                 whole.take_over(join)
 
         self._reading.for_each(self._to_read, co_scan)
-        # In a sample a key that was not met may be in a segment that was not drawn (T19).
+        # In a sample a key that was not met may be in a segment that was not drawn (docs/aws.md T19).
         whole_read = not self._plan.is_sample
         left = whole.finish(
             self._clock(),

@@ -1,7 +1,7 @@
 """
 Which segments a sample reads, and what it says about those it did not. Pure.
 
-Whole segments, without replacement: random places in a scan are a biased sample (T20).
+Whole segments, without replacement: random places in a scan are a biased sample (docs/aws.md T20).
 """
 
 from __future__ import annotations

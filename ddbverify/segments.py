@@ -12,7 +12,7 @@ from ddbverify.tables import Table
 SMALL_TABLE_BYTES: Final = 8_000_000
 BYTES_PER_SEGMENT: Final = 64_000_000
 SEGMENTS_AT_ONCE: Final = 8  # one thread each
-MOST_SEGMENTS: Final = 1_000_000  # of a parallel scan (FIELD_NOTES T19)
+MOST_SEGMENTS: Final = 1_000_000  # of a parallel scan (docs/aws.md T19)
 SEGMENTS_IN_A_SAMPLE: Final = 100  # a clean one bounds the mismatching segments at about 3 %
 ITEMS_PER_SAMPLED_SEGMENT: Final = 20
 

@@ -29,7 +29,7 @@ _EXPIRING = {"ENABLED", "ENABLING", "DISABLING"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """One table at the moment it was described. Sizes and counts are DynamoDB's, hours old (T18)."""
+    """One table at the moment it was described. Sizes and counts are hours old (docs/aws.md T18)."""
 
     arn: str
     name: str

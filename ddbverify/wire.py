@@ -2,7 +2,7 @@
 Raw Scan pages and strongly consistent point reads, through botocore.
 
 botocore keeps its work: signing, endpoints, retries, time-outs, and the CRC32 check with its
-retries. Only its parser steps aside for the two responses that carry items (FIELD_NOTES 4).
+retries. Only its parser steps aside for the two responses that carry items.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Backup:
 
 
 def boundary_of(epoch: float, overlap_seconds: float) -> int:
-    """Where replay starts: ``floor(backup time) - overlap``, in seconds since the epoch (FIELD_NOTES T1)."""
+    """Where replay starts: ``floor(backup time) - overlap``, in seconds since the epoch (docs/aws.md T1)."""
     return math.floor(epoch) - math.ceil(overlap_seconds)
 
 
@@ -94,7 +94,7 @@ def restore(client: Client, backup_arn: str, name: str, *, indexes: bool) -> boo
 
     Returns:
         False where the engine does not find the backup from that region (an emulator; AWS
-        restores across regions, FIELD_NOTES T23).
+        restores across regions, docs/aws.md T23).
     """
     return _restored(
         name,
@@ -334,7 +334,7 @@ class Load:
         request: Any = {self.target: [{"PutRequest": {"Item": with_bytes(item)}} for item in items]}
         more = {} if self.ceiling is None else {"ReturnConsumedCapacity": "TOTAL"}
         pause = 0.05
-        while request:  # unprocessed items are not an error, and are not written (FIELD_NOTES T17)
+        while request:  # unprocessed items are not an error, and are not written (docs/aws.md T17)
             if self.ceiling is not None:
                 self.ceiling.admit(estimate)
                 self.lock.check()  # that may have taken a while

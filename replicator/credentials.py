@@ -12,7 +12,7 @@ def assumed_role(role_arn: str, session_name: str = "replicator") -> boto3.Sessi
     A session under *role_arn*, or the ambient one where it is empty.
 
     A bare ``sts.assume_role`` does not refresh and dies within the hour (boto3#443,
-    FIELD_NOTES T21); botocore's own fetcher, which profiles use, does.
+    docs/aws.md T21); botocore's own fetcher, which profiles use, does.
     """
     if not role_arn:
         return boto3.Session()

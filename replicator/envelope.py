@@ -3,7 +3,7 @@ Changes <-> the body of a FIFO message. Pure.
 
 One message carries the changes of one stream batch that fall in one group, in order.
 The body is ASCII JSON, since SQS refuses U+FFFE, U+FFFF and lone surrogates, which a
-DynamoDB string may hold (FIELD_NOTES T11). ``docs/design.md`` describes the format.
+DynamoDB string may hold (docs/aws.md T11). ``docs/design.md`` describes the format.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from replicator.envelope import Message
 
 BATCH_MESSAGES = 10
 BATCH_BYTES = 1_000_000
-"""SQS takes 1 MiB per call, attributes included (FIELD_NOTES T10)."""
+"""SQS takes 1 MiB per call, attributes included (docs/aws.md T10)."""
 
 SMALLEST_BODY_BYTES = 32_768
 """Holds every fetch: a key has at most 3 KB, and JSON makes six characters of some bytes."""

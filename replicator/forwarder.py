@@ -2,7 +2,7 @@
 The forwarder Lambda: a stream batch -> FIFO messages.
 
 It stops at the first record that it could not place and reports exactly that one; Lambda
-delivers the batch again from there (FIELD_NOTES T7). What was sent behind it arrives twice,
+delivers the batch again from there (docs/aws.md T7). What was sent behind it arrives twice,
 which the consumer's guard makes harmless.
 """
 

@@ -3,7 +3,7 @@ The guard: one ledger entry per source key, written in the transaction that writ
 
 An entry holds the last applied sequence number of its source key. It outlives deletes and
 never expires: that is what keeps a late duplicate from bringing a deleted item back
-(FIELD_NOTES T4). Entries of re-keying pairs also hold the target keys that the source key
+(docs/aws.md T4). Entries of re-keying pairs also hold the target keys that the source key
 owns now; each of those has an owner entry, so that no two source keys write one target item.
 """
 
@@ -316,7 +316,7 @@ class Ledger:
                 for item in answer["Responses"].get(self.table, ()):
                     found[item["pk"]["S"]] = item
                 request = answer.get("UnprocessedKeys")
-                if request:  # throttled: not an error, and not "absent" (FIELD_NOTES T17)
+                if request:  # throttled: not an error, and not "absent" (docs/aws.md T17)
                     self.sleep(min(pause, 1.0))
                     pause *= 2
         return found

@@ -20,7 +20,7 @@ FILLING = "filling"
 """Fact of a pair: the backfill has begun to put items into its target."""
 
 LEAST_OVERLAP_SECONDS = 60.0
-"""A backup may hold, or miss, what was written up to 60 s around it (FIELD_NOTES T1)."""
+"""A backup may hold, or miss, what was written up to 60 s around it (docs/aws.md T1)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class Change:
         keys: The source item's key.
         new_image: The item after the change; ``None`` for a removal and for a *fetch*. As the record
             carries it: only keys are looked into here, `envelope.pack` encodes what is bytes.
-        created_at: Whole seconds since the epoch, DynamoDB's clock (FIELD_NOTES T2).
+        created_at: Whole seconds since the epoch, DynamoDB's clock (docs/aws.md T2).
         fetch: The image is not here: read the source's item instead.
     """
 

@@ -260,7 +260,7 @@ def _empty_table(context: Context, name: str, lock: Lock, step: Step) -> int:
 def _delete_batch(client: Any, name: str, keys: list[Mapping[str, Any]], lock: Lock) -> None:
     request: Any = {name: [{"DeleteRequest": {"Key": key}} for key in keys]}
     pause = 0.05
-    while request:  # unprocessed is not an error, and not deleted (FIELD_NOTES T17)
+    while request:  # unprocessed is not an error, and not deleted (docs/aws.md T17)
         lock.check()
         request = client.batch_write_item(RequestItems=request).get("UnprocessedItems")
         if request:

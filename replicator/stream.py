@@ -1,7 +1,7 @@
 """
 Reading a table's stream itself, shard by shard, with a place that can be kept.
 
-Parents are read to their end before their children (FIELD_NOTES T24). A shard whose records
+Parents are read to their end before their children (docs/aws.md T24). A shard whose records
 were trimmed before they were read is a gap, never an end.
 """
 
@@ -142,7 +142,7 @@ class StreamReader:
                     continue
                 for record in page["Records"]:
                     user = record.get("userIdentity") or {}
-                    # TTL's own removals (FIELD_NOTES T16).
+                    # TTL's own removals (docs/aws.md T16).
                     by_ttl = user.get("PrincipalId", user.get("principalId")) == "dynamodb.amazonaws.com"
                     change = change_from_record(record)
                     if until is not None and change.created_at > until:

@@ -172,7 +172,7 @@ def _start(stack: ExitStack, python: Path, log: Path | None) -> tuple[EmbeddedAw
 
 
 def _ministack_environment(folder: Path, port: int, token: str) -> dict[str, str]:
-    """Return ministack's whole environment (FIELD_NOTES 2; read in its source, 1.5.33)."""
+    """Return ministack's whole environment (read in its source, 1.5.33)."""
     return clean_environment(folder) | {
         "AUTH": "true",
         "BIND_HOST": HOST,

@@ -20,7 +20,7 @@ from ddbverify.errors import EngineError
 MINISTACK_VERSION = "1.5.33"
 
 # Exact, and installed by one pip command: ministack pins botocore, a second command would break
-# that (FIELD_NOTES 2). boto3 is what deployed handlers import, cryptography is for KMS signatures.
+# that. boto3 is what deployed handlers import, cryptography is for KMS signatures.
 PINS = (f"ministack=={MINISTACK_VERSION}", "boto3==1.43.106", "cryptography==50.0.2")
 
 FOLDER_VARIABLE = "DDBVERIFY_ENGINES"

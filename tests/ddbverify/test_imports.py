@@ -1,4 +1,4 @@
-"""Who may import whom (DESIGN 3). The layout may change; these arrows may not."""
+"""Who may import whom (docs/design.md). The layout may change; these arrows may not."""
 
 from __future__ import annotations
 

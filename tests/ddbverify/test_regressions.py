@@ -1,5 +1,5 @@
 """
-The defects that other tools have (FIELD_NOTES 5, verification, 11 to 18), each as a whole pass.
+The defects that other tools have, each as a whole pass.
 
 What the parts do about them stands with the parts, under names with ``regression_`` and the number.
 """

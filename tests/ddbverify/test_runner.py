@@ -228,7 +228,7 @@ class TestSample:
         assert "95 %" in comparison.notes[-1]
 
     def test_an_engine_that_cuts_its_segments_otherwise_gives_no_false_finding(self):
-        """T19 is for speed, never for correctness."""
+        """Equal scan orders are for speed, never for correctness."""
         content = {f"k{number}": "x" for number in range(60)}
         source, target = table(content), table(content)
         target.hashed = lambda key: FakeTable.hashed(("salt", key))

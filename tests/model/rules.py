@@ -49,7 +49,7 @@ class Unguarded(OrderModel):
 @dataclass(frozen=True, slots=True)
 class Rule:
     """
-    One rule of DESIGN 4.
+    One rule of docs/design.md.
 
     Args:
         without: Puts the plain variant in its place.

@@ -1,4 +1,4 @@
-"""DESIGN 4 and 7 held against every order of events that Hypothesis comes up with."""
+"""The design's rules and the promises, held against every order of events that Hypothesis comes up with."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """
-A small world around the real forwarder, consumer, load and repair: what DESIGN 4 promises, executable.
+A small world around the real forwarder, consumer, load and repair: what docs/design.md says, executable.
 
 The source's table, the stream, the queue, backups and the clock are stand-ins; everything
-that decides is the product's own code. The backup and the restart are done here as DESIGN 4
+that decides is the product's own code. The backup and the restart are done here as docs/design.md
 writes them down. `World.settle` ends the faults and drains everything; `World.judge`
 compares.
 """
@@ -52,7 +52,7 @@ SLOT = {"a": 0, "b": 8, "c": 4}  # keys a and c begin in one shard, b in another
 PASSING = (ClientError, BotoCoreError, DdbVerifyError, Killed)
 """What a run may end in under faults; anything else is a bug."""
 
-FUZZY_SECONDS = 60  # how far from its time a backup may be wrong about a write (FIELD_NOTES T1)
+FUZZY_SECONDS = 60  # how far from its time a backup may be wrong about a write (docs/aws.md T1)
 
 
 def nothing(*_: Any, **__: Any) -> None:
@@ -518,7 +518,7 @@ class World:
 
     def begin_again(self, meanwhile: Sequence[tuple[str, Sequence[str], str]] = ()) -> None:
         """
-        DESIGN 4, Restart, up to the new backup.
+        docs/design.md, Restart, up to the new backup.
 
         Args:
             meanwhile: Writes that are made and forwarded before the restart's number is raised.

@@ -2,7 +2,7 @@
 DynamoDB Streams and Lambda's mapping onto it, in memory and strict where AWS is strict.
 
 No emulator splits or trims shards, lets iterators expire or honours `batchItemFailures` on a
-stream (FIELD_NOTES 2), so what depends on those is held against this: `Streams` is the
+stream (docs/design.md), so what depends on those is held against this: `Streams` is the
 service (`replicator.stream.StreamReader` and the audit read it as their client), `Mapping` is
 the event source mapping that calls the forwarder's handler.
 """
@@ -369,7 +369,7 @@ def first_failure(answer: Any, records: list[dict[str, Any]]) -> int | None:
     """
     What Lambda reads in a stream function's answer: the place of the first failure, or ``None``.
 
-    An empty or missing list is success, whatever else stands in the answer (FIELD_NOTES T7). An
+    An empty or missing list is success, whatever else stands in the answer (docs/aws.md T7). An
     identifier that is empty or no sequence number of the batch fails the batch as a whole.
     """
     failures = answer.get("batchItemFailures") if isinstance(answer, Map) else None

@@ -150,7 +150,7 @@ def test_an_item_that_wants_a_taken_target_key_is_contested_under_zero():
 
 
 def test_a_load_never_overwrites_what_a_later_change_of_a_rekeying_pair_wrote():
-    """FIELD_NOTES 5.9: under the guard a load is number zero, below every change."""
+    """Under the guard a load is number zero, below every change."""
     bench = Bench({"a": "old"}, rekeys=True)
     item = {"id": {"S": "a"}, "v": {"S": "NEW"}}
     bench.load.ledger.apply([Write(hashed("a"), {"id": {"S": "a"}}, pad("5"), [item], None)])

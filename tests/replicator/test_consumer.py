@@ -384,7 +384,7 @@ def test_the_handler_notes_canary_groups_and_a_gap(monkeypatch):
 
 
 def test_a_canary_that_could_not_be_applied_has_not_arrived(monkeypatch):
-    """Silence is not health (DESIGN 7.8): a consumer that may not write must not look alive."""
+    """Silence is not health (docs/promises.md 8): a consumer that may not write must not look alive."""
     deployed = Deployment(monkeypatch)
     deployed.database.faults.append(refusal("AccessDeniedException"))
     flight = Change(pad("5"), "REMOVE", canary_key(KEYS), None, BOUNDARY + 5)

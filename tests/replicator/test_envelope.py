@@ -118,7 +118,7 @@ def test_deduplication_ids_repeat_with_the_batch_and_change_with_the_restart(his
     assert len(set(ids)) == len(ids)
     assert ids == again if restart == other else not set(ids) & set(again)
     assert not set(ids) & set(elsewhere)
-    assert all(re.fullmatch(r"[0-9a-f]{64}", one) for one in ids)  # SQS takes 128 of these (FIELD_NOTES T9)
+    assert all(re.fullmatch(r"[0-9a-f]{64}", one) for one in ids)  # SQS takes 128 of these (docs/aws.md T9)
 
 
 def test_one_number_of_two_shards_is_no_duplicate():

@@ -1,4 +1,4 @@
-"""FIELD_NOTES 5: the defects of the tools that already exist, by number, as far as they concern this one."""
+"""The defects that other tools have, by number, as far as they concern this one."""
 
 from __future__ import annotations
 
