@@ -50,7 +50,7 @@ test-engines: $(VENV)/.for-test  ## run the tests on DynamoDB Local; needs Java 
 	*) exit $$status ;; \
 	esac
 
-test-full: $(VENV)/.for-test  ## run the full-size demonstrations, minutes
+test-full: $(VENV)/.for-test  ## run the long tests: full-size demonstrations and sweeps, minutes
 	@$(EMBEDDED_AWS)
 	$(BIN)/python -m pytest -m full $(TEST_ARGS)
 

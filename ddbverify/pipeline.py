@@ -192,22 +192,30 @@ def judged(
     problems = []
     gap = facts.get(Fact.GAP)
     if gap is not None:
-        problems.append(f"a gap is latched since {gap.get('at', '?')}: {gap.get('reason', '?')}")
+        problems.append(
+            f"a gap is latched since {gap.get('at', '?')}: {gap.get('reason', '?')} "
+            "(`replicator restart` clears it)"
+        )
     control = facts.get(Fact.CONTROL)
     if control is not None and control.get("state") != "run":
-        problems.append("the consumer is paused")
+        problems.append("the consumer is paused (`replicator resume` ends that)")
     for part, state in mappings.items():
         if state != "Enabled":
             problems.append(f"the {part}'s event source mapping is {state}, not Enabled")
     if waiting > BACKLOG_LIMIT:
         problems.append(f"{waiting} messages wait in the queue, more than {BACKLOG_LIMIT}")
     if dead:
-        problems.append(f"{dead} messages are dead letters")
+        problems.append(f"{dead} messages are dead letters (`replicator repair` takes them up)")
     quarantined = _quarantined(facts)
     if quarantined:
-        problems.append(f"{quarantined} keys are in quarantine")
+        problems.append(
+            f"{quarantined} keys are in the quarantine (`replicator quarantine` lists them, "
+            "`replicator repair` frees them)"
+        )
     if _epoch(facts.get(Fact.FOLLOWING, {}).get("since")) is None:
-        problems.append("the target does not follow yet: replay has not passed the backup time")
+        problems.append(
+            "the target does not follow yet: replay has not passed the backup time (`replicator restore`)"
+        )
     problems += _canary_problems(facts.get(Fact.CANARY_SENT), facts.get(Fact.CANARY_ARRIVED), now)
     return problems
 
