@@ -141,7 +141,7 @@ def _new_client(side: Side, service: str, region: str | None, core: Any) -> Clie
     except botocore.exceptions.NoRegionError as error:
         raise ConfigurationError(
             "No AWS region is configured.",
-            "set the `region` of source and target, or AWS_DEFAULT_REGION.",
+            "set the `region` of both sides (or --source-region, --target-region), or AWS_DEFAULT_REGION.",
         ) from error
     except (ValueError, botocore.exceptions.BotoCoreError) as error:
         raise ConfigurationError(

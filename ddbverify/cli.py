@@ -272,14 +272,19 @@ def evidence(config_file: Path, file: Path | None) -> None:
     """
     try:
         config = configuration.load(config_file)
-        trusted = signing.trusted_keys(config)
         place = folders.latest(config) if file is None else file
+        trusted = signing.trusted_keys(config)
         content = row.content(place) if place.is_dir() or file is None else place.read_bytes()
         _print_json(cutover_evidence.read_signed(content, trusted))
     except DdbVerifyError as error:
         _refuse(error, as_json=False)
     except (OSError, NotTrusted) as error:
-        click.echo(f"Error: this evidence must not be believed: {error}", err=True)
+        why = (error.strerror or "it cannot be read") if isinstance(error, OSError) else error
+        click.echo(
+            f"Error: The evidence in {place} must not be believed: {why}.\n"
+            "  Try: name another file, or make it again with `ddbverify run`.",
+            err=True,
+        )
         sys.exit(gates.NOT_TRUSTED)
 
 

@@ -410,6 +410,6 @@ def _check_coverage(place: str, value: str, refuse: Any) -> None:
     coverage = re.fullmatch(r"full|(\d+(?:\.\d+)?)%", value)
     if coverage is None or (coverage[1] is not None and not 0 < float(coverage[1]) <= 100):
         raise refuse(
-            f"{place} = {value!r} is not a coverage.",
-            'use "full", or a percentage above 0 such as "0.5%".',
+            f'{place}: {value!r} is neither "full" nor a percentage above 0.',
+            'write it like "0.5%".',
         )

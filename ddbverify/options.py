@@ -96,4 +96,5 @@ def _measured(option: str, text: str | None, measure: Callable[[str], _T]) -> _T
     try:
         return measure(text)
     except ValueError as error:
-        raise ConfigurationError(f"{option}: {text!r} is no measure.", f"{error}.") from error
+        examples = str(error).partition(", got")[0].removeprefix("Expected ")
+        raise ConfigurationError(f"{option}: {text!r} is not understood.", f"write {examples}.") from error

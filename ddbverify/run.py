@@ -167,15 +167,15 @@ def run(
     folders.make_importable(config)
     checks = folders.checks_folder(config)
     child.require_harmless(extra, config.folder, checks)
-    key = signing.signing_key(config)
-    key.sign(b"may this run sign?")  # KMS could refuse, and not only after an hour of reading
-    trusted = signing.trusted_keys(config)
     plugins = Plugins.of(config, checks)
     before = _Before(_describe(config), evidence.digests(config, checks), plugins.records)
     endpoints, emulator = _endpoints(config)
     identities = {"source": _identity(config.source), "target": _identity(config.target)}
     clock = _Clock(config)
     started = clock.now()
+    key = signing.signing_key(config)  # made by the first run that can start, which says so
+    key.sign(b"may this run sign?")  # KMS could refuse, and not only after an hour of reading
+    trusted = signing.trusted_keys(config)
     run_id = folders.new_run_id(started)
     before_this = row.previous(config)  # before `latest` points at this one
     folder = folders.make_run_folder(config, run_id, out).resolve()

@@ -63,9 +63,9 @@ def test_a_sample_is_a_fraction():
         ({"sample": "0%"}, "--sample"),
         ({"sample": "101%"}, "--sample"),
         ({"sample": "5%", "transform": "shop:new", "rekeys": True}, "--sample: a re-keyed pair"),
-        ({"settle": "60"}, "--settle: '60' is no measure"),
+        ({"settle": "60"}, "--settle: '60' is not understood"),
         ({"settle": "1 week"}, "--settle"),
-        ({"memory": "512"}, "--memory: '512' is no measure"),
+        ({"memory": "512"}, "--memory: '512' is not understood"),
     ],
 )
 def test_errors_name_the_option(given, message):

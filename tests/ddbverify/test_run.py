@@ -257,6 +257,8 @@ def test_nothing_starts_where_aws_refuses(project, monkeypatch):
     with pytest.raises(AccessError):
         runs.run(project)
     assert not (project.parent / ".ddbverify" / "runs").exists()
+    # A key that this run made would be told by none: the next one finds it there.
+    assert not (project.parent / ".ddbverify" / "key.pem").exists()
 
 
 def test_two_runs_at_once_keep_apart(project):
