@@ -1,7 +1,7 @@
 """
 ``ddbverify diff``: two tables compared, every finding handed on as it is decided.
 
-The one command that shows raw keys (docs/promises.md 10), and values only when asked for
+It shows raw keys (docs/promises.md 10), and values only when asked for
 them. `run` is the edge; what it came to is a `Result`, which `diff_text` renders.
 """
 
