@@ -5,7 +5,7 @@ A scan of two live tables sees changes under way as differences. Each such suspe
 at again, source, target, source, all strongly consistent, until it is one of
 
 * *converged*: the target holds a state that the source has had since the first look, the
-  scan's own included: the target follows;
+  scan's own included, and no two source items claim it now: the target follows;
 * *persistent*: the source has not moved for the settle time, and at its end the target still
   differs and has not moved either (or the pipeline is known to have passed the last move);
 * *churning*: it never held still until the ceiling;
@@ -307,7 +307,8 @@ class Settler:
                 suspect.see_expected(self._expected(sight.claims.get(suspect.key, [])), at)
             suspect.see_target(self._judge.state(target), times[1])
             belongs = suspect.target == suspect.expected
-            if suspect.target in suspect.history and (belongs or last_look or not self._wants_pairs):
+            follows = suspect.target in suspect.history and suspect.expected != CONTESTED
+            if follows and (belongs or last_look or not self._wants_pairs):
                 dropped = not claims and target is None and not self._judge.transform.rekeys
                 dropped = dropped and bool(suspect.owners & sights[1].present)
                 return settled(State.EXCLUDED if dropped else State.MATCHED, converged=True, pair=belongs)

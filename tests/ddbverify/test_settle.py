@@ -295,3 +295,40 @@ def test_thousands_of_suspects_are_read_in_batches():
     assert {outcome.suspect.key for outcome in outcomes} == {(str(number),) for number in range(5_000)}
     assert max(requests) == 100
     assert sum(requests) <= 5_000 * 3 * 8
+
+
+class Claimed:
+    """Two source items that claim one target key, and what the target holds there."""
+
+    def __init__(self, held):
+        self.held = held
+
+    def source(self, keys):
+        return [item(owner, of="k") for (owner,) in keys]
+
+    def target(self, keys):
+        return [self.held for _ in keys]
+
+
+def moved_to(source):
+    return {"id": source["of"], "of": source["id"]}
+
+
+def test_a_key_that_two_source_items_claim_now_is_not_equal_by_what_one_of_them_claimed_before():
+    """While only the first claimed it the target was right; no state is as long as both do."""
+    clock, judge = Clock(), make_judge(moved_to, rekeys=True)
+    held = item("k", of="s1")
+    suspect = Suspect(
+        key=KEY,
+        owners={("s1",), ("s2",)},
+        expected=judge.state(held),
+        target=judge.state(item("k", of="s0")),
+        expected_since=clock.now,
+        target_since=clock.now,
+        first_seen=clock.now,
+    )
+    settler = Settler(Claimed(held), judge, settle_seconds=SETTLE, clock=clock, sleep=clock.sleep)
+    (outcome,) = settler.settle([suspect])
+
+    assert outcome.state is State.UNCOMPARABLE
+    assert "several source items" in outcome.reason
