@@ -218,6 +218,11 @@ def gate(config_file: Path, folder: Path | None, *, as_json: bool) -> None:
         click.echo(f"  {reason.code}: {summary.printable(reason.message, 2000)}", err=as_json)
     for one in decision.known:
         click.echo(f"  {summary.printable(summary.known_in_words(one))}", err=as_json)
+    if not decision.open:
+        click.echo(
+            "  Try: mend what is named, then `ddbverify run` again; docs/checks.md has each code.",
+            err=as_json,
+        )
     if as_json:
         _print_json(decision.as_json())
     _show_in_pipeline(ci.annotations_of_gate(decision), ci.gate_markdown(decision), err=as_json)

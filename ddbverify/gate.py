@@ -31,6 +31,7 @@ from ddbverify.evidence import Evidence
 from ddbverify.marks import Coverage
 from ddbverify.plugins import Plugins
 from ddbverify.record import CheckRecord, CheckState, TableRecord
+from ddbverify.words import number_of
 
 # Exit codes of docs/commands.md; the highest of all reasons wins.
 FAILED, INCOMPLETE, STALE, NOT_TRUSTED, AWS_REFUSED = 1, 3, 4, 5, 6
@@ -354,12 +355,10 @@ def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Rea
         if shortcoming is not None:
             yield Reason("coverage", INCOMPLETE, f"{pair}: the pass over the tables {shortcoming}.")
         if undecided := read.counts.get(State.UNDECIDED, 0):
-            yield Reason("undecided", INCOMPLETE, f"{pair}: {undecided} keys stayed undecided.")
+            yield Reason("undecided", INCOMPLETE, f"{pair}: {number_of(undecided, 'key')} stayed undecided.")
         moving = read.counts.get(State.CHURNING, 0)
         if moving and not churning:
-            message = (
-                f"{pair}: {moving} keys never held still; [gate] churning = true leaves them to the fence."
-            )
+            message = f"{pair}: {number_of(moving, 'key')} never held still; [gate] churning = true leaves them to the fence."
             yield Reason("churning", INCOMPLETE, message)
 
 
@@ -430,7 +429,7 @@ def _known_no_more(found: Evidence, now: float) -> Iterator[Reason]:
 
 def _not_passed(check: CheckRecord) -> Reason:
     exit_code = FAILED if check.state is CheckState.FAILED else INCOMPLETE
-    findings = f" with {check.findings} findings" if check.findings else ""
+    findings = f" with {number_of(check.findings, 'finding')}" if check.findings else ""
     return Reason(str(check.state), exit_code, f"{check.id} is {check.state}{findings}.")
 
 

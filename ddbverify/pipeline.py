@@ -19,6 +19,7 @@ from ddbverify.errors import NotFoundError
 from ddbverify.hookspecs import hookimpl
 from ddbverify.names import Fact
 from ddbverify.values import item_from_typed, with_base64
+from ddbverify.words import number_of
 
 # FIFO queues look for message groups in their first 120,000 messages only: beyond that, one
 # backlogged group starves the others (docs/aws.md T10).
@@ -205,11 +206,11 @@ def judged(
     if waiting > BACKLOG_LIMIT:
         problems.append(f"{waiting} messages wait in the queue, more than {BACKLOG_LIMIT}")
     if dead:
-        problems.append(f"{dead} messages are dead letters (`replicator repair` takes them up)")
+        problems.append(f"{number_of(dead, 'dead letter')} (`replicator repair` takes them up)")
     quarantined = _quarantined(facts)
     if quarantined:
         problems.append(
-            f"{quarantined} keys are in the quarantine (`replicator quarantine` lists them, "
+            f"{number_of(quarantined, 'key')} in the quarantine (`replicator quarantine` lists them, "
             "`replicator repair` frees them)"
         )
     if _epoch(facts.get(Fact.FOLLOWING, {}).get("since")) is None:

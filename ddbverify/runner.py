@@ -43,6 +43,7 @@ from ddbverify.tables import describe_pair
 from ddbverify.tally import REASONS_ACCEPTED, Tally
 from ddbverify.transform import Transform
 from ddbverify.wire import TableReader
+from ddbverify.words import number_of
 
 SUSPECTS_AT_ONCE: Final = 50_000  # about a kilobyte each; more wait where they wait (`ddbverify.spill`)
 
@@ -574,7 +575,7 @@ class Pass:
             )
         if tally.by_time_only:
             yield (
-                f"{tally.by_time_only} differences were decided by the settle time of "
+                f"{number_of(tally.by_time_only, 'difference')} decided by the settle time of "
                 f"{self._settings.settle:g} s alone: nobody knew whether the pipeline had passed them"
             )
         if planned.is_sample:

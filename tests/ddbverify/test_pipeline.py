@@ -48,8 +48,8 @@ def test_a_healthy_pipeline_has_no_problems():
         ),
         ({}, {"mappings": ENABLED | {"forwarder": "gone"}}, "the forwarder's event source mapping is gone"),
         ({}, {"waiting": 120_001}, "120001 messages wait"),
-        ({}, {"dead": 1}, "1 messages are dead letters"),
-        ({Fact.QUARANTINE + "ab": {}, Fact.QUARANTINE + "cd": {}}, {}, "2 keys are in the quarantine"),
+        ({}, {"dead": 1}, "1 dead letter ("),
+        ({Fact.QUARANTINE + "ab": {}, Fact.QUARANTINE + "cd": {}}, {}, "2 keys in the quarantine"),
         ({Fact.FOLLOWING: None}, {}, "does not follow yet"),
         ({Fact.FOLLOWING: {"since": "yesterday"}}, {}, "does not follow yet"),
         ({Fact.FOLLOWING: {"since": "2026-11-18T10:30:00"}}, {}, "does not follow yet"),
@@ -144,7 +144,7 @@ def test_queues_are_counted_with_what_is_in_flight_and_what_is_gone_is_said(aws,
         "the state table names no consumer_mapping",
         "the forwarder's event source mapping is gone, not Enabled",
         "the consumer's event source mapping is unknown, not Enabled",
-        "1 messages are dead letters (`replicator repair` takes them up)",
+        "1 dead letter (`replicator repair` takes them up)",
     }
 
 
