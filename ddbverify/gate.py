@@ -358,7 +358,10 @@ def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Rea
             yield Reason("undecided", INCOMPLETE, f"{pair}: {number_of(undecided, 'key')} stayed undecided.")
         moving = read.counts.get(State.CHURNING, 0)
         if moving and not churning:
-            message = f"{pair}: {number_of(moving, 'key')} never held still; [gate] churning = true leaves them to the fence."
+            message = (
+                f"{pair}: {number_of(moving, 'key')} never held still; "
+                "[gate] churning = true leaves them to the fence."
+            )
             yield Reason("churning", INCOMPLETE, message)
 
 
