@@ -147,6 +147,7 @@ class Applier:
         self.counts.update(names[outcome] for outcome in outcomes.values() if outcome in names)
         schema = self.transform.source_keys  # a canary that was not applied has not arrived
         self.canaries = [one for one in self.canaries if outcomes[key_hash(one.keys, schema)] in names]
+        self.aside += sum(outcome is Applied.CONTESTED for outcome in outcomes.values())  # by the guard
         later = [hashed for hashed, outcome in outcomes.items() if outcome is Applied.LATER]
         return {message_id for hashed in later for message_id in holders[hashed]}
 

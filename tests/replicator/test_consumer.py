@@ -415,6 +415,22 @@ def test_every_gap_is_in_the_metric_that_the_alarm_looks_at(monkeypatch):
     assert told == [1, 2, 0]
 
 
+def test_every_change_that_is_put_aside_is_in_the_metric_that_the_alarm_looks_at(monkeypatch):
+    def transform(item):
+        return {"id": "taken"} if item.get("v") else None
+
+    told = []
+    monkeypatch.setattr(
+        consumer, "emit", lambda _service, _environment, values: told.append(values["Quarantined"])
+    )
+    deployed = Deployment(monkeypatch, Transform("t:t", transform, KEYS, KEYS, rekeys=True))
+    deployed.handle(*bodies_of(late("a", 1, v("x"))))
+    deployed.handle(*bodies_of(late("b", 2, v("x"))))  # contested
+
+    assert len(deployed.notebook.quarantined()) == 1
+    assert told == [0, 1]
+
+
 def test_the_quarantine_is_looked_into_only_once_something_was_put_aside(monkeypatch):
     deployed = Deployment(monkeypatch)
     looks = []
