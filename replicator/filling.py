@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ddbverify.errors import EngineError
+from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact, table_name
 from replicator import backfill, boundary, tables
 from replicator.ceiling import ceiling_of
@@ -30,14 +30,24 @@ _BEGIN_ANEW = "begin anew with `replicator restart`."
 
 
 def fill(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str, Any]:
-    """Fill the target; a run that was killed goes on where it stopped."""
+    """
+    Fill the target; a run that was killed goes on where it stopped.
+
+    Raises:
+        Refused: The target was made by somebody else since the command began: it may be hours ago.
+    """
     state = context.state(plan.pair)
     how = (state.get(Fact.STEP + "backup") or {}).get("how", "backup")
+    made = state.get(MADE)
+    if plan.target is None and made is None and context.target_table(plan.pair) is not None:
+        raise Refused(
+            f"The target {plan.pair.target} was not there when this command began, and is now.",
+            "find out who made it and remove it, or run the command again to fill it; it has to be empty.",
+        )
     state.put_once(FILLING, at=now_text())
     if how == "scan":
         return _by_scan(context, plan, lock, step)
     origin = state.get(Fact.BOUNDARY) or {}
-    made = state.get(MADE)
     if not plan.needs_staging or (made and made.get("how") == "restore"):
         answer = _as_a_whole(context, plan, origin, step)
         if answer is not None:

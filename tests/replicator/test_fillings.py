@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from ddbverify.errors import Refused
 from ddbverify.names import Fact
-from replicator import backfill, boundary
+from replicator import backfill, boundary, filling
 from replicator.state import State
 from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
 from tests.replicator.migrations import SOURCE_REGION, Migration
@@ -163,3 +163,15 @@ def test_the_chosen_second_is_late_enough_and_no_later_than_can_be_restored(
     ready = max(began - on_for, began - stopped_for if stopped_for else 0) + 61
     assert fixed["backup_epoch"] >= ready
     assert fixed["boundary_epoch"] == fixed["backup_epoch"] - 60
+
+
+def test_a_target_that_somebody_else_made_meanwhile_is_neither_filled_nor_taken_for_ours():
+    state = State.of_pair(FakeDynamoDB(), STATE, "orders")
+    pair = SimpleNamespace(target="orders-v2")
+    context = SimpleNamespace(state=lambda _: state, target_table=lambda _: "somebody's")
+    plan = SimpleNamespace(pair=pair, target=None, needs_staging=False)
+
+    with pytest.raises(Refused, match="was not there when this command began"):
+        filling.fill(context, plan, None, None)
+    assert state.get(filling.MADE) is None  # `down` and `restart` remove what has this fact
+    assert state.get(filling.FILLING) is None  # and the next run looks whether it is empty
