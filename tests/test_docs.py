@@ -190,3 +190,25 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
             broken.append(link)
 
     assert not broken
+
+
+_CITED = re.compile(r"\bdocs/([\w-]+\.md)(?: (T?\d+)\b)?")
+
+
+def test_what_the_code_cites_of_the_documentation_is_there() -> None:
+    """Pages, and by number the facts of ``aws.md`` and the promises."""
+    folders = ("ddbverify", "replicator", "checks", "benchmarks", "tests", "examples")
+    cited = {
+        found.groups()
+        for folder in folders
+        for file in (ROOT / folder).rglob("*.py")
+        for found in _CITED.finditer(file.read_text(encoding="utf-8"))
+    }
+
+    assert {page for page, _ in cited} >= {"aws.md", "checks.md", "permissions.md", "promises.md"}
+    assert not [page for page, _ in cited if not (DOCS / page).is_file()]
+    assert not [
+        (page, number)
+        for page, number in cited
+        if number is not None and f"\n| {number} |" not in _text(page)
+    ]
