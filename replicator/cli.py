@@ -30,7 +30,15 @@ EXIT_REFUSED, EXIT_CONFIGURATION, EXIT_AWS = 1, 2, 6
 Command = Callable[[Context], dict[str, Any]]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _InOrder(click.Group):
+    """Lists commands in the order in which they are used, which is that of this file."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ddbverify")
 def main() -> None:
     """
@@ -148,9 +156,6 @@ _command("status", reporting.status, "How far the migration is, and whether it i
 _command("pause", queue.pause, "Let no consumer write until `resume`; capture goes on.")
 _command("resume", queue.resume, "Let the consumers of a paused migration write again.")
 _command("audit", _audit, "Hold the stream itself against the ledger: is anything lost?")
-_command("repair", _repair, "Write quarantined items again, as the source has them now.")
-_command("cutover", cutting.cutover, "Gate, fence, drain, verify, flip; rolled back if a step fails.")
-_command("down", removal.down, "Remove exactly what the migration made, never the source.")
 
 
 @main.command()
@@ -160,6 +165,9 @@ _command("down", removal.down, "Remove exactly what the migration made, never th
 def quarantine(path: Path, as_json: bool, keys: bool) -> None:
     """What could not be applied: hashes of keys, reasons, counts."""
     execute(path, as_json=as_json, run=lambda context: quarantining.listed(context, keys=keys))
+
+
+_command("repair", _repair, "Write quarantined items again, as the source has them now.")
 
 
 @main.command()
@@ -178,6 +186,10 @@ def restart(path: Path, as_json: bool, backup: str | None, table: str | None) ->
         return restarting.restart(context, backup=backup, table=table)
 
     execute(path, as_json=as_json, run=run)
+
+
+_command("cutover", cutting.cutover, "Gate, fence, drain, verify, flip; rolled back if a step fails.")
+_command("down", removal.down, "Remove exactly what the migration made, never the source.")
 
 
 @main.command()
