@@ -279,7 +279,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     if is_paused(deployed.state.get(Fact.CONTROL)):
         logger.info("paused", extra={"messages": len(records)})
         return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
-    deployed.meter.until(begun + seconds_left(context) * WAITING_SHARE)
+    deployed.meter.until(monotonic() + seconds_left(context) * WAITING_SHARE)
     schema = deployed.transform.source_keys
     gaps: list[str] = []
 
