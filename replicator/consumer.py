@@ -32,7 +32,7 @@ from replicator.control import is_paused, lag_bound
 from replicator.credentials import assumed_role
 from replicator.envelope import Letter, UnreadableBody, open_body
 from replicator.ledger import Applied, Ledger, Write, loaded
-from replicator.limit import TRANSFORM_SECONDS, limited
+from replicator.limit import Allowance, limited
 from replicator.metrics import emit
 from replicator.prices import sqs_units
 from replicator.records import NO_NUMBER, Change, is_key_of
@@ -280,6 +280,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         logger.info("paused", extra={"messages": len(records)})
         return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
     deployed.meter.until(monotonic() + seconds_left(context) * WAITING_SHARE)
+    deployed.allowance.begin()
     schema = deployed.transform.source_keys
     gaps: list[str] = []
 
@@ -394,6 +395,7 @@ class _Deployment:
     state: State
     source: Any
     meter: Meter = field(default_factory=lambda: Meter(Unlimited()))
+    allowance: Allowance = field(default_factory=Allowance)
 
     def fetch(self, key: TypedItem) -> TypedItem | None:
         answer = self.source.get_item(
@@ -409,12 +411,14 @@ def _deployment() -> _Deployment:
     source = boto3.client("dynamodb")
     state = State.of_pair(source, environment["STATE_TABLE"], environment["PAIR"])
     target_keys: KeySchema = json.loads(environment["TARGET_KEYS"])
+    allowance = Allowance()
     transform = bundled_transform(
         environment.get("TRANSFORM", ""),
         environment.get("TRANSFORM_DIGEST", ""),
         source_keys=json.loads(environment["SOURCE_KEYS"]),
         target_keys=target_keys,
         rekeys=environment.get("REKEYS") == "true",
+        allowance=allowance,
     )
     target = JsonTransactions(
         assumed_role(environment.get("WRITER_ROLE", "")).client(
@@ -431,11 +435,18 @@ def _deployment() -> _Deployment:
         contest=state.contest,
         ceiling=meter,
     )
-    return _Deployment(Settings.from_environment(environment), transform, ledger, state, source, meter)
+    settings = Settings.from_environment(environment)
+    return _Deployment(settings, transform, ledger, state, source, meter, allowance)
 
 
 def bundled_transform(
-    name: str, digest: str, *, source_keys: KeySchema, target_keys: KeySchema, rekeys: bool
+    name: str,
+    digest: str,
+    *,
+    source_keys: KeySchema,
+    target_keys: KeySchema,
+    rekeys: bool,
+    allowance: Allowance,
 ) -> Transform:
     """
     The transform of the bundle, refused if it is not the one that the migration was started with.
@@ -450,5 +461,5 @@ def bundled_transform(
         raise RuntimeError(
             f"the bundle's transform {name} is not the one that this migration was started with"
         )
-    function = limited(load_function(name), TRANSFORM_SECONDS)
+    function = limited(load_function(name), allowance)
     return Transform(name, function, source_keys, target_keys, rekeys)

@@ -7,7 +7,9 @@ import itertools
 import json
 import random
 import sys
+import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +22,7 @@ from replicator import consumer
 from replicator.consumer import Applier, Message, Settings, bundled_transform, consume, opened, progress_of
 from replicator.envelope import Letter, pack
 from replicator.ledger import Applied, Write
+from replicator.limit import Allowance, limited
 from replicator.records import NO_NUMBER, Change, pad
 from replicator.state import State
 from tests.replicator.fakes import (
@@ -403,6 +406,31 @@ def test_a_change_without_the_tables_key_is_a_gap_and_not_the_end_of_its_batch(m
     assert deployed.state.counters() == {"applied": 1}
 
 
+def test_many_changes_whose_transform_hangs_leave_the_call_time_for_their_neighbours(
+    monkeypatch,
+):
+    given = []
+
+    def hangs(item):
+        given.append(allowance.seconds)
+        while item["v"] == "bad":
+            time.sleep(0.001)
+        return item
+
+    deployed = Deployment(monkeypatch)
+    made, allowance = consumer._deployment(), Allowance(each=0.2, together=0.4, least=0.01)
+    transform = Transform("t:t", limited(hangs, allowance), KEYS, KEYS, rekeys=False)
+    made = replace(made, transform=transform, allowance=allowance)
+    monkeypatch.setattr(consumer, "_deployment", lambda: made)
+    changes = [late(f"k{at}", at, v("good" if at == 9 else "bad")) for at in range(1, 10)]
+
+    for _ in range(2):  # each call has an allowance of its own
+        assert deployed.handle(*bodies_of(*changes)) == {"batchItemFailures": []}
+    assert given == 2 * [0.2, 0.2, *[0.01] * 7]
+    assert len(deployed.state.quarantined()) == 8
+    assert deployed.state.counters()["applied"] == 1
+
+
 def test_every_gap_is_in_the_metric_that_the_alarm_looks_at(monkeypatch):
     deployed, told = Deployment(monkeypatch), []
     monkeypatch.setattr(consumer, "emit", lambda _service, _environment, values: told.append(values["Gaps"]))
@@ -469,7 +497,9 @@ NAME = "shop_transform_for_tests:same"
 
 
 def test_the_transform_that_the_migration_was_started_with_is_loaded(shop):
-    made = bundled_transform(NAME, package_digest(NAME), source_keys=KEYS, target_keys=KEYS, rekeys=False)
+    made = bundled_transform(
+        NAME, package_digest(NAME), source_keys=KEYS, target_keys=KEYS, rekeys=False, allowance=Allowance()
+    )
 
     assert made({"id": {"S": "a"}}) == [{"id": {"S": "a"}}]
 
@@ -479,13 +509,22 @@ def test_a_changed_transform_is_refused(shop):
     shop.write_text("def same(item):\n    return None\n")
 
     with pytest.raises(RuntimeError, match="not the one"):
-        bundled_transform(NAME, digest, source_keys=KEYS, target_keys=KEYS, rekeys=False)
+        bundled_transform(
+            NAME, digest, source_keys=KEYS, target_keys=KEYS, rekeys=False, allowance=Allowance()
+        )
 
 
 @pytest.mark.parametrize("name", ["shop_transform_for_tests:smae", "shop_trnasform:same"])
 def test_a_misspelt_transform_is_never_the_identity(shop, name):
     with pytest.raises(ConfigurationError, match="does not load"):
-        bundled_transform(name, package_digest(NAME), source_keys=KEYS, target_keys=KEYS, rekeys=False)
+        bundled_transform(
+            name,
+            package_digest(NAME),
+            source_keys=KEYS,
+            target_keys=KEYS,
+            rekeys=False,
+            allowance=Allowance(),
+        )
 
 
 # --- re-keying, end to end --------------------------------------------------------------------

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from replicator.limit import TookTooLong, limited
+from replicator.limit import Allowance, TookTooLong, limited
 
 
 def hangs(item):
@@ -59,3 +59,25 @@ def test_in_another_thread_there_is_no_limit():
     thread.start()
     thread.join()
     assert got == [7]
+
+
+def test_what_hangs_takes_a_share_of_the_call_and_then_little():
+    allowance = Allowance(each=0.05, together=0.12, least=0.01)
+    given = []
+    for _ in range(5):
+        given.append(round(allowance.seconds, 6))
+        with pytest.raises(TookTooLong):
+            limited(hangs, allowance)({})
+    assert given == [0.05, 0.05, 0.02, 0.01, 0.01]
+    assert limited(lambda item: item, allowance)(7) == 7
+    allowance.begin()
+    assert allowance.seconds == 0.05
+
+
+def test_by_default_a_hundred_that_hang_do_not_take_what_one_batch_may_before_it_has_to_write():
+    allowance = Allowance()
+    hung, lost = 100, 0.0
+    for _ in range(hung):
+        lost += allowance.seconds
+        allowance.hung(allowance.seconds)
+    assert lost < 0.6 * 60  # of a call, see `ceiling.WAITING_SHARE`
