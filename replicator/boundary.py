@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from replicator.lock import Lock
     from replicator.preflight import Plan
 
+ASKED = "backup-asked"
+"""Fact of a pair: ``name`` of the backup that it asks for, so that a run after a kill finds it again."""
+
 BACKUPS = "backup-taken#"
 """Prefix of facts of a pair, one for each backup that it took: ``arn``. They outlive restarts."""
 
@@ -94,8 +97,8 @@ def _new_backup(context: Context, plan: Plan, state: State, step: Step) -> backf
     step.at("asking for it")
     # A name of its own for every migration: an older migration's backup must never be taken for ours.
     unique = f"replicator-{context.config.name}-{plan.pair.id}-{secrets.token_hex(4)}"
-    state.put_once("backup-asked", name=unique, at=now_text())
-    name = (state.get("backup-asked") or {})["name"]
+    state.put_once(ASKED, name=unique, at=now_text())
+    name = (state.get(ASKED) or {})["name"]
     begun = backfill.find_backup(context.source, plan.source, name)
     backup = (
         backfill.await_backup(context.source, begun, poll_seconds=pace)

@@ -12,6 +12,7 @@ from replicator import tables
 from replicator.boundary import BACKUPS
 from replicator.context import Context
 from replicator.cutover import CUTOVER
+from replicator.filling import MADE, STAGING
 from replicator.lock import locked
 from replicator.stack import stacks, storage
 from replicator.state import State
@@ -62,7 +63,7 @@ def _remove_pair(context: Context, pair: Pair, *, flipped: bool) -> list[str]:
                 removed.append(stack)
             else:
                 step.result = "was not there"
-    staging = (state.get("staging") or {}).get("table")
+    staging = (state.get(STAGING) or {}).get("table")
     if staging:
         with context.console.step(f"remove the staging table {staging}"):
             tables.delete(context.source, staging, poll_seconds=context.pace.poll_seconds)
@@ -70,7 +71,7 @@ def _remove_pair(context: Context, pair: Pair, *, flipped: bool) -> list[str]:
     target = table_name(pair.target)
     if flipped:
         context.console.line(f"  · {target} stays: the application uses it")
-    elif state.get("target-made"):
+    elif state.get(MADE):
         with context.console.step(f"remove the target {target}, which was not flipped to"):
             tables.delete(context.target, target, poll_seconds=context.pace.poll_seconds)
             removed.append(target)

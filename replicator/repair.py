@@ -21,6 +21,7 @@ from replicator.context import Context
 from replicator.envelope import Letter, UnreadableBody, open_body
 from replicator.ledger import Applied, Ledger, Write
 from replicator.limit import TRANSFORM_SECONDS, limited
+from replicator.migration import BOUND
 from replicator.records import is_key_of
 from replicator.state import Quarantined, State
 
@@ -47,7 +48,7 @@ def run(context: Context, pair: Pair) -> Repaired:
         Refused: The transform is not the one that the migration began with.
     """
     state, resources = context.state(pair), context.resources(pair)
-    _check_transform(pair, state.get("bound") or {})
+    _check_transform(pair, state.get(BOUND) or {})
     source = context.source_table(pair)
     unreadable = file_dead_letters(context, pair, source.keys)
     target = context.target_table(pair)

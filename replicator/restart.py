@@ -230,7 +230,7 @@ def _remove(context: Context, pair: Pair, lock: Lock, step: Step) -> dict[str, A
         )
     for segment, _ in list(state.all(Fact.LOADED)):
         state.delete(Fact.LOADED + segment)
-    for fact in (filling.STAGING, filling.MADE, FILLING, "backup-asked", Fact.BOUNDARY, BOUND):
+    for fact in (filling.STAGING, filling.MADE, FILLING, boundary.ASKED, Fact.BOUNDARY, BOUND):
         state.delete(fact)
     Steps(context, pair, "restart", lock).forget(*migration.UP_STEPS, *migration.RESTORE_STEPS)
     return {}
