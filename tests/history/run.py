@@ -29,7 +29,6 @@ from tests.history.writers import Writers
 
 ROOT = Path(__file__).parents[2]
 REGION, SOURCE, TARGET = "eu-west-1", "rooms", "rooms-v2"
-DRAIN_SECONDS = 240.0
 KEYS = 60
 
 FAULTS: dict[str, float] = {"kill": 0.02, "raise": 0.15, "throttle": 0.15, "lose": 0.15, "again": 0.3}
@@ -45,6 +44,7 @@ class Options:
     rate: float = 40.0
     shape: str = ""  # a function of `shapes`; "" for items as they are
     patches: tuple[tuple[str, str, str], ...] = ()  # (file, old text, new text): faults of the product
+    drain_seconds: float = 240.0
 
 
 @dataclass(slots=True)
@@ -196,7 +196,7 @@ def make(folder: Path, options: Options, say: Callable[[str], None] = print) -> 
         )
         found.backwards += backwards(went)
         verified, outcome = stage.run("ddbverify", "run")
-        not_passed = [one["id"] for one in outcome["checks"] if one["state"] != "passed"]
+        not_passed = [one["name"] for one in outcome["checks"] if one["state"] != "passed"]
         return History(found, verified, not_passed, done, stage.struck(), drained, gap)
 
 
@@ -225,7 +225,7 @@ def _rage(stage: Stage, options: Options) -> Iterator[str]:
 
 def _await_empty_queue(stage: Stage) -> None:
     """All that was sent has been taken, or it took too long."""
-    until = time.monotonic() + DRAIN_SECONDS
+    until = time.monotonic() + stage.options.drain_seconds
     empty = 0
     while time.monotonic() < until and empty < 2:  # a change may still be on its way to the queue
         empty = 0 if any(_facts(stage)["queue"].values()) else empty + 1
@@ -240,7 +240,7 @@ def _facts(stage: Stage) -> dict[str, Any]:
 
 def _drain(stage: Stage) -> tuple[bool, str | None]:
     """Nothing waits, nothing is in quarantine, and the audit is clean twice; or it took too long."""
-    until = time.monotonic() + DRAIN_SECONDS
+    until = time.monotonic() + stage.options.drain_seconds
     clean = 0
     gap = None
     while time.monotonic() < until and clean < 2:

@@ -34,7 +34,7 @@ def test_a_short_history_through_a_transform_that_rekeys_and_stumbles(tmp_path):
 
 
 def test_without_the_guard_a_history_is_found_out(tmp_path):
-    history = make(tmp_path, Options(seed=4, seconds=12, patches=(NO_GUARD,)))
+    history = make(tmp_path, Options(seed=4, seconds=12, patches=(NO_GUARD,), drain_seconds=15))
     assert not history.judgement.holds
     assert history.struck["again"] > 0
 
