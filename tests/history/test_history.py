@@ -27,14 +27,14 @@ def assert_held(history: History, options: Options) -> None:
 
 
 def test_a_short_history_through_a_transform_that_rekeys_and_stumbles(tmp_path):
-    options = Options(seed=3, seconds=12, shape="moved")
+    options = Options(seed=3, seconds=8, shape="moved")
     history = make(tmp_path, options)
     assert_held(history, options)
     assert sum(history.struck.values()) > 5, "the nemesis did next to nothing"
 
 
 def test_without_the_guard_a_history_is_found_out(tmp_path):
-    history = make(tmp_path, Options(seed=4, seconds=12, patches=(NO_GUARD,), drain_seconds=15))
+    history = make(tmp_path, Options(seed=4, seconds=10, patches=(NO_GUARD,), drain_seconds=6))
     assert not history.judgement.holds
     assert history.struck["again"] > 0
 
