@@ -115,6 +115,7 @@ class Applier:
     counts: Counter[str] = field(default_factory=Counter)
     canaries: list[Change] = field(default_factory=list)
     written: dict[str, str] = field(default_factory=dict)  # key hash -> number
+    behind: set[str] = field(default_factory=set)  # keys with a change behind the boundary
     aside: int = 0  # changes that were put into the quarantine
 
     def __call__(self, batch: Sequence[Message]) -> set[str]:
@@ -162,6 +163,8 @@ class Applier:
                 changes += 1
                 hashed = key_hash(change.keys, self.transform.source_keys)
                 holders.setdefault(hashed, set()).add(message.message_id)
+                if change.created_at >= self.boundary:
+                    self.behind.add(hashed)
                 last = newest.get(hashed)
                 if last is None or last.sequence_number < change.sequence_number:
                     newest[hashed] = change
@@ -170,15 +173,17 @@ class Applier:
 
     def _before_the_boundary(self, newest: Mapping[str, Change]) -> set[str]:
         """
-        Keys whose newest change the backup holds already.
+        Keys of whose changes the backup holds all that are in the batch.
 
-        Dropped only where no change of the key was applied yet: a key whose entry has a
-        number has left the backup's state, and its order is the guard's to judge.
+        All, since times may go back by a second or two where numbers grow: a change behind the
+        boundary has to leave its entry. Dropped only where no change of the key was applied yet:
+        a key whose entry has a number has left the backup's state, and its order is the guard's
+        to judge.
         """
-        early = [hashed for hashed, change in newest.items() if change.created_at < self.boundary]
+        early = newest.keys() - self.behind
         if not early:
             return set()
-        numbers = self.guard.numbers(early)
+        numbers = self.guard.numbers(sorted(early))
         marker = canary_key(self.transform.source_keys)
         return {
             hashed

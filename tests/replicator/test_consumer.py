@@ -178,6 +178,15 @@ def test_a_change_before_the_boundary_is_the_guards_to_judge_once_its_key_has_an
     assert bench.counts == {"applied": 1, "superseded": 1}
 
 
+def test_a_newer_change_with_an_earlier_time_does_not_drop_the_one_behind_the_boundary():
+    # Found by `make model` (seed 9001): the audit called the first one lost.
+    bench = Bench()
+    bench.deliver(message(1, change("a", 1, v("1"), at=BOUNDARY), change("a", 2, v("2"), at=BOUNDARY - 1)))
+
+    assert bench.target == {"a": "2"}
+    assert bench.counts == {"applied": 1, "superseded": 1}
+
+
 def test_an_entry_that_only_a_load_has_written_does_not_count():
     bench = Bench(Transform("t:t", lambda item: item, KEYS, KEYS, rekeys=True))
     bench.ledger.apply(
