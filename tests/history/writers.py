@@ -66,8 +66,11 @@ class Writers:
             for _ in range(4 if hot and draw.random() < 0.3 else 1):
                 version += 1
                 item = self._item(draw, key, version)
-                (poisoned.add if item and "poison" in item else poisoned.discard)(key)
-                self._write(table, draw, key, item)
+                answered = self._write(table, draw, key, item)
+                if item and "poison" in item:
+                    poisoned.add(key)
+                elif answered:  # without an answer the poison may still be there
+                    poisoned.discard(key)
                 due += len(self._threads) / self.rate
             time.sleep(max(0.0, due - time.monotonic()))
         self.unanswered = 0.0
@@ -86,7 +89,8 @@ class Writers:
             item["poison"] = True
         return item
 
-    def _write(self, table: Any, draw: random.Random, key: str, item: dict[str, Any] | None) -> None:
+    def _write(self, table: Any, draw: random.Random, key: str, item: dict[str, Any] | None) -> bool:
+        """Whether it was answered; without an answer it may have happened or not."""
         operation = self.journal.invoke(key, item)
         chance = draw.random()
         try:
@@ -100,5 +104,6 @@ class Writers:
                 raise ConnectionClosedError(endpoint_url="after")  # noqa: TRY301 - carried out
         except ConnectionClosedError:
             self.journal.answer(operation, Said.UNKNOWN, key, item)
-            return
+            return False
         self.journal.answer(operation, Said.ACKNOWLEDGED, key, item)
+        return True
