@@ -61,6 +61,7 @@ def run(sizes: Sequence[int], *, patience_seconds: float, say: Callable[[str], N
         for who, case, items in _planned(sizes):
             say(f"{who}: {case}, {items:,} items ...")
             rows.append(_row(server, who, case, items, patience_seconds))
+            say(f"    {_in_short(rows[-1])}")
     say("collection ...")
     return _report(rows, [*judge(rows), collection()])
 
@@ -148,16 +149,19 @@ def pages(items: int, page_items: int, segments: int) -> int:
     return sum(max(1, -(-count // page_items)) for count in held)
 
 
-def _shown(report: Report) -> str:
-    plain = {row.items: row for row in report.rows if row.who == "plain"}
-    table = [_line(row, plain.get(row.items)) for row in report.rows]
-    verdicts = (
-        f"{'met' if budget.met else 'NOT met':8}{budget.name}: {budget.found} [{budget.limit}]"
-        for budget in report.budgets
-    )
-    shown = tabulate(table, headers="keys", disable_numparse=True, colalign=("left", "left")) if table else ""
-    moving = [replication.shown(report.replicator), ""] if report.replicator else []
-    return "\n".join([shown, "", *moving, *verdicts])
+def _shown(rows: Sequence[Row]) -> str:
+    plain = {row.items: row for row in rows if row.who == "plain"}
+    table = [_line(row, plain.get(row.items)) for row in rows]
+    return tabulate(table, headers="keys", disable_numparse=True, colalign=("left", "left"))
+
+
+def _verdict(budget: Budget) -> str:
+    return f"{'met' if budget.met else 'NOT met':8}{budget.name}: {budget.found} [{budget.limit}]"
+
+
+def _in_short(row: Row) -> str:
+    shown = _line(row, None)
+    return f"{shown['µs per item']} µs per item, {shown['peak MB']} MB, {shown['wall s']} s, {shown['result']}"
 
 
 def _line(row: Row, plain: Row | None) -> dict[str, str]:
@@ -204,16 +208,20 @@ def main(quick: bool, sizes: list[int] | None, json_file: Path | None, only: str
     def say(line: str) -> None:
         click.echo(line, err=True)
 
+    def show(table: str, budgets: Sequence[Budget]) -> None:
+        click.echo("\n".join(["", table, "", *map(_verdict, budgets), ""]))
+
     report = _report([], [])
     if only != "replicator":
         patience = QUICK_PATIENCE_SECONDS if quick else PATIENCE_SECONDS
         report = run(sizes or (QUICK_SIZES if quick else SIZES), patience_seconds=patience, say=say)
+        show(_shown(report.rows), report.budgets)
     if only != "verifier":
         moving = replication.run(quick=quick, say=say)
+        show(replication.shown(moving), moving.budgets)
         report = _report(report.rows, [*report.budgets, *moving.budgets], moving)
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
-    click.echo(_shown(report))
     sys.exit(not report.met)
 
 

@@ -54,6 +54,7 @@ def run(*, quick: bool, say: Callable[[str], None]) -> Report:
                 say(f"{who}: {content}, {item_bytes} bytes ...")
                 share = PLAIN_SHARE if who.startswith("plain") else 1
                 rows.append(_row(server, who, content, item_bytes, changes // share, 1 if quick else ROUNDS))
+                say(f"    {rows[-1].microseconds:.0f} µs per change")
         steady = QUICK_STEADY_CHANGES if quick else STEADY_CHANGES
         say(f"memory: {steady:,} changes through both ...")
         kept = measure(
