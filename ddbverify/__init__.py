@@ -11,32 +11,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ddbverify.checks import Finding, Outcome, Pair, Verdict, comparison_verdict, each_item, require
+    from ddbverify.checks import Pair, each_item
     from ddbverify.comparison import Comparison, Difference, State
     from ddbverify.drift import drift_verdict
     from ddbverify.errors import CheckFailed, Inconclusive
     from ddbverify.hookspecs import KnownDifference, hookimpl
     from ddbverify.marks import check
     from ddbverify.parity import key_differences
+    from ddbverify.verdicts import Finding, Outcome, Verdict, comparison_verdict, require
 
 _HOMES = {
     "CheckFailed": "errors",
     "Comparison": "comparison",
     "Difference": "comparison",
-    "Finding": "checks",
+    "Finding": "verdicts",
     "Inconclusive": "errors",
     "KnownDifference": "hookspecs",
-    "Outcome": "checks",
+    "Outcome": "verdicts",
     "Pair": "checks",
     "State": "comparison",
-    "Verdict": "checks",
+    "Verdict": "verdicts",
     "check": "marks",
-    "comparison_verdict": "checks",
+    "comparison_verdict": "verdicts",
     "drift_verdict": "drift",
     "each_item": "checks",
     "hookimpl": "hookspecs",
     "key_differences": "parity",
-    "require": "checks",
+    "require": "verdicts",
 }
 
 __all__ = [

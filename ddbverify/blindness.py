@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ddbverify.checks import Outcome, Pair, learning
+from ddbverify.checks import Pair
 from ddbverify.comparison import Comparison
+from ddbverify.verdicts import Outcome, learning
 
 
 def covered_attributes(covers: Iterable[str]) -> set[str]:

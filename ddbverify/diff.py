@@ -23,7 +23,6 @@ from ddbverify import plan as plans
 from ddbverify import runner, sampling, strata, tables
 from ddbverify import transform as transforms
 from ddbverify.causes import Causes
-from ddbverify.checks import comparison_verdict
 from ddbverify.comparison import Comparison, Difference, State
 from ddbverify.config import Config
 from ddbverify.diff_folder import DiffFolder, settings_of
@@ -36,6 +35,7 @@ from ddbverify.point_values import PointValues
 from ddbverify.progress import Meter, Report
 from ddbverify.tables import Table
 from ddbverify.transform import Transform
+from ddbverify.verdicts import comparison_verdict
 from ddbverify.wire import TableReader
 from ddbverify.words import number_of
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from ddbverify.checks import Finding, Verdict, comparison_verdict
 from ddbverify.comparison import Comparison, State
 from ddbverify.items import parse_path, show_path
+from ddbverify.verdicts import Finding, Verdict, comparison_verdict
 from ddbverify.words import number_of
 
 _ARROW: Final = " -> "

@@ -35,13 +35,14 @@ from ddbverify import config as configuration
 from ddbverify import folders, interrupts, plan, progress, terminal
 from ddbverify.blindness import covered_attributes, unnoticed_by
 from ddbverify.checking import Checking, Report
-from ddbverify.checks import Outcome, Pair, StillChurning, Verdict, learning
+from ddbverify.checks import Pair
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, Inconclusive, TransformError
 from ddbverify.evidence import tool_version
 from ddbverify.inspection import kind_of
 from ddbverify.marks import SETTINGS, CheckSettings, MarkError, Severity, settings_of
 from ddbverify.pytest_plugin import MARKER, MIGRATION_FILE, setting
 from ddbverify.record import CheckRecord, CheckState
+from ddbverify.verdicts import Outcome, StillChurning, Verdict, learning
 
 _FILES = "check_*.py"
 _FUNCTIONS = "check_"

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ddbverify
-from ddbverify.checks import Finding, Outcome, Verdict, learning, require
 from ddbverify.errors import CheckFailed, Inconclusive
 from ddbverify.marks import SETTINGS, CheckSettings, Coverage, MarkError, Severity, check, settings_of
+from ddbverify.verdicts import Finding, Outcome, Verdict, learning, require
 
 
 def test_without_a_mark_a_check_counts_in_full():

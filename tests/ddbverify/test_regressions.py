@@ -16,9 +16,9 @@ import zlib
 import pytest
 
 from benchmarks.page_server import REGION, Fault, Listed, page_server
-from ddbverify.checks import Outcome, comparison_verdict
 from ddbverify.comparison import State
 from ddbverify.errors import EngineError
+from ddbverify.verdicts import Outcome, comparison_verdict
 from tests.ddbverify import projects
 from tests.ddbverify.fakes import Clock, FakeTable, item
 from tests.ddbverify.prepared import PreparedTable, plain, run

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbverify import KnownDifference
-from ddbverify.checks import Outcome, comparison_verdict
 from ddbverify.comparison import Difference, EqualBy, KnownKeys, State
 from ddbverify.config import Duration, Verification
 from ddbverify.errors import PluginError
@@ -20,6 +19,7 @@ from ddbverify.items import Form
 from ddbverify.rulings import Rulings
 from ddbverify.runner import Pass, Plan
 from ddbverify.tally import REASONS_ACCEPTED
+from ddbverify.verdicts import Outcome, comparison_verdict
 from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable
 from tests.ddbverify.plugged import judge_of, plugin, plugins_of, rulings_of
 

@@ -19,13 +19,13 @@ import pytest
 from benchmarks.page_server import REGION, Fault, Generated, Listed, page_server
 from ddbverify import config as configuration
 from ddbverify import runner
-from ddbverify.checks import Finding, Outcome, comparison_verdict
 from ddbverify.comparison import State
 from ddbverify.coscan import Role
 from ddbverify.errors import AccessError, ConfigurationError, NotFoundError
 from ddbverify.pages import PageDecoder
 from ddbverify.runner import Pass
 from ddbverify.segments import Plan
+from ddbverify.verdicts import Finding, Outcome, comparison_verdict
 from ddbverify.wire import TableReader
 from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge
 from tests.ddbverify.projects import REPOSITORY
