@@ -161,7 +161,8 @@ def _verdict(budget: Budget) -> str:
 
 def _in_short(row: Row) -> str:
     shown = _line(row, None)
-    return f"{shown['µs per item']} µs per item, {shown['peak MB']} MB, {shown['wall s']} s, {shown['result']}"
+    figures = f"{shown['µs per item']} µs per item, {shown['peak MB']} MB, {shown['wall s']} s"
+    return f"{figures}, {shown['result']}"
 
 
 def _line(row: Row, plain: Row | None) -> dict[str, str]:
