@@ -15,6 +15,7 @@ import random
 import threading
 import time
 from collections import Counter, deque
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -188,15 +189,16 @@ class Write:
     after: Any = field(compare=False)
 
 
-class Replica:
-    """A writer on one table, and a thread that carries each write to another one, later."""
+class Lane:
+    """A writer of some keys on one table, and a thread that carries each write to another one, later."""
 
-    def __init__(self, client, judge, source, target, keys, *, writes_per_second, longest_lag):
-        self.client, self.judge, self.source, self.target, self.keys = client, judge, source, target, keys
-        self.wait, self.longest_lag = 1 / writes_per_second, longest_lag
+    def __init__(self, client, judge, tables, keys, *, seed, writes_per_second, longest_lag):
+        self.client, self.judge, (self.source, self.target) = client, judge, tables
+        self.keys, self.hot = keys, keys[: writes_per_second // (2 * WRITES_OF_A_HOT_KEY)]
+        self.seed, self.wait, self.longest_lag = seed, 1 / writes_per_second, longest_lag
         self.state = {key: item(key, v="v0.0") for key in keys}
         self.errors: list[BaseException] = []
-        self.written = 0
+        self.written: Counter[str] = Counter()
         self._under_way: list[Write] = []
         self._in_hand: list[Write] = []
         self._lock, self._stop = threading.Lock(), threading.Event()
@@ -204,12 +206,11 @@ class Replica:
             threading.Thread(target=self._guarded, args=(work,)) for work in (self._write, self._carry)
         ]
 
-    def __enter__(self):
+    def start(self):
         for thread in self._threads:
             thread.start()
-        return self
 
-    def __exit__(self, *_):
+    def stop(self):
         self._stop.set()
         for thread in self._threads:
             thread.join(10)
@@ -226,12 +227,14 @@ class Replica:
             self.errors.append(error)
 
     def _write(self):
-        chance = random.Random(1)
-        hot = self.keys[:1] * (len(self.keys) // 10)
+        chance = random.Random(self.seed)
+        next_at = time.monotonic()
         for number in itertools.count(1):
-            if self._stop.wait(self.wait):
+            next_at += self.wait
+            if self._stop.wait(max(0.0, next_at - time.monotonic())):
                 return
-            key = chance.choice([*self.keys, *hot])
+            # Every other write is of a hot key, each in its turn.
+            key = self.hot[number // 2 % len(self.hot)] if number % 2 else chance.choice(self.keys)
             before = self.state[key]
             after = None if chance.random() < 0.2 else item(key, v=f"v{number}.{chance.randrange(10)}")
             self.state[key] = after
@@ -245,7 +248,7 @@ class Replica:
                 self.client.delete_item(TableName=self.source, Key={"id": {"S": key}})
             else:
                 self.client.put_item(TableName=self.source, Item=after)
-            self.written += 1
+            self.written[key] += 1
 
     def _carry(self):
         while not self._stop.wait(0.002):
@@ -263,18 +266,21 @@ class Replica:
                     self._in_hand = []
 
 
+LANES = 5
+WRITES_OF_A_HOT_KEY = 10  # a second
+
+
 @pytest.mark.engine("ministack")
 @pytest.mark.parametrize(
-    ("rekeys", "writes_per_second", "longest_lag", "settle_seconds"),
+    ("seed", "writes_per_second", "longest_lag", "settle_seconds"),
     [
-        (False, 60, 1.0, 2.5),
-        (True, 60, 1.0, 2.5),
-        pytest.param(False, 200, 5.0, 10.0, marks=pytest.mark.full),
-        pytest.param(True, 200, 5.0, 10.0, marks=pytest.mark.full),
+        (0, 100, 1.0, 2.5),
+        *(pytest.param(seed, 200, 5.0, 10.0, marks=pytest.mark.full) for seed in range(1, RUNS + 1)),
     ],
 )
+@pytest.mark.parametrize("rekeys", [False, True])
 def test_live_tables_on_the_embedded_aws(
-    rekeys, writes_per_second, longest_lag, settle_seconds, aws, unique, tmp_path, monkeypatch
+    rekeys, seed, writes_per_second, longest_lag, settle_seconds, aws, unique, tmp_path, monkeypatch
 ):
     """
     Three planted differences are found under traffic, and nothing else.
@@ -303,22 +309,44 @@ def test_live_tables_on_the_embedded_aws(
     text = f'[source]\n{side}[target]\n{side}[verification]\nsettle = "{settle_seconds:g}s"\n'
     text += f'[[tables]]\nsource = "{source}"\ntarget = "{target}"\n'
     config = parse(text + ('transform = "tests:moved"\nrekeys = true\n' if rekeys else ""), tmp_path)
-    traffic = Replica(
-        client, judge, source, target, keys[10:], writes_per_second=writes_per_second, longest_lag=longest_lag
-    )
-    with traffic:
+    lanes = [
+        Lane(
+            client,
+            judge,
+            (source, target),
+            keys[10 + lane :: LANES],
+            seed=seed * LANES + lane,
+            writes_per_second=writes_per_second // LANES,
+            longest_lag=longest_lag,
+        )
+        for lane in range(LANES)
+    ]
+
+    def passed(moved_at: float) -> bool:
+        return all(lane.passed(moved_at) for lane in lanes)
+
+    began = time.monotonic()
+    with ExitStack() as traffic:
+        for lane in lanes:
+            traffic.callback(lane.stop)
+            lane.start()
         time.sleep(longest_lag)  # the replica is late when the scan begins
         comparison = compare(
             config,
             config.tables[0],
             segments=2,
             transform=judge.transform,
-            plugins=plugins_of(plugin("replica", pipeline_passed=lambda moved_at: traffic.passed(moved_at))),
+            plugins=plugins_of(plugin("replica", pipeline_passed=passed)),
         )
+    seconds = time.monotonic() - began
     for name in (source, target):
         client.delete_table(TableName=name)
-    assert not traffic.errors
-    assert traffic.written > 50
+    assert not [error for lane in lanes for error in lane.errors]
+    hot = [lane.written[key] for lane in lanes for key in lane.hot]
+    print(
+        f"{sum(lane.written.total() for lane in lanes)} writes in {seconds:.1f} s, {min(hot)} to {max(hot)} of each hot key"
+    )
+    assert min(hot) > 5
     suffix = "/0" if rekeys else ""
     assert sorted((str(one.state), one.key["id"]["S"]) for one in comparison.differences) == [
         ("different", f"k001{suffix}"),
