@@ -343,9 +343,8 @@ def test_live_tables_on_the_embedded_aws(
         client.delete_table(TableName=name)
     assert not [error for lane in lanes for error in lane.errors]
     hot = [lane.written[key] for lane in lanes for key in lane.hot]
-    print(
-        f"{sum(lane.written.total() for lane in lanes)} writes in {seconds:.1f} s, {min(hot)} to {max(hot)} of each hot key"
-    )
+    written = sum(lane.written.total() for lane in lanes)
+    print(f"{written} writes in {seconds:.1f} s, {min(hot)} to {max(hot)} of each hot key")
     assert min(hot) > 5
     suffix = "/0" if rekeys else ""
     assert sorted((str(one.state), one.key["id"]["S"]) for one in comparison.differences) == [
