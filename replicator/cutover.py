@@ -154,21 +154,34 @@ class _Attempt:
                     "The flip was asked for, and it is not known whether it happened; the fence stays up.",
                     f"look at the parameter {self.pointer}, then run `replicator cutover` again: it decides.",
                 ) from error
-            self._undo(fence)
-            self._leave_evidence("rolled-back", reason=str(getattr(error, "message", type(error).__name__)))
+            reason = str(getattr(error, "message", type(error).__name__))
+            self._undo(fence, reason)
+            self._leave_evidence("rolled-back", reason=reason)
             if isinstance(error, DdbVerifyError):  # rolled back, whatever the reason was
                 raise Refused(error.message, error.hint) from error
             raise
         self._record("flip", flipped=True)
         self._leave_evidence("flipped")
 
-    def _undo(self, fence: Fence) -> None:
-        with _lifting("The cutover failed"):
+    def _undo(self, fence: Fence, reason: str) -> None:
+        """Lift the fence, and say so; what fails after that is told, and hides neither it nor *reason*."""
+        with _lifting(f"The cutover failed ({reason})"):
             fence.lift()
+        warn = self.context.console.warn
+        warn("the fence is lifted: the application goes on with the source")
+        try:  # at once: whoever finds it recorded as up would lift it again, or refuse to go on
+            with translated("record that the fence is lifted"):
+                self.context.whole.put(CUTOVER, steps={**self.steps, "lifted": now_text()})
+        except DdbVerifyError as error:
+            warn(f"`replicator status` calls it up until the next `replicator cutover`: {error.message}")
         for pair in self.context.config.tables:
-            queue.on_again(self.context, pair)
-        self.context.whole.put(CUTOVER, steps={**self.steps, "lifted": now_text()})
-        self.context.console.warn("the fence is lifted: the application goes on with the source")
+            try:
+                with translated(f"switch the consumer of {pair} on"):
+                    queue.on_again(self.context, pair)
+            except DdbVerifyError as error:
+                warn(
+                    f"the consumer of {pair} may be off, `replicator resume` switches it on: {error.message}"
+                )
 
     def _quiet(self, step: Step) -> None:
         """Watch the streams until nothing but canaries and TTL came for the quiet time."""

@@ -137,6 +137,7 @@ class Attempt(_Attempt):
 
 class Whole(dict):
     def put(self, _, **facts):
+        self.clear()  # as the real one: a fact is replaced
         self.update(facts)
 
 
@@ -219,6 +220,52 @@ def test_one_that_is_rolled_back_ends_no_pause(attempt, monkeypatch):
     with pytest.raises(Refused):
         attempt._behind(FENCE)
     assert "consumer True" in attempt.log
+
+
+def test_what_fails_after_the_fence_is_lifted_hides_neither_that_nor_the_reason(attempt, monkeypatch):
+    """The state said "fenced" until the consumer was on again, and its refusal was all that was told."""
+    monkeypatch.setattr(Attempt, "fails_at", "drain")
+
+    def refused(*_, on):
+        raise refusal("AccessDeniedException")
+
+    monkeypatch.setattr("replicator.queue.set_consumer", refused)
+
+    with pytest.raises(Refused, match="writes still reach the source"):
+        attempt._behind(FENCE)
+    assert "lifted" in attempt.context.whole["steps"]
+    assert not attempt.context.whole.get("fenced")
+    assert any("replicator resume" in line and "AccessDenied" in line for line in attempt.log)
+    assert left_behind(attempt.context.config).reason == "writes still reach the source"
+
+
+def test_a_lifting_that_cannot_be_recorded_hides_neither_it_nor_the_reason(attempt, monkeypatch):
+    monkeypatch.setattr(Attempt, "fails_at", "drain")
+    put = attempt.context.whole.put
+
+    def refused(fact, **facts):
+        if "lifted" in facts["steps"]:
+            raise refusal("ThrottlingException")
+        put(fact, **facts)
+
+    monkeypatch.setattr(attempt.context.whole, "put", refused, raising=False)
+
+    with pytest.raises(Refused, match="writes still reach the source"):
+        attempt._behind(FENCE)
+    assert any("the fence is lifted" in line for line in attempt.log)
+    assert any("replicator cutover" in line and "Throttling" in line for line in attempt.log)
+    assert "consumer True" in attempt.log
+
+
+def test_a_fence_that_cannot_be_lifted_does_not_hide_why_it_was_to_be(attempt, monkeypatch):
+    monkeypatch.setattr(Attempt, "fails_at", "drain")
+
+    def lift():
+        raise EngineError("no connection", "x")
+
+    with pytest.raises(EngineError, match="could not be lifted: no connection") as caught:
+        attempt._behind(SimpleNamespace(raise_=FENCE.raise_, lift=lift))
+    assert "writes still reach the source" in caught.value.message
 
 
 def test_a_verification_that_does_not_end_even_when_told_to_is_killed(monkeypatch, tmp_path):
