@@ -29,6 +29,7 @@ from ddbverify.envelope import NotTrusted
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
 from ddbverify.evidence import tool_version
 from ddbverify.options import Options, config_of
+from ddbverify.reasons import AWS_REFUSED, NOT_TRUSTED
 from ddbverify.segments import MOST_SEGMENTS
 
 _CUT_SHORT = 3
@@ -290,7 +291,7 @@ def evidence(config_file: Path, file: Path | None) -> None:
             "  Try: name another file, or make it again with `ddbverify run`.",
             err=True,
         )
-        sys.exit(gates.NOT_TRUSTED)
+        sys.exit(NOT_TRUSTED)
 
 
 @main.command(short_help="Say what comparing two tables costs.")
@@ -495,7 +496,7 @@ def _print_line(line: str) -> None:
 
 def _refuse(error: DdbVerifyError, *, as_json: bool, indent: int | None = 2) -> NoReturn:
     """End with an expected error; anything unexpected stays a traceback."""
-    exit_code = gates.AWS_REFUSED if isinstance(error, EngineError) else 2
+    exit_code = AWS_REFUSED if isinstance(error, EngineError) else 2
     click.echo(f"Error: {error}", err=True)
     if as_json:
         shown = {"type": type(error).__name__, "message": error.message, "hint": error.hint}

@@ -7,8 +7,6 @@ digests computed anew, the pipeline looked at anew. Whatever cannot be establish
 
 from __future__ import annotations
 
-import ast
-import fnmatch
 import hashlib
 import importlib.metadata
 import time
@@ -22,34 +20,20 @@ import msgspec
 
 from ddbverify import evidence as documents
 from ddbverify import folders, pipeline, row, signing, tables
-from ddbverify.comparison import KnownKeys, State
+from ddbverify.comparison import KnownKeys
 from ddbverify.config import Config
 from ddbverify.consistency import contradictions
 from ddbverify.envelope import NotTrusted, PublicKey
-from ddbverify.errors import ConfigurationError, EngineError
+from ddbverify.errors import EngineError
 from ddbverify.evidence import Evidence
-from ddbverify.marks import Coverage
 from ddbverify.plugins import Plugins
-from ddbverify.record import CheckRecord, CheckState, TableRecord
-from ddbverify.words import number_of
-
-# Exit codes of docs/commands.md; the highest of all reasons wins.
-FAILED, INCOMPLETE, STALE, NOT_TRUSTED, AWS_REFUSED = 1, 3, 4, 5, 6
+from ddbverify.reasons import AWS_REFUSED, FAILED, INCOMPLETE, NOT_TRUSTED, STALE, Reason
+from ddbverify.record import TableRecord
+from ddbverify.requirements import unmet
+from ddbverify.suite import defined_checks
 
 # Both moments are of DynamoDB's clock; its regions may differ by this much, and tell whole seconds.
 CLOCK_SKEW_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One thing that keeps the gate closed."""
-
-    code: str  # stable, for machines
-    exit_code: int
-    message: str  # what is wrong, and what to do
-
-    def __str__(self) -> str:
-        return self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +130,13 @@ def judge(
         *(Reason("contradiction", NOT_TRUSTED, _contradicts(one)) for one in contradictions(found)),
         *_bound(config, found, checks, plugins),
         *_timely(config, found, not_before, now),
-        *acceptable(config, found, _defined(checks, plugins), churning=churning),
+        *unmet(config, found, defined_checks(checks, plugins), churning=churning),
         *_followed(found, followed),
         *unhealthy,
         *_known_no_more(found, now),
         *(Reason("veto", INCOMPLETE, veto) for veto in plugins.vetoes(msgspec.json.encode(found), folder)),
         *_superseded(config, folder, found, trusted),
-        *_in_a_row(config, folder, found, _defined(checks, plugins), trusted, churning=churning),
+        *_in_a_row(config, folder, found, defined_checks(checks, plugins), trusted, churning=churning),
     ]
     return Decision(folder, tuple(reasons), found, hashlib.sha256(content).hexdigest())
 
@@ -168,74 +152,6 @@ def _read(folder: Path, trusted: tuple[PublicKey, ...]) -> tuple[bytes, Evidence
     if not trusted:
         raise NotTrusted("no key is trusted: there is no signing key, and [gate] trusted_keys is empty")
     return content, documents.decode(content, trusted)
-
-
-def acceptable(
-    config: Config, found: Evidence, defined: Mapping[str, bool], *, churning: bool
-) -> Iterator[Reason]:
-    """What is wrong with a run in itself, whenever it was made, given the checks that there are. Pure."""
-    if not found.complete or found.verdict == "inconclusive":
-        yield from _incomplete(found, churning=churning)
-    if found.emulator and not config.gate.emulator:
-        message = "The evidence was made against an emulator; [gate] emulator = true would allow that."
-        yield Reason("emulator", NOT_TRUSTED, message)
-    yield from _covered(config, found, churning=churning)
-    yield from _required(config, found, defined, churning=churning)
-
-
-def check_functions(folder: Path) -> dict[str, bool]:
-    """
-    Every check that a folder defines, found without running anything of it.
-
-    Returns:
-        ``file.py::function`` -> whether it takes a ``pair``.
-
-    Raises:
-        ConfigurationError: A file is not Python.
-    """
-    files = sorted((*folder.rglob("check_*.py"), *folder.rglob("test_*.py")))
-    return {
-        f"{file.relative_to(folder).as_posix()}::{name}": of_a_pair
-        for file in files
-        for name, of_a_pair in _functions_in(file)
-    }
-
-
-def _defined(folder: Path, plugins: Plugins) -> dict[str, bool]:
-    """Every check that has to be there: those of the folder, then those that plugins bring."""
-    brought = {
-        f"{plugin}:{file.name}::{name}": of_a_pair
-        for plugin, files in plugins.check_files.items()
-        for file in files
-        for name, of_a_pair in _functions_in(file)
-    }
-    return check_functions(folder) | brought
-
-
-def _functions_in(file: Path) -> Iterator[tuple[str, bool]]:
-    try:
-        module = ast.parse(file.read_bytes(), filename=str(file))
-    except (SyntaxError, ValueError) as error:
-        raise ConfigurationError(
-            f"The check file {file} is not valid Python.", "mend it, then run the checks again."
-        ) from error
-    for node in _statements(module):
-        if isinstance(node, ast.FunctionDef) and node.name.startswith(file.name.partition("_")[0] + "_"):
-            takes = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
-            yield node.name, "pair" in takes or any(map(_is_each_item, node.decorator_list))
-
-
-def _statements(block: ast.AST) -> Iterator[ast.AST]:
-    """Also those inside `if`, `try`, `for` and `with`: a check may not hide behind a condition."""
-    for node in ast.iter_child_nodes(block):
-        yield node
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            yield from _statements(node)
-
-
-def _is_each_item(decorator: ast.expr) -> bool:
-    decorator = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return ast.unparse(decorator).rpartition(".")[2] == "each_item"
 
 
 def _look_at_pipelines(config: Config) -> tuple[dict[str, float], list[Reason]]:
@@ -327,96 +243,6 @@ def _timely(config: Config, found: Evidence, not_before: float | None, now: floa
             yield Reason("too-early", STALE, message)
 
 
-def _incomplete(found: Evidence, *, churning: bool) -> Iterator[Reason]:
-    if churning and found.only_churning:
-        return
-    for shortcoming in found.shortcomings:
-        yield Reason("incomplete", INCOMPLETE, f"The run is not complete: {shortcoming}.")
-    if not found.complete and not found.shortcomings:
-        yield Reason("incomplete", INCOMPLETE, "The run is not complete.")
-
-
-def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Reason]:
-    """Every pair was read in full, and nothing stayed undecided."""
-    wanted = {check.coverage for check in found.checks if check.counts}
-    sample_will_do = wanted == {Coverage.SAMPLE}
-    if found.coverage != "full" and not sample_will_do:
-        message = f"Coverage is {found.coverage}, a sample; set coverage to full, then run again."
-        yield Reason("coverage", INCOMPLETE, message)
-    in_evidence = {pair.id: pair for pair in found.pairs}
-    for pair in config.tables:
-        verified = in_evidence.get(pair.id)
-        read = verified.comparison if verified else None
-        if read is None:
-            message = f"{pair}: no check has read the tables, so nothing is known of their items."
-            yield Reason("coverage", INCOMPLETE, message)
-            continue
-        shortcoming = read.gap if sample_will_do else read.shortcoming
-        if shortcoming is not None:
-            yield Reason("coverage", INCOMPLETE, f"{pair}: the pass over the tables {shortcoming}.")
-        if undecided := read.counts.get(State.UNDECIDED, 0):
-            yield Reason("undecided", INCOMPLETE, f"{pair}: {number_of(undecided, 'key')} stayed undecided.")
-        moving = read.counts.get(State.CHURNING, 0)
-        if moving and not churning:
-            message = (
-                f"{pair}: {number_of(moving, 'key')} never held still; "
-                "[gate] churning = true leaves them to the fence."
-            )
-            yield Reason("churning", INCOMPLETE, message)
-
-
-def _required(
-    config: Config, found: Evidence, defined: Mapping[str, bool], *, churning: bool
-) -> Iterator[Reason]:
-    """Every required check is there for every pair, and has passed."""
-    by_name: dict[str, list[CheckRecord]] = {}
-    for check in found.checks:
-        by_name.setdefault(check.name, []).append(check)
-    if all(map(is_brought, defined)):
-        yield Reason("missing", INCOMPLETE, "There is no check in the checks folder.")
-    elif not any(check.counts for check in found.checks):
-        message = "No check counts: every one is of severity warn, or none was run."
-        yield Reason("missing", INCOMPLETE, message)
-    for pattern in config.gate.required:
-        # What ran but is not found by reading the source (a check made in a loop) is required, too.
-        names = [name for name in dict.fromkeys((*defined, *by_name)) if _matches(name, pattern)]
-        if not names:
-            yield Reason("missing", INCOMPLETE, f"The required check {pattern} is not in the checks folder.")
-        for name in names:
-            ran = by_name.get(name, [])
-            pairs = {check.pair for check in ran}
-            wanted: list[str | None] = [pair.id for pair in config.tables] if defined.get(name) else []
-            absent = [pair for pair in wanted if pair not in pairs]
-            if not ran:
-                yield Reason("missing", INCOMPLETE, f"The required check {name} is not in the evidence.")
-            elif absent:
-                yield Reason("missing", INCOMPLETE, f"{name} was not run on {', '.join(map(str, absent))}.")
-            yield from (
-                _not_passed(check)
-                for check in ran
-                if check.counts
-                and check.state is not CheckState.PASSED
-                and not (churning and check.only_churning)
-            )
-            yield from (
-                Reason("vacuous", INCOMPLETE, f"{check.id} has passed without examining anything.")
-                for check in ran
-                if check.counts and check.state is CheckState.PASSED and check.examined < 1
-            )
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """A check that a plugin brings is meant by its full name only: it must not stand in for the user's."""
-    if fnmatch.fnmatchcase(name, pattern):
-        return True
-    return not is_brought(name) and fnmatch.fnmatchcase(name.partition("::")[2], pattern)
-
-
-def is_brought(name: str) -> bool:
-    """Whether a plugin brings the check of this name."""
-    return ":" in name.partition("::")[0]
-
-
 def _known_no_more(found: Evidence, now: float) -> Iterator[Reason]:
     """A difference that was accepted until a day counts from then on."""
     today = datetime.fromtimestamp(now, UTC).date()
@@ -428,12 +254,6 @@ def _known_no_more(found: Evidence, now: float) -> Iterator[Reason]:
                     "and count again; run again."
                 )
                 yield Reason("known", FAILED, message)
-
-
-def _not_passed(check: CheckRecord) -> Reason:
-    exit_code = FAILED if check.state is CheckState.FAILED else INCOMPLETE
-    findings = f" with {number_of(check.findings, 'finding')}" if check.findings else ""
-    return Reason(str(check.state), exit_code, f"{check.id} is {check.state}{findings}.")
 
 
 def _followed(found: Evidence, followed: dict[str, float]) -> Iterator[Reason]:
@@ -480,7 +300,7 @@ def _in_a_row(
     def is_clean(run: Evidence) -> bool:
         # Under a fence the judged run may have no churning keys; those before it were made on live tables.
         allowed = churning if run is found else config.gate.churning
-        return not any(contradictions(run)) and not any(acceptable(config, run, defined, churning=allowed))
+        return not any(contradictions(run)) and not any(unmet(config, run, defined, churning=allowed))
 
     clean, why = row.count(config, folder, found, trusted, is_clean=is_clean, wanted=wanted)
     if clean < wanted:

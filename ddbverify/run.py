@@ -25,9 +25,10 @@ from ddbverify import config as configuration
 from ddbverify.config import Config, Side
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
 from ddbverify.evidence import Digests, Evidence, PairEvidence
-from ddbverify.gate import AWS_REFUSED, INCOMPLETE, is_brought
 from ddbverify.plugins import PluginRecord, Plugins
+from ddbverify.reasons import AWS_REFUSED, INCOMPLETE
 from ddbverify.record import CheckState, Record, TableRecord
+from ddbverify.suite import is_brought
 
 # pytest's own: https://docs.pytest.org/en/stable/reference/exit-codes.html
 _ALL_PASSED, _USAGE_ERROR = 0, 4

@@ -13,7 +13,19 @@ import click
 import pytest
 
 import ddbverify
-from ddbverify import Comparison, Pair, Verdict, errors, gate, marks, pytest_plugin, table_settings, testing
+from ddbverify import (
+    Comparison,
+    Pair,
+    Verdict,
+    errors,
+    gate,
+    marks,
+    pytest_plugin,
+    reasons,
+    requirements,
+    table_settings,
+    testing,
+)
 from ddbverify.cli import main as verifier
 from ddbverify.record import CheckState
 from ddbverify.setting_names import FAMILIES, SETTINGS
@@ -129,9 +141,10 @@ def test_every_setting_that_is_read_is_in_the_verifiers_policy() -> None:
 
 
 def test_every_reason_of_the_gate_is_documented() -> None:
-    tree = ast.parse(Path(gate.__file__).read_text(encoding="utf-8"))
+    trees = [ast.parse(Path(module.__file__).read_text(encoding="utf-8")) for module in (gate, requirements)]
     codes = {
         node.args[0].value
+        for tree in trees
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Reason"
         if node.args and isinstance(node.args[0], ast.Constant)
@@ -145,7 +158,15 @@ def test_every_exit_code_is_documented() -> None:
     section = _section(_text("commands.md"), "## `ddbverify`").partition("\n### ")[0]
     rows = {int(code) for code in re.findall(r"^\| (\d) \|", section, re.MULTILINE)}
 
-    assert rows == {0, 2, gate.FAILED, gate.INCOMPLETE, gate.STALE, gate.NOT_TRUSTED, gate.AWS_REFUSED}
+    assert rows == {
+        0,
+        2,
+        reasons.FAILED,
+        reasons.INCOMPLETE,
+        reasons.STALE,
+        reasons.NOT_TRUSTED,
+        reasons.AWS_REFUSED,
+    }
     for command in verifier.commands.keys() - {"run", "gate", "diff"}:  # these have the table
         assert f"* `{command}`: 0" in section
     assert "Exit status" in _section(_text("commands.md"), "## `replicator`")

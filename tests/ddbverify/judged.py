@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from ddbverify import evidence, folders, gate, row, signing
+from ddbverify import evidence, folders, row, signing
 from ddbverify.config import Config
 from ddbverify.evidence import Evidence, PairEvidence
 from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, TableRecord
+from ddbverify.suite import check_functions
 from tests.ddbverify import projects
 
 NOW = 1_795_000_600.0
@@ -44,7 +45,7 @@ def good_evidence(config: Config, **changes: Any) -> Evidence:
         pairs=pairs,
         checks=tuple(
             CheckRecord(id=f"{name}[{pair.id}]", name=name, pair=pair.id, state=CheckState.PASSED, examined=3)
-            for name in gate.check_functions(checks)
+            for name in check_functions(checks)
             for pair in config.tables
         ),
         digests=evidence.digests(config, checks),

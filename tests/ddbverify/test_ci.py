@@ -14,12 +14,14 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddbverify import ci, gate, run, summary
+from ddbverify import ci, run, summary
 from ddbverify.cli import main
 from ddbverify.config import load
-from ddbverify.gate import Decision, Reason
+from ddbverify.gate import Decision
 from ddbverify.marks import Severity
+from ddbverify.reasons import Reason
 from ddbverify.record import CheckRecord, CheckState
+from ddbverify.suite import check_functions
 from tests.ddbverify import projects
 from tests.ddbverify.judged import good_evidence
 
@@ -173,7 +175,7 @@ def test_a_job_on_github_gets_annotations_and_a_summary(project, monkeypatch, tm
     # And the report for the test view: every check with its counts, and no value anywhere.
     suite = ET.parse(project.parent / ".ddbverify/latest/junit.xml").getroot()
     cases = list(suite.iter("testcase"))
-    assert len(cases) == len(gate.check_functions(project.parent / "checks"))
+    assert len(cases) == len(check_functions(project.parent / "checks"))
     for case in cases:
         names = {one.get("name") for one in case.iter("property")}
         assert {"ddb_state", "ddb_examined", "ddb_findings"} <= names

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from ddbverify import config, folders
 from ddbverify.cli import main
 from ddbverify.config import Side
-from ddbverify.gate import check_functions
 from ddbverify.init import Answers, migration_toml
 from ddbverify.names import MIGRATION_NAME
+from ddbverify.suite import check_functions
 
 SUITE = sorted(file.name for file in folders.default_suite().glob("check_*.py"))
 
