@@ -250,8 +250,7 @@ def opened(
     One SQS record as a `Message`.
 
     A body that is not ours, or a change without the table's key, latches a gap. A body of a stream
-    that a restart has left is dropped and counted. One of this stream counts whatever restart it
-    was sent under: nobody sends its changes again, and what the new backup holds the boundary drops.
+    that a restart has left is dropped and counted.
     """
     letter: Letter | None = None
     retired = 0
@@ -261,10 +260,10 @@ def opened(
         latch_gap(f"the consumer met {error}")
     if letter is None:
         pass
-    elif letter.stream_arn != settings.stream_arn and letter.restart < settings.restart:
+    elif letter.is_retired(settings.stream_arn, settings.restart):
         retired = len(letter.changes)
         letter = None
-    elif letter.stream_arn != settings.stream_arn or letter.restart > settings.restart:
+    elif not letter.is_ours(settings.stream_arn, settings.restart):
         latch_gap("the consumer met a message of another stream")
         letter = None
     else:

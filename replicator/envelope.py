@@ -61,6 +61,25 @@ class Letter:
     restart: int
     changes: tuple[Change, ...]
 
+    def is_retired(self, stream_arn: str, restart: int) -> bool:
+        """
+        Whether it is of a stream that a restart has left: to be dropped, and counted.
+
+        Args:
+            stream_arn: The stream that the migration is bound to now.
+            restart: The number of the latest restart.
+        """
+        return self.stream_arn != stream_arn and self.restart < restart
+
+    def is_ours(self, stream_arn: str, restart: int) -> bool:
+        """
+        Whether its changes count. One that is neither ours nor retired is a gap.
+
+        One of this stream counts whatever restart it was sent under: nobody sends its changes again, and
+        what the new backup holds the boundary drops.
+        """
+        return self.stream_arn == stream_arn and self.restart <= restart
+
 
 def group_of(hashed_key: str, groups: int) -> int:
     """The message group, 0 to *groups* - 1, of a source key's `key_hash`."""

@@ -96,10 +96,13 @@ def file_dead_letters(context: Context, pair: Pair, schema: KeySchema) -> int:
     """
     Quarantine the changes in the pair's dead letters, and remove each letter once its changes stand there.
 
+    A letter of a stream that a restart has left is removed and counted, as the consumer does.
+
     Returns:
         How many letters were left where they are: what they hold cannot be told, so a gap is latched.
     """
     state, resources = context.state(pair), context.resources(pair)
+    restart = context.restart_number(pair)
     queue, url = context.source_client("sqs"), resources["dead_letter_url"]
     unreadable: set[str] = set()
     with translated(f"read the dead letters of {pair}"):
@@ -110,22 +113,28 @@ def file_dead_letters(context: Context, pair: Pair, schema: KeySchema) -> int:
             ).get("Messages")
             if not found or found[0]["MessageId"] in unreadable:
                 return len(unreadable)
-            letter = _letter(found[0]["Body"], resources["stream_arn"], schema)
-            if letter is None:
+            letter = _opened(found[0]["Body"])
+            if letter is not None and letter.is_retired(resources["stream_arn"], restart):
+                state.add({"retired": len(letter.changes)})
+            elif letter is not None and _counts(letter, resources["stream_arn"], restart, schema):
+                _file(letter, schema, state)
+            else:
                 unreadable.add(found[0]["MessageId"])
                 state.latch_gap("a repair met a dead letter that is not of this stream, or not whole")
                 continue
-            _file(letter, schema, state)
             queue.delete_message(QueueUrl=url, ReceiptHandle=found[0]["ReceiptHandle"])
 
 
-def _letter(body: str, stream_arn: str, schema: KeySchema) -> Letter | None:
+def _opened(body: str) -> Letter | None:
     try:
-        letter = open_body(body)
+        return open_body(body)
     except UnreadableBody:
         return None
+
+
+def _counts(letter: Letter, stream_arn: str, restart: int, schema: KeySchema) -> bool:
     whole = all(is_key_of(change.keys, schema) for change in letter.changes)
-    return letter if whole and letter.stream_arn == stream_arn else None
+    return whole and letter.is_ours(stream_arn, restart)
 
 
 def _file(letter: Letter, schema: KeySchema, state: State) -> None:

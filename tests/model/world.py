@@ -503,6 +503,7 @@ class World:
         return SimpleNamespace(
             state=lambda pair: State.of_pair(client, STATE, "pair"),
             resources=lambda pair: {"ledger_table": LEDGER, "stream_arn": ARN, "dead_letter_url": "dead"},
+            restart_number=lambda pair: self.restart,
             source_table=lambda pair: table(name=SOURCE, stream_arn=ARN),
             target_table=lambda pair: table(name=TARGET),
             transform=lambda *_: self.transform,

@@ -44,6 +44,9 @@ def test_another_transform_is_refused(pair, change):
 # --- dead letters -----------------------------------------------------------------------------
 
 
+RESTART = 3
+
+
 class Bench:
     """A repair over fakes: a source, a target with its ledger, and dead letters."""
 
@@ -57,6 +60,7 @@ class Bench:
         self.context = SimpleNamespace(
             state=lambda pair: self.state,
             resources=lambda pair: {"ledger_table": LEDGER, "stream_arn": ARN, "dead_letter_url": "url"},
+            restart_number=lambda pair: RESTART,
             source_table=lambda pair: table(name="source"),
             target_table=lambda pair: table(name=TARGET),
             transform=lambda *_: Transform("", None, KEYS, KEYS),
@@ -74,8 +78,8 @@ class Bench:
         return {item["id"]["S"]: item["v"]["S"] for item in self.database.items(TARGET).values()}
 
 
-def letter(*changes, arn=ARN):
-    (message,) = pack(changes, stream_arn=arn, schema=KEYS, groups=1, restart=0)
+def letter(*changes, arn=ARN, restart=RESTART):
+    (message,) = pack(changes, stream_arn=arn, schema=KEYS, groups=1, restart=restart)
     return message.body
 
 
@@ -106,7 +110,30 @@ def test_a_dead_letter_that_was_overtaken_changes_nothing():
     assert bench.target == {"a": "five"}
 
 
-@pytest.mark.parametrize("body", ["not ours", letter(change("b", 1), arn=ARN + "-other")])
+def test_a_dead_letter_of_a_stream_that_a_restart_has_left_is_dropped_and_counted():
+    """As the consumer does: what its changes were the new backup holds. It latched a gap."""
+    bench = Bench(
+        letter(change("old", 1, {"v": {"S": "old"}}), change("b", 2), arn=ARN + "-old", restart=RESTART - 1)
+    )
+    bench.database.seed("source", item("old", "now"))
+
+    assert bench.repair() == Repaired(repaired=0, left=())
+    assert (bench.target, bench.queue.dead) == ({}, [])
+    assert bench.state.counters() == {"retired": 2}
+    assert bench.state.get(Fact.GAP) is None
+
+
+def test_a_dead_letter_of_this_stream_counts_whatever_restart_it_was_sent_under():
+    bench = Bench(letter(change("a", 1, {"v": {"S": "old"}}), restart=RESTART - 1))
+    bench.database.seed("source", item("a", "now"))
+
+    assert bench.repair() == Repaired(repaired=1, left=())
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["not ours", letter(change("b", 1), arn=ARN + "-other"), letter(change("b", 1), restart=RESTART + 1)],
+)
 def test_a_dead_letter_that_cannot_be_read_stays_and_is_a_gap(body):
     bench = Bench(body, letter(change("a", 1, {"v": {"S": "old"}})))
     bench.database.seed("source", item("a", "now"))
