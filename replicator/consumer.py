@@ -115,6 +115,7 @@ class Applier:
     counts: Counter[str] = field(default_factory=Counter)
     canaries: list[Change] = field(default_factory=list)
     written: dict[str, str] = field(default_factory=dict)  # key hash -> number
+    superseded: dict[str, str] = field(default_factory=dict)  # likewise: the entry has it, or a higher one
     behind: set[str] = field(default_factory=set)  # keys with a change behind the boundary
     aside: int = 0  # changes that were put into the quarantine
 
@@ -143,6 +144,11 @@ class Applier:
             hashed: newest[hashed].sequence_number
             for hashed, outcome in outcomes.items()
             if outcome is Applied.WRITTEN
+        }
+        self.superseded = {
+            hashed: newest[hashed].sequence_number
+            for hashed, outcome in outcomes.items()
+            if outcome is Applied.SUPERSEDED
         }
         names = {Applied.WRITTEN: "applied", Applied.SUPERSEDED: "superseded"}
         self.counts.update(names[outcome] for outcome in outcomes.values() if outcome in names)
@@ -218,9 +224,18 @@ class Applier:
             self.aside += 1
 
     def clear_quarantine(self) -> None:
-        """Release the keys that this batch has written; not needed where nothing was ever put aside."""
-        for hashed in self.written.keys() & self.notebook.quarantined().keys():
-            self.notebook.release(hashed, self.written[hashed])
+        """
+        Release the keys that this batch has written, or has found written by a later change.
+
+        Found: by a consumer that died before it released them, and whose messages come again. Not needed
+        where nothing was ever put aside.
+        """
+        for hashed, entry in self.notebook.quarantined().items():
+            if hashed in self.written:
+                self.notebook.release(hashed, self.written[hashed])
+            # Above it: a contested change leaves its number in the entry, too, and its items are not written.
+            elif self.superseded.get(hashed, "") > entry.number:
+                self.notebook.release(hashed, entry.number)
 
 
 @dataclass(frozen=True, slots=True)

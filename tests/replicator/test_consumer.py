@@ -82,11 +82,14 @@ class Bench:
         self.transform, self.source = transform, dict(source)
         self.counts = Counter()
 
-    def deliver(self, *batch):
+    def deliver(self, *batch, dies=False):
+        """Hand *batch* to a consumer, which *dies* before it looks into the quarantine."""
         applier = Applier(
             self.transform, self.ledger, self.notebook, BOUNDARY, lambda key: self.source.get(key["id"]["S"])
         )
         returned = consume(batch, applier)
+        if dies:
+            return None
         applier.clear_quarantine()
         self.counts += applier.counts
         self.canaries = applier.canaries
@@ -245,6 +248,27 @@ def test_a_later_change_of_the_key_clears_its_quarantine():
 
     assert bench.notebook.quarantined() == {}
     assert bench.target == {"a": "good"}
+
+
+def test_a_later_change_clears_it_also_where_its_consumer_died_in_between():
+    """The gate stayed shut until a `repair`."""
+    bench = Bench(PICKY)
+    bench.deliver(message(1, late("a", 1, v("bad"))))
+    bench.deliver(message(2, late("a", 2, v("good"))), dies=True)
+    assert list(bench.notebook.quarantined()) == [hashed("a")]
+
+    assert bench.deliver(message(2, late("a", 2, v("good")))) == []  # comes again, since nobody took it away
+    assert bench.notebook.quarantined() == {}
+    assert bench.counts["superseded"] == 1
+
+
+def test_a_contested_change_that_comes_again_is_superseded_and_stays_in_the_quarantine():
+    bench = Bench(Transform("t:t", lambda item: {"id": "taken"}, KEYS, KEYS, rekeys=True))
+    bench.deliver(message(1, late("a", 1, v("x"))))
+    for _ in range(2):
+        bench.deliver(message(2, late("b", 2, v("y"))))
+        assert list(bench.notebook.quarantined()) == [hashed("b")]
+    assert bench.counts["superseded"] == 1
 
 
 def test_an_earlier_change_of_the_key_does_not_clear_its_quarantine():
