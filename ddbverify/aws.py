@@ -90,8 +90,7 @@ def session(side: Side, *, core: Any = None) -> boto3.Session:
         ConfigurationError: The profile does not exist.
     """
     core = core or botocore.session.Session()
-    # One for all sessions: each would parse the service models anew, 10 MB and 0.1 s a time.
-    core.register_component("data_loader", _loader(os.environ.get("AWS_DATA_PATH")))
+    core.register_component("data_loader", shared_loader())
     try:
         made = boto3.Session(profile_name=side.profile, region_name=side.region, botocore_session=core)
         core.get_scoped_config()  # here, and not in the first call, a profile has to exist
@@ -101,6 +100,11 @@ def session(side: Side, *, core: Any = None) -> boto3.Session:
             "mend `profile` of that side, or run `aws configure --profile`.",
         ) from error
     return made
+
+
+def shared_loader() -> Any:
+    """Botocore's loader of service models, one for all sessions: each its own costs 10 MB and 0.1 s."""
+    return _loader(os.environ.get("AWS_DATA_PATH"))
 
 
 @functools.cache

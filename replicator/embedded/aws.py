@@ -17,6 +17,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
+from ddbverify.aws import shared_loader
 from ddbverify.errors import EngineError
 from replicator.embedded.environment import Progress, ensure_environment, say
 from replicator.embedded.process import (
@@ -109,6 +110,7 @@ class _EmbeddedSession(botocore.session.Session):  # type: ignore[misc]
     def __init__(self, endpoint_url: str) -> None:
         super().__init__(session_vars=_NO_PROFILE)
         self._endpoint_url = endpoint_url
+        self.register_component("data_loader", shared_loader())
         self.set_default_client_config(Config(proxies={}, retries={"mode": "standard"}))
 
     def create_client(self, service_name: str, *arguments: Any, **settings: Any) -> Any:

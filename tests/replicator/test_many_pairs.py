@@ -27,6 +27,8 @@ def sulky(item):
 class Migration:
     def __init__(self, aws, name, folder):
         self.aws, self.name, self.folder = aws, name, folder
+        self.client = aws.client("dynamodb", SOURCE_REGION)
+        self.target_client = aws.client("dynamodb", TARGET_REGION)
         module = name.replace("-", "_") + "_transforms"
         (folder / f"{module}.py").write_text(TRANSFORM)
         sections = []
@@ -48,10 +50,6 @@ class Migration:
             + '[replication]\noverlap = "1s"\ngroups = 2\n'
         )
 
-    @property
-    def client(self):
-        return self.aws.client("dynamodb", SOURCE_REGION)
-
     def table(self, name):
         return f"{self.name}-{name}"
 
@@ -59,8 +57,7 @@ class Migration:
         self.client.put_item(TableName=self.table(table), Item={"id": {"S": key}, "v": {"S": value}})
 
     def there(self, table):
-        target = self.aws.client("dynamodb", TARGET_REGION)
-        items = target.scan(TableName=self.table(table) + "-v2", ConsistentRead=True)["Items"]
+        items = self.target_client.scan(TableName=self.table(table) + "-v2", ConsistentRead=True)["Items"]
         return {item["id"]["S"]: item["v"]["S"] for item in items}
 
     def context(self):
