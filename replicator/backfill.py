@@ -12,7 +12,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ from replicator.ledger import Applied, Ledger, Write
 from replicator.lock import Lock
 from replicator.records import NO_NUMBER
 from replicator.state import State
-from replicator.tables import TableFacts
+from replicator.tables import TableFacts, id_of, making
 from replicator.wire import json_text
 
 LOADERS = 4
@@ -85,7 +85,7 @@ def find_backup(client: Client, source: TableFacts, name: str) -> str | None:
     return None
 
 
-def restore(client: Client, backup_arn: str, name: str, *, indexes: bool) -> bool:
+def restore(client: Client, backup_arn: str, name: str, *, indexes: bool) -> str | None:
     """
     Start to restore a backup as the table *name*, in the region of *client*.
 
@@ -93,8 +93,11 @@ def restore(client: Client, backup_arn: str, name: str, *, indexes: bool) -> boo
         indexes: Whether the source's indexes are restored with it; a staging table needs none.
 
     Returns:
-        False where the engine does not find the backup from that region (an emulator; AWS
-        restores across regions, docs/aws.md T23).
+        The id of the table, which is being made; ``None`` where the engine does not find the backup
+        from that region (an emulator; AWS restores across regions, docs/aws.md T23).
+
+    Raises:
+        NameTaken: There is a table of that name.
     """
     return _restored(
         name,
@@ -104,7 +107,7 @@ def restore(client: Client, backup_arn: str, name: str, *, indexes: bool) -> boo
     )
 
 
-def restore_past(client: Client, source: TableFacts, epoch: int, name: str, *, indexes: bool) -> bool:
+def restore_past(client: Client, source: TableFacts, epoch: int, name: str, *, indexes: bool) -> str | None:
     """Start to restore *source* as it was at the second *epoch*; otherwise as `restore`."""
     return _restored(
         name,
@@ -127,17 +130,16 @@ def _overrides(*, indexes: bool) -> dict[str, Any]:
     }
 
 
-def _restored(name: str, ask: Callable[[], object]) -> bool:
+def _restored(name: str, ask: Callable[[], Mapping[str, Any]]) -> str | None:
     try:
-        with translated(f"restore the backup as {name}"):
-            ask()
+        with making(f"restore the backup as {name}"):
+            return id_of(ask()["TableDescription"])
     except EngineError as error:
         cause = error.__cause__
         gone = ("BackupNotFoundException", "TableNotFoundException")
         if isinstance(cause, ClientError) and error_code(cause) in gone:
-            return False
+            return None
         raise
-    return True
 
 
 @dataclass(slots=True)

@@ -8,12 +8,12 @@ from ddbverify.aws import translated
 from ddbverify.config import Pair
 from ddbverify.errors import Refused
 from ddbverify.names import Fact, stack_name, table_name
-from replicator import tables
+from replicator import ownership, tables
 from replicator.boundary import BACKUPS
 from replicator.context import Context
 from replicator.cutover import CUTOVER
-from replicator.filling import MADE, STAGING
 from replicator.lock import locked
+from replicator.ownership import MADE
 from replicator.stack import stacks, storage
 from replicator.state import State
 
@@ -63,20 +63,22 @@ def _remove_pair(context: Context, pair: Pair, *, flipped: bool) -> list[str]:
                 removed.append(stack)
             else:
                 step.result = "was not there"
-    staging = (state.get(STAGING) or {}).get("table")
+    staging = ownership.staging(context, pair)
     if staging:
         with context.console.step(f"remove the staging table {staging}"):
             tables.delete(context.source, staging, poll_seconds=context.pace.poll_seconds)
             removed.append(staging)
-    target = table_name(pair.target)
-    if flipped:
-        context.console.line(f"  · {target} stays: the application uses it")
-    elif state.get(MADE):
-        with context.console.step(f"remove the target {target}, which was not flipped to"):
-            tables.delete(context.target, target, poll_seconds=context.pace.poll_seconds)
-            removed.append(target)
-    elif tables.find(context.target, target) is not None:
-        context.console.line(f"  · {target} stays: it was there before the migration")
+    target = tables.find(context.target, pair.target)
+    if target is None:
+        pass
+    elif flipped:
+        context.console.line(f"  · {target.name} stays: the application uses it")
+    elif ownership.is_ours(context, pair, MADE, target):
+        with context.console.step(f"remove the target {target.name}, which was not flipped to"):
+            tables.delete(context.target, target.name, poll_seconds=context.pace.poll_seconds)
+            removed.append(target.name)
+    else:
+        context.console.line(f"  · {target.name} stays: nothing proves that this migration made it")
     if state.get(Fact.STREAM_ENABLED_BY_US):
         with context.console.step(f"turn off the stream of {table_name(pair.source)}"):
             _stream_off(context, pair)

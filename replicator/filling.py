@@ -13,18 +13,16 @@ from typing import Any
 
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact, table_name
-from replicator import backfill, boundary, tables
+from replicator import backfill, boundary, ownership, tables
 from replicator.ceiling import ceiling_of
 from replicator.console import Step
 from replicator.context import Context
 from replicator.ledger import Ledger
 from replicator.lock import Lock
-from replicator.preflight import FILLING, Plan
+from replicator.ownership import FILLING, MADE, STAGING
+from replicator.preflight import Plan
 from replicator.state import now_text
-from replicator.tables import TableFacts
-
-MADE, STAGING = "target-made", "staging"
-"""Facts of a pair: ``how`` its target was made, the staging ``table``. `down` and `restart` remove both."""
+from replicator.tables import NameTaken, TableFacts
 
 _BEGIN_ANEW = "begin anew with `replicator restart`."
 
@@ -38,38 +36,46 @@ def fill(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str, Any]
     """
     state = context.state(plan.pair)
     how = (state.get(Fact.STEP + "backup") or {}).get("how", "backup")
-    made = state.get(MADE)
-    if plan.target is None and made is None and context.target_table(plan.pair) is not None:
-        raise Refused(
-            f"The target {plan.pair.target} was not there when this command began, and is now.",
-            "find out who made it and remove it, or run the command again to fill it; it has to be empty.",
-        )
-    state.put_once(FILLING, at=now_text())
+    target = context.target_table(plan.pair)
+    ours = target is not None and ownership.is_ours(context, plan.pair, MADE, target)
+    if target is not None and not ours and (plan.target is None or plan.target.id != target.id):
+        raise _made_by_another(plan)
     if how == "scan":
         return _by_scan(context, plan, lock, step)
     origin = state.get(Fact.BOUNDARY) or {}
-    if not plan.needs_staging or (made and made.get("how") == "restore"):
-        answer = _as_a_whole(context, plan, origin, step)
+    restored = ours and (state.get(MADE) or {})["how"] == "restore"
+    if restored or (target is None and not plan.needs_staging):
+        answer = _as_a_whole(context, plan, origin, target, step)
         if answer is not None:
             return answer
     return _by_staging(context, plan, origin, lock, step)
 
 
-def _as_a_whole(context: Context, plan: Plan, origin: Mapping[str, Any], step: Step) -> dict[str, Any] | None:
+def _made_by_another(plan: Plan) -> Refused:
+    return Refused(
+        f"The target {plan.pair.target} was not there when this command began, and is now.",
+        "find out who made it and remove it, or run the command again to fill it; it has to be empty.",
+    )
+
+
+def _as_a_whole(
+    context: Context, plan: Plan, origin: Mapping[str, Any], target: TableFacts | None, step: Step
+) -> dict[str, Any] | None:
     """The restored backup as the target; ``None`` under an emulator that restores in one region only."""
     state, name = context.state(plan.pair), table_name(plan.pair.target)
-    state.put_once(MADE, how="restore", at=now_text())
-    if context.target_table(plan.pair) is not None or _restore(context, plan, origin, name, to_target=True):
-        tables.wait_until_active(context.target, name, poll_seconds=context.pace.poll_seconds)
-        step.result = f"restored in {context.target.meta.region_name}"
-        return {"how": "restore"}
-    if not context.emulator:
+    made = _restore(context, plan, origin, name, MADE, how="restore") if target is None else target.id
+    if made is None:
+        if context.emulator:
+            return None
         raise EngineError(
             f"AWS does not find the backup from {context.target.meta.region_name}.",
             f"look whether it still exists; without it {_BEGIN_ANEW}",
         )
-    state.delete(MADE)
-    return None
+    state.put(MADE, how="restore", id=made, at=now_text())
+    state.put(FILLING, id=made, at=now_text())
+    tables.wait_until_active(context.target, name, poll_seconds=context.pace.poll_seconds)
+    step.result = f"restored in {context.target.meta.region_name}"
+    return {"how": "restore"}
 
 
 def _by_staging(
@@ -93,32 +99,70 @@ def _by_scan(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str, 
 
 
 def _target(context: Context, plan: Plan) -> str:
-    name = table_name(plan.pair.target)
+    state, name = context.state(plan.pair), table_name(plan.pair.target)
     if context.target_table(plan.pair) is None:
-        context.state(plan.pair).put(MADE, how="load", at=now_text())
-        tables.create_like(context.target, plan.source, name)
-    tables.wait_until_active(context.target, name, poll_seconds=context.pace.poll_seconds)
+        try:
+            made = tables.create_like(context.target, plan.source, name)
+        except NameTaken as error:
+            raise _made_by_another(plan) from error
+        # Behind it: one that is killed in between leaves an empty table, which the next run fills as it is.
+        state.put(MADE, how="load", id=made, at=now_text())
+    target = tables.wait_until_active(context.target, name, poll_seconds=context.pace.poll_seconds)
+    state.put(FILLING, id=target.id, at=now_text())
     return name
 
 
 def _staging(context: Context, plan: Plan, origin: Mapping[str, Any], step: Step) -> TableFacts:
     """The backup as a table beside the source, to load from; an interrupted run's is used again."""
     name = f"replicator-{context.config.name}-{plan.pair.id}-staging"
-    if tables.find(context.source, name) is None:
-        context.state(plan.pair).put(STAGING, table=name, at=now_text())
+    found = tables.find(context.source, name)
+    if found is None:
         step.at("restoring the staging table")
-        if not _restore(context, plan, origin, name, to_target=False):
+        made = _restore(context, plan, origin, name, STAGING, table=name)
+        if made is None:
             raise EngineError("The backup is gone.", _BEGIN_ANEW)
+        context.state(plan.pair).put(STAGING, table=name, id=made, at=now_text())
+    elif not ownership.is_ours(context, plan.pair, STAGING, found):
+        raise _in_the_way(name)
     return tables.wait_until_active(context.source, name, poll_seconds=context.pace.poll_seconds)
 
 
-def _restore(context: Context, plan: Plan, origin: Mapping[str, Any], name: str, *, to_target: bool) -> bool:
+def _in_the_way(name: str) -> Refused:
+    return Refused(
+        f"There is a table {name}, and this migration has not restored it.",
+        "find out who made it and remove it, then run the command again.",
+    )
+
+
+def _restore(
+    context: Context, plan: Plan, origin: Mapping[str, Any], name: str, fact: str, **facts: str
+) -> str | None:
+    """
+    Ask for the target (`MADE`) or the staging table (`STAGING`).
+
+    The intent stands in *fact* before it is asked for, and is taken back where nothing was made.
+
+    Returns:
+        The table's id; ``None`` where the backup is not found.
+    """
+    state, to_target = context.state(plan.pair), fact == MADE
     client = context.target if to_target else context.source
-    if origin.get("how") == "pitr":
-        return backfill.restore_past(
-            client, plan.source, int(origin["backup_epoch"]), name, indexes=to_target
-        )
-    return backfill.restore(client, origin["backup_arn"], name, indexes=to_target)
+    state.put(fact, at=now_text(), **facts)
+    try:
+        if origin.get("how") == "pitr":
+            second = int(origin["backup_epoch"])
+            made = backfill.restore_past(client, plan.source, second, name, indexes=to_target)
+        else:
+            made = backfill.restore(client, origin["backup_arn"], name, indexes=to_target)
+    except NameTaken as error:
+        there = tables.find(client, name)
+        if there is not None and ownership.was_restored(context, plan.pair, there):
+            return there.id  # by this very request, whose first answer was lost
+        state.delete(fact)
+        raise (_made_by_another(plan) if to_target else _in_the_way(name)) from error
+    if made is None:
+        state.delete(fact)
+    return made
 
 
 def _load(
@@ -164,8 +208,7 @@ def reading_of(origin: TableFacts, restart: int) -> str:
     The restart belongs to it: of a scan the table is the same before and after one, and a loader that
     was stopped before may still write its place.
     """
-    table = origin.description.get("TableId") or origin.description["CreationDateTime"]
-    return f"{table} {restart}"
+    return f"{tables.id_of(origin.description)} {restart}"
 
 
 def _told(counts: Mapping[str, int], step: Step) -> dict[str, Any]:

@@ -12,12 +12,10 @@ from ddbverify.transform import Transform, package_digest
 from ddbverify.values import with_base64
 from replicator import boundary, tables
 from replicator.context import Context
+from replicator.ownership import is_being_filled
 from replicator.tables import TableFacts
 
 _SAMPLE = 25
-
-FILLING = "filling"
-"""Fact of a pair: the backfill has begun to put items into its target."""
 
 LEAST_OVERLAP_SECONDS = 60.0
 """A backup may hold, or miss, what was written up to 60 s around it (docs/aws.md T1)."""
@@ -63,14 +61,10 @@ def check(context: Context) -> list[Plan]:
         )
     target_account = _account(context, "target")
     begun = context.begun()
-    return [
-        # Once the load has begun, what the target holds is this migration's own.
-        _plan(context, pair, target_account, filling=begun and context.state(pair).get(FILLING) is not None)
-        for pair in context.config.tables
-    ]
+    return [_plan(context, pair, target_account, begun=begun) for pair in context.config.tables]
 
 
-def _plan(context: Context, pair: Pair, target_account: str, *, filling: bool) -> Plan:
+def _plan(context: Context, pair: Pair, target_account: str, *, begun: bool) -> Plan:
     source = context.source_table(pair)
     target = context.target_table(pair)
     region = context.target.meta.region_name
@@ -90,7 +84,8 @@ def _plan(context: Context, pair: Pair, target_account: str, *, filling: bool) -
         raise boundary.need_recovery(source)
     target_keys = target.keys if target else source.keys
     _check_keys(pair, source.keys, target_keys)
-    if target is not None and not filling and not tables.is_empty(context.target, target.name):
+    ours = target is not None and begun and is_being_filled(context, pair, target)
+    if target is not None and not ours and not tables.is_empty(context.target, target.name):
         raise ConfigurationError(
             f"[[tables]] target = {pair.target!r} exists and is not empty.",
             "name a table that does not exist yet (it is made), or an empty one.",

@@ -18,13 +18,14 @@ from ddbverify.aws import error_code, translated
 from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact, table_name
-from replicator import audit, boundary, filling, migration, queue, tables
+from replicator import audit, boundary, migration, ownership, queue, tables
 from replicator.console import Step
 from replicator.context import Context
 from replicator.cutover import CUTOVER
 from replicator.lock import Lock, locked
 from replicator.migration import BOUND, Steps
-from replicator.preflight import FILLING, Plan, check
+from replicator.ownership import FILLING, MADE, STAGING
+from replicator.preflight import Plan, check
 from replicator.stack import bundle, storage
 from replicator.state import now_text
 
@@ -216,21 +217,20 @@ def _remove(context: Context, pair: Pair, lock: Lock, step: Step) -> dict[str, A
             "find out by whom, then run `replicator restart` again: it stops it and waits anew.",
         )
     lock.check()
-    staging = (state.get(filling.STAGING) or {}).get("table")
+    staging = ownership.staging(context, pair)
     if staging:
         step.at(f"removing {staging}")
         tables.delete(context.source, staging, poll_seconds=context.pace.poll_seconds)
-    name = table_name(pair.target)
-    if state.get(filling.MADE):
-        step.at(f"removing {name}")
-        tables.delete(context.target, name, poll_seconds=context.pace.poll_seconds)
-    elif state.get(FILLING) and tables.find(context.target, name) is not None:
-        step.result = (
-            f"{_empty_table(context, name, lock, step)} items removed from {name}, which was there before"
-        )
+    target = tables.find(context.target, pair.target)
+    if target is not None and ownership.is_ours(context, pair, MADE, target):
+        step.at(f"removing {target.name}")
+        tables.delete(context.target, target.name, poll_seconds=context.pace.poll_seconds)
+    elif target is not None and ownership.is_being_filled(context, pair, target):
+        removed = _empty_table(context, target.name, lock, step)
+        step.result = f"{removed} items removed from {target.name}, which was there before"
     for segment, _ in list(state.all(Fact.LOADED)):
         state.delete(Fact.LOADED + segment)
-    for fact in (filling.STAGING, filling.MADE, FILLING, boundary.ASKED, Fact.BOUNDARY, BOUND):
+    for fact in (STAGING, MADE, FILLING, boundary.ASKED, Fact.BOUNDARY, BOUND):
         state.delete(fact)
     Steps(context, pair, "restart", lock).forget(*migration.UP_STEPS, *migration.RESTORE_STEPS)
     return {}

@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from ddbverify.config import Pair
 from ddbverify.names import Fact
-from replicator import audit, filling, migration, queue, sight
+from replicator import audit, migration, ownership, queue, sight
 from replicator.context import Context
 from replicator.control import is_paused
 from replicator.cutover import CUTOVER
@@ -60,7 +60,7 @@ def _pair(context: Context, pair: Pair) -> dict[str, Any]:
         "write_units_ceiling": context.config.replicated.write_units,
         "cost": sight.cost(state.costs()),
         "audit": _audit(state.get(audit.PLACES), now),
-        "staging_table": (state.get(filling.STAGING) or {}).get("table"),
+        "staging_table": (state.get(ownership.STAGING) or {}).get("table"),
     }
     if "queue_url" in resources:
         facts["queue"] = queue.queue_depth(context, pair)

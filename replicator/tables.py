@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ddbverify.aws import Client, translated
+from botocore.exceptions import ClientError
+
+from ddbverify.aws import Client, error_code, translated
 from ddbverify.errors import EngineError, NotFoundError
 from ddbverify.names import table_name
 
@@ -26,6 +29,36 @@ class TableFacts:
     stream_view: str | None
     stream_since: str | None  # the stream's label: when it was made, ISO 8601, UTC
     description: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """What another table of this name does not share."""
+        return id_of(self.description)
+
+
+class NameTaken(EngineError):
+    """A table of that name is there already: the request that would have made it made nothing."""
+
+
+_TAKEN = {"ResourceInUseException", "TableAlreadyExistsException", "TableInUseException"}
+
+
+@contextmanager
+def making(action: str) -> Iterator[None]:
+    """Like `translated`, for a request that makes a table; raises `NameTaken`, too."""
+    try:
+        with translated(action):
+            yield
+    except EngineError as error:
+        cause = error.__cause__
+        if isinstance(cause, ClientError) and error_code(cause) in _TAKEN:
+            raise NameTaken(error.message, error.hint) from cause
+        raise
+
+
+def id_of(description: Mapping[str, Any]) -> str:
+    """A table's id, of its description as any request answers with it."""
+    return str(description.get("TableId") or description["CreationDateTime"])
 
 
 def describe(client: Client, name_or_arn: str) -> TableFacts:
@@ -90,8 +123,13 @@ def wait_until_active(client: Client, name: str, *, poll_seconds: float) -> Tabl
         time.sleep(poll_seconds)
 
 
-def create_like(client: Client, source: TableFacts, name: str) -> None:
-    """Make an empty table with the keys, indexes and billing of *source*, under another name."""
+def create_like(client: Client, source: TableFacts, name: str) -> str:
+    """
+    Make an empty table with the keys, indexes and billing of *source*, under another name; says its id.
+
+    Raises:
+        NameTaken: There is one of that name.
+    """
     described = source.description
     request: dict[str, Any] = {
         "TableName": name,
@@ -109,8 +147,8 @@ def create_like(client: Client, source: TableFacts, name: str) -> None:
         ]
         if indexes:
             request[kind] = indexes
-    with translated(f"create the table {name}"):
-        client.create_table(**request)
+    with making(f"create the table {name}"):
+        return id_of(client.create_table(**request)["TableDescription"])
 
 
 def delete(client: Client, name: str, *, poll_seconds: float) -> bool:

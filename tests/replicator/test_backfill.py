@@ -20,6 +20,7 @@ from replicator.backfill import LOADERS, Backup, Load, await_backup, boundary_of
 from replicator.ledger import Write
 from replicator.records import NO_NUMBER, pad
 from replicator.state import State
+from replicator.tables import NameTaken
 from tests.replicator.fakes import KEYS, LEDGER, STATE, TARGET, FakeDynamoDB, ledger_on, refusal
 
 STAGING = "staging"
@@ -304,6 +305,7 @@ class FakeBackups:
         self.asked.append(arguments)
         if self.error:
             raise self.error
+        return {"TableDescription": {"TableId": "its-id"}}
 
 
 def test_a_backup_is_waited_for_and_dated_by_the_server():
@@ -318,8 +320,11 @@ def test_a_backup_that_goes_away_is_an_error():
 
 
 def test_a_restore_says_where_the_backup_is_not_found_and_raises_what_else_is_refused():
-    assert restore(FakeBackups(), "arn", "orders-v2", indexes=True) is True
-    assert restore(FakeBackups(error=refusal("BackupNotFoundException")), "arn", "x", indexes=True) is False
+    assert restore(FakeBackups(), "arn", "orders-v2", indexes=True) == "its-id"
+    assert restore(FakeBackups(error=refusal("BackupNotFoundException")), "arn", "x", indexes=True) is None
+    for code in ("TableAlreadyExistsException", "TableInUseException"):
+        with pytest.raises(NameTaken):
+            restore(FakeBackups(error=refusal(code)), "arn", "x", indexes=True)
     with pytest.raises(EngineError, match="LimitExceeded"):
         restore(FakeBackups(error=refusal("LimitExceededException")), "arn", "x", indexes=True)
 

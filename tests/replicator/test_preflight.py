@@ -7,10 +7,9 @@ import pytest
 from ddbverify import config as configuration
 from ddbverify.errors import AccessError, ConfigurationError
 from ddbverify.names import state_table
-from replicator import preflight
+from replicator import ownership, preflight
 from replicator.console import Console
 from replicator.context import Context
-from replicator.state import State
 
 SOURCE_REGION, TARGET_REGION = "eu-west-1", "eu-central-1"
 
@@ -147,11 +146,13 @@ def test_a_target_that_this_migrations_own_load_has_begun_to_fill(world):
     table = state_table(world.name)
     world.create(table, SOURCE_REGION, keys=(("pk", "S"), ("sk", "S")))
     context = world.context()
-    State.of_pair(world.client(SOURCE_REGION), table, context.config.tables[0].id).put(
-        preflight.FILLING, at="now"
-    )
+    state = context.state(context.config.tables[0])
+    state.put(ownership.FILLING, id=context.target_table(context.config.tables[0]).id)
 
     assert preflight.check(context)
+    state.put(ownership.FILLING, id="of a table that is gone")
+    with pytest.raises(ConfigurationError, match="exists and is not empty"):
+        preflight.check(context)
 
 
 def test_a_target_that_is_empty(world):
