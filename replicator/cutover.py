@@ -95,7 +95,8 @@ class _Attempt:
             fence = self._fence()
         queue.need_running(context)
         for pair in context.config.tables:
-            queue.set_consumer(context, pair, on=True)
+            if not queue.on_again(context, pair):
+                raise queue.paused(pair)
         self._ask_gate()
         self._fly_canaries()
         self._behind(fence)

@@ -28,12 +28,25 @@ def set_consumer(context: Context, pair: Pair, *, on: bool) -> None:
         switch_mapping(context, context.resources(pair)["consumer_mapping"], on=on)
 
 
-def on_again(context: Context, pair: Pair) -> None:
-    """Switch the consumer on again after what has switched it off, unless it was paused meanwhile."""
-    if is_paused(context.state(pair).get(Fact.CONTROL)):
-        context.console.warn(f"{pair} was paused meanwhile, and stays so; `replicator resume` goes on")
-        return
-    set_consumer(context, pair, on=True)
+def on_again(context: Context, pair: Pair) -> bool:
+    """
+    Switch the consumer on, unless it is paused or is being paused meanwhile: a pause is never ended by this.
+
+    Returns:
+        Whether it is on.
+    """
+    state, mapping = context.state(pair), context.resources(pair)["consumer_mapping"]
+    if not is_paused(state.get(Fact.CONTROL)):
+        state.put(Fact.CONSUMER, on=True, since_epoch=int(context.server_time()))
+        with translated(f"switch the consumer of {pair} on"):
+            switch_mapping(context, mapping, on=True)
+        # A pause takes no lease. One that is written behind this look switches the mapping off behind it.
+        if not is_paused(state.get(Fact.CONTROL)):
+            return True
+        with translated(f"switch the consumer of {pair} off"):
+            switch_mapping(context, mapping, on=False)
+    context.console.warn(f"{pair} was paused meanwhile, and stays so; `replicator resume` goes on")
+    return False
 
 
 def switch_mapping(context: Context, mapping: str, *, on: bool) -> None:
@@ -115,7 +128,12 @@ def need_running(context: Context) -> None:
     """
     for pair in context.config.tables:
         if is_paused(context.state(pair).get(Fact.CONTROL)):
-            raise Refused(f"{pair} is paused.", "run `replicator resume` first, and let the queue drain.")
+            raise paused(pair)
+
+
+def paused(pair: Pair) -> Refused:
+    """The refusal of a command that needs a consumer which is on."""
+    return Refused(f"{pair} is paused.", "run `replicator resume` first, and let the queue drain.")
 
 
 def consumer_is_on(context: Context, pair: Pair) -> bool:

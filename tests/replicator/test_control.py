@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -12,8 +13,9 @@ from ddbverify.errors import Refused
 from ddbverify.names import Fact
 from replicator import consumer, queue
 from replicator.control import LAG_BOUNDS, is_paused, lag_bound, percentile
+from replicator.state import State
 from replicator.status import status
-from tests.replicator.fakes import STATE, TARGET, refusal
+from tests.replicator.fakes import STATE, TARGET, FakeDynamoDB, refusal
 from tests.replicator.migrations import SOURCE_REGION, Migration
 from tests.replicator.test_consumer import Deployment, bodies_of, late, v
 
@@ -76,6 +78,53 @@ def test_a_calls_time_limits_the_wait_for_the_ceiling():
 
     assert consumer.seconds_left(Context()) == 50.0
     assert consumer.seconds_left(None) == 30.0
+
+
+@pytest.mark.parametrize("moment", ["before", "looked", "switched"])
+def test_a_pause_at_any_moment_is_ended_by_no_cutover(monkeypatch, moment):
+    """A pause takes no lease; one that came behind the cutover's look was overwritten."""
+    state, mapping, warned = State.of_pair(FakeDynamoDB(), STATE, "orders"), [], []
+
+    def pause():
+        mapping.append(False)
+        state.put(Fact.CONTROL, state="pause")
+        mapping.append(False)
+
+    def switch(context, uuid, *, on):
+        if on and moment == "looked":
+            pause()
+        mapping.append(on)
+        if on and moment == "switched":
+            pause()
+
+    monkeypatch.setattr(queue, "switch_mapping", switch)
+    context = SimpleNamespace(
+        state=lambda pair: state,
+        resources=lambda pair: {"consumer_mapping": "uuid"},
+        server_time=lambda: 0.0,
+        console=SimpleNamespace(warn=warned.append),
+    )
+    if moment == "before":
+        pause()
+
+    assert queue.on_again(context, "orders -> orders-v2") is False
+    assert is_paused(state.get(Fact.CONTROL))
+    assert mapping[-1] is False, "or each message would come again until it is a dead letter"
+    assert "was paused meanwhile" in warned[0]
+
+
+def test_a_consumer_that_is_not_paused_is_switched_on(monkeypatch):
+    state, mapping = State.of_pair(FakeDynamoDB(), STATE, "orders"), []
+    monkeypatch.setattr(queue, "switch_mapping", lambda *_, on: mapping.append(on))
+    context = SimpleNamespace(
+        state=lambda pair: state,
+        resources=lambda pair: {"consumer_mapping": "uuid"},
+        server_time=lambda: 7.0,
+    )
+
+    assert queue.on_again(context, "orders -> orders-v2") is True
+    assert mapping == [True]
+    assert state.get(Fact.CONSUMER) == {"on": True, "since_epoch": 7}
 
 
 @given(st.lists(st.floats(0, 200_000), min_size=1, max_size=60), st.sampled_from([50, 90, 99, 100]))

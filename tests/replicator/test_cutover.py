@@ -150,7 +150,8 @@ def quiet_step(title):
 def attempt(tmp_path, monkeypatch):
     log = []
     monkeypatch.setattr(Attempt, "log", log)
-    monkeypatch.setattr("replicator.queue.set_consumer", lambda *_, on: log.append(f"consumer {on}"))
+    for name in ("set_consumer", "switch_mapping"):
+        monkeypatch.setattr(f"replicator.queue.{name}", lambda *_, on: log.append(f"consumer {on}"))
     monkeypatch.setattr("replicator.queue.await_empty_queue", lambda *_, **__: None)
     monkeypatch.setattr("ddbverify.aws.caller", lambda side: "arn:aws:iam::123456789012:user/ops")
     config = parse(FILE, tmp_path)
@@ -165,6 +166,7 @@ def attempt(tmp_path, monkeypatch):
         source_side=config.source,
         server_time=lambda: 0.0,
         state=lambda pair: Whole(),
+        resources=lambda pair: {"consumer_mapping": "uuid"},
         decision=Decision(tmp_path, (), found, "1" * 64),
     )
     return Attempt(fake, SimpleNamespace(check=lambda: None, token=1), "/shop/orders-table")
@@ -226,10 +228,10 @@ def test_what_fails_after_the_fence_is_lifted_hides_neither_that_nor_the_reason(
     """The state said "fenced" until the consumer was on again, and its refusal was all that was told."""
     monkeypatch.setattr(Attempt, "fails_at", "drain")
 
-    def refused(*_, on):
+    def refused(*_):
         raise refusal("AccessDeniedException")
 
-    monkeypatch.setattr("replicator.queue.set_consumer", refused)
+    monkeypatch.setattr("replicator.queue.on_again", refused)
 
     with pytest.raises(Refused, match="writes still reach the source"):
         attempt._behind(FENCE)
