@@ -15,7 +15,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, Protocol
@@ -347,9 +347,9 @@ def measurements(
         "Quarantined": applier.aside,
         "Returned": len(returned),
     }
-    newest = progress_of(batch, returned)
-    if newest:
-        found["AppliedAgeSeconds"] = max(0.0, now - max(newest.values()))
+    made_at = [change.created_at for _, change in _dealt_with(batch, returned)]
+    if made_at:  # the oldest: the lag of whoever has waited longest is the one to know
+        found["AppliedAgeSeconds"] = max(0.0, now - min(made_at))
     if applier.canaries:
         found["CanaryMilliseconds"] = max(_lag_ms(change, now) for change in applier.canaries)
     return found
@@ -384,24 +384,25 @@ def _costs(records: Sequence[Mapping[str, Any]], write_units: float, seconds: fl
     )
 
 
+def _dealt_with(batch: Sequence[Message], returned: Sequence[str]) -> Iterator[tuple[str, Change]]:
+    """The changes that do not come again, each with its message group."""
+    for message in batch:
+        if message.letter is not None and message.message_id not in returned:
+            for change in message.letter.changes:
+                yield message.group_id, change
+
+
 def progress_of(batch: Sequence[Message], returned: Sequence[str]) -> dict[str, int]:
     """Message group -> time of the newest change that was dealt with in this batch."""
-    return {
-        message.group_id: change.created_at
-        for message in batch
-        if message.letter is not None and message.message_id not in returned
-        for change in message.letter.changes
-    }
+    return {group: change.created_at for group, change in _dealt_with(batch, returned)}
 
 
 def canary_groups(batch: Sequence[Message], returned: Sequence[str], schema: KeySchema) -> dict[str, str]:
     """Message group -> number of the newest canary that came through it in this batch."""
     marker = canary_key(schema)
     return {
-        message.group_id: change.sequence_number
-        for message in batch
-        if message.letter is not None and message.message_id not in returned
-        for change in message.letter.changes
+        group: change.sequence_number
+        for group, change in _dealt_with(batch, returned)
         if change.keys == marker
     }
 

@@ -19,7 +19,16 @@ from ddbverify.errors import ConfigurationError
 from ddbverify.names import Fact, canary_key
 from ddbverify.transform import Transform, key_hash, package_digest
 from replicator import consumer
-from replicator.consumer import Applier, Message, Settings, bundled_transform, consume, opened, progress_of
+from replicator.consumer import (
+    Applier,
+    Message,
+    Settings,
+    bundled_transform,
+    consume,
+    measurements,
+    opened,
+    progress_of,
+)
 from replicator.envelope import Letter, pack
 from replicator.ledger import Applied, Write
 from replicator.limit import Allowance, limited
@@ -378,6 +387,22 @@ def test_progress_counts_only_what_was_dealt_with():
     ]
 
     assert progress_of(batch, ["m1"]) == {"g1": BOUNDARY + 3}
+
+
+def test_the_age_of_a_batch_is_that_of_its_oldest_change_that_was_dealt_with():
+    """One fresh change hid that its neighbours had waited for an hour: no alarm on lag would have fired."""
+    batch = [
+        message(1, late("a", 1)),
+        message(2, late("b", 20), late("c", 90), group="g1"),
+        message(3, late("d", 30), group="g2"),
+    ]
+    applier = Applier(IDENTITY, None, FakeNotebook(), BOUNDARY, lambda key: None)
+
+    assert measurements(batch, ["m1"], applier, BOUNDARY + 100)["AppliedAgeSeconds"] == 80
+    assert measurements(batch, [], applier, BOUNDARY)["AppliedAgeSeconds"] == 0, (
+        "this machine's clock is behind"
+    )
+    assert "AppliedAgeSeconds" not in measurements(batch, ["m1", "m2", "m3"], applier, BOUNDARY + 100)
 
 
 class Deployment:
