@@ -34,6 +34,7 @@ from ddbverify.setting_names import is_one_of
 from ddbverify.tables import Table
 from ddbverify.transform import Transform
 from ddbverify.verdicts import HASH_DIGITS, Finding, Verdict, comparison_verdict, require
+from ddbverify.words import number_of
 
 _T = TypeVar("_T")
 
@@ -213,7 +214,9 @@ class Pair:
         if result is None:
             return Verdict(examined=0, unexamined=(f"{check.name} did not see the shared pass",))
         about_all = comparison_verdict(comparison)
-        raised = (f"it raised {what} on {count} items" for what, count in result.raised.most_common(3))
+        raised = (
+            f"it raised {what} on {number_of(count, 'item')}" for what, count in result.raised.most_common(3)
+        )
         # Of items that are as expected the claim of one that looks at all others holds.
         equal = comparison.counts.get(State.MATCHED, 0) if check.only_different else 0
         return Verdict(

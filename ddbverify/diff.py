@@ -37,7 +37,7 @@ from ddbverify.tables import Table
 from ddbverify.transform import Transform
 from ddbverify.verdicts import comparison_verdict
 from ddbverify.wire import TableReader
-from ddbverify.words import number_of
+from ddbverify.words import number_of, were
 
 FINDINGS_SHOWN: Final = 20
 
@@ -383,7 +383,10 @@ def _finished(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         findings.folder.drop_earlier()
     if findings.total != counted:
         # A defect of ours if it ever happens; then the list must not look like all there is.
-        reasons = (*reasons, f"{counted:,} findings were counted, and {findings.total:,} were listed")
+        reasons = (
+            *reasons,
+            f"{number_of(counted, 'finding')} {were(counted)} counted, {findings.total:,} listed",
+        )
     if comparison.converged:
         notes.append(
             f"{number_of(comparison.converged, 'key')} differed at first and converged, the slowest "

@@ -31,6 +31,7 @@ from ddbverify.reasons import AWS_REFUSED, FAILED, INCOMPLETE, NOT_TRUSTED, STAL
 from ddbverify.record import TableRecord
 from ddbverify.requirements import unmet
 from ddbverify.suite import defined_checks
+from ddbverify.words import number_of, were
 
 # Both moments are of DynamoDB's clock; its regions may differ by this much, and tell whole seconds.
 CLOCK_SKEW_SECONDS = 10.0
@@ -250,7 +251,8 @@ def _known_no_more(found: Evidence, now: float) -> Iterator[Reason]:
         for one in pair.comparison.known if pair.comparison else ():
             if one.expires < today:
                 message = (
-                    f"{pair.id}: {one.keys} differences were accepted by {one.plugin} until {one.expires}, "
+                    f"{pair.id}: {number_of(one.keys, 'difference')} {were(one.keys)} accepted by "
+                    f"{one.plugin} until {one.expires}, "
                     "and count again; run again."
                 )
                 yield Reason("known", FAILED, message)

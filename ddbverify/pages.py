@@ -16,6 +16,7 @@ import msgspec
 from ddbverify.errors import EngineError
 from ddbverify.items import KEY_VALUES, JoinKey, UnknownValue
 from ddbverify.names import KeySchema, TypedItem
+from ddbverify.words import number_of
 
 _AGAIN = "run the command again; if it comes back, look for a proxy that alters responses."
 
@@ -79,7 +80,8 @@ class PageDecoder:
             ) from None
         if page.Count != len(page.Items):
             raise EngineError(
-                f"A scan page says it holds {page.Count} items and holds {len(page.Items)}.", _AGAIN
+                f"A scan page says it holds {number_of(page.Count, 'item')} and holds {len(page.Items)}.",
+                _AGAIN,
             )
         last_key = None if page.LastEvaluatedKey is msgspec.UNSET else page.LastEvaluatedKey
         if last_key == {}:

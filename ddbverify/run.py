@@ -29,6 +29,7 @@ from ddbverify.plugins import PluginRecord, Plugins
 from ddbverify.reasons import AWS_REFUSED, INCOMPLETE
 from ddbverify.record import CheckState, Record, TableRecord
 from ddbverify.suite import is_brought
+from ddbverify.words import are, number_of
 
 # pytest's own: https://docs.pytest.org/en/stable/reference/exit-codes.html
 _ALL_PASSED, _USAGE_ERROR = 0, 4
@@ -316,7 +317,8 @@ def _shortcomings(recorded: Record, status: int, before: _Before, stuck: str) ->
     if recorded.checks and recorded.extensions != before.extensions:
         found.append("the checks were run with other plugins than those that were found at the start")
     states = [check.state for check in recorded.checks.values() if check.counts]
-    found += [f"{states.count(state)} checks are {state}" for state in _LEFT_OPEN if state in states]
+    counts = {state: states.count(state) for state in _LEFT_OPEN}
+    found += [f"{number_of(count, 'check')} {are(count)} {state}" for state, count in counts.items() if count]
     if recorded.checks and status not in (_ALL_PASSED, 1):
         found.append(f"pytest ended with exit status {status}")
     if status == 1 and set(states) == {CheckState.PASSED}:

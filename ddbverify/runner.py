@@ -43,7 +43,7 @@ from ddbverify.tables import describe_pair
 from ddbverify.tally import REASONS_ACCEPTED, Tally
 from ddbverify.transform import Transform
 from ddbverify.wire import TableReader
-from ddbverify.words import number_of
+from ddbverify.words import are, number_of, were
 
 SUSPECTS_AT_ONCE: Final = 50_000  # about a kilobyte each; more wait where they wait (`ddbverify.spill`)
 
@@ -563,15 +563,21 @@ class Pass:
             paths = ", ".join(sorted(map(show_path, self._judge.form.ignore)))
             yield f"left out by `ignore`: {paths}"
         if tally.dropped:
-            yield f"{tally.dropped} source items are dropped by the transform; they count as excluded"
+            yield (
+                f"{number_of(tally.dropped, 'source item')} dropped by the transform, and counted as excluded"
+            )
         for one, keys in tally.equal_by.items():
-            yield f"{keys} keys are equal by the word of the plugin {one[0]} ({one[1]}) only"
+            said = f"{number_of(keys, 'key')} {are(keys)} equal by the word of the plugin"
+            yield f"{said} {one[0]} ({one[1]}) only"
         for (plugin, expired), keys in tally.known_no_more.items():
-            yield f"{keys} differences were known to the plugin {plugin} until {expired}; they count again"
+            yield (
+                f"{number_of(keys, 'difference')} {were(keys)} known to the plugin {plugin} until {expired}, "
+                "and no longer"
+            )
         if tally.unaccepted:
             yield (
-                f"{tally.unaccepted} differences count although a plugin knows them: it has given more than "
-                f"{REASONS_ACCEPTED} reasons"
+                f"{number_of(tally.unaccepted, 'difference')} known to a plugin, and counted: "
+                f"it has given more than {REASONS_ACCEPTED} reasons"
             )
         if tally.by_time_only:
             yield (

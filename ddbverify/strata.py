@@ -19,6 +19,7 @@ from ddbverify.comparison import State
 from ddbverify.errors import ConfigurationError
 from ddbverify.items import JoinKey, join_key
 from ddbverify.names import KeySchema
+from ddbverify.words import number_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class Stratum:
     def __str__(self) -> str:
         parts = [f"{count:,} {state}" for state, count in self.counts.items() if count]
         parts += [f"{self.in_neither:,} of them in neither table"] if self.in_neither else []
-        return f"outside the bound, {self.name}: {self.keys:,} keys, {', '.join(parts)}"
+        return f"outside the bound, {self.name}: {number_of(self.keys, 'key')}, {', '.join(parts)}"
 
 
 def read(path: Path, *schemas: KeySchema) -> tuple[JoinKey, ...]:

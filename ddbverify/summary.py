@@ -110,7 +110,7 @@ def check_state(check: CheckRecord) -> str:
     if check.state is CheckState.INCONCLUSIVE and check.only_churning:
         return "inconclusive (only churning keys)"
     if check.findings and check.state is CheckState.PASSED:
-        return f"passed ({check.tolerated} findings tolerated)"
+        return f"passed ({number_of(check.tolerated, 'finding')} tolerated)"
     if check.state is not CheckState.PASSED and not check.counts:
         return f"{check.state} (warns only)"
     return str(check.state)

@@ -29,6 +29,7 @@ from ddbverify.real_items import RealTable, read_table
 from ddbverify.second_process import SecondProcess, locate
 from ddbverify.transform import Transform, TransformFunction, canonical_key
 from ddbverify.values import ValueNotAllowed, item_from_typed, item_to_typed
+from ddbverify.words import number_of
 
 try:
     from hypothesis import HealthCheck, Phase, Verbosity, given, settings
@@ -365,7 +366,7 @@ class _Trial:
 
     def _examined(self) -> Iterator[_Broken]:
         if not any(run.results for run, _ in self.tried):
-            what = f"Each of the {len(self.tried)} items that were tried became None: nothing was examined."
+            what = f"{number_of(len(self.tried), 'item')} tried, and each became None: nothing was examined."
             hint = "Give it items that stay, as examples= or like=."
             yield _Broken(EXAMINED, f"{what} {hint}", origin="no item")
 

@@ -19,6 +19,7 @@ from typing import Final
 from ddbverify.comparison import Comparison, State
 from ddbverify.errors import CheckFailed, Inconclusive
 from ddbverify.marks import CheckSettings
+from ddbverify.words import are, number_of
 
 FINDINGS_SHOWN: Final = 5
 HASH_DIGITS: Final = 16
@@ -144,7 +145,7 @@ def comparison_verdict(
     undecided = [
         *comparison.unexamined,
         *(
-            f"{counts[state]} keys are {state}{_reasons(comparison, state)}"
+            f"{number_of(counts[state], 'key')} {are(counts[state])} {state}{_reasons(comparison, state)}"
             for state in (State.UNCOMPARABLE, State.UNDECIDED)
             if counts.get(state)
         ),
@@ -182,7 +183,7 @@ def _counted(verdict: Verdict) -> str:
 def _why_undecided(verdict: Verdict) -> str:
     why = list(verdict.unexamined)
     if verdict.churning:
-        why.append(f"{verdict.churning} keys never held still long enough to be decided")
+        why.append(f"{number_of(verdict.churning, 'key')} never held still long enough to be decided")
     if verdict.examined == 0:
         why.append("nothing was examined, and nothing proves nothing")
     return "Not decided: " + "; ".join(why)

@@ -8,6 +8,16 @@ def number_of(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def are(number: int) -> str:
+    """``is`` or ``are``, behind a `number_of`."""
+    return "is" if number == 1 else "are"
+
+
+def were(number: int) -> str:
+    """``was`` or ``were``, behind a `number_of`."""
+    return "was" if number == 1 else "were"
+
+
 def size_in_words(size_bytes: float) -> str:
     """``3.4 MB``, in powers of 1,000."""
     if size_bytes < 1000:

@@ -13,6 +13,7 @@ import click
 from ddbverify import config as configuration
 from ddbverify.aws import translated
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, Refused
+from ddbverify.words import number_of
 from replicator import audit as auditing
 from replicator import cutover as cutting
 from replicator import down as removal
@@ -116,11 +117,13 @@ def _audit(context: Context) -> dict[str, Any]:
             "lost": len(found.lost),
             "gap": found.gap or None,
         }
-        under_way = f", {found.young} keys under way" if found.young else ""
-        context.console.line(f"{pair}: {found.examined} records examined, lost {len(found.lost)}{under_way}")
+        under_way = f", {number_of(found.young, 'key')} under way" if found.young else ""
+        context.console.line(
+            f"{pair}: {number_of(found.examined, 'record')} examined, lost {len(found.lost)}{under_way}"
+        )
         if found.lost or found.gap:
             raise Refused(
-                found.gap or f"{len(found.lost)} changes of {pair} were never applied.",
+                found.gap or f"{number_of(len(found.lost), 'change')} of {pair} never applied.",
                 "the gate stays shut; begin anew with `replicator restart`.",
             )
     return {"pairs": answer}
@@ -138,12 +141,12 @@ def _repair(context: Context) -> dict[str, Any]:
             done = repair.run(context, pair)
             stuck += len(done.left)
             answer[str(pair)] = {"repaired": done.repaired, "left": list(done.left)}
-            context.console.line(f"{pair}: {done.repaired} keys repaired, {len(done.left)} left")
+            context.console.line(f"{pair}: {number_of(done.repaired, 'key')} repaired, {len(done.left)} left")
             for reason in sorted(set(done.left)):
                 context.console.warn(reason)
     if stuck:
         raise Refused(
-            f"{stuck} keys stay in the quarantine.",
+            f"{number_of(stuck, 'key')} left in the quarantine.",
             "see `replicator quarantine`, mend the items in the source, run `replicator repair` again; "
             "another transform needs `replicator restart`.",
         )

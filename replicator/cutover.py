@@ -24,6 +24,7 @@ from ddbverify.config import Pair
 from ddbverify.cutover_evidence import CutoverEvidence, Outcome
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, NotFoundError, Refused
 from ddbverify.names import Fact, canary_key, table_name
+from ddbverify.words import number_of
 from replicator import audit, canary, queue, repair, tables
 from replicator.console import Step
 from replicator.context import Context
@@ -234,20 +235,20 @@ class _Attempt:
                     repaired = repair.run(self.context, pair)
                     if repaired.left:
                         raise EngineError(
-                            f"{len(repaired.left)} keys stay in the quarantine: {repaired.left[0]}",
+                            f"{number_of(len(repaired.left), 'key')} left in quarantine: {repaired.left[0]}",
                             "see `replicator quarantine`, mend the items in the source, then run it again.",
                         )
                 found = audit.run(self.context, pair, to_the_end=True)
                 examined += found.examined
                 if found.lost or found.gap:
                     raise EngineError(
-                        found.gap or f"{len(found.lost)} changes of {pair} were never applied.",
+                        found.gap or f"{number_of(len(found.lost), 'change')} of {pair} never applied.",
                         "begin anew with `replicator restart`.",
                     )
                 clean = clean + 1 if found.clean else 0
                 if not found.clean:
                     time.sleep(self.context.pace.poll_seconds)
-        step.result = f"audit clean twice, {examined} records examined"
+        step.result = f"audit clean twice, {number_of(examined, 'record')} examined"
 
     def _verify(self, step: Step) -> None:
         folder = self.context.config.folder / ".ddbverify" / "runs" / f"cutover-{int(self.fenced_at)}"

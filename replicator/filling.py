@@ -13,6 +13,7 @@ from typing import Any
 
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact, table_name
+from ddbverify.words import number_of
 from replicator import backfill, boundary, ownership, tables
 from replicator.ceiling import ceiling_of
 from replicator.console import Step
@@ -194,7 +195,7 @@ def _load(
         ledger=ledger,
         state=state,
         lock=lock,
-        progress=lambda read: step.at(f"{read} items"),
+        progress=lambda read: step.at(f"{number_of(read, 'item')}"),
         reading=reading_of(origin, context.restart_number(plan.pair)),
         pace=backfill.ReadPace(read_units),
         ceiling=ceiling,
@@ -213,5 +214,5 @@ def reading_of(origin: TableFacts, restart: int) -> str:
 
 def _told(counts: Mapping[str, int], step: Step) -> dict[str, Any]:
     aside = f", {counts['quarantined']} in the quarantine" if counts["quarantined"] else ""
-    step.result = f"{counts['read']} items read, {counts['written']} written{aside}"
+    step.result = f"{number_of(counts['read'], 'item')} read, {counts['written']} written{aside}"
     return {"how": "load", **counts}

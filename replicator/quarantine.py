@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ddbverify.config import Pair
+from ddbverify.words import number_of
 from replicator.context import Context
 from replicator.queue import dead_letters
 from replicator.records import NO_NUMBER
@@ -33,7 +34,9 @@ def _of_pair(context: Context, pair: Pair, *, keys: bool) -> dict[str, Any]:
     url = context.resources(pair).get("dead_letter_url")
     dead = dead_letters(context, url) if url else 0
     console = context.console
-    console.line(f"{pair}: {len(entries)} keys in the quarantine, {dead} dead letters")
+    console.line(
+        f"{pair}: {number_of(len(entries), 'key')} in the quarantine, {number_of(dead, 'dead letter')}"
+    )
     for reason, count in reasons.most_common():
         console.line(f"  {count} x {reason}")
     for name, entry in entries:

@@ -9,6 +9,7 @@ from ddbverify.aws import translated
 from ddbverify.config import Pair
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact
+from ddbverify.words import number_of
 from replicator.console import Step
 from replicator.context import Context
 from replicator.control import PAUSE, RUN, is_paused
@@ -148,7 +149,7 @@ def stop_consumer(context: Context, pair: Pair, step: Step) -> None:
     """Switch the consumer off, wait until it has nothing in hand, and note since when that is so."""
     set_consumer(context, pair, on=False)
     while in_flight := queue_depth(context, pair)["in_flight"]:
-        step.at(f"{in_flight} messages in flight")
+        step.at(f"{number_of(in_flight, 'message')} in flight")
         time.sleep(context.pace.poll_seconds)
     # Noted once: the first moment from which nothing was consumed is the one that counts.
     state = context.state(pair)
@@ -198,9 +199,9 @@ def await_empty_queue(context: Context, pair: Pair, step: Step, *, deadline: flo
             return
         if deadline is not None and time.monotonic() > deadline:
             raise EngineError(
-                f"The queue of {pair} is not empty: {depth['waiting']} messages wait, "
-                f"{depth['in_flight']} are in flight.",
+                f"The queue of {pair} is not empty: {number_of(depth['waiting'], 'message')} waiting, "
+                f"{depth['in_flight']} in flight.",
                 "look at the consumer's log; raise [cutover] fence_limit if it only needs more time.",
             )
-        step.at(f"{depth['waiting']} messages waiting, {depth['in_flight']} in flight")
+        step.at(f"{number_of(depth['waiting'], 'message')} waiting, {depth['in_flight']} in flight")
         time.sleep(context.pace.poll_seconds)

@@ -18,6 +18,7 @@ from ddbverify.aws import error_code, translated
 from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact, table_name
+from ddbverify.words import number_of
 from replicator import audit, boundary, migration, ownership, queue, tables
 from replicator.console import Step
 from replicator.context import Context
@@ -227,7 +228,7 @@ def _remove(context: Context, pair: Pair, lock: Lock, step: Step) -> dict[str, A
         tables.delete(context.target, target.name, poll_seconds=context.pace.poll_seconds)
     elif target is not None and ownership.is_being_filled(context, pair, target):
         removed = _empty_table(context, target.name, lock, step)
-        step.result = f"{removed} items removed from {target.name}, which was there before"
+        step.result = f"{number_of(removed, 'item')} removed from {target.name}, which was there before"
     for segment, _ in list(state.all(Fact.LOADED)):
         state.delete(Fact.LOADED + segment)
     for fact in (STAGING, MADE, FILLING, boundary.ASKED, Fact.BOUNDARY, BOUND):
@@ -253,7 +254,7 @@ def _empty_table(context: Context, name: str, lock: Lock, step: Step) -> int:
                 some = page["Items"][start : start + _BATCH]
                 _delete_batch(client, name, some, lock)
                 removed += len(some)
-                step.at(f"{removed} items of {name} removed")
+                step.at(f"{number_of(removed, 'item')} of {name} removed")
     return removed
 
 

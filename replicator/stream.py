@@ -15,6 +15,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ddbverify.aws import translated
+from ddbverify.words import number_of
 from replicator.records import Change, change_from_record
 
 ENDED = "ended"
@@ -110,7 +111,7 @@ class StreamReader:
             self.places.update(dict.fromkeys(vanished, ENDED))
         elif vanished:
             raise Trimmed(
-                f"{len(vanished)} shard(s) of the stream vanished before they were read to their end"
+                f"{number_of(len(vanished), 'shard')} of the stream vanished, and not all of it was read"
             )
         ended = {shard_id for shard_id, place in self.places.items() if place == ENDED}
         for shard in shards:

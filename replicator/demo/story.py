@@ -27,6 +27,7 @@ from tabulate import tabulate
 
 from ddbverify.errors import ConfigurationError
 from ddbverify.transform import load_function
+from ddbverify.words import number_of
 from replicator.console import Console
 from replicator.demo import shapes
 from replicator.demo.proof import Proof, prove
@@ -146,12 +147,12 @@ class Story:
             self._run("ddbverify", "gate")
         with self._step("cutover under traffic: fence, drain, verify, flip") as done:
             self._run("replicator", "cutover")
-            done.result = f"{application.refused} writes kept out by the fence so far"
+            done.result = f"{number_of(application.refused, 'write')} kept out by the fence so far"
         with self._step("writers go on against the new table") as done:
             deadline = time.monotonic() + 20
             while application.after_flip < 100 and time.monotonic() < deadline:
                 time.sleep(0.1)
-            done.result = f"{application.after_flip} writes"
+            done.result = number_of(application.after_flip, "write")
             if not application.after_flip:
                 raise StepFailed("no writer went on after the flip")
 
@@ -208,7 +209,7 @@ class Story:
         if len(different) != 1 or different[0]["finding"] != "different":
             states = ", ".join(sorted({one["finding"] for one in different})) or "nothing"
             raise StepFailed(
-                f"the checks named {len(different)} items ({states}) instead of the one that was altered"
+                f"the checks named {number_of(len(different), 'item')} ({states}), and not the one altered"
             )
         if _key_text(different[0]["key"]) != _key_text(_typed_key(victim, self.target_schema)):
             raise StepFailed("the checks named another item than the one that was altered")

@@ -15,7 +15,17 @@ from tests.ddbverify.projects import REPOSITORY
 
 # What the replicator may use of the verifier. `cutover_evidence` is what it leaves of a cutover: signed with
 # the verifier's key, in the verifier's envelope, and about no item.
-FOR_THE_REPLICATOR = {"config", "errors", "names", "values", "transform", "gate", "aws", "cutover_evidence"}
+FOR_THE_REPLICATOR = {
+    "config",
+    "errors",
+    "names",
+    "values",
+    "transform",
+    "gate",
+    "aws",
+    "cutover_evidence",
+    "words",
+}
 # What travels to Lambda with the handlers.
 FOR_THE_HANDLERS = {"errors", "names", "values", "transform"}
 HANDLERS = ("forwarder", "consumer")

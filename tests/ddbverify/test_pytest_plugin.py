@@ -334,7 +334,7 @@ def test_inconclusive_has_its_letter_and_exit_status_1(pytester, run, one_check)
     result = run("--ddb-record", "record.jsonl", "checks")
 
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["checks/check_one.py I*", "*1 keys never held still*", "*1 inconclusive*"])
+    result.stdout.fnmatch_lines(["checks/check_one.py I*", "*1 key never held still*", "*1 inconclusive*"])
     (check,) = record.read(pytester.path / "record.jsonl").checks.values()
     assert check.only_churning
 

@@ -83,9 +83,7 @@ def test_a_normaliser_makes_keys_equal_and_is_counted(shape):
 
     assert counted(comparison) == {"matched": 2, "different": 1}
     assert comparison.equal_by == (EqualBy(plugin="shop", hook="ddbverify_normalise_item", keys=1),)
-    assert (
-        "1 keys are equal by the word of the plugin shop (ddbverify_normalise_item) only" in comparison.notes
-    )
+    assert "1 key is equal by the word of the plugin shop (ddbverify_normalise_item) only" in comparison.notes
     assert comparison.unexamined == ()
 
 
@@ -397,9 +395,7 @@ def test_what_has_expired_counts_again():
         comparison = compared([typed("a")], [], judge)
         assert counted(comparison) == counts
     assert comparison.known == ()
-    assert (
-        "1 differences were known to the plugin shop until 2027-02-28; they count again" in comparison.notes
-    )
+    assert "1 difference was known to the plugin shop until 2027-02-28, and no longer" in comparison.notes
 
 
 def test_another_plugin_may_still_know_it():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ddbverify.words import about, duration_in_words, money, number_of, size_in_words
+from ddbverify.words import about, are, duration_in_words, money, number_of, size_in_words, were
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,4 @@ def test_money_that_is_not_nothing_is_never_called_nothing():
 
 def test_nouns():
     assert [number_of(one, "key") for one in (0, 1, 1234)] == ["0 keys", "1 key", "1,234 keys"]
+    assert [(are(one), were(one)) for one in (0, 1, 2)] == [("are", "were"), ("is", "was"), ("are", "were")]
