@@ -298,15 +298,19 @@ def _index_attributes(schema: KeySchema, indexes: Mapping[str, KeySchema]) -> It
 def _key_value(kind: str, longest: int, known: Sequence[Any]) -> SearchStrategy[Any]:
     """A key attribute: not empty, rarely as long as it may be."""
     free: SearchStrategy[Any]
+    full: SearchStrategy[Any]
+    # One byte, too, and first: else a counter-example with such a key could not be made smaller.
+    size = st.sampled_from((1, longest, longest, longest))
     match kind:
         case "N":
             free = numbers()
         case "S":
             fill = st.sampled_from(("x", "é", "\U0001f600"))
-            full = fill.map(lambda one: one * (longest // len(one.encode())))
+            full = st.builds(lambda one, size: one * max(1, size // len(one.encode())), fill, size)
             free = _mostly(st.text(min_size=1, max_size=20), full, one_in=20)
         case _:
-            free = _mostly(st.binary(min_size=1, max_size=20), st.just(b"\xff" * longest), one_in=20)
+            full = size.map(lambda size: b"\xff" * size)
+            free = _mostly(st.binary(min_size=1, max_size=20), full, one_in=20)
     if not known:
         return free
     fits = _fits(kind, longest)
