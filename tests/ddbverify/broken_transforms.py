@@ -241,7 +241,8 @@ def several(item):
 
 
 def by_another_attribute(item):
-    return {"id": f"id-{item.get('0')}"[:99]}
+    # Its type and not its text, which is another in each process where it is a set.
+    return {"id": f"id-{type(item.get('0')).__name__}"}
 
 
 # --- some item has a result
