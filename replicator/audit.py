@@ -30,6 +30,12 @@ created before is audited), ``at_epoch``, and the last result.
 
 _CHUNK = 500
 
+LOST_HINT = (
+    "see `replicator status`: where the forwarder is behind the stream, audit again once it has caught up; "
+    "what is lost then is lost, and `replicator restart` begins anew."
+)
+"""What to do about `Audit.lost`: nothing that an audit can read tells a change that is not forwarded yet."""
+
 STREAM_KEEPS_SECONDS = 24 * 3600
 """A record older than this is trimmed: what was not audited by then never can be."""
 

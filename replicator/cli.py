@@ -121,10 +121,11 @@ def _audit(context: Context) -> dict[str, Any]:
         context.console.line(
             f"{pair}: {number_of(found.examined, 'record')} examined, lost {len(found.lost)}{under_way}"
         )
-        if found.lost or found.gap:
+        if found.gap:
+            raise Refused(found.gap, "the gate stays shut; begin anew with `replicator restart`.")
+        if found.lost:
             raise Refused(
-                found.gap or f"{number_of(len(found.lost), 'change')} of {pair} never applied.",
-                "the gate stays shut; begin anew with `replicator restart`.",
+                f"{number_of(len(found.lost), 'change')} of {pair} never applied.", auditing.LOST_HINT
             )
     return {"pairs": answer}
 

@@ -240,10 +240,11 @@ class _Attempt:
                         )
                 found = audit.run(self.context, pair, to_the_end=True)
                 examined += found.examined
-                if found.lost or found.gap:
+                if found.gap:
+                    raise EngineError(found.gap, "begin anew with `replicator restart`.")
+                if found.lost:
                     raise EngineError(
-                        found.gap or f"{number_of(len(found.lost), 'change')} of {pair} never applied.",
-                        "begin anew with `replicator restart`.",
+                        f"{number_of(len(found.lost), 'change')} of {pair} never applied.", audit.LOST_HINT
                     )
                 clean = clean + 1 if found.clean else 0
                 if not found.clean:

@@ -8,9 +8,11 @@ import pytest
 
 from ddbverify.config import parse
 from ddbverify.names import Fact
+from ddbverify.transform import key_hash
 from replicator import audit
+from replicator.records import pad
 from replicator.state import State
-from tests.replicator.fakes import ARN, STATE, FakeDynamoDB
+from tests.replicator.fakes import ARN, KEYS, STATE, FakeDynamoDB
 from tests.replicator.stream_harness import Streams
 
 HOUR = 3600
@@ -109,6 +111,26 @@ def test_a_record_that_is_not_understood_is_a_gap_and_not_the_end_of_the_audit(c
 
     assert "eventName" in audit.run(context, context.pair).gap
     assert "eventName" in context.state(context.pair).get(Fact.GAP)["reason"]
+
+
+def test_a_change_that_the_forwarder_has_not_come_to_is_called_lost_until_it_has(context):
+    """Nothing tells it from one that was skipped (docs/design.md): nothing is latched, and no place moves."""
+    streams = Streams()
+    streams.now = context.now = float(BOUNDARY + HOUR)
+    key = {"id": {"S": "a"}}
+    record = streams.append(0, "INSERT", key, key, created=BOUNDARY + 10)
+    bind(context, ARN)
+    context.source_client = lambda service: streams
+
+    found = audit.run(context, context.pair)
+    assert (found.lost, found.gap) == ([key_hash(key, KEYS)], "")
+    assert "forwarder is behind" in audit.LOST_HINT
+    assert context.state(context.pair).get(Fact.GAP) is None
+
+    entry = {"pk": {"S": "s#" + key_hash(key, KEYS)}, "n": {"S": pad(record["dynamodb"]["SequenceNumber"])}}
+    context.target.seed("ledger", entry)
+    again = audit.run(context, context.pair)
+    assert (again.examined, again.clean) == (1, True), "it is looked at again"
 
 
 def test_a_stream_that_was_turned_off_and_on_again_is_a_gap(context):
