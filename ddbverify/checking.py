@@ -272,9 +272,9 @@ class Checking:
         """The same check; what its first failing assertions say is kept."""
         kept: list[str] = []
 
-        def call(*items: object) -> None:
+        def call(*items: object) -> object:
             try:
-                check.function(*items)
+                return check.function(*items)
             except AssertionError as error:
                 if len(kept) < EXAMPLES_KEPT:
                     kept.append(str(error))

@@ -16,7 +16,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 import msgspec
 
@@ -83,6 +83,10 @@ class Inspected:
     refuted: int = 0
     examples: list[Refutation] = field(default_factory=list)  # the first `EXAMPLES_KEPT`
     raised: Counter[str] = field(default_factory=Counter)  # what else than an assertion, and where
+
+
+class ReturnedInsteadOfAsserted(Exception):
+    """A check has returned something: ``return a == b`` passes on anything, and so does what only awaits."""
 
 
 class Inspector:
@@ -181,17 +185,20 @@ class Inspector:
                 if count == 1:
                     for position in range(position, len(batch)):  # noqa: B020 - goes on where it stopped
                         result.calls += 1
-                        function(batch[position])
+                        if function(batch[position]) is not None:
+                            _refuse_what_was_returned()
                 elif count == 2:
                     for position in range(position, len(batch)):  # noqa: B020
                         result.calls += 1
                         one = batch[position]
-                        function(one, one)
+                        if function(one, one) is not None:
+                            _refuse_what_was_returned()
                 else:
                     for position in range(position, len(batch)):  # noqa: B020
                         result.calls += 1
                         one = batch[position]
-                        function(one, one, one)
+                        if function(one, one, one) is not None:
+                            _refuse_what_was_returned()
             # User code: whatever it raises, sys.exit included, decides nothing and spoils no other.
             except BaseException as error:  # noqa: BLE001
                 self._raised(check, result, error, lambda: key(position))  # noqa: B023
@@ -210,7 +217,8 @@ class Inspector:
         result.examined += 1
         began = time.perf_counter()
         try:
-            check.function(*arguments)
+            if check.function(*arguments) is not None:
+                _refuse_what_was_returned()
         except BaseException as error:  # noqa: BLE001 - as above
             self._raised(check, result, error, key)
         result.seconds += time.perf_counter() - began
@@ -229,6 +237,10 @@ class Inspector:
             result.examples.append(refutation)
         if self._refuted is not None:
             self._refuted(refutation)
+
+
+def _refuse_what_was_returned() -> NoReturn:
+    raise ReturnedInsteadOfAsserted
 
 
 def kind_of(kind: type) -> str:

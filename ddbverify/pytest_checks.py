@@ -381,13 +381,31 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         item.stash[_VERDICTS] = verdicts
         began, reading = time.perf_counter(), checking.seconds_reading
         try:
-            result = yield
+            with _nothing_returned(item):
+                result = yield
         finally:
             passes = checking.seconds_reading - reading
             item.stash[_SECONDS] = max(0.0, time.perf_counter() - began - passes)
     with _watched(item, "controls"):
         _require_sight(item)
     return result
+
+
+@contextmanager
+def _nothing_returned(item: pytest.Item) -> Iterator[None]:
+    """A check that ends with ``return a == b`` has asserted nothing: what pytest only warns of decides here."""
+    if _checking_of(item) is None:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", category=pytest.PytestReturnNotNoneWarning)
+        try:
+            yield
+        except pytest.PytestReturnNotNoneWarning:
+            raise Inconclusive(
+                "Not decided: the check returned a value, and nobody looks at that.",
+                "write `assert ...` instead of `return ...`.",
+            ) from None
 
 
 @contextmanager

@@ -96,6 +96,44 @@ def test_every_item_on_both_sides_is_seen_once_and_a_refutation_is_found():
     assert next(iter(left.raised)).startswith("SystemExit")
 
 
+def check_that_returns(source, target):
+    return source["v"] == target["v"] == "nothing has it"
+
+
+def check_that_yields(target):
+    assert target["v"] == "nothing has it"
+    yield
+
+
+async def check_that_awaits(source, target, expected):
+    assert target["v"] == expected["v"] == "nothing has it"
+
+
+@pytest.mark.parametrize("check", [check_that_returns, check_that_yields])
+def test_a_check_that_returns_something_decides_nothing(check):
+    content = {f"k{n}": "x" for n in range(20)}
+
+    # In batches as they were read, and one by one through a transform.
+    for theirs, more in (
+        (table(content), {}),
+        (table(content, order=lambda key: key), {"judge": make_judge(lambda one: one)}),
+    ):
+        _, (seen,), refuted = run(table(content), theirs, check, **more)
+
+        assert (seen.examined, refuted) == (20, [])
+        assert sum(seen.raised.values()) == 20
+        assert next(iter(seen.raised)).startswith("ReturnedInsteadOfAsserted")
+
+
+@pytest.mark.filterwarnings("ignore:coroutine")
+def test_a_check_that_would_have_to_be_awaited_decides_nothing():
+    content = {f"k{n}": "x" for n in range(3)}
+
+    _, (seen,), _ = run(table(content), table(content), check_that_awaits)
+
+    assert sum(seen.raised.values()) == 3
+
+
 @pytest.mark.parametrize("size", [1, BATCH - 1, BATCH, 2 * BATCH + 3])
 def test_whatever_a_check_raises_the_others_see_every_item(size):
     content = {f"k{n:05}": "bad" if n % 7 == 0 else "x" for n in range(size)}

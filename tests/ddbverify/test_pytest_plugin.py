@@ -168,6 +168,7 @@ def test_xdist_is_left_alone_for_ordinary_tests(pytester, run):
         ("try: require(Verdict(examined=0))\nexcept Inconclusive: pass", CheckState.INCONCLUSIVE),
         ("assert 1 == 2", CheckState.FAILED),
         ("pytest.fail('x')", CheckState.FAILED),
+        ("return 1 == 2", CheckState.INCONCLUSIVE),
         ("raise KeyError('x')", CheckState.ERRORED),
         ("sys.exit(0)", CheckState.ERRORED),
         ("pytest.skip('x')", CheckState.SKIPPED),
@@ -208,6 +209,13 @@ def test_marks_that_leave_a_check_out_are_recorded(pytester, run, one_check, mar
 
     (check,) = record.read(pytester.path / "record.jsonl").checks.values()
     assert check.state is state
+
+
+def test_an_ordinary_test_beside_a_migration_may_return_something(pytester, run):
+    projects.make_project(pytester.path)
+    pytester.makepyfile(test_it="def test_that():\n    return 42\n")
+
+    run("test_it.py").assert_outcomes(passed=1, warnings=1)
 
 
 def test_a_fixture_that_fails_before_or_after_is_an_error_but_never_hides_a_finding(pytester, run, one_check):
