@@ -393,7 +393,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 @contextmanager
 def _nothing_returned(item: pytest.Item) -> Iterator[None]:
-    """A check that ends with ``return a == b`` has asserted nothing: what pytest only warns of decides here."""
+    """A check that ends with ``return a == b`` has asserted nothing. Pytest warns of it; here it decides."""
     if _checking_of(item) is None:
         yield
         return
@@ -456,13 +456,18 @@ def pytest_runtest_makereport(
         return report
     if not checking.reveal:
         report.sections = []  # what the check printed or logged
+        report.ddb_hides = True  # type: ignore[attr-defined]  # read back by pytest_runtest_logreport
     known = checking.checks.get(_check_id(item)) or _blank(item, CheckState.NOT_RUN)
     state = _state(report, call, item.stash.get(_VERDICTS, []))
     if state is None:
         return report
-    if report.when == "teardown" and known.state is CheckState.FAILED:
-        state = CheckState.FAILED  # a refuted claim stays refuted, whatever its clean-up does
     message = _message(state, call, item)
+    # A refuted claim stays refuted, whatever its clean-up does; and of a check in parts (`subtests`),
+    # whose parts report before the whole, the whole has not passed where a part has not.
+    in_part = state is CheckState.PASSED and known.state is not CheckState.NOT_RUN
+    if known.state is CheckState.FAILED or in_part:
+        state = known.state
+        message = message or checking.messages.get(_check_id(item), "")
     if report.when == "call" or state is not CheckState.PASSED:
         check = _with_verdicts(item, state, item.stash.get(_VERDICTS, []), call)
         checking.learn(check, message)
@@ -472,6 +477,15 @@ def pytest_runtest_makereport(
         report.user_properties = list(item.user_properties)
     _show(report, state, message, item)
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A part of a check (`subtests`) comes with what it printed, and under labels that may be values."""
+    labels: Any = getattr(report, "context", None)  # of a `SubtestReport`
+    if labels is not None and getattr(report, "ddb_hides", False):
+        report.sections = []
+        report.context = type(labels)(msg=None, kwargs={})  # type: ignore[attr-defined]  # as above
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, Any] | None:

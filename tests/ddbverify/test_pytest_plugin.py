@@ -12,6 +12,7 @@ from ddbverify.record import CheckState
 from tests.ddbverify import projects
 
 TOKEN = "SENTINEL-c0de"
+in_parts = pytest.mark.skipif(not hasattr(pytest, "Subtests"), reason="pytest 9 brought subtests")
 OUTCOME = """\
 from ddbverify import CheckFailed, Inconclusive, Verdict, Finding, require, State
 import pytest, sys
@@ -218,6 +219,29 @@ def test_an_ordinary_test_beside_a_migration_may_return_something(pytester, run)
     run("test_it.py").assert_outcomes(passed=1, warnings=1)
 
 
+@in_parts
+@pytest.mark.parametrize(
+    ("part", "state"),
+    [
+        ("assert False", CheckState.FAILED),
+        ("require(Verdict(examined=0))", CheckState.INCONCLUSIVE),
+        ("raise KeyError('x')", CheckState.ERRORED),
+        ("pytest.skip('x')", CheckState.SKIPPED),
+        ("pass", CheckState.PASSED),
+    ],
+)
+def test_a_check_passes_only_if_each_of_its_parts_has(pytester, run, one_check, part, state):
+    one_check(f"with subtests.test(n=1): {part}\nwith subtests.test(n=2): pass")
+    file = pytester.path / "checks" / "check_one.py"
+    file.write_text(file.read_text().replace("check_it(pair)", "check_it(pair, subtests)"))
+
+    result = run("--ddb-record", "record.jsonl", "checks")
+
+    (check,) = record.read(pytester.path / "record.jsonl").checks.values()
+    assert check.state is state
+    assert (result.ret == 0) == (state in (CheckState.PASSED, CheckState.SKIPPED))
+
+
 def test_a_fixture_that_fails_before_or_after_is_an_error_but_never_hides_a_finding(pytester, run, one_check):
     one_check("pass")
     file = pytester.path / "checks" / "check_one.py"
@@ -370,6 +394,7 @@ ENDINGS = [
     "require(pair.verdict(State.DIFFERENT, State.MISSING))",
     "class Odd(Exception):\n    def __repr__(self): return token\nraise Odd(token)",
     "import os; os.write(1, token.encode()); assert False",
+    pytest.param("with subtests.test(token, id=token): print(token); assert token == 'x'", marks=in_parts),
 ]
 
 
@@ -385,7 +410,9 @@ def test_a_value_or_key_is_seen_nowhere_but_in_the_findings(pytester, run, one_c
         differences=differences,
     )
     pytester.path.joinpath("checks", "check_one.py").write_text(
-        (pytester.path / "checks" / "check_one.py").read_text()
+        (pytester.path / "checks" / "check_one.py")
+        .read_text()
+        .replace("it(pair)", "it(pair, subtests)" if "subtests" in ending else "it(pair)")
         + "\ndef check_touch(pair):\n    pair.comparison\n"
     )
 
