@@ -8,6 +8,7 @@ change what a check is; what they leave out closes the gate.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,11 +29,13 @@ _NOT_INHERITED = ("PYTHONOPTIMIZE", "PYTHONINSPECT", "PYTHONBREAKPOINT", "PYTHON
 
 # What would bring other code, other settings or other tables, or write elsewhere.
 _REFUSED = (
-    *("-p", "-c", "-o", "--config-file", "--override-ini", "--rootdir", "--confcutdir", "--noconftest"),
+    *("--config-file", "--override-ini", "--rootdir", "--confcutdir", "--noconftest"),
     # What these leave out is not recorded as left out: -k, -m and --deselect are.
     *("--ignore", "--ignore-glob"),
-    *("--import-mode", "--pyargs", "--assert", "--junit-xml", "--junitxml", "--junit-prefix", "--ddb-"),
+    *("--import-mode", "--pyargs", "--assert", "--junit-xml", "--junitxml", "--junit-prefix"),
 )
+_REFUSED_LETTERS = frozenset("pco")  # a plugin, a configuration file, a setting
+_WITH_A_VALUE = "kmrWn" + "".join(_REFUSED_LETTERS)  # what stands behind these letters is their value
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
@@ -90,9 +93,10 @@ def require_harmless(extra: Sequence[str], folder: Path, checks: Path) -> None:
 
 
 def _require_harmless(argument: str, folder: Path, checks: Path) -> None:
-    if argument.startswith("@") or any(
-        argument.startswith(option) if option in ("-p", "-c", "-o", "--ddb-") else _names(argument, option)
-        for option in _REFUSED
+    if (
+        argument.startswith(("@", "--ddb-"))
+        or _letters(argument) & _REFUSED_LETTERS
+        or any(_names(argument, option) for option in _REFUSED)
     ):
         raise ConfigurationError(
             f"The argument {argument!r} would bring other code or other settings into a gated run.",
@@ -105,6 +109,16 @@ def _require_harmless(argument: str, folder: Path, checks: Path) -> None:
             f"The argument {argument!r} is not in {checks}, whose checks a gated run is about.",
             "name a file of that folder, or leave it out.",
         )
+
+
+def _letters(argument: str) -> set[str]:
+    """The short options in one argument: ``-vo name=value`` is ``-v -o name=value``."""
+    letters = set[str]()
+    for letter in argument[1:] if re.match(r"-[^-]", argument) else "":
+        letters.add(letter)
+        if letter in _WITH_A_VALUE:
+            break
+    return letters
 
 
 def _names(argument: str, option: str) -> bool:

@@ -46,6 +46,7 @@ def test_our_arguments_come_last():
     "argument",
     [
         *("-p", "-pevil", "-c", "-cother.ini", "-o", "-oaddopts=--co", "--override-ini=addopts=--co"),
+        *("-vo", "-vqxoaddopts=--co", "-xpevil", "-vc"),
         *("--config-file=other.ini", "--rootdir=/", "--confcutdir=/", "--noconftest", "--pyargs"),
         *("--assert=rewrite", "--assert", "--import-mode=append", "--junit-xml=x", "--junitxml=x"),
         *("--ddb-config=other.toml", "--ddb-sample=1%", "--ddb-record=x", "@arguments.txt"),
@@ -65,7 +66,16 @@ def test_an_argument_that_does_more_than_select_is_refused(tmp_path, argument):
 @pytest.mark.parametrize(
     "extra",
     [
-        *(["-k", "keys and not counts"], ["-kcounts"], ["-x"], ["-vv"], ["-m", "not slow"], ["--co"]),
+        *(
+            ["-k", "keys and not counts"],
+            ["-kcounts"],
+            ["-x"],
+            ["-vv"],
+            ["-vxkcounts"],
+            ["-rpo"],
+            ["-m", "not slow"],
+            ["--co"],
+        ),
         *(["checks/check_a.py"], ["checks/check_a.py::check_b"], ["--maxfail=1"], ["--deselect=x::y"]),
     ],
 )
