@@ -240,6 +240,33 @@ class CheckModule(pytest.Module):
         return next((one for one in sys.meta_path if type(one).__name__ == "AssertionRewritingHook"), None)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> None:
+    """Refuse what its author takes for a check and pytest steps over: nobody would miss it."""
+    if not isinstance(collector, CheckModule):
+        return
+    what, is_own = "", getattr(obj, "__module__", None) == collector.obj.__name__
+    if inspect.isclass(obj):
+        methods = [one for one in vars(obj) if one.startswith((_FUNCTIONS, "test_"))]
+        if is_own and methods and name.startswith(("Check", "Test")):
+            what = f"{name}.{methods[0]} is in a class"
+    elif name.startswith(_FUNCTIONS):
+        if collector.istestfunction(obj, name) and not _is_function(obj):
+            what = f"{name} is no function"
+    elif is_own and name.startswith("test_") and inspect.isfunction(obj):
+        what = f"{name} has another name" if "pair" in inspect.signature(obj).parameters else ""
+    if what:
+        raise collector.CollectError(
+            f"{what}, and would not be run: the checks of a file {_FILES} are its functions {_FUNCTIONS}*."
+        )
+
+
+def _is_function(obj: object) -> bool:
+    """As pytest sees it: what is in a `functools.partial` or a decorator counts."""
+    obj = inspect.unwrap(getattr(obj, "__func__", obj))  # type: ignore[arg-type]  # it can be called
+    return _is_function(obj.func) if isinstance(obj, partial) else inspect.isfunction(obj)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,

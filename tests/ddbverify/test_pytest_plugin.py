@@ -219,6 +219,41 @@ def test_an_ordinary_test_beside_a_migration_may_return_something(pytester, run)
     run("test_it.py").assert_outcomes(passed=1, warnings=1)
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("class CheckIt:\n    def check_it(self, pair): assert False", "CheckIt.check_it is in a class"),
+        ("class TestIt:\n    def test_it(self, pair): assert False", "TestIt.test_it is in a class"),
+        ("class A:\n    def __call__(self, pair): assert False\ncheck_it = A()", "check_it is no function"),
+        ("def test_it(pair): assert False", "test_it has another name"),
+    ],
+)
+def test_what_looks_like_a_check_and_would_not_be_run_is_refused(pytester, run, body, said):
+    projects.make_project(pytester.path)
+    (pytester.path / "checks" / "check_own.py").write_text(body + "\n")
+
+    result = run("--ddb-record", "record.jsonl", "checks")
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines([f"*{said}, and would not be run: *functions check_*"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "class Checker:\n    def of(self, pair): pass\ncheck_names = ['a']\ndef test_data(): pass",
+        "import functools\ndef f(pair, n): pass\ncheck_it = functools.partial(f, n=1)",
+        "@staticmethod\ndef check_it(pair): pass",
+        "from unittest import mock\nfrom unittest import TestCase\ncheck_it = len.__doc__",
+    ],
+)
+def test_what_helps_checks_is_left_alone(pytester, run, body):
+    projects.make_project(pytester.path, default_suite=False)
+    (pytester.path / "checks" / "check_own.py").write_text(body + "\ndef check_own(pair): pass\n")
+
+    assert run("checks").ret == 0
+
+
 @in_parts
 @pytest.mark.parametrize(
     ("part", "state"),
