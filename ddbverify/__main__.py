@@ -1,6 +1,17 @@
-"""``python -m ddbverify``."""
+"""``ddbverify`` and ``python -m ddbverify``: load the commands, and run the one that is asked for."""
 
-from ddbverify.cli import main
+import sys
+
+
+def main() -> None:
+    """What the installed ``ddbverify`` calls."""
+    try:
+        from ddbverify.cli import main as commands
+    except KeyboardInterrupt:  # loading takes a second, long enough to think better of it
+        sys.stderr.write("Interrupted: nothing was read.\n")
+        sys.exit(3)
+    commands(prog_name="ddbverify")
+
 
 if __name__ == "__main__":
-    main(prog_name="ddbverify")
+    main()

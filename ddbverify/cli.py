@@ -254,6 +254,8 @@ def keygen(config_file: Path, *, as_json: bool) -> None:
         if path is not None and path.parent == folders.home(config):
             folders.make_home(config)  # out of version control
         public = str(signing.signing_key(config).public)
+    except OSError as error:
+        _refuse(folders.unusable(error, folders.home(config)), as_json=as_json)
     except DdbVerifyError as error:
         _refuse(error, as_json=as_json)
     place = config.gate.signing_key if path is None else str(path)

@@ -73,8 +73,9 @@ def make_run_folder(config: Config, run_id: str, out: Path | None) -> Path:
     Raises:
         ConfigurationError: *out* exists and is not empty, or cannot be made.
     """
-    folder = out if out is not None else make_home(config) / "runs" / run_id
+    folder = out if out is not None else home(config) / "runs" / run_id
     try:
+        make_home(config)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         if any(folder.iterdir()):
@@ -84,10 +85,16 @@ def make_run_folder(config: Config, run_id: str, out: Path | None) -> Path:
             )
         point_latest(config, folder)
     except OSError as error:
-        raise ConfigurationError(
-            f"The folder {folder} cannot be used: {error.strerror}.", "name another one with --out."
-        ) from error
+        raise unusable(error, folder) from error
     return folder
+
+
+def unusable(error: OSError, folder: Path) -> ConfigurationError:
+    """What the disk refuses about *folder* or a place beside it."""
+    return ConfigurationError(
+        f"The folder {error.filename or folder} cannot be used: {error.strerror}.",
+        "make room and let yourself write there; a run's own folder is another one with --out.",
+    )
 
 
 def point_latest(config: Config, folder: Path) -> None:

@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,8 @@ def run(
     run_id = folders.new_run_id(started)
     before_this = row.previous(config)  # before `latest` points at this one
     folder = folders.make_run_folder(config, run_id, out).resolve()
-    (folder / folders.SETTINGS).write_text(child.INI_TEXT, encoding="utf-8")
+    with _writing(folder):
+        (folder / folders.SETTINGS).write_text(child.INI_TEXT, encoding="utf-8")
     command = child.command(config_file, folder, checks, coverage=coverage, extra=extra)
     interrupted, status = _watch(command, config.folder, to_stderr=output_to_stderr)
     recorded = record.read(folder / folders.RECORD)
@@ -219,8 +221,9 @@ def run(
         ended_epoch=ended,
         valid_until_epoch=ended + config.gate.max_age,
     )
-    folders.write_atomically(folder / folders.SUMMARY, summary.cut(summary.markdown(found)))
-    folders.write_atomically(folder / folders.EVIDENCE, evidence.encode(found, key))
+    with _writing(folder):
+        folders.write_atomically(folder / folders.SUMMARY, summary.cut(summary.markdown(found)))
+        folders.write_atomically(folder / folders.EVIDENCE, evidence.encode(found, key))
     refused = verdict == "inconclusive" and recorded.was_refused
     exit_code = AWS_REFUSED if refused else {"passed": 0, "failed": 1, "inconclusive": 3}[verdict]
     unreported = tuple(plugins.report(msgspec.json.encode(found), folder))
@@ -232,6 +235,18 @@ def run(
         new_key=key if isinstance(key, signing.FileKey) and key.is_new else None,
         trusted=key.public in trusted,
     )
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """A disk that takes no more: there is no evidence then, whatever the checks said."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"The run cannot be written to {folder}: {error.strerror}. It leaves no evidence.",
+            "make room, or name another folder with --out, then run the command again.",
+        ) from error
 
 
 def _watch(command: list[str], folder: Path, *, to_stderr: bool) -> tuple[bool, int]:

@@ -116,13 +116,21 @@ def make(path: Path) -> FileKey:
     except OSError as error:
         if path.exists():  # two first runs at once: one key is enough
             return _of_file(path)
-        raise ConfigurationError(
-            f"The signing key {path} cannot be written: {error.strerror}.",
-            "name another place in [gate] signing_key.",
-        ) from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
+        raise _unwritten(path, error) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pem)
+    except OSError as error:
+        path.unlink()  # half a key would be refused for ever, and is never overwritten
+        raise _unwritten(path, error) from error
     return FileKey(private, path, is_new=True)
+
+
+def _unwritten(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"The signing key {path} cannot be written: {error.strerror}.",
+        "make room or name another place in [gate] signing_key.",
+    )
 
 
 def kms_key(config: Config, reference: str) -> KmsKey:

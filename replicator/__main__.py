@@ -1,5 +1,17 @@
-"""``python -m replicator`` is the ``replicator`` command."""
+"""``replicator`` and ``python -m replicator``: load the commands, and run the one that is asked for."""
 
-from replicator.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """What the installed ``replicator`` calls."""
+    try:
+        from replicator.cli import main as commands
+    except KeyboardInterrupt:  # loading takes a second, long enough to think better of it
+        sys.stderr.write("Interrupted: nothing was done.\n")
+        sys.exit(1)
+    commands(prog_name="replicator")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import time
 
 import pytest
 
-from ddbverify import gate, signing
+from ddbverify import folders, gate, signing
 from ddbverify import run as runs
 from ddbverify.config import load
 from ddbverify.envelope import RUN, open_envelope
@@ -259,6 +260,23 @@ def test_nothing_starts_where_aws_refuses(project, monkeypatch):
     assert not (project.parent / ".ddbverify" / "runs").exists()
     # A key that this run made would be told by none: the next one finds it there.
     assert not (project.parent / ".ddbverify" / "key.pem").exists()
+
+
+@pytest.mark.parametrize("file", ["summary.md", "evidence.json"])
+def test_a_disk_that_is_full_leaves_no_evidence_and_is_said(project, monkeypatch, file):
+    kept = folders.write_atomically
+
+    def until_it_is_full(path, content, **others):
+        if path.name == file:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        kept(path, content, **others)
+
+    monkeypatch.setattr(folders, "write_atomically", until_it_is_full)
+
+    with pytest.raises(ConfigurationError, match=r"cannot be written to .*: No space left.* no evidence"):
+        runs.run(project)
+
+    assert not gate.judge(load(project)).open
 
 
 def test_two_runs_at_once_keep_apart(project):

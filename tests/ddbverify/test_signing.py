@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import stat
 
@@ -76,6 +77,20 @@ def test_a_key_that_cannot_be_written_is_a_configuration_error(tmp_path):
 
     with pytest.raises(ConfigurationError, match="cannot be written"):
         signing.signing_key(config)
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_key(tmp_path, monkeypatch):
+    config = project(tmp_path)
+    monkeypatch.setattr(signing.os, "fdopen", lambda *_, **__: disk_full())
+
+    with pytest.raises(ConfigurationError, match="cannot be written: No space left"):
+        signing.signing_key(config)
+
+    assert not signing.key_path(config).exists()
+
+
+def disk_full():
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("text", ["", "ed25519:AAAA", "nonsense", "arn:aws:s3:::bucket", "kms:alias/x"])
@@ -153,6 +168,16 @@ def test_keygen_makes_a_key_and_prints_what_to_trust(tmp_path):
     assert stat.S_IMODE(key.path.stat().st_mode) == 0o600
     assert (key.path.parent / ".gitignore").read_text() == "*\n"
     assert "PRIVATE" not in done.output
+
+
+def test_keygen_says_where_it_cannot_write(tmp_path):
+    config = project(tmp_path)
+    (tmp_path / ".ddbverify").write_text("in the way")
+
+    refused = keygen(config, "--json")
+
+    assert refused.exit_code == 2
+    assert "/.ddbverify cannot be used: File exists" in json.loads(refused.stdout)["error"]["message"]
 
 
 def test_keygen_never_overwrites(tmp_path):

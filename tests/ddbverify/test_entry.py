@@ -1,0 +1,41 @@
+"""The installed commands: what they do while they are being loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+_CTRL_C_WHILE_LOADING = """
+import importlib.abc, sys
+
+class CtrlC(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == sys.argv[1] + ".cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, CtrlC())
+importlib.import_module(sys.argv[1] + ".__main__").main()
+"""
+
+
+@pytest.mark.parametrize(("command", "status"), [("ddbverify", 3), ("replicator", 1)])
+def test_ctrl_c_while_loading_is_one_line_and_never_0(command, status):
+    ended = subprocess.run(
+        [sys.executable, "-c", _CTRL_C_WHILE_LOADING, command], capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == status
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("Interrupted: nothing was ")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["ddbverify", "replicator"])
+def test_both_ways_to_call_it_are_one(command):
+    ended = subprocess.run(
+        [sys.executable, "-m", command, "--version"], capture_output=True, text=True, check=True
+    )
+
+    assert ended.stdout.startswith(f"{command}, version ")
