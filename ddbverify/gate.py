@@ -272,14 +272,14 @@ def _superseded(
 ) -> Iterator[Reason]:
     """A run that was started later has the last word, whatever it came to, and whichever folder is named."""
     latest = folders.latest(config)
-    if not latest.exists() or latest.resolve() == folder.resolve():
+    if not (latest.exists() or latest.is_symlink()) or latest.resolve() == folder.resolve():
         return
     try:
         _, later = _read(latest, trusted)
         started = later.started_epoch
-    except NotTrusted:  # it died, or is under way
-        settings = latest / folders.SETTINGS
-        started = settings.stat().st_mtime if settings.exists() else 0.0
+    except NotTrusted:  # it died, is under way, or its folder is gone: then it was when `latest` was made
+        settings = latest / folders.SETTINGS if latest.exists() else latest
+        started = settings.lstat().st_mtime if settings.exists() or settings.is_symlink() else 0.0
     if started > found.started_epoch:
         message = f"A later run was started, {latest.resolve().name}; judge that one, or run again."
         yield Reason("superseded", INCOMPLETE, message)

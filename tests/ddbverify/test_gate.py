@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 
 import msgspec
 import pytest
@@ -307,7 +308,7 @@ def test_the_last_verification_has_to_have_begun_under_the_fence(project):
     assert codes(judged(project, not_before=ENDED - 29)) == {"too-early"}
 
 
-@pytest.mark.parametrize("came_to", ["failed", "died", "passed"])
+@pytest.mark.parametrize("came_to", ["failed", "died", "gone", "passed"])
 def test_naming_an_earlier_folder_does_not_hide_a_later_run(project, came_to):
     config = load(project)
     earlier = leave(config, good_evidence(config), "earlier")
@@ -320,6 +321,8 @@ def test_naming_an_earlier_folder_does_not_hide_a_later_run(project, came_to):
     later = leave(config, found, "later")
     if came_to == "died":
         (later / folders.EVIDENCE).unlink()
+    if came_to == "gone":
+        shutil.rmtree(later)
 
     assert codes(judged(project, folder=earlier)) == {"superseded"}
     assert judged(project).open is (came_to == "passed")
