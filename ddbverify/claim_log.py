@@ -27,12 +27,13 @@ from ddbverify.names import KeySchema
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
-    """One page. A key is the contents of its attributes, in the order of the schema."""
+    """One page, or the end. A key is the contents of its attributes, in the order of the schema."""
 
     placed: list[tuple[list[str], bytes, list[str] | None]] = []
     canary: bool = False
     dropped: int = 0
     refused: list[tuple[list[str], str]] = []
+    end: bool = False  # a file that a crash of the system has cut short must not look like a smaller segment
 
 
 class SegmentLog:
@@ -66,6 +67,9 @@ class SegmentLog:
             dropped=taken.dropped,
             refused=[(_parts(key, source), why) for key, why in taken.refused],
         )
+        self._write(line)
+
+    def _write(self, line: _Line) -> None:
         with self._on_disk():
             self._file.write(msgspec.json.encode(line) + b"\n")
 
@@ -75,6 +79,8 @@ class SegmentLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:
+            self._write(_Line(end=True))
         with self._on_disk() if error is None else suppress(OSError):
             self._file.close()
 
@@ -125,7 +131,7 @@ class ClaimLog:
         Raises:
             ConfigurationError: The file is not there, or not as it was written.
         """
-        path, decoder = self._path(role, segment), msgspec.json.Decoder(_Line)
+        path, decoder, line = self._path(role, segment), msgspec.json.Decoder(_Line), _Line()
         source, target = self._schemas[Role.SOURCE], self._schemas[Role.TARGET]
         try:
             with path.open("rb") as file:
@@ -144,6 +150,8 @@ class ClaimLog:
             raise ConfigurationError(
                 f"{path} cannot be read ({type(error).__name__}).", "begin anew in another folder."
             ) from error
+        if not line.end:
+            raise ConfigurationError(f"{path} has been cut short.", "begin anew in another folder.")
 
     def _path(self, role: Role, segment: int) -> Path:
         return self._folder / f"{role}-{segment}.jsonl"

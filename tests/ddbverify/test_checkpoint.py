@@ -191,9 +191,12 @@ def test_a_damaged_log_is_refused(tmp_path):
     content = {str(n): "x" for n in range(40)}
     run(*tables(content, content), Checkpoint.open(tmp_path / "c", []), judge=judge)
     file = tmp_path / "c.claims" / "target-1.jsonl"
-    file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(ConfigurationError, match="cannot be read"):
-        run(*tables(content, content), Checkpoint.open(tmp_path / "c", []), judge=judge)
+    whole = file.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for left in (whole[:-9], *(b"".join(lines[:count]) for count in range(len(lines)))):
+        file.write_bytes(left)
+        with pytest.raises(ConfigurationError, match=r"cannot be read|has been cut short"):
+            run(*tables(content, content), Checkpoint.open(tmp_path / "c", []), judge=judge)
     file.unlink()
     with pytest.raises(ConfigurationError, match="FileNotFoundError"):
         run(*tables(content, content), Checkpoint.open(tmp_path / "c", []), judge=judge)
