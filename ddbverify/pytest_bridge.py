@@ -14,7 +14,7 @@ import pytest
 
 from ddbverify.errors import ConfigurationError
 from ddbverify.plugins import CONFTEST, wants_hooks
-from ddbverify.pytest_checks import CHECKING, CheckModule
+from ddbverify.pytest_items import CHECKING, CheckModule
 
 
 def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager) -> None:

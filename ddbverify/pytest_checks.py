@@ -1,20 +1,15 @@
 """
-Checks as pytest tests, in projects with a ``migration.toml``: collected, with outcomes of their own.
+Checks as pytest tests, in projects with a ``migration.toml``: the hooks of a session of checks.
 
 Registered by `ddbverify.pytest_plugin` where there is a migration, and imported nowhere else: it
-needs boto3 and the rest of the package.
-
-A check that does not pass shows the message of our own exceptions, or the place in its source;
-never a traceback, an operand, a warning or captured output, because those hold the values of items.
+needs boto3 and the rest of the package. What a check is to pytest stands in `pytest_items`, what
+becomes of its report in `pytest_outcomes`.
 """
 
 from __future__ import annotations
 
 import fnmatch
-import hashlib
-import importlib.util
 import inspect
-import linecache
 import os
 import sys
 import time
@@ -24,7 +19,6 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TextIO
 
 import msgspec
@@ -36,35 +30,40 @@ from ddbverify import folders, interrupts, plan, progress, terminal
 from ddbverify.blindness import covered_attributes, unnoticed_by
 from ddbverify.checking import Checking, Report
 from ddbverify.checks import Pair
-from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, Inconclusive, TransformError
+from ddbverify.errors import ConfigurationError, DdbVerifyError, Inconclusive
 from ddbverify.evidence import tool_version
 from ddbverify.inspection import kind_of
-from ddbverify.marks import SETTINGS, CheckSettings, MarkError, Severity, settings_of
-from ddbverify.pytest_plugin import MARKER, MIGRATION_FILE, setting
-from ddbverify.record import CheckRecord, CheckState
-from ddbverify.verdicts import Outcome, StillChurning, Verdict, learning
+from ddbverify.pytest_items import (
+    CHECKING,
+    SETTINGS,
+    WHAT_IS_RUN,
+    CheckModule,
+    blank_record,
+    checking_of,
+    is_check_file,
+    item_check_of,
+    marked,
+    overlooked,
+    pair_of,
+    settings_of,
+)
+from ddbverify.pytest_outcomes import (
+    SECONDS,
+    VERDICTS,
+    OwnInterrupt,
+    message_of,
+    properties,
+    record_of,
+    show,
+    state_of,
+)
+from ddbverify.pytest_plugin import MIGRATION_FILE, setting
+from ddbverify.record import CheckState
+from ddbverify.verdicts import Outcome, learning
 
-_FILES = "check_*.py"
-_FUNCTIONS = "check_"
 _LONGEST_NAME = 1_000
-_BY_DEFAULT = CheckSettings()
-_UNDECIDED = (Inconclusive, EngineError, TransformError)
-_TELLING = (
-    ImportError,
-    SyntaxError,
-    MarkError,
-    DdbVerifyError,
-)  # errors of an import whose text may be shown
 
-CHECKING = pytest.StashKey[Checking]()
 _TERMINAL = pytest.StashKey[TextIO]()
-_VERDICTS = pytest.StashKey[list[Verdict]]()
-_SETTINGS = pytest.StashKey[CheckSettings]()
-_SECONDS = pytest.StashKey[float]()
-
-
-class _OwnInterrupt(Exception):
-    """A check has raised KeyboardInterrupt itself; nobody has pressed Ctrl-C."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -181,7 +180,7 @@ def pytest_collection(session: pytest.Session) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     """Collect ``check_*.py``, unless pytest's own collector is about to."""
-    if not _is_check_file(file_path):
+    if not is_check_file(file_path):
         return None
     # A file that is named on the command line, or that `python_files` matches, comes back to us
     # through pytest_pycollect_makemodule; collected here as well, it would run twice.
@@ -195,76 +194,16 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     """Make pytest's own collector take our module for check files."""
-    if not _is_check_file(module_path):
+    if not is_check_file(module_path):
         return None
     return CheckModule.from_parent(parent, path=module_path)
-
-
-class CheckModule(pytest.Module):
-    """A file of checks: functions ``check_*``, imported without pytest's rewriting of ``assert``."""
-
-    def funcnamefilter(self, name: str) -> bool:
-        return name.startswith(_FUNCTIONS)
-
-    def classnamefilter(self, name: str) -> bool:  # noqa: ARG002 - pytest's signature
-        return False
-
-    def _getobj(self) -> ModuleType:
-        # pytest rewrites whatever is named on the command line, and a rewritten assertion prints
-        # its operands. Loading by path goes around its import hook.
-        digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:8]
-        name = f"ddbverify_checks_{digest}_{self.path.stem}"
-        spec = importlib.util.spec_from_file_location(name, self.path, loader=self._rewriting())
-        if spec is None or spec.loader is None:
-            raise self.CollectError(f"{self.path.name} is not a Python file.")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        # The import runs the user's code; whatever it raises, the file cannot be collected.
-        except Exception as error:  # noqa: BLE001
-            del sys.modules[name]
-            where = _place(pytest.ExceptionInfo.from_exception(error), self.path)
-            text = f": {error}" if isinstance(error, _TELLING) or self._reveals else ""
-            raise self.CollectError(f"{kind_of(type(error))} {where}{text}") from None
-        return module
-
-    @property
-    def _reveals(self) -> bool:
-        return self.config.stash[CHECKING].reveal
-
-    def _rewriting(self) -> Any:
-        """Pytest's rewriting loader where operands are to be shown; ``None``: Python's own."""
-        if not self._reveals:
-            return None
-        return next((one for one in sys.meta_path if type(one).__name__ == "AssertionRewritingHook"), None)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> None:
     """Refuse what its author takes for a check and pytest steps over: nobody would miss it."""
-    if not isinstance(collector, CheckModule):
-        return
-    what, is_own = "", getattr(obj, "__module__", None) == collector.obj.__name__
-    if inspect.isclass(obj):
-        methods = [one for one in vars(obj) if one.startswith((_FUNCTIONS, "test_"))]
-        if is_own and methods and name.startswith(("Check", "Test")):
-            what = f"{name}.{methods[0]} is in a class"
-    elif name.startswith(_FUNCTIONS):
-        if collector.istestfunction(obj, name) and not _is_function(obj):
-            what = f"{name} is no function"
-    elif is_own and name.startswith("test_") and inspect.isfunction(obj):
-        what = f"{name} has another name" if "pair" in inspect.signature(obj).parameters else ""
-    if what:
-        raise collector.CollectError(
-            f"{what}, and would not be run: the checks of a file {_FILES} are its functions {_FUNCTIONS}*."
-        )
-
-
-def _is_function(obj: object) -> bool:
-    """As pytest sees it: what is in a `functools.partial` or a decorator counts."""
-    obj = inspect.unwrap(getattr(obj, "__func__", obj))  # type: ignore[arg-type]  # it can be called
-    return _is_function(obj.func) if isinstance(obj, partial) else inspect.isfunction(obj)
+    if isinstance(collector, CheckModule) and (what := overlooked(collector, name, obj)):
+        raise collector.CollectError(f"{what}, and would not be run: {WHAT_IS_RUN}.")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -306,7 +245,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """A check that was collected counts as not run until something better is known."""
-    checking = _checking_of(item)
+    checking = checking_of(item)
     if checking is None:
         return
     if not item.nodeid.isprintable() or len(item.nodeid) > _LONGEST_NAME:
@@ -314,16 +253,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
             f"{terminal.shown(item.nodeid)}: a check has a name of at most {_LONGEST_NAME:,} characters, "
             "none of them a control character. Rename the file or the function."
         )
-    item.stash[_SETTINGS] = _settings(item)
-    checking.learn(_blank(item, CheckState.NOT_RUN))
+    item.stash[SETTINGS] = marked(item)
+    checking.learn(blank_record(item, CheckState.NOT_RUN))
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
     """What is left out is recorded: it closes the gate."""
     for item in items:
-        checking = _checking_of(item)
+        checking = checking_of(item)
         if checking is not None:
-            checking.learn(_blank(item, CheckState.DESELECTED))
+            checking.learn(blank_record(item, CheckState.DESELECTED))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -333,10 +272,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly or session.config.option.ddb_plan:
         return
     for item in session.items:
-        check, pair = getattr(getattr(item, "obj", None), "ddb_item_check", None), _pair_of(item)
+        check, pair = item_check_of(item), pair_of(item)
         if pair is None:
             continue
-        settings = item.stash[_SETTINGS]
+        settings = settings_of(item)
         if check is not None:
             checking.subscribe(pair, check, settings.time_limit)
         pair.will_alter(covered_attributes(settings.covers))
@@ -356,7 +295,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 def _print_plan(session: pytest.Session) -> None:
     checking = session.config.stash[CHECKING]
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    wanted = {pair.id for item in session.items if (pair := _pair_of(item)) is not None}
+    wanted = {pair.id for item in session.items if (pair := pair_of(item)) is not None}
     for pair in checking.pairs:
         if pair.id not in wanted:
             continue
@@ -373,10 +312,10 @@ def _print_plan(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True, trylast=True)  # innermost: pytest's own recorder of warnings never sees them
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Note that a check begins, and keep to ourselves what it warns of: the text may hold values."""
-    checking = _checking_of(item)
+    checking = checking_of(item)
     if checking is None or checking.reveal:
         return (yield)
-    checking.begins(_check_id(item))
+    checking.begins(item.nodeid)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -404,15 +343,15 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Gather what the check learns, also where it raises."""
     checking = item.config.stash[CHECKING]
-    with learning(item.stash.get(_SETTINGS, _BY_DEFAULT)) as verdicts, _watched(item, "call"):
-        item.stash[_VERDICTS] = verdicts
+    with learning(settings_of(item)) as verdicts, _watched(item, "call"):
+        item.stash[VERDICTS] = verdicts
         began, reading = time.perf_counter(), checking.seconds_reading
         try:
             with _nothing_returned(item):
                 result = yield
         finally:
             passes = checking.seconds_reading - reading
-            item.stash[_SECONDS] = max(0.0, time.perf_counter() - began - passes)
+            item.stash[SECONDS] = max(0.0, time.perf_counter() - began - passes)
     with _watched(item, "controls"):
         _require_sight(item)
     return result
@@ -421,7 +360,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 @contextmanager
 def _nothing_returned(item: pytest.Item) -> Iterator[None]:
     """A check that ends with ``return a == b`` has asserted nothing. Pytest warns of it; here it decides."""
-    if _checking_of(item) is None:
+    if checking_of(item) is None:
         yield
         return
     with warnings.catch_warnings():
@@ -437,24 +376,24 @@ def _nothing_returned(item: pytest.Item) -> Iterator[None]:
 
 @contextmanager
 def _watched(item: pytest.Item, phase: str) -> Iterator[None]:
-    checking = _checking_of(item)
+    checking = checking_of(item)
     if checking is None:
         yield
         return
-    settings = item.stash.get(_SETTINGS, _BY_DEFAULT)
-    checking.runs(f"{_check_id(item)} ({phase})", f"{_check_id(item)} {phase}", settings.time_limit)
+    settings = settings_of(item)
+    checking.runs(f"{item.nodeid} ({phase})", f"{item.nodeid} {phase}", settings.time_limit)
     try:
         yield
     except KeyboardInterrupt as error:
         if interrupts.came():
             raise
-        raise _OwnInterrupt().with_traceback(error.__traceback__) from None
+        raise OwnInterrupt().with_traceback(error.__traceback__) from None
 
 
 def _require_sight(item: pytest.Item) -> None:
     """A check that passes on what it claims to notice has not decided anything."""
-    covers = item.stash.get(_SETTINGS, _BY_DEFAULT).covers
-    passed = all(verdict.outcome is Outcome.PASSED for verdict in item.stash.get(_VERDICTS, []))
+    covers = settings_of(item).covers
+    passed = all(verdict.outcome is Outcome.PASSED for verdict in item.stash.get(VERDICTS, []))
     if not covers or not passed or not isinstance(item, pytest.Function):
         return
     wants = inspect.signature(item.obj).parameters
@@ -478,31 +417,31 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn exceptions into states, and replace everything that could hold a value."""
     report = yield
-    checking = _checking_of(item)
+    checking = checking_of(item)
     if checking is None:
         return report
     if not checking.reveal:
         report.sections = []  # what the check printed or logged
         report.ddb_hides = True  # type: ignore[attr-defined]  # read back by pytest_runtest_logreport
-    known = checking.checks.get(_check_id(item)) or _blank(item, CheckState.NOT_RUN)
-    state = _state(report, call, item.stash.get(_VERDICTS, []))
+    known = checking.checks.get(item.nodeid) or blank_record(item, CheckState.NOT_RUN)
+    state = state_of(report, call, item.stash.get(VERDICTS, []))
     if state is None:
         return report
-    message = _message(state, call, item)
+    message = message_of(state, call, item)
     # A refuted claim stays refuted, whatever its clean-up does; and of a check in parts (`subtests`),
     # whose parts report before the whole, the whole has not passed where a part has not.
     in_part = state is CheckState.PASSED and known.state is not CheckState.NOT_RUN
     if known.state is CheckState.FAILED or in_part:
         state = known.state
-        message = message or checking.messages.get(_check_id(item), "")
+        message = message or checking.messages.get(item.nodeid, "")
     if report.when == "call" or state is not CheckState.PASSED:
-        check = _with_verdicts(item, state, item.stash.get(_VERDICTS, []), call)
+        check = record_of(item, state, item.stash.get(VERDICTS, []), call)
         checking.learn(check, message)
         # Pytest writes the properties down once, at the end: only the last word on a check counts.
         item.user_properties[:] = [one for one in item.user_properties if not str(one[0]).startswith("ddb_")]
-        item.user_properties += _properties(check)
+        item.user_properties += properties(check)
         report.user_properties = list(item.user_properties)
-    _show(report, state, message, item)
+    show(report, state, message, item)
     return report
 
 
@@ -570,16 +509,6 @@ def _pairs(checking: Checking) -> list[Pair]:
         raise pytest.UsageError(str(error)) from error
 
 
-def _pair_of(item: pytest.Item) -> Pair | None:
-    callspec = getattr(item, "callspec", None)
-    pair = callspec.params.get("pair") if callspec is not None else None
-    return pair if isinstance(pair, Pair) else None
-
-
-def _is_check_file(path: Path) -> bool:
-    return fnmatch.fnmatch(path.name, _FILES)
-
-
 def _is_of_the_migration(item: pytest.Item) -> bool:
     """Whether functions with a ``pair`` are checks here: in check files, checks/, beside migration.toml."""
     if item.getparent(CheckModule) is not None or item.config.stash[CHECKING].is_gated:
@@ -599,151 +528,10 @@ def _collects_checks(config: pytest.Config) -> bool:
     ignored = config.getini("norecursedirs")
     for argument in config.args:
         path = config.invocation_params.dir / argument.partition("::")[0]
-        if path.is_file() and _is_check_file(path):
+        if path.is_file() and is_check_file(path):
             return True
         for _, names, files in os.walk(path):
-            if any(_is_check_file(Path(file)) for file in files):
+            if any(is_check_file(Path(file)) for file in files):
                 return True
             names[:] = [name for name in names if not any(fnmatch.fnmatch(name, glob) for glob in ignored)]
     return False
-
-
-def _checking_of(item: pytest.Item) -> Checking | None:
-    """What is known of the session, if *item* is one of its checks."""
-    checking = item.config.stash[CHECKING]
-    is_one = checking.is_gated or _pair_of(item) is not None or item.getparent(CheckModule) is not None
-    return checking if is_one else None
-
-
-def _check_id(item: pytest.Item) -> str:
-    return item.nodeid
-
-
-def _blank(item: pytest.Item, state: CheckState) -> CheckRecord:
-    pair = _pair_of(item)
-    function = getattr(item, "originalname", None) or item.name
-    settings = item.stash.get(_SETTINGS, _BY_DEFAULT)
-    return CheckRecord(
-        id=_check_id(item),
-        name=f"{item.nodeid.partition('::')[0]}::{function}",
-        pair=pair.id if pair is not None else None,
-        state=state,
-        severity=settings.severity,
-        coverage=settings.coverage,
-    )
-
-
-def _settings(item: pytest.Item) -> CheckSettings:
-    """What `ddbverify.check`, or the nearest marker of the same meaning, says about a check."""
-    decorated = getattr(getattr(item, "obj", None), SETTINGS, None)
-    if isinstance(decorated, CheckSettings):
-        return decorated
-    marker = item.get_closest_marker(MARKER)
-    if marker is None:
-        return _BY_DEFAULT
-    try:
-        return settings_of(*marker.args, **marker.kwargs)
-    except (MarkError, TypeError) as error:
-        raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.{MARKER}: {error}") from error
-
-
-def _properties(check: CheckRecord) -> list[tuple[str, object]]:
-    """What a JUnit report says about a check, beside how it ended."""
-    return [
-        ("ddb_pair", check.pair or ""),
-        ("ddb_state", str(check.state)),
-        ("ddb_severity", str(check.severity)),
-        ("ddb_coverage", str(check.coverage)),
-        ("ddb_examined", check.examined),
-        ("ddb_findings", check.findings),
-        ("ddb_tolerated", check.tolerated),
-        ("ddb_seconds", round(check.seconds, 6)),
-    ]
-
-
-def _with_verdicts(
-    item: pytest.Item, state: CheckState, verdicts: list[Verdict], call: pytest.CallInfo[None]
-) -> CheckRecord:
-    blank = _blank(item, state)
-    decided = state in (CheckState.PASSED, CheckState.FAILED)
-    error = call.excinfo.value if call.excinfo else None
-    refuted = sum(verdict.refuted for verdict in verdicts)
-    item_check, pair = getattr(getattr(item, "obj", None), "ddb_item_check", None), _pair_of(item)
-    seconds = item.stash.get(_SECONDS, 0.0)
-    if item_check is not None and pair is not None and pair.compared is not None:
-        inspected = pair.compared.inspected.get(item_check.id)
-        seconds = inspected.seconds if inspected else seconds
-    return msgspec.structs.replace(
-        blank,
-        # Without a verdict it has examined the one thing it was given.
-        examined=sum(verdict.examined for verdict in verdicts) if verdicts or not decided else 1,
-        findings=refuted or int(state is CheckState.FAILED),
-        tolerated=sum(verdict.tolerated for verdict in verdicts if verdict.refuted),
-        seconds=seconds,
-        accepted=tuple(one for verdict in verdicts for one in verdict.accepted),
-        only_churning=state is CheckState.INCONCLUSIVE
-        and isinstance(error, StillChurning)
-        and all(verdict.only_churning or verdict.outcome is Outcome.PASSED for verdict in verdicts),
-    )
-
-
-def _state(
-    report: pytest.TestReport, call: pytest.CallInfo[None], verdicts: list[Verdict]
-) -> CheckState | None:
-    """What one phase of a check says about it; ``None`` when it says nothing new."""
-    if hasattr(report, "wasxfail") or (report.failed and call.excinfo is None):
-        return CheckState.XFAILED  # also one that was expected to fail and passed
-    if report.skipped:
-        return CheckState.SKIPPED
-    if report.when != "call":
-        return CheckState.ERRORED if report.failed else None
-    outcomes = {verdict.outcome for verdict in verdicts}
-    error = call.excinfo.value if call.excinfo else None
-    # The verdict counts, not what the function did with the exception that it got for it.
-    if isinstance(error, AssertionError | pytest.fail.Exception) or Outcome.FAILED in outcomes:
-        return CheckState.FAILED
-    if isinstance(error, _UNDECIDED) or (error is None and Outcome.INCONCLUSIVE in outcomes):
-        return CheckState.INCONCLUSIVE
-    return CheckState.PASSED if error is None else CheckState.ERRORED
-
-
-def _message(state: CheckState, call: pytest.CallInfo[None], item: pytest.Item) -> str:
-    """What may be shown: our own words, or the place; other messages could hold values."""
-    if call.excinfo is None:
-        swallowed = state in (CheckState.FAILED, CheckState.INCONCLUSIVE)
-        return "the check went on after a verdict that had not passed" if swallowed else ""
-    error = call.excinfo.value
-    if isinstance(error, DdbVerifyError):
-        return str(error)
-    if item.config.stash[CHECKING].reveal:
-        return f"{state}: {call.excinfo.getrepr(style='short', showlocals=True)}"
-    name = "KeyboardInterrupt" if isinstance(error, _OwnInterrupt) else kind_of(type(error))
-    return f"{state}: {name} {_place(call.excinfo, item.path)}"
-
-
-def _place(excinfo: pytest.ExceptionInfo[BaseException], path: Path) -> str:
-    """The last line of the user's own file that the error went through, as source text."""
-    numbers = [entry.lineno + 1 for entry in excinfo.traceback if Path(entry.path) == path]
-    if not numbers:
-        return f"outside {path.name}"
-    source = linecache.getline(str(path), numbers[-1]).strip()
-    return f"at {path.name}:{numbers[-1]}: {source}"
-
-
-def _show(report: pytest.TestReport, state: CheckState, message: str, item: pytest.Item) -> None:
-    report.ddb_state = state  # type: ignore[attr-defined]  # read back by pytest_report_teststatus
-    refused = state in (CheckState.FAILED, CheckState.INCONCLUSIVE, CheckState.ERRORED)
-    if refused and item.stash.get(_SETTINGS, _BY_DEFAULT).severity is Severity.WARN:
-        report.ddb_warns = True  # type: ignore[attr-defined]
-        # Not "passed" where a fixture has failed: pytest would go on to call the check without it.
-        report.outcome = "skipped" if report.when == "setup" else "passed"
-        skipped = (str(item.path), item.location[1] or 0, f"Skipped: {message}")
-        report.longrepr = skipped if report.when == "setup" else None
-    elif refused:
-        report.outcome = "failed"  # also where the check swallowed its verdict
-        report.longrepr = message
-    elif report.when == "call" and state is CheckState.SKIPPED:
-        report.longrepr = (str(item.path), item.location[1] or 0, "Skipped: by the check itself")
-    elif report.when == "call" and state is CheckState.XFAILED:
-        report.longrepr = message
-        report.wasxfail = ""  # the reason may be made of values
