@@ -18,16 +18,15 @@ import asyncio
 import http.client
 import json
 import math
-import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
+from benchmarks.child import serving
 from benchmarks.page_server import REGION
 from replicator.prices import sqs_units
 
@@ -73,16 +72,8 @@ def loopback() -> Iterator[Loopback]:
     Raises:
         RuntimeError: The server did not start; its standard error says why.
     """
-    command = [sys.executable, "-m", "benchmarks.loopback"]
-    root = Path(__file__).parents[1]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root) as child:
-        if child.stdin is None or child.stdout is None:
-            raise RuntimeError("a child process without pipes")  # they were asked for
-        port = child.stdout.readline().strip()
-        if not port:
-            raise RuntimeError("The loopback did not start; its standard error says why.")
-        yield Loopback(f"http://127.0.0.1:{int(port)}")
-        # Leaving the block closes its standard input, and at the end of that it ends.
+    with serving("benchmarks.loopback") as endpoint_url:
+        yield Loopback(endpoint_url)
 
 
 def item_size(item: Mapping[str, Mapping[str, Any]]) -> int:

@@ -7,9 +7,7 @@ One measurement, in a process of its own so that CPU time and peak memory are it
 from __future__ import annotations
 
 import gc
-import os
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,9 +16,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from benchmarks.child import measured
 from benchmarks.page_server import REGION
 
-ROOT = Path(__file__).parents[1]
 STATUS = Path("/proc/self/status")
 
 Who = Literal["ours", "plain", "checks", "loop"]
@@ -67,27 +65,7 @@ def measure(job: Job) -> Measured:
     Raises:
         RuntimeError: The child failed; its standard error says why.
     """
-    # The user's own AWS is none of its business; a proxy would be in the way.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environment |= {
-        "AWS_ACCESS_KEY_ID": "benchmark",
-        "AWS_SECRET_ACCESS_KEY": "benchmark",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.measure"],
-        input=msgspec.json.encode(job),
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env=environment,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"A measurement ended with status {done.returncode}; its standard error says why.")
-    return msgspec.json.decode(done.stdout, type=Measured)
+    return measured("benchmarks.measure", job, Measured)
 
 
 def run(job: Job) -> Measured:

@@ -34,7 +34,6 @@ import os
 import random
 import socket
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -46,10 +45,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
+
+from benchmarks.child import serving
 
 REGION = "eu-west-1"
 ACCOUNT = "000000000000"
@@ -165,18 +165,8 @@ def page_server(tables: Mapping[str, Table]) -> Iterator[Server]:
     Raises:
         RuntimeError: The server did not start; its standard error says why.
     """
-    command = [sys.executable, "-m", "benchmarks.page_server"]
-    root = Path(__file__).parents[1]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root) as child:
-        if child.stdin is None or child.stdout is None:
-            raise RuntimeError("a child process without pipes")  # they were asked for
-        child.stdin.write(msgspec.json.encode(tables) + b"\n")
-        child.stdin.flush()
-        port = child.stdout.readline().strip()
-        if not port:
-            raise RuntimeError("The page server did not start; its standard error says why.")
-        yield Server(f"http://127.0.0.1:{int(port)}")
-        # Leaving the block closes its standard input, and at the end of that it ends.
+    with serving("benchmarks.page_server", msgspec.json.encode(tables)) as endpoint_url:
+        yield Server(endpoint_url)
 
 
 # --- what tables hold -------------------------------------------------------------------

@@ -12,7 +12,6 @@ import gc
 import itertools
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,8 +21,9 @@ from typing import Any, Literal
 import msgspec
 
 from benchmarks.changes import KEYS, STREAM_ARN, Content, records
+from benchmarks.child import measured
 from benchmarks.loopback import REGION, Loopback
-from benchmarks.measure import ROOT, peak_bytes
+from benchmarks.measure import peak_bytes
 from replicator.prices import sqs_units
 
 Who = Literal["forwarder", "plain forwarder", "consumer", "plain consumer", "both"]
@@ -64,16 +64,9 @@ def measure(job: Job) -> Measured:
     Raises:
         RuntimeError: The child failed; its standard error says why.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environment |= {
-        "AWS_ACCESS_KEY_ID": "benchmark",
-        "AWS_SECRET_ACCESS_KEY": "benchmark",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
+    functions = {
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": job.endpoint_url,
-        "NO_PROXY": "127.0.0.1",
         "MIGRATION": "benchmark",
         "PAIR": "orders-00000000",
         "STREAM_ARN": STREAM_ARN,
@@ -88,17 +81,7 @@ def measure(job: Job) -> Measured:
         "LEDGER_TABLE": LEDGER,
         **{name: json.dumps(KEYS[job.content]) for name in ("KEY_SCHEMA", "SOURCE_KEYS", "TARGET_KEYS")},
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.replicating"],
-        input=msgspec.json.encode(job),
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env=environment,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"A measurement ended with status {done.returncode}; its standard error says why.")
-    return msgspec.json.decode(done.stdout, type=Measured)
+    return measured("benchmarks.replicating", job, Measured, **functions)
 
 
 def run(job: Job) -> Measured:
