@@ -24,7 +24,7 @@ from benchmarks.changes import KEYS, STREAM_ARN, Content, records
 from benchmarks.child import measured
 from benchmarks.loopback import REGION, Loopback
 from benchmarks.measure import peak_bytes
-from replicator.prices import sqs_units
+from replicator.envelope import sqs_units
 
 Who = Literal["forwarder", "plain forwarder", "consumer", "plain consumer", "both"]
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tabulate import tabulate
 
-from ddbverify import tables
+from ddbverify import prices, tables
 from ddbverify import transform as transforms
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
@@ -28,14 +28,6 @@ UNIT_BYTES: Final = 4096
 Of a strongly consistent read.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
 """
-
-PRICE_PER_MILLION: Final = 0.125
-"""
-US dollars for a million read request units: on demand, table class Standard, us-east-1, since
-1 November 2024. Other regions cost up to about twice as much.
-https://aws.amazon.com/dynamodb/pricing/on-demand/
-"""
-PRICE_SOURCE: Final = "AWS's price for us-east-1 since November 2024; other regions cost more, see --price"
 
 NEW_TABLE_UNITS_PER_SECOND: Final = 12_000
 """
@@ -213,13 +205,13 @@ def estimate(
         target: Likewise.
         seed: Of a sample.
         segments: Overrides the rule of `segments.cut`.
-        price: US dollars for a million read request units, in place of `PRICE_PER_MILLION`.
+        price: US dollars for a million read request units, in place of `prices.PER_MILLION_READ_UNITS`.
     """
     (pair,), settings = config.tables, config.verification
     fraction = settings.sampled_fraction
     planned = cut(source, target, sample=fraction, seed=seed, segments=segments)
     sides = [
-        _side(table, planned, settings.read_units, PRICE_PER_MILLION if price is None else price)
+        _side(table, planned, settings.read_units, prices.PER_MILLION_READ_UNITS if price is None else price)
         for table in (source, target)
     ]
     refused = []
@@ -231,8 +223,8 @@ def estimate(
         source=sides[0],
         target=sides[1],
         segments=planned,
-        price_per_million=PRICE_PER_MILLION if price is None else price,
-        price_source=PRICE_SOURCE if price is None else "as given with --price",
+        price_per_million=prices.PER_MILLION_READ_UNITS if price is None else price,
+        price_source=prices.SOURCE if price is None else "as given with --price",
         settle_seconds=settings.settle,
         settling=Settling(
             source_units=_units_of_an_item(source),

@@ -14,7 +14,7 @@ from ddbverify.causes import CAUSES_SHOWN
 from ddbverify.comparison import Comparison
 from ddbverify.config import Config, Side, is_aws
 from ddbverify.names import table_name
-from ddbverify.plan import PRICE_PER_MILLION
+from ddbverify.prices import PER_MILLION_READ_UNITS
 from ddbverify.record import CheckRecord, CheckState
 from ddbverify.summary import accepted_lines, check_state, said_by_plugins
 from ddbverify.tables import Table
@@ -98,7 +98,7 @@ def usd_per_unit(config: Config, *tables: Table) -> float:
     endpoints = [side.endpoint_url for side in (config.source, config.target)]
     billed = all(endpoint is None or is_aws(endpoint) for endpoint in endpoints)
     on_demand = any(table.billing_mode == "PAY_PER_REQUEST" for table in tables)
-    return PRICE_PER_MILLION / 1e6 if billed and on_demand else 0.0
+    return PER_MILLION_READ_UNITS / 1e6 if billed and on_demand else 0.0
 
 
 def shown(text: str) -> str:

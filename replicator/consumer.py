@@ -30,11 +30,10 @@ from ddbverify.values import with_base64, with_bytes
 from replicator.ceiling import WAITING_SHARE, Meter, Unlimited, WriteCeiling
 from replicator.control import is_paused, lag_bound
 from replicator.credentials import assumed_role
-from replicator.envelope import Letter, UnreadableBody, open_body
+from replicator.envelope import Letter, UnreadableBody, open_body, sqs_units
 from replicator.ledger import Applied, Ledger, Write, loaded
 from replicator.limit import Allowance, limited
 from replicator.metrics import emit
-from replicator.prices import sqs_units
 from replicator.records import NO_NUMBER, Change, is_key_of
 from replicator.state import Quarantined, State, now_text
 from replicator.wire import JsonTransactions

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ FULL_BYTES = 200_000
 
 LARGEST_BODY_BYTES = 250_000
 """A single change whose body stays above this is sent as a *fetch*. Every SQS queue takes 256 KiB."""
+
+BILLED_BYTES = 65_536
+"""Bytes of payload that SQS bills as one request."""
 
 _HEAD_BYTES = 4_000
 """More than a body has besides its changes."""
@@ -230,3 +234,8 @@ def _decode_change(fields: Any) -> Change:
         created_at=int(fields["t"]),
         fetch=bool(fields.get("f", False)),
     )
+
+
+def sqs_units(payload: int) -> int:
+    """Requests that SQS bills for one call with so many bytes of message bodies."""
+    return max(1, math.ceil(payload / BILLED_BYTES))

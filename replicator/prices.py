@@ -7,9 +7,10 @@ backup, cross-region traffic and the application's own table are not in it.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
+
+from ddbverify.prices import PER_MILLION_READ_UNITS
 
 AS_OF: Final = "2026-06"
 REGION: Final = "us-east-1"
@@ -27,18 +28,9 @@ class Prices:
 
     fifo_requests: float = 0.50  # of 64 KB
     write_units: float = 0.625
-    read_units: float = 0.125
+    read_units: float = PER_MILLION_READ_UNITS
     lambda_requests: float = 0.20
     lambda_gb_second: float = 0.0000133334  # one, not a million
 
 
 PRICES: Final = Prices()
-
-
-SQS_CHUNK: Final = 65_536
-"""Bytes of payload that SQS bills as one request."""
-
-
-def sqs_units(payload: int) -> int:
-    """Requests that SQS bills for one call with so many bytes of message bodies."""
-    return max(1, math.ceil(payload / SQS_CHUNK))

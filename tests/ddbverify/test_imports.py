@@ -19,6 +19,7 @@ FOR_THE_REPLICATOR = {
     "config",
     "errors",
     "names",
+    "prices",
     "values",
     "transform",
     "gate",

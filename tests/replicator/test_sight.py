@@ -8,7 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from replicator import sight
-from replicator.prices import Prices, sqs_units
+from replicator.envelope import sqs_units
+from replicator.prices import Prices
 
 PAIR = SimpleNamespace(id="orders-00000000")
 RESOURCES = {"forwarder": "f", "queue_url": "https://sqs/1/q.fifo"}
