@@ -90,6 +90,11 @@ def pair_pk(pair: str) -> str:
     return f"pair#{pair}"
 
 
+RUN: Final = "run"
+PAUSE: Final = "pause"
+"""What the ``state`` of `Fact.CONTROL` may be; any other word is a pause."""
+
+
 class Fact:
     """
     Sort keys (attribute ``sk``) of the state table, with the attributes of each.
@@ -136,7 +141,7 @@ class Fact:
     `replicator.control.lag_bound`."""
 
     CONTROL: Final = "control"
-    """``state``: ``run`` or ``pause``, and ``at``. Read by the consumer before each batch; not there: run."""
+    """``state``: `RUN` or `PAUSE`, and ``at``. Read by the consumer before each batch; not there: run."""
 
     CEILING: Final = "ceiling"
     """``until_ms``: the moment (DynamoDB's clock) up to which the write ceiling is given away."""

@@ -198,7 +198,7 @@ def judged(
             "(`replicator restart` clears it)"
         )
     control = facts.get(Fact.CONTROL)
-    if control is not None and control.get("state") != "run":
+    if control is not None and control.get("state") != names.RUN:
         problems.append("the consumer is paused (`replicator resume` ends that)")
     for part, state in mappings.items():
         if state != "Enabled":

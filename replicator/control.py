@@ -6,8 +6,7 @@ import bisect
 from collections.abc import Mapping
 from typing import Any, Final
 
-RUN: Final = "run"
-PAUSE: Final = "pause"
+from ddbverify.names import RUN
 
 LAG_BOUNDS: Final = (1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 86_400)
 """Seconds. A change's time has whole seconds, so a finer one would be invented."""

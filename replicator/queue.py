@@ -8,11 +8,11 @@ from typing import Any
 from ddbverify.aws import translated
 from ddbverify.config import Pair
 from ddbverify.errors import EngineError, Refused
-from ddbverify.names import Fact
+from ddbverify.names import PAUSE, RUN, Fact
 from ddbverify.words import number_of
 from replicator.console import Step
 from replicator.context import Context
-from replicator.control import PAUSE, RUN, is_paused
+from replicator.control import is_paused
 from replicator.lock import locked
 from replicator.state import now_text
 

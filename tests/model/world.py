@@ -20,7 +20,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ddbverify.errors import DdbVerifyError
-from ddbverify.names import Fact, KeySchema, canary_key
+from ddbverify.names import PAUSE, RUN, Fact, KeySchema, canary_key
 from ddbverify.transform import Transform, key_hash
 from replicator import (
     audit,
@@ -36,7 +36,6 @@ from replicator import (
     repair,
 )
 from replicator.backfill import Load
-from replicator.control import PAUSE, RUN
 from replicator.envelope import open_body
 from replicator.ledger import Ledger
 from replicator.records import pad
