@@ -8,8 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tabulate import tabulate
-
 from ddbverify.causes import CAUSES_SHOWN
 from ddbverify.comparison import Comparison
 from ddbverify.config import Config, Side, is_aws
@@ -28,7 +26,8 @@ CHECKS_SHOWN: Final = 60
 """Above this many, those that passed without a word are counted instead of listed (``-v`` lists all)."""
 LONGEST: Final = 100
 
-_HEADERS = ("check", "pair", "examined", "findings", "state", "cost")
+_HEADERS = ("state", "examined", "findings", "cost", "pair", "check")
+"""The names last: they are the longest, and what a narrow terminal breaks is then their end only."""
 
 
 def header(file: Path, config: Config, from_options: Mapping[str, str]) -> list[str]:
@@ -79,12 +78,16 @@ def summary(checking: Checking, *, verbose: bool = False) -> Iterator[str]:
             yield f"  {share:5.0%}  {cause.text} ({number_of(cause.findings, 'finding')})"
     yield from _table(checks, verbose=verbose)
     yield from accepted_lines(checks)
+    said: dict[
+        str, list[str]
+    ] = {}  # one cause, such as an item that cannot be compared, is many checks' message
     for check in checks:
         message = checking.messages.get(check.id)
         if message and (check.state is CheckState.INCONCLUSIVE or not check.counts):
-            yield ""
-            yield shown(check.id)
-            yield from (f"  {line}" for line in message.splitlines())
+            said.setdefault(message, []).append(shown(check.id))
+    for message, names in said.items():
+        yield from ("", *names)
+        yield from (f"  {line}" for line in message.splitlines())
     if checking.warned:
         kinds = ", ".join(f"{count} {kind}" for kind, count in checking.warned.most_common(3))
         yield f"Checks warned ({kinds}); the texts may hold values, and are shown with --ddb-reveal only."
@@ -111,21 +114,35 @@ def _table(checks: list[CheckRecord], *, verbose: bool) -> Iterator[str]:
     listed = checks = [check for check in checks if check.state is not CheckState.DESELECTED]
     if len(checks) > CHECKS_SHOWN and not verbose:
         listed = [check for check in checks if check.state is not CheckState.PASSED or check.findings]
-    rows, last = [], ""
+    one_pair = len({check.pair for check in listed}) == 1
+    rows: list[tuple[str, ...]] = [_HEADERS]
+    last = ""
     for check in sorted(listed, key=lambda check: check.name.partition("::")[0]):
         file, _, function = check.name.partition("::")
         if file != last:
-            rows.append((shown(file), "", "", "", "", ""))
+            rows.append((shown(file),))
             last = file
-        numbers = (f"{check.examined:,}", f"{check.findings:,}")
-        rows.append((f"  {shown(function)}", check.pair or "", *numbers, check_state(check), _cost(check)))
-    if rows:
-        aligned = ("left", "left", "right", "right", "left", "right")
-        table = tabulate(rows, _HEADERS, disable_numparse=True, colalign=aligned, preserve_whitespace=True)
-        yield from (line.rstrip() for line in table.splitlines())
+        numbers = (f"{check.examined:,}", f"{check.findings:,}", _cost(check))
+        rows.append((check_state(check), *numbers, check.pair or "", shown(function)))
+    if listed:
+        yield from _aligned([row[:4] + row[5:] for row in rows] if one_pair else rows)
     if len(listed) < len(checks):
         left_out = number_of(len(checks) - len(listed), "check")
         yield f"{left_out} more passed without a finding; -v lists them"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    """
+    The lines of a table under its first row; columns 2 to 4 are numbers.
+
+    A row of one cell is a heading of those below it, which stand a little to the right of it.
+    """
+    widths = [max(map(len, column)) for column in zip(*(row for row in rows if len(row) > 1), strict=True)]
+    widths[-1] = len(rows[0][-1])  # nothing is to the right of it that would have to be aligned
+    rows.insert(1, tuple("-" * width for width in widths))
+    for row in rows:
+        cells = [f"{text:{'>' if 1 <= n <= 3 else '<'}{widths[n]}}" for n, text in enumerate(row)]
+        yield row[0] if len(row) == 1 else f"  {'  '.join(cells)}".rstrip()
 
 
 def _cost(check: CheckRecord) -> str:

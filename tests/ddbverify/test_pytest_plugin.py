@@ -60,7 +60,7 @@ def test_the_default_suite_passes_with_one_pass_over_the_tables(pytester, run):
             "*arn:aws:dynamodb:eu-west-1:*table/orders-v2*",
         ]
     )
-    result.stdout.fnmatch_lines(["checks/check_items.py", "  check_every_item_is_equal *orders-* passed *ms"])
+    result.stdout.fnmatch_lines(["checks/check_items.py", "  passed * 3 * 0 * ms  check_every_item_is_equal"])
 
 
 @pytest.mark.parametrize(
@@ -404,6 +404,24 @@ def test_inconclusive_has_its_letter_and_exit_status_1(pytester, run, one_check)
     result.stdout.fnmatch_lines(["checks/check_one.py I*", "*1 key never held still*", "*1 inconclusive*"])
     (check,) = record.read(pytester.path / "record.jsonl").checks.values()
     assert check.only_churning
+
+
+def test_a_cause_that_many_checks_share_is_said_once(pytester, run, one_check):
+    body = "require(pair.verdict(State.MISSING))"
+    one_check(body, counts={"matched": 2, "churning": 1})
+    with (pytester.path / "checks" / "check_one.py").open("a") as file:
+        file.write(f"def check_again(pair):\n    {body}\n")
+
+    result = run("checks")
+
+    result.stdout.fnmatch_lines(
+        [
+            "*::check_it[[]orders-*",
+            "*::check_again[[]orders-*",
+            "  Not decided: 1 key *",
+        ],
+        consecutive=True,
+    )
 
 
 def test_churning_beside_another_doubt_is_not_only_churning(pytester, run, one_check):
