@@ -7,6 +7,7 @@ production. The reference of all keys is ``docs/configuration.md``.
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from pathlib import Path
@@ -165,7 +166,8 @@ def load(path: Path | str | None = None) -> Config:
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be read: {error.strerror}.",
-            f"run in the folder of your {FILE_NAME}, or name the file with --config.",
+            f"run in the folder of your {FILE_NAME}, or name the file with --config; "
+            "`ddbverify init` writes a new one.",
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8 text.", "save it as UTF-8.") from error
@@ -274,7 +276,7 @@ def _in_toml_terms(text: str) -> str:
     message, _, place = text.partition(" - at `$")
     unknown = re.search(r"unknown field `(.+)`", message)
     if unknown:
-        message = f"unknown key `{unknown[1]}`"
+        message = f"unknown key `{unknown[1]}`{_meant(unknown[1], place)}"
     missing = re.search(r"missing required field `(.+)`", message)
     if missing:
         message = f"the key `{missing[1]}` is missing"
@@ -286,6 +288,28 @@ def _in_toml_terms(text: str) -> str:
     if number:
         where = f"[[tables]] number {int(number[1]) + 1}{where[number.end() :].replace('.', ', ', 1)}"
     return f"{where}: {message}"
+
+
+def _meant(key: str, place: str) -> str:
+    """What an unknown key at *place* (of msgspec, such as ``.gate``) may have been meant to be."""
+    section = re.sub(r"\W|\d", "", place)
+    sections: dict[str, type[_Section]] = {
+        "": Config,
+        "tables": Pair,
+        "source": Side,
+        "target": Side,
+        "replication": Replication,
+        "verification": Verification,
+        "gate": Gate,
+        "cutover": Cutover,
+    }
+    keys = {name: [field.name for field in msgspec.structs.fields(kind)] for name, kind in sections.items()}
+    keys[""].remove("folder")
+    close = difflib.get_close_matches(key, keys[section], n=1)
+    if close:
+        return f"; perhaps `{close[0]}` is meant"
+    homes = [name for name, known in keys.items() if name and key in known]
+    return f"; there is one in [{homes[0]}]".replace("[tables]", "[[tables]]") if homes else ""
 
 
 def _check(config: Config, shown_as: str) -> None:
@@ -410,6 +434,6 @@ def _check_coverage(place: str, value: str, refuse: Any) -> None:
     coverage = re.fullmatch(r"full|(\d+(?:\.\d+)?)%", value)
     if coverage is None or (coverage[1] is not None and not 0 < float(coverage[1]) <= 100):
         raise refuse(
-            f'{place}: {value!r} is neither "full" nor a percentage above 0.',
+            f'{place}: {value!r} is neither "full" nor a percentage above 0 and up to 100.',
             'write it like "0.5%".',
         )
