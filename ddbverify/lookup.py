@@ -66,7 +66,8 @@ def explain(key_hash: str, home: Path, folder: Path | None = None) -> list[Found
     if not found:
         raise ConfigurationError(
             f"Nothing in {where} has a key with the hash {asked}.",
-            "name the run's folder, on the machine that made the run: hashes change with every run.",
+            "name the run's folder, on the machine that made the run: hashes change with every run. "
+            "Those of the quarantine are others: see `replicator quarantine --keys`.",
         )
     if len({one.line["key_hash"] for one in found}) > 1:
         raise ConfigurationError(f"Several keys have hashes that begin with {asked}.", "give more digits.")

@@ -39,9 +39,12 @@ def _of_pair(context: Context, pair: Pair, *, keys: bool) -> dict[str, Any]:
     )
     for reason, count in reasons.most_common():
         console.line(f"  {count} x {reason}")
-    for name, entry in entries:
-        raw = f"  {_words(entry.key)}" if keys else ""
-        console.line(f"    {name}  {_age(entry.number)}  since {entry.at}  {entry.reason}{raw}")
+        for name, entry in entries:
+            if entry.reason == reason:
+                raw = f"  {_words(entry.key)}" if keys else ""
+                console.line(f"    {name}  {_age(entry.number)}  since {entry.at}{raw}")
+    if entries and not keys:
+        console.line("  --keys shows the keys behind the hashes")
     if dead:
         console.warn("dead letters are listed here, key by key, once `replicator repair` has taken them up")
     return {

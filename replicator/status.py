@@ -18,7 +18,10 @@ from replicator.cutover import CUTOVER
 def status(context: Context) -> dict[str, Any]:
     """Print and return what is known of every pair; nothing is changed."""
     if not context.begun():
-        context.console.line(f"Migration {context.config.name} has not begun. Next: replicator up")
+        context.console.line(
+            f"Migration {context.config.name} has not begun: there is no table {context.state_table} in "
+            f"{context.source.meta.region_name} of this account. Next: replicator up"
+        )
         return {"name": context.config.name, "begun": False, "pairs": {}}
     cut = context.whole.get(CUTOVER) or {}
     answer: dict[str, Any] = {
@@ -121,7 +124,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     )
     rows.append(("  gap", facts["gap"] or "none"))
     if facts["canary_arrived_seconds_ago"] is not None:
-        lag = f", {facts['canary_lag_ms']} ms on the way" if facts["canary_lag_ms"] else ""
+        lag = f", {facts['canary_lag_ms'] / 1000:.1f} s on the way" if facts["canary_lag_ms"] else ""
         lags = facts["canary_lag_seconds"]
         if lags["canaries"]:
             lag += f"; p50 {lags['p50']} s, p99 {lags['p99']} s at most"

@@ -15,7 +15,7 @@ from replicator.embedded.aws import embedded_aws
 from replicator.embedded.environment import MINISTACK_VERSION, ensure_environment
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Embedded AWS of the demonstration and the tests. Real AWS needs nothing of it."""
 
@@ -27,7 +27,10 @@ def install() -> None:
     click.echo(f"embedded AWS: ministack {MINISTACK_VERSION} in {python.parent.parent}")
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+@main.command(
+    short_help="Run it while COMMAND runs, which is led there.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
 @click.option("--region", default="us-east-1", show_default=True, help="Region for the variables.")
 @click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="Keep its log in this file.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
