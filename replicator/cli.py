@@ -17,7 +17,7 @@ from ddbverify.words import number_of
 from replicator import audit as auditing
 from replicator import cutover as cutting
 from replicator import down as removal
-from replicator import migration, queue, repair
+from replicator import migration, repair, switch
 from replicator import quarantine as quarantining
 from replicator import restart as restarting
 from replicator import status as reporting
@@ -157,8 +157,8 @@ def _repair(context: Context) -> dict[str, Any]:
 _command("up", migration.up, "Phase 1: capture every change of the source, then back it up.")
 _command("restore", migration.restore, "Phase 2: restore the backup as the target and let it follow.")
 _command("status", reporting.status, "How far the migration is, and whether it is well.")
-_command("pause", queue.pause, "Let no consumer write until `resume`; capture goes on.")
-_command("resume", queue.resume, "Let the consumers of a paused migration write again.")
+_command("pause", switch.pause, "Let no consumer write until `resume`; capture goes on.")
+_command("resume", switch.resume, "Let the consumers of a paused migration write again.")
 _command("audit", _audit, "Hold the stream itself against the ledger: is anything lost?")
 
 

@@ -25,7 +25,7 @@ from ddbverify.cutover_evidence import CutoverEvidence, Outcome
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, NotFoundError, Refused
 from ddbverify.names import Fact, canary_key, table_name
 from ddbverify.words import number_of
-from replicator import audit, canary, queue, repair, tables
+from replicator import audit, canary, queue, repair, switch, tables
 from replicator.console import Step
 from replicator.context import Context
 from replicator.fence import CommandFence, Fence, PolicyFence
@@ -33,7 +33,7 @@ from replicator.lock import Lock, locked
 from replicator.state import now_text
 from replicator.stream import StreamReader, Trimmed
 
-CUTOVER = queue.CUTOVER
+CUTOVER = switch.CUTOVER
 """Fact of the migration: ``steps`` (name -> time) of the latest attempt, ``flipped`` once it is done."""
 
 LEAST_QUIET_SECONDS = 60.0
@@ -94,10 +94,10 @@ class _Attempt:
             context.whole.put(CUTOVER, steps={"lifted": now_text()})
         else:
             fence = self._fence()
-        queue.need_running(context)
+        switch.need_running(context)
         for pair in context.config.tables:
-            if not queue.on_again(context, pair):
-                raise queue.paused(pair)
+            if not switch.on_again(context, pair):
+                raise switch.paused(pair)
         self._ask_gate()
         self._fly_canaries()
         self._behind(fence)
@@ -145,7 +145,7 @@ class _Attempt:
                 self._verify(step)
             with self._step("consumer", "the consumer is off, nothing is in flight") as step:
                 for pair in self.context.config.tables:
-                    queue.set_consumer(self.context, pair, on=False)
+                    switch.set_consumer(self.context, pair, on=False)
                     queue.await_empty_queue(self.context, pair, step, deadline=self.deadline)
             self._record("flip-asked", flipping=True)
             with self._step("flip", f"{self.pointer} is flipped"):
@@ -179,7 +179,7 @@ class _Attempt:
         for pair in self.context.config.tables:
             try:
                 with translated(f"switch the consumer of {pair} on"):
-                    queue.on_again(self.context, pair)
+                    switch.on_again(self.context, pair)
             except DdbVerifyError as error:
                 warn(
                     f"the consumer of {pair} may be off, `replicator resume` switches it on: {error.message}"

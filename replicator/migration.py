@@ -20,10 +20,10 @@ from replicator.console import Step
 from replicator.context import Context
 from replicator.lock import Lock, locked
 from replicator.preflight import Plan, check
-from replicator.queue import set_consumer, switch_mapping
 from replicator.stack import bundle, stacks, storage
 from replicator.stack.bundle import Bundle
 from replicator.state import State, now_text, text_of
+from replicator.switch import set_consumer, switch_mapping
 
 BOUND = "bound"
 """Fact of a pair: what its target is made with. ``transform``, ``digest``, ``rekeys``, ``backfill``."""

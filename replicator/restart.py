@@ -19,7 +19,7 @@ from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact, table_name
 from ddbverify.words import number_of
-from replicator import audit, boundary, migration, ownership, queue, tables
+from replicator import audit, boundary, migration, ownership, switch, tables
 from replicator.console import Step
 from replicator.context import Context
 from replicator.cutover import CUTOVER
@@ -153,7 +153,7 @@ def _stop(context: Context, pair: Pair, step: Step) -> dict[str, Any]:
     state.delete(Fact.FOLLOWING)  # first: from here on no evidence opens the gate
     state.delete(Fact.STEP + "following")
     if "consumer_mapping" in context.resources(pair):
-        queue.stop_consumer(context, pair, step)
+        switch.stop_consumer(context, pair, step)
     under_way = state.get(Fact.RESTARTING) or {}
     state.put(Fact.RESTARTING, **{**under_way, "stopped_epoch": int(context.server_time())})
     return {}
@@ -211,7 +211,7 @@ def _wait(context: Context, pair: Pair, step: Step) -> dict[str, Any]:
 
 def _remove(context: Context, pair: Pair, lock: Lock, step: Step) -> dict[str, Any]:
     state = context.state(pair)
-    if "consumer_mapping" in context.resources(pair) and queue.consumer_is_on(context, pair):
+    if "consumer_mapping" in context.resources(pair) and switch.consumer_is_on(context, pair):
         Steps(context, pair, "restart", lock).forget(*STEPS)
         raise Refused(
             f"The consumer of {pair} was switched on while the restart waited.",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ddbverify.errors import Refused
 from ddbverify.names import Fact
-from replicator import consumer, queue
+from replicator import consumer, queue, switch
 from replicator.control import LAG_BOUNDS, is_paused, lag_bound, percentile
 from replicator.state import State
 from replicator.status import status
@@ -90,14 +90,14 @@ def test_a_pause_at_any_moment_is_ended_by_no_cutover(monkeypatch, moment):
         state.put(Fact.CONTROL, state="pause")
         mapping.append(False)
 
-    def switch(context, uuid, *, on):
+    def switched(context, uuid, *, on):
         if on and moment == "looked":
             pause()
         mapping.append(on)
         if on and moment == "switched":
             pause()
 
-    monkeypatch.setattr(queue, "switch_mapping", switch)
+    monkeypatch.setattr(switch, "switch_mapping", switched)
     context = SimpleNamespace(
         state=lambda pair: state,
         resources=lambda pair: {"consumer_mapping": "uuid"},
@@ -107,7 +107,7 @@ def test_a_pause_at_any_moment_is_ended_by_no_cutover(monkeypatch, moment):
     if moment == "before":
         pause()
 
-    assert queue.on_again(context, "orders -> orders-v2") is False
+    assert switch.on_again(context, "orders -> orders-v2") is False
     assert is_paused(state.get(Fact.CONTROL))
     assert mapping[-1] is False, "or each message would come again until it is a dead letter"
     assert "was paused meanwhile" in warned[0]
@@ -115,14 +115,14 @@ def test_a_pause_at_any_moment_is_ended_by_no_cutover(monkeypatch, moment):
 
 def test_a_consumer_that_is_not_paused_is_switched_on(monkeypatch):
     state, mapping = State.of_pair(FakeDynamoDB(), STATE, "orders"), []
-    monkeypatch.setattr(queue, "switch_mapping", lambda *_, on: mapping.append(on))
+    monkeypatch.setattr(switch, "switch_mapping", lambda *_, on: mapping.append(on))
     context = SimpleNamespace(
         state=lambda pair: state,
         resources=lambda pair: {"consumer_mapping": "uuid"},
         server_time=lambda: 7.0,
     )
 
-    assert queue.on_again(context, "orders -> orders-v2") is True
+    assert switch.on_again(context, "orders -> orders-v2") is True
     assert mapping == [True]
     assert state.get(Fact.CONSUMER) == {"on": True, "since_epoch": 7}
 
@@ -152,11 +152,11 @@ def test_a_paused_migration_keeps_its_changes_and_goes_on_under_a_ceiling(aws, u
     for number in range(10):
         moving.put(f"k{number}", "first")
     moving.up()
-    queue.pause(moving.context())  # before there is a consumer: nothing to switch, and no harm
+    switch.pause(moving.context())  # before there is a consumer: nothing to switch, and no harm
     moving.restore()  # which has a canary come all the way: it ends the pause
     moving.assert_equal()
 
-    queue.pause(moving.context())
+    switch.pause(moving.context())
     moving.put("k1", "while paused")
     deadline = time.monotonic() + 30
     while not queue.queue_depth(moving.context(), moving.pair)["waiting"]:
@@ -168,7 +168,7 @@ def test_a_paused_migration_keeps_its_changes_and_goes_on_under_a_ceiling(aws, u
     assert moving.items(moving.target_region, moving.target)["k1"]["v"] == {"S": "first"}
     assert paused["paused"]
 
-    queue.resume(moving.context())
+    switch.resume(moving.context())
     moving.assert_equal()
     running = status(moving.context())["pairs"][str(moving.pair)]
     assert not running["paused"]

@@ -151,7 +151,7 @@ def attempt(tmp_path, monkeypatch):
     log = []
     monkeypatch.setattr(Attempt, "log", log)
     for name in ("set_consumer", "switch_mapping"):
-        monkeypatch.setattr(f"replicator.queue.{name}", lambda *_, on: log.append(f"consumer {on}"))
+        monkeypatch.setattr(f"replicator.switch.{name}", lambda *_, on: log.append(f"consumer {on}"))
     monkeypatch.setattr("replicator.queue.await_empty_queue", lambda *_, **__: None)
     monkeypatch.setattr("ddbverify.aws.caller", lambda side: "arn:aws:iam::123456789012:user/ops")
     config = parse(FILE, tmp_path)
@@ -231,7 +231,7 @@ def test_what_fails_after_the_fence_is_lifted_hides_neither_that_nor_the_reason(
     def refused(*_):
         raise refusal("AccessDeniedException")
 
-    monkeypatch.setattr("replicator.queue.on_again", refused)
+    monkeypatch.setattr("replicator.switch.on_again", refused)
 
     with pytest.raises(Refused, match="writes still reach the source"):
         attempt._behind(FENCE)

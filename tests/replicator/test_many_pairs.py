@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ddbverify import config as configuration
-from replicator import down, migration, queue
+from replicator import down, migration, switch
 from replicator.console import Console
 from replicator.context import Context
 from replicator.status import status
@@ -86,7 +86,7 @@ def test_one_pair_is_poisoned_and_one_is_backlogged_and_the_third_follows(aws, u
     migration.up(moving.context())
     migration.restore(moving.context())
     context = moving.context()
-    queue.set_consumer(context, moving.pair("backlogged"), on=False)
+    switch.set_consumer(context, moving.pair("backlogged"), on=False)
 
     for number in range(40):
         moving.put("poisoned", f"k{number}", "bad" if number % 2 else "good")
@@ -102,6 +102,6 @@ def test_one_pair_is_poisoned_and_one_is_backlogged_and_the_third_follows(aws, u
     assert set(moving.there("backlogged")) == {"first"}
     assert set(moving.there("poisoned")) == {"first", *(f"k{number}" for number in range(0, 40, 2))}
 
-    queue.set_consumer(context, moving.pair("backlogged"), on=True)
+    switch.set_consumer(context, moving.pair("backlogged"), on=True)
     await_(lambda: set(moving.there("backlogged")) == wanted)
     down.down(moving.context())
