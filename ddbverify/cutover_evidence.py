@@ -19,6 +19,7 @@ from ddbverify import evidence as runs
 from ddbverify.config import Config
 from ddbverify.envelope import NotTrusted, PublicKey
 from ddbverify.record import TableRecord
+from ddbverify.strict import Strict, decoded
 
 SCHEMA: Final = 1
 FILE: Final = "cutover.json"
@@ -26,11 +27,7 @@ FILE: Final = "cutover.json"
 Outcome = Literal["flipped", "rolled-back"]
 
 
-class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class CutoverPair(_Strict, frozen=True):
+class CutoverPair(Strict, frozen=True):
     """One pair, as the last verification found its tables."""
 
     id: str
@@ -38,14 +35,14 @@ class CutoverPair(_Strict, frozen=True):
     target: TableRecord
 
 
-class VerifiedBy(_Strict, frozen=True):
+class VerifiedBy(Strict, frozen=True):
     """The last verification, made under the fence; its evidence is signed itself."""
 
     run_id: str
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]  # of its evidence file
 
 
-class CutoverEvidence(_Strict, frozen=True):
+class CutoverEvidence(Strict, frozen=True):
     """One attempt of a cutover. No item values and no keys."""
 
     schema: Literal[1]
@@ -107,14 +104,7 @@ def decode(content: bytes, trusted: tuple[PublicKey, ...]) -> CutoverEvidence:
     Raises:
         NotTrusted: Not signed by a trusted key, edited, or of a form that is not known here.
     """
-    payload = envelope.open_envelope(content, envelope.CUTOVER, trusted)
-    try:
-        found = msgspec.json.decode(payload, type=CutoverEvidence)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise NotTrusted(f"it does not follow its schema: {error}") from error
-    if msgspec.json.encode(found) != payload:
-        raise NotTrusted("it does not follow its schema: a name is missing, there twice, or out of place")
-    return found
+    return decoded(envelope.open_envelope(content, envelope.CUTOVER, trusted), CutoverEvidence)
 
 
 def read_signed(content: bytes, trusted: tuple[PublicKey, ...]) -> dict[str, Any]:

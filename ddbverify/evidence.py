@@ -20,6 +20,7 @@ from ddbverify.envelope import NotTrusted, PublicKey, SigningKey
 from ddbverify.errors import ConfigurationError
 from ddbverify.plugins import PluginRecord
 from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, TableRecord
+from ddbverify.strict import Strict, decoded
 
 SCHEMA: Final = 1
 
@@ -36,11 +37,7 @@ _Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, in
 _RunId = Annotated[str, Meta(pattern="^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{32}$")]
 
 
-class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class PairEvidence(_Strict, frozen=True):
+class PairEvidence(Strict, frozen=True):
     """One pair, bound to its very tables."""
 
     id: str
@@ -49,7 +46,7 @@ class PairEvidence(_Strict, frozen=True):
     comparison: ComparisonRecord | None
 
 
-class Digests(_Strict, frozen=True):
+class Digests(Strict, frozen=True):
     """SHA-256 of everything that decides what "passed" means."""
 
     configuration: _Digest
@@ -58,7 +55,7 @@ class Digests(_Strict, frozen=True):
     transforms: dict[str, _Digest]  # module:function -> digest of its package
 
 
-class Evidence(_Strict, frozen=True):
+class Evidence(Strict, frozen=True):
     """
     One run. No item values, and no keys either.
 
@@ -123,13 +120,7 @@ def decode(content: bytes, trusted: tuple[PublicKey, ...]) -> Evidence:
         raise NotTrusted(
             f"its schema {str(schema)[:20]!r} is not known to this version, which knows {SCHEMA}"
         )
-    try:
-        found = msgspec.json.decode(payload, type=Evidence)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise NotTrusted(f"it does not follow its schema: {error}") from error
-    if msgspec.json.encode(found) != payload:
-        raise NotTrusted("it does not follow its schema: a name is missing, there twice, or out of place")
-    return found
+    return decoded(payload, Evidence)
 
 
 def tool_version() -> str:

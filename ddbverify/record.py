@@ -21,6 +21,7 @@ from msgspec import Meta
 from ddbverify.comparison import Comparison, EqualBy, KnownKeys
 from ddbverify.marks import Coverage, Severity
 from ddbverify.plugins import PluginRecord
+from ddbverify.strict import Strict
 from ddbverify.tables import Table
 
 _Count = Annotated[int, Meta(ge=0)]
@@ -40,11 +41,7 @@ class CheckState(StrEnum):
     NOT_RUN = "not-run"
 
 
-class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class CheckRecord(_Strict, frozen=True):
+class CheckRecord(Strict, frozen=True):
     """One check on one pair."""
 
     id: str  # pytest's node id, from the checks folder
@@ -66,7 +63,7 @@ class CheckRecord(_Strict, frozen=True):
         return self.severity is Severity.ERROR
 
 
-class TableRecord(_Strict, frozen=True):
+class TableRecord(Strict, frozen=True):
     """One table, so that another one under the same name can be told apart."""
 
     arn: str
@@ -79,7 +76,7 @@ class TableRecord(_Strict, frozen=True):
         return cls(arn=table.arn, id=table.id, created_epoch=table.created_epoch)
 
 
-class ComparisonRecord(_Strict, frozen=True):
+class ComparisonRecord(Strict, frozen=True):
     """The shared pass over one pair, in numbers."""
 
     counts: Mapping[str, _Count]
@@ -143,7 +140,7 @@ class ComparisonRecord(_Strict, frozen=True):
         return None
 
 
-class PairRecord(_Strict, frozen=True):
+class PairRecord(Strict, frozen=True):
     """What one session read of one pair."""
 
     id: str
