@@ -18,7 +18,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, Literal, TypeVar, overload
 
 from ddbverify import pipeline, runner, table_settings, tables
-from ddbverify import transform as transforms
 from ddbverify.comparison import Comparison, Difference, State
 from ddbverify.config import Config
 from ddbverify.config import Pair as PairSettings
@@ -305,13 +304,9 @@ class Pair:
         return f"{difference.state} {self.key_hash(difference.key)}{where}"
 
     def _load_transform(self) -> Transform:
-        name = self.settings.transform
-        return Transform(
-            name or "",
-            transforms.load_function(name) if name else None,
-            self.source.key_schema,
-            self.target.key_schema,
-            self.settings.rekeys,
+        settings = self.settings
+        return Transform.load(
+            settings.transform, self.source.key_schema, self.target.key_schema, rekeys=settings.rekeys
         )
 
 

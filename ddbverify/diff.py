@@ -295,8 +295,7 @@ def _with_values(config: Config, source: Table, target: Table) -> tuple[Config, 
         changes["max_read_units"] = budget - for_values
     transform = None
     if pair.transform is not None:
-        function = transforms.load_function(pair.transform)
-        transform = Transform(pair.transform, function, source.key_schema, target.key_schema, pair.rekeys)
+        transform = Transform.load(pair.transform, source.key_schema, target.key_schema, rekeys=pair.rekeys)
     values = PointValues(
         TableReader(config.source, source, units_per_second=rate),
         TableReader(config.target, target, units_per_second=rate),

@@ -121,10 +121,7 @@ def compare(
         raise ValueError("a pass with checks on items, or with plugins, cannot be resumed")
     source, target = describe_pair(config, pair)
     if transform is None:
-        function = transforms.load_function(pair.transform) if pair.transform else None
-        transform = Transform(
-            pair.transform or "", function, source.key_schema, target.key_schema, pair.rekeys
-        )
+        transform = Transform.load(pair.transform, source.key_schema, target.key_schema, rekeys=pair.rekeys)
     attributes = dict.fromkeys(name for name in (source.ttl_attribute, target.ttl_attribute) if name)
     rulings = Rulings(plugins, table_name(pair.source), target.key_schema) if plugins else None
     form = Form.of(pair.ignore)

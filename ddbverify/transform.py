@@ -47,6 +47,18 @@ class Transform:
     target_keys: KeySchema
     rekeys: bool = False
 
+    @classmethod
+    def load(
+        cls, name: str | None, source_keys: KeySchema, target_keys: KeySchema, *, rekeys: bool
+    ) -> Transform:
+        """
+        The transform that a pair names, the identity where it names none.
+
+        Raises:
+            ConfigurationError: It does not load.
+        """
+        return cls(name or "", load_function(name) if name else None, source_keys, target_keys, rekeys)
+
     def __call__(self, item: TypedItem, *, twice: bool = False) -> list[TypedItem]:
         """
         The target items of one source item, in typed form; empty when it has none.

@@ -13,7 +13,7 @@ from ddbverify import aws
 from ddbverify.config import Config, Pair, Side
 from ddbverify.errors import ConfigurationError, NotFoundError, Refused
 from ddbverify.names import Fact, KeySchema, state_table
-from ddbverify.transform import Transform, load_function
+from ddbverify.transform import Transform
 from replicator import tables
 from replicator.console import Console
 from replicator.state import State
@@ -156,8 +156,7 @@ class Context:
         Raises:
             ConfigurationError: It does not load.
         """
-        function = load_function(pair.transform) if pair.transform else None
-        return Transform(pair.transform or "", function, source_keys, target_keys, pair.rekeys)
+        return Transform.load(pair.transform, source_keys, target_keys, rekeys=pair.rekeys)
 
     def resources(self, pair: Pair) -> dict[str, Any]:
         """Names of what the stacks made for a pair; empty before phase 1."""
