@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from ddbverify import sampling
 from ddbverify import transform as transforms
 from ddbverify.checkpoint import Checkpoint, ClaimsDone, SegmentDone
 from ddbverify.claim_log import ClaimLog
@@ -28,9 +27,10 @@ from ddbverify.controls import Controls, HeldTable, Specimens, missed
 from ddbverify.coscan import KeyJoin, Memory, Role
 from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.inspection import Inspector, ItemCheck, Refutation
-from ddbverify.items import Form, JoinKey, join_key, show_path, typed_key
+from ddbverify.items import Form, JoinKey, join_key, typed_key
 from ddbverify.judge import Judge
 from ddbverify.names import TypedItem, table_name
+from ddbverify.notes import notes
 from ddbverify.pace import Budget
 from ddbverify.plugin_controls import hidden
 from ddbverify.plugins import Plugins
@@ -40,10 +40,9 @@ from ddbverify.segments import SEGMENTS_AT_ONCE, Plan, cut
 from ddbverify.settle import PipelinePassed, Settler, Suspect
 from ddbverify.strata import Stratum
 from ddbverify.tables import describe_pair
-from ddbverify.tally import REASONS_ACCEPTED, Tally
+from ddbverify.tally import Tally
 from ddbverify.transform import Transform
 from ddbverify.wire import TableReader
-from ddbverify.words import are, number_of, were
 
 SUSPECTS_AT_ONCE: Final = 50_000  # about a kilobyte each; more wait where they wait (`ddbverify.spill`)
 
@@ -501,7 +500,10 @@ class Pass:
                 *self._controls(),
             ),
             strata=tuple(strata),
-            notes=(*self._notes(finished), *map(str, strata)),
+            notes=(
+                *notes(tally, self._judge, planned, finished, self._settings.settle),
+                *map(str, strata),
+            ),
             controls=None
             if self._specimens is None
             else Controls(
@@ -553,41 +555,6 @@ class Pass:
             read_units=reader.read_units,
             requests=reader.requests,
         )
-
-    def _notes(self, finished: set[int]) -> Iterator[str]:
-        tally, planned = self._tally, self._plan
-        if self._judge.form.ignore:
-            paths = ", ".join(sorted(map(show_path, self._judge.form.ignore)))
-            yield f"left out by `ignore`: {paths}"
-        if tally.dropped:
-            yield (
-                f"{number_of(tally.dropped, 'source item')} dropped by the transform, and counted as excluded"
-            )
-        for one, keys in tally.equal_by.items():
-            said = f"{number_of(keys, 'key')} {are(keys)} equal by the word of the plugin"
-            yield f"{said} {one[0]} ({one[1]}) only"
-        for (plugin, expired), keys in tally.known_no_more.items():
-            yield (
-                f"{number_of(keys, 'difference')} {were(keys)} known to the plugin {plugin} until {expired}, "
-                "and no longer"
-            )
-        if tally.unaccepted:
-            yield (
-                f"{number_of(tally.unaccepted, 'difference')} known to a plugin, and counted: "
-                f"it has given more than {REASONS_ACCEPTED} reasons"
-            )
-        if tally.by_time_only:
-            yield (
-                f"{number_of(tally.by_time_only, 'difference')} decided by the settle time of "
-                f"{self._settings.settle:g} s alone: nobody knew whether the pipeline had passed them"
-            )
-        if planned.is_sample:
-            mismatching = len(tally.mismatching_segments & finished)
-            bound = sampling.mismatch_bound(planned.total, len(finished), mismatching)
-            yield (
-                f"a sample: {len(finished)} of {planned.total} segments were read; with 95 % confidence "
-                f"at most {bound:.2%} of the segments hold a mismatch"
-            )
 
     def _report(self) -> None:
         if self._progress is None:
