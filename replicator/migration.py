@@ -18,12 +18,13 @@ from replicator import boundary, canary, filling, tables
 from replicator.ceiling import WAITING_SHARE, work_in_hand
 from replicator.console import Step
 from replicator.context import Context
+from replicator.control import is_paused
 from replicator.lock import Lock, locked
 from replicator.preflight import Plan, check
 from replicator.stack import bundle, stacks, storage
 from replicator.stack.bundle import Bundle
 from replicator.state import State, now_text, text_of
-from replicator.switch import set_consumer, switch_mapping
+from replicator.switch import CUTOVER, set_consumer, switch_mapping
 
 BOUND = "bound"
 """Fact of a pair: what its target is made with. ``transform``, ``digest``, ``rekeys``, ``backfill``."""
@@ -50,7 +51,7 @@ def up(context: Context) -> dict[str, Any]:
         for plan in plans:
             bind(context, plan)
             phase_one(context, plan, base, code, lock, "up")
-    context.console.line("Phase 1 is done. Every change is on its way to the queue. Next: replicator restore")
+    _end(context, "Phase 1 is done. Every change is on its way to the queue. Next: replicator restore")
     return {
         "phase": 1,
         "pairs": {str(plan.pair): context.state(plan.pair).get(Fact.BOUNDARY) for plan in plans},
@@ -77,8 +78,19 @@ def restore(context: Context) -> dict[str, Any]:
         storage.upload(context.source_client("s3"), base["BundleBucket"], code)
         for plan in plans:
             phase_two(context, plan, base, code, lock, "restore")
-    context.console.line("Phase 2 is done. The target follows the source. Next: ddbverify run")
+    _end(context, "Phase 2 is done. The target follows the source. Next: ddbverify run")
     return {"phase": 2, "pairs": {str(plan.pair): context.resources(plan.pair) for plan in plans}}
+
+
+def _end(context: Context, said: str) -> None:
+    """What a phase ends with, unless somebody has changed since what it was for."""
+    if (context.whole.get(CUTOVER) or {}).get("flipped"):
+        context.console.line("This migration was cut over: nothing follows the source any more.")
+        return
+    context.console.line(said)
+    for pair in context.config.tables:
+        if is_paused(context.state(pair).get(Fact.CONTROL)):
+            context.console.warn(f"{pair} is paused: nothing is applied until `replicator resume`")
 
 
 def phase_one(

@@ -7,9 +7,11 @@ import time
 from ddbverify.aws import translated
 from ddbverify.config import Pair
 from ddbverify.errors import EngineError
+from ddbverify.names import Fact
 from ddbverify.words import number_of
 from replicator.console import Step
 from replicator.context import Context
+from replicator.control import is_paused
 
 
 def queue_depth(context: Context, pair: Pair) -> dict[str, int]:
@@ -45,12 +47,17 @@ def await_empty_queue(context: Context, pair: Pair, step: Step, *, deadline: flo
     Wait until nothing waits in the queue and nothing is in flight.
 
     Raises:
-        EngineError: *deadline* (`time.monotonic`) has passed.
+        EngineError: *deadline* (`time.monotonic`) has passed, or the pair is paused: it would wait for ever.
     """
     while True:
         depth = queue_depth(context, pair)
         if not any(depth.values()):
             return
+        if is_paused(context.state(pair).get(Fact.CONTROL)):
+            raise EngineError(
+                f"{pair} was paused, with {number_of(depth['waiting'], 'message')} waiting in its queue.",
+                "run `replicator resume`, let the queue drain, then run the command again.",
+            )
         if deadline is not None and time.monotonic() > deadline:
             raise EngineError(
                 f"The queue of {pair} is not empty: {number_of(depth['waiting'], 'message')} waiting, "

@@ -29,7 +29,10 @@ def status(context: Context) -> dict[str, Any]:
         "begun": True,
         "flipped": bool(cut.get("flipped")),
         "fenced": bool(cut.get("fenced")) and not cut.get("flipped"),
-        "pairs": {str(pair): _pair(context, pair) for pair in context.config.tables},
+        "pairs": {
+            str(pair): _pair(context, pair, flipped=bool(cut.get("flipped")))
+            for pair in context.config.tables
+        },
     }
     for name, facts in answer["pairs"].items():
         context.console.line(f"{name}")
@@ -41,7 +44,7 @@ def status(context: Context) -> dict[str, Any]:
     return answer
 
 
-def _pair(context: Context, pair: Pair) -> dict[str, Any]:
+def _pair(context: Context, pair: Pair, *, flipped: bool) -> dict[str, Any]:
     state = context.state(pair)
     steps = {name: fact["at"] for name, fact in state.all(Fact.STEP)}
     resources = context.resources(pair)
@@ -49,7 +52,7 @@ def _pair(context: Context, pair: Pair) -> dict[str, Any]:
     applied_at = sight.last_applied(state)
     facts: dict[str, Any] = {
         "paused": is_paused(state.get(Fact.CONTROL)),
-        "phase": _phase(steps, state.get(Fact.RESTARTING)),
+        "phase": _phase(steps, state.get(Fact.RESTARTING), flipped=flipped),
         "restart": context.restart_number(pair),
         "steps": steps,
         "gap": (state.get(Fact.GAP) or {}).get("reason"),
@@ -72,7 +75,9 @@ def _pair(context: Context, pair: Pair) -> dict[str, Any]:
     return facts
 
 
-def _phase(steps: dict[str, str], restarting: dict[str, Any] | None) -> str:
+def _phase(steps: dict[str, str], restarting: dict[str, Any] | None, *, flipped: bool = False) -> str:
+    if flipped:
+        return "cut over: the source is fenced, and nothing follows it any more"
     if restarting is not None:
         return f"restart {restarting['number']} is under way: run `replicator restart`"
     if "following" in steps:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddbverify.errors import Refused
+from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact
-from replicator import consumer, queue, switch
+from replicator import consumer, migration, queue, switch
+from replicator import status as status_of
 from replicator.control import LAG_BOUNDS, is_paused, lag_bound, percentile
 from replicator.state import State
 from replicator.status import status
@@ -113,6 +114,24 @@ def test_a_pause_at_any_moment_is_ended_by_no_cutover(monkeypatch, moment):
     assert "was paused meanwhile" in warned[0]
 
 
+def test_a_pause_under_the_fence_is_not_waited_for(monkeypatch):
+    """The queue of a paused pair drains for nobody; the source stayed fenced until `fence_limit`."""
+    state, depths = State.of_pair(FakeDynamoDB(), STATE, "orders"), [1, 1, 1]
+    monkeypatch.setattr(
+        queue, "queue_depth", lambda *_: {"waiting": depths.pop(), "in_flight": 0, "delayed": 0}
+    )
+
+    def slept(seconds):
+        state.put(Fact.CONTROL, state="pause")
+
+    monkeypatch.setattr(queue.time, "sleep", slept)
+    context = SimpleNamespace(state=lambda pair: state, pace=SimpleNamespace(poll_seconds=0.0))
+
+    with pytest.raises(EngineError, match="was paused, with 1 message waiting"):
+        queue.await_empty_queue(context, "orders -> orders-v2", SimpleNamespace(at=lambda text: None))
+    assert depths == [1], "it was seen at the next look"
+
+
 def test_a_consumer_that_is_not_paused_is_switched_on(monkeypatch):
     state, mapping = State.of_pair(FakeDynamoDB(), STATE, "orders"), []
     monkeypatch.setattr(switch, "switch_mapping", lambda *_, on: mapping.append(on))
@@ -125,6 +144,43 @@ def test_a_consumer_that_is_not_paused_is_switched_on(monkeypatch):
     assert switch.on_again(context, "orders -> orders-v2") is True
     assert mapping == [True]
     assert state.get(Fact.CONSUMER) == {"on": True, "since_epoch": 7}
+
+
+@pytest.mark.parametrize(
+    ("cutover", "control", "said"),
+    [
+        (None, "run", ["Phase 2 is done. The target follows the source."]),
+        ({"flipped": True}, "run", ["This migration was cut over: nothing follows the source any more."]),
+        (
+            {"flipped": False},
+            "pause",
+            [
+                "Phase 2 is done. The target follows the source.",
+                "orders is paused: nothing is applied until `replicator resume`",
+            ],
+        ),
+    ],
+)
+def test_a_finished_phase_does_not_say_again_what_is_true_no_more(cutover, control, said):
+    state, lines = State.of_pair(FakeDynamoDB(), STATE, "orders"), []
+    state.put(Fact.CONTROL, state=control)
+    context = SimpleNamespace(
+        whole={switch.CUTOVER: cutover},
+        state=lambda pair: state,
+        config=SimpleNamespace(tables=["orders"]),
+        console=SimpleNamespace(line=lines.append, warn=lines.append),
+    )
+
+    migration._end(context, "Phase 2 is done. The target follows the source.")
+
+    assert lines == said
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_target_that_was_flipped_to_follows_no_more(flipped):
+    phase = status_of._phase({"following": "2026-01-01"}, None, flipped=flipped)
+
+    assert phase.startswith("cut over: " if flipped else "following: ")
 
 
 @given(st.lists(st.floats(0, 200_000), min_size=1, max_size=60), st.sampled_from([50, 90, 99, 100]))
