@@ -89,6 +89,18 @@ def no_real_aws() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a server of the test's own: credentials that are nobody's, no proxy, no waits between attempts."""
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    # botocore sleeps between its attempts; nothing depends on how long.
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+
+
 @pytest.fixture(scope="session")
 def aws() -> Iterator[EmbeddedAws]:
     """One embedded AWS for the whole session. It is never reset: use names of your own (``unique``)."""

@@ -22,6 +22,8 @@ from ddbverify.errors import AccessError
 from ddbverify.runner import compare
 from ddbverify.settle import State
 
+pytestmark = pytest.mark.usefixtures("on_loopback")
+
 N = 50
 LISTED = [{"id": {"S": name}, "at": {"N": str(number)}} for number, name in enumerate("dabbed")]
 TABLES = {
@@ -41,17 +43,6 @@ TABLES = {
 def server():
     with page_server(TABLES) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    # botocore sleeps between its attempts; nothing here depends on how long.
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
 
 
 def post(server, operation, **asked):

@@ -29,6 +29,8 @@ from ddbverify.tables import describe, table_from
 from ddbverify.wire import TableReader
 from tests.ddbverify.fakes import Clock
 
+pytestmark = pytest.mark.usefixtures("on_loopback")
+
 SCHEMA = {"id": "S"}
 
 
@@ -83,17 +85,6 @@ def served(*answers) -> Iterator[tuple[str, Script]]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch):
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    # botocore sleeps between its attempts; nothing here depends on how long.
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
 
 
 def a_table(schema=SCHEMA):

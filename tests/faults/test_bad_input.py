@@ -95,14 +95,7 @@ def server():
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch, server):
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    # botocore sleeps between its attempts; nothing here depends on how long.
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+def environment(monkeypatch, server, on_loopback):
     clock = Clock()  # one segment, one thread: it has one owner
     monkeypatch.setattr(runner, "TableReader", functools.partial(TableReader, clock=clock, sleep=clock.sleep))
     monkeypatch.setattr(runner, "Pass", functools.partial(Pass, clock=clock, sleep=clock.sleep))
