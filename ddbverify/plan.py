@@ -19,7 +19,7 @@ from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.folders import make_importable
 from ddbverify.segments import Plan, cut
-from ddbverify.settle import ceiling_seconds, most_looks
+from ddbverify.settle import ceiling_seconds, fewest_looks, most_looks
 from ddbverify.tables import Table
 from ddbverify.words import about, duration_in_words, money, number_of, size_in_words
 
@@ -77,13 +77,14 @@ class Settling:
     What is read beyond the pass, for each key that differs: nobody knows how many there are.
 
     A look at a key reads source, target, and source again, and an item of average size costs
-    `source_units` or `target_units`. One look decides a key that the scan has seen longer than
+    `source_units` or `target_units`. `looks_at_least` decide a key that the scan has seen longer than
     the settle time ago; `looks_at_most` are made at one that it saw last. Keys that are written
     all the time are looked at more often still, until `ceiling_seconds`.
     """
 
     source_units: int
     target_units: int
+    looks_at_least: int
     looks_at_most: int
     ceiling_seconds: float
     second_pass_units: int  # over the source, once, if items of a re-keyed target have no owner
@@ -92,7 +93,7 @@ class Settling:
     def units_per_key(self) -> tuple[int, int]:
         """Read units for one key that differs, at least and at most."""
         look = 2 * self.source_units + self.target_units
-        return look, look * self.looks_at_most
+        return look * self.looks_at_least, look * self.looks_at_most
 
     def of(self, keys: int) -> tuple[int, int]:
         """Read units for so many keys that differ, at least and at most."""
@@ -103,6 +104,7 @@ class Settling:
         """For ``--json``."""
         return {
             "read_units_per_key": list(self.units_per_key),
+            "looks_at_least": self.looks_at_least,
             "looks_at_most": self.looks_at_most,
             "ceiling_seconds": self.ceiling_seconds,
             "second_pass_read_units": self.second_pass_units,
@@ -229,6 +231,7 @@ def estimate(
         settling=Settling(
             source_units=_units_of_an_item(source),
             target_units=_units_of_an_item(target),
+            looks_at_least=fewest_looks(settings.settle),
             looks_at_most=most_looks(settings.settle),
             ceiling_seconds=ceiling_seconds(settings.settle, 0),
             second_pass_units=sides[0].read_units if pair.rekeys else 0,

@@ -34,6 +34,14 @@ SHORTEST_WAIT_SECONDS: Final = 0.02
 MOVING_WAIT_SECONDS: Final = 0.1
 """A key that is seen moving is looked at this often: only a state that was seen can be recognised."""
 
+STILL_LOOKS: Final = 4
+"""
+What differs is looked at so often without a move before it is persistent, however long ago it was scanned.
+
+A key that goes to and fro between two states (a lock, a flag) looks as if it had stood still when scan and
+look both meet it with the same change under way. Four looks take more than a second.
+"""
+
 CONTESTED: Final = b"contested"
 """The expected state of a key that two source items claim; no digest is that short."""
 
@@ -67,14 +75,18 @@ def most_looks(settle_seconds: float) -> int:
     """
     How often a key that differs for good is looked at when it was seen only now: the costliest case.
 
-    One that the scan saw more than *settle_seconds* ago is decided by its first look. What
-    moves meanwhile is looked at more often, until `ceiling_seconds`.
+    What moves meanwhile is looked at more often, until `ceiling_seconds`.
     """
     looks, after = 1, 0.0
     while after < settle_seconds:
         after += wait_seconds(settle_seconds, looks)
         looks += 1
     return looks
+
+
+def fewest_looks(settle_seconds: float) -> int:
+    """How often one is looked at that the scan saw more than *settle_seconds* ago."""
+    return min(STILL_LOOKS, most_looks(settle_seconds))
 
 
 class PointReads(Protocol):
@@ -200,7 +212,7 @@ class Settler:
                 *now*, so that `Settled.pair` is known.
         """
         self._reads, self._judge = reads, judge
-        self._settle = settle_seconds
+        self._settle, self._fewest_looks = settle_seconds, fewest_looks(settle_seconds)
         self._clock, self._sleep = clock, sleep
         self._pipeline_passed = pipeline_passed
         self._orphans_are_final, self._wants_pairs = orphans_are_final, wants_pairs
@@ -337,6 +349,8 @@ class Settler:
             return None
         if orphan and not self._orphans_are_final:
             return settled(None)
+        if suspect.quiet_looks < self._fewest_looks and not last_look:
+            return None
         passed = self._pipeline_passed(suspect.expected_since) if self._pipeline_passed else None
         if passed is False:
             reason = "the pipeline has not passed the last change of the source"

@@ -121,13 +121,13 @@ def test_the_price_and_its_date_stand_in_the_output():
 
 def test_settling_is_a_range_and_says_so():
     made = estimate(settle="60s")
-    assert made.settling.units_per_key == (3, 3 * 11)
-    assert made.settling.of(1_000) == (3_000, 33_000)
+    assert made.settling.units_per_key == (3 * 4, 3 * 11)
+    assert made.settling.of(1_000) == (12_000, 33_000)
     text = plan.text(made)
-    assert "3 to 33 read units more for each key that differs" in text
-    assert "(3,000 to 33,000 if one key in 1,000 does)" in text
+    assert "12 to 33 read units more for each key that differs" in text
+    assert "(12,000 to 33,000 if one key in 1,000 does)" in text
     assert "is looked at up to ten times a second for 10 min" in text
-    assert made.as_json()["settling"]["read_units_per_key"] == [3, 33]
+    assert made.as_json()["settling"]["read_units_per_key"] == [12, 33]
 
     quiet = plan.text(estimate(settle="0s"))
     assert "3 read units more for each key" in quiet
