@@ -407,7 +407,7 @@ def explain(config_file: Path, hash: str, folder: Path | None, *, as_json: bool)
     Exit status: 0 found, 2 not found.
     """
     try:
-        found = lookup.explain(hash, config_file.resolve().parent / ".ddbverify", folder)
+        found = lookup.explain(hash, config_file.resolve().parent / folders.HOME, folder)
     except DdbVerifyError as error:
         _refuse(error, as_json=as_json)
     if as_json:

@@ -13,6 +13,7 @@ import ddbverify
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 
+HOME = ".ddbverify"  # the tool's own folder, beside migration.toml
 EVIDENCE = "evidence.json"
 FINDINGS = "findings.jsonl"
 SESSIONS = "pytest"  # folder of what sessions found that leave no evidence
@@ -31,7 +32,7 @@ def new_run_id(now: float) -> str:
 
 def home(config: Config) -> Path:
     """The tool's own folder beside ``migration.toml``."""
-    return config.folder / ".ddbverify"
+    return config.folder / HOME
 
 
 def latest(config: Config) -> Path:

@@ -22,7 +22,7 @@ from ddbverify.config import Side
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import FILE_NAME, table_name
 
-_IGNORED = ".ddbverify/"
+_IGNORED = f"{folders.HOME}/"
 _MINE = "check_mine.py"
 
 

@@ -63,6 +63,11 @@ def table_name(name_or_arn: str) -> str:
     return name_or_arn.rpartition(":table/")[2] if name_or_arn.startswith("arn:") else name_or_arn
 
 
+def region_of(name_or_arn: str) -> str | None:
+    """The region that an ARN names; ``None`` for a plain name."""
+    return name_or_arn.split(":")[3] if name_or_arn.startswith("arn:") else None
+
+
 def stack_name(migration: str, part: str, pair: str | None = None) -> str:
     """Name of a CloudFormation stack: *part* is ``base``, ``capture``, ``target`` or ``apply``."""
     return "-".join(filter(None, ("replicator", migration, pair, part)))

@@ -255,13 +255,9 @@ def _epoch(text: Any) -> float | None:
     return moment.timestamp() if moment.tzinfo else None
 
 
-def _region(table: str) -> str | None:
-    return table.split(":")[3] if table.startswith("arn:") else None
-
-
 def _facts(config: Config, pair: Pair) -> dict[str, dict[str, Any]] | None:
     """Every fact of the pair by sort key; ``None`` when there is no state table."""
-    client = aws.client(config.source, "dynamodb", region=_region(pair.source))
+    client = aws.client(config.source, "dynamodb", region=names.region_of(pair.source))
     table = names.state_table(config.name)
     facts: dict[str, dict[str, Any]] = {}
     try:
@@ -294,7 +290,7 @@ def _depth(
         "ApproximateNumberOfMessagesNotVisible",
         "ApproximateNumberOfMessagesDelayed",
     )
-    client = aws.client(config.source, "sqs", region=_region(pair.source))
+    client = aws.client(config.source, "sqs", region=names.region_of(pair.source))
     try:
         with aws.translated(f"read the attributes of the queue {url.rpartition('/')[2]}"):
             answer = client.get_queue_attributes(QueueUrl=url, AttributeNames=list(attributes))["Attributes"]
@@ -312,7 +308,7 @@ def _mapping_state(
     if not uuid:
         problems.append(f"the state table names no {name}")
         return "unknown"
-    client = aws.client(config.source, "lambda", region=_region(pair.source))
+    client = aws.client(config.source, "lambda", region=names.region_of(pair.source))
     try:
         with aws.translated(f"read the event source mapping {uuid}"):
             return str(client.get_event_source_mapping(UUID=uuid)["State"])

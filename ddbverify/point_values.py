@@ -107,13 +107,7 @@ class PointValues:
                 return {"source": None, "target": None}
             return {"source": None, "target": key}
         is_of_target = key.keys() == set(self._target_keys)
-        names, others = (
-            (self._target_keys, self._source_keys)
-            if is_of_target
-            else (
-                self._source_keys,
-                self._target_keys,
-            )
-        )
+        both = (self._target_keys, self._source_keys)
+        names, others = both if is_of_target else reversed(both)
         other = {theirs: key[ours] for ours, theirs in zip(names, others, strict=True)}
         return {"source": other, "target": key} if is_of_target else {"source": key, "target": other}

@@ -26,6 +26,7 @@ from ddbverify import config as configuration
 from ddbverify.config import Config, Side
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
 from ddbverify.evidence import Digests, Evidence, PairEvidence
+from ddbverify.names import region_of
 from ddbverify.plugins import PluginRecord, Plugins
 from ddbverify.reasons import AWS_REFUSED, INCOMPLETE
 from ddbverify.record import CheckState, Record, TableRecord
@@ -309,7 +310,7 @@ def _endpoints(config: Config) -> tuple[dict[str, str], bool]:
 
 def _region(config: Config, side: str) -> str | None:
     """The region that the first table's ARN names, where the configuration names it in no other way."""
-    return tables.region_of(getattr(config.tables[0], side))
+    return region_of(getattr(config.tables[0], side))
 
 
 def _identity(side: Side) -> str | None:

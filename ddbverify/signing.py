@@ -18,10 +18,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ddbverify import aws, tables
+from ddbverify import aws
 from ddbverify.config import Config
 from ddbverify.envelope import NotTrusted, PublicKey, SigningKey
 from ddbverify.errors import ConfigurationError, EngineError
+from ddbverify.names import region_of
 
 # https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-ARN
 _KMS_ARN = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:(key|alias)/[\w/-]+")
@@ -145,7 +146,7 @@ def kms_key(config: Config, reference: str) -> KmsKey:
         ConfigurationError: It is not a signing key of the spec ECC_NIST_P256.
         EngineError: KMS refused.
     """
-    region = tables.region_of(reference) or tables.region_of(config.tables[0].source)
+    region = region_of(reference) or region_of(config.tables[0].source)
     client = aws.client(config.source, "kms", region=region)
     with aws.translated(f"read the public key of the KMS key {reference}"):
         answer = client.get_public_key(KeyId=reference)

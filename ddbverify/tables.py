@@ -17,7 +17,7 @@ from ddbverify import aws
 from ddbverify.config import Config, Side
 from ddbverify.config import Pair as PairSettings
 from ddbverify.errors import ConfigurationError, EngineError, NotFoundError
-from ddbverify.names import KeySchema, table_name
+from ddbverify.names import KeySchema, region_of, table_name
 
 # The states in which a table answers reads.
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html
@@ -188,11 +188,6 @@ def require_comparable(pair: PairSettings, source: Table, target: Table) -> None
             f"{place}: key types differ: {_in_words(ours)} in the source, {_in_words(theirs)} in the target.",
             "set `rekeys = true` if the transform changes keys, or name another target.",
         )
-
-
-def region_of(name_or_arn: str) -> str | None:
-    """The region that an ARN names; ``None`` for a plain name."""
-    return name_or_arn.split(":")[3] if name_or_arn.startswith("arn:") else None
 
 
 def _description(client: aws.Client, reference: str, shown: str) -> Mapping[str, Any] | None:

@@ -20,7 +20,6 @@ from ddbverify.settle import Settled
 DIFFERENCES_KEPT: Final = 10_000
 """In memory, for messages. All of them go to whoever is told as they are found, into a file say."""
 
-
 REASONS_ACCEPTED: Final = 100
 """A plugin that knows each difference for a reason of its own has looked at none; what is beyond counts."""
 

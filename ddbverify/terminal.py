@@ -78,9 +78,7 @@ def summary(checking: Checking, *, verbose: bool = False) -> Iterator[str]:
             yield f"  {share:5.0%}  {cause.text} ({number_of(cause.findings, 'finding')})"
     yield from _table(checks, verbose=verbose)
     yield from accepted_lines(checks)
-    said: dict[
-        str, list[str]
-    ] = {}  # one cause, such as an item that cannot be compared, is many checks' message
+    said: dict[str, list[str]] = {}  # one cause, an item that cannot be compared say, is many checks' message
     for check in checks:
         message = checking.messages.get(check.id)
         if message and (check.state is CheckState.INCONCLUSIVE or not check.counts):

@@ -19,7 +19,6 @@ from ddbverify.names import TypedItem, TypedValue
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 _NUMBER = Context(prec=38, Emin=-130, Emax=125, rounding=None, traps=[Inexact, Overflow, Subnormal])
 
-
 _AS_THEY_ARE = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})  # of these, both forms are the same
 
 

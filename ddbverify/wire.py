@@ -24,10 +24,10 @@ from ddbverify import aws
 from ddbverify.config import Side
 from ddbverify.errors import BudgetSpentError, EngineError, ThrottledError
 from ddbverify.items import JoinKey, PointRead, ReadFailed, UnknownValue, join_key
-from ddbverify.names import TypedItem
+from ddbverify.names import TypedItem, region_of
 from ddbverify.pace import PATIENCE_SECONDS, Budget, CalledOff, Patience, ReadPace, until
 from ddbverify.pages import Page, PageDecoder
-from ddbverify.tables import Table, region_of
+from ddbverify.tables import Table
 from ddbverify.values import with_bytes
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
