@@ -22,7 +22,7 @@ from ddbverify.comparison import Comparison, Difference, State
 from ddbverify.config import Config
 from ddbverify.config import Pair as PairSettings
 from ddbverify.errors import DdbVerifyError, EngineError
-from ddbverify.inspection import Inspector, ItemCheck, Refutation
+from ddbverify.inspection import Inspector, ItemCheck, Refutation, ReturnedInsteadOfAsserted
 from ddbverify.marks import SETTINGS, MarkError
 from ddbverify.names import TypedItem
 from ddbverify.parity import Parity, compare_settings
@@ -214,7 +214,7 @@ class Pair:
             return Verdict(examined=0, unexamined=(f"{check.name} did not see the shared pass",))
         about_all = comparison_verdict(comparison)
         raised = (
-            f"it raised {what} on {number_of(count, 'item')}" for what, count in result.raised.most_common(3)
+            f"it {_did(what)} on {number_of(count, 'item')}" for what, count in result.raised.most_common(3)
         )
         # Of items that are as expected the claim of one that looks at all others holds.
         equal = comparison.counts.get(State.MATCHED, 0) if check.only_different else 0
@@ -345,6 +345,13 @@ def each_item(
     if function is None:
         return lambda function: _check_of(ItemCheck.of(function, only_different=only is not None))
     return _check_of(ItemCheck.of(function))
+
+
+def _did(what: str) -> str:
+    """What a check did instead of deciding; *what* is as `Inspected.raised` counts it."""
+    if what.startswith(f"{ReturnedInsteadOfAsserted.__name__} "):
+        return "returned something instead of asserting it"
+    return f"raised {what}"
 
 
 def _check_of(check: ItemCheck) -> Callable[[Pair], None]:

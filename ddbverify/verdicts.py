@@ -27,6 +27,8 @@ HASH_DIGITS: Final = 16
 _HASH = re.compile(rf"\b[0-9a-f]{{{HASH_DIGITS}}}\b")
 _LOOK_UP = "ddbverify explain HASH, which shows the key and the attribute paths."
 _MEND = "make the target as the check wants it, or mend the check."
+_REMOVE = "remove the cause, then run the checks again."
+_AGAIN = "run the checks again when less is written; a cutover decides these keys under its fence."
 
 
 class Outcome(StrEnum):
@@ -125,7 +127,7 @@ def require(verdict: Verdict) -> None:
             raise CheckFailed(said, verdict.hint or (_LOOK_UP if has_hashes else _MEND))
         case Outcome.INCONCLUSIVE:
             kind = StillChurning if verdict.only_churning else Inconclusive
-            raise kind(_why_undecided(verdict), "remove the cause, then run the checks again.")
+            raise kind(_why_undecided(verdict), _AGAIN if verdict.only_churning else _REMOVE)
 
 
 class StillChurning(Inconclusive):

@@ -52,6 +52,11 @@ def check_it_is_paid(target):
 @each_item
 def check_it_has_an_owner(source):
     assert source["owner"] + source["note"]
+
+
+@each_item
+def check_it_is_new(target):
+    return target["note"] == "new"
 '''
 
 
@@ -121,12 +126,14 @@ def test_a_refuted_check_fails_with_its_line_and_without_a_value(project):
         "check_the_total_is_the_sum": "failed",
         "check_it_is_paid": "passed",
         "check_it_has_an_owner": "inconclusive",
+        "check_it_is_new": "inconclusive",
     }
     assert {check["examined"] for check in found.values()} == {30}
     assert found["check_the_total_is_the_sum"]["findings"] == 1
     said = done.stdout + done.stderr
     assert 'at check_orders.py:9: assert target["total"] < 29' in said
     assert "it raised KeyError at check_orders.py:" in said
+    assert "it returned something instead of asserting it on 30 items" in said
     assert TOKEN not in said.replace(CHECKS, "")
 
     folder = project.folder / ".ddbverify" / "latest"
@@ -143,7 +150,7 @@ def test_what_was_not_selected_does_not_run(project):
     done, scans = project(CHECKS, "pytest", "checks", "-q", "-k", "paid", "-p", "no:cacheprovider")
 
     assert done.returncode == 0
-    assert "1 passed, 2 deselected" in done.stdout
+    assert "1 passed, 3 deselected" in done.stdout
     assert scans == ONE_PASS
 
 

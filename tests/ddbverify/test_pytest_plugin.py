@@ -419,6 +419,7 @@ def test_a_cause_that_many_checks_share_is_said_once(pytester, run, one_check):
             "*::check_it[[]orders-*",
             "*::check_again[[]orders-*",
             "  Not decided: 1 key *",
+            "    Try: run the checks again when less is written; *",
         ],
         consecutive=True,
     )
