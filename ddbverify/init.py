@@ -116,8 +116,10 @@ def next_steps(made: Made) -> str:
             *lines,
             "",
             f"Next: look through {FILE_NAME}, then",
-            "  ddbverify run      run all checks on both tables, and sign the evidence",
-            f"  ddbverify gate     say whether it is enough; your own checks go into checks/{_MINE}",
+            "  replicator up    begin to move the source, unless something else does",
+            "  ddbverify run    run all checks on both tables, and sign the evidence",
+            "  ddbverify gate   say whether it is enough",
+            f"Your own checks go into checks/{_MINE}.",
         ]
     )
 
@@ -208,7 +210,7 @@ target = {target}
 # accept = ["pitr", "tags.*"]        # settings that may differ: docs/checks.md
 
 # With this section a pipeline has to be there and healthy. Leave it out to verify tables that
-# something else has filled; `replicator up` needs nothing but the section.
+# something else has filled. `replicator up` makes one, with these settings or the defaults.
 # [replication]
 
 [verification]
