@@ -39,7 +39,7 @@ from ddbverify.rulings import Rulings
 from ddbverify.segments import SEGMENTS_AT_ONCE, Plan, cut
 from ddbverify.settle import PipelinePassed, Settler, Suspect
 from ddbverify.strata import Stratum
-from ddbverify.tables import describe_pair
+from ddbverify.tables import Table, describe, describe_pair
 from ddbverify.tally import Tally
 from ddbverify.transform import Transform
 from ddbverify.wire import TableReader
@@ -127,7 +127,7 @@ def compare(
     planned, kept = cut(source, target, sample=sample, seed=seed, segments=segments), None
     if checkpoint is not None:
         digest = transforms.package_digest(pair.transform) if pair.transform else ""
-        tables = [(table.arn, table.id, table.created_epoch) for table in (source, target)]
+        tables = [table.identity for table in (source, target)]
         rules = [pair.transform, digest, pair.ignore, list(attributes), sample, seed, segments]
         kept = Checkpoint.open(checkpoint, [tables, rules])
         planned, secret = _kept_plan(kept, planned, form.secret)
@@ -138,7 +138,7 @@ def compare(
         inspecting(inspector)
     rate, budget = config.verification.read_units, Budget(config.verification.max_read_units)
     stop = threading.Event()
-    return Pass(
+    comparison = Pass(
         pair.id,
         TableReader(config.source, source, units_per_second=rate, budget=budget, stop=stop),
         TableReader(config.target, target, units_per_second=rate, budget=budget, stop=stop),
@@ -154,6 +154,23 @@ def compare(
         stop=stop,
         covered=covered,
     ).run()
+    replaced = _replaced(config, pair, source, target)
+    return replace(comparison, unexamined=(*comparison.unexamined, *replaced))
+
+
+def _replaced(config: Config, pair: PairSettings, source: Table, target: Table) -> Iterator[str]:
+    """Which table is not the one any more that the pass began with, in words: it was read in two states."""
+    for side, reference, before in (
+        (config.source, pair.source, source),
+        (config.target, pair.target, target),
+    ):
+        try:
+            now = describe(side, reference)
+        except EngineError as error:
+            yield f"the table {before.name} could not be looked at again at the end: {error.message}"
+            continue
+        if now.identity != before.identity:
+            yield f"the table {before.name} was deleted and made anew while it was read"
 
 
 def _kept_plan(kept: Checkpoint, planned: Plan, secret: bytes) -> tuple[Plan, bytes]:

@@ -49,6 +49,11 @@ class Table:
     stream_view: str | None  # such as NEW_IMAGE; None without a stream
     raw: Mapping[str, Any] = field(repr=False)  # DescribeTable's answer, untouched
 
+    @property
+    def identity(self) -> tuple[str, str, float]:
+        """What no other table shares with it, one of the same name made later included."""
+        return self.arn, self.id, self.created_epoch
+
 
 def describe(side: Side, name_or_arn: str) -> Table:
     """

@@ -338,6 +338,38 @@ def test_compare_with_moto(moto, tmp_path):
     assert comparison.source.read_units > 0
 
 
+@pytest.mark.parametrize("again", [True, False], ids=["made anew", "gone"])
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_a_table_that_is_made_anew_while_it_is_read_is_not_equal(moto, tmp_path, name, again):
+    clients = {
+        name: boto3.client("dynamodb", region)
+        for name, region in (("one", "eu-west-1"), ("two", "eu-central-1"))
+    }
+
+    def fill(name):
+        create(clients[name], name)
+        for number in range(30):
+            clients[name].put_item(TableName=name, Item={"id": {"S": str(number)}})
+
+    def at_the_end(progress):
+        if progress.segments_finished == progress.segments_planned and not done:
+            done.append(name)
+            clients[name].delete_table(TableName=name)
+            if again:
+                fill(name)
+
+    done = []
+    for each in clients:
+        fill(each)
+    config = parse(TOML, tmp_path)
+    comparison = compare(config, config.tables[0], segments=2, progress=at_the_end)
+    assert done
+    assert comparison.counts[State.MATCHED] == 30
+    (reason,) = comparison.unexamined
+    assert ("made anew" if again else "looked at again") in reason
+    assert name in reason
+
+
 def test_tables_that_are_no_pair_are_refused(moto, tmp_path):
     one, two = (boto3.client("dynamodb", region) for region in ("eu-west-1", "eu-central-1"))
     config = parse(TOML, tmp_path)
