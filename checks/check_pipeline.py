@@ -7,7 +7,8 @@ from ddbverify import Finding, Pair, Verdict, require
 
 def check_the_pipeline_is_healthy(pair: Pair) -> None:
     """
-    Mappings enabled, queue not backlogged, no dead letter, no quarantine, no gap, canary arrived.
+    Mappings enabled, queue not backlogged, no dead letter, no quarantine, no gap, canary arrived, and
+    the consumer's transform is the one that `migration.toml` names.
 
     Where no state table exists and `migration.toml` has no [replication] section there is no
     pipeline to look at, and the claim holds.

@@ -173,7 +173,14 @@ def run(
     # A supervisor ends us with SIGTERM; the child has to be ended, and the evidence written, too.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        result = runs.run(config_file, out=out, coverage=sample, extra=pytest_args, output_to_stderr=as_json)
+        result = runs.run(
+            config_file,
+            out=out,
+            coverage=sample,
+            extra=pytest_args,
+            output_to_stderr=as_json,
+            warn=lambda line: _say(f"warning: {line}"),
+        )
     except DdbVerifyError as error:
         _refuse(error, as_json=as_json)
     if result.new_key is not None:

@@ -111,6 +111,10 @@ class Fact:
     """``queue_url``, ``dead_letter_url``, ``forwarder_mapping``, ``consumer_mapping`` (UUIDs),
     ``stream_arn``, ``ledger_table``, ``target_region``, ``forwarder``, ``consumer`` (function names)."""
 
+    BOUND: Final = "bound"
+    """What the target is made with, from the first step on: ``transform`` (or empty), ``digest`` (of its
+    package), ``rekeys``, ``backfill``. Not there while a restart is under way."""
+
     BOUNDARY: Final = "boundary"
     """``how`` (``backup``, ``pitr``, ``scan``), ``backup_epoch`` (of the backup, the chosen second, or
     the scan's beginning), ``boundary_epoch`` (whole seconds); ``backup_arn`` where there is one."""

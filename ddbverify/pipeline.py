@@ -18,6 +18,7 @@ from ddbverify.config import Config, Pair
 from ddbverify.errors import NotFoundError
 from ddbverify.hookspecs import hookimpl
 from ddbverify.names import Fact
+from ddbverify.transform import package_digest
 from ddbverify.values import item_from_typed, with_base64
 from ddbverify.words import number_of
 
@@ -73,7 +74,8 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
     if resources is None:
         return PipelineHealth(exists=True, problems=("the state table knows no pipeline of this pair",))
     now = datetime.now().timestamp() if now is None else now  # noqa: DTZ005 - an epoch has no zone
-    problems: list[str] = []
+    unlike = _unlike(facts.get(Fact.BOUND), pair)
+    problems = [] if unlike is None else [unlike]
     queue = _depth(config, pair, resources, "queue_url", problems)
     dead = _depth(config, pair, resources, "dead_letter_url", problems)
     mappings = {
@@ -92,6 +94,39 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
         mappings=mappings,
         stream_enabled_by_us=Fact.STREAM_ENABLED_BY_US in facts,
     )
+
+
+def other_transform(config: Config, pair: Pair) -> str | None:
+    """
+    Why the target of a pair is not made with the transform that its settings name, in words.
+
+    Returns:
+        ``None`` where it is, and where there is no pipeline.
+
+    Raises:
+        EngineError: AWS refused a read.
+        ConfigurationError: The transform does not load.
+    """
+    facts = _facts(config, pair)
+    return _unlike(facts.get(Fact.BOUND), pair) if facts and Fact.RESOURCES in facts else None
+
+
+def _unlike(bound: Mapping[str, Any] | None, pair: Pair) -> str | None:
+    if bound is None:
+        return "the state table does not say what the target is made with (`replicator restart` ends that)"
+    made, wanted = bound.get("transform", ""), pair.transform or ""
+    back = "(put it back, or begin anew with `replicator restart`)"
+    if made != wanted:
+        return f"the target is made with {_named(made)}, and migration.toml names {_named(wanted)} {back}"
+    if bound.get("digest", "") != (package_digest(wanted) if wanted else ""):
+        return f"the package of the transform {wanted} is not the one that the target is made with {back}"
+    if bound.get("rekeys", False) != pair.rekeys:
+        return f"rekeys in migration.toml is not what the target is made with {back}"
+    return None
+
+
+def _named(transform: str) -> str:
+    return f"the transform {transform}" if transform else "no transform"
 
 
 class Passed:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from ddbverify import aws, child, evidence, folders, record, row, signing, summary, tables, watchdog
+from ddbverify import aws, child, evidence, folders, pipeline, record, row, signing, summary, tables, watchdog
 from ddbverify import config as configuration
 from ddbverify.config import Config, Side
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
@@ -31,7 +31,7 @@ from ddbverify.plugins import PluginRecord, Plugins
 from ddbverify.reasons import AWS_REFUSED, INCOMPLETE
 from ddbverify.record import CheckState, Record, TableRecord
 from ddbverify.suite import is_brought
-from ddbverify.words import are, number_of
+from ddbverify.words import are, number_of, plain
 
 # pytest's own: https://docs.pytest.org/en/stable/reference/exit-codes.html
 _ALL_PASSED, _USAGE_ERROR = 0, 4
@@ -150,6 +150,7 @@ def run(
     coverage: str | None = None,
     extra: Sequence[str] = (),
     output_to_stderr: bool = False,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
     """
     Run all checks, and leave signed evidence of it.
@@ -160,6 +161,7 @@ def run(
         coverage: Instead of the configured one.
         extra: Further arguments for pytest. What they leave out closes the gate.
         output_to_stderr: Keep standard output free for the caller.
+        warn: Is told, in a line each, what makes the run go in vain, before anything is read.
 
     Raises:
         ConfigurationError: The run could not start.
@@ -175,6 +177,7 @@ def run(
     before = _Before(_describe(config), evidence.digests(config, checks), plugins.records)
     endpoints, emulator = _endpoints(config)
     identities = {"source": _identity(config.source), "target": _identity(config.target)}
+    _warn_of_other_transforms(config, warn)
     clock = _Clock(config)
     started = clock.now()
     key = signing.signing_key(config)  # made by the first run that can start, which says so
@@ -236,6 +239,17 @@ def run(
         new_key=key if isinstance(key, signing.FileKey) and key.is_new else None,
         trusted=key.public in trusted,
     )
+
+
+def _warn_of_other_transforms(config: Config, warn: Callable[[str], None]) -> None:
+    """Before hours of reading: each item would differ. The run goes on, and its pipeline check fails."""
+    for pair in config.tables:
+        try:
+            why = pipeline.other_transform(config, pair)
+        except EngineError:  # not here to judge: the pipeline check looks, too, and says what refused
+            continue
+        if why is not None:
+            warn(f"{pair}: {plain(why)}")
 
 
 @contextmanager

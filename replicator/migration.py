@@ -26,9 +26,6 @@ from replicator.stack.bundle import Bundle
 from replicator.state import State, now_text, text_of
 from replicator.switch import CUTOVER, set_consumer, switch_mapping
 
-BOUND = "bound"
-"""Fact of a pair: what its target is made with. ``transform``, ``digest``, ``rekeys``, ``backfill``."""
-
 UP_STEPS = ("stream", "capture", "canary", "overlap", "backup")
 RESTORE_STEPS = ("target", "backfill", "apply", "consumer", "following")
 
@@ -186,8 +183,8 @@ def bind(context: Context, plan: Plan) -> None:
         "digest": plan.digest,
         "rekeys": plan.pair.rekeys,
     }
-    state.put_once(BOUND, **transform, backfill=how)
-    bound = state.get(BOUND) or {}
+    state.put_once(Fact.BOUND, **transform, backfill=how)
+    bound = state.get(Fact.BOUND) or {}
     hint = "put it back, or begin anew with `replicator restart`."
     if {name: bound[name] for name in transform} != transform:
         raise Refused(f"The transform of {plan.pair} has changed since the migration began.", hint)

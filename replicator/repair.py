@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ddbverify.aws import translated
 from ddbverify.config import Pair
 from ddbverify.errors import Refused, TransformError
-from ddbverify.names import KeySchema, canary_key
+from ddbverify.names import Fact, KeySchema, canary_key
 from ddbverify.transform import key_hash, package_digest
 from ddbverify.values import with_base64, with_bytes
 from replicator.ceiling import ceiling_of
@@ -21,7 +21,6 @@ from replicator.context import Context
 from replicator.envelope import Letter, UnreadableBody, open_body
 from replicator.ledger import Applied, Ledger, Write
 from replicator.limit import TRANSFORM_SECONDS, limited
-from replicator.migration import BOUND
 from replicator.records import is_key_of
 from replicator.state import Quarantined, State
 
@@ -48,7 +47,7 @@ def run(context: Context, pair: Pair) -> Repaired:
         Refused: The transform is not the one that the migration began with.
     """
     state, resources = context.state(pair), context.resources(pair)
-    _check_transform(pair, state.get(BOUND) or {})
+    _check_transform(pair, state.get(Fact.BOUND) or {})
     source = context.source_table(pair)
     unreadable = file_dead_letters(context, pair, source.keys)
     target = context.target_table(pair)

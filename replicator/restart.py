@@ -24,7 +24,7 @@ from replicator.console import Step
 from replicator.context import Context
 from replicator.cutover import CUTOVER
 from replicator.lock import Lock, locked
-from replicator.migration import BOUND, Steps
+from replicator.migration import Steps
 from replicator.ownership import FILLING, MADE, STAGING
 from replicator.preflight import Plan, check
 from replicator.stack import bundle, storage
@@ -231,7 +231,7 @@ def _remove(context: Context, pair: Pair, lock: Lock, step: Step) -> dict[str, A
         step.result = f"{number_of(removed, 'item')} removed from {target.name}, which was there before"
     for segment, _ in list(state.all(Fact.LOADED)):
         state.delete(Fact.LOADED + segment)
-    for fact in (STAGING, MADE, FILLING, boundary.ASKED, Fact.BOUNDARY, BOUND):
+    for fact in (STAGING, MADE, FILLING, boundary.ASKED, Fact.BOUNDARY, Fact.BOUND):
         state.delete(fact)
     Steps(context, pair, "restart", lock).forget(*migration.UP_STEPS, *migration.RESTORE_STEPS)
     return {}

@@ -98,6 +98,10 @@ def stand_in(folder: Path, monkeypatch: Any = None) -> None:
     def health(*_: Any, **__: Any) -> PipelineHealth:
         return PipelineHealth(exists=bool(spec().get("problems")), problems=tuple(spec().get("problems", ())))
 
+    def other_transform(*_: Any) -> str | None:
+        said: str | None = spec().get("other_transform")
+        return said
+
     def settings(_: Side, one: Table) -> TableSettings:
         return TableSettings(table_settings.described(one) | spec().get("settings", {}).get(one.name, {}), {})
 
@@ -108,6 +112,7 @@ def stand_in(folder: Path, monkeypatch: Any = None) -> None:
         (tables, "server_time", lambda *_: time.time()),
         (runner, "compare", compare),
         (pipeline, "health", health),
+        (pipeline, "other_transform", other_transform),
     ):
         if monkeypatch is None:
             setattr(module, name, function)

@@ -9,6 +9,7 @@ from moto import mock_aws
 from ddbverify import names, pipeline
 from ddbverify.config import parse
 from ddbverify.names import Fact
+from ddbverify.transform import package_digest
 from tests.ddbverify import projects
 
 NOW = 1_795_000_000.0  # 2026-11-18T11:06:40Z
@@ -16,6 +17,7 @@ HEALTHY = {
     Fact.CANARY_SENT: {"number": "1".zfill(40), "at": "2026-11-18T10:00:00.000Z"},
     Fact.CANARY_ARRIVED: {"number": "1".zfill(40), "at": "2026-11-18T10:00:01.000Z"},
     Fact.FOLLOWING: {"since": "2026-11-18T10:30:00.000Z"},
+    Fact.BOUND: {"transform": "", "digest": "", "rekeys": False, "backfill": "backup"},
 }
 ENABLED = {"forwarder": "Enabled", "consumer": "Enabled"}
 
@@ -89,7 +91,10 @@ def make_state_table(config, facts):
         item = {"pk": names.pair_pk(config.tables[0].id), "sk": name, **fact}
         client.put_item(
             TableName=names.state_table(config.name),
-            Item={key: {"S": value} for key, value in item.items()},
+            Item={
+                key: {"BOOL": value} if isinstance(value, bool) else {"S": value}
+                for key, value in item.items()
+            },
         )
 
 
@@ -157,3 +162,47 @@ def test_a_queue_that_is_gone_is_a_problem(aws, tmp_path):
 
     assert "the queue none.fifo does not exist" in health.problems
     assert "the state table names no dead_letter_url" in health.problems
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """A migration whose transform is one of two in a module of its own."""
+    (tmp_path / "bound_shop.py").write_text(
+        "def f(item):\n    return item\n\n\ndef g(item):\n    return item\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return parse(projects.TOML + 'transform = "bound_shop:f"\n', tmp_path)
+
+
+def test_another_transform_than_the_consumers_is_a_problem_by_name(aws, shop, tmp_path):
+    made = {"transform": "bound_shop:f", "digest": package_digest("bound_shop:f"), "rekeys": False}
+    resources = {"queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/none.fifo"}
+    make_state_table(shop, HEALTHY | {Fact.RESOURCES: resources, Fact.BOUND: made})
+
+    def said(config):
+        why = pipeline.other_transform(config, config.tables[0])
+        problems = pipeline.health(config, config.tables[0], now=NOW).problems
+        assert (why is None) == (not any("made with" in one for one in problems))
+        assert why is None or why == problems[0]
+        return why
+
+    assert said(shop) is None
+    named = parse(projects.TOML + 'transform = "bound_shop:g"\n', tmp_path)
+    assert (
+        "made with the transform bound_shop:f, and migration.toml names the transform bound_shop:g (put"
+        in (said(named))
+    )
+    assert "names no transform" in said(parse(projects.TOML, tmp_path))
+    rekeyed = parse(projects.TOML + 'transform = "bound_shop:f"\nrekeys = true\n', tmp_path)
+    assert "rekeys in migration.toml" in said(rekeyed)
+    (tmp_path / "bound_shop.py").write_text("def f(item):\n    return None\n")
+    assert "the package of the transform bound_shop:f" in said(shop)
+
+
+def test_what_the_target_is_made_with_has_to_be_known(aws, tmp_path):
+    config = parse(projects.TOML, tmp_path)
+    (pair,) = config.tables
+    assert pipeline.other_transform(config, pair) is None  # no state table, so no pipeline
+    make_state_table(config, {Fact.RESOURCES: {"queue_url": "x"}})
+
+    assert "does not say what the target is made with" in pipeline.other_transform(config, pair)

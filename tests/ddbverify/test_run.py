@@ -262,6 +262,36 @@ def test_nothing_starts_where_aws_refuses(project, monkeypatch):
     assert not (project.parent / ".ddbverify" / "key.pem").exists()
 
 
+def test_another_transform_than_the_consumers_is_said_first_fails_the_check_and_closes_the_gate(
+    project,
+):
+    why = "the target is made with the transform shop:old, and migration.toml names no transform"
+    projects.write_spec(project.parent, other_transform=why, problems=[why])
+
+    said = []
+
+    def warn(line):
+        said.append((line, projects.passes(project.parent)))
+
+    result = runs.run(project, warn=warn)
+
+    assert said == [(f"orders -> orders-v2: {why}", 0)]  # before anything was read
+    (failed,) = [check for check in result.evidence.checks if check.state is not CheckState.PASSED]
+    assert (failed.name, failed.state) == ("check_pipeline.py::check_the_pipeline_is_healthy", "failed")
+    assert any(why in str(reason) for reason in gate.judge(load(project)).reasons)
+
+
+def test_a_state_table_that_cannot_be_read_is_left_to_the_check(project, monkeypatch):
+    def refuse(*_):
+        raise AccessError("no", "log in")
+
+    said = []
+    monkeypatch.setattr("ddbverify.pipeline.other_transform", refuse)
+
+    assert runs.run(project, warn=said.append).exit_code == 0
+    assert said == []
+
+
 @pytest.mark.parametrize("file", ["summary.md", "evidence.json"])
 def test_a_disk_that_is_full_leaves_no_evidence_and_is_said(project, monkeypatch, file):
     kept = folders.write_atomically
