@@ -156,9 +156,16 @@ class _Attempt:
                     "The flip was asked for, and it is not known whether it happened; the fence stays up.",
                     f"look at the parameter {self.pointer}, then run `replicator cutover` again: it decides.",
                 ) from error
-            reason = str(getattr(error, "message", type(error).__name__))
+            reason = _words(error)
             self._undo(fence, reason)
             self._leave_evidence("rolled-back", reason=reason)
+            if isinstance(
+                error, KeyboardInterrupt
+            ):  # the command's own words would be that it goes on from here
+                raise Refused(
+                    "The cutover was interrupted, and rolled back.",
+                    "run `replicator cutover` again: it starts over, with the gate.",
+                ) from error
             if isinstance(error, DdbVerifyError):  # rolled back, whatever the reason was
                 raise Refused(error.message, error.hint) from error
             raise
@@ -386,14 +393,21 @@ class _Attempt:
         )
 
 
+def _words(error: BaseException) -> str:
+    """Why a cutover was rolled back, for people. A bug is known by its type: its text may hold values."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return error.message if isinstance(error, DdbVerifyError) else type(error).__name__
+
+
 @contextmanager
 def _lifting(why: str) -> Iterator[None]:
     """Say it in these words where a fence cannot be lifted: it is what the operator has to know first."""
     try:
         yield
-    except DdbVerifyError as error:
+    except (DdbVerifyError, KeyboardInterrupt) as error:
         raise EngineError(
-            f"{why}, and its fence could not be lifted: {error.message}",
+            f"{why}, and its fence could not be lifted: {_words(error)}",
             "lift it by hand now: the application cannot write. Then run `replicator cutover` again.",
         ) from error
 

@@ -71,8 +71,12 @@ def pause(context: Context) -> dict[str, Any]:
     The mapping is switched off first and the fact written second: a pause that is interrupted in
     between holds. Batches that are in flight meet the fact and go back. With the mapping on, each
     message would come again and again until it is a dead letter.
+
+    Raises:
+        Refused: The application has been moved: nothing follows the source any more, and nothing waits.
     """
     context.need_begun()
+    _need_not_moved(context)
     answer = {}
     for pair in context.config.tables:
         state = context.state(pair)
@@ -104,13 +108,8 @@ def resume(context: Context) -> dict[str, Any]:
 
 
 def _resume(context: Context, pair: Pair) -> str:
+    _need_not_moved(context)
     state = context.state(pair)
-    cut = context.whole.get(CUTOVER) or {}
-    if cut.get("flipped") or cut.get("flipping"):
-        raise Refused(
-            "The application has been moved, or may have been: nothing may follow the source any more.",
-            "see `replicator status`; `replicator cutover` again decides an unfinished one.",
-        )
     if state.get(Fact.RESTARTING) is not None or state.get(Fact.STEP + "consumer") is None:
         # Its consumer is off for another reason: a backfill writes without the guard until it is on.
         state.put(Fact.CONTROL, state=RUN, at=now_text())
@@ -119,6 +118,15 @@ def _resume(context: Context, pair: Pair) -> str:
     set_consumer(context, pair, on=True)
     context.console.line(f"{pair}: runs")
     return RUN
+
+
+def _need_not_moved(context: Context) -> None:
+    cut = context.whole.get(CUTOVER) or {}
+    if cut.get("flipped") or cut.get("flipping"):
+        raise Refused(
+            "The application has been moved, or may have been: nothing may follow the source any more.",
+            "see `replicator status`; `replicator cutover` again decides an unfinished one.",
+        )
 
 
 def need_running(context: Context) -> None:

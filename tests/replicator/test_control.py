@@ -146,6 +146,22 @@ def test_a_consumer_that_is_not_paused_is_switched_on(monkeypatch):
     assert state.get(Fact.CONSUMER) == {"on": True, "since_epoch": 7}
 
 
+@pytest.mark.parametrize("cut", [{"flipped": True}, {"flipping": True}])
+def test_a_pause_of_what_has_moved_is_refused(cut):
+    """It said that changes wait in the queue; nothing is captured for it any more, and `resume` refuses."""
+    state = State.of_pair(FakeDynamoDB(), STATE, "orders")
+    context = SimpleNamespace(
+        need_begun=lambda: None,
+        whole={switch.CUTOVER: cut},
+        state=lambda pair: state,
+        config=SimpleNamespace(tables=["orders"]),
+    )
+
+    with pytest.raises(Refused, match="has been moved"):
+        switch.pause(context)
+    assert state.get(Fact.CONTROL) is None
+
+
 @pytest.mark.parametrize(
     ("cutover", "control", "said"),
     [

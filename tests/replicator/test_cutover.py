@@ -198,14 +198,37 @@ def test_one_that_was_rolled_back_does_too_after_the_fence_was_lifted(attempt, m
     monkeypatch.setattr(Attempt, "fails_at", at)
     monkeypatch.setattr(Attempt, "error", error)
 
-    with pytest.raises((Refused, KeyboardInterrupt)):
+    with pytest.raises(Refused):
         attempt._behind(FENCE)
 
     found = left_behind(attempt.context.config)
     assert (found.outcome, found.value) == ("rolled-back", None)
-    assert found.reason in ("writes still reach the source", "KeyboardInterrupt")
+    assert found.reason in ("writes still reach the source", "interrupted")
     assert (found.verified_by is not None) is (at == "flip")
     assert "lifted" in attempt.log
+
+
+def test_one_that_is_interrupted_says_that_it_starts_over(attempt, monkeypatch):
+    """The command's own words are that the next one goes on from here."""
+    monkeypatch.setattr(Attempt, "fails_at", "drain")
+    monkeypatch.setattr(Attempt, "error", KeyboardInterrupt())
+
+    with pytest.raises(Refused, match="interrupted, and rolled back") as caught:
+        attempt._behind(FENCE)
+    assert "starts over" in caught.value.hint
+
+
+def test_one_that_is_interrupted_twice_says_that_the_fence_may_be_up(attempt, monkeypatch):
+    monkeypatch.setattr(Attempt, "fails_at", "drain")
+    monkeypatch.setattr(Attempt, "error", KeyboardInterrupt())
+
+    def lift():
+        raise KeyboardInterrupt
+
+    with pytest.raises(
+        EngineError, match=r"failed \(interrupted\), and its fence could not be lifted: interrupted"
+    ):
+        attempt._behind(SimpleNamespace(raise_=FENCE.raise_, lift=lift))
 
 
 def test_one_that_is_rolled_back_ends_no_pause(attempt, monkeypatch):
