@@ -27,7 +27,7 @@ from ddbverify.envelope import NotTrusted, PublicKey
 from ddbverify.errors import EngineError
 from ddbverify.evidence import Evidence
 from ddbverify.plugins import Plugins
-from ddbverify.reasons import AWS_REFUSED, FAILED, INCOMPLETE, NOT_TRUSTED, STALE, Reason
+from ddbverify.reasons import AWS_REFUSED, FAILED, INCOMPLETE, NOT_TRUSTED, STALE, Reason, in_order
 from ddbverify.record import TableRecord
 from ddbverify.requirements import unmet
 from ddbverify.suite import defined_checks
@@ -114,12 +114,12 @@ def judge(
         trusted = signing.trusted_keys(config)
     except EngineError as error:
         reason = Reason("aws", AWS_REFUSED, f"The trusted keys cannot be read. {error.message}")
-        return Decision(folder, (reason, *unhealthy), None)
+        return Decision(folder, in_order((reason, *unhealthy)), None)
     try:
         content, found = _read(folder, trusted)
     except NotTrusted as error:
         reason = Reason("evidence", NOT_TRUSTED, f"The evidence in {folder} cannot be used: {error}.")
-        return Decision(folder, (reason, *unhealthy), None)
+        return Decision(folder, in_order((reason, *unhealthy)), None)
     if now is None:
         try:
             now = tables.server_time(config.source, config.tables[0].source)
@@ -139,7 +139,7 @@ def judge(
         *_superseded(config, folder, found, trusted),
         *_in_a_row(config, folder, found, defined_checks(checks, plugins), trusted, churning=churning),
     ]
-    return Decision(folder, tuple(reasons), found, hashlib.sha256(content).hexdigest())
+    return Decision(folder, in_order(reasons), found, hashlib.sha256(content).hexdigest())
 
 
 def _contradicts(one: str) -> str:

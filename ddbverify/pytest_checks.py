@@ -431,11 +431,14 @@ def pytest_runtest_makereport(
     # A refuted claim stays refuted, whatever its clean-up does; and of a check in parts (`subtests`),
     # whose parts report before the whole, the whole has not passed where a part has not.
     in_part = state is CheckState.PASSED and known.state is not CheckState.NOT_RUN
-    if known.state is CheckState.FAILED or in_part:
+    stays = known.state is CheckState.FAILED or in_part
+    if stays:
         state = known.state
         message = message or checking.messages.get(item.nodeid, "")
     if report.when == "call" or state is not CheckState.PASSED:
         check = record_of(item, state, item.stash.get(VERDICTS, []), call)
+        if stays:
+            check = msgspec.structs.replace(check, why=known.why)
         checking.learn(check, message)
         # Pytest writes the properties down once, at the end: only the last word on a check counts.
         item.user_properties[:] = [one for one in item.user_properties if not str(one[0]).startswith("ddb_")]

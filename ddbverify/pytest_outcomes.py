@@ -10,12 +10,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ddbverify.errors import DdbVerifyError, EngineError, Inconclusive, TransformError
+from ddbverify.errors import CheckFailed, DdbVerifyError, EngineError, Inconclusive, TransformError
 from ddbverify.inspection import kind_of
 from ddbverify.marks import Severity
 from ddbverify.pytest_items import CHECKING, blank_record, item_check_of, pair_of, place, settings_of
 from ddbverify.record import CheckRecord, CheckState
-from ddbverify.verdicts import Outcome, StillChurning, Verdict
+from ddbverify.verdicts import UNDECIDED, Outcome, StillChurning, Verdict, without_hashes
 
 VERDICTS = pytest.StashKey[list[Verdict]]()
 """Of an item: what it has learned."""
@@ -64,6 +64,24 @@ def message_of(state: CheckState, call: pytest.CallInfo[None], item: pytest.Item
     return f"{state}: {name} {place(call.excinfo, item.path)}"
 
 
+def why_of(state: CheckState, call: pytest.CallInfo[None], item: pytest.Item) -> str:
+    """
+    Why a check has not passed, for evidence that others read: in one line, without hashes of keys.
+
+    Of findings it says nothing, since they are about keys: their number is recorded beside it.
+    """
+    error = call.excinfo.value if call.excinfo else None
+    if state not in (CheckState.FAILED, CheckState.INCONCLUSIVE, CheckState.ERRORED):
+        return ""
+    if call.excinfo is None or isinstance(error, CheckFailed):
+        return message_of(state, call, item) if error is None else ""
+    if isinstance(error, DdbVerifyError):
+        return without_hashes(error.message).removeprefix(UNDECIDED).rstrip(".")
+    name = "KeyboardInterrupt" if isinstance(error, OwnInterrupt) else kind_of(type(error))
+    # Without the line of source that a terminal shows: a check may compare with a value.
+    return f"{name} {place(call.excinfo, item.path).partition(': ')[0]}"
+
+
 def record_of(
     item: pytest.Item, state: CheckState, verdicts: list[Verdict], call: pytest.CallInfo[None]
 ) -> CheckRecord:
@@ -87,6 +105,7 @@ def record_of(
         only_churning=state is CheckState.INCONCLUSIVE
         and isinstance(error, StillChurning)
         and all(verdict.only_churning or verdict.outcome is Outcome.PASSED for verdict in verdicts),
+        why=why_of(state, call, item),
     )
 
 

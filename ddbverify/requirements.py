@@ -40,9 +40,11 @@ def _incomplete(found: Evidence, *, churning: bool) -> Iterator[Reason]:
     if churning and found.only_churning:
         return
     for shortcoming in found.shortcomings:
-        yield Reason("incomplete", INCOMPLETE, f"The run is not complete: {shortcoming}.")
+        yield Reason(
+            "incomplete", INCOMPLETE, f"The run is not complete: {shortcoming.rstrip('.')}; run again."
+        )
     if not found.complete and not found.shortcomings:
-        yield Reason("incomplete", INCOMPLETE, "The run is not complete.")
+        yield Reason("incomplete", INCOMPLETE, "The run is not complete, and does not say why; run again.")
 
 
 def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Reason]:
@@ -57,19 +59,22 @@ def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Rea
         verified = in_evidence.get(pair.id)
         read = verified.comparison if verified else None
         if read is None:
-            message = f"{pair}: no check has read the tables, so nothing is known of their items."
+            message = f"{pair}: no check has read the tables, so their items are unknown; run again with one."
             yield Reason("coverage", INCOMPLETE, message)
             continue
         shortcoming = read.gap if sample_will_do else read.shortcoming
         if shortcoming is not None:
-            yield Reason("coverage", INCOMPLETE, f"{pair}: the pass over the tables {shortcoming}.")
+            yield Reason(
+                "coverage", INCOMPLETE, f"{pair}: the pass over the tables {shortcoming}; run again."
+            )
         if undecided := read.counts.get(State.UNDECIDED, 0):
-            yield Reason("undecided", INCOMPLETE, f"{pair}: {number_of(undecided, 'key')} stayed undecided.")
+            message = f"{pair}: {number_of(undecided, 'key')} stayed undecided; run again."
+            yield Reason("undecided", INCOMPLETE, message)
         moving = read.counts.get(State.CHURNING, 0)
         if moving and not churning:
             message = (
-                f"{pair}: {number_of(moving, 'key')} never held still; "
-                "[gate] churning = true leaves them to the fence."
+                f"{pair}: {number_of(moving, 'key')} never held still; run again when less is written, or "
+                "leave them to the fence with [gate] churning = true."
             )
             yield Reason("churning", INCOMPLETE, message)
 
@@ -82,24 +87,38 @@ def _required(
     for check in found.checks:
         by_name.setdefault(check.name, []).append(check)
     if all(map(is_brought, defined)):
-        yield Reason("missing", INCOMPLETE, "There is no check in the checks folder.")
+        yield Reason(
+            "missing",
+            INCOMPLETE,
+            "There is no check in the checks folder; `ddbverify init` puts the default suite there.",
+        )
     elif not any(check.counts for check in found.checks):
-        message = "No check counts: every one is of severity warn, or none was run."
+        message = (
+            "No check counts: every one is of severity warn, or none was run; run again with one that does."
+        )
         yield Reason("missing", INCOMPLETE, message)
     for pattern in config.gate.required:
         # What ran but is not found by reading the source (a check made in a loop) is required, too.
         names = [name for name in dict.fromkeys((*defined, *by_name)) if _matches(name, pattern)]
         if not names:
-            yield Reason("missing", INCOMPLETE, f"The required check {pattern} is not in the checks folder.")
+            yield Reason(
+                "missing",
+                INCOMPLETE,
+                f"The required check {pattern} is not in the checks folder; mend [gate] required.",
+            )
         for name in names:
             ran = by_name.get(name, [])
             pairs = {check.pair for check in ran}
             wanted: list[str | None] = [pair.id for pair in config.tables] if defined.get(name) else []
             absent = [pair for pair in wanted if pair not in pairs]
             if not ran:
-                yield Reason("missing", INCOMPLETE, f"The required check {name} is not in the evidence.")
+                yield Reason(
+                    "missing", INCOMPLETE, f"The required check {name} is not in the evidence; run again."
+                )
             elif absent:
-                yield Reason("missing", INCOMPLETE, f"{name} was not run on {', '.join(map(str, absent))}.")
+                yield Reason(
+                    "missing", INCOMPLETE, f"{name} was not run on {', '.join(map(str, absent))}; run again."
+                )
             yield from (
                 _not_passed(check)
                 for check in ran
@@ -108,7 +127,11 @@ def _required(
                 and not (churning and check.only_churning)
             )
             yield from (
-                Reason("vacuous", INCOMPLETE, f"{check.id} has passed without examining anything.")
+                Reason(
+                    "vacuous",
+                    INCOMPLETE,
+                    f"{check.id} has passed without examining anything; run again on tables with items.",
+                )
                 for check in ran
                 if check.counts and check.state is CheckState.PASSED and check.examined < 1
             )
@@ -116,8 +139,36 @@ def _required(
 
 def _not_passed(check: CheckRecord) -> Reason:
     exit_code = FAILED if check.state is CheckState.FAILED else INCOMPLETE
-    findings = f" with {number_of(check.findings, 'finding')}" if check.findings else ""
-    return Reason(str(check.state), exit_code, f"{check.id} is {check.state}{findings}.")
+    return Reason(str(check.state), exit_code, f"{check.id} {_said_of(check)}.")
+
+
+def _said_of(check: CheckRecord) -> str:
+    """What became of a check that has not passed, why, and what to do about it."""
+    why = f" ({check.why})" if check.why else ""
+    match check.state:
+        case CheckState.FAILED:
+            findings = number_of(check.findings, "finding")
+            return (
+                f"has {findings} in {check.examined:,} examined{why}; "
+                "the run's output says which, mend that and run again"
+            )
+        case CheckState.INCONCLUSIVE if check.only_churning:
+            return (
+                f"could not decide keys that never held still among {check.examined:,} examined; run again "
+                "when less is written, or leave them to the fence with [gate] churning = true"
+            )
+        case CheckState.INCONCLUSIVE:
+            return f"could not decide{why or ' (the run says why)'}; remove the cause and run again"
+        case CheckState.ERRORED:
+            return f"broke{why}; mend the check or its fixtures and run again"
+        case CheckState.SKIPPED:
+            return "was skipped, which proves nothing; take its mark away, or do not require it"
+        case CheckState.XFAILED:
+            return "was expected to fail, which proves nothing; take its mark away, or do not require it"
+        case CheckState.DESELECTED:
+            return "was left out by the run's arguments; run again without them"
+        case _:
+            return "was not reached; the run ended before it, run again"
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -87,6 +87,7 @@ class RunResult:
                     "seconds": check.seconds,
                     "accepted": list(check.accepted),
                     "only_churning": check.only_churning,
+                    "why": check.why,
                 }
                 for check in found.checks
             ],

@@ -21,6 +21,9 @@ from ddbverify.errors import CheckFailed, Inconclusive
 from ddbverify.marks import CheckSettings
 from ddbverify.words import are, number_of
 
+UNDECIDED: Final = "Not decided: "
+"""How the message of a check begins that could not decide."""
+
 FINDINGS_SHOWN: Final = 5
 HASH_DIGITS: Final = 16
 
@@ -188,4 +191,9 @@ def _why_undecided(verdict: Verdict) -> str:
         why.append(f"{number_of(verdict.churning, 'key')} never held still long enough to be decided")
     if verdict.examined == 0:
         why.append("nothing was examined, and nothing proves nothing")
-    return "Not decided: " + "; ".join(why)
+    return UNDECIDED + "; ".join(why)
+
+
+def without_hashes(text: str) -> str:
+    """A message in one line, in which nothing stands for a single key any more."""
+    return " ".join(_HASH.sub("(a key)", text).split())

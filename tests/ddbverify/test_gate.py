@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 
 import msgspec
@@ -14,6 +15,7 @@ from ddbverify.errors import AccessError, NotFoundError
 from ddbverify.evidence import verdict_of
 from ddbverify.marks import Severity
 from ddbverify.pipeline import PipelineHealth
+from ddbverify.reasons import CODES
 from ddbverify.record import CheckState
 from tests.ddbverify import projects
 from tests.ddbverify.judged import ENDED, NOW, good_evidence, leave, run_id
@@ -186,6 +188,44 @@ def test_each_condition_alone_closes_it_with_its_reason(project, what):
     assert not decision.open
     assert code in codes(decision)
     assert decision.exit_code == exit_code
+
+
+def test_reasons_come_once_each_the_worst_first_with_cause_and_advice(project):
+    config = load(project)
+    found = good_evidence(config, coverage="5%", **EMULATED)
+    found = replace(found, **_at(NOW - 9999)(found))
+    first, second, third, *others = found.checks
+    checks = (
+        replace(first, state=CheckState.INCONCLUSIVE, why="the page of segment 3 was refused"),
+        replace(second, state=CheckState.FAILED, findings=2, examined=1234),
+        replace(third, state=CheckState.ERRORED, why="KeyError at check_own.py:3"),
+        *others,
+    )
+    leave(config, replace(found, checks=checks, verdict="failed"))
+    # Two patterns that both mean every check: each reason is said once all the same.
+    project.write_text(projects.TOML + '[gate]\nrequired = ["*", "check_*"]\n')
+
+    reasons = judged(project).reasons
+
+    assert [reason.code for reason in reasons] == [
+        *("failed", "emulator", "errored", "inconclusive", "coverage", "stale")
+    ]
+    said = {reason.code: reason.message for reason in reasons}
+    assert said["failed"].startswith(f"{second.id} has 2 findings in 1,234 examined; the run's output")
+    assert said["errored"].startswith(f"{third.id} broke (KeyError at check_own.py:3); mend")
+    assert said["inconclusive"].startswith(
+        f"{first.id} could not decide (the page of segment 3 was refused);"
+    )
+    assert all(reason.message.endswith(".") and "inconclusive" not in reason.message for reason in reasons)
+
+
+def test_the_order_of_reasons_is_the_one_that_is_written_down():
+    text = (projects.REPOSITORY / "docs" / "checks.md").read_text()
+    rows = text.partition("## What the gate asks")[2].partition("\n## ")[0].splitlines()
+    cells = [row.split("|")[1] for row in rows if row.startswith("| `")]
+
+    assert tuple(re.findall(r"`([a-z-]+)`", " ".join(cells))) == CODES
+    assert {str(state) for state in CheckState} - {"passed"} <= set(CODES)
 
 
 def test_every_reason_is_given_and_the_highest_code_wins(project):

@@ -71,6 +71,7 @@ REASONS = {
     "checks.*.coverage": "evidence",
     "checks.*.seconds": INFORMS,
     "checks.*.only_churning": "contradiction",
+    "checks.*.why": INFORMS,
     "digests": "evidence",
     "digests.configuration": "changed",
     "digests.checks": "changed",

@@ -94,6 +94,36 @@ def test_whatever_a_check_does_to_the_process_it_never_passes(project, body):
     assert decision.exit_code == 3
 
 
+def test_evidence_says_of_each_check_why_it_has_not_passed_and_names_no_key(project):
+    (project.parent / "checks" / "check_own.py").write_text(
+        "from ddbverify import Finding, Verdict, require\n"
+        "def check_a(pair):\n"
+        f"    assert pair.id == '{TOKEN}'\n"
+        "def check_b(pair):\n"
+        "    require(Verdict(examined=3, findings=(Finding('missing ' + '0123456789abcdef'),)))\n"
+        "def check_c(pair):\n"
+        "    require(Verdict(examined=3, unexamined=('0123456789abcdef\\nis a folder',)))\n"
+        "def check_d(pair):\n"
+        "    {}['no such']\n"
+        "def check_e(pair):\n"
+        "    return pair.id == 'orders'\n"
+    )
+
+    result = runs.run(project)
+
+    assert {check.name[-1]: check.why for check in result.evidence.checks if "own" in check.name} == {
+        "a": "AssertionError at check_own.py:3",
+        "b": "",  # findings are counted
+        "c": "(a key) is a folder",
+        "d": "KeyError at check_own.py:9",
+        "e": "the check returned a value, and nobody looks at that",
+    }
+    reasons = "\n".join(map(str, gate.judge(load(project)).reasons))
+    assert "check_b[orders" in reasons.replace("check_own.py::", "")
+    assert "0123456789abcdef" not in reasons
+    assert TOKEN not in reasons
+
+
 def test_a_check_that_hangs_ends_the_run_which_says_so_and_what_was_done(project):
     with_check(project, "pair.comparison; import time; time.sleep(600)")
 
