@@ -34,7 +34,10 @@ class Runs:
 
     def run(self, found=None):
         found = replace(found or self.good, run_id=run_id())
-        return leave(self.config, found, found.run_id)
+        folder = leave(self.config, found, found.run_id)
+        # `latest` was made when the run started; by this machine's clock it would be later than NOW one day.
+        os.utime(folders.latest(self.config), (found.started_epoch,) * 2, follow_symlinks=False)
+        return folder
 
     def judged(self, folder=None, **options):
         return gate.judge(load(self.file), folder, now=NOW, **options)
