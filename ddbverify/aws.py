@@ -12,9 +12,8 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import boto3
 import botocore
 import botocore.exceptions
 import botocore.loaders
@@ -29,6 +28,9 @@ from ddbverify.errors import (
     NotFoundError,
     ThrottledError,
 )
+
+if TYPE_CHECKING:
+    import boto3
 
 Client = Any
 """A boto3 client; boto3 makes their classes at run time."""
@@ -89,6 +91,8 @@ def session(side: Side, *, core: Any = None) -> boto3.Session:
     Raises:
         ConfigurationError: The profile does not exist.
     """
+    import boto3  # with s3transfer and more, which only what asks AWS has to wait for
+
     core = core or botocore.session.Session()
     core.register_component("data_loader", shared_loader())
     try:

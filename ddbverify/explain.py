@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from deepdiff import DeepDiff
-
 from ddbverify.items import AttributePath, Form, UnknownValue, show_path
 from ddbverify.names import TypedItem
 
@@ -48,6 +46,8 @@ def differences(expected: TypedItem, found: TypedItem, form: Form) -> tuple[str,
 
 
 def _in_depth(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    from deepdiff import DeepDiff  # a fifth of a second, which only what differs has to wait for
+
     diff = DeepDiff(
         {name: _outline(value) for name, value in one.items()},
         {name: _outline(value) for name, value in other.items()},

@@ -77,6 +77,11 @@ FENCE_SID: Final = "ReplicatorFence"
 """The statement in a source table's own policy that a cutover keeps writers off with."""
 
 
+METRICS: Final = "Replicator"
+"""CloudWatch's namespace of all metrics. Dimensions: ``migration``, ``pair`` and ``service`` (``forwarder``,
+``consumer``)."""
+
+
 # --- the state table -------------------------------------------------------------------
 #
 # One item per fact, so that forwarder, consumer and operator write without reading first.

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from aws_lambda_powertools.metrics import EphemeralMetrics
 
-NAMESPACE: Final = "Replicator"
-"""Of all metrics. Dimensions: ``migration``, ``pair`` and ``service`` (``forwarder``, ``consumer``)."""
+from ddbverify.names import METRICS
 
 _UNITS: Final = {"Milliseconds": "Milliseconds", "Seconds": "Seconds"}
 
@@ -22,7 +21,7 @@ def emit(service: str, environment: Mapping[str, str], values: Mapping[str, floa
         environment: Of the function; names the migration and the pair.
         values: Name -> number. The unit is a suffix of the name, else it is a count.
     """
-    metrics: Any = EphemeralMetrics(namespace=NAMESPACE, service=service)  # nothing is kept between calls
+    metrics: Any = EphemeralMetrics(namespace=METRICS, service=service)  # nothing is kept between calls
     for dimension in ("migration", "pair"):
         metrics.add_dimension(name=dimension, value=environment.get(dimension.upper(), "none"))
     for name, value in values.items():

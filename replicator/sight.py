@@ -9,11 +9,10 @@ from typing import Any, Final
 from ddbverify.aws import translated
 from ddbverify.config import Pair
 from ddbverify.errors import AccessError, EngineError
-from ddbverify.names import Fact
+from ddbverify.names import METRICS, Fact
 from replicator import prices, tables
 from replicator.context import Context
 from replicator.control import percentile
-from replicator.metrics import NAMESPACE
 
 _LOOK_BACK_SECONDS: Final = 600
 _PERIOD_SECONDS: Final = 60
@@ -39,7 +38,7 @@ def from_cloudwatch(context: Context, pair: Pair, resources: Mapping[str, Any]) 
             "Maximum",
         ),
         "changes_per_second": _query(
-            NAMESPACE,
+            METRICS,
             "Applied",
             {"migration": context.config.name, "pair": pair.id, "service": "consumer"},
             "Sum",

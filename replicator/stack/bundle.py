@@ -20,9 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 from ddbverify.errors import ConfigurationError
 from ddbverify.transform import IGNORED_FILES, package_files
 from replicator.stack.imports import Import, find, imports_of
@@ -168,6 +165,10 @@ class _Collector:
 
     def _take_distribution(self, name: str, importer: str) -> None:
         """An installed distribution whole, and those that it requires."""
+        # Here, since only what builds a bundle has to wait for its grammar.
+        from packaging.requirements import Requirement
+        from packaging.utils import canonicalize_name
+
         key = f"distribution {canonicalize_name(name)}"
         if canonicalize_name(name) in _RUNTIME_DISTRIBUTIONS or key in self.seen:
             return

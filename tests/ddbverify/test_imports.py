@@ -151,6 +151,22 @@ def test_light_modules_stay_light(module):
     assert not roots(set(json.loads(done.stdout))) & {"boto3", "botocore", "pytest", "msgspec", "click"}
 
 
+@pytest.mark.parametrize(
+    ("module", "later"),
+    [
+        ("ddbverify.cli", {"boto3", "s3transfer", "deepdiff", "pytest"}),
+        ("replicator.cli", {"aws_lambda_powertools", "packaging", "deepdiff", "pytest"}),
+    ],
+)
+def test_a_command_that_is_only_named_waits_for_nothing_that_few_need(module, later):
+    program = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+
+    assert not roots(set(json.loads(done.stdout))) & later
+
+
 def test_every_public_name_is_there_and_no_other():
     for name in ddbverify.__all__:
         assert getattr(ddbverify, name) is not None

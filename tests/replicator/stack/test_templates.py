@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from ddbverify import names
-from replicator.metrics import NAMESPACE, emit
+from ddbverify.names import METRICS
+from replicator.metrics import emit
 from replicator.stack import stacks
 from replicator.stack.bundle import HANDLERS, RUNTIME_PYTHON
 
@@ -344,8 +345,8 @@ def test_alarms_of_our_metrics_have_the_dimensions_that_the_handlers_send(
     emit(service, {"MIGRATION": "shop", "PAIR": "orders"}, {"Gaps": 1, "CanaryMilliseconds": 5})
 
     sent = json.loads(capsys.readouterr().out)["_aws"]["CloudWatchMetrics"][0]
-    ours = [one for _, one in of_type("AWS::CloudWatch::Alarm", part) if one["Namespace"] == NAMESPACE]
-    assert sent["Namespace"] == NAMESPACE
+    ours = [one for _, one in of_type("AWS::CloudWatch::Alarm", part) if one["Namespace"] == METRICS]
+    assert sent["Namespace"] == METRICS
     for one in ours:
         assert [sorted(entry["Name"] for entry in one["Dimensions"])] == [
             sorted(names_) for names_ in sent["Dimensions"]
