@@ -38,6 +38,9 @@ CUTOVER = switch.CUTOVER
 
 LEAST_QUIET_SECONDS = 60.0
 
+_FENCED_BY_SECONDS = 30.0
+"""By then a fence holds for everybody: who still writes is not stopped by it."""
+
 _ENDING_SECONDS = 30.0  # that a verification has which took too long; it ends its own child in ten
 
 
@@ -206,7 +209,7 @@ class _Attempt:
                 forgotten_was_read=True,  # only what comes after the fence matters here
             )
             readers.append((reader, canary_key(context.source_table(pair).keys)))
-        foreign = 0
+        foreign, warned = 0, False
         quiet_since = self.fenced_at
         try:
             for reader, _ in readers:
@@ -222,7 +225,12 @@ class _Attempt:
                     foreign += seen
                     quiet_since = context.server_time()
                 self._in_time("writes still reach the source: the fence does not hold, or is slow to")
-                step.at(f"{quiet - (context.server_time() - quiet_since):.0f} s to go")
+                to_go = f"{quiet - (context.server_time() - quiet_since):.0f} s to go"
+                still_written = quiet_since - self.fenced_at > _FENCED_BY_SECONDS
+                step.at(f"{to_go}; {_came_through(foreign)}" if still_written else to_go)
+                if still_written and not warned:
+                    context.console.warn(_came_through(foreign))
+                    warned = True
                 time.sleep(context.pace.poll_seconds)
         except Trimmed as error:
             raise EngineError(
@@ -398,6 +406,13 @@ def _words(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     return error.message if isinstance(error, DdbVerifyError) else type(error).__name__
+
+
+def _came_through(writes: int) -> str:
+    return (
+        f"{number_of(writes, 'write')} {'has' if writes == 1 else 'have'} come through the fence: something "
+        "writes as root, or the policy does not hold; stop it, or Ctrl-C, which lifts the fence"
+    )
 
 
 @contextmanager

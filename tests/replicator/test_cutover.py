@@ -15,6 +15,7 @@ from ddbverify.config import parse
 from ddbverify.errors import ConfigurationError, EngineError, Refused
 from ddbverify.gate import Decision
 from ddbverify.names import Fact
+from replicator import cutover
 from replicator.cutover import LEAST_QUIET_SECONDS, _Attempt, _check, _run, role_of
 from replicator.state import State
 from tests.ddbverify.judged import good_evidence
@@ -319,3 +320,60 @@ def test_a_cutover_stands_where_its_evidence_cannot_be_signed(attempt):
     assert attempt.context.whole["flipped"] is True
     assert "lifted" not in attempt.log
     assert any("could not be signed" in line for line in attempt.log)
+
+
+class Wall:
+    """A fence and its streams by a clock of their own; a write gets through at each of these seconds."""
+
+    def __init__(self, tmp_path, monkeypatch, *, written_at, quiet="60s"):
+        self.now, self.written_at, self.texts, self.warned = 1_000.0, list(written_at), [], []
+        monkeypatch.setattr(cutover, "StreamReader", lambda *_, **__: self)
+        monkeypatch.setattr(cutover.time, "sleep", self.sleep)
+        self.context = SimpleNamespace(
+            config=parse(f'{FILE}quiet = "{quiet}"\n', tmp_path),
+            console=SimpleNamespace(warn=self.warned.append),
+            pace=SimpleNamespace(poll_seconds=5.0),
+            state=lambda pair: {},
+            resources=lambda pair: {"stream_arn": "arn"},
+            source_client=lambda service: None,
+            source_table=lambda pair: SimpleNamespace(keys={"id": "S"}),
+            server_time=lambda: self.now,
+        )
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+    def skip(self, until):
+        assert until == 1_000.0
+
+    def read(self):
+        come = [at for at in self.written_at if at <= self.now - 1_000.0]
+        self.written_at = self.written_at[len(come) :]
+        change = SimpleNamespace(keys={"id": {"S": "secret"}})
+        return [SimpleNamespace(change=change, by_ttl=False) for _ in come]
+
+    def watch(self):
+        step = SimpleNamespace(at=self.texts.append, result="")
+        attempt = _Attempt(self.context, None, "ssm:/x", fenced_at=1_000.0, deadline=time.monotonic() + 600)
+        attempt._quiet(step)
+        return step.result
+
+
+def test_who_still_writes_behind_the_fence_is_said_while_it_is_waited(tmp_path, monkeypatch):
+    wall = Wall(tmp_path, monkeypatch, written_at=[2, 20, 40, 55])
+
+    assert wall.watch() == "quiet for 60 s, after 4 late writes"
+
+    said = [text for text in wall.texts if "come through" in text]
+    assert "3 writes have come through the fence: something writes as root, or the policy" in said[0]
+    assert "4 writes have" in said[-1]
+    assert len(wall.warned) == 1  # a log has no live line
+    assert "secret" not in " ".join([*wall.texts, *wall.warned])
+
+
+def test_what_was_under_way_when_the_fence_rose_is_no_alarm(tmp_path, monkeypatch):
+    wall = Wall(tmp_path, monkeypatch, written_at=[2, 20])
+
+    assert wall.watch() == "quiet for 60 s, after 2 late writes"
+    assert not any("come through" in text for text in wall.texts)
+    assert wall.warned == []
