@@ -389,6 +389,8 @@ def diff(
         show = _display(quiet=quiet, lines=lines)
         result = diffs.run(request, emit=_print_line, say=_say, show=show)
         _print_line(json.dumps({"summary": result.summary}) if lines else diff_text.text(result))
+        if result.unwritten is not None:
+            click.echo(f"Error: {result.unwritten}", err=True)
     except DdbVerifyError as error:
         _refuse(error, as_json=lines, indent=None)
     except BrokenPipeError:

@@ -77,6 +77,7 @@ class Result:
     shown: tuple[Mapping[str, Any], ...]  # the first findings
     causes: Causes
     findings_file: Path | None
+    unwritten: Inconclusive | None = None  # why the folder does not hold the outcome
 
     @property
     def findings(self) -> int:
@@ -85,8 +86,9 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 equal, 1 different, 3 inconclusive."""
-        return EXIT_CODES[self.summary["verdict"]]
+        """0 equal, 1 different, 3 inconclusive, or equal and the folder does not say so."""
+        code = EXIT_CODES[self.summary["verdict"]]
+        return EXIT_CODES["inconclusive"] if self.unwritten is not None and code == 0 else code
 
 
 @dataclass(slots=True)
@@ -189,8 +191,14 @@ def run(
         else:
             summary = _unfinished(outcome, findings, work.options.seed)
         summary = _with_values_read(summary, work.values) | _about(work, findings)
+        unwritten = None
         if folder is not None:
-            folder.finish(summary)
+            try:
+                if isinstance(outcome, Comparison):
+                    folder.drop_earlier()
+                folder.finish(summary)
+            except Inconclusive as error:  # hours of reading: what they came to is shown all the same
+                unwritten = error
         return Result(
             source=work.source,
             target=work.target,
@@ -198,6 +206,7 @@ def run(
             shown=tuple(findings.shown),
             causes=findings.causes,
             findings_file=None if folder is None else folder.findings,
+            unwritten=unwritten,
         )
 
 
@@ -378,8 +387,6 @@ def _finished(comparison: Comparison, findings: Findings) -> dict[str, Any]:
     notes = list(comparison.notes)
     counted = sum(comparison.counts.get(state, 0) for state in FINDING_STATES)
     counted += sum(stratum.listed for stratum in comparison.strata)
-    if findings.folder is not None:
-        findings.folder.drop_earlier()
     if findings.total != counted:
         # A defect of ours if it ever happens; then the list must not look like all there is.
         reasons = (

@@ -100,20 +100,35 @@ class DiffFolder:
 
         Until then the earlier findings stay: the comparison decides every key that was open
         anew and hands all of its findings on again, those that still hold.
+
+        Raises:
+            Inconclusive: The disk is full, or the like; everything is as it was.
         """
         if not self._earlier:
             return
         beside = self.path / f".{FINDINGS}"
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as kept, self.findings.open("rb") as file:
-            file.seek(self._earlier)
-            shutil.copyfileobj(file, kept)
-            kept.flush()
-            os.fsync(kept.fileno())
-        beside.replace(self.findings)
+        try:
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as kept, self.findings.open("rb") as file:
+                file.seek(self._earlier)
+                shutil.copyfileobj(file, kept)
+                kept.flush()
+                os.fsync(kept.fileno())
+            beside.replace(self.findings)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise Inconclusive(
+                f"Findings of before the interruption are still in {self.findings}: {error.strerror}.",
+                "make room, then run the command again with --resume.",
+            ) from error
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Write what the run came to. One that is finished needs its checkpoint no more."""
+        """
+        Write what the run came to. One that is finished needs its checkpoint no more.
+
+        Raises:
+            Inconclusive: The disk is full, or the like; the checkpoint is still there.
+        """
         try:
             write_atomically(self.path / SUMMARY, json.dumps(summary, indent=2).encode() + b"\n")
             if summary["finished"]:

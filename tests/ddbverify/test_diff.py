@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import signal
@@ -21,6 +22,7 @@ from ddbverify.cli import main
 from ddbverify.comparison import Difference, State
 from ddbverify.diff import Request, verdict_of
 from ddbverify.errors import AccessError, ConfigurationError, Inconclusive
+from ddbverify.folders import write_atomically
 from ddbverify.options import Options
 from ddbverify.runner import Progress
 from ddbverify.strata import Stratum
@@ -546,6 +548,50 @@ def test_a_resumed_run_goes_on_and_lists_each_finding_once(engine, tmp_path):
     lines = (out / "findings.jsonl").read_text().splitlines()
     assert [json.loads(line)["key"]["id"]["S"] for line in lines] == ["a", "c"]
     assert not (out / "checkpoint").exists()
+
+
+def no_space(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def no_space_for(name):
+    def write(path, content):
+        return no_space() if path.name == name else write_atomically(path, content)
+
+    return write
+
+
+@pytest.mark.parametrize("output_format", ["text", "jsonl"])
+@pytest.mark.parametrize(("found", "exit_code"), [((missing("a"),), 1), ((), 3)])
+def test_a_full_disk_at_the_end_costs_no_report(
+    engine, tmp_path, monkeypatch, output_format, found, exit_code
+):
+    engine(*found)
+    monkeypatch.setattr("ddbverify.diff_folder.write_atomically", no_space_for("summary.json"))
+
+    done = cli("--out", "out", "--quiet", "--format", output_format)
+
+    assert done.exit_code == exit_code  # never 0: the folder does not say that the tables are equal
+    last = done.stdout.splitlines()[-1]
+    said = json.loads(last)["summary"]["verdict"] if output_format == "jsonl" else last.partition(":")[0]
+    assert said == ("different" if found else "equal")
+    assert "Error: The summary cannot be written to out: No space left on device." in done.stderr
+    assert "--resume" in done.stderr
+
+
+def test_a_full_disk_at_the_end_of_a_resumed_run_costs_no_report_either(engine, tmp_path, monkeypatch):
+    engine(missing("a"), missing("gone"), KeyboardInterrupt())
+    out = tmp_path / "out"
+    run(tmp_path, out=out)
+    (out / "checkpoint").write_text("the engine's own")
+    engine(missing("a"))
+    monkeypatch.setattr("shutil.copyfileobj", no_space)
+
+    result = run(tmp_path, out=out, resume=True)
+
+    assert (result.exit_code, result.summary["missing"]) == (1, 1)
+    assert "still in" in result.unwritten.message
+    assert (out / "checkpoint").exists()
 
 
 def test_without_a_checkpoint_it_starts_again_and_says_so(engine, tmp_path):

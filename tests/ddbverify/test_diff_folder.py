@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import resource
 import signal
@@ -189,3 +190,18 @@ def test_a_run_that_was_not_interrupted_keeps_every_line(path):
         folder.write(line("a"))
         folder.drop_earlier()
         assert keys(folder) == ["a"]
+
+
+def test_findings_of_before_stay_where_they_cannot_be_dropped(path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with DiffFolder(path, SETTINGS) as folder:
+        folder.write(line("a"))
+    with DiffFolder(path, SETTINGS, resume=True) as folder:
+        folder.write(line("b"))
+        monkeypatch.setattr("shutil.copyfileobj", full)
+        with pytest.raises(Inconclusive, match="No space left"):
+            folder.drop_earlier()
+        assert keys(folder) == ["a", "b"]
+    assert not (path / ".findings.jsonl").exists()
