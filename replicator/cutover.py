@@ -167,7 +167,7 @@ class _Attempt:
             ):  # the command's own words would be that it goes on from here
                 raise Refused(
                     "The cutover was interrupted, and rolled back.",
-                    "run `replicator cutover` again: it starts over, with the gate.",
+                    "run `ddbverify run`, then `replicator cutover` again: it starts over, with the gate.",
                 ) from error
             if isinstance(error, DdbVerifyError):  # rolled back, whatever the reason was
                 raise Refused(error.message, error.hint) from error

@@ -217,6 +217,9 @@ def test_one_that_is_interrupted_says_that_it_starts_over(attempt, monkeypatch):
     with pytest.raises(Refused, match="interrupted, and rolled back") as caught:
         attempt._behind(FENCE)
     assert "starts over" in caught.value.hint
+    assert "ddbverify run" in caught.value.hint, (
+        "the gate is closed by a last verification that was interrupted"
+    )
 
 
 def test_one_that_is_interrupted_twice_says_that_the_fence_may_be_up(attempt, monkeypatch):
