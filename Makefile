@@ -22,7 +22,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 EMBEDDED_AWS := $(BIN)/python -m replicator.embedded install
 TEMPLATES := $(wildcard replicator/stack/templates/*.yaml)
 
-JOBS ?= auto
+# One more than there are processors: the longest tests wait for the embedded AWS most of the time.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)' 2>/dev/null || echo auto)
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
