@@ -162,9 +162,8 @@ class _Attempt:
             reason = _words(error)
             self._undo(fence, reason)
             self._leave_evidence("rolled-back", reason=reason)
-            if isinstance(
-                error, KeyboardInterrupt
-            ):  # the command's own words would be that it goes on from here
+            # Here, since the command's own words would be that it goes on from here.
+            if isinstance(error, KeyboardInterrupt):
                 raise Refused(
                     "The cutover was interrupted, and rolled back.",
                     "run `ddbverify run`, then `replicator cutover` again: it starts over, with the gate.",
