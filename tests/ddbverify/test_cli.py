@@ -48,6 +48,7 @@ def test_run_then_gate(invoke):
         "tolerated",
         "severity",
         "seconds",
+        "why",
     }
     assert document["checks"][0].keys() == known
     assert document["pairs"][0]["counts"] == {"matched": 3}
