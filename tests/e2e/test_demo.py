@@ -36,19 +36,19 @@ def some_films(folder: Path, count: int) -> Path:
 
 
 def test_generated_items_of_every_type():
-    assert_nothing_was_lost(demonstrate("--count", "300", "--traffic", "40"))
+    assert_nothing_was_lost(demonstrate("--count", "300", "--traffic", "25"))
 
 
 def test_a_transform_that_renames_the_hash_key_converts_a_type_and_drops_items(tmp_path):
     path = some_films(tmp_path, 300)
-    told = demonstrate("--items", str(path), "--traffic", "40", "--transform", "film_transforms:by_release")
+    told = demonstrate("--items", str(path), "--traffic", "25", "--transform", "film_transforms:by_release")
     assert_nothing_was_lost(told)
     assert told.outcome["proof"]["expected"] < 300 + 100  # some films are left out
 
 
 def test_a_transform_that_rekeys_and_two_items_that_swap_keys(tmp_path):
     path = some_films(tmp_path, 300)
-    told = demonstrate("--items", str(path), "--traffic", "40", "--transform", "film_transforms:by_id")
+    told = demonstrate("--items", str(path), "--traffic", "25", "--transform", "film_transforms:by_id")
     assert_nothing_was_lost(told)
     assert any("swap" in step["step"] for step in told.outcome["steps"])
 

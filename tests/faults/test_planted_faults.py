@@ -29,8 +29,8 @@ def patched(folder: Path, *patches: tuple[str, str, str]) -> Path:
     return folder
 
 
-def told_by(code: Path) -> Told:
-    return demonstrate("--count", "300", "--traffic", "60", code=code, folder=code)
+def told_by(code: Path, *, traffic: int = 40) -> Told:
+    return demonstrate("--count", "300", "--traffic", str(traffic), code=code, folder=code)
 
 
 def assert_found_out(told: Told) -> None:
@@ -94,4 +94,4 @@ def _twice_and_late(sqs, url, messages):
 @functools.cache
 def _deployment()""",
     )
-    assert_found_out(told_by(patched(tmp_path, no_guard, late, sender)))
+    assert_found_out(told_by(patched(tmp_path, no_guard, late, sender), traffic=60))

@@ -1,4 +1,4 @@
-"""Histories on the embedded AWS: short ones always, ten of five minutes with ``make test-full``."""
+"""Histories on the embedded AWS: a short one always, ten of five minutes with ``make test-full``."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def test_a_short_history_through_a_transform_that_rekeys_and_stumbles(tmp_path):
     assert sum(history.struck.values()) > 5, "the nemesis did next to nothing"
 
 
+@pytest.mark.full
 def test_without_the_guard_a_history_is_found_out(tmp_path):
     history = make(tmp_path, Options(seed=4, seconds=10, patches=(NO_GUARD,), drain_seconds=6))
     assert not history.judgement.holds
