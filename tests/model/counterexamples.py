@@ -104,13 +104,13 @@ FOUND: dict[str, list[Move]] = {
         ("receive", {}),
     ],
     "load re-keying pairs by transaction": [
-        ("begin", {"shape": 2, "before": [("a", ("x",))], "stage": "live", "groups": 1}),
+        ("begin", {"shape": "spread", "before": [("a", ("x",))], "stage": "live", "groups": 1}),
         ("write", {"key": "a", "to": ("y",)}),
     ],
     "the loader's lease": [
         (
             "begin",
-            {"shape": 1, "stage": "restored", "before": [("a", ("x",))], "groups": 1, "kind": "backup"},
+            {"shape": "gate", "stage": "restored", "before": [("a", ("x",))], "groups": 1, "kind": "backup"},
         ),
         ("load", {"steps": 11}),
         ("wait", {"seconds": 61.0}),
@@ -119,7 +119,7 @@ FOUND: dict[str, list[Move]] = {
         ("flow", {}),
     ],
     "a new ledger per restart": [
-        ("begin", {"shape": 2, "stage": "live", "groups": 1}),
+        ("begin", {"shape": "spread", "stage": "live", "groups": 1}),
         ("write", {"key": "a", "to": ("x",)}),
         ("flow", {}),
         ("restart", {"choices": (1, 1, 1), "rarely": 0}),
@@ -128,7 +128,7 @@ FOUND: dict[str, list[Move]] = {
         (
             "begin",
             {
-                "shape": 1,
+                "shape": "gate",
                 "stage": "restored",
                 "kind": "scan",
                 "head_start": 100.0,
@@ -144,7 +144,7 @@ FOUND: dict[str, list[Move]] = {
         (
             "begin",
             {
-                "shape": 1,
+                "shape": "gate",
                 "stage": "restored",
                 "kind": "scan",
                 "head_start": 100.0,
@@ -158,7 +158,7 @@ FOUND: dict[str, list[Move]] = {
         ("load", {}),
     ],
     "the owner check": [
-        ("begin", {"shape": 2, "stage": "live", "groups": 1}),
+        ("begin", {"shape": "spread", "stage": "live", "groups": 1}),
         ("write", {"key": "a", "to": ("x",)}),
         ("write", {"key": "b", "to": ("x",)}),
         ("flow", {}),
@@ -166,7 +166,7 @@ FOUND: dict[str, list[Move]] = {
         ("flow", {}),
     ],
     "quarantine before release": [
-        ("begin", {"shape": 2, "stage": "live", "groups": 1}),
+        ("begin", {"shape": "spread", "stage": "live", "groups": 1}),
         ("write", {"key": "a", "to": ("x",)}),
         ("flow", {}),
         ("write", {"key": "b", "to": ("x",)}),
@@ -175,7 +175,7 @@ FOUND: dict[str, list[Move]] = {
         ("go_on", {"steps": 3, "fate": Fate.KILLED_AFTER}),
     ],
     "the entry is as it was read": [
-        ("begin", {"shape": 2, "stage": "live", "groups": 1}),
+        ("begin", {"shape": "spread", "stage": "live", "groups": 1}),
         ("write", {"key": "a", "to": ("x",)}),
         ("forward", {}),
         ("receive", {"steps": 2}),
@@ -214,7 +214,7 @@ FOUND: dict[str, list[Move]] = {
         ("redrive", {}),
     ],
     "poison is put aside": [
-        ("begin", {"shape": 1, "stage": "live", "groups": 1}),
+        ("begin", {"shape": "gate", "stage": "live", "groups": 1}),
         ("write", {"key": "a", "flaw": "bad"}),
         ("flow", {}),
     ],

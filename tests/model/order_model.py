@@ -3,31 +3,61 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition
 from hypothesis.stateful import rule as hypothesis_rule
 
+from replicator import transact
 from tests.model.actors import Fate
 from tests.model.fifo_queue import Call
 from tests.model.world import SLOT, World
 
-KEY = st.sampled_from(sorted(SLOT))
+
+def chosen(attribute: str) -> st.SearchStrategy[Any]:
+    """One of those that the machine's class has as its *attribute*."""
+    return st.runner().flatmap(lambda machine: st.sampled_from(getattr(machine, attribute)))
+
+
+KEY = chosen("keys")
 TO = st.sampled_from([("x",), ("y",), ("x", "y"), ("z",), ()])
 FLAW = st.sampled_from(["", "", "", "gone", "gone", "bad", "poison", "big"])
 PAUSE = st.sampled_from([0.0, 0.0, 0.0, 0.4, 1.0, 29.0, 61.0])
+SKEW = st.sampled_from([0.0, 0.0, 2.0, 29.0])
 FATE = st.sampled_from(list(Fate))
 STEPS = st.integers(0, 5)
 LOAD_STEPS = st.integers(0, 16)  # each of four segments: its place, pages, the lease, a write, its place
-WORKER = st.sampled_from(["w1", "w2"])
+WORKER = chosen("workers")
 CHOICES = st.tuples(*[st.integers(0, 3)] * len(SLOT))
-SCRIPT = st.lists(st.sampled_from(list(Call)), max_size=4)
+CALL = st.sampled_from(list(Call))
+SCRIPT = st.lists(CALL, max_size=4) | CALL.map(lambda call: [call] * 4)  # what fails once often fails again
 
 
 Move = tuple[str, dict[str, Any]]
 """The name of one of the model's methods, and its arguments."""
+
+
+class Tally:
+    """Counts the histories that end *well* before the first that does not; what follows makes it smaller."""
+
+    well = 0
+    broken = False
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Learn of a promise that the block finds broken."""
+        try:
+            yield
+        except AssertionError:
+            self.broken = True
+            raise
+
+    def ended_well(self) -> None:
+        """One more, unless one is broken already."""
+        self.well += not self.broken
 
 
 def noted(method: Callable[..., None]) -> Callable[..., None]:
@@ -36,7 +66,8 @@ def noted(method: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(method)
     def call(self: OrderModel, **arguments: Any) -> None:
         self.moves.append((method.__name__, arguments))
-        method(self, **arguments)
+        with self.tally.watching():
+            method(self, **arguments)
 
     return call
 
@@ -50,16 +81,29 @@ class OrderModel(RuleBasedStateMachine):
     """
     One migration under faults; what it ends in is judged when the moves are over.
 
-    A subclass chooses what is drawn: `shapes` and `views`; `strict` as in `World`.
+    A subclass chooses what is drawn: `shapes`, `keys`, `views`, `kinds`, `stages`, `sizes` of messages,
+    `workers`; at least so many writes before the stream, and in the overlap, as `fewest`; a restart or a
+    day where 0 is drawn of `rarely`; how many `times` in a row a consumer's request fails. `strict` is as
+    in `World`. A history has so many `steps`: long ones hold more, and hide more, since a later write of
+    a key heals it.
     """
 
     shapes: tuple[str, ...] = ("plain", "gate", "spread")
+    keys: tuple[str, ...] = tuple(sorted(SLOT))
     views: tuple[str, ...] = ("NEW_IMAGE", "NEW_IMAGE", "KEYS_ONLY")
+    kinds: tuple[str, ...] = ("backup", "backup", "pitr", "scan")
+    stages: tuple[str, ...] = ("stream", "backup", "restored", "loading", "live", "live", "live")
+    sizes: tuple[int, ...] = (250, 150)
+    workers: tuple[str, ...] = ("w1", "w2")
+    fewest = 0
+    rarely: tuple[int, ...] = (0, 1, 2, 3, 4)
+    times: tuple[int, ...] = (1, 1, 1, transact.ATTEMPTS)
     strict = True
-    world_made_by = World
+    steps = 30
 
     world: World
     latest: OrderModel  # whose moves are the smallest counter-example after a search has failed
+    tally = Tally()
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,37 +112,54 @@ class OrderModel(RuleBasedStateMachine):
         OrderModel.latest = self
 
     @initialize(
-        shape=st.integers(0, 5),
-        view=st.integers(0, 5),
+        shape=chosen("shapes"),
+        view=chosen("views"),
         groups=st.sampled_from([1, 2, 4]),
         overlap=st.sampled_from([60.0, 90.0]),
         head_start=st.sampled_from([0.0, 100.0]),
-        before=st.lists(st.tuples(KEY, TO), max_size=3),
-        stage=st.sampled_from(["stream", "backup", "restored", "live", "live", "live"]),
+        before=st.runner().flatmap(
+            lambda machine: st.lists(st.tuples(KEY, TO), min_size=machine.fewest, max_size=3)
+        ),
+        stage=chosen("stages"),
+        waiting=st.runner().flatmap(
+            lambda machine: st.lists(
+                st.tuples(KEY, TO, FLAW, PAUSE, SKEW), min_size=machine.fewest, max_size=3
+            )
+        ),
         choices=CHOICES,
-        kind=st.sampled_from(["backup", "backup", "pitr", "scan"]),
+        kind=chosen("kinds"),
         back=st.sampled_from([0, 30]),
-        full_bytes=st.sampled_from([250, 150]),
+        steps=LOAD_STEPS,
+        full_bytes=chosen("sizes"),
     )
     @noted
     def begin(
         self,
-        shape=0,
-        view=0,
+        shape="plain",
+        view="NEW_IMAGE",
         groups=2,
         overlap=60.0,
         head_start=0.0,
         before=(),
         stage="stream",
+        waiting=(),
         choices=(0, 0, 0),
         kind="backup",
         back=0,
+        steps=0,
         full_bytes=250,
     ):
-        """The source has items, its stream is switched on, and the migration is as far as *stage*."""
-        self.world = self.world_made_by(
-            self.shapes[shape % len(self.shapes)],
-            view=self.views[view % len(self.views)],
+        """
+        The source has items, its stream is switched on, and the migration is as far as *stage*.
+
+        Args:
+            before: Written before the stream is on.
+            waiting: Written behind *head_start*, before the backup: the overlap may have to be waited for.
+            steps: Of the load, where that is under way.
+        """
+        self.world = World(
+            shape,
+            view=view,
             groups=groups,
             overlap=overlap,
             strict=self.strict,
@@ -109,17 +170,20 @@ class OrderModel(RuleBasedStateMachine):
             self.world.write(key, to)
         self.world.turn_stream_on()
         self.world.wait(head_start)
+        for key, to, flaw, pause, skew in waiting:
+            self.world.wait(pause)
+            self.world.write(key, to, flaw, skew)
         if stage != "stream":
             self.world.ask_for_backup(back)
-        if stage in ("restored", "live"):
+        if stage in ("restored", "loading", "live"):
             self.world.restore(choices)
-        if stage == "live":
-            self.world.load()
+        if stage in ("loading", "live"):
+            self.world.load(steps if stage == "loading" else None)
         self.broken = False
 
     # --- the application and the stream -----------------------------------------------------
 
-    @rule(key=KEY, to=TO, flaw=FLAW, pause=PAUSE, skew=st.sampled_from([0.0, 0.0, 2.0, 29.0]))
+    @rule(key=KEY, to=TO, flaw=FLAW, pause=PAUSE, skew=SKEW)
     def write(self, key, to=("x",), flaw="", pause=0.0, skew=0.0):
         self.world.wait(pause)
         self.world.write(key, to, flaw, skew)
@@ -147,7 +211,7 @@ class OrderModel(RuleBasedStateMachine):
     def wait(self, seconds):
         self.world.wait(seconds)
 
-    @rule(audited=st.booleans(), rarely=st.integers(0, 5))
+    @rule(audited=st.booleans(), rarely=chosen("rarely"))
     def day(self, audited=True, rarely=0):
         """The stream keeps a day: what was not forwarded by then is lost, and has to be a gap."""
         if not rarely:
@@ -186,9 +250,9 @@ class OrderModel(RuleBasedStateMachine):
         self.world.receive(worker, most, steps)
 
     @precondition(has_worker)
-    @rule(worker=WORKER, steps=STEPS, fate=FATE)
-    def go_on(self, worker="w1", steps=0, fate=Fate.GOES_WELL):
-        self.world.go_on(worker, steps, fate)
+    @rule(worker=WORKER, steps=STEPS, fate=FATE, times=chosen("times"))
+    def go_on(self, worker="w1", steps=0, fate=Fate.GOES_WELL, times=1):
+        self.world.go_on(worker, steps, fate, times)
 
     @precondition(has_worker)
     @rule(worker=WORKER)
@@ -244,7 +308,7 @@ class OrderModel(RuleBasedStateMachine):
     @rule(
         choices=st.none() | CHOICES,
         meanwhile=st.lists(st.tuples(KEY, TO, FLAW), max_size=2),
-        rarely=st.integers(0, 3),
+        rarely=chosen("rarely"),
     )
     def restart(self, choices=None, meanwhile=(), rarely=0):
         if rarely:
@@ -259,20 +323,26 @@ class OrderModel(RuleBasedStateMachine):
     def teardown(self):
         if not self.broken:
             try:
-                self.world.settle()
-                self.world.judge()
+                with self.tally.watching():
+                    self.world.settle()
+                    self.world.judge()
+                self.tally.ended_well()
             finally:
                 self.world.close()
 
 
-def replay(moves: Sequence[Move], machine: type[OrderModel] = OrderModel) -> None:
+def replay(moves: Sequence[Move], *, strict: bool = True) -> None:
     """
     Make the *moves*, in order, and judge what they end in.
+
+    Args:
+        strict: As in `World`.
 
     Raises:
         AssertionError: A promise is broken.
     """
-    model = machine()
+    model = OrderModel()
+    model.strict = strict
     try:
         for name, arguments in moves:
             getattr(model, name)(**arguments)

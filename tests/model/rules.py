@@ -27,7 +27,7 @@ from replicator import (
 )
 from replicator.ledger import Applied, Ledger, Write
 from tests.model.order_model import OrderModel
-from tests.model.world import World
+from tests.model.world import Loader, World
 
 Patch = pytest.MonkeyPatch
 
@@ -46,6 +46,99 @@ class Unguarded(OrderModel):
     restart = day = go_on_loading = None
 
 
+class Sending(Unguarded):
+    """Those of them that a forwarder meets whose sends fail, while a consumer follows."""
+
+    keys = ("a", "c")  # of one shard
+    sizes = (150,)
+    stages = ("live",)
+    steps = 8
+    canary = wait = pause = flow = reshard = None
+
+
+class SendingAgain(Sending):
+    """Those of them that send what was written in the overlap; nothing later heals it."""
+
+    keys = ("a",)
+    write = swap = None
+
+
+class Replaying(OrderModel):
+    """The moves of a replay of what was written in the overlap; nothing later heals it."""
+
+    keys = ("a",)
+    stages = ("live",)
+    steps = 8
+    write = swap = canary = reshard = day = forward_again = bury = redrive = None
+    go_on = expire = pause = flow = repair = go_on_repairing = go_on_loading = restart = None
+
+
+class Forgetting(OrderModel):
+    """The moves under which the stream forgets a key's change before a restart."""
+
+    keys = ("a",)
+    stages = ("live",)
+    rarely = (0, 1)
+    steps = 8
+    canary = reshard = wait = forward_again = bury = redrive = None
+    go_on = expire = pause = flow = repair = go_on_repairing = go_on_loading = None
+
+
+class Loading(OrderModel):
+    """The moves of a load and of the application: what a loader meets whose machine sleeps."""
+
+    shapes = ("gate", "gate", "spread")
+    kinds = ("backup", "scan", "scan")
+    stages = ("loading",)
+    fewest = 1
+    steps = 10
+    forward_again = bury = redrive = reshard = canary = day = None
+    receive = go_on = expire = pause = repair = go_on_repairing = None
+
+
+class Overtaken(Loading):
+    """A load and restarts alone: what a scan's loader does behind a restart, no change heals."""
+
+    kinds = ("scan",)
+    rarely = (0,)
+    steps = 5
+    write = swap = forward = flow = wait = load = None
+
+
+class Consuming(OrderModel):
+    """The moves of the application and of one worker of the consumer, whose requests fail."""
+
+    views = ("NEW_IMAGE",)
+    stages = ("live",)
+    workers = ("w1",)
+    times = (transact.ATTEMPTS,)
+    canary = reshard = wait = day = flow = forward_again = bury = redrive = None
+    expire = pause = repair = go_on_repairing = go_on_loading = restart = None
+
+
+class Contested(Consuming):
+    """Those of the worker alone: items of the overlap want each other's keys, and nothing later heals it."""
+
+    shapes = ("spread",)
+    kinds = ("backup",)
+    fewest = 2
+    times = (1,)
+    steps = 8
+    write = swap = None
+
+
+class Racing(OrderModel):
+    """The moves of the application and of two workers with messages of one key: one stops, one does not."""
+
+    shapes = ("spread",)
+    keys = ("a",)
+    views = ("NEW_IMAGE",)
+    stages = ("live",)
+    workers = ("w1",)  # the other one's is `flow`
+    canary = reshard = wait = day = forward_again = bury = redrive = None
+    go_on = pause = repair = go_on_repairing = go_on_loading = restart = None
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """
@@ -53,7 +146,8 @@ class Rule:
 
     Args:
         without: Puts the plain variant in its place.
-        machine: What is searched.
+        machine: What is searched: histories in which the rule may matter. Beside the moves and settings
+            that a subclass leaves out, everything is drawn as it is for the product.
         first: Puts in place what holds beside the variant *and* without it.
     """
 
@@ -184,8 +278,16 @@ def load_by_batch_writes(patch: Patch) -> None:
 
 
 def no_lease(patch: Patch) -> None:
-    """A loader writes whenever it likes."""
+    """A loader writes whenever it likes; the command behind it goes on only while it has its lease."""
+    check, may_go_on = lock.Lock.check, World.may_go_on
+
+    def held_to_it(self: World, loader: Loader) -> bool:
+        with pytest.MonkeyPatch.context() as meanwhile:
+            meanwhile.setattr(lock.Lock, "check", check)
+            return may_go_on(self, loader)
+
     patch.setattr(lock.Lock, "check", lambda self: None)
+    patch.setattr(World, "may_go_on", held_to_it)
 
 
 def anybody_goes_on(patch: Patch) -> None:
@@ -300,23 +402,23 @@ RULES: dict[str, Rule] = {
     "the ledger": Rule(no_condition),
     "an entry survives the delete": Rule(entry_goes_with_the_item),
     "the last change of a key wins": Rule(last_by_place),
-    "stop at the first failure": Rule(goes_on_behind_a_failure, Unguarded, no_condition),
-    "report the first failure": Rule(reports_the_last_failure, Unguarded, no_condition),
+    "stop at the first failure": Rule(goes_on_behind_a_failure, SendingAgain, no_condition),
+    "report the first failure": Rule(reports_the_last_failure, Sending, no_condition),
     "a deduplication id has the key": Rule(id_without_the_key),
     "the overlap": Rule(no_overlap),
     "wait before the first backup": Rule(no_wait_before_the_backup),
     "wait before a restart's backup": Rule(no_wait_before_a_restart),
-    "drop before the boundary": Rule(drop_nothing),
-    "drop only without an entry": Rule(drop_whatever_is_early),
+    "drop before the boundary": Rule(drop_nothing, Forgetting),
+    "drop only without an entry": Rule(drop_whatever_is_early, Replaying),
     "load re-keying pairs by transaction": Rule(load_by_batch_writes),
-    "the loader's lease": Rule(no_lease),
+    "the loader's lease": Rule(no_lease, Loading),
     "a new ledger per restart": Rule(old_ledger),
-    "steps need the lease": Rule(anybody_goes_on),
-    "a load's place is of its restart": Rule(places_outlive_a_restart),
+    "steps need the lease": Rule(anybody_goes_on, Overtaken),
+    "a load's place is of its restart": Rule(places_outlive_a_restart, Overtaken),
     "the owner check": Rule(nobody_owns),
-    "quarantine before release": Rule(quarantine_after_release),
-    "the entry is as it was read": Rule(entry_may_have_changed),
-    "hand back what failed": Rule(acknowledges_what_failed),
+    "quarantine before release": Rule(quarantine_after_release, Contested),
+    "the entry is as it was read": Rule(entry_may_have_changed, Racing),
+    "hand back what failed": Rule(acknowledges_what_failed, Consuming),
     "each unit is judged by itself": Rule(a_condition_is_a_failure_of_its_neighbours),
     "poison is put aside": Rule(poison_is_dropped),
 }

@@ -2,8 +2,8 @@
 Search the order model's histories for one that breaks a promise.
 
 ``python -m tests.model.search`` searches the product (``make model``); ``--rule NAME`` searches the
-variant without that rule and prints the moves of the smallest counter-example; ``--record`` writes
-those of all rules into ``counterexamples.py``.
+variant without that rule, says how many histories that took, and prints the moves of the smallest
+counter-example; ``--record`` writes those of all rules into ``counterexamples.py``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
@@ -21,29 +22,42 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model import counterexamples
-from tests.model.order_model import Move, OrderModel
+from tests.model.order_model import Move, OrderModel, Tally
 from tests.model.rules import NOT_NEEDED, RULES, Rule
 from tests.model.world import install
 
-STEPS = 30
 EXAMPLES_PER_RULE = 5_000
 ROUND = 2_500
 """Examples that one Hypothesis run tries; more of them in one run only remember more."""
 
 
-def search(
-    machine: type[OrderModel], examples: int, *, seed: int, steps: int = STEPS, shrink: bool = True
-) -> None:
+class PromiseBroken(AssertionError):
+    """What a search has found, *after* so many histories that end well."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__(f"a promise is broken, after {after:,} histories that end well")
+        self.after = after
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """The *moves* of a history that breaks a promise, found *after* so many that end well."""
+
+    after: int
+    moves: list[Move]
+
+
+def search(machine: type[OrderModel], examples: int, *, seed: int, shrink: bool = True) -> None:
     """
     Try so many histories.
 
     Raises:
-        AssertionError: One of them breaks a promise; `OrderModel.latest` made the smallest such.
+        PromiseBroken: By one of them; `OrderModel.latest` made the smallest such.
     """
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     chosen = settings(
         max_examples=examples,
-        stateful_step_count=steps,
+        stateful_step_count=machine.steps,
         database=None,
         deadline=None,
         phases=phases,
@@ -51,11 +65,15 @@ def search(
         print_blob=False,
         suppress_health_check=list(HealthCheck),
     )
-    seeded = hypothesis.seed(seed)(type(machine.__name__, (machine,), {}))
-    run_state_machine_as_test(seeded, settings=chosen)
+    tally = Tally()
+    seeded = hypothesis.seed(seed)(type(machine.__name__, (machine,), {"tally": tally}))
+    try:
+        run_state_machine_as_test(seeded, settings=chosen)
+    except AssertionError as error:
+        raise PromiseBroken(tally.well) from error
 
 
-def counterexample(rule: Rule, examples: int, *, seed: int, shrink: bool = True) -> list[Move] | None:
+def counterexample(rule: Rule, examples: int, *, seed: int, shrink: bool = True) -> Counterexample | None:
     """The smallest history that was found in which the product without *rule* breaks a promise."""
     with pytest.MonkeyPatch.context() as patch:
         install(patch)
@@ -63,8 +81,8 @@ def counterexample(rule: Rule, examples: int, *, seed: int, shrink: bool = True)
         rule.without(patch)
         try:
             search(rule.machine, examples, seed=seed, shrink=shrink)
-        except AssertionError:
-            return OrderModel.latest.moves
+        except PromiseBroken as broken:
+            return Counterexample(broken.after, OrderModel.latest.moves)
     return None
 
 
@@ -102,23 +120,27 @@ def main() -> None:
 
 def show(name: str, examples: int, seed: int) -> None:
     """Search one rule's variant, and print what was found."""
-    began = time.monotonic()
-    moves = counterexample({**RULES, **NOT_NEEDED}[name], examples, seed=seed)
-    print(f"{name}: {'nothing found' if moves is None else 'found'} in {time.monotonic() - began:.0f} s")
-    for move, arguments in moves or ():
+    found = told(name, {**RULES, **NOT_NEEDED}[name], examples, seed)
+    for move, arguments in found.moves if found else ():
         print(f"    {move}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})")
-    sys.exit(moves is None)
+    sys.exit(found is None)
 
 
 def record(seed: int, names: list[str]) -> None:
     """Search the variants without these rules, and keep the counter-examples."""
     for name in names:
-        began = time.monotonic()
-        moves = counterexample(RULES[name], EXAMPLES_PER_RULE, seed=seed)
-        seconds = time.monotonic() - began
-        print(f"{name}: {'NOTHING' if moves is None else f'{len(moves)} moves'}, {seconds:.0f} s", flush=True)
-        if moves is not None:
-            keep(name, moves)
+        found = told(name, RULES[name], EXAMPLES_PER_RULE, seed)
+        if found:
+            keep(name, found.moves)
+
+
+def told(name: str, rule: Rule, examples: int, seed: int) -> Counterexample | None:
+    """The rule's counter-example; what it took to find it is printed."""
+    began = time.monotonic()
+    found = counterexample(rule, examples, seed=seed)
+    result = f"{len(found.moves)} moves, after {found.after:,} histories" if found else "NOTHING"
+    print(f"{name}: {result}, {time.monotonic() - began:.0f} s", flush=True)
+    return found
 
 
 def keep(name: str, moves: list[Move]) -> None:

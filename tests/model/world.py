@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ddbverify.errors import DdbVerifyError
+from ddbverify.errors import DdbVerifyError, TransformError
 from ddbverify.names import PAUSE, RUN, Fact, KeySchema, canary_key
 from ddbverify.transform import Transform, key_hash
 from replicator import (
@@ -86,9 +86,9 @@ TRANSFORMS = {
 WRITES = {"batch_write_item", "put_item", "transact_write_items"}
 
 
-def fates(steps: int, last: Fate) -> list[Fate]:
-    """So many requests that go well, and one more that meets *last* where that is not good."""
-    return [*[Fate.GOES_WELL] * steps, *([] if last is Fate.GOES_WELL else [last])]
+def fates(steps: int, last: Fate, times: int = 1) -> list[Fate]:
+    """So many requests that go well, and so many more that meet *last* where that is not good."""
+    return [Fate.GOES_WELL] * steps + ([] if last is Fate.GOES_WELL else [last] * times)
 
 
 class Serial:
@@ -303,12 +303,12 @@ class World:
             actor.start()
             self.go_on(worker, steps)
 
-    def go_on(self, worker: str, steps: int, fate: Fate = Fate.GOES_WELL) -> None:
-        """Run a worker for *steps* requests, and meet the next one with *fate* if that is not good."""
+    def go_on(self, worker: str, steps: int, fate: Fate = Fate.GOES_WELL, times: int = 1) -> None:
+        """Run a worker for *steps* requests; the *times* next ones meet *fate*, if that is not good."""
         if worker not in self.workers:
             return
         actor, _ = self.workers[worker]
-        self.some_steps(actor, steps, fate)
+        self.some_steps(actor, steps, fate, times)
         if actor.over:
             self.finish_worker(worker)
 
@@ -559,8 +559,8 @@ class World:
 
     # --- every step -----------------------------------------------------------------------
 
-    def some_steps(self, actor: Actor, steps: int, fate: Fate) -> None:
-        for one in fates(steps, fate):
+    def some_steps(self, actor: Actor, steps: int, fate: Fate, times: int = 1) -> None:
+        for one in fates(steps, fate, times):
             if not actor.over:
                 self.step_of(actor, one)
 
@@ -671,7 +671,7 @@ class World:
         there, wanted = self.database.items(TARGET), {}
         for item in self.database.tables[SOURCE].values():
             if key_hash(item, KEYS) not in aside:
-                wanted |= {self.database._key(TARGET, one): one for one in self.transform(item)}
+                wanted |= self.made_of(item)
         costs = {entry.key["id"]["S"] for entry in aside.values()}
         for name in wanted.keys() | there.keys():
             of = (there.get(name) or wanted[name])["of" if self.rekeys else "id"]["S"]
@@ -758,9 +758,15 @@ class World:
         """transform(source), by key."""
         made: dict[str, Any] = {}
         for item in self.database.tables[SOURCE].values():
-            for one in self.transform(item):
-                made[self.database._key(TARGET, one)] = one
+            made |= self.made_of(item)
         return made
+
+    def made_of(self, item: dict[str, Any]) -> dict[str, Any]:
+        """transform(item), by key; of an item that stands in no quarantine it can be asked for."""
+        try:
+            return {self.database._key(TARGET, one): one for one in self.transform(item)}
+        except TransformError as error:
+            raise AssertionError("an item that the transform refuses is not in the quarantine") from error
 
 
 def install(patch: pytest.MonkeyPatch) -> None:
