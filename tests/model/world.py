@@ -158,6 +158,7 @@ class World:
         self.transform, self.overlap, self.strict = TRANSFORMS[shape], overlap, strict
         self.rekeys, self.kind = shape == "spread", kind
         self.database = FakeDynamoDB(**{SOURCE: KEYS, STAGING: KEYS})
+        self.ledger_table = LEDGER
         self.streams = Streams(roots=2, view=view)
         self.stream_on = False
         self.queue = FifoQueue(lambda: self.now)
@@ -351,7 +352,7 @@ class World:
         return consumer._Deployment(settings, self.transform, self.ledger(client, state), state, client)
 
     def ledger(self, client: Any, state: State) -> Ledger:
-        return Ledger(client, LEDGER, TARGET, KEYS, state.contest, sleep=nothing)
+        return Ledger(client, self.ledger_table, TARGET, KEYS, state.contest, sleep=nothing)
 
     # --- backfill -------------------------------------------------------------------------
 
@@ -501,7 +502,11 @@ class World:
         table = functools.partial(SimpleNamespace, keys=KEYS)
         return SimpleNamespace(
             state=lambda pair: State.of_pair(client, STATE, "pair"),
-            resources=lambda pair: {"ledger_table": LEDGER, "stream_arn": ARN, "dead_letter_url": "dead"},
+            resources=lambda pair: {
+                "ledger_table": self.ledger_table,
+                "stream_arn": ARN,
+                "dead_letter_url": "dead",
+            },
             restart_number=lambda pair: self.restart,
             source_table=lambda pair: table(name=SOURCE, stream_arn=ARN),
             target_table=lambda pair: table(name=TARGET),
@@ -554,7 +559,11 @@ class World:
         self.wait(self.overlap + 1)
 
     def new_ledger(self) -> None:
-        self.database.tables[LEDGER].clear()
+        """Another table: who still writes by the one of the run before, a loader, finds it gone."""
+        del self.database.tables[self.ledger_table]
+        schema = self.database.schemas.pop(self.ledger_table)
+        self.ledger_table = f"{LEDGER}-{self.restart}"
+        self.database.tables[self.ledger_table], self.database.schemas[self.ledger_table] = {}, schema
         self._numbers.clear()
 
     # --- every step -----------------------------------------------------------------------
@@ -586,7 +595,7 @@ class World:
         """Promise 2: per source key, applied numbers never go down."""
         if not self.strict:
             return
-        entries = self.database.tables[LEDGER].values()
+        entries = self.database.tables[self.ledger_table].values()
         there = {one["pk"]["S"]: one["n"]["S"] for one in entries if one["pk"]["S"].startswith("s#")}
         for name, number in self._numbers.items():
             assert there.get(name, "") >= number, "an applied number went down"
@@ -597,7 +606,7 @@ class World:
     def check_owners(self) -> None:
         """A source key holds exactly the target keys that it owns, at every moment."""
         held, owned = set(), set()
-        for entry in self.database.tables[LEDGER].values():
+        for entry in self.database.tables[self.ledger_table].values():
             kind, name = entry["pk"]["S"].split("#")
             if kind == "o":
                 owned.add((entry["owner"]["S"], name))
@@ -618,7 +627,7 @@ class World:
 
     def applied(self) -> dict[str, str]:
         """Source key's hash -> last applied number."""
-        entries = self.database.tables[LEDGER].values()
+        entries = self.database.tables[self.ledger_table].values()
         return {
             one["pk"]["S"].removeprefix("s#"): one["n"]["S"] for one in entries if one["pk"]["S"][0] == "s"
         }

@@ -209,6 +209,8 @@ class FakeDynamoDB:
     # --- inside ---------------------------------------------------------------------------
 
     def _key(self, table: str, item: Mapping[str, Any]) -> str:
+        if table not in self.schemas:
+            raise refusal("ResourceNotFoundException")
         try:
             for name, kind in self.schemas[table].items():
                 if not item[name][kind]:
