@@ -116,16 +116,24 @@ def _loader(data_path: str | None) -> Any:
     return botocore.loaders.create_loader(data_path)
 
 
-def client(side: Side, service: str, *, region: str | None = None, core: Any = None) -> Client:
+def client(
+    side: Side, service: str, *, region: str | None = None, core: Any = None, shared: bool = True
+) -> Client:
     """
     A client of *service* for one side, with our retries and time-outs.
 
-    The same one for the same question: a client takes 30 ms to make, and may be shared by threads.
+    Args:
+        side: As configured.
+        service: As boto3 names it.
+        region: Another one than the side's.
+        core: A botocore session to build on, with components of its own.
+        shared: The same one for the same question: a client takes 10 ms to make, and may be used by
+            threads. False for one whose events are somebody's own.
 
     Raises:
         ConfigurationError: No such profile, or no region is configured anywhere.
     """
-    if core is not None:
+    if core is not None or not shared:
         return _new_client(side, service, region, core)
     ambient = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
     return _shared_client(side, service, region, ambient)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ddbverify import aws
 from ddbverify.config import Config, Pair, Side
@@ -18,6 +18,9 @@ from replicator import tables
 from replicator.console import Console
 from replicator.state import State
 from replicator.tables import TableFacts
+
+if TYPE_CHECKING:
+    from replicator.lock import Lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,16 @@ class Context:
     """
     Everything a command of the replicator works with.
 
-    Clients are made when first used, so that a command that needs no AWS asks for none.
+    Clients are made when first used, so that a command that needs no AWS asks for none. They are this
+    command's own: as long as it holds the migration's *lease*, none of their requests leaves without it.
     """
 
     def __init__(self, config: Config, console: Console, config_path: Path) -> None:
         self.config = config
         self.config_path = config_path
         self.console = console
+        self.lease: Lock | None = None
+        self._clients: dict[tuple[Side, str], aws.Client] = {}
         self.source_side = _with_region_of_arns(config, config.source, "source")
         self.target_side = _with_region_of_arns(config, config.target, "target")
         if str(config.folder) not in sys.path:
@@ -56,23 +62,35 @@ class Context:
 
     # --- clients --------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def source(self) -> aws.Client:
         """DynamoDB, in the source's account and region."""
-        return aws.client(self.source_side, "dynamodb")
+        return self.source_client("dynamodb")
 
-    @cached_property
+    @property
     def target(self) -> aws.Client:
         """DynamoDB, in the target's account and region."""
-        return aws.client(self.target_side, "dynamodb")
+        return self.target_client("dynamodb")
 
     def source_client(self, service: str) -> aws.Client:
-        """Any other service, in the source's account and region."""
-        return aws.client(self.source_side, service)
+        """A service in the source's account and region."""
+        return self._client(self.source_side, service)
 
     def target_client(self, service: str) -> aws.Client:
-        """Any other service, in the target's account and region."""
-        return aws.client(self.target_side, service)
+        """A service in the target's account and region."""
+        return self._client(self.target_side, service)
+
+    def _client(self, side: Side, service: str) -> aws.Client:
+        if (side, service) not in self._clients:
+            made = aws.client(side, service, shared=False)
+            # Before each attempt, not each call: botocore sends again what it had no answer to.
+            made.meta.events.register("before-send", self._need_lease)
+            self._clients[side, service] = made
+        return self._clients[side, service]
+
+    def _need_lease(self, **_: Any) -> None:
+        if self.lease is not None:
+            self.lease.check()
 
     @cached_property
     def emulator(self) -> bool:
@@ -91,7 +109,8 @@ class Context:
         Records and backups are dated by it; this machine's clock may be off by minutes.
         """
         with aws.translated("ask DynamoDB for the time"):
-            answer = self.source.describe_limits()
+            # Not by a client of the lease: the lease itself is renewed by this clock.
+            answer = aws.client(self.source_side, "dynamodb").describe_limits()
         return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
 
     # --- state ----------------------------------------------------------------------------

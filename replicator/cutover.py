@@ -25,7 +25,7 @@ from ddbverify.cutover_evidence import CutoverEvidence, Outcome
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, NotFoundError, Refused
 from ddbverify.names import Fact, canary_key, table_name
 from ddbverify.words import number_of
-from replicator import audit, canary, queue, repair, switch, tables
+from replicator import audit, canary, clock, queue, repair, switch, tables
 from replicator.console import Step
 from replicator.context import Context
 from replicator.fence import CommandFence, Fence, PolicyFence
@@ -67,7 +67,7 @@ class _Attempt:
     pointer: str
     steps: dict[str, str] = field(default_factory=dict)
     fenced_at: float = 0.0  # the server's time
-    deadline: float = 0.0  # time.monotonic
+    deadline: float = 0.0  # clock.seconds
     verified_by: str = ""  # folder of the last verification
     verified: gate.Decision | None = None  # what the gate said of it
 
@@ -139,7 +139,7 @@ class _Attempt:
             with self._step("fence", "the source is fenced"):
                 fence.raise_()
                 self.fenced_at = self.context.server_time()
-                self.deadline = time.monotonic() + self.context.config.cutover.fence_limit
+                self.deadline = clock.seconds() + self.context.config.cutover.fence_limit
             with self._step("quiet", "no write gets through the fence") as step:
                 self._quiet(step)
             with self._step("drain", "everything under way has been applied") as step:
@@ -154,12 +154,13 @@ class _Attempt:
             with self._step("flip", f"{self.pointer} is flipped"):
                 self._flip()
         except BaseException as error:  # Ctrl-C too: a fence left up stops the application
+            reason = _words(error)
+            self._need_ours(reason)
             if self.steps.get("flip-asked") and not self._surely_not_flipped():
                 raise EngineError(
                     "The flip was asked for, and it is not known whether it happened; the fence stays up.",
                     f"look at the parameter {self.pointer}, then run `replicator cutover` again: it decides.",
                 ) from error
-            reason = _words(error)
             self._undo(fence, reason)
             self._leave_evidence("rolled-back", reason=reason)
             # Here, since the command's own words would be that it goes on from here.
@@ -173,6 +174,28 @@ class _Attempt:
             raise
         self._record("flip", flipped=True)
         self._leave_evidence("flipped")
+
+    def _need_ours(self, reason: str) -> None:
+        """
+        Make sure that this is still the cutover under way, before anything of it is taken back.
+
+        Raises:
+            Refused: This machine slept, or had no network, until another operator took over: it may have
+                moved the application by now, and lifting its fence would let both tables take writes.
+            EngineError: It cannot be made sure of.
+        """
+        if self.lock.lasts():
+            return
+        began = self.lock.token
+        with _lifting(f"The cutover failed ({reason})"), translated("take the migration's lease again"):
+            ours = self.lock.regain() and (self.context.whole.get(CUTOVER) or {}).get("token") == began
+        if not ours:
+            raise Refused(
+                "This cutover stood still until its lease ended, and another operator has taken over; "
+                "it left fence and pointer as they are.",
+                "see `replicator status`: if it says that the fence is up, run `replicator cutover` again: "
+                "it is lifted first.",
+            )
 
     def _undo(self, fence: Fence, reason: str) -> None:
         """Lift the fence, and say so; what fails after that is told, and hides neither it nor *reason*."""
@@ -280,7 +303,7 @@ class _Attempt:
             "--json",
         ]
         step.at("ddbverify run")
-        status = _run(command, self.context.config.folder, max(self.deadline - time.monotonic(), 1.0))
+        status = _run(command, self.context.config.folder, max(self.deadline - clock.seconds(), 1.0))
         if status is None:
             raise EngineError(
                 "The last verification did not end within [cutover] fence_limit.",
@@ -355,7 +378,7 @@ class _Attempt:
         )
 
     def _in_time(self, why: str) -> None:
-        if time.monotonic() > self.deadline:
+        if clock.seconds() > self.deadline:
             raise EngineError(
                 f"The cutover took longer than [cutover] fence_limit: {why}.",
                 "look at `replicator status`, raise the limit if need be, run `replicator cutover` again.",

@@ -1,32 +1,38 @@
 """
 One operator at a time: a lease in the state table, renewed while the command runs.
 
-A command that was killed leaves its lease behind; it expires by itself. Whoever writes data
-asks `Lock.check` before each request, so that nobody writes after the lease is lost.
+A command that was killed leaves its lease behind; it expires by itself. Whoever writes data asks
+`Lock.check` before each request, and while a command holds the lease its clients ask it again before
+each attempt of each request (`Context.lease`): a machine that slept wakes up inside a request, finds
+its connection broken, and botocore sends that request again.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ddbverify import aws
 from ddbverify.aws import translated
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import MIGRATION
+from replicator import clock
 
 if TYPE_CHECKING:
     from replicator.context import Context
 
 SECONDS = 30.0
 _RENEW_EVERY = 5.0
-_ONE_REQUEST = 8.0
+_ONE_REQUEST = 15.0
+"""What an attempt may take to reach DynamoDB: ten seconds to connect (`ddbverify.aws`), and its bytes."""
 
 
 @dataclass(slots=True)
@@ -49,7 +55,7 @@ class Lock:
     now: Callable[[], float] | None = None
     holder: str = field(default_factory=lambda: uuid.uuid4().hex)
     token: int = 0
-    _until: float = 0.0
+    _until: float = -math.inf  # clock.seconds
 
     def check(self) -> None:
         """
@@ -58,11 +64,19 @@ class Lock:
         Raises:
             Refused: It was lost: another operator may be at work.
         """
-        if time.monotonic() + _ONE_REQUEST > self._until:
+        if not self.lasts():
             raise Refused(
                 f"This `{self.command}` lost its lease on the migration, so it stopped before writing more.",
                 "check the network, see `replicator status`, and run the command again: it goes on.",
             )
+
+    def lasts(self) -> bool:
+        """Whether the lease outlasts one more request."""
+        return clock.seconds() + _ONE_REQUEST <= self._until
+
+    def regain(self) -> bool:
+        """Take a lease again that was not renewed in time; False where another operator holds it."""
+        return self.lasts() or self._take()
 
     @contextmanager
     def held(self, waiting: Callable[[str], None]) -> Iterator[Lock]:
@@ -87,11 +101,11 @@ class Lock:
             self._release()
 
     def _acquire(self, waiting: Callable[[str], None]) -> None:
-        deadline = time.monotonic() + SECONDS + 2 * _RENEW_EVERY
+        deadline = clock.seconds() + SECONDS + 2 * _RENEW_EVERY
         told = False
         while not self._take():
             other = self._current()
-            if time.monotonic() > deadline:
+            if clock.seconds() > deadline:
                 raise Refused(
                     f"Another operator is running `{other}` on this migration.",
                     "wait for it to end; `replicator status` shows how far it is.",
@@ -102,7 +116,7 @@ class Lock:
             time.sleep(1.0)
 
     def _take(self) -> bool:
-        asked, now = time.monotonic(), self._epoch()
+        asked, now = clock.seconds(), self._epoch()
         try:
             with_token = self.client.update_item(
                 TableName=self.table,
@@ -130,7 +144,7 @@ class Lock:
 
     def _renew_until(self, stop: threading.Event) -> None:
         while not stop.wait(_RENEW_EVERY):
-            asked = time.monotonic()
+            asked = clock.seconds()
             try:
                 self.client.update_item(
                     TableName=self.table,
@@ -170,10 +184,18 @@ class Lock:
         return command
 
 
-def locked(context: Context, command: str) -> AbstractContextManager[Lock]:
-    """The migration's lease, for the length of a block."""
-    made = Lock(context.source, context.state_table, command, context.server_time)
-    return made.held(context.console.warn)
+@contextmanager
+def locked(context: Context, command: str) -> Iterator[Lock]:
+    """The migration's lease, for the length of a block; none of the context's requests leaves without it."""
+    # A client that asks for no lease: it is what the lease is taken and renewed with.
+    client = aws.client(context.source_side, "dynamodb")
+    lock = Lock(client, context.state_table, command, context.server_time)
+    with lock.held(context.console.warn):
+        context.lease = lock
+        try:
+            yield lock
+        finally:
+            context.lease = None
 
 
 _KEY = {"pk": {"S": MIGRATION}, "sk": {"S": "lock"}}

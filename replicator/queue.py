@@ -9,6 +9,7 @@ from ddbverify.config import Pair
 from ddbverify.errors import EngineError
 from ddbverify.names import Fact
 from ddbverify.words import number_of
+from replicator import clock
 from replicator.console import Step
 from replicator.context import Context
 from replicator.control import is_paused
@@ -47,7 +48,7 @@ def await_empty_queue(context: Context, pair: Pair, step: Step, *, deadline: flo
     Wait until nothing waits in the queue and nothing is in flight.
 
     Raises:
-        EngineError: *deadline* (`time.monotonic`) has passed, or the pair is paused: it would wait for ever.
+        EngineError: *deadline* (`clock.seconds`) has passed, or the pair is paused: it would wait for ever.
     """
     while True:
         depth = queue_depth(context, pair)
@@ -58,7 +59,7 @@ def await_empty_queue(context: Context, pair: Pair, step: Step, *, deadline: flo
                 f"{pair} was paused, with {number_of(depth['waiting'], 'message')} waiting in its queue.",
                 "run `replicator resume`, let the queue drain, then run the command again.",
             )
-        if deadline is not None and time.monotonic() > deadline:
+        if deadline is not None and clock.seconds() > deadline:
             raise EngineError(
                 f"The queue of {pair} is not empty: {number_of(depth['waiting'], 'message')} waiting, "
                 f"{depth['in_flight']} in flight.",

@@ -26,6 +26,7 @@ from replicator import (
     audit,
     backfill,
     boundary,
+    clock,
     consumer,
     envelope,
     fifo,
@@ -800,7 +801,7 @@ def install(patch: pytest.MonkeyPatch) -> None:
         World.present.wait(seconds)
 
     patch.setattr(boundary, "time", SimpleNamespace(sleep=sleep))
-    patch.setattr(lock, "time", SimpleNamespace(monotonic=lambda: World.present.now))
+    patch.setattr(clock, "seconds", lambda: World.present.now)
 
 
 Rule = Callable[[pytest.MonkeyPatch], None]

@@ -16,7 +16,7 @@ from ddbverify.errors import ConfigurationError, EngineError, Refused
 from ddbverify.gate import Decision
 from ddbverify.names import Fact
 from replicator import cutover
-from replicator.cutover import LEAST_QUIET_SECONDS, _Attempt, _check, _run, role_of
+from replicator.cutover import CUTOVER, LEAST_QUIET_SECONDS, _Attempt, _check, _run, role_of
 from replicator.state import State
 from tests.ddbverify.judged import good_evidence
 from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
@@ -137,9 +137,30 @@ class Attempt(_Attempt):
 
 
 class Whole(dict):
+    def get(self, name, default=None):
+        return dict(self) if name == CUTOVER and self else super().get(name, default)
+
     def put(self, _, **facts):
         self.clear()  # as the real one: a fact is replaced
         self.update(facts)
+
+
+class Held:
+    """A lease; *lost* until it is taken again, if that can be."""
+
+    token, lost, free = 1, False, True
+
+    def check(self):
+        if self.lost:
+            raise Refused("lost its lease", "x")
+
+    def lasts(self):
+        return not self.lost
+
+    def regain(self):
+        if self.lost and self.free:
+            self.lost, self.token = False, self.token + 1
+        return not self.lost
 
 
 @contextmanager
@@ -170,7 +191,7 @@ def attempt(tmp_path, monkeypatch):
         resources=lambda pair: {"consumer_mapping": "uuid"},
         decision=Decision(tmp_path, (), found, "1" * 64),
     )
-    return Attempt(fake, SimpleNamespace(check=lambda: None, token=1), "/shop/orders-table")
+    return Attempt(fake, Held(), "/shop/orders-table")
 
 
 FENCE = SimpleNamespace(raise_=lambda: Attempt.log.append("fence"), lift=lambda: Attempt.log.append("lifted"))
@@ -249,6 +270,46 @@ def test_one_that_is_rolled_back_ends_no_pause(attempt, monkeypatch):
     with pytest.raises(Refused):
         attempt._behind(FENCE)
     assert "consumer True" in attempt.log
+
+
+def slept(attempt, meanwhile=lambda: None):
+    """The machine sleeps in the drain, and *meanwhile* another operator may be at work."""
+
+    def drain(step):
+        attempt.lock.lost = True
+        meanwhile()
+        attempt.lock.check()
+
+    return drain
+
+
+def test_a_lease_that_ended_is_taken_again_to_lift_the_fence(attempt, monkeypatch):
+    monkeypatch.setattr(Attempt, "_drain", lambda self, step: slept(attempt)(step))
+
+    with pytest.raises(Refused, match="lost its lease"):
+        attempt._behind(FENCE)
+    assert "lifted" in attempt.log
+    assert "lifted" in attempt.context.whole["steps"]
+
+
+@pytest.mark.parametrize("free", [True, False], ids=["the other is done", "the other is at work"])
+def test_a_cutover_that_slept_takes_nothing_back_of_the_one_that_came_after(attempt, monkeypatch, free):
+    """It lifted the fence behind a flip: both tables took writes."""
+    of_the_other = {"steps": {"flip": "now"}, "flipped": True, "token": 2}
+
+    def meanwhile():
+        attempt.context.whole.put("", **of_the_other)
+        attempt.lock.token, attempt.lock.free = 1, free
+
+    monkeypatch.setattr(Attempt, "_drain", lambda self, step: slept(attempt, meanwhile)(step))
+
+    with pytest.raises(Refused, match="another operator has taken over") as caught:
+        attempt._behind(FENCE)
+    assert "replicator status" in caught.value.hint
+    assert "lifted" not in attempt.log
+    assert "consumer True" not in attempt.log
+    assert attempt.context.whole == of_the_other
+    assert not cutover_evidence.path(attempt.context.config).exists()
 
 
 def test_what_fails_after_the_fence_is_lifted_hides_neither_that_nor_the_reason(attempt, monkeypatch):

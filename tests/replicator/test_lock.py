@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ddbverify.errors import Refused
+from replicator import clock as clock_module
 from replicator import lock as lock_module
 from replicator.lock import SECONDS, Lock
 from tests.replicator.fakes import STATE, FakeDynamoDB, no_answer
@@ -20,7 +23,7 @@ class Time:
     def time(self):
         return self.now + self.skew
 
-    def monotonic(self):
+    def seconds(self):
         return self.now
 
     def sleep(self, seconds):
@@ -32,6 +35,7 @@ class Time:
 def clock(monkeypatch):
     clock = Time()
     monkeypatch.setattr(lock_module, "time", clock)
+    monkeypatch.setattr(clock_module, "seconds", clock.seconds)
     return clock
 
 
@@ -143,6 +147,40 @@ def test_check_refuses_before_the_lease_ends(table, clock):
         held.check()
 
 
+def test_the_clock_of_the_lease_goes_on_while_the_machine_sleeps(monkeypatch):
+    """`time.monotonic` stands still then: who slept for an hour would believe in its lease."""
+    slept = 0.0
+    real = time.clock_gettime
+
+    def gettime(which):
+        return real(which) + (slept if which == time.CLOCK_BOOTTIME else 0.0)
+
+    monkeypatch.setattr(time, "clock_gettime", gettime)
+    held = Lock(FakeDynamoDB(), STATE, "replicator up")
+    held._acquire(pytest.fail)
+    held.check()
+    slept = 3600.0
+
+    with pytest.raises(Refused, match="lost its lease"):
+        held.check()
+
+
+def test_a_lease_that_ended_is_taken_again_unless_another_has_it(table, clock):
+    first, second = lock(table), lock(table)
+    first._acquire(pytest.fail)
+    clock.now += SECONDS + 1
+    assert not first.lasts()
+    assert first.regain()
+    first.check()
+    assert first.token == 2  # whoever asks sees that there was time for another
+
+    clock.now += SECONDS + 1
+    second._acquire(pytest.fail)
+    assert not first.regain()
+    with pytest.raises(Refused):
+        first.check()
+
+
 def renew_once(holder):
     """One turn of the renewing thread, without the thread."""
 
@@ -160,7 +198,7 @@ def test_a_renewal_prolongs_the_lease(table, clock):
     held._acquire(pytest.fail)
     clock.now += 20
     renew_once(held)
-    clock.now += 20
+    clock.now += 14
 
     held.check()
 
