@@ -13,8 +13,9 @@ import hashlib
 import json
 import math
 import zlib
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ddbverify.names import KeySchema, canary_key
@@ -113,40 +114,34 @@ def pack(
         Messages of one group follow each other in stream order.
     """
     marker = canary_key(schema)
-    waiting: dict[int, list[tuple[int, str, Change]]] = {}
+    largest = min(LARGEST_BODY_BYTES, largest_body or LARGEST_BODY_BYTES)
+    full = min(FULL_BYTES, largest - len(_body([], stream_arn, restart)))
+    waiting: defaultdict[int, list[_Packed]] = defaultdict(list)
     for position, change in enumerate(changes):
         if change is None:
             continue
+        text = _encode_change(change)
+        # Compressing is dear: asked only of what does not fit as it is, or nearly so.
+        if len(text) > largest - _HEAD_BYTES and len(_body([text], stream_arn, restart)) > largest:
+            text = _encode_change(replace(change, new_image=None, fetch=True))
         hashed = key_hash(change.keys, schema)
-        # The canary flies through every group: its arrival in all of them proves each of them.
-        own = group_of(hashed, groups)
-        for group in range(groups) if change.keys == marker else (own,):
-            waiting.setdefault(group, []).append((position, hashed, change))
-    largest = min(LARGEST_BODY_BYTES, largest_body or LARGEST_BODY_BYTES)
-    full = min(FULL_BYTES, largest - len(_body([], stream_arn, restart)))
+        packed = _Packed(position, hashed, text, change.sequence_number)
+        if change.keys == marker:
+            # The canary flies through every group: its arrival in all of them proves each of them.
+            for group in range(groups):
+                waiting[group].append(packed)
+        else:
+            waiting[group_of(hashed, groups)].append(packed)
     messages = []
     for group, members in waiting.items():
         batch: list[_Packed] = []
         size = 0
-        for position, hashed, change in members:
-            text = _encode_change(change)
-            # Compressing is dear: asked only of what does not fit as it is, or nearly so.
-            if len(text) > largest - _HEAD_BYTES and len(_body([text], stream_arn, restart)) > largest:
-                text = _encode_change(
-                    Change(
-                        change.sequence_number,
-                        change.event_name,
-                        change.keys,
-                        None,
-                        change.created_at,
-                        fetch=True,
-                    )
-                )
-            if batch and size + len(text) > full:
+        for packed in members:
+            if batch and size + len(packed.text) > full:
                 messages.append(_message(batch, stream_arn, group, restart))
                 batch, size = [], 0
-            batch.append(_Packed(position, hashed, text, change.sequence_number))
-            size += len(text) + 1  # and the comma
+            batch.append(packed)
+            size += len(packed.text) + 1  # and the comma
         messages.append(_message(batch, stream_arn, group, restart))
     return messages
 
@@ -217,8 +212,11 @@ def _encode_change(change: Change) -> str:
         "t": change.created_at,
     }
     if change.new_image is not None:
-        # The key stands in the image already; the consumer takes it from there.
-        fields["i"] = {name: value for name, value in change.new_image.items() if name not in change.keys}
+        # Without the key, which the consumer puts in again.
+        image = dict(change.new_image)
+        for name in change.keys:
+            image.pop(name, None)
+        fields["i"] = image
     if change.fetch:
         fields["f"] = True
     return json_text(fields)
