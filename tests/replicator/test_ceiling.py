@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import bisect
 import heapq
+import itertools
 import math
 import random
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 
 import pytest
@@ -366,3 +369,52 @@ def test_what_a_throttled_table_does_not_take_is_handed_back_within_the_call():
 
     assert set(fates.values()) == {Fate.LATER}
     assert 30 < now[0] < 40, "of a call of 60 s; each transaction would have taken 5 s"
+
+
+@pytest.mark.full
+@pytest.mark.engine("ministack")
+def test_writers_on_a_real_clock_stay_under_the_rate_together(aws, unique, monkeypatch):
+    """Transactions of four writers to real tables for half a minute: what DynamoDB says they consumed."""
+    rate, seconds = 60, 30
+    for name, value in aws.variables("eu-west-1").items():
+        monkeypatch.setenv(name, value)
+    state, table = unique("state"), unique("items")
+    client = aws.client("dynamodb", "eu-west-1")
+    for name, keys in ((state, ("pk", "sk")), (table, ("id",))):
+        client.create_table(
+            TableName=name,
+            KeySchema=[
+                {"AttributeName": key, "KeyType": kind}
+                for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
+            ],
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    writes: list[tuple[float, float]] = []
+
+    class Counted:
+        def transact_write_items(self, **request):
+            answer = client.transact_write_items(**request)
+            writes.append((time.monotonic(), 2.0 * len(request["TransactItems"])))
+            return answer
+
+    def writer(number: int) -> None:
+        ceiling = WriteCeiling(rate, State.of_pair(client, state, "pair"), deadline=begun + seconds)
+        for turn in itertools.count():
+            items = [
+                Unit(
+                    f"{at}", ({"Put": {"TableName": table, "Item": {"id": {"S": f"{number} {turn} {at}"}}}},)
+                )
+                for at in range(5)
+            ]
+            if Fate.LATER in write(Counted(), items, ceiling=ceiling).values():
+                return
+
+    begun = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(writer, range(4)))
+
+    consumed = sum(units for _, units in writes)
+    print(f"{consumed / seconds:.1f} units a second of {rate}")
+    assert most_in_a_window(writes, 20) <= rate * 20 * 1.05
+    assert consumed >= 0.5 * rate * seconds  # what they are not kept from is written
