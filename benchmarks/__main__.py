@@ -195,7 +195,7 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str | None
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="The two smallest sizes only, under a minute.")
+@click.option("--quick", is_flag=True, help="The two smallest sizes only, some minutes.")
 @click.option(
     "--sizes", callback=_numbers, help="Items per table, such as 1000,50000, instead of the usual ones."
 )

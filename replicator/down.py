@@ -33,7 +33,7 @@ def down(context: Context) -> dict[str, Any]:
         context.console.line("Nothing else is left to remove." if removed else "Nothing to remove.")
         return {"removed": [base] if removed else []}
     removed_names: list[str] = []
-    with locked(context, "replicator down"):
+    with locked(context, "replicator down") as lock:
         cut = context.whole.get(CUTOVER) or {}
         flipped = bool(cut.get("flipped"))
         if cut.get("fenced") and not flipped:
@@ -43,6 +43,8 @@ def down(context: Context) -> dict[str, Any]:
             )
         for pair in context.config.tables:
             removed_names += _remove_pair(context, pair, flipped=flipped)
+        lock.check()
+        context.lease = None  # it goes with the state table, and CloudFormation needs longer than it lasts
         _remove_base(context, base)
     context.console.line("Everything that the migration made is removed.")
     return {"removed": [*removed_names, base]}

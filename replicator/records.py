@@ -16,8 +16,6 @@ EventName = Literal["INSERT", "MODIFY", "REMOVE"]
 NUMBER_DIGITS = 40
 """Sequence numbers have 21 to 40 digits: stored padded, so that text compares like numbers."""
 
-_SECONDS = (int, float)
-
 NO_NUMBER = "0" * NUMBER_DIGITS
 """Below every sequence number: what a load writes under."""
 
@@ -122,8 +120,11 @@ def _is_number(number: Any) -> bool:
     )
 
 
+_NUMBER = (int, float)  # made once: it is asked for each record
+
+
 def _whole_seconds(created: Any) -> int:
-    if isinstance(created, _SECONDS) and math.isfinite(created):
+    if isinstance(created, _NUMBER) and math.isfinite(created):
         return int(created)
     if isinstance(created, datetime):
         return int(created.timestamp())

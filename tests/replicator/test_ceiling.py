@@ -374,7 +374,7 @@ def test_what_a_throttled_table_does_not_take_is_handed_back_within_the_call():
 @pytest.mark.full
 @pytest.mark.engine("ministack")
 def test_writers_on_a_real_clock_stay_under_the_rate_together(aws, unique, monkeypatch):
-    """Transactions of four writers to real tables for half a minute: what DynamoDB says they consumed."""
+    """Transactions of four writers to ministack's tables for half a minute, two units for each small item."""
     rate, seconds = 60, 30
     for name, value in aws.variables("eu-west-1").items():
         monkeypatch.setenv(name, value)

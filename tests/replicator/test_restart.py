@@ -9,9 +9,10 @@ import pytest
 from ddbverify.config import parse
 from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact
-from replicator import audit, repair
+from replicator import audit, clock, repair
 from replicator.cutover import CUTOVER
 from replicator.restart import _chosen, _purge
+from replicator.stack import stacks
 from tests.replicator.fakes import refusal
 from tests.replicator.migrations import SOURCE_REGION, TARGET_REGION, Migration
 
@@ -177,3 +178,20 @@ def test_a_target_that_was_there_before_is_emptied_and_not_removed(begun):
     begun.drain()
     repair.run(begun.context(), begun.pair)
     begun.assert_equal()
+
+
+def test_down_ends_though_its_lease_went_with_the_state_table(begun, monkeypatch):
+    """CloudFormation takes longer to remove the base than the lease lasts, which nobody can renew then."""
+    begun.up()
+    delete, began = stacks.delete, clock.seconds()
+
+    def slowly(client, name, **more):
+        done = delete(client, name, **more)
+        if name.endswith("-base"):
+            monkeypatch.setattr(clock, "seconds", lambda: began + 3600)
+            assert not stacks.exists(client, name)  # asked again and again, until it is gone
+        return done
+
+    monkeypatch.setattr(stacks, "delete", slowly)
+    begun.down()
+    assert not begun.left_over()
