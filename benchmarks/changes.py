@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from ddbverify.values import item_to_typed
+from ddbverify.items.values import item_to_typed
 
 FILMS = Path(__file__).parents[2] / "shared" / "data" / "movies.json.gz"
 

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from ddbverify.errors import EngineError
-from replicator.embedded import EmbeddedAws, embedded_aws
+from replicator.embedded.aws import EmbeddedAws, embedded_aws
 
 SOURCE_REGION, TARGET_REGION = "eu-west-1", "eu-central-1"
 SOURCE, TARGET = "orders", "orders-v2"

@@ -28,7 +28,7 @@ import msgspec
 
 from benchmarks.child import serving
 from benchmarks.page_server import REGION
-from replicator.envelope import sqs_units
+from replicator.handlers.envelope import sqs_units
 
 __all__ = ["REGION", "Billed", "Loopback", "item_size", "loopback"]
 

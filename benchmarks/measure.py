@@ -120,10 +120,10 @@ def _agreed(outcomes: Sequence[Outcome]) -> Outcome:
 
 def _ours(job: Job) -> Callable[[str, str], Outcome]:
     from benchmarks.thirty_checks import item_checks
-    from ddbverify import runner
-    from ddbverify.comparison import State
+    from ddbverify.compare import runner
     from ddbverify.config import Config, Pair, Side, Size, Verification
     from ddbverify.errors import Inconclusive
+    from ddbverify.items.states import State
 
     side = Side(region=REGION, endpoint_url=job.endpoint_url)
     settings = Verification() if job.memory is None else Verification(memory=Size(job.memory))

@@ -24,7 +24,7 @@ from benchmarks.changes import KEYS, STREAM_ARN, Content, records
 from benchmarks.child import measured
 from benchmarks.loopback import REGION, Loopback
 from benchmarks.measure import peak_bytes
-from replicator.envelope import sqs_units
+from replicator.handlers.envelope import sqs_units
 
 Who = Literal["forwarder", "plain forwarder", "consumer", "plain consumer", "both"]
 
@@ -181,8 +181,8 @@ class _Work:
 
 
 def _packed(batch: Sequence[dict[str, Any]], schema: dict[str, str]) -> list[tuple[str, str]]:
-    from replicator.envelope import pack
-    from replicator.records import change_from_record
+    from replicator.handlers.envelope import pack
+    from replicator.handlers.records import change_from_record
 
     changes = [change_from_record(record) for record in batch]
     packed = pack(changes, stream_arn=STREAM_ARN, schema=schema, groups=GROUPS, restart=0)
@@ -194,7 +194,7 @@ def _forwarder(plain: bool, content: Content) -> Callable[[Any], Any]:
         from benchmarks.plain_replicator import forward
 
         return lambda event: forward(event, _client("sqs"), os.environ["QUEUE_URL"], KEYS[content])
-    from replicator.forwarder import handler
+    from replicator.handlers.forwarder import handler
 
     return lambda event: handler(event, None)
 
@@ -204,7 +204,7 @@ def _consumer(plain: bool) -> Callable[[Any], Any]:
         from benchmarks.plain_replicator import consume
 
         return lambda event: consume(event, _client("dynamodb"), TARGET, LEDGER)
-    from replicator.consumer import handler
+    from replicator.handlers.consumer import handler
 
     return lambda event: handler(event, None)
 

@@ -10,7 +10,7 @@ from benchmarks.budgets import Budget
 from benchmarks.changes import Content
 from benchmarks.loopback import Billed
 from benchmarks.replicating import Measured, Who
-from replicator.prices import PRICES
+from replicator.aws.prices import PRICES
 
 LEAST_FORWARDER, LEAST_CONSUMER = 3.0, 5.0  # times less CPU per change than the plain ones
 LEAST_QUEUE = 12.0  # times fewer SQS requests, on the films

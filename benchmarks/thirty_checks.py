@@ -15,7 +15,7 @@ from typing import Any, Final
 import boto3
 from boto3.dynamodb.types import TypeDeserializer
 
-from ddbverify.inspection import ItemCheck
+from ddbverify.compare.inspection import ItemCheck
 
 NUMBER: Final = 30
 ATTRIBUTES: Final = ("pk", "sk", "address", "lines", "note", "paid", "tags", "token", "total", "updated")

@@ -11,33 +11,35 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ddbverify.checks import Pair, each_item
-    from ddbverify.comparison import Comparison, Difference, State
-    from ddbverify.drift import drift_verdict
+    from ddbverify.compare.comparison import Comparison
     from ddbverify.errors import CheckFailed, Inconclusive
-    from ddbverify.hookspecs import KnownDifference, hookimpl
-    from ddbverify.marks import check
-    from ddbverify.parity import key_differences
-    from ddbverify.verdicts import Finding, Outcome, Verdict, comparison_verdict, require
+    from ddbverify.items.states import Difference, State
+    from ddbverify.plugins.hookspecs import KnownDifference, hookimpl
+    from ddbverify.suite.drift import drift_verdict
+    from ddbverify.suite.each_item import each_item
+    from ddbverify.suite.marks import check
+    from ddbverify.suite.pair import Pair
+    from ddbverify.suite.verdicts import Finding, Outcome, Verdict, comparison_verdict, require
+    from ddbverify.tables.parity import key_differences
 
 _HOMES = {
     "CheckFailed": "errors",
-    "Comparison": "comparison",
-    "Difference": "comparison",
-    "Finding": "verdicts",
+    "Comparison": "compare.comparison",
+    "Difference": "items.states",
+    "Finding": "suite.verdicts",
     "Inconclusive": "errors",
-    "KnownDifference": "hookspecs",
-    "Outcome": "verdicts",
-    "Pair": "checks",
-    "State": "comparison",
-    "Verdict": "verdicts",
-    "check": "marks",
-    "comparison_verdict": "verdicts",
-    "drift_verdict": "drift",
-    "each_item": "checks",
-    "hookimpl": "hookspecs",
-    "key_differences": "parity",
-    "require": "verdicts",
+    "KnownDifference": "plugins.hookspecs",
+    "Outcome": "suite.verdicts",
+    "Pair": "suite.pair",
+    "State": "items.states",
+    "Verdict": "suite.verdicts",
+    "check": "suite.marks",
+    "comparison_verdict": "suite.verdicts",
+    "drift_verdict": "suite.drift",
+    "each_item": "suite.each_item",
+    "hookimpl": "plugins.hookspecs",
+    "key_differences": "tables.parity",
+    "require": "suite.verdicts",
 }
 
 __all__ = [

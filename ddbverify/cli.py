@@ -16,21 +16,25 @@ import click
 from rich.console import Console
 from tabulate import tabulate
 
-from ddbverify import ci, cutover_evidence, diff_text, folders, lookup, progress, row, signing, summary
 from ddbverify import config as configuration
-from ddbverify import diff as diffs
-from ddbverify import gate as gates
-from ddbverify import init as starts
-from ddbverify import plan as plans
-from ddbverify import plugins as extensions
-from ddbverify import run as runs
+from ddbverify.commands import init as starts
+from ddbverify.commands import lookup
 from ddbverify.config import Side
-from ddbverify.envelope import NotTrusted
+from ddbverify.diff import diff as diffs
+from ddbverify.diff import text as diff_text
+from ddbverify.diff.options import Options, config_of
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
-from ddbverify.evidence import tool_version
-from ddbverify.options import Options, config_of
-from ddbverify.reasons import AWS_REFUSED, NOT_TRUSTED
-from ddbverify.segments import MOST_SEGMENTS
+from ddbverify.evidence import cutover as cutover_evidence
+from ddbverify.evidence import folders, row, signing
+from ddbverify.evidence.envelope import NotTrusted
+from ddbverify.evidence.evidence import tool_version
+from ddbverify.gate import gate as gates
+from ddbverify.gate.reasons import AWS_REFUSED, NOT_TRUSTED
+from ddbverify.plugins import loading as extensions
+from ddbverify.reports import ci, progress, summary
+from ddbverify.reports import plan as plans
+from ddbverify.runs import run as runs
+from ddbverify.tables.segments import MOST_SEGMENTS
 
 _CUT_SHORT = 3
 """Nobody reads the outcome, or it was not waited for: never 0, whatever it would have been."""

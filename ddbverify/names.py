@@ -31,9 +31,9 @@ MIGRATION_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,29}")
 # forwarder, consumer, loads and verifier: each knows it by equality, never by a prefix,
 # so that no item of a user can be taken for it by accident.
 _CANARY: Final = {
-    "S": {"S": "~replicator.canary~"},
+    "S": {"S": "~replicator.aws.canary~"},
     "N": {"N": "-31415926535897932384626433832795028841"},
-    "B": {"B": base64.b64encode(b"~replicator.canary~").decode()},
+    "B": {"B": base64.b64encode(b"~replicator.aws.canary~").decode()},
 }
 
 
@@ -152,7 +152,7 @@ class Fact:
 
     CANARY_LAGS: Final = "canary#lags"
     """Added to by the consumer: bound in seconds -> how many canaries took at most so long, see
-    `replicator.control.lag_bound`."""
+    `replicator.handlers.control.lag_bound`."""
 
     CONTROL: Final = "control"
     """``state``: `RUN` or `PAUSE`, and ``at``. Read by the consumer before each batch; not there: run."""

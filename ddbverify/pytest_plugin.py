@@ -2,7 +2,7 @@
 The entry point of the pytest plugin: options, and whether there is a ``migration.toml`` at all.
 
 It is loaded in every project of the user that runs in an environment with ddbverify. So it imports
-nothing of the package but one light module, and where there is no migration it does nothing more.
+nothing of the package but two light modules, and where there is no migration it does nothing more.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 
 from ddbverify.names import FILE_NAME
-
-MIGRATION_FILE = pytest.StashKey[Path]()
-MARKER = "ddb_check"
+from ddbverify.session.pytest.options import MARKER, MIGRATION_FILE, setting
 
 _WITH_INI = (
     ("config", "FILE", "migration.toml whose tables are checked"),
@@ -52,19 +50,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if file is None:
         return
     config.stash[MIGRATION_FILE] = file
-    from ddbverify import pytest_bridge, pytest_checks
+    from ddbverify.session.pytest import bridge as pytest_bridge
+    from ddbverify.session.pytest import hooks as pytest_checks
 
     for module in (pytest_checks, pytest_bridge):
         config.pluginmanager.register(module, module.__name__)
-
-
-def setting(config: pytest.Config, name: str) -> tuple[str | None, str]:
-    """An option's value, or its ini setting's, and which of the two it is; ``None`` for neither."""
-    option: str | None = config.getoption(f"--ddb-{name.replace('_', '-')}")
-    if option is not None:
-        return option, f"--ddb-{name.replace('_', '-')}"
-    ini: str | None = config.getini(f"ddb_{name}") or None
-    return ini, f"ini ddb_{name}"
 
 
 def _migration_file(config: pytest.Config) -> Path | None:

@@ -11,20 +11,20 @@ from typing import Any
 import click
 
 from ddbverify import config as configuration
-from ddbverify.aws import translated
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, Refused
+from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
-from replicator import audit as auditing
-from replicator import cutover as cutting
-from replicator import down as removal
-from replicator import migration, repair, switch
-from replicator import quarantine as quarantining
-from replicator import restart as restarting
-from replicator import status as reporting
-from replicator.console import Console
-from replicator.context import Context
+from replicator.aws import switch
+from replicator.commands import audit as auditing
+from replicator.commands import cutover as cutting
+from replicator.commands import down as removal
+from replicator.commands import migration, repair
+from replicator.commands import quarantine as quarantining
+from replicator.commands import restart as restarting
+from replicator.commands import status as reporting
+from replicator.context.console import Console
+from replicator.context.context import Context
 from replicator.demo import story
-from replicator.lock import locked
 
 EXIT_REFUSED, EXIT_CONFIGURATION, EXIT_AWS = 1, 2, 6
 
@@ -135,7 +135,7 @@ def _repair(context: Context) -> dict[str, Any]:
     context.need_no_restart()
     answer: dict[str, Any] = {}
     stuck = 0
-    with locked(context, "replicator repair"):
+    with context.locked("replicator repair"):
         for pair in context.config.tables:
             if "ledger_table" not in context.resources(pair):
                 raise Refused(f"{pair} has no ledger yet.", "run `replicator restore` first.")

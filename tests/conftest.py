@@ -18,7 +18,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from replicator.embedded import EmbeddedAws, embedded_aws
+from replicator.embedded.aws import EmbeddedAws, embedded_aws
 from tests.engines import dynamodb_local_endpoint, missing_for_dynamodb_local
 
 # Hypothesis without its clock: no test asserts a duration, and a busy machine is no failure.

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from ddbverify.cli import main
-from ddbverify.envelope import PublicKey
+from ddbverify.evidence.envelope import PublicKey
 
 DOCS = Path(__file__).parents[1] / "docs"
 TEXT = (DOCS / "ci.md").read_text(encoding="utf-8")

@@ -16,8 +16,8 @@ import pytest
 
 from ddbverify import config as configuration
 from ddbverify.cli import main as ddbverify
-from ddbverify.init import Answers, migration_toml
-from ddbverify.plugins import HOOKS
+from ddbverify.commands.init import Answers, migration_toml
+from ddbverify.plugins.loading import HOOKS
 from replicator.cli import main as replicator
 
 ROOT = Path(__file__).parents[1]

@@ -13,23 +13,14 @@ import click
 import pytest
 
 import ddbverify
-from ddbverify import (
-    Comparison,
-    Pair,
-    Verdict,
-    errors,
-    gate,
-    marks,
-    pytest_plugin,
-    reasons,
-    requirements,
-    table_settings,
-    testing,
-)
+from ddbverify import Comparison, Pair, Verdict, errors, pytest_plugin, testing
 from ddbverify.cli import main as verifier
-from ddbverify.record import CheckState
+from ddbverify.evidence.record import CheckState
+from ddbverify.gate import gate, reasons, requirements
 from ddbverify.setting_names import FAMILIES, SETTINGS
-from ddbverify.tables import Table
+from ddbverify.suite import marks
+from ddbverify.tables import settings as table_settings
+from ddbverify.tables.table import Table
 from replicator.cli import main as mover
 from replicator.embedded.__main__ import main as embedded
 from tests.test_docs import DOCS, PAGES, ROOT, _blocks, _section, _text

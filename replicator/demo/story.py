@@ -26,14 +26,14 @@ from botocore.exceptions import ClientError
 from tabulate import tabulate
 
 from ddbverify.errors import ConfigurationError
-from ddbverify.transform import load_function
+from ddbverify.items.transform import load_function
 from ddbverify.words import number_of
-from replicator.console import Console
+from replicator.context.console import Console
 from replicator.demo import shapes
 from replicator.demo.proof import Proof, prove
 from replicator.demo.shapes import Item, Schema
 from replicator.demo.traffic import Application, Journal, Writers, made_of
-from replicator.embedded import EmbeddedAws, embedded_aws
+from replicator.embedded.aws import EmbeddedAws, embedded_aws
 
 SOURCE_REGION, TARGET_REGION = "eu-west-1", "eu-central-1"
 SOURCE, TARGET = "shop", "shop-v2"

@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ddbverify.values import with_base64
+from ddbverify.items.values import with_base64
 from replicator.demo.shapes import Item, Schema, key_of
 
 WRITERS = 4

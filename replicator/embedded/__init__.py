@@ -9,11 +9,6 @@ Nothing of this is needed, started or installed against real AWS.
         aws.client("dynamodb", "eu-west-1").list_tables()
         subprocess.run(["replicator", "up"], env=aws.environment("eu-west-1"))
 
-``environment`` installs it, ``process`` keeps a child that ends with its
-parent, ``aws`` starts it and says how to talk to it.
+``environment`` installs it, ``process`` keeps a child that ends with its parent. Begin with ``aws``,
+which starts it and says how to talk to it.
 """
-
-from replicator.embedded.aws import EmbeddedAws, embedded_aws
-from replicator.embedded.environment import engines_folder, ensure_environment
-
-__all__ = ["EmbeddedAws", "embedded_aws", "engines_folder", "ensure_environment"]

@@ -17,8 +17,8 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from ddbverify.aws import shared_loader
 from ddbverify.errors import EngineError
+from ddbverify.tables.aws import shared_loader
 from replicator.embedded.environment import Progress, ensure_environment, say
 from replicator.embedded.process import (
     HOST,

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from ddbverify.errors import ConfigurationError
-from ddbverify.transform import IGNORED_FILES, package_files
+from ddbverify.items.transform import IGNORED_FILES, package_files
 from replicator.stack.imports import Import, find, imports_of
 from replicator.stack.proof import prove
 

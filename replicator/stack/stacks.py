@@ -16,8 +16,8 @@ from typing import Any, Final, Literal
 
 from botocore.exceptions import ClientError
 
-from ddbverify.aws import Client, error_code, is_emulator, translated
 from ddbverify.errors import ConfigurationError, EngineError, NotFoundError
+from ddbverify.tables.aws import Client, error_code, is_emulator, translated
 
 Template = Literal["base", "capture", "target", "apply"]
 

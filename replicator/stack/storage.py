@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ddbverify.aws import Client, translated
 from ddbverify.errors import NotFoundError
+from ddbverify.tables.aws import Client, translated
 from replicator.stack.bundle import Bundle
 
 

@@ -17,10 +17,10 @@ from benchmarks.page_server import (
     Listed,
     page_server,
 )
+from ddbverify.compare.runner import compare
+from ddbverify.compare.settle import State
 from ddbverify.config import Config, Pair, Side, Verification
 from ddbverify.errors import AccessError
-from ddbverify.runner import compare
-from ddbverify.settle import State
 
 pytestmark = pytest.mark.usefixtures("on_loopback")
 

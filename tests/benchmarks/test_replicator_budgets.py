@@ -8,7 +8,7 @@ from benchmarks.changes import FILMS, records
 from benchmarks.loopback import Billed, item_size, loopback
 from benchmarks.replicating import Job, Measured, measure
 from benchmarks.replicator_budgets import JUDGED, Row, judge, ways
-from replicator.envelope import sqs_units
+from replicator.handlers.envelope import sqs_units
 
 
 def measured(microseconds=10.0, *, changes=1000, receives=10, growth=0):

@@ -19,13 +19,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from ddbverify.items.transform import Transform
+from ddbverify.items.values import with_base64
 from ddbverify.names import Fact, canary_key
-from ddbverify.transform import Transform
-from ddbverify.values import with_base64
-from replicator import consumer, fifo, forwarder
-from replicator.envelope import open_body
-from replicator.ledger import Ledger
-from replicator.state import State
+from replicator.handlers import consumer, fifo, forwarder
+from replicator.handlers.envelope import open_body
+from replicator.handlers.ledger import Ledger
+from replicator.handlers.state import State
 from tests.engines import local_dynamodb, local_streams
 from tests.model.fifo_queue import FifoQueue
 from tests.replicator.fakes import FakeDynamoDB, refusal
@@ -365,7 +365,7 @@ def test_the_forwarder_reports_the_first_record_it_did_not_place_and_goes_on_fro
 
 @on_every_engine()
 def test_a_group_is_handed_back_from_its_first_failure_and_comes_in_the_old_order(engine, monkeypatch):
-    monkeypatch.setattr("replicator.envelope.FULL_BYTES", 10)  # each change a message of its own
+    monkeypatch.setattr("replicator.handlers.envelope.FULL_BYTES", 10)  # each change a message of its own
     for number in range(4):
         engine.write("one", v={"N": str(number)})
     assert forward(engine.records()) == []
@@ -401,7 +401,7 @@ def test_a_batch_that_is_forwarded_again_soon_is_swallowed_also_when_it_was_cons
 
 @on_every_engine()
 def test_a_group_is_locked_while_one_of_its_messages_is_in_flight(engine, monkeypatch):
-    monkeypatch.setattr("replicator.envelope.FULL_BYTES", 10)
+    monkeypatch.setattr("replicator.handlers.envelope.FULL_BYTES", 10)
     engine.write("one", v={"N": "1"})
     assert forward(engine.records()) == []
     received = engine.receive()

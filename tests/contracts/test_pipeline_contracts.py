@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from replicator import fifo, transact
-from replicator.envelope import open_body, pack
-from replicator.ledger import Applied, Ledger
-from replicator.records import pad
-from replicator.stream import StreamReader
-from replicator.transact import Fate, Unit
+from replicator.aws.stream import StreamReader
+from replicator.handlers import fifo, transact
+from replicator.handlers.envelope import open_body, pack
+from replicator.handlers.ledger import Applied, Ledger
+from replicator.handlers.records import pad
+from replicator.handlers.transact import Fate, Unit
 from tests.replicator.fakes import (
     ARN,
     KEYS,
@@ -32,7 +32,7 @@ from tests.replicator.fakes import (
     change,
     ledger_on,
 )
-from tests.replicator.test_ledger import batches, hashed, moved, plain, shuffled_with_repetitions
+from tests.replicator.handlers.test_ledger import batches, hashed, moved, plain, shuffled_with_repetitions
 
 REGION = "eu-west-1"
 

@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 import msgspec
 
+from ddbverify.compare.judge import Judge
 from ddbverify.errors import EngineError
-from ddbverify.items import Form, ReadFailed, join_key
-from ddbverify.judge import Judge
-from ddbverify.pages import PageDecoder
-from ddbverify.transform import Transform
+from ddbverify.items.form import Form, ReadFailed, join_key
+from ddbverify.items.transform import Transform
+from ddbverify.tables.pages import PageDecoder
 
 SCHEMA = {"id": "S"}
 

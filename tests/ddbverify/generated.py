@@ -1,7 +1,7 @@
 """
 Items of every type and nesting, in many spellings, and what can be altered in them. Seeded.
 
-Independent of ``ddbverify.items`` on purpose: what two values mean is said here by Python's own
+Independent of ``ddbverify.items.form`` on purpose: what two values mean is said here by Python's own
 types (``Decimal``, ``bytes``, ``frozenset``), so that a mistake there is not repeated here.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any
 
-from ddbverify.comparison import Comparison
+from ddbverify.compare.comparison import Comparison
 
 KINDS = ("S", "N", "B", "BOOL", "NULL", "SS", "NS", "BS", "L", "M")
 ODD_NAMES = (

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from ddbverify import evidence, folders, row, signing
 from ddbverify.config import Config
-from ddbverify.evidence import Evidence, PairEvidence
-from ddbverify.record import CheckRecord, CheckState, ComparisonRecord, TableRecord
-from ddbverify.suite import check_functions
+from ddbverify.evidence import evidence, folders, row, signing
+from ddbverify.evidence.evidence import Evidence, PairEvidence
+from ddbverify.evidence.record import CheckRecord, CheckState, ComparisonRecord, TableRecord
+from ddbverify.suite.definitions import check_functions
 from tests.ddbverify import projects
 
 NOW = 1_795_000_600.0

@@ -7,12 +7,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ddbverify.compare.judge import Judge
 from ddbverify.config import parse
-from ddbverify.items import Form
-from ddbverify.judge import Judge
-from ddbverify.plugins import Plugins
-from ddbverify.rulings import Rulings
-from ddbverify.transform import Transform
+from ddbverify.items.form import Form
+from ddbverify.items.transform import Transform
+from ddbverify.plugins.loading import Plugins
+from ddbverify.plugins.rulings import Rulings
 from tests.ddbverify.fakes import SCHEMA, Clock
 
 TOML = '[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n'

@@ -8,13 +8,13 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ddbverify.comparison import Comparison
+from ddbverify.compare.comparison import Comparison
+from ddbverify.compare.judge import Judge
+from ddbverify.compare.runner import Pass
 from ddbverify.config import Duration, Size, Verification
-from ddbverify.items import join_key
-from ddbverify.judge import Judge
-from ddbverify.pages import PageDecoder
-from ddbverify.runner import Pass
-from ddbverify.segments import Plan
+from ddbverify.items.form import join_key
+from ddbverify.tables.pages import PageDecoder
+from ddbverify.tables.segments import Plan
 from tests.ddbverify.fakes import Clock, make_judge
 
 

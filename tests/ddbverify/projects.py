@@ -18,18 +18,23 @@ from typing import Any
 
 import msgspec
 
-from ddbverify import checks, pipeline, runner, table_settings, tables
-from ddbverify.comparison import Comparison, Difference, EqualBy, KnownKeys, SideFacts, State
+from ddbverify.compare import runner
+from ddbverify.compare.comparison import Comparison, EqualBy, KnownKeys, SideFacts
+from ddbverify.compare.controls import Controls, HeldTable
+from ddbverify.compare.judge import Judge
 from ddbverify.config import Config, Side, Verification
 from ddbverify.config import Pair as PairSettings
-from ddbverify.controls import Controls, HeldTable
-from ddbverify.items import Form
-from ddbverify.judge import Judge
+from ddbverify.items.form import Form
+from ddbverify.items.states import Difference, State
+from ddbverify.items.transform import Transform
 from ddbverify.names import table_name
-from ddbverify.pipeline import PipelineHealth
-from ddbverify.table_settings import TableSettings
-from ddbverify.tables import Table, table_from
-from ddbverify.transform import Transform
+from ddbverify.pipeline import health as pipeline
+from ddbverify.pipeline.health import PipelineHealth
+from ddbverify.suite import pair as checks
+from ddbverify.tables import settings as table_settings
+from ddbverify.tables import table as tables
+from ddbverify.tables.settings import TableSettings
+from ddbverify.tables.table import Table, table_from
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -10,9 +10,9 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from ddbverify import run as runs
 from ddbverify.cli import main
 from ddbverify.errors import AccessError
+from ddbverify.runs import run as runs
 from tests.ddbverify import projects
 
 
@@ -98,7 +98,7 @@ def test_what_aws_refuses_exits_with_6(invoke, monkeypatch):
     def refuse(*_, **__):
         raise AccessError("no credentials", "log in")
 
-    monkeypatch.setattr("ddbverify.tables.describe_pair", refuse)
+    monkeypatch.setattr("ddbverify.tables.table.describe_pair", refuse)
 
     ended = invoke("run")
 
@@ -107,7 +107,7 @@ def test_what_aws_refuses_exits_with_6(invoke, monkeypatch):
 
 
 def test_a_bug_stays_a_traceback(invoke, monkeypatch):
-    monkeypatch.setattr("ddbverify.tables.describe_pair", lambda *_: 1 / 0)
+    monkeypatch.setattr("ddbverify.tables.table.describe_pair", lambda *_: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
         invoke("run")

@@ -13,25 +13,25 @@ import pytest
 import ddbverify
 from tests.ddbverify.projects import REPOSITORY
 
-# What the replicator may use of the verifier. `cutover_evidence` is what it leaves of a cutover: signed with
+# What the replicator may use of the verifier. `evidence.cutover` is what it leaves of a cutover: signed with
 # the verifier's key, in the verifier's envelope, and about no item.
 FOR_THE_REPLICATOR = {
     "config",
     "errors",
     "names",
-    "prices",
-    "values",
-    "transform",
-    "gate",
-    "aws",
-    "cutover_evidence",
     "words",
+    "items.transform",
+    "items.values",
+    "tables.aws",
+    "tables.prices",
+    "gate.gate",
+    "evidence.cutover",
 }
 # What travels to Lambda with the handlers.
-FOR_THE_HANDLERS = {"errors", "names", "values", "transform"}
+FOR_THE_HANDLERS = {"errors", "names", "items.values", "items.transform"}
 HANDLERS = ("forwarder", "consumer")
 IN_LAMBDA = {"boto3", "botocore", "aws_lambda_powertools"}
-MAY_KNOW_BOTO3 = {"aws", "tables", "wire"}
+MAY_KNOW_BOTO3 = {"tables.aws", "tables.table", "tables.wire"}
 
 
 def imports_of(file: Path, package: str) -> set[str]:
@@ -80,7 +80,7 @@ def test_the_verifier_never_borrows_from_the_replicator_or_the_tests(module):
     used = roots(imports_of(modules("ddbverify")[module], "ddbverify"))
 
     assert not used & {"replicator", "tests", "checks"}
-    if not module.startswith("ddbverify.pytest_"):
+    if not module.startswith(("ddbverify.pytest_plugin", "ddbverify.session.pytest")):
         assert not used & {"pytest", "_pytest"}
     if module.partition(".")[2] not in MAY_KNOW_BOTO3:
         assert not used & {"boto3", "botocore"}
@@ -118,7 +118,7 @@ def test_what_a_handler_imports_is_in_its_bundle(handler):
 
 @pytest.mark.parametrize("module", sorted(FOR_THE_HANDLERS))
 def test_modules_that_travel_use_the_standard_library_and_each_other(module):
-    used = imports_of(REPOSITORY / "ddbverify" / f"{module}.py", "ddbverify")
+    used = imports_of(modules("ddbverify")[f"ddbverify.{module}"], "ddbverify")
 
     for name in used:
         if name.startswith("ddbverify"):
@@ -140,7 +140,7 @@ def test_the_default_suite_uses_public_names_only(file):
 
 
 @pytest.mark.parametrize(
-    "module", ["ddbverify", "ddbverify.errors", "ddbverify.names", "ddbverify.transform"]
+    "module", ["ddbverify", "ddbverify.errors", "ddbverify.names", "ddbverify.items.transform"]
 )
 def test_light_modules_stay_light(module):
     program = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
@@ -184,7 +184,10 @@ def test_the_entry_point_of_the_plugin_is_light():
         [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, check=True, text=True
     )
 
-    own = {"ddbverify", "ddbverify.names", "ddbverify.pytest_plugin"}
+    own = {
+        *("ddbverify", "ddbverify.names", "ddbverify.pytest_plugin"),
+        *("ddbverify.session", "ddbverify.session.pytest", "ddbverify.session.pytest.options"),
+    }
     assert {name for name in json.loads(done.stdout) if name.partition(".")[0] not in _STANDARD} == own
 
 

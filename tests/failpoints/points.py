@@ -20,7 +20,7 @@ import botocore.client
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from replicator import cutover, migration
+from replicator.commands import cutover, migration
 
 
 class Killed(BaseException):

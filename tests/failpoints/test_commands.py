@@ -21,8 +21,9 @@ from botocore.exceptions import ClientError
 
 from ddbverify.errors import DdbVerifyError
 from ddbverify.names import FENCE_SID, Fact
-from replicator import audit, cutover, fence, migration, restart
-from replicator.cutover import CUTOVER
+from replicator.aws import fence
+from replicator.commands import audit, cutover, migration, restart
+from replicator.commands.cutover import CUTOVER
 from tests.failpoints.points import Killed, Points, sample
 from tests.replicator.migrations import SOURCE_REGION, Migration
 

@@ -11,13 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from ddbverify.items.transform import Transform
 from ddbverify.names import Fact
-from ddbverify.transform import Transform
-from replicator import consumer, fifo, forwarder
-from replicator.envelope import VERSION
-from replicator.ledger import Ledger
-from replicator.limit import limited
-from replicator.state import State
+from replicator.handlers import consumer, fifo, forwarder
+from replicator.handlers.envelope import VERSION
+from replicator.handlers.ledger import Ledger
+from replicator.handlers.limit import limited
+from replicator.handlers.state import State
+from tests.replicator.commands.test_repair import Bench as RepairBench
 from tests.replicator.fakes import (
     ARN,
     KEYS,
@@ -30,7 +31,6 @@ from tests.replicator.fakes import (
     record,
     refusal,
 )
-from tests.replicator.test_repair import Bench as RepairBench
 from tests.replicator.wired import Wire
 
 SETTINGS = forwarder.Settings(ARN, "https://queue", KEYS, groups=3, restart=0)
@@ -338,7 +338,7 @@ def test_a_body_with_fields_that_are_not_known_is_read_for_those_that_are(monkey
 
 def test_two_consumers_of_different_versions_never_apply_what_they_do_not_understand(monkeypatch):
     world = World(monkeypatch)
-    monkeypatch.setattr("replicator.envelope.VERSION", VERSION + 1)
+    monkeypatch.setattr("replicator.handlers.envelope.VERSION", VERSION + 1)
     world.forward(good("new", 5))
     (_, newer), *_ = world.queue.bodies
     monkeypatch.undo()

@@ -18,15 +18,15 @@ import pytest
 
 from benchmarks.page_server import REGION, Fault, Generated, Listed, page_server
 from ddbverify import config as configuration
-from ddbverify import runner
-from ddbverify.comparison import State
-from ddbverify.coscan import Role
+from ddbverify.compare import runner
+from ddbverify.compare.coscan import Role
+from ddbverify.compare.runner import Pass
 from ddbverify.errors import AccessError, ConfigurationError, NotFoundError
-from ddbverify.pages import PageDecoder
-from ddbverify.runner import Pass
-from ddbverify.segments import Plan
-from ddbverify.verdicts import Finding, Outcome, comparison_verdict
-from ddbverify.wire import TableReader
+from ddbverify.items.states import State
+from ddbverify.suite.verdicts import Finding, Outcome, comparison_verdict
+from ddbverify.tables.pages import PageDecoder
+from ddbverify.tables.segments import Plan
+from ddbverify.tables.wire import TableReader
 from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge
 from tests.ddbverify.projects import REPOSITORY
 

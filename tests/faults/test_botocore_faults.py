@@ -9,16 +9,17 @@ from botocore import endpoint
 from botocore.exceptions import BotoCoreError
 
 from ddbverify.errors import AccessError, ThrottledError
-from ddbverify.transform import Transform, key_hash
-from replicator import backfill, fifo
-from replicator.backfill import Load
-from replicator.envelope import open_body, pack
-from replicator.ledger import Applied, Ledger, Write
-from replicator.records import pad
-from replicator.state import State
-from replicator.stream import StreamReader
-from replicator.transact import ATTEMPTS, Fate, Unit
-from replicator.transact import write as write_units
+from ddbverify.items.transform import Transform, key_hash
+from replicator.aws.stream import StreamReader
+from replicator.backfill import load as backfill
+from replicator.backfill.load import Load
+from replicator.handlers import fifo
+from replicator.handlers.envelope import open_body, pack
+from replicator.handlers.ledger import Applied, Ledger, Write
+from replicator.handlers.records import pad
+from replicator.handlers.state import State
+from replicator.handlers.transact import ATTEMPTS, Fate, Unit
+from replicator.handlers.transact import write as write_units
 from tests.replicator.fakes import (
     ARN,
     KEYS,

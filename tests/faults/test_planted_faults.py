@@ -49,7 +49,7 @@ def test_a_consumer_that_drops_every_change_of_some_keys(tmp_path):
         "                if key_hash(change.keys, self.transform.source_keys)[0] in '01234567':\n"
         "                    continue\n"
     )
-    code = patched(tmp_path, ("replicator/consumer.py", EACH_CHANGE, drop + EACH_CHANGE))
+    code = patched(tmp_path, ("replicator/handlers/consumer.py", EACH_CHANGE, drop + EACH_CHANGE))
     told = told_by(code)
     assert_found_out(told)
     assert told.outcome["proof"]["lost"] + told.outcome["proof"]["stale"] > 0
@@ -57,7 +57,7 @@ def test_a_consumer_that_drops_every_change_of_some_keys(tmp_path):
 
 def test_a_consumer_that_ignores_deletes(tmp_path):
     drop = '                if change.event_name == "REMOVE":\n                    continue\n'
-    code = patched(tmp_path, ("replicator/consumer.py", EACH_CHANGE, drop + EACH_CHANGE))
+    code = patched(tmp_path, ("replicator/handlers/consumer.py", EACH_CHANGE, drop + EACH_CHANGE))
     told = told_by(code)
     assert_found_out(told)
     assert told.outcome["proof"]["resurrected"] > 0
@@ -65,18 +65,18 @@ def test_a_consumer_that_ignores_deletes(tmp_path):
 
 def test_writes_without_the_guard_while_changes_come_twice_and_late(tmp_path):
     no_guard = (
-        "replicator/ledger.py",
+        "replicator/handlers/ledger.py",
         """f"attribute_not_exists(pk) OR n {'<=' if write.repair else '<'} :n",""",
         '"attribute_not_exists(pk) OR n <> :n",',
     )
     # Half of the messages are sent a second time, a second and a half later, under another id.
     late = (
-        "replicator/forwarder.py",
+        "replicator/handlers/forwarder.py",
         "        lambda messages: fifo.send(sqs, settings.queue_url, messages),\n",
         "        lambda messages: _twice_and_late(sqs, settings.queue_url, messages),\n",
     )
     sender = (
-        "replicator/forwarder.py",
+        "replicator/handlers/forwarder.py",
         "@functools.cache\ndef _deployment()",
         """_SENT: list = []
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replicator.embedded import EmbeddedAws, embedded_aws
+from replicator.embedded.aws import EmbeddedAws, embedded_aws
 from tests.history import shapes
 from tests.history.journal import Journal, read
 from tests.history.judge import Item, Judgement, backwards, judge
@@ -121,16 +121,16 @@ class Stage:
         for package in ("ddbverify", "replicator", "checks"):
             shutil.copytree(ROOT / package, self.code / package, ignore=shutil.ignore_patterns("__pycache__"))
         nemesis = (ROOT / "tests" / "history" / "nemesis.py").read_text(encoding="utf-8")
-        inside = self.code / "replicator"
+        inside = self.code / "replicator" / "handlers"
         (inside / "nemesis.py").write_text(nemesis.replace("@plan@", str(self.plan)), encoding="utf-8")
         append(
             inside / "forwarder.py",
-            "\n\nfrom replicator import nemesis\n\n"
+            "\n\nfrom replicator.handlers import nemesis\n\n"
             "fifo.send = nemesis.again_and_late(fifo.send)\nhandler = nemesis.shaken(handler)\n",
         )
         append(
             inside / "consumer.py",
-            "\n\nfrom replicator import nemesis\n\nhandler = nemesis.shaken(handler)\n",
+            "\n\nfrom replicator.handlers import nemesis\n\nhandler = nemesis.shaken(handler)\n",
         )
         for name, old, new in self.options.patches:
             path = self.code / name

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.engine("ministack"), pytest.mark.e2e, pytest.mark.time
 SHAPES = ("", "marked", "moved")
 
 NO_GUARD = (
-    "replicator/ledger.py",
+    "replicator/handlers/ledger.py",
     """f"attribute_not_exists(pk) OR n {'<=' if write.repair else '<'} :n",""",
     '"attribute_not_exists(pk) OR n <> :n",',
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition
 from hypothesis.stateful import rule as hypothesis_rule
 
-from replicator import transact
+from replicator.handlers import transact
 from tests.model.actors import Fate
 from tests.model.fifo_queue import Call
 from tests.model.world import SLOT, World

@@ -13,19 +13,12 @@ from typing import Any
 
 import pytest
 
-from replicator import (
-    backfill,
-    consumer,
-    envelope,
-    fifo,
-    filling,
-    forwarder,
-    ledger,
-    lock,
-    migration,
-    transact,
-)
-from replicator.ledger import Applied, Ledger, Write
+from replicator.backfill import filling
+from replicator.backfill import load as backfill
+from replicator.commands import migration
+from replicator.context import lock
+from replicator.handlers import consumer, envelope, fifo, forwarder, ledger, transact
+from replicator.handlers.ledger import Applied, Ledger, Write
 from tests.model.order_model import OrderModel
 from tests.model.world import Loader, World
 

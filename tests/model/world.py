@@ -20,27 +20,18 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ddbverify.errors import DdbVerifyError, TransformError
+from ddbverify.items.transform import Transform, key_hash
 from ddbverify.names import PAUSE, RUN, Fact, KeySchema, canary_key
-from ddbverify.transform import Transform, key_hash
-from replicator import (
-    audit,
-    backfill,
-    boundary,
-    clock,
-    consumer,
-    envelope,
-    fifo,
-    filling,
-    forwarder,
-    lock,
-    migration,
-    repair,
-)
-from replicator.backfill import Load
-from replicator.envelope import open_body
-from replicator.ledger import Ledger
-from replicator.records import pad
-from replicator.state import State
+from replicator.backfill import boundary, filling
+from replicator.backfill import load as backfill
+from replicator.backfill.load import Load
+from replicator.commands import audit, migration, repair
+from replicator.context import clock, lock
+from replicator.handlers import consumer, envelope, fifo, forwarder
+from replicator.handlers.envelope import open_body
+from replicator.handlers.ledger import Ledger
+from replicator.handlers.records import pad
+from replicator.handlers.state import State
 from tests.model.actors import Actor, Fate, Killed
 from tests.model.fifo_queue import Call, FifoQueue
 from tests.replicator.fakes import ARN, KEYS, LEDGER, STATE, TARGET, FakeDynamoDB

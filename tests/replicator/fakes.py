@@ -11,12 +11,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from ddbverify.items.transform import canonical_key, key_hash
+from ddbverify.items.values import with_base64
 from ddbverify.names import KeySchema, TypedItem
-from ddbverify.transform import canonical_key, key_hash
-from ddbverify.values import with_base64
-from replicator.ledger import Ledger, Write
-from replicator.records import Change, pad
-from replicator.state import Quarantined
+from replicator.handlers.ledger import Ledger, Write
+from replicator.handlers.records import Change, pad
+from replicator.handlers.state import Quarantined
 
 LEDGER, TARGET, STATE = "ledger", "target", "state"
 KEYS: KeySchema = {"id": "S"}

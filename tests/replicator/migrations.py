@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ddbverify import config as configuration
-from replicator import cutover, down, migration, queue, restart
-from replicator.console import Console
-from replicator.context import Context
-from replicator.embedded import EmbeddedAws
+from replicator.aws import queue
+from replicator.commands import cutover, down, migration, restart
+from replicator.context.console import Console
+from replicator.context.context import Context
+from replicator.embedded.aws import EmbeddedAws
 
 SOURCE_REGION, TARGET_REGION = "eu-west-1", "eu-central-1"
 

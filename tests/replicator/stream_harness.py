@@ -3,7 +3,7 @@ DynamoDB Streams and Lambda's mapping onto it, in memory and strict where AWS is
 
 No emulator splits or trims shards, lets iterators expire or honours `batchItemFailures` on a
 stream (docs/design.md), so what depends on those is held against this: `Streams` is the
-service (`replicator.stream.StreamReader` and the audit read it as their client), `Mapping` is
+service (`replicator.aws.stream.StreamReader` and the audit read it as their client), `Mapping` is
 the event source mapping that calls the forwarder's handler.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ddbverify.values import with_bytes
+from ddbverify.items.values import with_bytes
 from tests.replicator.fakes import ARN, refusal
 
 SLOTS = 16

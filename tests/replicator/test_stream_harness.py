@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.stream import ENDED, StreamReader, Trimmed
+from replicator.aws.stream import ENDED, StreamReader, Trimmed
 from tests.replicator.fakes import ARN
 from tests.replicator.stream_harness import (
     ITERATOR_SECONDS,

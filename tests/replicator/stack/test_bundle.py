@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ddbverify.errors import ConfigurationError
-from ddbverify.transform import package_digest
+from ddbverify.items.transform import package_digest
 from replicator.stack.bundle import Bundle, build
 from replicator.stack.imports import Import, imports_of
 from replicator.stack.proof import prove
@@ -69,13 +69,13 @@ def test_the_handlers_travel_with_all_they_need_and_nothing_heavy() -> None:
         "ddbverify/__init__.py",
         "ddbverify/errors.py",
         "ddbverify/names.py",
-        "ddbverify/transform.py",
-        "ddbverify/values.py",
+        "ddbverify/items/transform.py",
+        "ddbverify/items/values.py",
         "replicator/__init__.py",
-        "replicator/forwarder.py",
-        "replicator/consumer.py",
-        "replicator/envelope.py",
-        "replicator/ledger.py",
+        "replicator/handlers/forwarder.py",
+        "replicator/handlers/consumer.py",
+        "replicator/handlers/envelope.py",
+        "replicator/handlers/ledger.py",
         "typing_extensions.py",
         "jmespath/__init__.py",
         "aws_lambda_powertools/logging/logger.py",
@@ -83,9 +83,9 @@ def test_the_handlers_travel_with_all_they_need_and_nothing_heavy() -> None:
     ours = {name for name in found if name.startswith(("ddbverify/", "replicator/"))}
     assert not ours & {
         "ddbverify/config.py",
-        "ddbverify/aws.py",
+        "ddbverify/tables/aws.py",
         "replicator/cli.py",
-        "replicator/migration.py",
+        "replicator/commands/migration.py",
     }
     tops = {name.partition("/")[0] for name in found if not name.partition("/")[0].endswith(".dist-info")}
     assert tops == {"ddbverify", "replicator", "aws_lambda_powertools", "jmespath", "typing_extensions.py"}

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from ddbverify import names
 from ddbverify.errors import ConfigurationError, EngineError, NotFoundError
-from replicator.embedded import EmbeddedAws
+from replicator.embedded.aws import EmbeddedAws
 from replicator.stack import stacks, storage
 from replicator.stack.bundle import Bundle
 

@@ -17,7 +17,7 @@ import yaml
 
 from ddbverify import names
 from ddbverify.names import METRICS
-from replicator.metrics import emit
+from replicator.handlers.metrics import emit
 from replicator.stack import stacks
 from replicator.stack.bundle import HANDLERS, RUNTIME_PYTHON
 

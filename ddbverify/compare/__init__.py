@@ -1,0 +1,9 @@
+"""
+Two tables become a `Comparison`: read, joined, judged, settled, added up.
+
+No check, no pytest and no file of a run belongs in here; what a check makes of a comparison is in
+`ddbverify.suite`.
+
+Begin with `runner` (one pass over one pair), then `coscan` (pages meet), `judge` (two items are
+judged) and `settle` (a difference is settled).
+"""

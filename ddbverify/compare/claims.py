@@ -1,0 +1,300 @@
+"""
+A target, and the items that a re-keying transform makes of the source -> matched keys, and suspects.
+
+The whole target is added first, then the source (docs/checks.md): a target item that no
+source item claims was then in the target *before* nobody claimed it. Scan orders have nothing in
+common here, so the target waits: in memory up to a bound, else all of it on disk.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from ddbverify.compare.coscan import BESIDE_THE_ITEM, Memory
+from ddbverify.compare.inspection import Inspector
+from ddbverify.compare.judge import Judge, Uncomparable
+from ddbverify.compare.settle import CONTESTED, Suspect
+from ddbverify.compare.tally import Tally
+from ddbverify.items.form import ABSENT, JoinKey, UnknownValue, typed_key
+from ddbverify.items.lazy import LazyItem
+from ddbverify.items.states import Difference, State
+from ddbverify.tables.pages import Page, decode_item, surely_equal
+
+_UNKNOWN = b"unknown"
+"""State of a target item that cannot be compared; no digest is that short."""
+
+
+class Placed(NamedTuple):
+    """An item of the target, or one that a source item makes."""
+
+    key: JoinKey  # of the target
+    content: bytes  # as JSON; where states stand in for items, its state
+    owner: JoinKey | None = None  # of what a source item makes: the key of that
+    source: bytes = b""  # likewise, the item itself, for checks on items only
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one page has put into the join."""
+
+    placed: list[Placed] = field(default_factory=list)
+    canary: bool = False
+    dropped: int = 0  # source items that make nothing
+    refused: list[tuple[JoinKey, str]] = field(default_factory=list)  # source keys not transformed, and why
+
+
+@dataclass(slots=True)
+class _Held:
+    """One target key: what is there, and who claims it."""
+
+    raw: bytes | None = None  # or its state; b"": it matched, and was let go
+    at: float = 0.0
+    claimed: bytes | None = None  # the expected state; CONTESTED when two claim it
+    claimed_at: float = 0.0
+    owners: set[JoinKey] = field(default_factory=set)
+    matched: bool = False
+
+    @property
+    def size(self) -> int:
+        return len(self.raw or b"") + BESIDE_THE_ITEM
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """An item that a source item makes, and whose it is."""
+
+    made: bytes  # as JSON, or its state
+    owner: JoinKey
+    at: float
+    source: bytes = b""  # the item behind it, kept for checks on items only
+
+
+class ClaimJoin:
+    """Joins one pair. Threads share it."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        tally: Tally,
+        memory: Memory,
+        inspector: Inspector | None = None,
+        *,
+        by_state: bool = False,
+    ) -> None:
+        """
+        Join under the rules of *judge*; show pairs that are equal as they were read to *inspector*.
+
+        *by_state*: keyed digests stand in for items from the moment they are read, so that they
+        can be kept where no item may be. Nobody can be shown an item then, and no plugin asked.
+        """
+        self.uncomparable_sources = 0
+        self._by_state = by_state
+        self._inspector = inspector
+        self._judge, self._tally, self._memory = judge, tally, memory
+        self._held: dict[JoinKey, _Held] = {}
+        self._lock = threading.Lock()
+
+    def add_target(self, page: Page, at: float) -> Taken:
+        """
+        Note one page of the target. Returns what it has put into the join.
+
+        Raises:
+            EngineError: An item has no key that can be read.
+            Inconclusive: Nothing more can wait; see `Spill.add`.
+        """
+        taken = Taken()
+        for key, raw in zip(page.keys, page.items, strict=True):
+            if key == self._judge.target_canary:
+                taken.canary = True
+            else:
+                taken.placed.append(Placed(key, self._state_of(raw) if self._by_state else bytes(raw)))
+        self.take(taken, at)
+        return taken
+
+    def add_source(self, page: Page, at: float) -> Taken:
+        """Join one page of the source. No target page may follow. Returns and raises as `add_target` does."""
+        taken = Taken()
+        for key, raw in zip(page.keys, page.items, strict=True):
+            if key == self._judge.source_canary:
+                taken.canary = True
+                continue
+            try:
+                claims = self._judge.claims(decode_item(raw))
+            except (Uncomparable, UnknownValue) as error:
+                taken.refused.append((key, str(error)))
+                continue
+            taken.dropped += not claims
+            for claim in claims:
+                made = msgspec.json.encode(claim.item)
+                content = self._state_of(made) if self._by_state else made
+                taken.placed.append(Placed(claim.key, content, key, self._kept(raw)))
+        self.take(taken, at)
+        return taken
+
+    def take(self, taken: Taken, at: float) -> None:
+        """Join what a page has come to, now or in an earlier run. Raises as `add_target` does."""
+        if taken.canary:
+            self._tally.canary()
+        for key, why in taken.refused:
+            shown = typed_key(key, self._judge.transform.source_keys)
+            difference = Difference(state=State.UNCOMPARABLE, key=shown, reason=why)
+            self._tally.different(difference, expected=True, found=False)
+        for _ in range(taken.dropped):
+            self._tally.excluded(dropped=True)
+        with self._lock:
+            self.uncomparable_sources += len(taken.refused)
+            for one in taken.placed:
+                if one.owner is None:
+                    self._place(one.key, _Held(one.content, at))
+                else:
+                    self._place(one.key, _Claim(one.content, one.owner, at, one.source))
+
+    def finish(self, now: float, *, source_complete: bool, target_complete: bool) -> Iterator[Suspect]:
+        """Like `KeyJoin.finish`; target items that nobody claims are suspects without owners."""
+        yield from self._left(now, source_complete, target_complete)
+        for records in self._memory.spill.partitions():
+            for record in records:
+                self._join(*pickle.loads(record))  # noqa: S301  # this process wrote it
+            yield from self._left(now, source_complete, target_complete)
+
+    def _place(self, key: JoinKey, record: _Held | _Claim) -> None:
+        """Into memory, or once that was full for the first time, to disk with everything."""
+        spill = self._memory.spill
+        if spill.records:
+            spill.add(key, pickle.dumps((key, record), pickle.HIGHEST_PROTOCOL))
+        elif not self._join(key, record):
+            for held_key, held in self._held.items():
+                spill.add(held_key, pickle.dumps((held_key, held), pickle.HIGHEST_PROTOCOL))
+                self._memory.use(-held.size)
+            self._held.clear()
+
+    def _join(self, key: JoinKey, record: _Held | _Claim) -> bool:
+        """Join one record; False where more waits than is allowed."""
+        held = self._held.get(key)
+        used = 0 if held is None else -held.size
+        if isinstance(record, _Held):
+            held = self._held[key] = record
+        else:
+            if held is None:
+                held = self._held[key] = _Held()
+            self._claim(key, held, record)
+        return self._memory.use(used + held.size)
+
+    def _kept(self, raw: msgspec.Raw) -> bytes:
+        wanted = self._inspector and (self._inspector.wants_equal or self._judge.rulings)
+        return bytes(raw) if wanted else b""
+
+    def _claim(self, key: JoinKey, held: _Held, claim: _Claim) -> None:
+        held.owners.add(claim.owner)
+        held.claimed_at = claim.at
+        if held.claimed is not None or held.matched:  # a second owner: a match was not the whole story
+            held.claimed = CONTESTED
+            self._tally.matched(-held.matched)
+            held.matched = False
+            return
+        if held.raw is not None and not self._by_state and surely_equal(claim.made, held.raw):
+            held.matched = True
+        else:
+            held.claimed = self._state(claim.made)
+            target = None if held.raw is None else self._state(held.raw)
+            held.matched = target == held.claimed != _UNKNOWN
+        if held.matched and held.raw is not None:
+            self._tally.matched(1)
+            differs = bool(self._judge.rulings) and self._tally.by_word_of(
+                self._judge.credit(decode_item(claim.made), decode_item(held.raw))
+            )
+            if self._inspector and (differs or self._inspector.wants_equal):
+                shown = map(LazyItem.of_raw, (claim.source, held.raw, claim.made))
+                self._inspector.pair(lambda: key, *shown, different=differs)
+            held.raw = b""
+
+    def _left(self, now: float, source_complete: bool, target_complete: bool) -> Iterator[Suspect]:
+        suspects = []
+        for key, held in self._held.items():
+            self._memory.use(-held.size)
+            if held.matched:
+                continue
+            target: bytes | None
+            if held.raw == b"":  # it matched once, and its item was let go: settling reads it again
+                target = None
+            elif held.raw is not None:
+                target = self._state(held.raw)
+            else:
+                target = ABSENT if target_complete else None
+            reason = self._why_undecidable(held, target, source_complete)
+            if reason:
+                state = State.UNCOMPARABLE if target == _UNKNOWN else State.UNDECIDED
+                shown = typed_key(key, self._judge.transform.target_keys)
+                difference = Difference(state=state, key=shown, reason=reason)
+                self._tally.different(difference, expected=bool(held.owners), found=held.raw is not None)
+                continue
+            expected_since = held.claimed_at if held.owners else now
+            suspects.append(
+                Suspect(
+                    key=key,
+                    owners=held.owners,
+                    expected=held.claimed if held.owners else ABSENT,
+                    target=target,
+                    expected_since=expected_since,
+                    target_since=held.at or now,
+                    first_seen=min(expected_since, held.at or now),
+                )
+            )
+        self._held.clear()
+        yield from suspects
+
+    def _why_undecidable(self, held: _Held, target: bytes | None, source_complete: bool) -> str:
+        if target == _UNKNOWN:
+            return "an item with a value of an unknown type"
+        if held.owners:
+            return ""
+        if not source_complete:
+            return "no source item claims it, but the source was not read to its end"
+        if self.uncomparable_sources:
+            return "no source item claims it, but some could not be transformed"
+        return ""
+
+    def _state(self, content: bytes) -> bytes:
+        return content if self._by_state else self._state_of(content)
+
+    def _state_of(self, raw: bytes | msgspec.Raw) -> bytes:
+        try:
+            return self._judge.state(decode_item(raw))
+        except (Uncomparable, UnknownValue):
+            return _UNKNOWN
+
+
+class Orphans:
+    """Target items of a re-keyed pair that a second pass over the source has to find owners for."""
+
+    def __init__(self, judge: Judge, suspects: list[Suspect]) -> None:
+        """Look for the owners of *suspects*."""
+        self.uncomparable_sources = 0
+        self._judge = judge
+        self._suspects = {suspect.key: suspect for suspect in suspects}
+        self._lock = threading.Lock()
+
+    def add_source(self, page: Page, at: float) -> None:
+        """Look through one page of the source."""
+        for key, raw in zip(page.keys, page.items, strict=True):
+            if key == self._judge.source_canary:
+                continue
+            try:
+                claims = self._judge.claims(decode_item(raw))
+                mine = [
+                    (claim, self._judge.state(claim.item)) for claim in claims if claim.key in self._suspects
+                ]
+            except (Uncomparable, UnknownValue):
+                self.uncomparable_sources += 1
+                continue
+            with self._lock:
+                for claim, state in mine:
+                    suspect = self._suspects[claim.key]
+                    suspect.see_expected(CONTESTED if suspect.owners else state, at)
+                    suspect.owners.add(key)

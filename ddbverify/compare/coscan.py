@@ -1,0 +1,435 @@
+"""
+Pages of two tables whose keys go one to one -> matched keys, and suspects.
+
+Equal scan orders are the fast case (docs/aws.md T19): then items meet in order, by their bytes, and no key
+is looked at. Where the orders part, items meet by key; what has not met its partner waits in
+memory up to a bound, then on disk. The result never depends on the order of arrival.
+"""
+
+from __future__ import annotations
+
+import marshal
+import pickle
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from ddbverify.compare.inspection import Inspector
+from ddbverify.compare.judge import Claim, Judge, Uncomparable
+from ddbverify.compare.settle import Suspect
+from ddbverify.compare.spill import Spill
+from ddbverify.compare.tally import Tally
+from ddbverify.items.form import ABSENT, JoinKey, UnknownValue, typed_key
+from ddbverify.items.lazy import LazyItem
+from ddbverify.items.states import Difference, State
+from ddbverify.names import KeySchema, TypedItem, canary_key
+from ddbverify.tables.pages import Page, decode_item, surely_equal
+
+BESIDE_THE_ITEM: Final = 400  # bytes that one waiting entry costs in key, dictionary and object, about
+BESIDE_WHAT_WAITS: Final = 140_000_000  # bytes of the process when nothing waits, and malloc's slack
+_SUSPECT_BYTES: Final = 1_200  # likewise, of one suspect with its key, digests and history
+
+LONGEST_STRIDE: Final = 256
+"""Items of each side that go by key, at most, before it is tried again whether the orders agree."""
+
+
+class Role(StrEnum):
+    """Which table of the pair."""
+
+    SOURCE = "source"
+    TARGET = "target"
+
+    @property
+    def other(self) -> Role:
+        """The other table."""
+        return Role.TARGET if self is Role.SOURCE else Role.SOURCE
+
+
+_KINDS: Final = {Role.SOURCE: b"s", Role.TARGET: b"t"}  # of records on disk
+_SUSPECT: Final = b"?"
+
+
+class Memory:
+    """What waits, in bytes, over all segments, and where it goes when it is too much. Threads share it."""
+
+    def __init__(self, limit: int) -> None:
+        """
+        Allow *limit* bytes in all: what the interpreter and the pages in hand take is held back.
+
+        Args:
+            limit: Of the whole process; where that is little, half of it may wait.
+        """
+        self.spill = Spill()
+        self._limit, self._used = max(limit - BESIDE_WHAT_WAITS, limit // 2), 0
+        self._lock = threading.Lock()
+
+    def use(self, change: int) -> bool:
+        """Take more, or give back. False: it is more than allowed now, put something aside."""
+        with self._lock:
+            self._used += change
+            return self._used <= self._limit
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """A page of one side, of which the items from *next* on have not been looked at."""
+
+    items: Sequence[msgspec.Raw]
+    key_of: Callable[[bytes | msgspec.Raw], JoinKey]
+    at: float
+    holds_canary: bool
+    next: int = 0
+
+    @property
+    def left(self) -> int:
+        return len(self.items) - self.next
+
+
+@dataclass(slots=True)  # not frozen: one is made per item that waits, and frozen ones take thrice as long
+class _Waiting:
+    raw: bytes  # a copy: a slice would keep its whole page
+    at: float
+    segment: int | None
+
+    @property
+    def size(self) -> int:
+        return len(self.raw) + BESIDE_THE_ITEM
+
+
+class KeyJoin:
+    """
+    Joins two tables whose keys go one to one.
+
+    One per segment, used by one thread, and one for what is left of all segments: `take_over`
+    moves it there, `finish` is asked of that one.
+    """
+
+    def __init__(
+        self, judge: Judge, tally: Tally, memory: Memory, inspector: Inspector | None = None
+    ) -> None:
+        """Join under the rules of *judge*; show pairs that are equal as they were read to *inspector*."""
+        self._inspector = inspector
+        self.matched = self.excluded = 0  # by this join; the canary apart
+        self.met_canary = False
+        self.spilled = False
+        self._judge, self._tally, self._memory = judge, tally, memory
+        self._bytes_decide = judge.transform.function is None
+        self._suspects: list[Suspect] = []
+        self._refused: list[JoinKey] = []  # uncomparable
+        self._ahead: dict[Role, deque[_Ahead]] = {role: deque() for role in Role}
+        self._ended: set[Role] = set()
+        self._stride = 1
+        self._waiting: dict[Role, dict[JoinKey, _Waiting]] = {role: {} for role in Role}
+        self._key_of: dict[Role, Callable[[bytes], JoinKey]] = {}
+        self._canaries = {Role.SOURCE: judge.source_canary, Role.TARGET: judge.target_canary}
+        # As it stands in a page: one without it needs no look at each key.
+        self._canary_text = _canary_text(judge.transform.source_keys)
+
+    def add(self, role: Role, page: Page, at: float, segment: int | None = None) -> None:
+        """
+        Join one page. Pages of one role are added in the order of their scan.
+
+        Raises:
+            EngineError: An item has no key that can be read.
+            Inconclusive: Nothing more can wait; see `Spill.add`.
+        """
+        self._key_of[role] = page.key_of
+        self._ahead[role].append(_Ahead(page.items, page.key_of, at, self._canary_text in page.body))
+        self._advance(segment)
+
+    def ended(self, role: Role, segment: int | None = None) -> None:
+        """No more pages of *role* will come, whether its end was reached or not. Raises as `add` does."""
+        self._ended.add(role)
+        self._advance(segment)
+
+    def take_over(self, segment: KeyJoin) -> None:
+        """Join what an ended segment has left over with what others have. Raises as `add` does."""
+        segment._end()
+        self._key_of |= segment._key_of
+        self._suspects.extend(segment._suspects)
+        for role, entries in segment._waiting.items():
+            for key, waiting in entries.items():
+                self._memory.use(-waiting.size)
+                self._place(role, key, waiting)
+        self._make_room(0)
+
+    def open_keys(self) -> Iterator[JoinKey]:
+        """Every key that is neither matched nor excluded, as far as it is in memory."""
+        yield from (suspect.key for suspect in self._suspects)
+        yield from self._refused
+        for entries in self._waiting.values():
+            yield from entries
+
+    def finish(
+        self,
+        now: float,
+        *,
+        source_complete: bool,
+        target_complete: bool,
+        known: Set[JoinKey] = frozenset(),
+    ) -> Iterator[Suspect]:
+        """
+        The suspects, those with one side only included.
+
+        Args:
+            now: Seconds since the epoch: absence was seen by then.
+            known: Keys that are suspects already, whatever was seen of them here.
+            source_complete: Whether every planned segment of the source was read to its end;
+                else a key that was not met is not known to be absent.
+            target_complete: Likewise.
+        """
+        self._end()
+        complete = {Role.SOURCE: source_complete, Role.TARGET: target_complete}
+        spill = self._memory.spill
+        if spill.records:
+            self._put_aside()
+        yield from self._left(now, complete, known)
+        for records in spill.partitions():
+            for record in records:
+                self._take_back(record)
+            yield from self._left(now, complete, known)
+
+    def _end(self) -> None:
+        for role in Role:
+            self.ended(role)
+
+    # --- meeting ----------------------------------------------------------------------------
+
+    def _advance(self, segment: int | None) -> None:
+        source, target = self._ahead[Role.SOURCE], self._ahead[Role.TARGET]
+        matched = used = 0
+        while source and target:
+            in_order = self._meet_in_order(source[0], target[0]) if self._bytes_decide else 0
+            matched += in_order
+            if source[0].left and target[0].left:  # here the orders part: for one item, or for long
+                self._stride = 1 if in_order else min(2 * self._stride, LONGEST_STRIDE)
+                for role in Role:
+                    used += self._by_key(role, self._ahead[role][0], self._stride, segment)
+                for role in Role:
+                    used += self._catch_up(role, self._ahead[role][0], segment)
+            for pages in (source, target):
+                if not pages[0].left:
+                    pages.popleft()
+        for role, pages in self._ahead.items():
+            while pages and role.other in self._ended:  # nothing will come that they could meet in order
+                used += self._by_key(role, pages[0], pages[0].left, segment)
+                pages.popleft()
+        self.matched += matched
+        self._tally.matched(matched)
+        self._make_room(used)
+
+    def _meet_in_order(self, source: _Ahead, target: _Ahead) -> int:
+        """Go over both pages as long as their items are equal; how many were."""
+        if source.holds_canary or target.holds_canary:
+            return 0
+        count = min(source.left, target.left)
+        ours = source.items[source.next : source.next + count]
+        theirs = target.items[target.next : target.next + count]
+        if ours != theirs:
+            count = 0
+            for one, other in zip(ours, theirs, strict=True):
+                if one != other and not surely_equal(one, other):
+                    break
+                count += 1
+        if self._inspector and self._inspector.wants_equal:
+            self._inspector.equal(source.key_of, ours[:count])
+        source.next += count
+        target.next += count
+        return count
+
+    def _by_key(self, role: Role, page: _Ahead, count: int, segment: int | None) -> int:
+        """Join the next *count* items by key; how many bytes more wait now."""
+        mine, others = self._waiting[role], self._waiting[role.other]
+        canary, used, key_of = self._canaries[role], 0, page.key_of
+        items = page.items[page.next : page.next + count]
+        page.next += len(items)
+        for raw in items:
+            key = key_of(raw)
+            partner = others.pop(key, None)
+            if partner is not None:
+                used += self._meet(role, key, _Waiting(bytes(raw), page.at, segment), partner) - partner.size
+            elif key == canary:
+                self._tally.canary()
+                self.met_canary = True
+            else:
+                if key in mine:  # a scan that gives a key twice: the newer item counts
+                    used -= mine[key].size
+                mine[key] = waiting = _Waiting(bytes(raw), page.at, segment)
+                used += waiting.size
+        return used
+
+    def _catch_up(self, role: Role, page: _Ahead, segment: int | None) -> int:
+        """Take items whose partners wait already: after one that is missing, the orders agree again."""
+        used, others = 0, self._waiting[role.other]
+        while others and page.left and page.key_of(page.items[page.next]) in others:
+            used += self._by_key(role, page, 1, segment)
+        return used
+
+    def _place(self, role: Role, key: JoinKey, waiting: _Waiting) -> None:
+        """Join one entry that has waited elsewhere."""
+        partner = self._waiting[role.other].pop(key, None)
+        if partner is None:
+            self._waiting[role][key] = waiting
+            self._memory.use(waiting.size)
+        else:
+            self._memory.use(self._meet(role, key, waiting, partner) - partner.size)
+
+    def _meet(self, role: Role, key: JoinKey, one: _Waiting, other: _Waiting) -> int:
+        """Decide about the two sides of a key; how many bytes more wait now, since it is a suspect."""
+        source, target = (one, other) if role is Role.SOURCE else (other, one)
+        if self._bytes_decide and (source.raw == target.raw or surely_equal(source.raw, target.raw)):
+            self._match()
+            if self._inspector and self._inspector.wants_equal:
+                ours, theirs = LazyItem.of_raw(source.raw), LazyItem.of_raw(target.raw)
+                self._inspector.pair(lambda: key, ours, theirs, ours)
+            return 0
+        try:
+            source_item, target_item = decode_item(source.raw), decode_item(target.raw)
+            expected = only(self._judge.claims(source_item))
+            state = self._judge.verdict(expected, target_item, max(one.at, other.at), [source_item])
+            if state is State.MATCHED:
+                self._match()
+                if expected is None:
+                    return 0
+                differs = self._tally.by_word_of(self._judge.credit(expected, target_item))
+                if self._inspector and (differs or self._inspector.wants_equal):
+                    shown = map(LazyItem.of_typed, (source_item, target_item, expected))
+                    self._inspector.pair(lambda: key, *shown, different=differs)
+                return 0
+            if state is State.EXCLUDED:
+                self._exclude()
+                return 0
+            expected_state, target_state = self._judge.state(expected), self._judge.state(target_item)
+        except (Uncomparable, UnknownValue) as error:
+            self._uncomparable(key, error, source, found=True)
+            return 0
+        self._suspect(key, source.at, expected_state, target.at, target_state, source.segment)
+        return _SUSPECT_BYTES
+
+    def _match(self) -> None:
+        self.matched += 1
+        self._tally.matched(1)
+
+    def _exclude(self, *, dropped: bool = False) -> None:
+        self.excluded += 1
+        self._tally.excluded(dropped=dropped)
+
+    # --- what is left -----------------------------------------------------------------------
+
+    def _make_room(self, used: int) -> None:
+        if not self._memory.use(used):
+            self._put_aside()
+
+    def _put_aside(self) -> None:
+        """Everything that waits here, and every suspect, goes to disk."""
+        spill, freed = self._memory.spill, 0
+        for role, entries in self._waiting.items():
+            for key, waiting in entries.items():
+                spill.add(key, _KINDS[role] + marshal.dumps((waiting.raw, waiting.at, waiting.segment)))
+                freed += waiting.size
+            entries.clear()
+        for suspect in self._suspects:
+            spill.add(suspect.key, _SUSPECT + pickle.dumps(suspect, pickle.HIGHEST_PROTOCOL))
+        freed += len(self._suspects) * _SUSPECT_BYTES
+        self._suspects.clear()
+        self.spilled |= freed > 0
+        self._memory.use(-freed)
+
+    def _take_back(self, record: bytes) -> None:
+        """Join one record of the spill. It was written by this process, to a file without a name."""
+        kind, content = record[:1], memoryview(record)[1:]
+        if kind == _SUSPECT:
+            self._suspects.append(pickle.loads(content))  # noqa: S301
+            self._memory.use(_SUSPECT_BYTES)
+            return
+        waiting = _Waiting(*marshal.loads(content))  # noqa: S302
+        role = Role.SOURCE if kind == _KINDS[Role.SOURCE] else Role.TARGET
+        self._place(role, self._key_of[role](waiting.raw), waiting)
+
+    def _left(self, now: float, complete: dict[Role, bool], known: Set[JoinKey]) -> Iterator[Suspect]:
+        """The suspects in memory, and those that the entries make which still wait alone."""
+        self._memory.use(-len(self._suspects) * _SUSPECT_BYTES)
+        for role, entries in self._waiting.items():
+            for key, waiting in entries.items():
+                if key not in known:
+                    self._alone(role, key, waiting, now, other_complete=complete[role.other])
+            self._memory.use(-sum(waiting.size for waiting in entries.values()))
+            entries.clear()
+        suspects, self._suspects = self._suspects, []
+        yield from suspects
+
+    def _alone(
+        self, role: Role, key: JoinKey, waiting: _Waiting, now: float, *, other_complete: bool
+    ) -> None:
+        try:
+            item = decode_item(waiting.raw)
+            expected = only(self._judge.claims(item)) if role is Role.SOURCE else None
+            target = item if role is Role.TARGET else None
+            dropped = role is Role.SOURCE and expected is None
+            if other_complete and dropped:
+                self._exclude(dropped=True)
+                return
+            made_of = [item] if role is Role.SOURCE else []
+            state = self._judge.verdict(expected, target, now, made_of)
+            if other_complete and state is State.EXCLUDED:
+                self._exclude()
+                return
+            expected_state, target_state = self._judge.state(expected), self._judge.state(target)
+        except (Uncomparable, UnknownValue) as error:
+            self._uncomparable(key, error, waiting, found=role is Role.TARGET)
+            return
+        unseen = None if not other_complete else ABSENT
+        if role is Role.SOURCE:
+            self._suspect(key, waiting.at, expected_state, now, unseen, waiting.segment)
+        else:
+            self._suspect(key, now, unseen, waiting.at, target_state, waiting.segment)
+
+    def _suspect(
+        self,
+        key: JoinKey,
+        expected_since: float,
+        expected: bytes | None,
+        target_since: float,
+        target: bytes | None,
+        segment: int | None,
+    ) -> None:
+        self._suspects.append(
+            Suspect(
+                key=key,
+                owners={key},  # the values of both keys are the same, only names may differ
+                expected=expected,
+                target=target,
+                expected_since=expected_since,
+                target_since=target_since,
+                first_seen=min(expected_since, target_since),
+                segment=segment,
+            )
+        )
+
+    def _uncomparable(self, key: JoinKey, error: Exception, waiting: _Waiting, *, found: bool) -> None:
+        self._refused.append(key)
+        self._tally.different(
+            Difference(
+                state=State.UNCOMPARABLE,
+                key=typed_key(key, self._judge.transform.target_keys),
+                reason=str(error),
+            ),
+            expected=True,
+            found=found,
+            segment=waiting.segment,
+        )
+
+
+def _canary_text(schema: KeySchema) -> bytes:
+    (content,) = next(iter(canary_key(schema).values())).values()
+    return content.encode()
+
+
+def only(claims: list[Claim]) -> TypedItem | None:
+    """The one item that a source item makes where keys go one to one."""
+    return claims[0].item if claims else None

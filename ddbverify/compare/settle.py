@@ -1,0 +1,437 @@
+"""
+Suspects -> what they turn out to be, on tables that are being written to. Pure.
+
+A scan of two live tables sees changes under way as differences. Each such suspect is looked
+at again, source, target, source, all strongly consistent, until it is one of
+
+* *converged*: the target holds a state that the source has had since the first look, the
+  scan's own included, and no two source items claim it now: the target follows;
+* *persistent*: the source has not moved for the settle time, and at its end the target still
+  differs and has not moved either (or the pipeline is known to have passed the last move);
+* *churning*: it never held still until the ceiling;
+* *undecided*: a read failed to the end, or the pipeline has not passed.
+
+A target that is changed again and again beside a source that holds still is persistent too,
+but only at the ceiling: before it, its changes look like a pipeline at work.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from ddbverify.compare.judge import Judge, Uncomparable
+from ddbverify.items.differences import differences
+from ddbverify.items.form import JoinKey, PointRead, ReadFailed
+from ddbverify.items.states import State
+from ddbverify.names import TypedItem
+
+SUSPECTS_PER_LOOK: Final = 100  # one BatchGetItem per side and pass
+SHORTEST_WAIT_SECONDS: Final = 0.02
+MOVING_WAIT_SECONDS: Final = 0.1
+"""A key that is seen moving is looked at this often: only a state that was seen can be recognised."""
+
+STILL_LOOKS: Final = 4
+"""
+What differs is looked at so often without a move before it is persistent, however long ago it was scanned.
+
+A key that goes to and fro between two states (a lock, a flag) looks as if it had stood still when scan and
+look both meet it with the same change under way. Four looks take more than a second.
+"""
+
+CONTESTED: Final = b"contested"
+"""The expected state of a key that two source items claim; no digest is that short."""
+
+PipelinePassed = Callable[[float], bool | None]
+"""Has the pipeline passed what moved at this moment (seconds since the epoch)? None: not known."""
+
+
+def ceiling_seconds(settle_seconds: float, suspects: int) -> float:
+    """
+    After this long, what still moves is churning.
+
+    Ten times the settle time, at least 30 s, and 1 s more for every 200 suspects, since
+    reading thousands of them takes a while.
+    """
+    return max(30.0, 10 * settle_seconds) + suspects / 200
+
+
+def wait_seconds(settle_seconds: float, quiet_looks: int) -> float:
+    """
+    How long to wait for the next look: little at what moves, ever longer at what does not.
+
+    Args:
+        settle_seconds: For which the source has to hold still.
+        quiet_looks: How often it has been looked at since it was last seen moving.
+    """
+    soon = max(SHORTEST_WAIT_SECONDS, min(MOVING_WAIT_SECONDS, settle_seconds / 10))
+    return min(soon * 2.0 ** min(quiet_looks, 20), max(soon, settle_seconds / 4))
+
+
+def most_looks(settle_seconds: float) -> int:
+    """
+    How often a key that differs for good is looked at when it was seen only now: the costliest case.
+
+    What moves meanwhile is looked at more often, until `ceiling_seconds`.
+    """
+    looks, after = 1, 0.0
+    while after < settle_seconds:
+        after += wait_seconds(settle_seconds, looks)
+        looks += 1
+    return looks
+
+
+def fewest_looks(settle_seconds: float) -> int:
+    """How often one is looked at that the scan saw more than *settle_seconds* ago."""
+    return min(STILL_LOOKS, most_looks(settle_seconds))
+
+
+class PointReads(Protocol):
+    """Strongly consistent reads of both tables, by the values of their keys."""
+
+    def source(self, keys: Sequence[JoinKey]) -> Sequence[PointRead]:
+        """One answer per key of the source, in their order."""
+
+    def target(self, keys: Sequence[JoinKey]) -> Sequence[PointRead]:
+        """One answer per key of the target, in their order."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Suspect:
+    """
+    One target key on which the scan saw the sides differ.
+
+    Times are seconds since the epoch on one clock that never goes back.
+    """
+
+    key: JoinKey
+    owners: set[JoinKey]  # source keys known to claim it; none: nobody knows (re-keyed pairs)
+    expected: bytes | None  # state as last seen; None: never seen
+    target: bytes | None
+    expected_since: float = 0.0  # first seen in that state, and in no other since
+    target_since: float = 0.0
+    first_seen: float = 0.0
+    segment: int | None = None
+    history: set[bytes] = field(default_factory=set)  # expected states since the first look
+    looks: int = 0
+    quiet_looks: int = 0  # since it was last seen moving
+    failure: str = ""  # why the last look failed
+    _both_seen: bool = field(init=False, default=False)
+
+    @property
+    def was_seen_to_differ(self) -> bool:
+        """Whether the scan saw both sides; else only one of them was read."""
+        return self._both_seen
+
+    def __post_init__(self) -> None:
+        self._both_seen = self.expected is not None and self.target is not None
+        if self.expected is not None and self.expected != CONTESTED:
+            self.history.add(self.expected)
+
+    def see_expected(self, state: bytes, at: float) -> None:
+        """Note what the source makes the target hold."""
+        if state != CONTESTED:  # no single state of the target would be right
+            self.history.add(state)
+        if state != self.expected:
+            self.expected, self.expected_since = state, at
+            self.quiet_looks = 0
+
+    def see_target(self, state: bytes, at: float) -> None:
+        """Note what the target holds."""
+        if state != self.target:
+            self.target, self.target_since = state, at
+            self.quiet_looks = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of one suspect."""
+
+    suspect: Suspect
+    state: State | None  # None: an orphan, which a second pass over the source has to decide
+    converged: bool = False
+    expected: bool = False  # whether the target should hold an item, when last seen
+    found: bool = False  # whether it holds one
+    paths: tuple[str, ...] = ()
+    reason: str = ""
+    at: float = 0.0
+    by_time_only: bool = False  # nobody knew whether the pipeline had passed
+    pair: tuple[TypedItem, TypedItem, TypedItem] | None = None
+    """Source, target and expected item, where both tables hold one and they belong together."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A claim, with the source item behind it."""
+
+    owner: JoinKey
+    item: TypedItem
+    source: TypedItem
+
+
+@dataclass(slots=True)
+class _Sight:
+    """What one pass over the owners of a look has shown."""
+
+    claims: dict[JoinKey, list[_Made]] = field(default_factory=dict)
+    failed: dict[JoinKey, ReadFailed] = field(default_factory=dict)
+    uncomparable: dict[JoinKey, str] = field(default_factory=dict)
+    present: set[JoinKey] = field(default_factory=set)
+
+
+class Settler:
+    """Looks at suspects until each is decided."""
+
+    def __init__(
+        self,
+        reads: PointReads,
+        judge: Judge,
+        *,
+        settle_seconds: float,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        pipeline_passed: PipelinePassed | None = None,
+        orphans_are_final: bool = False,
+        wants_pairs: bool = False,
+    ) -> None:
+        """
+        Prepare to settle the suspects of one pair.
+
+        Args:
+            reads: Of both tables.
+            judge: The rules of the pair.
+            settle_seconds: For which the source has to hold still.
+            clock: Seconds since the epoch, never going back.
+            sleep: Waits for so many seconds.
+            pipeline_passed: See `PipelinePassed`; without it, the settle time decides.
+            orphans_are_final: Whether the second pass has been made.
+            wants_pairs: A key has converged only once the target holds what the source holds
+                *now*, so that `Settled.pair` is known.
+        """
+        self._reads, self._judge = reads, judge
+        self._settle, self._fewest_looks = settle_seconds, fewest_looks(settle_seconds)
+        self._clock, self._sleep = clock, sleep
+        self._pipeline_passed = pipeline_passed
+        self._orphans_are_final, self._wants_pairs = orphans_are_final, wants_pairs
+        self._open: dict[JoinKey, Suspect] = {}
+
+    def settle(self, suspects: Iterable[Suspect]) -> Iterator[Settled]:
+        """Every suspect once, in the order decided."""
+        self._open = {suspect.key: suspect for suspect in suspects}
+        ceiling = ceiling_seconds(self._settle, len(self._open))
+        deadline = self._clock() + ceiling
+        queue = [(0.0, number, suspect) for number, suspect in enumerate(self._open.values())]
+        heapq.heapify(queue)
+        while queue:
+            now = self._clock()
+            last_look = now >= deadline
+            if not last_look and queue[0][0] > now:
+                self._sleep(min(queue[0][0], deadline) - now)
+                continue
+            chunk: list[tuple[float, int, Suspect]] = []
+            while queue and len(chunk) < SUSPECTS_PER_LOOK and (last_look or queue[0][0] <= now):
+                chunk.append(heapq.heappop(queue))
+            if now >= deadline + ceiling:  # not even the last look came round in time
+                for _, _, suspect in chunk:
+                    yield self._undecided(suspect, suspect.failure or "the time to settle it ran out")
+                continue
+            decided = self._look([suspect for _, _, suspect in chunk], last_look=last_look)
+            for settled in decided:
+                del self._open[settled.suspect.key]
+                yield settled
+            for _, number, suspect in chunk:
+                if suspect.key in self._open:
+                    heapq.heappush(queue, (self._next_look(suspect), number, suspect))
+
+    def _look(self, chunk: list[Suspect], *, last_look: bool) -> list[Settled]:
+        owners = list(dict.fromkeys(owner for suspect in chunk for owner in suspect.owners))
+        keys = [suspect.key for suspect in chunk]
+        first = self._sight(owners)
+        before = self._clock()
+        targets = self._reads.target(keys)
+        second = self._sight(owners)
+        after = self._clock()
+        for sight, at in ((first, before), (second, after)):
+            self._share(sight, at, set(keys))
+        decided = []
+        for suspect, target in zip(chunk, targets, strict=True):
+            suspect.looks += 1
+            suspect.quiet_looks += 1
+            settled = self._decide(suspect, target, (first, second), (before, after), last_look=last_look)
+            if settled is not None:
+                decided.append(settled)
+        return decided
+
+    def _sight(self, owners: Sequence[JoinKey]) -> _Sight:
+        sight = _Sight()
+        for owner, item in zip(owners, self._reads.source(owners) if owners else (), strict=True):
+            if isinstance(item, ReadFailed):
+                sight.failed[owner] = item
+                continue
+            if item is None:
+                continue
+            sight.present.add(owner)
+            try:
+                for claim in self._judge.claims(item):
+                    sight.claims.setdefault(claim.key, []).append(_Made(owner, claim.item, item))
+            except Uncomparable as error:
+                sight.uncomparable[owner] = str(error)
+        return sight
+
+    def _share(self, sight: _Sight, at: float, looked_at: set[JoinKey]) -> None:
+        """What a re-keyed source item now claims may explain another suspect."""
+        for key, claims in sight.claims.items():
+            suspect = self._open.get(key)
+            if suspect is None:
+                continue
+            for made in claims:
+                if made.owner in suspect.owners:
+                    continue
+                suspect.owners.add(made.owner)
+                if key not in looked_at:  # those of this look see it for themselves
+                    with suppress(Uncomparable):  # its own next look says so, with the reason
+                        suspect.see_expected(self._judge.state(made.item), at)
+
+    def _decide(
+        self,
+        suspect: Suspect,
+        target: PointRead,
+        sights: tuple[_Sight, _Sight],
+        times: tuple[float, float],
+        *,
+        last_look: bool,
+    ) -> Settled | None:
+        failed = _failure(suspect, target, sights)
+        suspect.failure = failed.reason if failed else ""
+        if failed or isinstance(target, ReadFailed):
+            over = last_look or (failed is not None and failed.is_final)
+            return self._undecided(suspect, suspect.failure) if over else None
+        claims = sights[1].claims.get(suspect.key, [])
+        settled = _Outcome(suspect, claims, target, times[1])
+        for sight in sights:
+            for owner in suspect.owners & sight.uncomparable.keys():
+                return settled(State.UNCOMPARABLE, reason=sight.uncomparable[owner])
+        try:
+            for sight, at in zip(sights, times, strict=True):
+                suspect.see_expected(self._expected(sight.claims.get(suspect.key, [])), at)
+            suspect.see_target(self._judge.state(target), times[1])
+            belongs = suspect.target == suspect.expected
+            follows = suspect.target in suspect.history and suspect.expected != CONTESTED
+            if follows and (belongs or last_look or not self._wants_pairs):
+                dropped = not claims and target is None and not self._judge.transform.rekeys
+                dropped = dropped and bool(suspect.owners & sights[1].present)
+                return settled(State.EXCLUDED if dropped else State.MATCHED, converged=True, pair=belongs)
+            expected = claims[0].item if len(claims) == 1 else None
+            state = self._judge.verdict(expected, target, times[1], [made.source for made in claims])
+        except Uncomparable as error:
+            return settled(State.UNCOMPARABLE, reason=str(error))
+        if suspect.expected != CONTESTED:  # no single state would be right then, neither an item nor none
+            if state is State.MATCHED:  # the items differ, and by a plugin's word that counts as equal
+                return settled(State.MATCHED, pair=True)
+            if state is State.EXCLUDED:
+                return settled(State.EXCLUDED)
+        return self._persistent(suspect, settled, state, times[0], last_look=last_look)
+
+    def _persistent(
+        self, suspect: Suspect, settled: _Outcome, state: State, looked_at: float, *, last_look: bool
+    ) -> Settled | None:
+        orphan = not suspect.owners
+        source_is_still = looked_at - suspect.expected_since >= self._settle
+        target_is_still = looked_at - suspect.target_since >= self._settle
+        if not source_is_still or not (target_is_still or (last_look and not orphan)):
+            if last_look:
+                return settled(
+                    State.CHURNING, paths=settled.paths(self._judge, state), reason="it never held still"
+                )
+            return None
+        if orphan and not self._orphans_are_final:
+            return settled(None)
+        if suspect.quiet_looks < self._fewest_looks and not last_look:
+            return None
+        passed = self._pipeline_passed(suspect.expected_since) if self._pipeline_passed else None
+        if passed is False:
+            reason = "the pipeline has not passed the last change of the source"
+            if not last_look:
+                return None
+            return settled(State.UNDECIDED, paths=settled.paths(self._judge, state), reason=reason)
+        if suspect.expected == CONTESTED:
+            return settled(State.UNCOMPARABLE, reason="several source items claim this target key")
+        return settled(state, paths=settled.paths(self._judge, state), by_time_only=passed is None, pair=True)
+
+    def _expected(self, claims: Sequence[_Made]) -> bytes:
+        if len(claims) > 1:
+            return CONTESTED
+        return self._judge.state(claims[0].item if claims else None)
+
+    def _undecided(self, suspect: Suspect, reason: str) -> Settled:
+        return Settled(
+            suspect=suspect,
+            state=State.UNDECIDED,
+            expected=bool(suspect.expected),
+            found=bool(suspect.target),
+            reason=reason,
+            at=self._clock(),
+        )
+
+    def _next_look(self, suspect: Suspect) -> float:
+        """When to look again, and again at the moment by which it could be decided."""
+        now, wait = self._clock(), wait_seconds(self._settle, suspect.quiet_looks)
+        still_at = max(suspect.expected_since, suspect.target_since) + self._settle
+        return min(now + wait, still_at) if still_at > now else now + wait
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """Makes the `Settled` of one suspect out of what the last look has shown."""
+
+    suspect: Suspect
+    claims: Sequence[_Made]
+    target: TypedItem | None
+    at: float
+
+    def __call__(
+        self,
+        state: State | None,
+        *,
+        converged: bool = False,
+        paths: tuple[str, ...] = (),
+        reason: str = "",
+        by_time_only: bool = False,
+        pair: bool = False,
+    ) -> Settled:
+        found = self.target is not None
+        return Settled(
+            suspect=self.suspect,
+            state=state,
+            converged=converged,
+            expected=found if converged else bool(self.claims) or state is State.UNCOMPARABLE,
+            found=found,
+            paths=paths,
+            reason=reason,
+            at=self.at,
+            by_time_only=by_time_only,
+            pair=self._pair() if pair else None,
+        )
+
+    def _pair(self) -> tuple[TypedItem, TypedItem, TypedItem] | None:
+        if len(self.claims) != 1 or self.target is None:
+            return None
+        return self.claims[0].source, self.target, self.claims[0].item
+
+    def paths(self, judge: Judge, state: State) -> tuple[str, ...]:
+        """Where the sides differ now; slow, so asked for once, when the suspect is decided."""
+        if state is not State.DIFFERENT:
+            return ()
+        assert self.target is not None  # noqa: S101 - no state is "different" with a side missing
+        return differences(*judge.remaining(self.claims[0].item, self.target), judge.form)
+
+
+def _failure(suspect: Suspect, target: PointRead, sights: Iterable[_Sight]) -> ReadFailed | None:
+    """Why this look at a suspect tells nothing; ``None`` when it does."""
+    if isinstance(target, ReadFailed):
+        return target
+    reads = [sight.failed[owner] for sight in sights for owner in suspect.owners if owner in sight.failed]
+    return next((read for read in reads if read.is_final), reads[0] if reads else None)

@@ -1,0 +1,112 @@
+"""
+Whether evidence agrees with itself. Pure.
+
+A trusted key has signed it, so a contradiction is a defect of whatever signed: not to be believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from ddbverify.config import is_aws
+from ddbverify.evidence.evidence import Evidence, verdict_of
+from ddbverify.evidence.record import CheckState, ComparisonRecord
+from ddbverify.items.states import State
+
+# A run's id is made, and its pass begins, moments apart from `started`; DynamoDB's clock has whole seconds.
+_TOLERANCE_SECONDS = 5.0
+
+_SIDES = {"source", "target"}
+_STATES = {str(state) for state in State}
+
+
+def contradictions(found: Evidence) -> Iterator[str]:
+    """Everything that cannot be true at once, in words."""
+    yield from _times(found)
+    yield from _where(found)
+    yield from _checks(found)
+    yield from _twice("plugin", (one.name for one in found.extensions))
+    yield from _twice("pair", (pair.id for pair in found.pairs))
+    for pair in found.pairs:
+        if pair.comparison is not None:
+            yield from (f"{pair.id}: {one}" for one in _pass(pair.comparison))
+            yield from (f"{pair.id}: {one}" for one in _plugins(pair.comparison, found))
+
+
+def _times(found: Evidence) -> Iterator[str]:
+    if found.started_epoch > found.ended_epoch:
+        yield "it ended before it began"
+    if found.valid_until_epoch < found.ended_epoch:
+        yield "it was valid until a moment before its end"
+    try:
+        named = datetime.strptime(found.run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        yield "its run id names no moment"
+    else:
+        if abs(named - found.started_epoch) > _TOLERANCE_SECONDS:
+            yield "its run id names another moment than its start"
+    for pair in found.pairs:
+        read = pair.comparison
+        if read is not None and not (
+            found.started_epoch - _TOLERANCE_SECONDS
+            <= read.started_epoch
+            <= read.ended_epoch
+            <= found.ended_epoch + _TOLERANCE_SECONDS
+        ):
+            yield f"the pass over {pair.id} was not made during the run"
+
+
+def _where(found: Evidence) -> Iterator[str]:
+    if found.plugins.get("ddbverify") != found.tool_version:
+        yield "two versions of ddbverify are named"
+    if found.endpoints.keys() != _SIDES or found.identities.keys() != _SIDES:
+        yield "its endpoints or identities are not those of a source and a target"
+    if found.emulator != any(not is_aws(url) for url in found.endpoints.values()):
+        yield "its endpoints do not agree with what it says about an emulator"
+
+
+def _checks(found: Evidence) -> Iterator[str]:
+    if found.complete == bool(found.shortcomings):
+        yield "it is complete and names shortcomings, or is not and names none"
+    verdict = verdict_of(found.checks, complete=found.complete)
+    if found.verdict != verdict:
+        yield f"its verdict is {found.verdict}, and its checks make it {verdict}"
+    yield from _twice("check", (check.id for check in found.checks))
+    ids = {pair.id for pair in found.pairs}
+    for check in found.checks:
+        if check.pair is not None and check.pair not in ids:
+            yield f"the check {check.id} was run on a pair that is not in it"
+        if min(check.examined, check.findings, check.tolerated) < 0:
+            yield f"the check {check.id} has counted less than nothing"
+        if check.state is CheckState.PASSED and check.findings > check.tolerated:
+            yield f"the check {check.id} has passed with more findings than it tolerates"
+        if check.only_churning and check.state is not CheckState.INCONCLUSIVE:
+            yield f"the check {check.id} was decided, and is said to wait for churning keys"
+
+
+def _pass(read: ComparisonRecord) -> Iterator[str]:
+    if not read.counts.keys() <= _STATES:
+        yield "keys are counted in a state that there is not"
+    if sum(read.counts.values()) - read.counts.get(State.UNDECIDED, 0) != read.examined:
+        yield "the keys counted are not the keys examined"
+    if not read.segments_finished <= read.segments_planned <= read.segments_total:
+        yield "more segments were read than there are"
+
+
+def _plugins(read: ComparisonRecord, found: Evidence) -> Iterator[str]:
+    deciding = {one.plugin for one in read.equal_by} | {one.plugin for one in read.known}
+    if not deciding <= {one.name for one in found.extensions}:
+        yield "a plugin has decided about keys that did not take part"
+    if sum(one.keys for one in read.known) != read.counts.get(State.KNOWN, 0):
+        yield "the known keys counted are not those that were accepted"
+    if any(one.keys > read.counts.get(State.MATCHED, 0) for one in read.equal_by):
+        yield "more keys are equal by the word of a plugin than have matched"
+
+
+def _twice(what: str, names: Iterable[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            yield f"the {what} {name} is there twice"
+        seen.add(name)

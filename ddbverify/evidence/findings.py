@@ -1,0 +1,92 @@
+"""
+Every difference of a run, one JSON object per line, in a file for its owner's eyes only.
+
+It is the one place where raw keys are written down (docs/promises.md 10); values never are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from ddbverify.compare.inspection import Refutation
+from ddbverify.errors import ConfigurationError
+from ddbverify.items.states import Difference
+
+
+class FindingsFile:
+    """
+    Writes differences as they are decided; what was written survives a kill of the process.
+
+    ::
+
+        {"pair": "orders-1a2b3c4d", "key_hash": "5ba3...", "finding": "different",
+         "key": {"id": {"S": "7"}}, "paths": ["price: N -> S"], "reason": ""}
+    """
+
+    def __init__(self, path: Path) -> None:
+        """
+        Start a new file.
+
+        Raises:
+            ConfigurationError: It exists already, or cannot be made.
+        """
+        self.path = path
+        try:
+            # The mode stands in the call: a file that is narrowed afterwards was wide for a moment.
+            opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The findings file {path} cannot be made: {error.strerror}.",
+                "name a folder with --out that can be written to and holds no earlier run.",
+            ) from error
+        self._file: TextIO = os.fdopen(opened, "w", encoding="ascii")
+
+    def write(self, pair_id: str, difference: Difference, *, key_hash: str = "") -> None:
+        """
+        Append one difference, and hand it to the operating system before returning.
+
+        Args:
+            pair_id: The pair it belongs to.
+            difference: What was found.
+            key_hash: What stands for the key in the run's messages, so that one can be looked up.
+        """
+        self._append(
+            pair=pair_id,
+            key_hash=key_hash,
+            finding=str(difference.state),
+            key=difference.key,
+            paths=list(difference.paths),
+            reason=difference.reason,
+        )
+
+    def write_refutation(self, pair_id: str, refutation: Refutation, *, key_hash: str) -> None:
+        """Append one item that a check failed on; *finding* is ``refuted``, *check* names it."""
+        self._append(
+            pair=pair_id,
+            key_hash=key_hash,
+            finding="refuted",
+            key=refutation.key,
+            paths=[],
+            reason=refutation.where,
+            check=refutation.check,
+        )
+
+    def _append(self, **line: Any) -> None:
+        self._file.write(json.dumps(line, ensure_ascii=True) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; closing twice is allowed."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,271 @@
+"""
+What a session of checks tells whoever judges it: one JSON object a line, written as it happens.
+
+pytest's exit status cannot be believed (it is 0 for skipped checks and for `os._exit(0)` inside
+one), so the child writes this file and the parent reads it. A file without its last line is the
+record of a session that died; what it did hold still counts as evidence of what was done.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from ddbverify.compare.comparison import Comparison, EqualBy, KnownKeys
+from ddbverify.evidence.strict import Strict
+from ddbverify.plugins.loading import PluginRecord
+from ddbverify.suite.marks import Coverage, Severity
+from ddbverify.tables.table import Table
+
+_Count = Annotated[int, Meta(ge=0)]
+_Units = Annotated[float, Meta(ge=0)]
+
+
+class CheckState(StrEnum):
+    """Where a check stands at the end. Only `PASSED` opens anything."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    DESELECTED = "deselected"
+    ERRORED = "errored"
+    NOT_RUN = "not-run"
+
+
+class CheckRecord(Strict, frozen=True):
+    """One check on one pair."""
+
+    id: str  # pytest's node id, from the checks folder
+    name: str  # file.py::function
+    pair: str | None  # id of the pair; None for a check that takes none
+    state: CheckState
+    examined: int = 0
+    findings: int = 0
+    tolerated: int = 0  # so many findings are allowed
+    severity: Severity = Severity.ERROR
+    coverage: Coverage = Coverage.FULL  # how much it has to have seen
+    seconds: float = 0.0  # in the check itself, the shared pass apart
+    accepted: tuple[str, ...] = ()  # what differs and may, in words
+    only_churning: bool = False  # inconclusive, and for no other reason than keys that never held still
+    why: str = ""  # it has not passed, in one line: no finding, no key, no hash of one
+
+    @property
+    def counts(self) -> bool:
+        """Whether the run's verdict and the gate depend on it."""
+        return self.severity is Severity.ERROR
+
+
+class TableRecord(Strict, frozen=True):
+    """One table, so that another one under the same name can be told apart."""
+
+    arn: str
+    id: str
+    created_epoch: float
+
+    @classmethod
+    def of(cls, table: Table) -> TableRecord:
+        """Keep what identifies *table*."""
+        return cls(arn=table.arn, id=table.id, created_epoch=table.created_epoch)
+
+
+class ComparisonRecord(Strict, frozen=True):
+    """The shared pass over one pair, in numbers."""
+
+    counts: Mapping[str, _Count]
+    examined: _Count
+    source_items: _Count
+    target_items: _Count
+    source_read_units: _Units
+    target_read_units: _Units
+    requests: _Count
+    segments_planned: _Count
+    segments_finished: _Count
+    segments_total: _Count
+    seed: int | None
+    converged: _Count
+    equal_by: tuple[EqualBy, ...]  # by the word of plugins only
+    known: tuple[KnownKeys, ...]  # accepted by plugins
+    notes: tuple[str, ...]  # what else has to be known of the pass, in words
+    started_epoch: float
+    ended_epoch: float
+    unexamined: tuple[str, ...]
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> ComparisonRecord:
+        """Leave out everything that names a key."""
+        source, target = comparison.source, comparison.target
+        return cls(
+            counts={str(state): count for state, count in sorted(comparison.counts.items())},
+            examined=comparison.examined,
+            source_items=source.items,
+            target_items=target.items,
+            source_read_units=source.read_units,
+            target_read_units=target.read_units,
+            requests=source.requests + target.requests,
+            segments_planned=comparison.segments_planned,
+            segments_finished=comparison.segments_finished,
+            segments_total=comparison.segments_total,
+            seed=comparison.seed,
+            converged=comparison.converged,
+            equal_by=comparison.equal_by,
+            known=comparison.known,
+            notes=comparison.notes,
+            started_epoch=comparison.started_epoch,
+            ended_epoch=comparison.ended_epoch,
+            unexamined=comparison.unexamined,
+        )
+
+    @property
+    def shortcoming(self) -> str | None:
+        """Why this is no full pass, in words; ``None`` if it is one."""
+        if self.segments_planned < self.segments_total:
+            return f"is a sample: {self.segments_planned} of {self.segments_total} segments"
+        return self.gap
+
+    @property
+    def gap(self) -> str | None:
+        """What of the planned segments was not read, in words; ``None`` for nothing."""
+        if self.segments_finished < self.segments_planned or self.segments_total < 1:
+            return f"is incomplete: {self.segments_finished} of {self.segments_planned} segments have an end"
+        if self.unexamined:
+            return f"is incomplete: {'; '.join(self.unexamined)}"
+        return None
+
+
+class PairRecord(Strict, frozen=True):
+    """What one session read of one pair."""
+
+    id: str
+    source: TableRecord | None = None  # None: no check looked
+    target: TableRecord | None = None
+    comparison: ComparisonRecord | None = None
+    refused: bool = False  # AWS refused before anything of the pair was read
+
+
+@dataclass(slots=True)
+class Record:
+    """A whole session, as far as its file goes."""
+
+    plugins: dict[str, str] = field(default_factory=dict)
+    extensions: tuple[PluginRecord, ...] = ()
+    checks: dict[str, CheckRecord] = field(default_factory=dict)
+    pairs: dict[str, PairRecord] = field(default_factory=dict)
+    exit_status: int | None = None  # None: the session never came to its end
+    running: str | None = None  # the check that was begun and has not ended
+    reading: str | None = None  # the pair whose shared pass was begun and has not ended
+    hung: str = ""  # what did not come back, in words
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether nothing at all was read, because AWS refused."""
+        pairs = self.pairs.values()
+        return any(pair.refused for pair in pairs) and not any(pair.comparison for pair in pairs)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the session came to its own end."""
+        return self.exit_status is not None
+
+
+class RecordWriter:
+    """Appends to a record; every line is on its way to the disk before the next check starts."""
+
+    def __init__(self, path: Path) -> None:
+        # A file that is there already is another session's: never add to it.
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+
+    def plugins(self, versions: Mapping[str, str]) -> None:
+        """Say which plugins were there."""
+        self._line("plugins", versions)
+
+    def extensions(self, plugins: Sequence[PluginRecord]) -> None:
+        """Say which plugins of our own hooks take part."""
+        self._line("extensions", plugins)
+
+    def check(self, check: CheckRecord) -> None:
+        """Say where a check stands; the last word on an id counts."""
+        self._line("check", check)
+
+    def running(self, check_id: str) -> None:
+        """Say that a check begins."""
+        self._line("running", check_id)
+
+    def reading(self, pair_id: str) -> None:
+        """Say that the shared pass over a pair begins."""
+        self._line("reading", pair_id)
+
+    def hung(self, what: str) -> None:
+        """Say, from any thread, what did not come back."""
+        self._line("hung", what)
+
+    def pair(self, pair: PairRecord) -> None:
+        """Say what was read of a pair."""
+        self._line("pair", pair)
+
+    def end(self, exit_status: int) -> None:
+        """Say that the session came to its own end."""
+        self._line("end", exit_status)
+        os.close(self._descriptor)
+
+    def _line(self, kind: str, content: Any) -> None:
+        os.write(self._descriptor, msgspec.json.encode({kind: content}) + b"\n")
+
+
+def read(path: Path) -> Record:
+    """
+    Read a record. Where it stops making sense it is cut short, which leaves it unfinished.
+
+    A missing file is the record of a session that did nothing.
+    """
+    record = Record()
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return record
+    for line in lines:
+        try:
+            _take(record, line)
+        except (msgspec.MsgspecError, ValueError):
+            record.exit_status = None
+            return record
+    return record
+
+
+def _take(record: Record, line: bytes) -> None:
+    if record.is_finished:
+        raise ValueError("a line after the end")
+    ((kind, content),) = msgspec.json.decode(line, type=dict[str, msgspec.Raw]).items()
+    match kind:
+        case "plugins":
+            record.plugins = msgspec.json.decode(content, type=dict[str, str])
+        case "extensions":
+            record.extensions = msgspec.json.decode(content, type=tuple[PluginRecord, ...])
+        case "check":
+            check = msgspec.json.decode(content, type=CheckRecord)
+            record.checks[check.id] = check
+            if check.id == record.running:
+                record.running = None
+        case "running":
+            record.running = msgspec.json.decode(content, type=str)
+        case "reading":
+            record.reading = msgspec.json.decode(content, type=str)
+        case "hung":
+            record.hung = msgspec.json.decode(content, type=str)
+        case "pair":
+            pair = msgspec.json.decode(content, type=PairRecord)
+            record.pairs[pair.id] = pair
+            if pair.id == record.reading:
+                record.reading = None
+        case "end":
+            record.exit_status = msgspec.json.decode(content, type=int)
+        case _:
+            raise ValueError("an unknown kind of line")

@@ -1,0 +1,126 @@
+"""
+Runs in a row: each evidence names the one before by its digest, so that none can be left out.
+
+A run that was killed, one whose evidence is gone and one that was not clean end the row. Where the
+folders lie, what they are called and how old they claim to be decides nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from ddbverify.config import Config
+from ddbverify.evidence import evidence, folders
+from ddbverify.evidence.envelope import NotTrusted, PublicKey
+from ddbverify.evidence.evidence import NO_EVIDENCE, Evidence
+
+MOST_BYTES = 64 * 2**20
+"""Larger than any evidence: 1,000 checks of 20 pairs make 5 MB."""
+
+
+def content(folder: Path) -> bytes:
+    """
+    The evidence file of a run, as it stands.
+
+    Raises:
+        NotTrusted: There is none, or it is no file that could be one.
+    """
+    try:
+        # Without O_NONBLOCK a pipe of that name would be waited for.
+        descriptor = os.open(folder / folders.EVIDENCE, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        if folder.is_dir():
+            raise NotTrusted("the run there has not come to its end, or was killed") from error
+        raise NotTrusted("there is none; run `ddbverify run` first") from error
+    except OSError as error:
+        raise NotTrusted(f"it cannot be read ({error.strerror})") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+        os.close(descriptor)
+        raise NotTrusted("it is no file, or too large for one")
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
+
+
+def previous(config: Config) -> str | None:
+    """What a run that starts now says of the one before: `Evidence.previous`."""
+    latest = folders.latest(config)
+    if not latest.is_symlink() and not latest.exists():
+        return None
+    try:
+        return hashlib.sha256(content(latest)).hexdigest()
+    except NotTrusted:
+        return NO_EVIDENCE
+
+
+def count(
+    config: Config,
+    folder: Path,
+    judged: Evidence,
+    trusted: tuple[PublicKey, ...],
+    *,
+    is_clean: Callable[[Evidence], bool],
+    wanted: int,
+) -> tuple[int, str]:
+    """
+    Count clean runs of the same thing in a row, going back from the judged one.
+
+    Args:
+        config: It says where runs are kept.
+        folder: The judged run's; runs beside it are found, too.
+        judged: Its evidence.
+        trusted: Keys that are believed.
+        is_clean: Whether a run would open the gate, its age apart.
+        wanted: Where to stop.
+
+    Returns:
+        How many (the judged one included), and why there are no more, in words.
+    """
+    if not is_clean(judged):
+        return 0, "the judged run itself is not clean"
+    clean, run = 1, judged
+    beside: dict[str, bytes] | None = None
+    while clean < wanted:
+        if run.previous is None:
+            return clean, f"{run.run_id} was the first run"
+        if run.previous == NO_EVIDENCE:
+            return clean, f"the run before {run.run_id} has left no evidence"
+        beside = _by_digest(config, folder) if beside is None else beside
+        before = beside.get(run.previous)
+        if before is None:
+            return clean, f"the evidence of the run before {run.run_id} is not here"
+        try:
+            earlier = evidence.decode(before, trusted)
+        except NotTrusted as error:
+            return clean, f"the evidence of the run before {run.run_id} cannot be used: {error}"
+        if _subject(earlier) != _subject(judged):
+            return clean, f"{earlier.run_id} was about other tables, settings, checks or programs"
+        if not is_clean(earlier):
+            return clean, f"{earlier.run_id} was not clean"
+        clean, run = clean + 1, earlier
+    return clean, ""
+
+
+def _by_digest(config: Config, folder: Path) -> dict[str, bytes]:
+    found = {}
+    for runs in {folder.resolve().parent, (folders.home(config) / "runs").resolve()}:
+        for path in runs.iterdir() if runs.is_dir() else ():
+            try:
+                document = content(path)
+            except NotTrusted:
+                continue  # what is missed in the row is reported there
+            found[hashlib.sha256(document).hexdigest()] = document
+    return found
+
+
+def _subject(run: Evidence) -> object:
+    return (
+        run.digests,
+        run.plugins,
+        run.extensions,
+        [(pair.id, pair.source, pair.target) for pair in run.pairs],
+    )

@@ -1,0 +1,5 @@
+"""
+Whether anybody may switch: what has to hold, what does not, and the reasons.
+
+Begin with `gate`.
+"""

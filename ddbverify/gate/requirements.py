@@ -1,0 +1,178 @@
+"""What the gate asks of a run in itself, whenever it was made and whatever has become of the tables. Pure."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping
+
+from ddbverify.config import Config
+from ddbverify.evidence.evidence import Evidence
+from ddbverify.evidence.record import CheckRecord, CheckState
+from ddbverify.gate.reasons import FAILED, INCOMPLETE, NOT_TRUSTED, Reason
+from ddbverify.items.states import State
+from ddbverify.suite.definitions import is_brought
+from ddbverify.suite.marks import Coverage
+from ddbverify.words import number_of
+
+
+def unmet(
+    config: Config, found: Evidence, defined: Mapping[str, bool], *, churning: bool
+) -> Iterator[Reason]:
+    """
+    Every requirement that a run does not meet.
+
+    Args:
+        config: The settings as they are now.
+        found: Of the run.
+        defined: The checks that there are now, see `suite.defined_checks`.
+        churning: Whether keys that never held still may pass.
+    """
+    if not found.complete or found.verdict == "inconclusive":
+        yield from _incomplete(found, churning=churning)
+    if found.emulator and not config.gate.emulator:
+        message = "The evidence was made against an emulator; [gate] emulator = true would allow that."
+        yield Reason("emulator", NOT_TRUSTED, message)
+    yield from _covered(config, found, churning=churning)
+    yield from _required(config, found, defined, churning=churning)
+
+
+def _incomplete(found: Evidence, *, churning: bool) -> Iterator[Reason]:
+    if churning and found.only_churning:
+        return
+    for shortcoming in found.shortcomings:
+        yield Reason(
+            "incomplete", INCOMPLETE, f"The run is not complete: {shortcoming.rstrip('.')}; run again."
+        )
+    if not found.complete and not found.shortcomings:
+        yield Reason("incomplete", INCOMPLETE, "The run is not complete, and does not say why; run again.")
+
+
+def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Reason]:
+    """Every pair was read in full, and nothing stayed undecided."""
+    wanted = {check.coverage for check in found.checks if check.counts}
+    sample_will_do = wanted == {Coverage.SAMPLE}
+    if found.coverage != "full" and not sample_will_do:
+        message = f"Coverage is {found.coverage}, a sample; set coverage to full, then run again."
+        yield Reason("coverage", INCOMPLETE, message)
+    in_evidence = {pair.id: pair for pair in found.pairs}
+    for pair in config.tables:
+        verified = in_evidence.get(pair.id)
+        read = verified.comparison if verified else None
+        if read is None:
+            message = f"{pair}: no check has read the tables, so their items are unknown; run again with one."
+            yield Reason("coverage", INCOMPLETE, message)
+            continue
+        shortcoming = read.gap if sample_will_do else read.shortcoming
+        if shortcoming is not None:
+            yield Reason(
+                "coverage", INCOMPLETE, f"{pair}: the pass over the tables {shortcoming}; run again."
+            )
+        if undecided := read.counts.get(State.UNDECIDED, 0):
+            message = f"{pair}: {number_of(undecided, 'key')} stayed undecided; run again."
+            yield Reason("undecided", INCOMPLETE, message)
+        moving = read.counts.get(State.CHURNING, 0)
+        if moving and not churning:
+            message = (
+                f"{pair}: {number_of(moving, 'key')} never held still; run again when less is written, or "
+                "leave them to the fence with [gate] churning = true."
+            )
+            yield Reason("churning", INCOMPLETE, message)
+
+
+def _required(
+    config: Config, found: Evidence, defined: Mapping[str, bool], *, churning: bool
+) -> Iterator[Reason]:
+    """Every required check is there for every pair, and has passed."""
+    by_name: dict[str, list[CheckRecord]] = {}
+    for check in found.checks:
+        by_name.setdefault(check.name, []).append(check)
+    if all(map(is_brought, defined)):
+        yield Reason(
+            "missing",
+            INCOMPLETE,
+            "There is no check in the checks folder; `ddbverify init` puts the default suite there.",
+        )
+    elif not any(check.counts for check in found.checks):
+        message = (
+            "No check counts: every one is of severity warn, or none was run; run again with one that does."
+        )
+        yield Reason("missing", INCOMPLETE, message)
+    for pattern in config.gate.required:
+        # What ran but is not found by reading the source (a check made in a loop) is required, too.
+        names = [name for name in dict.fromkeys((*defined, *by_name)) if _matches(name, pattern)]
+        if not names:
+            yield Reason(
+                "missing",
+                INCOMPLETE,
+                f"The required check {pattern} is not in the checks folder; mend [gate] required.",
+            )
+        for name in names:
+            ran = by_name.get(name, [])
+            pairs = {check.pair for check in ran}
+            wanted: list[str | None] = [pair.id for pair in config.tables] if defined.get(name) else []
+            absent = [pair for pair in wanted if pair not in pairs]
+            if not ran:
+                yield Reason(
+                    "missing", INCOMPLETE, f"The required check {name} is not in the evidence; run again."
+                )
+            elif absent:
+                yield Reason(
+                    "missing", INCOMPLETE, f"{name} was not run on {', '.join(map(str, absent))}; run again."
+                )
+            yield from (
+                _not_passed(check)
+                for check in ran
+                if check.counts
+                and check.state is not CheckState.PASSED
+                and not (churning and check.only_churning)
+            )
+            yield from (
+                Reason(
+                    "vacuous",
+                    INCOMPLETE,
+                    f"{check.id} has passed without examining anything; run again on tables with items.",
+                )
+                for check in ran
+                if check.counts and check.state is CheckState.PASSED and check.examined < 1
+            )
+
+
+def _not_passed(check: CheckRecord) -> Reason:
+    exit_code = FAILED if check.state is CheckState.FAILED else INCOMPLETE
+    return Reason(str(check.state), exit_code, f"{check.id} {_said_of(check)}.")
+
+
+def _said_of(check: CheckRecord) -> str:
+    """What became of a check that has not passed, why, and what to do about it."""
+    why = f" ({check.why})" if check.why else ""
+    match check.state:
+        case CheckState.FAILED:
+            findings = number_of(check.findings, "finding")
+            return (
+                f"has {findings} in {check.examined:,} examined{why}; "
+                "the run's output says which, mend that and run again"
+            )
+        case CheckState.INCONCLUSIVE if check.only_churning:
+            return (
+                f"could not decide keys that never held still among {check.examined:,} examined; run again "
+                "when less is written, or leave them to the fence with [gate] churning = true"
+            )
+        case CheckState.INCONCLUSIVE:
+            return f"could not decide{why or ' (the run says why)'}; remove the cause and run again"
+        case CheckState.ERRORED:
+            return f"broke{why}; mend the check or its fixtures and run again"
+        case CheckState.SKIPPED:
+            return "was skipped, which proves nothing; take its mark away, or do not require it"
+        case CheckState.XFAILED:
+            return "was expected to fail, which proves nothing; take its mark away, or do not require it"
+        case CheckState.DESELECTED:
+            return "was left out by the run's arguments; run again without them"
+        case _:
+            return "was not reached; the run ended before it, run again"
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """A check that a plugin brings is meant by its full name only: it must not stand in for the user's."""
+    if fnmatch.fnmatchcase(name, pattern):
+        return True
+    return not is_brought(name) and fnmatch.fnmatchcase(name.partition("::")[2], pattern)

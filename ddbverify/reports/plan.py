@@ -1,0 +1,373 @@
+"""
+``ddbverify plan``: what a comparison of two tables costs, before it is made.
+
+It asks DynamoDB what the tables are and touches no item. `estimate` is pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from tabulate import tabulate
+
+from ddbverify.compare.settle import ceiling_seconds, fewest_looks, most_looks
+from ddbverify.config import Config
+from ddbverify.errors import ConfigurationError
+from ddbverify.evidence.folders import make_importable
+from ddbverify.items import transform as transforms
+from ddbverify.tables import prices
+from ddbverify.tables import table as tables
+from ddbverify.tables.segments import Plan, cut
+from ddbverify.tables.table import Table
+from ddbverify.words import about, duration_in_words, money, number_of, size_in_words
+
+UNIT_BYTES: Final = 4096
+"""
+Of a strongly consistent read.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
+"""
+
+NEW_TABLE_UNITS_PER_SECOND: Final = 12_000
+"""
+What a new on-demand table gives; one that has had more traffic gives more.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
+"""
+
+LONG_SECONDS: Final = 86_400.0
+KEYS_TO_A_SCENARIO: Final = 1_000  # "if one in so many differs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideEstimate:
+    """One table's part."""
+
+    table: Table
+    items: int
+    read_units: int
+    seconds: float
+    units_per_second: float  # at which it is read
+    capacity: float | None  # provisioned read units per second; None: on demand
+    money: float | None  # US dollars; None: provisioned, so the reads cost nothing of their own
+
+    @property
+    def share_of_capacity(self) -> float | None:
+        """Fraction of its provisioned capacity that the reads take while they last."""
+        return None if self.capacity is None else self.units_per_second / self.capacity
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "table": self.table.arn,
+            "items": self.items,
+            "size_bytes": self.table.size_bytes,
+            "read_units": self.read_units,
+            "billing": "on demand" if self.capacity is None else "provisioned",
+            "usd": self.money,
+            "share_of_capacity": self.share_of_capacity,
+            "units_per_second": self.units_per_second,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settling:
+    """
+    What is read beyond the pass, for each key that differs: nobody knows how many there are.
+
+    A look at a key reads source, target, and source again, and an item of average size costs
+    `source_units` or `target_units`. `looks_at_least` decide a key that the scan has seen longer than
+    the settle time ago; `looks_at_most` are made at one that it saw last. Keys that are written
+    all the time are looked at more often still, until `ceiling_seconds`.
+    """
+
+    source_units: int
+    target_units: int
+    looks_at_least: int
+    looks_at_most: int
+    ceiling_seconds: float
+    second_pass_units: int  # over the source, once, if items of a re-keyed target have no owner
+
+    @property
+    def units_per_key(self) -> tuple[int, int]:
+        """Read units for one key that differs, at least and at most."""
+        look = 2 * self.source_units + self.target_units
+        return look * self.looks_at_least, look * self.looks_at_most
+
+    def of(self, keys: int) -> tuple[int, int]:
+        """Read units for so many keys that differ, at least and at most."""
+        least, most = self.units_per_key
+        return least * keys, most * keys + self.second_pass_units
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "read_units_per_key": list(self.units_per_key),
+            "looks_at_least": self.looks_at_least,
+            "looks_at_most": self.looks_at_most,
+            "ceiling_seconds": self.ceiling_seconds,
+            "second_pass_read_units": self.second_pass_units,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a comparison costs, as far as DynamoDB's own figures can tell."""
+
+    source: SideEstimate
+    target: SideEstimate
+    segments: Plan
+    price_per_million: float
+    price_source: str
+    settle_seconds: float
+    settling: Settling
+    refused: tuple[str, ...] = ()  # why the comparison would not start
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def items(self) -> int:
+        """Of both tables, that would be read."""
+        return self.source.items + self.target.items
+
+    @property
+    def read_units(self) -> int:
+        """Of both tables."""
+        return self.source.read_units + self.target.read_units
+
+    @property
+    def money(self) -> float:
+        """US dollars for both; provisioned tables add nothing."""
+        return sum(side.money or 0.0 for side in (self.source, self.target))
+
+    @property
+    def seconds(self) -> float:
+        """Until both are read, side by side, without settling."""
+        return max(self.source.seconds, self.target.seconds)
+
+    @property
+    def exit_code(self) -> int:
+        """2 where ``diff`` would refuse."""
+        return 2 if self.refused else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return {
+            "command": "plan",
+            "exit_code": self.exit_code,
+            "source": self.source.as_json(),
+            "target": self.target.as_json(),
+            "segments": {"planned": len(self.segments.segments), "total": self.segments.total},
+            "read_units": self.read_units,
+            "usd": self.money,
+            "usd_per_million_read_units": self.price_per_million,
+            "price_source": self.price_source,
+            "seconds": self.seconds,
+            "settle_seconds": self.settle_seconds,
+            "settling": self.settling.as_json(),
+            "refused": list(self.refused),
+            "warnings": list(self.warnings),
+        }
+
+
+def plan(
+    config: Config, *, seed: int | None = None, segments: int | None = None, price: float | None = None
+) -> Estimate:
+    """
+    Describe both tables of the one pair in *config*, and estimate.
+
+    Raises:
+        ConfigurationError: The transform does not load, or no region or profile.
+        EngineError: AWS refused to describe a table.
+    """
+    (pair,) = config.tables
+    if pair.transform is not None:
+        make_importable(config)
+        transforms.load_function(pair.transform)
+    source = tables.describe(config.source, pair.source)
+    target = tables.describe(config.target, pair.target)
+    return estimate(config, source, target, seed=seed, segments=segments, price=price)
+
+
+def estimate(
+    config: Config,
+    source: Table,
+    target: Table,
+    *,
+    seed: int | None = None,
+    segments: int | None = None,
+    price: float | None = None,
+) -> Estimate:
+    """
+    What comparing two tables as described costs.
+
+    Args:
+        config: With one pair.
+        source: As described: its size and count are up to six hours old.
+        target: Likewise.
+        seed: Of a sample.
+        segments: Overrides the rule of `segments.cut`.
+        price: US dollars for a million read request units, in place of `prices.PER_MILLION_READ_UNITS`.
+    """
+    (pair,), settings = config.tables, config.verification
+    fraction = settings.sampled_fraction
+    planned = cut(source, target, sample=fraction, seed=seed, segments=segments)
+    sides = [
+        _side(table, planned, settings.read_units, prices.PER_MILLION_READ_UNITS if price is None else price)
+        for table in (source, target)
+    ]
+    refused = []
+    try:
+        tables.require_comparable(pair, source, target)
+    except ConfigurationError as error:
+        refused.append(str(error))
+    made = Estimate(
+        source=sides[0],
+        target=sides[1],
+        segments=planned,
+        price_per_million=prices.PER_MILLION_READ_UNITS if price is None else price,
+        price_source=prices.SOURCE if price is None else "as given with --price",
+        settle_seconds=settings.settle,
+        settling=Settling(
+            source_units=_units_of_an_item(source),
+            target_units=_units_of_an_item(target),
+            looks_at_least=fewest_looks(settings.settle),
+            looks_at_most=most_looks(settings.settle),
+            ceiling_seconds=ceiling_seconds(settings.settle, 0),
+            second_pass_units=sides[0].read_units if pair.rekeys else 0,
+        ),
+        refused=tuple(refused),
+    )
+    return _with_warnings(made, config)
+
+
+def read_units(size_bytes: float, segments: int) -> int:
+    """
+    Of one strongly consistent pass: 4 KB each.
+
+    Each segment's last page is rounded up, and its end is asked for once more (`ddbverify.compare.reading`).
+    """
+    return math.ceil(size_bytes / UNIT_BYTES) + 2 * segments
+
+
+def _units_of_an_item(table: Table) -> int:
+    """Of one strongly consistent read of an item of average size; also where there is none."""
+    return max(1, math.ceil(table.size_bytes / max(1, table.item_count) / UNIT_BYTES))
+
+
+def _side(table: Table, planned: Plan, ceiling: int | None, price: float) -> SideEstimate:
+    share = len(planned.segments) / planned.total
+    units = read_units(table.size_bytes * share, len(planned.segments))
+    capacity: float | None = None
+    if table.billing_mode != "PAY_PER_REQUEST":
+        capacity = float((table.raw.get("ProvisionedThroughput") or {}).get("ReadCapacityUnits") or 0) or None
+    own_limit = (table.raw.get("OnDemandThroughput") or {}).get("MaxReadRequestUnits") or 0
+    rate = capacity or (own_limit if own_limit > 0 else NEW_TABLE_UNITS_PER_SECOND)
+    rate = min(rate, ceiling or rate)
+    return SideEstimate(
+        table=table,
+        items=round(table.item_count * share),
+        read_units=units,
+        seconds=units / rate,
+        units_per_second=rate,
+        capacity=capacity,
+        money=units * price / 1e6 if capacity is None else None,
+    )
+
+
+def _with_warnings(made: Estimate, config: Config) -> Estimate:
+    (pair,), settings = config.tables, config.verification
+    warnings = []
+    for role, side in (("source", made.source), ("target", made.target)):
+        if side.share_of_capacity is not None and settings.read_units is None:
+            warnings.append(
+                f"The {role} is provisioned with {side.capacity:,.0f} read units per second, and the "
+                "comparison would take them all from its other users: set --read-units."
+            )
+        if not side.table.item_count:
+            warnings.append(
+                f"DynamoDB says that the {role} is empty; its figures are up to six hours old, so a "
+                "table that was just filled looks like that, too."
+            )
+    budget = settings.max_read_units
+    if budget is not None and budget < made.read_units:
+        warnings.append(
+            f"--max-read-units {budget:,} is spent before the end: the verdict would be inconclusive."
+        )
+    if made.seconds > LONG_SECONDS:
+        cause = "--read-units" if settings.read_units else "the capacity of the tables"
+        warnings.append(
+            f"With {cause} it takes {duration_in_words(made.seconds)}: raise it, or read a --sample first. "
+            "With --out it can be interrupted and resumed."
+        )
+    if pair.rekeys:
+        warnings.append(
+            "A re-keyed pair: items of the target that no source item claims cost one more pass over "
+            f"the source, {made.source.read_units:,} read units."
+        )
+    if made.segments.is_sample:
+        warnings.append("A sample can show that tables differ, and never that they are equal.")
+    return replace(made, warnings=tuple(warnings))
+
+
+def text(made: Estimate) -> str:
+    """An estimate for people."""
+    sides = (made.source, made.target)
+    rows = [
+        ("table", *(side.table.name for side in sides)),
+        ("region", *(side.table.region for side in sides)),
+        ("items", *(f"{side.table.item_count:,}" for side in sides)),
+        ("size", *(size_in_words(side.table.size_bytes) for side in sides)),
+        ("read units", *(f"{side.read_units:,}" for side in sides)),
+        ("money", *(_money_of(side) for side in sides)),
+        ("share of capacity", *(_share_of(side) for side in sides)),
+        ("time", *(_time_of(side) for side in sides)),
+    ]
+    table = tabulate(rows, ("", "source", "target"), disable_numparse=True)
+    planned, total = len(made.segments.segments), made.segments.total
+    read = f"{planned:,} of {number_of(total, 'segment')}" if planned < total else number_of(total, "segment")
+    settling = f", and {duration_in_words(made.settle_seconds)} of settling if anything differs"
+    lines = [
+        table,
+        "",
+        f"read units  {made.read_units:,}, strongly consistent, in {read}",
+        *_settling(made),
+        f"money       {about(money(made.money))}: ${made.price_per_million:g} per million read units"
+        f" ({made.price_source})",
+        f"time        {about(duration_in_words(made.seconds))}: both tables are read side by side"
+        + (settling if made.settle_seconds else ""),
+        "",
+        "No item was read. Items and sizes are DynamoDB's own figures, up to six hours old.",
+    ]
+    lines += [f"\nwarning: {warning}" for warning in made.warnings]
+    lines += [f"\nimpossible: {reason}" for reason in made.refused]
+    return "\n".join(lines)
+
+
+def _settling(made: Estimate) -> Iterator[str]:
+    """How much more it is if anything differs."""
+    settling, some = made.settling, max(made.source.items, made.target.items) // KEYS_TO_A_SCENARIO
+    least, most = settling.units_per_key
+    each = f"{least}" if least == most else f"{least} to {most}"
+    yield f"settling    {each} read units more for each key that differs; nobody knows how many do"
+    if some:
+        least, most = settling.of(some)
+        yield f"            ({least:,} to {most:,} if one key in {KEYS_TO_A_SCENARIO:,} does)"
+    if made.settle_seconds:
+        ceiling = duration_in_words(settling.ceiling_seconds)
+        yield f"            a key that never holds still is looked at up to ten times a second for {ceiling}"
+
+
+def _money_of(side: SideEstimate) -> str:
+    return "none: provisioned" if side.money is None else about(money(side.money))
+
+
+def _share_of(side: SideEstimate) -> str:
+    if side.share_of_capacity is None or side.capacity is None:
+        return "(on demand)"
+    return f"{side.share_of_capacity:.0%} of {side.capacity:,.0f}/s"
+
+
+def _time_of(side: SideEstimate) -> str:
+    return f"{duration_in_words(side.seconds)} at {side.units_per_second:,.0f} units/s"

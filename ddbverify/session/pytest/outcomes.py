@@ -1,0 +1,143 @@
+"""
+What one phase of a check comes to, and what may be shown of it.
+
+The message of our own exceptions, or the place in the check's source; never a traceback, an
+operand, a warning or captured output, because those hold the values of items.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from ddbverify.compare.inspection import kind_of
+from ddbverify.errors import CheckFailed, DdbVerifyError, EngineError, Inconclusive, TransformError
+from ddbverify.evidence.record import CheckRecord, CheckState
+from ddbverify.session.pytest.items import CHECKING, blank_record, item_check_of, pair_of, place, settings_of
+from ddbverify.suite.marks import Severity
+from ddbverify.suite.verdicts import UNDECIDED, Outcome, StillChurning, Verdict, without_hashes
+
+VERDICTS = pytest.StashKey[list[Verdict]]()
+"""Of an item: what it has learned."""
+
+SECONDS = pytest.StashKey[float]()
+"""Of an item: how long its own code has taken."""
+
+_UNDECIDED = (Inconclusive, EngineError, TransformError)
+
+
+class OwnInterrupt(Exception):
+    """A check has raised KeyboardInterrupt itself; nobody has pressed Ctrl-C."""
+
+
+def state_of(
+    report: pytest.TestReport, call: pytest.CallInfo[None], verdicts: list[Verdict]
+) -> CheckState | None:
+    """What one phase of a check says about it; ``None`` when it says nothing new."""
+    if hasattr(report, "wasxfail") or (report.failed and call.excinfo is None):
+        return CheckState.XFAILED  # also one that was expected to fail and passed
+    if report.skipped:
+        return CheckState.SKIPPED
+    if report.when != "call":
+        return CheckState.ERRORED if report.failed else None
+    outcomes = {verdict.outcome for verdict in verdicts}
+    error = call.excinfo.value if call.excinfo else None
+    # The verdict counts, not what the function did with the exception that it got for it.
+    if isinstance(error, AssertionError | pytest.fail.Exception) or Outcome.FAILED in outcomes:
+        return CheckState.FAILED
+    if isinstance(error, _UNDECIDED) or (error is None and Outcome.INCONCLUSIVE in outcomes):
+        return CheckState.INCONCLUSIVE
+    return CheckState.PASSED if error is None else CheckState.ERRORED
+
+
+def message_of(state: CheckState, call: pytest.CallInfo[None], item: pytest.Item) -> str:
+    """What may be shown: our own words, or the place; other messages could hold values."""
+    if call.excinfo is None:
+        swallowed = state in (CheckState.FAILED, CheckState.INCONCLUSIVE)
+        return "the check went on after a verdict that had not passed" if swallowed else ""
+    error = call.excinfo.value
+    if isinstance(error, DdbVerifyError):
+        return str(error)
+    if item.config.stash[CHECKING].reveal:
+        return f"{state}: {call.excinfo.getrepr(style='short', showlocals=True)}"
+    name = "KeyboardInterrupt" if isinstance(error, OwnInterrupt) else kind_of(type(error))
+    return f"{state}: {name} {place(call.excinfo, item.path)}"
+
+
+def why_of(state: CheckState, call: pytest.CallInfo[None], item: pytest.Item) -> str:
+    """
+    Why a check has not passed, for evidence that others read: in one line, without hashes of keys.
+
+    Of findings it says nothing, since they are about keys: their number is recorded beside it.
+    """
+    error = call.excinfo.value if call.excinfo else None
+    if state not in (CheckState.FAILED, CheckState.INCONCLUSIVE, CheckState.ERRORED):
+        return ""
+    if call.excinfo is None or isinstance(error, CheckFailed):
+        return message_of(state, call, item) if error is None else ""
+    if isinstance(error, DdbVerifyError):
+        return without_hashes(error.message).removeprefix(UNDECIDED).rstrip(".")
+    name = "KeyboardInterrupt" if isinstance(error, OwnInterrupt) else kind_of(type(error))
+    # Without the line of source that a terminal shows: a check may compare with a value.
+    return f"{name} {place(call.excinfo, item.path).partition(': ')[0]}"
+
+
+def record_of(
+    item: pytest.Item, state: CheckState, verdicts: list[Verdict], call: pytest.CallInfo[None]
+) -> CheckRecord:
+    """The record of a check that was called, with what it has learned."""
+    decided = state in (CheckState.PASSED, CheckState.FAILED)
+    error = call.excinfo.value if call.excinfo else None
+    refuted = sum(verdict.refuted for verdict in verdicts)
+    item_check, pair = item_check_of(item), pair_of(item)
+    seconds = item.stash.get(SECONDS, 0.0)
+    if item_check is not None and pair is not None and pair.compared is not None:
+        inspected = pair.compared.inspected.get(item_check.id)
+        seconds = inspected.seconds if inspected else seconds
+    return msgspec.structs.replace(
+        blank_record(item, state),
+        # Without a verdict it has examined the one thing it was given.
+        examined=sum(verdict.examined for verdict in verdicts) if verdicts or not decided else 1,
+        findings=refuted or int(state is CheckState.FAILED),
+        tolerated=sum(verdict.tolerated for verdict in verdicts if verdict.refuted),
+        seconds=seconds,
+        accepted=tuple(one for verdict in verdicts for one in verdict.accepted),
+        only_churning=state is CheckState.INCONCLUSIVE
+        and isinstance(error, StillChurning)
+        and all(verdict.only_churning or verdict.outcome is Outcome.PASSED for verdict in verdicts),
+        why=why_of(state, call, item),
+    )
+
+
+def properties(check: CheckRecord) -> list[tuple[str, object]]:
+    """What a JUnit report says about a check, beside how it ended."""
+    return [
+        ("ddb_pair", check.pair or ""),
+        ("ddb_state", str(check.state)),
+        ("ddb_severity", str(check.severity)),
+        ("ddb_coverage", str(check.coverage)),
+        ("ddb_examined", check.examined),
+        ("ddb_findings", check.findings),
+        ("ddb_tolerated", check.tolerated),
+        ("ddb_seconds", round(check.seconds, 6)),
+    ]
+
+
+def show(report: pytest.TestReport, state: CheckState, message: str, item: pytest.Item) -> None:
+    """Let *report* say what the state is, and nothing that could hold a value."""
+    report.ddb_state = state  # type: ignore[attr-defined]  # read back by pytest_report_teststatus
+    refused = state in (CheckState.FAILED, CheckState.INCONCLUSIVE, CheckState.ERRORED)
+    if refused and settings_of(item).severity is Severity.WARN:
+        report.ddb_warns = True  # type: ignore[attr-defined]
+        # Not "passed" where a fixture has failed: pytest would go on to call the check without it.
+        report.outcome = "skipped" if report.when == "setup" else "passed"
+        skipped = (str(item.path), item.location[1] or 0, f"Skipped: {message}")
+        report.longrepr = skipped if report.when == "setup" else None
+    elif refused:
+        report.outcome = "failed"  # also where the check swallowed its verdict
+        report.longrepr = message
+    elif report.when == "call" and state is CheckState.SKIPPED:
+        report.longrepr = (str(item.path), item.location[1] or 0, "Skipped: by the check itself")
+    elif report.when == "call" and state is CheckState.XFAILED:
+        report.longrepr = message
+        report.wasxfail = ""  # the reason may be made of values

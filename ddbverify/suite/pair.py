@@ -1,0 +1,343 @@
+"""
+What a check sees: one `Pair` of tables, or (`each_item`) one pair of items.
+
+No message made here holds an item's value or a raw key; keys are shown as keyed hashes, which
+`ddbverify.commands.lookup` resolves on the machine that made them.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import hmac
+import json
+import re
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Generic, TypeVar
+
+from ddbverify.compare import runner
+from ddbverify.compare.comparison import Comparison
+from ddbverify.compare.inspection import Inspector, ItemCheck, Refutation, ReturnedInsteadOfAsserted
+from ddbverify.compare.runner import Progress
+from ddbverify.config import Config
+from ddbverify.config import Pair as PairSettings
+from ddbverify.errors import DdbVerifyError, EngineError
+from ddbverify.items.states import Difference, State
+from ddbverify.items.transform import Transform
+from ddbverify.names import TypedItem
+from ddbverify.pipeline import health as pipeline
+from ddbverify.pipeline.health import PipelineHealth
+from ddbverify.plugins.loading import Plugins
+from ddbverify.setting_names import is_one_of
+from ddbverify.suite.verdicts import HASH_DIGITS, Finding, Verdict, comparison_verdict
+from ddbverify.tables import settings as table_settings
+from ddbverify.tables import table as tables
+from ddbverify.tables.parity import Parity, compare_settings
+from ddbverify.tables.table import Table
+from ddbverify.words import number_of
+
+_T = TypeVar("_T")
+
+
+class Pair:
+    """
+    One source and target table, as every check of a session sees them.
+
+    Nothing is read before it is touched, and nothing is read twice: all checks of a session
+    share one object per pair. A read that failed is not tried again either; every check that
+    needs it gets the same error.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        settings: PairSettings,
+        *,
+        fraction: float | None = None,
+        secret: bytes,
+        found: Callable[[str, Difference | Refutation, str], None] | None = None,
+        plugins: Plugins | None = None,
+        reading: Callable[[Pair], AbstractContextManager[Callable[[Progress], None]]] | None = None,
+        compared: Callable[[Pair, Comparison], None] | None = None,
+    ) -> None:
+        """
+        See the pair *settings* of *config*.
+
+        Args:
+            config: The whole configuration.
+            settings: One of its tables.
+            fraction: Of the segments to read; ``None`` for all of them.
+            secret: Key of the hashes that stand for keys in messages.
+            found: Told of every difference and every refutation of the shared pass as it is
+                decided: the pair's id, what it is, and the hash that stands for its key.
+            plugins: Asked about differences; only the built-in one by default.
+            reading: Entered for as long as the shared pass lasts, and told how far it is.
+            compared: Told of the shared pass as soon as it has been made.
+        """
+        self.config = config
+        self.settings = settings
+        self._id = settings.id
+        self._secret = secret
+        self._found, self._reading, self._compared = found, reading, compared
+        self.is_reading = False
+        self.seconds_reading = 0.0  # that the shared pass has taken
+        self.progress: Progress | None = None  # as reported last
+        self._item_checks: list[ItemCheck] = []
+        self._covered: set[str] = set()
+        self._inspector: Inspector | None = None
+        self._source = _Once(lambda: tables.describe(config.source, settings.source))
+        self._target = _Once(lambda: tables.describe(config.target, settings.target))
+        self._transform = _Once(self._load_transform)
+        self._fraction, self._plugins = fraction, plugins
+        self._comparison = _Once(self._compare)
+        self._pipeline = _Once(lambda: pipeline.health(config, settings))
+        self._parity = _Once(self._compare_settings)
+
+    def __repr__(self) -> str:
+        return f"<Pair {self.settings.id}>"
+
+    @property
+    def id(self) -> str:
+        """Short stable name of the pair."""
+        return self._id  # asked for with every check of every pair
+
+    @property
+    def source(self) -> Table:
+        """The source as DynamoDB describes it."""
+        return self._source()
+
+    @property
+    def target(self) -> Table:
+        """The target as DynamoDB describes it."""
+        return self._target()
+
+    @property
+    def transform(self) -> Transform:
+        """What a source item becomes in the target; the identity where none is configured."""
+        return self._transform()
+
+    @property
+    def comparison(self) -> Comparison:
+        """The one shared pass over both tables. The first check that touches it pays for all."""
+        return self._comparison()
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether the shared pass was tried, and AWS refused before anything was read."""
+        return isinstance(self._comparison.error, EngineError)
+
+    @property
+    def compared(self) -> Comparison | None:
+        """The shared pass if it has been made, without making it."""
+        return self._comparison.peek()
+
+    @property
+    def sample(self) -> Comparison:
+        """
+        Whole segments of both tables, enough for a bound on what was not read.
+
+        A full pass has read every segment that could be drawn, so it is the best sample
+        there is and costs nothing more; with sampled coverage the shared pass is the sample.
+        """
+        return self.comparison
+
+    @property
+    def pipeline(self) -> PipelineHealth:
+        """Health of the replication into the target, when the session first asked."""
+        return self._pipeline()
+
+    @property
+    def is_reshaped(self) -> bool:
+        """Whether a transform stands between the tables."""
+        return self.settings.transform is not None
+
+    def parity(self, *names: str) -> Verdict:
+        """
+        What the settings of both tables say about those in *names*, each difference a counter-example.
+
+        What ``[[tables]] accept`` names is none: it stands in `Verdict.accepted`. A setting that
+        could not be read leaves the claim undecided.
+
+        Args:
+            names: Such as ``"pitr"`` or ``"index.*"``; all of them are in `ddbverify.setting_names`.
+        """
+        parity, accepts = self._parity(), self.settings.accept
+        differences = [one for one in parity.differences if is_one_of(one.name, names)]
+        unread = [one for one in parity.unread if is_one_of(one.name, names)]
+        refuting = [one for one in differences if not one.deferred and not is_one_of(one.name, accepts)]
+        undecided = [one for one in unread if not is_one_of(one.name, accepts)]
+        accepted = [one for one in (*differences, *unread) if one not in refuting and one not in undecided]
+        quoted = ", ".join(f'"{one.name}"' for one in refuting)
+        return Verdict(
+            # Where neither side has anything of that kind, just that was looked at.
+            examined=max(1, sum(is_one_of(name, names) for name in parity.examined)),
+            findings=tuple(Finding(str(one)) for one in refuting),
+            unexamined=tuple(map(str, undecided)),
+            accepted=tuple(f"{one}{' (until the cutover)' if one.deferred else ''}" for one in accepted),
+            hint=f"change the target, or say that it may differ: [[tables]] accept = [{quoted}].",
+        )
+
+    @property
+    def running(self) -> tuple[ItemCheck, int] | None:
+        """The check on items that is being called now, and how often it has been."""
+        return self._inspector.running if self._inspector else None
+
+    def subscribe(self, check: ItemCheck) -> None:
+        """
+        Let a check see every pair of items of the shared pass.
+
+        Raises:
+            RuntimeError: The pass has been made already.
+        """
+        if self.compared is not None:
+            raise RuntimeError(f"{check.name} came too late: the shared pass has been made")
+        self._item_checks.append(check)
+
+    def will_alter(self, attributes: Iterable[str]) -> None:
+        """Let the controls of the shared pass alter these attributes; see `ddbverify.suite.blindness`."""
+        self._covered |= set(attributes)
+
+    def seeing(self, comparison: Comparison) -> Pair:
+        """The same pair to a check that is to see another comparison than the shared pass."""
+        other = copy.copy(self)
+        other._comparison = _Once(lambda: comparison)  # noqa: SLF001 - it is one of us
+        return other
+
+    def inspected(self, check: ItemCheck) -> Verdict:
+        """
+        What a check that has subscribed learned of the items that are on both sides.
+
+        Keys on one side only are silent here: other checks are about them.
+        """
+        comparison = self.comparison
+        result = comparison.inspected.get(check.id)
+        if result is None:
+            return Verdict(examined=0, unexamined=(f"{check.name} did not see the shared pass",))
+        about_all = comparison_verdict(comparison)
+        raised = (
+            f"it {_did(what)} on {number_of(count, 'item')}" for what, count in result.raised.most_common(3)
+        )
+        # Of items that are as expected the claim of one that looks at all others holds.
+        equal = comparison.counts.get(State.MATCHED, 0) if check.only_different else 0
+        return Verdict(
+            examined=result.examined + equal,
+            findings=tuple(
+                Finding(f"refuted {self.key_hash(one.key)} {one.where}") for one in result.examples
+            ),
+            unlisted=result.refuted - len(result.examples),
+            unexamined=(*about_all.unexamined, *raised),
+            churning=about_all.churning + result.missed,
+        )
+
+    def verdict(self, *states: State, of: Comparison | None = None) -> Verdict:
+        """
+        What the shared pass says about keys in *states*, each of which is a counter-example.
+
+        Args:
+            states: Such as ``State.MISSING``.
+            of: Another comparison than the shared pass.
+        """
+        comparison = of or self.comparison
+        refuted = comparison.only(*states)
+        return comparison_verdict(
+            comparison, findings=tuple(Finding(self._in_words(one)) for one in refuted), refuting=states
+        )
+
+    def key_hash(self, key: TypedItem) -> str:
+        """What stands for a key wherever it may be read by others; it changes with every run."""
+        text = json.dumps(key, sort_keys=True, default=repr).encode()
+        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()[:HASH_DIGITS]
+
+    def _compare_settings(self) -> Parity:
+        source, target = self.source, self.target
+        ours = table_settings.read(self.config.source, source)
+        theirs = table_settings.read(self.config.target, target)
+        # Asked only where it matters: only the state table knows whose the source's stream is.
+        streams_differ = ours.values.get("stream") != theirs.values.get("stream")
+        return compare_settings(
+            ours,
+            theirs,
+            reshaped=self.is_reshaped,
+            same_place=(source.account, source.region) == (target.account, target.region),
+            stream_is_ours=streams_differ and self.pipeline.stream_enabled_by_us,
+        )
+
+    def _compare(self) -> Comparison:
+        def report(progress: Progress) -> None:
+            self.progress = progress
+            show(progress)
+
+        transform = self.transform
+        began, self.is_reading = time.monotonic(), True
+        try:
+            with self._reading(self) if self._reading else nullcontext(lambda _: None) as show:
+                comparison = runner.compare(
+                    self.config,
+                    self.settings,
+                    sample=self._fraction,
+                    transform=transform,
+                    progress=report,
+                    found=self._tell,
+                    item_checks=self._item_checks,
+                    refuted=self._tell,
+                    inspecting=self._inspecting,
+                    covered=self._covered,
+                    plugins=self._plugins or Plugins(self.config),
+                )
+        finally:
+            self.is_reading = False
+            self.seconds_reading = time.monotonic() - began
+        if self._compared is not None:
+            self._compared(self, comparison)
+        return comparison
+
+    def _inspecting(self, inspector: Inspector) -> None:
+        self._inspector = inspector
+
+    def _tell(self, one: Difference | Refutation) -> None:
+        if self._found is not None:
+            self._found(self.id, one, self.key_hash(one.key))
+
+    def _in_words(self, difference: Difference) -> str:
+        # A path can go through the keys of a map, and those can be data: the attribute's name only.
+        names = sorted({re.split(r"[.\[:]", path)[0] for path in difference.paths})
+        where = f" in {', '.join(names)}" if names else ""
+        return f"{difference.state} {self.key_hash(difference.key)}{where}"
+
+    def _load_transform(self) -> Transform:
+        settings = self.settings
+        return Transform.load(
+            settings.transform, self.source.key_schema, self.target.key_schema, rekeys=settings.rekeys
+        )
+
+
+def _did(what: str) -> str:
+    """What a check did instead of deciding; *what* is as `Inspected.raised` counts it."""
+    if what.startswith(f"{ReturnedInsteadOfAsserted.__name__} "):
+        return "returned something instead of asserting it"
+    return f"raised {what}"
+
+
+class _Once(Generic[_T]):
+    """A value made on the first call and kept; an expected error is kept in the same way."""
+
+    def __init__(self, make: Callable[[], _T]) -> None:
+        self._make = make
+        self._made: list[_T] = []
+        self.error: DdbVerifyError | None = None
+
+    def __call__(self) -> _T:
+        if self.error is not None:
+            raise self.error.with_traceback(None)  # else it grows with every check that gets it
+        if not self._made:
+            try:
+                self._made.append(self._make())
+            except DdbVerifyError as error:
+                self.error = error
+                raise
+        return self._made[0]
+
+    def peek(self) -> _T | None:
+        return self._made[0] if self._made else None

@@ -1,0 +1,200 @@
+"""
+What a check learned (`Verdict`), and how it says so (`require`). Pure.
+
+The outcome is derived from the evidence, never chosen: a check that looked at nothing, or not
+at everything, cannot look green.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from ddbverify.compare.comparison import Comparison
+from ddbverify.errors import CheckFailed, Inconclusive
+from ddbverify.items.states import State
+from ddbverify.suite.marks import CheckSettings
+from ddbverify.words import are, number_of
+
+UNDECIDED: Final = "Not decided: "
+"""How the message of a check begins that could not decide."""
+
+FINDINGS_SHOWN: Final = 5
+HASH_DIGITS: Final = 16
+
+_HASH = re.compile(rf"\b[0-9a-f]{{{HASH_DIGITS}}}\b")
+_LOOK_UP = "ddbverify explain HASH, which shows the key and the attribute paths."
+_MEND = "make the target as the check wants it, or mend the check."
+_REMOVE = "remove the cause, then run the checks again."
+_AGAIN = "run the checks again when less is written; a cutover decides these keys under its fence."
+
+
+class Outcome(StrEnum):
+    """What can be said about a claim."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One counter-example to a check's claim, in words without values and without raw keys."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return self.what
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a check learned. The outcome follows from the evidence."""
+
+    examined: int  # items, settings or facts looked at
+    findings: tuple[Finding, ...] = ()  # counter-examples, in the order met
+    unlisted: int = 0  # further ones, that were counted only
+    unexamined: tuple[str, ...] = ()  # what could not be looked at, in words
+    churning: int = 0  # keys that never held still: undecided too, but on their own account
+    tolerated: int = 0  # so many counter-examples are allowed; they are listed and counted all the same
+    accepted: tuple[str, ...] = ()  # what differs, and is no counter-example since the configuration says so
+    hint: str = ""  # what to do about counter-examples; by default, to look them up
+
+    @property
+    def outcome(self) -> Outcome:
+        """Failed with a finding too many; passed only if something, and everything, was examined."""
+        if self.is_refuted:
+            return Outcome.FAILED
+        if self.unexamined or self.churning or self.examined == 0:
+            return Outcome.INCONCLUSIVE
+        return Outcome.PASSED
+
+    @property
+    def refuted(self) -> int:
+        """How many counter-examples there are, listed or not."""
+        return len(self.findings) + self.unlisted
+
+    @property
+    def is_refuted(self) -> bool:
+        """Whether there are more counter-examples than are tolerated."""
+        return self.refuted > self.tolerated
+
+    @property
+    def only_churning(self) -> bool:
+        """Whether keys that never held still are all that keeps the verdict from `Outcome.PASSED`."""
+        return self.churning > 0 and self.examined > 0 and not self.is_refuted and not self.unexamined
+
+
+@dataclass(frozen=True, slots=True)
+class _Learning:
+    settings: CheckSettings
+    verdicts: list[Verdict] = field(default_factory=list)
+
+
+_learned: ContextVar[_Learning | None] = ContextVar("ddbverify_learned", default=None)
+
+
+@contextmanager
+def learning(settings: CheckSettings = CheckSettings()) -> Iterator[list[Verdict]]:  # noqa: B008 - frozen
+    """Gather every verdict that `require` is given inside the block, also those that raise."""
+    gathered = _Learning(settings)
+    token = _learned.set(gathered)
+    try:
+        yield gathered.verdicts
+    finally:
+        _learned.reset(token)
+
+
+def require(verdict: Verdict) -> None:
+    """
+    End the check here unless *verdict* has passed, given what `ddbverify.check` says is tolerated.
+
+    Raises:
+        CheckFailed: There is a counter-example, or more than are tolerated.
+        Inconclusive: Not everything was examined, or nothing was.
+    """
+    gathered = _learned.get()
+    if gathered is not None:
+        allowed = gathered.settings.allowed(verdict.examined)
+        verdict = replace(verdict, tolerated=max(verdict.tolerated, allowed))
+        gathered.verdicts.append(verdict)
+    match verdict.outcome:
+        case Outcome.FAILED:
+            said = _counted(verdict)
+            has_hashes = _HASH.search(said) is not None
+            raise CheckFailed(said, verdict.hint or (_LOOK_UP if has_hashes else _MEND))
+        case Outcome.INCONCLUSIVE:
+            kind = StillChurning if verdict.only_churning else Inconclusive
+            raise kind(_why_undecided(verdict), _AGAIN if verdict.only_churning else _REMOVE)
+
+
+class StillChurning(Inconclusive):
+    """Not decided, for no other reason than keys that never held still; a gate may allow that."""
+
+
+def comparison_verdict(
+    comparison: Comparison, *, findings: tuple[Finding, ...] = (), refuting: tuple[State, ...] = ()
+) -> Verdict:
+    """
+    The verdict of a claim about all keys of *comparison*, given its counter-examples.
+
+    Whatever the engine could not decide leaves the claim undecided. So does a state in
+    *refuting* that was counted without an example: the count outranks the list.
+    """
+    counts = comparison.counts
+    undecided = [
+        *comparison.unexamined,
+        *(
+            f"{number_of(counts[state], 'key')} {are(counts[state])} {state}{_reasons(comparison, state)}"
+            for state in (State.UNCOMPARABLE, State.UNDECIDED)
+            if counts.get(state)
+        ),
+    ]
+    if comparison.segments_finished < comparison.segments_planned:
+        undecided.append(
+            f"{comparison.segments_finished} of {comparison.segments_planned} segments have a proven end"
+        )
+    return Verdict(
+        # An excluded key was not compared with anything, and a known one is a difference: neither can
+        # stand for an examined one.
+        examined=comparison.examined - counts.get(State.EXCLUDED, 0) - counts.get(State.KNOWN, 0),
+        findings=findings,
+        unlisted=max(0, sum(counts.get(state, 0) for state in refuting) - len(findings)),
+        unexamined=tuple(undecided),
+        churning=counts.get(State.CHURNING, 0),
+    )
+
+
+def _reasons(comparison: Comparison, state: State) -> str:
+    reasons = Counter(one.reason for one in comparison.only(state) if one.reason)
+    return f" ({'; '.join(reason for reason, _ in reasons.most_common(3))})" if reasons else ""
+
+
+def _counted(verdict: Verdict) -> str:
+    shown = [str(one) for one in verdict.findings[:FINDINGS_SHOWN]]
+    more = verdict.refuted - len(shown)
+    noun = "finding" if verdict.refuted == 1 else "findings"
+    allowed = f" ({verdict.tolerated} tolerated)" if verdict.tolerated else ""
+    lines = [*shown, *([f"and {more:,} more"] if more else [])]
+    separator = "\n  " if len(lines) > 1 else " "
+    return separator.join([f"{verdict.refuted:,} {noun}{allowed}:", *lines])
+
+
+def _why_undecided(verdict: Verdict) -> str:
+    why = list(verdict.unexamined)
+    if verdict.churning:
+        why.append(f"{number_of(verdict.churning, 'key')} never held still long enough to be decided")
+    if verdict.examined == 0:
+        why.append("nothing was examined, and nothing proves nothing")
+    return UNDECIDED + "; ".join(why)
+
+
+def without_hashes(text: str) -> str:
+    """A message in one line, in which nothing stands for a single key any more."""
+    return " ".join(_HASH.sub("(a key)", text).split())

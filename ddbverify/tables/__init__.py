@@ -1,0 +1,7 @@
+"""
+DynamoDB from outside: clients, raw pages, the pace of reading, segments, settings, prices.
+
+Everything that asks AWS about a table is in here, and nothing that judges what it answers.
+
+Begin with `wire` (one page is read) and `table` (a table is described).
+"""

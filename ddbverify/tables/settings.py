@@ -1,0 +1,246 @@
+"""
+How a table is set up, as ``name -> value``: what `ddbverify.tables.parity` compares.
+
+`read` is the thin edge to AWS. What DescribeTable and DescribeTimeToLive have said already costs
+nothing more; the rest is one call each, and two for every scalable resource of a provisioned table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ddbverify.config import Side
+from ddbverify.errors import AccessError, EngineError, NotFoundError
+from ddbverify.names import FENCE_SID
+from ddbverify.tables import aws
+from ddbverify.tables.table import Table
+
+_ON: Final = "on"
+_RESOURCES_AT_ONCE: Final = 50  # of DescribeScalableTargets
+_AUTOSCALED: Final = {"ReadCapacityUnits": "read", "WriteCapacityUnits": "write"}
+
+
+@dataclass(frozen=True, slots=True)
+class TableSettings:
+    """
+    The settings of one table. What is not set has no entry.
+
+    Values are words for people, and equal exactly when the settings are; `HIDDEN` ones are digests.
+    """
+
+    values: Mapping[str, str]
+    unread: Mapping[str, str]  # name or pattern -> why it could not be read, in words
+
+
+HIDDEN: Final = ("tags.*", "policy")
+"""Settings whose values nobody is shown: they may hold names of people and accounts."""
+
+
+def read(side: Side, table: Table) -> TableSettings:
+    """
+    Ask for everything about a table that DescribeTable does not say.
+
+    What AWS refuses to show stands in `TableSettings.unread`, with the permission that it takes. An
+    emulator that knows no such operation has no such setting either; its evidence is marked as such.
+    """
+    client = aws.client(side, "dynamodb", region=table.region)
+    values, unread = described(table), {}
+    calls: dict[str, tuple[str, Callable[[], Mapping[str, str]]]] = {
+        "pitr": ("dynamodb:DescribeContinuousBackups", lambda: _backups(client, table)),
+        "tags.*": ("dynamodb:ListTagsOfResource", lambda: _tags(client, table)),
+        "policy": ("dynamodb:GetResourcePolicy", lambda: _policy(client, table)),
+        "contributor_insights": ("dynamodb:DescribeContributorInsights", lambda: _insights(client, table)),
+        "kinesis": ("dynamodb:DescribeKinesisStreamingDestination", lambda: _kinesis(client, table)),
+    }
+    if "capacity.read" in values:  # the autoscaling of an on-demand table does nothing
+        needed = "application-autoscaling:DescribeScalableTargets and DescribeScalingPolicies"
+        calls["autoscaling.*"] = (needed, lambda: _autoscaling(side, table))
+    for name, (permission, ask) in calls.items():
+        try:
+            with aws.translated(f"read the settings of the table {table.name} ({permission})"):
+                values |= ask()
+        except AccessError:
+            unread[name] = f"it takes the permission {permission} on {table.name}"
+        except EngineError as error:
+            if not _is_unknown_there(client, error):
+                unread[name] = error.message.rstrip(".")
+    return TableSettings(values, unread)
+
+
+def _is_unknown_there(client: aws.Client, error: EngineError) -> bool:
+    said = aws.error_code(error.__cause__) if error.__cause__ is not None else ""
+    return said == "UnknownOperationException" and aws.is_emulator(client)
+
+
+def described(table: Table) -> dict[str, str]:
+    """What DescribeTable and DescribeTimeToLive say. Pure."""
+    raw = table.raw
+    values = {
+        "billing": "provisioned" if table.billing_mode == "PROVISIONED" else "on demand",
+        "table_class": (raw.get("TableClassSummary") or {}).get("TableClass", "STANDARD"),
+        **_encryption(raw.get("SSEDescription") or {}),
+    }
+    if raw.get("DeletionProtectionEnabled"):
+        values["deletion_protection"] = _ON
+    if table.stream_view is not None:
+        values["stream"] = table.stream_view
+    if table.ttl_attribute is not None:
+        values["ttl"] = f"by the attribute {table.ttl_attribute}"
+    replicas = sorted(str(one.get("RegionName")) for one in raw.get("Replicas") or ())
+    if replicas:
+        values["replicas"] = ", ".join(replicas)
+    values |= _capacity("capacity.", raw, provisioned=table.billing_mode == "PROVISIONED")
+    for kind, field in (("global", "GlobalSecondaryIndexes"), ("local", "LocalSecondaryIndexes")):
+        for index in raw.get(field) or ():
+            values |= _index(kind, index)
+            if kind == "global":
+                provisioned = table.billing_mode == "PROVISIONED"
+                prefix = f"capacity.index.{index['IndexName']}."
+                values |= _capacity(prefix, index, provisioned=provisioned)
+    return values
+
+
+def _index(kind: str, index: Mapping[str, Any]) -> dict[str, str]:
+    name = f"index.{index['IndexName']}"
+    in_order = sorted(index["KeySchema"], key=lambda part: str(part["KeyType"]))  # HASH before RANGE
+    projection = index.get("Projection") or {}
+    extra = ", ".join(sorted(projection.get("NonKeyAttributes") or ()))
+    return {
+        name: kind,
+        f"{name}.keys": " + ".join(part["AttributeName"] for part in in_order),
+        f"{name}.projection": f"{projection.get('ProjectionType', 'ALL')}{extra and f' of {extra}'}",
+        # A local index has no state of its own: it is there with its table.
+        f"{name}.status": str(index.get("IndexStatus", "ACTIVE")),
+    }
+
+
+def _capacity(prefix: str, raw: Mapping[str, Any], *, provisioned: bool) -> dict[str, str]:
+    """Of a table or a global index: provisioned, or the ceiling on demand; and what it is warm for."""
+    found: dict[str, str] = {}
+    throughput = raw.get("ProvisionedThroughput") or {}
+    ceiling = raw.get("OnDemandThroughput") or {}
+    warm = raw.get("WarmThroughput") or {}
+    for way, kind in (("read", "Read"), ("write", "Write")):
+        if provisioned:
+            found[f"{prefix}{way}"] = str(throughput.get(f"{kind}CapacityUnits", 0))
+        most = ceiling.get(f"Max{kind}RequestUnits", -1)
+        if most != -1:  # -1: no ceiling
+            found[f"{prefix}max_{way}"] = str(most)
+        if warm.get(f"{kind}UnitsPerSecond"):
+            found[f"{prefix}warm_{way}"] = str(warm[f"{kind}UnitsPerSecond"])
+    return found
+
+
+def _encryption(description: Mapping[str, Any]) -> dict[str, str]:
+    # Without a description the key is DynamoDB's own; AWS's managed key and a customer's look alike here.
+    if description.get("Status") in (None, "DISABLED"):
+        return {"encryption": "with a key that DynamoDB owns"}
+    key = {"encryption.key": str(description["KMSMasterKeyArn"])} if "KMSMasterKeyArn" in description else {}
+    return {"encryption": f"with {description.get('SSEType', 'KMS')}", **key}
+
+
+def _backups(client: aws.Client, table: Table) -> dict[str, str]:
+    answer = client.describe_continuous_backups(TableName=table.reference)["ContinuousBackupsDescription"]
+    recovery = answer.get("PointInTimeRecoveryDescription") or {}
+    if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
+        return {}
+    days = recovery.get("RecoveryPeriodInDays")
+    return {"pitr": _ON, **({"pitr.days": str(days)} if days is not None else {})}
+
+
+def _tags(client: aws.Client, table: Table) -> dict[str, str]:
+    pages = client.get_paginator("list_tags_of_resource").paginate(ResourceArn=table.arn)
+    tags = {tag["Key"]: tag["Value"] for page in pages for tag in page.get("Tags") or ()}
+    # Tags of AWS's own, such as CloudFormation's, cannot be set by anybody else.
+    return {f"tags.{key}": _digest(value) for key, value in tags.items() if not key.startswith("aws:")}
+
+
+def _policy(client: aws.Client, table: Table) -> dict[str, str]:
+    try:
+        with aws.translated(f"read the resource policy of the table {table.name}"):
+            text = client.get_resource_policy(ResourceArn=table.arn)["Policy"]
+    except NotFoundError:
+        return {}
+    # What the policy says about this very table has to be said about the other one, too.
+    policy = json.loads(text.replace(table.arn, "<this table>"))
+    statements = _listed(policy.get("Statement", []))
+    kept = [statement for statement in statements if statement.get("Sid") != FENCE_SID]
+    return {"policy": _digest(_in_order(kept))} if kept else {}
+
+
+def _insights(client: aws.Client, table: Table) -> dict[str, str]:
+    status = client.describe_contributor_insights(TableName=table.reference).get("ContributorInsightsStatus")
+    return {"contributor_insights": _ON} if status in ("ENABLED", "ENABLING") else {}
+
+
+def _kinesis(client: aws.Client, table: Table) -> dict[str, str]:
+    answer = client.describe_kinesis_streaming_destination(TableName=table.reference)
+    streams = sorted(
+        str(one["StreamArn"])
+        for one in answer.get("KinesisDataStreamDestinations") or ()
+        if one.get("DestinationStatus") in ("ACTIVE", "ENABLING", "UPDATING")
+    )
+    return {"kinesis": ", ".join(streams)} if streams else {}
+
+
+def _autoscaling(side: Side, table: Table) -> dict[str, str]:
+    client = aws.client(side, "application-autoscaling", region=table.region)
+    indexes = [index["IndexName"] for index in table.raw.get("GlobalSecondaryIndexes") or ()]
+    resources = {f"table/{table.name}": "autoscaling."} | {
+        f"table/{table.name}/index/{name}": f"autoscaling.index.{name}." for name in indexes
+    }
+    ranges = {
+        (one["ResourceId"], one["ScalableDimension"]): f"{one['MinCapacity']} to {one['MaxCapacity']}"
+        for names in _in_batches(list(resources))
+        for page in client.get_paginator("describe_scalable_targets").paginate(
+            ServiceNamespace="dynamodb", ResourceIds=names
+        )
+        for one in page["ScalableTargets"]
+    }
+    aims = {
+        (one["ResourceId"], one["ScalableDimension"]): _aim(one)
+        for resource in sorted({resource for resource, _ in ranges})
+        for page in client.get_paginator("describe_scaling_policies").paginate(
+            ServiceNamespace="dynamodb", ResourceId=resource
+        )
+        for one in page["ScalingPolicies"]
+    }
+    return {
+        resources[resource] + _AUTOSCALED[dimension.rpartition(":")[2]]: f"{bounds}{aims.get(place, '')}"
+        for place, bounds in ranges.items()
+        for resource, dimension in [place]
+    }
+
+
+def _aim(policy: Mapping[str, Any]) -> str:
+    aim = policy.get("TargetTrackingScalingPolicyConfiguration") or {}
+    cooldowns = [f"{aim[key]} s" for key in ("ScaleOutCooldown", "ScaleInCooldown") if key in aim]
+    shown = f" at {aim['TargetValue']:g} %" if "TargetValue" in aim else f" by {policy.get('PolicyType')}"
+    return shown + (f", cooling down for {' and '.join(cooldowns)}" if cooldowns else "")
+
+
+def _in_batches(names: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(names), _RESOURCES_AT_ONCE):
+        yield names[start : start + _RESOURCES_AT_ONCE]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _in_order(value: Any) -> Any:
+    """A policy in one spelling: the order of a list means nothing in it, and a list of one is its element."""
+    if isinstance(value, dict):
+        return {key: _in_order(one) for key, one in value.items()}
+    if isinstance(value, list):
+        ordered = sorted((_in_order(one) for one in value), key=lambda one: json.dumps(one, sort_keys=True))
+        return ordered[0] if len(ordered) == 1 else ordered
+    return value
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,7 @@
+"""
+The pieces of AWS that a migration moves: queues, mappings, streams, the fence, the canary, metrics.
+
+One subject a module. The order in which they are used belongs in `replicator.commands`.
+
+Begin with the module of the subject: `fence`, `switch` (the mappings), `queue`.
+"""

@@ -1,0 +1,78 @@
+"""
+The canary: an item under a reserved key, written to the source and removed again.
+
+The forwarder sends it through every message group, so that it proves each of them. It proves that
+the path works and how fast; it proves nothing about other shards of the stream.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ddbverify.errors import EngineError
+from ddbverify.items.values import with_bytes
+from ddbverify.names import Fact, canary_key
+from ddbverify.tables.aws import translated
+from replicator.context.console import Step
+from replicator.context.context import Context
+from replicator.context.tables import TableFacts
+from replicator.handlers.state import State
+
+PATIENCE_SECONDS = 1800.0
+"""A forwarder that starts at the stream's oldest record has up to 24 hours of changes before it."""
+
+
+def fly(context: Context, source: TableFacts) -> None:
+    """Put the canary into the source and remove it again."""
+    key = with_bytes(canary_key(source.keys))
+    with translated(f"write the canary to {source.name}"):
+        context.source.put_item(TableName=source.name, Item={**key, "replicator": {"S": "canary"}})
+        context.source.delete_item(TableName=source.name, Key=key)
+
+
+def await_sent(context: Context, source: TableFacts, state: State, step: Step) -> None:
+    """
+    Fly a canary and wait until the forwarder has sent it on.
+
+    Raises:
+        EngineError: It did not in half an hour.
+    """
+    _await_fact(context, source, state, Fact.CANARY_SENT, "the forwarder", step)
+
+
+def await_arrived(context: Context, source: TableFacts, state: State, step: Step) -> None:
+    """
+    Fly a canary and wait until the consumer has met it in every message group.
+
+    A group is first in, first out: everything that was in it before the canary is applied.
+    """
+    await_sent(context, source, state, step)
+    number = (state.get(Fact.CANARY_SENT) or {})["number"]
+    groups = context.config.replicated.groups
+
+    def through() -> bool:
+        numbers = state.get(Fact.CANARY_GROUPS) or {}
+        behind = groups - sum(1 for one in numbers.values() if one >= number)
+        step.at(f"waiting for the consumer, {behind} message groups to go")
+        return behind <= 0
+
+    _await(context, "the consumer", through)
+
+
+def _await_fact(context: Context, source: TableFacts, state: State, fact: str, who: str, step: Step) -> None:
+    before = (state.get(fact) or {}).get("number", "")
+    fly(context, source)
+    step.at(f"waiting for {who}")
+    _await(context, who, lambda: (state.get(fact) or {}).get("number", "") > before)
+
+
+def _await(context: Context, who: str, arrived: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not arrived():
+        if time.monotonic() > deadline:
+            raise EngineError(
+                f"The canary has not reached {who} after {PATIENCE_SECONDS / 60:.0f} minutes.",
+                f"look at the log and the event source mapping of {who}, then run the command again.",
+            )
+        time.sleep(context.pace.poll_seconds)

@@ -1,0 +1,36 @@
+"""
+What AWS bills for a migration under way, in US dollars. Pure.
+
+List prices of us-east-1 without free tiers and discounts: an estimate, never a bill. Storage, the
+backup, cross-region traffic and the application's own table are not in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ddbverify.tables.prices import PER_MILLION_READ_UNITS
+
+AS_OF: Final = "2026-06"
+REGION: Final = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """
+    Dollars a million, but for the Lambda seconds.
+
+    Source:
+        https://aws.amazon.com/sqs/pricing/ (FIFO), https://aws.amazon.com/dynamodb/pricing/on-demand/
+        (since November 2024), https://aws.amazon.com/lambda/pricing/ (arm64).
+    """
+
+    fifo_requests: float = 0.50  # of 64 KB
+    write_units: float = 0.625
+    read_units: float = PER_MILLION_READ_UNITS
+    lambda_requests: float = 0.20
+    lambda_gb_second: float = 0.0000133334  # one, not a million
+
+
+PRICES: Final = Prices()

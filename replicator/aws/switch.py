@@ -1,0 +1,166 @@
+"""The consumer's switch, as the operator has it: on, off, paused."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ddbverify.config import Pair
+from ddbverify.errors import Refused
+from ddbverify.names import PAUSE, RUN, Fact
+from ddbverify.tables.aws import translated
+from ddbverify.words import number_of
+from replicator.aws.queue import queue_depth
+from replicator.context.console import Step
+from replicator.context.context import Context
+from replicator.handlers.control import is_paused
+from replicator.handlers.state import now_text
+
+CUTOVER = "cutover"
+"""Fact of the whole migration: how far its cutover is."""
+
+
+def set_consumer(context: Context, pair: Pair, *, on: bool) -> None:
+    """Switch the consumer's mapping, and wait until it is so. On also ends a pause."""
+    if on:  # before it is: from here on changes may have been consumed
+        context.state(pair).put(Fact.CONTROL, state=RUN, at=now_text())
+        context.state(pair).put(Fact.CONSUMER, on=True, since_epoch=int(context.server_time()))
+    with translated(f"switch the consumer of {pair} {'on' if on else 'off'}"):
+        switch_mapping(context, context.resources(pair)["consumer_mapping"], on=on)
+
+
+def on_again(context: Context, pair: Pair) -> bool:
+    """
+    Switch the consumer on, unless it is paused or is being paused meanwhile: a pause is never ended by this.
+
+    Returns:
+        Whether it is on.
+    """
+    state, mapping = context.state(pair), context.resources(pair)["consumer_mapping"]
+    if not is_paused(state.get(Fact.CONTROL)):
+        state.put(Fact.CONSUMER, on=True, since_epoch=int(context.server_time()))
+        with translated(f"switch the consumer of {pair} on"):
+            switch_mapping(context, mapping, on=True)
+        # A pause takes no lease. One that is written behind this look switches the mapping off behind it.
+        if not is_paused(state.get(Fact.CONTROL)):
+            return True
+        with translated(f"switch the consumer of {pair} off"):
+            switch_mapping(context, mapping, on=False)
+    context.console.warn(f"{pair} was paused meanwhile, and stays so; `replicator resume` goes on")
+    return False
+
+
+def switch_mapping(context: Context, mapping: str, *, on: bool) -> None:
+    """Switch an event source mapping (by its UUID), and wait until it is so. Raises botocore's errors."""
+    functions = context.source_client("lambda")
+    wanted = "Enabled" if on else "Disabled"
+    while functions.get_event_source_mapping(UUID=mapping)["State"] not in ("Enabled", "Disabled"):
+        time.sleep(context.pace.poll_seconds)  # it takes no change while one is under way
+    # Asked for even where it says so already: what a mapping says right after its stack was
+    # made is not always what it does (ministack), and asking twice is harmless.
+    functions.update_event_source_mapping(UUID=mapping, Enabled=on)
+    while functions.get_event_source_mapping(UUID=mapping)["State"] != wanted:
+        time.sleep(context.pace.poll_seconds)
+
+
+def pause(context: Context) -> dict[str, Any]:
+    """
+    Let no consumer write, at once, until `resume`. Capture goes on: a stream forgets after 24 hours.
+
+    The mapping is switched off first and the fact written second: a pause that is interrupted in
+    between holds. Batches that are in flight meet the fact and go back. With the mapping on, each
+    message would come again and again until it is a dead letter.
+
+    Raises:
+        Refused: The application has been moved: nothing follows the source any more, and nothing waits.
+    """
+    context.need_begun()
+    _need_not_moved(context)
+    answer = {}
+    for pair in context.config.tables:
+        state = context.state(pair)
+        if "consumer_mapping" in context.resources(pair):
+            with translated(f"pause the consumer of {pair}"):
+                context.source_client("lambda").update_event_source_mapping(
+                    UUID=context.resources(pair)["consumer_mapping"], Enabled=False
+                )
+        with translated(f"pause {pair}"):
+            state.put(Fact.CONTROL, state=PAUSE, at=now_text())
+        if "consumer_mapping" in context.resources(pair):
+            set_consumer(context, pair, on=False)
+        answer[str(pair)] = PAUSE
+        context.console.line(f"{pair}: paused; changes wait in the queue, for 14 days at most")
+    return {"pairs": answer}
+
+
+def resume(context: Context) -> dict[str, Any]:
+    """
+    Let the consumers of a paused migration write again.
+
+    Raises:
+        Refused: A pair's consumer is not to be on yet, or no longer.
+    """
+    context.need_begun()
+    # The lease: not in the middle of what another operator's restart or cutover has switched off.
+    with context.locked("replicator resume"):
+        return {"pairs": {str(pair): _resume(context, pair) for pair in context.config.tables}}
+
+
+def _resume(context: Context, pair: Pair) -> str:
+    _need_not_moved(context)
+    state = context.state(pair)
+    if state.get(Fact.RESTARTING) is not None or state.get(Fact.STEP + "consumer") is None:
+        # Its consumer is off for another reason: a backfill writes without the guard until it is on.
+        state.put(Fact.CONTROL, state=RUN, at=now_text())
+        context.console.line(f"{pair}: no longer paused; `replicator restore` or `restart` switches it on")
+        return RUN
+    set_consumer(context, pair, on=True)
+    context.console.line(f"{pair}: runs")
+    return RUN
+
+
+def _need_not_moved(context: Context) -> None:
+    cut = context.whole.get(CUTOVER) or {}
+    if cut.get("flipped") or cut.get("flipping"):
+        raise Refused(
+            "The application has been moved, or may have been: nothing may follow the source any more.",
+            "see `replicator status`; `replicator cutover` again decides an unfinished one.",
+        )
+
+
+def need_running(context: Context) -> None:
+    """
+    Refuse a command that would silently end a pause.
+
+    Raises:
+        Refused: A pair is paused.
+    """
+    for pair in context.config.tables:
+        if is_paused(context.state(pair).get(Fact.CONTROL)):
+            raise paused(pair)
+
+
+def paused(pair: Pair) -> Refused:
+    """The refusal of a command that needs a consumer which is on."""
+    return Refused(f"{pair} is paused.", "run `replicator resume` first, and let the queue drain.")
+
+
+def consumer_is_on(context: Context, pair: Pair) -> bool:
+    """Whether the consumer takes messages, or has some in hand."""
+    mapping = context.resources(pair)["consumer_mapping"]
+    with translated(f"look at the consumer of {pair}"):
+        state = context.source_client("lambda").get_event_source_mapping(UUID=mapping)["State"]
+    return state != "Disabled" or bool(queue_depth(context, pair)["in_flight"])
+
+
+def stop_consumer(context: Context, pair: Pair, step: Step) -> None:
+    """Switch the consumer off, wait until it has nothing in hand, and note since when that is so."""
+    set_consumer(context, pair, on=False)
+    while in_flight := queue_depth(context, pair)["in_flight"]:
+        step.at(f"{number_of(in_flight, 'message')} in flight")
+        time.sleep(context.pace.poll_seconds)
+    # Noted once: the first moment from which nothing was consumed is the one that counts.
+    state = context.state(pair)
+    if (state.get(Fact.CONSUMER) or {}).get("on", True):
+        counted = state.consumer_work()
+        state.put(Fact.CONSUMER, on=False, since_epoch=int(context.server_time()), counted=counted)

@@ -1,0 +1,220 @@
+"""
+How the target is filled: restored as a whole, or loaded through the transform.
+
+A backup (or a second of the past) becomes the target itself where there is no transform, no other
+account and no table of that name; else it becomes a staging table, and that is loaded. A scan loads
+from the source as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ddbverify.errors import EngineError, Refused
+from ddbverify.names import Fact, table_name
+from ddbverify.words import number_of
+from replicator.backfill import boundary, ownership
+from replicator.backfill import load as backfill
+from replicator.backfill.ownership import FILLING, MADE, STAGING
+from replicator.backfill.plan import Plan
+from replicator.context import tables
+from replicator.context.console import Step
+from replicator.context.context import Context
+from replicator.context.lock import Lock
+from replicator.context.tables import NameTaken, TableFacts
+from replicator.handlers.ceiling import ceiling_of
+from replicator.handlers.ledger import Ledger
+from replicator.handlers.state import now_text
+
+_BEGIN_ANEW = "begin anew with `replicator restart`."
+
+
+def fill(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str, Any]:
+    """
+    Fill the target; a run that was killed goes on where it stopped.
+
+    Raises:
+        Refused: The target was made by somebody else since the command began: it may be hours ago.
+    """
+    state = context.state(plan.pair)
+    how = (state.get(Fact.STEP + "backup") or {}).get("how", "backup")
+    target = context.target_table(plan.pair)
+    ours = target is not None and ownership.is_ours(context, plan.pair, MADE, target)
+    if target is not None and not ours and (plan.target is None or plan.target.id != target.id):
+        raise _made_by_another(plan)
+    if how == "scan":
+        return _by_scan(context, plan, lock, step)
+    origin = state.get(Fact.BOUNDARY) or {}
+    restored = ours and (state.get(MADE) or {})["how"] == "restore"
+    if restored or (target is None and not plan.needs_staging):
+        answer = _as_a_whole(context, plan, origin, target, step)
+        if answer is not None:
+            return answer
+    return _by_staging(context, plan, origin, lock, step)
+
+
+def _made_by_another(plan: Plan) -> Refused:
+    return Refused(
+        f"The target {plan.pair.target} was not there when this command began, and is now.",
+        "find out who made it and remove it, or run the command again to fill it; it has to be empty.",
+    )
+
+
+def _as_a_whole(
+    context: Context, plan: Plan, origin: Mapping[str, Any], target: TableFacts | None, step: Step
+) -> dict[str, Any] | None:
+    """The restored backup as the target; ``None`` under an emulator that restores in one region only."""
+    state, name = context.state(plan.pair), table_name(plan.pair.target)
+    made = _restore(context, plan, origin, name, MADE, how="restore") if target is None else target.id
+    if made is None:
+        if context.emulator:
+            return None
+        raise EngineError(
+            f"AWS does not find the backup from {context.target.meta.region_name}.",
+            f"look whether it still exists; without it {_BEGIN_ANEW}",
+        )
+    state.put(MADE, how="restore", id=made, at=now_text())
+    state.put(FILLING, id=made, at=now_text())
+    tables.wait_until_active(context.target, name, poll_seconds=context.pace.poll_seconds)
+    step.result = f"restored in {context.target.meta.region_name}"
+    return {"how": "restore"}
+
+
+def _by_staging(
+    context: Context, plan: Plan, origin: Mapping[str, Any], lock: Lock, step: Step
+) -> dict[str, Any]:
+    target = _target(context, plan)
+    staging = _staging(context, plan, origin, step)
+    load = _load(context, plan, staging, target, lock, step, read_units=None)
+    answer = _told(load.run(), step)
+    tables.delete(context.source, staging.name, poll_seconds=context.pace.poll_seconds)
+    context.state(plan.pair).delete(STAGING)
+    return answer
+
+
+def _by_scan(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str, Any]:
+    target = _target(context, plan)
+    boundary.begin_scan(context, plan)
+    units = context.config.replicated.read_units
+    load = _load(context, plan, plan.source, target, lock, step, read_units=units)
+    return _told(load.run(), step)
+
+
+def _target(context: Context, plan: Plan) -> str:
+    state, name = context.state(plan.pair), table_name(plan.pair.target)
+    if context.target_table(plan.pair) is None:
+        try:
+            made = tables.create_like(context.target, plan.source, name)
+        except NameTaken as error:
+            raise _made_by_another(plan) from error
+        # Behind it: one that is killed in between leaves an empty table, which the next run fills as it is.
+        state.put(MADE, how="load", id=made, at=now_text())
+    target = tables.wait_until_active(context.target, name, poll_seconds=context.pace.poll_seconds)
+    state.put(FILLING, id=target.id, at=now_text())
+    return name
+
+
+def _staging(context: Context, plan: Plan, origin: Mapping[str, Any], step: Step) -> TableFacts:
+    """The backup as a table beside the source, to load from; an interrupted run's is used again."""
+    name = f"replicator-{context.config.name}-{plan.pair.id}-staging"
+    found = tables.find(context.source, name)
+    if found is None:
+        step.at("restoring the staging table")
+        made = _restore(context, plan, origin, name, STAGING, table=name)
+        if made is None:
+            raise EngineError("The backup is gone.", _BEGIN_ANEW)
+        context.state(plan.pair).put(STAGING, table=name, id=made, at=now_text())
+    elif not ownership.is_ours(context, plan.pair, STAGING, found):
+        raise _in_the_way(name)
+    return tables.wait_until_active(context.source, name, poll_seconds=context.pace.poll_seconds)
+
+
+def _in_the_way(name: str) -> Refused:
+    return Refused(
+        f"There is a table {name}, and this migration has not restored it.",
+        "find out who made it and remove it, then run the command again.",
+    )
+
+
+def _restore(
+    context: Context, plan: Plan, origin: Mapping[str, Any], name: str, fact: str, **facts: str
+) -> str | None:
+    """
+    Ask for the target (`MADE`) or the staging table (`STAGING`).
+
+    The intent stands in *fact* before it is asked for, and is taken back where nothing was made.
+
+    Returns:
+        The table's id; ``None`` where the backup is not found.
+    """
+    state, to_target = context.state(plan.pair), fact == MADE
+    client = context.target if to_target else context.source
+    state.put(fact, at=now_text(), **facts)
+    try:
+        if origin.get("how") == "pitr":
+            second = int(origin["backup_epoch"])
+            made = backfill.restore_past(client, plan.source, second, name, indexes=to_target)
+        else:
+            made = backfill.restore(client, origin["backup_arn"], name, indexes=to_target)
+    except NameTaken as error:
+        there = tables.find(client, name)
+        if there is not None and ownership.was_restored(context, plan.pair, there):
+            return there.id  # by this very request, whose first answer was lost
+        state.delete(fact)
+        raise (_made_by_another(plan) if to_target else _in_the_way(name)) from error
+    if made is None:
+        state.delete(fact)
+    return made
+
+
+def _load(
+    context: Context,
+    plan: Plan,
+    origin: TableFacts,
+    target: str,
+    lock: Lock,
+    step: Step,
+    *,
+    read_units: int | None,
+) -> backfill.Load:
+    state = context.state(plan.pair)
+    ceiling = ceiling_of(context.config.replicated.write_units, state)
+    ledger = Ledger(
+        client=context.target,
+        table=context.resources(plan.pair)["ledger_table"],
+        target=target,
+        target_keys=plan.transform.target_keys,
+        contest=state.contest,
+        ceiling=ceiling,
+    )
+    return backfill.Load(
+        origin_client=context.source,
+        origin=origin.name,
+        target_client=context.target,
+        target=target,
+        transform=plan.transform,
+        ledger=ledger,
+        state=state,
+        lock=lock,
+        progress=lambda read: step.at(f"{number_of(read, 'item')}"),
+        reading=reading_of(origin, context.restart_number(plan.pair)),
+        pace=backfill.ReadPace(read_units),
+        ceiling=ceiling,
+    )
+
+
+def reading_of(origin: TableFacts, restart: int) -> str:
+    """
+    What a load reads, for the places that it keeps.
+
+    The restart belongs to it: of a scan the table is the same before and after one, and a loader that
+    was stopped before may still write its place.
+    """
+    return f"{tables.id_of(origin.description)} {restart}"
+
+
+def _told(counts: Mapping[str, int], step: Step) -> dict[str, Any]:
+    aside = f", {counts['quarantined']} in the quarantine" if counts["quarantined"] else ""
+    step.result = f"{number_of(counts['read'], 'item')} read, {counts['written']} written{aside}"
+    return {"how": "load", **counts}

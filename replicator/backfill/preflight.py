@@ -1,0 +1,145 @@
+"""Everything that can be found wrong before anything is created."""
+
+from __future__ import annotations
+
+from ddbverify.config import Pair
+from ddbverify.errors import AccessError, ConfigurationError, TransformError
+from ddbverify.items.transform import Transform, package_digest
+from ddbverify.items.values import with_base64
+from ddbverify.names import KeySchema, stack_name, state_table, table_name
+from ddbverify.tables.aws import translated
+from replicator.backfill import boundary
+from replicator.backfill.ownership import is_being_filled
+from replicator.backfill.plan import Plan
+from replicator.context import tables
+from replicator.context.context import Context
+from replicator.context.tables import TableFacts
+
+_SAMPLE = 25
+
+LEAST_OVERLAP_SECONDS = 60.0
+"""A backup may hold, or miss, what was written up to 60 s around it (docs/aws.md T1)."""
+
+
+def check(context: Context) -> list[Plan]:
+    """
+    Look at the settings, the identities and the tables of every pair; change nothing.
+
+    Raises:
+        ConfigurationError: With the table and key to change.
+        AccessError: No credentials, or a permission is missing.
+    """
+    replication = context.config.replicated
+    if replication.overlap < LEAST_OVERLAP_SECONDS and not context.emulator:
+        raise ConfigurationError(
+            f"[replication] overlap of {replication.overlap:.0f} s is too short: "
+            "a backup is exact to a minute only.",
+            'use at least "60s"; the default of "5m" leaves a margin.',
+        )
+    target_account = _account(context, "target")
+    begun = context.begun()
+    return [_plan(context, pair, target_account, begun=begun) for pair in context.config.tables]
+
+
+def _plan(context: Context, pair: Pair, target_account: str, *, begun: bool) -> Plan:
+    source = context.source_table(pair)
+    target = context.target_table(pair)
+    region = context.target.meta.region_name
+    partition = source.arn.split(":", 2)[1]
+    target_arn = (
+        target.arn
+        if target
+        else (f"arn:{partition}:dynamodb:{region}:{target_account}:table/{table_name(pair.target)}")
+    )
+    if target_arn == source.arn:
+        raise ConfigurationError(
+            f"[[tables]] source and target are the same table, {source.name}.",
+            "give the target another name, region or account.",
+        )
+    _check_names(context, pair)
+    if context.config.replicated.backfill == "pitr" and boundary.restorable(context, source) is None:
+        raise boundary.need_recovery(source)
+    target_keys = target.keys if target else source.keys
+    _check_keys(pair, source.keys, target_keys)
+    ours = target is not None and begun and is_being_filled(context, pair, target)
+    if target is not None and not ours and not tables.is_empty(context.target, target.name):
+        raise ConfigurationError(
+            f"[[tables]] target = {pair.target!r} exists and is not empty.",
+            "name a table that does not exist yet (it is made), or an empty one.",
+        )
+    transform = context.transform(pair, source.keys, target_keys)
+    if pair.transform:
+        _try_transform(context, source, transform, target_exists=target is not None)
+    return Plan(
+        pair=pair,
+        source=source,
+        target=target,
+        target_arn=target_arn,
+        target_account=target_account,
+        transform=transform,
+        digest=package_digest(pair.transform) if pair.transform else "",
+    )
+
+
+def _check_names(context: Context, pair: Pair) -> None:
+    """Names made from the migration's and the pair's have to fit the services' limits."""
+    longest = stack_name(context.config.name, "capture", pair.id)
+    if len(longest) > 128 or len(state_table(context.config.name)) > 255:
+        raise ConfigurationError(
+            f"name = {context.config.name!r} makes names of stacks or tables that are too long for AWS.",
+            "use a shorter `name` in migration.toml.",
+        )
+
+
+def _check_keys(pair: Pair, source: KeySchema, target: KeySchema) -> None:
+    place = f"[[tables]] target = {pair.target!r}"
+    if pair.transform is None and dict(source) != dict(target):
+        raise ConfigurationError(
+            f"{place} has the key {_words(target)}, but the source has {_words(source)}.",
+            "give the target the source's key, or name a `transform` that makes its items.",
+        )
+    if pair.transform and not pair.rekeys and list(source.values()) != list(target.values()):
+        raise ConfigurationError(
+            f"{place} has the key {_words(target)}; the source's {_words(source)} cannot become that.",
+            "keep number, order and types of the key attributes, or set `rekeys = true` for the pair.",
+        )
+
+
+def _try_transform(
+    context: Context, source: TableFacts, transform: Transform, *, target_exists: bool
+) -> None:
+    """What fails on every item of a small sample fails on the table: say so before anything is made."""
+    with translated(f"read a few items of {source.name}"):
+        items = context.source.scan(TableName=source.name, Limit=_SAMPLE)["Items"]
+    failures = []
+    for item in items:
+        try:
+            transform(with_base64(item))
+        except TransformError as error:
+            failures.append(error)
+    if failures and len(failures) == len(items):
+        hint = failures[0].hint
+        if not target_exists:
+            hint = (
+                "create the target table with the key that the transform makes and leave it empty: "
+                f"without one it gets the source's key, {_words(source.keys)}. Or {hint}"
+            )
+        raise ConfigurationError(
+            f"{failures[0].message} It did so for each of {len(items)} sampled items.", hint
+        )
+
+
+def _account(context: Context, which: str) -> str:
+    sts = context.target_client("sts") if which == "target" else context.source_client("sts")
+    try:
+        with translated(f"ask who we are on the {which}'s side"):
+            account: str = sts.get_caller_identity()["Account"]
+    except AccessError as error:
+        raise AccessError(
+            error.message, f"set `profile` under [{which}], or log in (aws sso login)."
+        ) from error
+    return account
+
+
+def _words(schema: KeySchema) -> str:
+    return " + ".join(f"{name} ({kind})" for name, kind in schema.items())

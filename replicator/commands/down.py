@@ -1,0 +1,117 @@
+"""Removes exactly what the migration made; never the source, never a target that was flipped to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ddbverify.config import Pair
+from ddbverify.errors import Refused
+from ddbverify.names import Fact, stack_name, table_name
+from ddbverify.tables.aws import translated
+from replicator.backfill import ownership
+from replicator.backfill.boundary import BACKUPS
+from replicator.backfill.ownership import MADE
+from replicator.commands.cutover import CUTOVER
+from replicator.context import tables
+from replicator.context.context import Context
+from replicator.handlers.state import State
+from replicator.stack import stacks, storage
+
+
+def down(context: Context) -> dict[str, Any]:
+    """
+    Tear the migration down; every part that is gone already is skipped.
+
+    The backup is kept: it costs money and is yours, so its name is told. A target that this
+    migration made is deleted, unless it was flipped to.
+    """
+    base = stack_name(context.config.name, "base")
+    cloudformation = context.source_client("cloudformation")
+    if not context.begun():
+        # Killed on its way to the state table, or on its way out: the stack may be all that is left.
+        removed = _remove_base(context, base) if stacks.exists(cloudformation, base) else False
+        context.console.line("Nothing else is left to remove." if removed else "Nothing to remove.")
+        return {"removed": [base] if removed else []}
+    removed_names: list[str] = []
+    with context.locked("replicator down") as lock:
+        cut = context.whole.get(CUTOVER) or {}
+        flipped = bool(cut.get("flipped"))
+        if cut.get("fenced") and not flipped:
+            raise Refused(
+                "An unfinished cutover has left its fence up: the application cannot write.",
+                "run `replicator cutover`: it lifts the fence first, whatever the gate says. Then `down`.",
+            )
+        for pair in context.config.tables:
+            removed_names += _remove_pair(context, pair, flipped=flipped)
+        lock.check()
+        context.lease = None  # it goes with the state table, and CloudFormation needs longer than it lasts
+        _remove_base(context, base)
+    context.console.line("Everything that the migration made is removed.")
+    return {"removed": [*removed_names, base]}
+
+
+def _remove_pair(context: Context, pair: Pair, *, flipped: bool) -> list[str]:
+    state, name = context.state(pair), context.config.name
+    removed = []
+    places = (
+        (context.source_client("cloudformation"), "apply"),
+        (context.source_client("cloudformation"), "capture"),
+        (context.target_client("cloudformation"), "target"),
+    )
+    for client, part in places:
+        stack = stack_name(name, part, pair.id)
+        with context.console.step(f"remove {stack}") as step:
+            if stacks.delete(client, stack, progress=step.at):
+                removed.append(stack)
+            else:
+                step.result = "was not there"
+    staging = ownership.staging(context, pair)
+    if staging:
+        with context.console.step(f"remove the staging table {staging}"):
+            tables.delete(context.source, staging, poll_seconds=context.pace.poll_seconds)
+            removed.append(staging)
+    target = tables.find(context.target, pair.target)
+    if target is None:
+        pass
+    elif flipped:
+        context.console.line(f"  · {target.name} stays: the application uses it")
+    elif ownership.is_ours(context, pair, MADE, target):
+        with context.console.step(f"remove the target {target.name}, which was not flipped to"):
+            tables.delete(context.target, target.name, poll_seconds=context.pace.poll_seconds)
+            removed.append(target.name)
+    else:
+        context.console.line(f"  · {target.name} stays: nothing proves that this migration made it")
+    if state.get(Fact.STREAM_ENABLED_BY_US):
+        with context.console.step(f"turn off the stream of {table_name(pair.source)}"):
+            _stream_off(context, pair)
+    for arn in _backups(state):
+        context.console.line(f"  · the backup stays until you delete it: {arn}")
+    return removed
+
+
+def _backups(state: State) -> list[str]:
+    """Backups that the pair has taken, those before a restart included."""
+    taken = {fact["arn"] for _, fact in state.all(BACKUPS)}
+    last = (state.get(Fact.BOUNDARY) or {}).get("backup_arn")
+    return sorted(taken | ({last} if last else set()))
+
+
+def _stream_off(context: Context, pair: Pair) -> None:
+    source = tables.find(context.source, pair.source)
+    if source is None or source.stream_arn is None:
+        return
+    with translated(f"turn off the stream of {source.name}"):
+        context.source.update_table(TableName=source.name, StreamSpecification={"StreamEnabled": False})
+    tables.wait_until_active(context.source, source.name, poll_seconds=context.pace.poll_seconds)
+
+
+def _remove_base(context: Context, base: str) -> bool:
+    client = context.source_client("cloudformation")
+    with context.console.step(f"remove {base}") as step:
+        if not stacks.exists(client, base):
+            step.result = "was not there"
+            return False
+        bucket = stacks.outputs(client, base).get("BundleBucket")
+        if bucket:
+            storage.empty(context.source_client("s3"), bucket)
+        return stacks.delete(client, base, progress=step.at)

@@ -1,0 +1,157 @@
+"""
+Repair: re-read a quarantined key from the source and write it under the number it was put aside with.
+
+A dead letter is repaired the same way, never replayed: its image may be old by now. Its keys go to
+the quarantine first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ddbverify.config import Pair
+from ddbverify.errors import Refused, TransformError
+from ddbverify.items.transform import key_hash, package_digest
+from ddbverify.items.values import with_base64, with_bytes
+from ddbverify.names import Fact, KeySchema, canary_key
+from ddbverify.tables.aws import translated
+from replicator.context.context import Context
+from replicator.handlers.ceiling import ceiling_of
+from replicator.handlers.envelope import Letter, UnreadableBody, open_body
+from replicator.handlers.ledger import Applied, Ledger, Write
+from replicator.handlers.limit import TRANSFORM_SECONDS, limited
+from replicator.handlers.records import is_key_of
+from replicator.handlers.state import Quarantined, State
+
+_FILING_SECONDS = 120
+"""A letter has up to some thousand keys, each two writes to the state table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repair did: keys taken out of the quarantine, and why others stayed in it."""
+
+    repaired: int
+    left: tuple[str, ...]  # one reason per key, without the key
+
+
+def run(context: Context, pair: Pair) -> Repaired:
+    """
+    Repair every quarantined key of a pair, until a round frees none.
+
+    The changes in dead letters are quarantined before. Several rounds, because a key may wait
+    for a target key that another quarantined key gives up.
+
+    Raises:
+        Refused: The transform is not the one that the migration began with.
+    """
+    state, resources = context.state(pair), context.resources(pair)
+    _check_transform(pair, state.get(Fact.BOUND) or {})
+    source = context.source_table(pair)
+    unreadable = file_dead_letters(context, pair, source.keys)
+    target = context.target_table(pair)
+    keys = target.keys if target else source.keys
+    transform = context.transform(pair, source.keys, keys)
+    if transform.function is not None:
+        transform = replace(transform, function=limited(transform.function, TRANSFORM_SECONDS))
+    ledger = Ledger(
+        client=context.target,
+        table=resources["ledger_table"],
+        target=target.name if target else pair.target,
+        target_keys=keys,
+        contest=state.contest,
+        ceiling=ceiling_of(context.config.replicated.write_units, state),
+    )
+    repaired = 0
+    while True:
+        left = ["a dead letter is not ours, or not whole"] * unreadable
+        freed = 0
+        for hashed, entry in state.quarantined().items():
+            with translated(f"repair an item of {source.name}"):
+                answer = context.source.get_item(
+                    TableName=source.name, Key=with_bytes(entry.key), ConsistentRead=True
+                )
+                image = with_base64(answer["Item"]) if "Item" in answer else None
+                try:
+                    results = transform(image) if image is not None else []
+                except TransformError as error:
+                    left.append(error.message)
+                    continue
+                target_key = None if transform.rekeys else transform.target_key_of(entry.key)
+                outcome = ledger.apply([_write(hashed, entry, results, target_key)])[hashed]
+                # Superseded: a later change of the key was applied, which is as good.
+                if outcome in (Applied.WRITTEN, Applied.SUPERSEDED):
+                    state.release(hashed, entry.number)
+                    freed += 1
+                else:
+                    left.append(f"still {outcome.name.lower()}")
+        repaired += freed
+        if not freed or not left:
+            return Repaired(repaired, tuple(left))
+
+
+def file_dead_letters(context: Context, pair: Pair, schema: KeySchema) -> int:
+    """
+    Quarantine the changes in the pair's dead letters, and remove each letter once its changes stand there.
+
+    A letter of a stream that a restart has left is removed and counted, as the consumer does.
+
+    Returns:
+        How many letters were left where they are: what they hold cannot be told, so a gap is latched.
+    """
+    state, resources = context.state(pair), context.resources(pair)
+    restart = context.restart_number(pair)
+    queue, url = context.source_client("sqs"), resources["dead_letter_url"]
+    unreadable: set[str] = set()
+    with translated(f"read the dead letters of {pair}"):
+        while True:
+            # Long polling asks all of SQS's servers; a short one may miss a queue that is not empty.
+            found = queue.receive_message(
+                QueueUrl=url, MaxNumberOfMessages=1, WaitTimeSeconds=1, VisibilityTimeout=_FILING_SECONDS
+            ).get("Messages")
+            if not found or found[0]["MessageId"] in unreadable:
+                return len(unreadable)
+            letter = _opened(found[0]["Body"])
+            if letter is not None and letter.is_retired(resources["stream_arn"], restart):
+                state.add({"retired": len(letter.changes)})
+            elif letter is not None and _counts(letter, resources["stream_arn"], restart, schema):
+                _file(letter, schema, state)
+            else:
+                unreadable.add(found[0]["MessageId"])
+                state.latch_gap("a repair met a dead letter that is not of this stream, or not whole")
+                continue
+            queue.delete_message(QueueUrl=url, ReceiptHandle=found[0]["ReceiptHandle"])
+
+
+def _opened(body: str) -> Letter | None:
+    try:
+        return open_body(body)
+    except UnreadableBody:
+        return None
+
+
+def _counts(letter: Letter, stream_arn: str, restart: int, schema: KeySchema) -> bool:
+    whole = all(is_key_of(change.keys, schema) for change in letter.changes)
+    return whole and letter.is_ours(stream_arn, restart)
+
+
+def _file(letter: Letter, schema: KeySchema, state: State) -> None:
+    newest = {key_hash(change.keys, schema): change for change in letter.changes}  # in stream order
+    for hashed, change in newest.items():
+        if change.keys != canary_key(schema):
+            state.quarantine(hashed, change.keys, change.sequence_number, "a dead letter")
+
+
+def _check_transform(pair: Pair, bound: Mapping[str, object]) -> None:
+    """A repair with another transform would write items that the migration never makes."""
+    digest = package_digest(pair.transform) if pair.transform else ""
+    if (bound.get("transform", ""), bound.get("digest", "")) != (pair.transform or "", digest):
+        raise Refused(
+            f"The transform of {pair} has changed since the migration began, so nothing was repaired.",
+            "put it back, or begin anew with `replicator restart`.",
+        )
+
+
+def _write(hashed: str, entry: Quarantined, results: object, target_key: object) -> Write:
+    return Write(hashed, entry.key, entry.number, results, target_key, repair=True)  # type: ignore[arg-type]

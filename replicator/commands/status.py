@@ -1,0 +1,168 @@
+"""How far a migration is, and whether it is well: for eyes and for machines."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tabulate import tabulate
+
+from ddbverify.config import Pair
+from ddbverify.names import Fact
+from replicator.aws import queue, sight
+from replicator.backfill import ownership
+from replicator.commands import audit, migration
+from replicator.commands.cutover import CUTOVER
+from replicator.context.context import Context
+from replicator.handlers.control import is_paused
+
+
+def status(context: Context) -> dict[str, Any]:
+    """Print and return what is known of every pair; nothing is changed."""
+    if not context.begun():
+        context.console.line(
+            f"Migration {context.config.name} has not begun: there is no table {context.state_table} in "
+            f"{context.source.meta.region_name} of this account. Next: replicator up"
+        )
+        return {"name": context.config.name, "begun": False, "pairs": {}}
+    cut = context.whole.get(CUTOVER) or {}
+    answer: dict[str, Any] = {
+        "name": context.config.name,
+        "begun": True,
+        "flipped": bool(cut.get("flipped")),
+        "fenced": bool(cut.get("fenced")) and not cut.get("flipped"),
+        "pairs": {
+            str(pair): _pair(context, pair, flipped=bool(cut.get("flipped")))
+            for pair in context.config.tables
+        },
+    }
+    for name, facts in answer["pairs"].items():
+        context.console.line(f"{name}")
+        context.console.line(tabulate(_rows(facts), tablefmt="plain"))
+    if answer["flipped"]:
+        context.console.line("The application has been moved to the target.")
+    elif answer["fenced"]:
+        context.console.warn("the source is fenced by an unfinished cutover: run `replicator cutover` again")
+    return answer
+
+
+def _pair(context: Context, pair: Pair, *, flipped: bool) -> dict[str, Any]:
+    state = context.state(pair)
+    steps = {name: fact["at"] for name, fact in state.all(Fact.STEP)}
+    resources = context.resources(pair)
+    now = context.server_time()
+    applied_at = sight.last_applied(state)
+    facts: dict[str, Any] = {
+        "paused": is_paused(state.get(Fact.CONTROL)),
+        "phase": _phase(steps, state.get(Fact.RESTARTING), flipped=flipped),
+        "restart": context.restart_number(pair),
+        "steps": steps,
+        "gap": (state.get(Fact.GAP) or {}).get("reason"),
+        "quarantined": _reasons(context, pair),
+        "counters": state.counters(),
+        "canary_arrived_seconds_ago": _age(state.get(Fact.CANARY_ARRIVED), now),
+        "canary_lag_ms": int((state.get(Fact.CANARY_ARRIVED) or {}).get("lag_ms", 0)) or None,
+        "canary_lag_seconds": sight.canary_lags(context, pair),
+        "last_applied_seconds_ago": None if applied_at is None else max(0, int(now - applied_at)),
+        "ledger_items_approximate": sight.ledger_items(context, resources),
+        "write_units_ceiling": context.config.replicated.write_units,
+        "cost": sight.cost(state.costs()),
+        "audit": _audit(state.get(audit.PLACES), now),
+        "staging_table": (state.get(ownership.STAGING) or {}).get("table"),
+    }
+    if "queue_url" in resources:
+        facts["queue"] = queue.queue_depth(context, pair)
+        facts["dead_letters"] = queue.dead_letters(context, resources["dead_letter_url"])
+        facts["metrics"] = sight.metrics(context, pair, resources)
+    return facts
+
+
+def _phase(steps: dict[str, str], restarting: dict[str, Any] | None, *, flipped: bool = False) -> str:
+    if flipped:
+        return "cut over: the source is fenced, and nothing follows it any more"
+    if restarting is not None:
+        return f"restart {restarting['number']} is under way: run `replicator restart`"
+    if "following" in steps:
+        return "following: the target keeps up with the source"
+    for number, names in enumerate((migration.UP_STEPS, migration.RESTORE_STEPS), 1):
+        missing = [name for name in names if name not in steps]
+        if missing:
+            command = ("up", "restore")[number - 1]
+            return f"phase {number}, before the step `{missing[0]}`: run `replicator {command}`"
+    return "unknown"
+
+
+def _reasons(context: Context, pair: Pair) -> dict[str, int]:
+    """Quarantined keys, counted by reason; no key is shown."""
+    reasons: dict[str, int] = {}
+    for entry in context.state(pair).quarantined().values():
+        reasons[entry.reason] = reasons.get(entry.reason, 0) + 1
+    return reasons
+
+
+def _audit(kept: dict[str, Any] | None, now: float) -> dict[str, Any] | None:
+    if kept is None:
+        return None
+    return {
+        "seconds_ago": int(now - float(kept["at_epoch"])),
+        "lost": int(kept["lost"]),
+        "gap": kept.get("gap"),
+    }
+
+
+def _age(fact: dict[str, Any] | None, now: float) -> int | None:
+    return None if fact is None else max(0, int(now - datetime.fromisoformat(fact["at"]).timestamp()))
+
+
+def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [("  phase", facts["phase"])]
+    if facts["paused"]:
+        rows.append(("  PAUSED", "nothing is applied; `replicator resume` goes on"))
+    if "queue" in facts:
+        depth = facts["queue"]
+        rows.append(("  queue", f"{depth['waiting']} waiting, {depth['in_flight']} in flight"))
+        rows.append(("  dead letters", str(facts["dead_letters"])))
+    quarantined = facts["quarantined"]
+    rows.append(
+        (
+            "  quarantine",
+            "; ".join(f"{count} x {reason}" for reason, count in quarantined.items()) or "empty",
+        )
+    )
+    rows.append(("  gap", facts["gap"] or "none"))
+    if facts["canary_arrived_seconds_ago"] is not None:
+        lag = f", {facts['canary_lag_ms'] / 1000:.1f} s on the way" if facts["canary_lag_ms"] else ""
+        lags = facts["canary_lag_seconds"]
+        if lags["canaries"]:
+            lag += f"; p50 {lags['p50']} s, p99 {lags['p99']} s at most"
+        rows.append(("  canary", f"arrived {facts['canary_arrived_seconds_ago']} s ago{lag}"))
+    rows += _lag_rows(facts)
+    if facts["counters"]:
+        rows.append(("  changes", ", ".join(f"{n} {name}" for name, n in sorted(facts["counters"].items()))))
+    if facts["audit"]:
+        found = facts["audit"]
+        rows.append(("  audit", f"{found['seconds_ago']} s ago, lost {found['lost']}"))
+    if facts["ledger_items_approximate"] is not None:
+        rows.append(
+            ("  ledger", f"about {facts['ledger_items_approximate']} entries (counted every six hours)")
+        )
+    if facts["cost"]["usd"]:
+        rows.append(("  cost so far", f"${facts['cost']['usd']:.2f} ({facts['cost']['prices']})"))
+    return rows
+
+
+def _lag_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    parts = []
+    if facts["last_applied_seconds_ago"] is not None:
+        parts.append(f"the newest applied change is {facts['last_applied_seconds_ago']} s old")
+    known = facts.get("metrics") or {}
+    if known.get("oldest_message_seconds") is not None:
+        parts.append(f"oldest message {known['oldest_message_seconds']:.0f} s")
+    if known.get("iterator_age_seconds") is not None:
+        parts.append(f"forwarder {known['iterator_age_seconds']:.0f} s behind the stream")
+    rows = [("  lag", ", ".join(parts))] if parts else []
+    if known.get("changes_per_second") is not None:
+        rows.append(("  throughput", f"{known['changes_per_second']:.1f} changes per second (5 minutes)"))
+    if known.get("unknown"):
+        rows.append(("  metrics", f"not known: {known['unknown']}"))
+    return rows

@@ -1,0 +1,5 @@
+"""
+What every command of an operator works with: settings, clients, the lease, the console, tables.
+
+Begin with `context`.
+"""

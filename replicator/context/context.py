@@ -1,0 +1,230 @@
+"""One command's view of a migration: settings, clients, state, and what the tables are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ddbverify.config import Config, Pair, Side
+from ddbverify.errors import ConfigurationError, NotFoundError, Refused
+from ddbverify.items.transform import Transform
+from ddbverify.names import Fact, KeySchema, state_table
+from ddbverify.tables import aws
+from replicator.context import tables
+from replicator.context.console import Console
+from replicator.context.lock import Lock
+from replicator.context.tables import TableFacts
+from replicator.handlers.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How patient the operator is: an emulator answers at once, AWS takes its time."""
+
+    poll_seconds: float
+    young_seconds: float  # an unapplied change younger than this is under way, not lost
+    function_timeout: int
+    visibility_timeout: int
+    batching_window: int
+
+    @classmethod
+    def of(cls, *, emulator: bool) -> Pace:
+        """The pace against an emulator, or against AWS."""
+        if emulator:
+            return cls(0.2, 2.0, function_timeout=20, visibility_timeout=20, batching_window=0)
+        return cls(5.0, 60.0, function_timeout=60, visibility_timeout=360, batching_window=1)
+
+
+class Context:
+    """
+    Everything a command of the replicator works with.
+
+    Clients are made when first used, so that a command that needs no AWS asks for none. They are this
+    command's own: as long as it holds the migration's *lease*, none of their requests leaves without it.
+    """
+
+    def __init__(self, config: Config, console: Console, config_path: Path) -> None:
+        self.config = config
+        self.config_path = config_path
+        self.console = console
+        self.lease: Lock | None = None
+        self._clients: dict[tuple[Side, str], aws.Client] = {}
+        self.source_side = _with_region_of_arns(config, config.source, "source")
+        self.target_side = _with_region_of_arns(config, config.target, "target")
+        if str(config.folder) not in sys.path:
+            sys.path.insert(0, str(config.folder))  # the transform's module lies beside migration.toml
+
+    # --- clients --------------------------------------------------------------------------
+
+    @property
+    def source(self) -> aws.Client:
+        """DynamoDB, in the source's account and region."""
+        return self.source_client("dynamodb")
+
+    @property
+    def target(self) -> aws.Client:
+        """DynamoDB, in the target's account and region."""
+        return self.target_client("dynamodb")
+
+    def source_client(self, service: str) -> aws.Client:
+        """A service in the source's account and region."""
+        return self._client(self.source_side, service)
+
+    def target_client(self, service: str) -> aws.Client:
+        """A service in the target's account and region."""
+        return self._client(self.target_side, service)
+
+    def _client(self, side: Side, service: str) -> aws.Client:
+        if (side, service) not in self._clients:
+            made = aws.client(side, service, shared=False)
+            # Before each attempt, not each call: botocore sends again what it had no answer to.
+            made.meta.events.register("before-send", self._need_lease)
+            self._clients[side, service] = made
+        return self._clients[side, service]
+
+    def _need_lease(self, **_: Any) -> None:
+        if self.lease is not None:
+            self.lease.check()
+
+    @contextmanager
+    def locked(self, command: str) -> Iterator[Lock]:
+        """The migration's lease, for the length of a block; none of our requests leaves without it."""
+        # A client that asks for no lease: it is what the lease is taken and renewed with.
+        lock = Lock(aws.client(self.source_side, "dynamodb"), self.state_table, command, self.server_time)
+        with lock.held(self.console.warn):
+            self.lease = lock
+            try:
+                yield lock
+            finally:
+                self.lease = None
+
+    @cached_property
+    def emulator(self) -> bool:
+        """Whether the source is an emulator's: shorter waits are allowed there."""
+        return aws.is_emulator(self.source)
+
+    @cached_property
+    def pace(self) -> Pace:
+        """How patient to be."""
+        return Pace.of(emulator=self.emulator)
+
+    def server_time(self) -> float:
+        """
+        DynamoDB's own clock, in seconds since the epoch, to the second.
+
+        Records and backups are dated by it; this machine's clock may be off by minutes.
+        """
+        with aws.translated("ask DynamoDB for the time"):
+            # Not by a client of the lease: the lease itself is renewed by this clock.
+            answer = aws.client(self.source_side, "dynamodb").describe_limits()
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
+
+    # --- state ----------------------------------------------------------------------------
+
+    @property
+    def state_table(self) -> str:
+        """Name of the state table."""
+        return state_table(self.config.name)
+
+    @cached_property
+    def whole(self) -> State:
+        """Facts of the whole migration."""
+        return State.whole(self.source, self.state_table)
+
+    def state(self, pair: Pair) -> State:
+        """Facts of one pair."""
+        return State.of_pair(self.source, self.state_table, pair.id)
+
+    def begun(self) -> bool:
+        """Whether the state table exists: `replicator up` has begun and `down` has not ended."""
+        return tables.find(self.source, self.state_table) is not None
+
+    def need_begun(self) -> None:
+        """
+        Refuse a command that comes too early.
+
+        Raises:
+            Refused: There is no state table.
+        """
+        if not self.begun():
+            raise Refused(
+                f"The migration {self.config.name} has not begun: there is no table {self.state_table}.",
+                "run `replicator up` first, or check `name` and [source] region in migration.toml.",
+            )
+
+    # --- tables ---------------------------------------------------------------------------
+
+    def source_table(self, pair: Pair) -> TableFacts:
+        """
+        The pair's source.
+
+        Raises:
+            ConfigurationError: There is no such table.
+        """
+        try:
+            return tables.describe(self.source, pair.source)
+        except NotFoundError as error:
+            raise ConfigurationError(
+                f"[[tables]] source = {pair.source!r}: there is no such table in "
+                f"{self.source.meta.region_name}.",
+                "mend `source`, or [source] region and profile.",
+            ) from error
+
+    def target_table(self, pair: Pair) -> TableFacts | None:
+        """The pair's target, ``None`` as long as it does not exist."""
+        return tables.find(self.target, pair.target)
+
+    def transform(self, pair: Pair, source_keys: KeySchema, target_keys: KeySchema) -> Transform:
+        """
+        The pair's transform, the identity where it has none.
+
+        Raises:
+            ConfigurationError: It does not load.
+        """
+        return Transform.load(pair.transform, source_keys, target_keys, rekeys=pair.rekeys)
+
+    def resources(self, pair: Pair) -> dict[str, Any]:
+        """Names of what the stacks made for a pair; empty before phase 1."""
+        return self.state(pair).get(Fact.RESOURCES) or {}
+
+    def restart_number(self, pair: Pair) -> int:
+        """How often the pair was started anew; of a restart under way the new number."""
+        state = self.state(pair)
+        fact = state.get(Fact.RESTARTING) or state.get(Fact.RESTART) or {}
+        return int(fact.get("number", 0))
+
+    def need_no_restart(self) -> None:
+        """
+        Refuse a command that would work on a pair which is being started anew.
+
+        Raises:
+            Refused: A restart has begun and not ended.
+        """
+        for pair in self.config.tables:
+            if self.state(pair).get(Fact.RESTARTING) is not None:
+                raise Refused(
+                    f"A restart of {pair} is under way.",
+                    "run `replicator restart` again: it goes on where it stopped.",
+                )
+
+
+def _with_region_of_arns(config: Config, side: Side, which: str) -> Side:
+    regions = {
+        getattr(pair, which).split(":")[3]
+        for pair in config.tables
+        if getattr(pair, which).startswith("arn:")
+    }
+    if len(regions) > 1:
+        raise ConfigurationError(
+            f"[[tables]]: the {which} ARNs are of several regions ({', '.join(sorted(regions))}).",
+            "one migration moves tables from one region to one region: use a migration.toml for each.",
+        )
+    if not regions or side.region:
+        return side
+    return Side(region=regions.pop(), profile=side.profile, endpoint_url=side.endpoint_url)

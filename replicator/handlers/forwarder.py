@@ -1,0 +1,160 @@
+"""
+The forwarder Lambda: a stream batch -> FIFO messages.
+
+It stops at the first record that it could not place and reports exactly that one; Lambda
+delivers the batch again from there (docs/aws.md T7). What was sent behind it arrives twice,
+which the consumer's guard makes harmless.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger
+
+from ddbverify.names import Fact, KeySchema, canary_key
+from replicator.handlers import fifo
+from replicator.handlers.envelope import LARGEST_BODY_BYTES, Message, pack
+from replicator.handlers.metrics import emit
+from replicator.handlers.records import Change, MalformedRecord, change_from_record, is_key_of
+from replicator.handlers.state import State, now_text
+
+logger = Logger(service="forwarder")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the stack tells the forwarder through its environment."""
+
+    stream_arn: str
+    queue_url: str
+    schema: KeySchema
+    groups: int
+    restart: int
+    largest_body: int = LARGEST_BODY_BYTES  # what the queue takes
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Raises KeyError when the function was not deployed by our stack."""
+        return cls(
+            stream_arn=environment["STREAM_ARN"],
+            queue_url=environment["QUEUE_URL"],
+            schema=json.loads(environment["KEY_SCHEMA"]),
+            groups=int(environment["GROUPS"]),
+            restart=int(environment["RESTART"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """What became of one batch."""
+
+    first_unsent: str | None  # SequenceNumber, as the record spells it; None when all were placed
+    sent: int  # changes placed
+    messages: int
+    canary: Change | None  # the newest canary among the changes placed
+    gaps: int = 0  # records that cannot be replicated
+
+
+def forward(
+    records: Sequence[Mapping[str, Any]],
+    settings: Settings,
+    send: Callable[[Sequence[Message]], Sequence[Message]],
+    latch_gap: Callable[[str], None],
+) -> Forwarded:
+    """
+    Place the changes of *records* on the queue.
+
+    Args:
+        send: Returns the messages that were not placed, in order.
+        latch_gap: Called with a reason for a record that cannot be replicated: it is not sent,
+            and the latched gap shuts the gate, so nothing is skipped in silence.
+    """
+    changes = [_decode(record, settings, latch_gap) for record in records]
+    messages = pack(
+        changes,
+        stream_arn=settings.stream_arn,
+        schema=settings.schema,
+        groups=settings.groups,
+        restart=settings.restart,
+        largest_body=settings.largest_body,
+    )
+    unsent = {position for message in send(messages) for position in message.positions}
+    placed = [change for at, change in enumerate(changes) if change is not None and at not in unsent]
+    marker = canary_key(settings.schema)
+    canaries = [change for change in placed if change.keys == marker]
+    return Forwarded(
+        first_unsent=records[min(unsent)]["dynamodb"]["SequenceNumber"] if unsent else None,
+        sent=len(placed),
+        messages=len(messages),
+        canary=canaries[-1] if canaries else None,
+        gaps=changes.count(None),
+    )
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001  # Lambda's signature
+    """Lambda's entry point; returns ``batchItemFailures`` with the first unsent SequenceNumber."""
+    settings, sqs, state = _deployment()
+    outcome = forward(
+        event["Records"],
+        settings,
+        lambda messages: fifo.send(sqs, settings.queue_url, messages),
+        state.latch_gap,
+    )
+    if outcome.canary is not None:
+        state.put(Fact.CANARY_SENT, number=outcome.canary.sequence_number, at=now_text())
+    logger.info(
+        "forwarded",
+        extra={
+            "records": len(event["Records"]),
+            "changes_sent": outcome.sent,
+            "messages": outcome.messages,
+            "complete": outcome.first_unsent is None,
+        },
+    )
+    emit(
+        "forwarder",
+        os.environ,
+        {
+            "Forwarded": outcome.sent,
+            "Messages": outcome.messages,
+            "Unsent": int(outcome.first_unsent is not None),
+            "Gaps": outcome.gaps,
+        },
+    )
+    failures = [] if outcome.first_unsent is None else [{"itemIdentifier": outcome.first_unsent}]
+    return {"batchItemFailures": failures}
+
+
+def _decode(record: Mapping[str, Any], settings: Settings, latch_gap: Callable[[str], None]) -> Change | None:
+    if record.get("eventSourceARN", settings.stream_arn) != settings.stream_arn:
+        latch_gap("a record of another stream reached the forwarder")
+        return None
+    try:
+        change = change_from_record(record)
+    except MalformedRecord as error:
+        latch_gap(f"the forwarder met {error}")
+        return None
+    if not is_key_of(change.keys, settings.schema):
+        latch_gap("the forwarder met a record whose key is not the table's")
+        return None
+    return change
+
+
+@functools.cache
+def _deployment() -> tuple[Settings, Any, State]:
+    """Clients and settings, made once per execution environment."""
+    sqs = boto3.client("sqs")
+    settings = Settings.from_environment(os.environ)
+    settings = replace(settings, largest_body=fifo.largest_body(sqs, settings.queue_url))
+    return (
+        settings,
+        sqs,
+        State.of_pair(boto3.client("dynamodb"), os.environ["STATE_TABLE"], os.environ["PAIR"]),
+    )

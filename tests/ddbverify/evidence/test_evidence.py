@@ -1,0 +1,157 @@
+"""Only the very bytes that a trusted key has signed are evidence."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ddbverify.config import load
+from ddbverify.errors import ConfigurationError
+from ddbverify.evidence import envelope, evidence, folders, signing
+from ddbverify.evidence.envelope import NotTrusted
+from tests.ddbverify import projects
+from tests.ddbverify.judged import good_evidence
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory):
+    """A configuration, its key, its evidence, and the signed file."""
+    config = load(projects.make_project(tmp_path_factory.mktemp("signed")))
+    key = signing.signing_key(config)
+    found = good_evidence(config)
+    return config, key, found, evidence.encode(found, key)
+
+
+def test_evidence_survives_its_envelope(signed):
+    _, key, found, content = signed
+
+    assert evidence.decode(content, (key.public,)) == found
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_no_byte_can_be_changed(signed, data):
+    _, key, _, content = signed
+    place = data.draw(st.integers(0, len(content) - 1))
+    changed = bytearray(content)
+    changed[place] ^= data.draw(st.integers(1, 255))
+
+    with pytest.raises(NotTrusted):
+        evidence.decode(bytes(changed), (key.public,))
+
+
+@given(data=st.data())
+def test_no_part_can_be_left_out_or_added(signed, data):
+    _, key, _, content = signed
+    cut = data.draw(st.integers(0, len(content) - 1))
+
+    for changed in (content[:cut], content + b" ", content[:cut] + b" " + content[cut:]):
+        with pytest.raises(NotTrusted):
+            evidence.decode(changed, (key.public,))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schema": 2}, "schema '2' is not known"),
+        ({"schema": None}, "not known"),
+        ({"extra": 1}, "does not follow its schema"),
+        ({"verdict": "fine"}, "does not follow its schema"),
+        ({"checks": [{"id": "x"}]}, "does not follow its schema"),
+    ],
+)
+def test_a_signed_document_of_another_form_is_refused(signed, change, said):
+    _, key, _, content = signed
+    payload = json.loads(base64.b64decode(json.loads(content)["payload"]))
+    sealed = envelope.seal(json.dumps(payload | change).encode(), envelope.RUN, key)
+
+    with pytest.raises(NotTrusted, match=said):
+        evidence.decode(sealed, (key.public,))
+
+
+def test_no_field_can_be_missing(signed):
+    _, key, _, content = signed
+    payload = json.loads(base64.b64decode(json.loads(content)["payload"]))
+
+    for name in payload:
+        rest = {other: value for other, value in payload.items() if other != name}
+        with pytest.raises(NotTrusted):
+            evidence.decode(envelope.seal(json.dumps(rest).encode(), envelope.RUN, key), (key.public,))
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        (projects.TOML.replace("orders-v2", "orders-v3"), False),
+        (projects.TOML.replace("eu-central-1", "eu-central-2"), False),
+        (projects.TOML + 'ignore = ["x"]\n', False),
+        (projects.TOML + 'transform = "a:b"\n', False),
+        (projects.TOML + '[verification]\ncoverage = "5%"\n', False),
+        (projects.TOML + '[verification]\nsettle = "1s"\n', False),
+        ('name = "other"\n' + projects.TOML, False),
+        (projects.TOML + '[gate]\nmax_age = "2h"\n[cutover]\nfence_limit = "1h"\n', True),
+        (projects.TOML + "[verification]\nread_units = 5\n", True),
+        ("# a comment\n" + projects.TOML, True),
+        (projects.TOML.replace("[target]", '[target]\nprofile = "ci"'), True),
+    ],
+)
+def test_the_digest_binds_what_decides_the_outcome(tmp_path, changed, same):
+    before = load(projects.make_project(tmp_path))
+    after = load(projects.make_project(tmp_path / "after", toml=changed))
+
+    assert (evidence.configuration_digest(before) == evidence.configuration_digest(after)) is same
+
+
+def test_the_digest_of_a_folder_is_of_names_and_contents(tmp_path):
+    folder = tmp_path / "checks"
+    folder.mkdir()
+    (folder / "check_a.py").write_text("x")
+    seen = [evidence.folder_digest(folder)]
+    for change in (
+        lambda: (folder / "check_a.py").write_text("y"),
+        lambda: (folder / "check_a.py").rename(folder / "check_b.py"),
+        lambda: (folder / "helper.txt").write_text(""),
+    ):
+        change()
+        seen.append(evidence.folder_digest(folder))
+    assert len(set(seen)) == 4
+    (folder / "helper.pyc").write_text("imported where there is no helper.py")
+    seen.append(evidence.folder_digest(folder))
+    common = tmp_path / "common"
+    common.mkdir()
+    (folder / "common").symlink_to(common)
+    for text in ("x", "y"):
+        (common / "shared.py").write_text(text)
+        seen.append(evidence.folder_digest(folder))
+    assert len(set(seen)) == 7
+    (common / "round").symlink_to(folder)  # no end of it
+    (folder / "nowhere").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(folder / "pipe")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "x.pyc").write_text("cache")
+    assert evidence.folder_digest(folder) == seen[-1]
+
+
+def test_run_folders_are_private_unguessable_and_never_reused(tmp_path):
+    config = load(projects.make_project(tmp_path))
+    first, second = (folders.new_run_id(1_795_000_000.0) for _ in range(2))
+    assert first != second
+    assert first.startswith("20261118T")
+
+    folder = folders.make_run_folder(config, first, None)
+
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(folders.home(config).stat().st_mode) == 0o700
+    assert (folders.home(config) / ".gitignore").read_text() == "*\n"
+    assert folders.latest(config).resolve() == folder.resolve()
+    folders.make_run_folder(config, second, tmp_path / "elsewhere")
+    assert folders.latest(config).resolve() == (tmp_path / "elsewhere").resolve()
+    (folder / "x").write_text("")
+    with pytest.raises(ConfigurationError, match="not empty"):
+        folders.make_run_folder(config, first, folder)

@@ -1,0 +1,195 @@
+"""``ddbverify plan``: what a comparison would cost, from DynamoDB's own figures, and no item read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import botocore.client
+import pytest
+from click.testing import CliRunner
+
+from ddbverify.cli import main
+from ddbverify.diff.options import Options, config_of
+from ddbverify.reports import plan
+from tests.ddbverify import projects
+
+OPTIONS = Options(source="orders", target="orders-v2")
+MILLION_ITEMS = {"ItemCount": 1_000_000, "TableSizeBytes": 4_096_000_000}  # 4,096 bytes each: one unit
+
+
+def provisioned(units):
+    return {
+        "BillingModeSummary": {"BillingMode": "PROVISIONED"},
+        "ProvisionedThroughput": {"ReadCapacityUnits": units},
+    }
+
+
+def estimate(source=None, target=None, *, segments=None, price=None, **options):
+    config = config_of(Options(**{"source": "orders", "target": "orders-v2"} | options), Path())
+    tables = (
+        projects.table("orders", "eu-west-1", **(MILLION_ITEMS | (source or {}))),
+        projects.table("orders-v2", "eu-central-1", **(MILLION_ITEMS | (target or {}))),
+    )
+    return plan.estimate(config, *tables, segments=segments, price=price)
+
+
+def test_units_are_4_kb_each_and_two_more_per_segment():
+    made = estimate(segments=10)
+    assert made.source.read_units == made.target.read_units == 1_000_020
+    assert (made.read_units, made.items) == (2_000_040, 2_000_000)
+
+
+def test_an_item_larger_than_a_unit_costs_its_size():
+    assert estimate({"ItemCount": 1, "TableSizeBytes": 400_000}, segments=1).source.read_units == 98 + 2
+
+
+def test_money_is_that_of_on_demand_tables_only():
+    assert estimate(segments=10).money == pytest.approx(2_000_040 * 0.125e-6)
+    assert estimate(segments=10, price=0.3).money == pytest.approx(2_000_040 * 0.3e-6)
+    made = estimate(None, provisioned(500), segments=10)
+    assert made.target.money is None
+    assert made.money == made.source.money == pytest.approx(1_000_020 * 0.125e-6)
+
+
+def test_a_provisioned_table_says_which_share_of_its_capacity_is_taken():
+    made = estimate(None, provisioned(500), segments=10, read_units=50)
+    assert made.target.share_of_capacity == 0.1
+    assert made.source.share_of_capacity is None
+    text = plan.text(made)
+    assert "10% of 500/s" in text
+    assert "none: provisioned" in text
+
+
+def test_time_is_that_of_the_slower_table_at_the_lowest_ceiling():
+    assert estimate(segments=10).seconds == pytest.approx(1_000_020 / 12_000)
+    assert estimate(None, provisioned(500), segments=10).seconds == pytest.approx(1_000_020 / 500)
+    assert estimate(None, provisioned(500), segments=10, read_units=50).seconds == 1_000_020 / 50
+    capped = {"OnDemandThroughput": {"MaxReadRequestUnits": 100}}
+    assert estimate(capped, segments=10).seconds == 1_000_020 / 100
+    uncapped = {"OnDemandThroughput": {"MaxReadRequestUnits": -1}}
+    assert estimate(uncapped, segments=10).seconds == estimate(segments=10).seconds
+
+
+def test_a_sample_costs_its_share():
+    made = estimate(sample="1%", segments=1_000)
+    assert len(made.segments.segments) == 10
+    assert made.source.read_units == 10_000 + 2 * 10
+    assert made.source.items == 10_000
+    assert "never that they are equal" in made.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"target": provisioned(500)}, "take them all from its other users: set --read-units"),
+        ({"read_units": 5}, "With --read-units it takes 2.3 days"),
+        ({"source": provisioned(5)}, "With the capacity of the tables it takes 2.3 days"),
+        ({"target": {"ItemCount": 0, "TableSizeBytes": 0}}, "says that the target is empty"),
+        ({"transform": "json:loads", "rekeys": True}, "one more pass over the source, 1,000,128 read units"),
+    ],
+)
+def test_what_makes_it_slow_or_dear_is_a_warning(arguments, words):
+    made = estimate(**arguments)
+    assert [one for one in made.warnings if words in one], made.warnings
+    assert words in plan.text(made)
+    assert made.exit_code == 0
+
+
+def test_nothing_to_warn_of():
+    assert estimate().warnings == ()
+
+
+def test_what_diff_would_refuse_is_said_and_exits_with_2():
+    other = {
+        "AttributeDefinitions": [{"AttributeName": "other", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "other", "KeyType": "HASH"}],
+    }
+    made = estimate(None, other)
+    assert made.exit_code == 2
+    assert "impossible: orders -> orders-v2: the keys differ: id (S)" in plan.text(made)
+    assert made.read_units  # the estimate stands nevertheless
+
+
+def test_the_price_and_its_date_stand_in_the_output():
+    assert "$0.125 per million read units (AWS's price for us-east-1 since November 2024" in plan.text(
+        estimate()
+    )
+    assert "$0.3 per million read units (as given with --price)" in plan.text(estimate(price=0.3))
+    assert "up to six hours old" in plan.text(estimate())
+
+
+def test_settling_is_a_range_and_says_so():
+    made = estimate(settle="60s")
+    assert made.settling.units_per_key == (3 * 4, 3 * 11)
+    assert made.settling.of(1_000) == (12_000, 33_000)
+    text = plan.text(made)
+    assert "12 to 33 read units more for each key that differs" in text
+    assert "(12,000 to 33,000 if one key in 1,000 does)" in text
+    assert "is looked at up to ten times a second for 10 min" in text
+    assert made.as_json()["settling"]["read_units_per_key"] == [12, 33]
+
+    quiet = plan.text(estimate(settle="0s"))
+    assert "3 read units more for each key" in quiet
+    assert "never holds still" not in quiet
+
+
+def test_settling_costs_what_the_items_weigh_and_a_rekeyed_pair_a_second_pass():
+    large = {"ItemCount": 10, "TableSizeBytes": 100_000}  # 3 units each
+    made = estimate(large, settle="0s", transform="json:loads", rekeys=True, segments=1)
+    assert made.settling.units_per_key == (7, 7)
+    assert made.settling.of(2) == (14, 14 + made.source.read_units)
+
+
+@pytest.fixture
+def calls(aws, monkeypatch):
+    """Operations that botocore was asked for, while the embedded AWS answers them."""
+    for name, value in aws.variables("eu-west-1").items():
+        monkeypatch.setenv(name, value)
+    made = []
+    call = botocore.client.BaseClient._make_api_call
+
+    def counted(self, operation, arguments):
+        made.append(operation)
+        return call(self, operation, arguments)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counted)
+    return made
+
+
+@pytest.mark.engine("ministack")
+def test_no_item_is_touched(aws, unique, calls):
+    name = unique("orders")
+    client = aws.client("dynamodb", "eu-west-1")
+    for table in (name, f"{name}-v2"):
+        client.create_table(
+            TableName=table,
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            ProvisionedThroughput={"ReadCapacityUnits": 10, "WriteCapacityUnits": 10},
+        )
+        client.put_item(TableName=table, Item={"id": {"S": "secret"}})
+    calls.clear()
+
+    ended = CliRunner().invoke(main, ["plan", name, f"{name}-v2", "--json"], catch_exceptions=False)
+
+    assert ended.exit_code == 0, ended.output
+    assert calls == ["DescribeTable", "DescribeTimeToLive"] * 2
+    document = json.loads(ended.stdout)
+    assert document["source"]["items"] == 1
+    assert document["target"]["billing"] == "provisioned"
+    assert document["source"]["share_of_capacity"] == 1.0
+    assert document["read_units"] == document["source"]["read_units"] + document["target"]["read_units"]
+    assert "secret" not in ended.output
+
+    arn = client.describe_table(TableName=name)["Table"]["TableArn"]
+    elsewhere = CliRunner().invoke(
+        main,
+        ["plan", arn, f"{name}-v2", "--target-region", "eu-west-1"],
+        env={"AWS_DEFAULT_REGION": "us-east-2"},
+    )
+    assert elsewhere.exit_code == 0, elsewhere.output
+
+    gone = CliRunner().invoke(main, ["plan", name, "no-such-table", "--json"])
+    assert gone.exit_code == 6
+    assert json.loads(gone.stdout)["error"]["type"] == "NotFoundError"

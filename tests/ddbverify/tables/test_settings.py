@@ -1,0 +1,274 @@
+"""What is read of a table's settings: on the embedded AWS, and from answers that it does not give."""
+
+from __future__ import annotations
+
+import json
+
+import botocore.session
+import pytest
+from botocore.stub import Stubber
+
+from ddbverify.config import Side
+from ddbverify.names import FENCE_SID
+from ddbverify.tables import aws
+from ddbverify.tables import settings as table_settings
+from ddbverify.tables.table import describe
+from tests.ddbverify import projects
+from tests.engines import local_dynamodb
+
+REGION = "eu-west-1"
+
+
+def _statement(action, resource, sid="Theirs"):
+    return {"Sid": sid, "Effect": "Deny", "Principal": "*", "Action": action, "Resource": resource}
+
+
+@pytest.mark.engine("ministack")
+def test_everything_that_can_be_set_is_read(aws, unique, monkeypatch):
+    name = unique("orders")
+    for variable, value in aws.variables(REGION).items():
+        monkeypatch.setenv(variable, value)
+    client = aws.client("dynamodb", REGION)
+    arn = client.create_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": one, "AttributeType": "S"} for one in ("id", "day")],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by_day",
+                "KeySchema": [{"AttributeName": "day", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["b", "a"]},
+            }
+        ],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+        DeletionProtectionEnabled=True,
+        Tags=[{"Key": "team", "Value": "shop"}],
+    )["TableDescription"]["TableArn"]
+    client.update_time_to_live(
+        TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "gone"}
+    )
+    client.update_continuous_backups(
+        TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+    policy = {"Version": "2012-10-17", "Statement": [_statement("dynamodb:PutItem", arn)]}
+    client.put_resource_policy(ResourceArn=arn, Policy=json.dumps(policy))
+
+    side = Side(region=REGION)
+    settings = table_settings.read(side, describe(side, name))
+
+    assert not settings.unread
+    hidden = {"policy", "tags.team"}
+    assert all(len(settings.values[name]) == 64 for name in hidden)
+    assert {name: value for name, value in settings.values.items() if name not in hidden} == {
+        "billing": "on demand",
+        "deletion_protection": "on",
+        "encryption": "with a key that DynamoDB owns",
+        "index.by_day": "global",
+        "index.by_day.keys": "day",
+        "index.by_day.projection": "INCLUDE of a, b",
+        "index.by_day.status": "ACTIVE",
+        "pitr": "on",
+        # The embedded AWS keeps no period; AWS says 35 unless told otherwise.
+        **({"pitr.days": "35"} if "pitr.days" in settings.values else {}),
+        "stream": "NEW_IMAGE",
+        "table_class": "STANDARD",
+        "ttl": "by the attribute gone",
+    }
+    client.update_table(TableName=name, DeletionProtectionEnabled=False)
+
+
+class _Answers:
+    """Clients that give the answers of AWS's documentation."""
+
+    def __init__(self, monkeypatch):
+        self.endpoint_url = None
+        self._stubs = {}
+        monkeypatch.setattr(aws, "client", self.client)
+
+    def client(self, _side, service, *, region=None):
+        return self.of(service).client
+
+    def of(self, service):
+        if service not in self._stubs:
+            core = botocore.session.Session()
+            core.set_credentials("none", "none")
+            stub = Stubber(core.create_client(service, region_name=REGION, endpoint_url=self.endpoint_url))
+            stub.activate()
+            self._stubs[service] = stub
+        return self._stubs[service]
+
+    def of_dynamodb(self, **changed):
+        answers = {
+            "describe_continuous_backups": {
+                "ContinuousBackupsDescription": {"ContinuousBackupsStatus": "ENABLED"}
+            },
+            "list_tags_of_resource": {"Tags": []},
+            "get_resource_policy": "PolicyNotFoundException",
+            "describe_contributor_insights": {},
+            "describe_kinesis_streaming_destination": {},
+        } | changed
+        for operation, answer in answers.items():
+            if isinstance(answer, str):
+                self.of("dynamodb").add_client_error(operation, answer)
+            else:
+                self.of("dynamodb").add_response(operation, answer)
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    return _Answers(monkeypatch)
+
+
+def _read(**changes):
+    return table_settings.read(Side(region=REGION), projects.table("orders", REGION, **changes))
+
+
+@pytest.mark.parametrize(
+    ("operation", "setting"),
+    [
+        ("describe_continuous_backups", "pitr"),
+        ("list_tags_of_resource", "tags.*"),
+        ("get_resource_policy", "policy"),
+        ("describe_contributor_insights", "contributor_insights"),
+        ("describe_kinesis_streaming_destination", "kinesis"),
+    ],
+)
+def test_a_setting_that_may_not_be_read_is_unread_by_its_permission(answers, operation, setting):
+    answers.of_dynamodb(**{operation: "AccessDeniedException"})
+
+    unread = _read().unread
+
+    permission = "dynamodb:" + "".join(word.capitalize() for word in operation.split("_"))
+    assert unread == {setting: f"it takes the permission {permission} on orders"}
+
+
+def test_a_call_that_fails_otherwise_is_unread_too(answers):
+    answers.of_dynamodb(list_tags_of_resource="InternalServerError")
+
+    assert "InternalServerError" in _read().unread["tags.*"]
+
+
+@pytest.mark.parametrize("emulator", [True, False])
+def test_an_emulator_that_knows_no_such_operation_has_no_such_setting(answers, emulator):
+    answers.endpoint_url = "http://localhost:8000" if emulator else None
+    answers.of_dynamodb(describe_continuous_backups="UnknownOperationException")
+
+    assert bool(_read().unread) is not emulator
+
+
+@pytest.mark.engine("dynamodb-local")
+def test_dynamodb_local_has_few_settings_and_all_are_read(dynamodb_local, unique, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    name = unique("orders")
+    local_dynamodb(dynamodb_local).create_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    side = Side(region="us-east-1", endpoint_url=dynamodb_local)
+
+    assert table_settings.read(side, describe(side, name)).unread == {}
+
+
+PROVISIONED = {
+    "BillingModeSummary": None,
+    "ProvisionedThroughput": {"ReadCapacityUnits": 5, "WriteCapacityUnits": 6},
+}
+
+
+def test_autoscaling_is_read_of_provisioned_tables_only(answers):
+    answers.of_dynamodb()
+    place = {"ResourceId": "table/orders", "ScalableDimension": "dynamodb:table:ReadCapacityUnits"}
+    scaling = answers.of("application-autoscaling")
+    common = {"ServiceNamespace": "dynamodb", **place}
+    scaling.add_response(
+        "describe_scalable_targets",
+        {
+            "ScalableTargets": [
+                {**common, "MinCapacity": 5, "MaxCapacity": 90, "RoleARN": "r", "CreationTime": 1}
+            ]
+        },
+    )
+    aim = {"TargetValue": 70.0, "ScaleInCooldown": 60}
+    policy = {"PolicyARN": "p", "PolicyName": "p", "PolicyType": "TargetTrackingScaling", "CreationTime": 1}
+    scaling.add_response(
+        "describe_scaling_policies",
+        {"ScalingPolicies": [{**common, **policy, "TargetTrackingScalingPolicyConfiguration": aim}]},
+    )
+
+    values = _read(**PROVISIONED).values
+
+    assert values["autoscaling.read"] == "5 to 90 at 70 %, cooling down for 60 s"
+    assert (values["billing"], values["capacity.write"]) == ("provisioned", "6")
+    scaling.assert_no_pending_responses()
+
+
+def test_autoscaling_that_may_not_be_read_is_unread(answers):
+    answers.of_dynamodb()
+    answers.of("application-autoscaling").add_client_error(
+        "describe_scalable_targets", "AccessDeniedException"
+    )
+
+    assert _read(**PROVISIONED).unread == {
+        "autoscaling.*": "it takes the permission application-autoscaling:DescribeScalableTargets and "
+        "DescribeScalingPolicies on orders"
+    }
+
+
+def _policy_of(answers, *statements):
+    answers.of_dynamodb(get_resource_policy={"Policy": json.dumps({"Statement": list(statements)})})
+    return _read().values.get("policy")
+
+
+def test_a_policy_is_the_same_in_another_spelling(answers):
+    arn = projects.table("orders", REGION).arn
+    one, other = (
+        _statement(["dynamodb:GetItem", "dynamodb:PutItem"], arn),
+        _statement("dynamodb:*", [arn], "B"),
+    )
+    plain = _policy_of(answers, one, other)
+
+    assert plain
+    assert plain == _policy_of(
+        answers,
+        other | {"Resource": arn, "Action": ["dynamodb:*"]},
+        one | {"Action": ["dynamodb:PutItem", "dynamodb:GetItem"]},
+    )
+    assert plain != _policy_of(answers, one)
+
+
+def test_the_fence_of_a_cutover_is_no_difference(answers):
+    fence = _statement("dynamodb:PutItem", "*", FENCE_SID)
+
+    assert _policy_of(answers, fence) is None
+    assert _policy_of(answers, fence, _statement("dynamodb:PutItem", "*")) == _policy_of(
+        answers, _statement("dynamodb:PutItem", "*")
+    )
+
+
+def test_what_a_description_says_is_read_of_it():
+    values = table_settings.described(
+        projects.table(
+            "orders",
+            REGION,
+            TableClassSummary={"TableClass": "STANDARD_INFREQUENT_ACCESS"},
+            SSEDescription={"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": "arn:key"},
+            OnDemandThroughput={"MaxReadRequestUnits": 10, "MaxWriteRequestUnits": -1},
+            WarmThroughput={"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 4000},
+            Replicas=[{"RegionName": "us-east-1"}, {"RegionName": "eu-north-1"}],
+        )
+    )
+
+    assert values == {
+        "billing": "on demand",
+        "table_class": "STANDARD_INFREQUENT_ACCESS",
+        "encryption": "with KMS",
+        "encryption.key": "arn:key",
+        "capacity.max_read": "10",
+        "capacity.warm_read": "12000",
+        "capacity.warm_write": "4000",
+        "replicas": "eu-north-1, us-east-1",
+    }

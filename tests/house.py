@@ -1,0 +1,221 @@
+"""
+The plan of the house: every room, its subject, which rooms it may import, and its face.
+
+`docs/design.md` prints this table, and `tests/test_house.py` holds the code against it. A room is a package;
+the modules beside the rooms belong to `ROOTS`. Lowest first: a room imports only what stands above it here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST_AT_A_ROOT = 12
+
+
+@dataclass(frozen=True)
+class Room:
+    """
+    One package.
+
+    Args:
+        name: Dotted.
+        subject: What belongs in it, in one line.
+        may_import: Rooms whose faces it may use. Words and settings of `BASE` are everybody's.
+        face: The modules that others may import; all other modules are the room's own.
+    """
+
+    name: str
+    subject: str
+    may_import: tuple[str, ...] = ()
+    face: tuple[str, ...] = ()
+
+
+BASE = tuple(
+    f"ddbverify.{name}" for name in ("errors", "names", "words", "setting_names", "interrupts", "config")
+)
+"""Modules at the root that every room may import; each may import those before it."""
+
+TOPS = (
+    "ddbverify",
+    "ddbverify.__main__",
+    "ddbverify.cli",
+    "ddbverify.pytest_plugin",
+    "replicator",
+    "replicator.__main__",
+    "replicator.cli",
+    "replicator.consumer",
+    "replicator.forwarder",
+)
+"""Modules at the root that nobody imports; they may use the face of every room."""
+
+FRONTS = ("ddbverify", "ddbverify.testing")
+"""Packages whose ``__init__`` offers names to users, each loaded when it is first used."""
+
+
+def _room(package: str, name: str, subject: str, may_import: str, face: str) -> Room:
+    def full(word: str) -> str:
+        return word if word.startswith(("ddbverify.", "replicator.")) else f"{package}.{word}"
+
+    return Room(
+        f"{package}.{name}", subject, tuple(full(one) for one in may_import.split()), tuple(face.split())
+    )
+
+
+ROOMS = (
+    _room(
+        "ddbverify",
+        "items",
+        "one item: typed and Python form, canonical form, why two differ, transforms",
+        "",
+        "differences form lazy limits second_process states transform values",
+    ),
+    _room(
+        "ddbverify",
+        "tables",
+        "DynamoDB from outside: clients, raw pages, pace, segments, settings, prices",
+        "items",
+        "aws pace pages parity prices sampling segments settings table wire",
+    ),
+    _room(
+        "ddbverify",
+        "pipeline",
+        "the replication into a target, seen from outside",
+        "items tables",
+        "health",
+    ),
+    _room(
+        "ddbverify",
+        "plugins",
+        "hook specifications, loading, asking",
+        "items pipeline",
+        "asking hookspecs loading rulings",
+    ),
+    _room(
+        "ddbverify",
+        "compare",
+        "two tables become a `Comparison`: reading, joining, judging, settling, negative controls",
+        "items tables plugins",
+        "alterations causes comparison inspection point_values runner settle strata",
+    ),
+    _room(
+        "ddbverify",
+        "suite",
+        "the words that a check is written in: pair, marks, verdicts",
+        "items tables pipeline plugins compare",
+        "blindness definitions drift each_item marks pair verdicts",
+    ),
+    _room(
+        "ddbverify",
+        "evidence",
+        "what is signed: records, envelope, folders, the row of runs",
+        "items tables plugins compare suite",
+        "consistency cutover envelope evidence findings folders record row signing",
+    ),
+    _room(
+        "ddbverify",
+        "gate",
+        "requirements, reasons, decision",
+        "items tables pipeline plugins compare suite evidence",
+        "gate reasons",
+    ),
+    _room(
+        "ddbverify",
+        "reports",
+        "what people see: summary, progress, CI, what a pass costs",
+        "items tables compare evidence gate",
+        "ci plan progress summary",
+    ),
+    _room(
+        "ddbverify",
+        "session",
+        "one session of checks, without pytest",
+        "items plugins compare suite evidence",
+        "checking watchdog",
+    ),
+    _room(
+        "ddbverify",
+        "session.pytest",
+        "checks under pytest: hooks, items, outcomes, terminal",
+        "tables plugins compare suite evidence reports session",
+        "bridge hooks options",
+    ),
+    _room(
+        "ddbverify",
+        "runs",
+        "a gated run: a child process, judged and signed",
+        "tables pipeline plugins suite evidence gate reports session",
+        "run",
+    ),
+    _room(
+        "ddbverify",
+        "diff",
+        "two tables compared from the command line, without a suite",
+        "items tables compare suite evidence reports",
+        "diff options text",
+    ),
+    _room(
+        "ddbverify",
+        "commands",
+        "one module per command, with its options",
+        "evidence",
+        "init lookup",
+    ),
+    _room("ddbverify", "testing", "for the test suites of users", "items tables", ""),
+    _room(
+        "replicator",
+        "handlers",
+        "what runs in Lambda: forwarder, consumer, and what they need",
+        "ddbverify.items",
+        "ceiling consumer control envelope forwarder ledger limit records state wire",
+    ),
+    _room(
+        "replicator",
+        "context",
+        "what every command of an operator works with: settings, clients, lease, console",
+        "ddbverify.items ddbverify.tables handlers",
+        "clock console context lock tables",
+    ),
+    _room(
+        "replicator",
+        "aws",
+        "the pieces of AWS that a migration moves: queues, mappings, streams, fence, canary",
+        "ddbverify.items ddbverify.tables handlers context",
+        "canary fence queue sight stream switch",
+    ),
+    _room(
+        "replicator",
+        "backfill",
+        "the target's first filling: preflight, boundary, backup, load",
+        "ddbverify.items ddbverify.tables handlers context",
+        "boundary filling ownership plan preflight",
+    ),
+    _room(
+        "replicator",
+        "stack",
+        "CloudFormation stacks and the code that they deploy",
+        "ddbverify.items ddbverify.tables",
+        "bundle stacks storage",
+    ),
+    _room(
+        "replicator",
+        "embedded",
+        "an AWS in a process of ours, for demonstrations and tests",
+        "ddbverify.tables",
+        "aws",
+    ),
+    _room(
+        "replicator",
+        "demo",
+        "a whole migration under traffic, and its proof",
+        "ddbverify.items context embedded",
+        "story",
+    ),
+    _room(
+        "replicator",
+        "commands",
+        "what each command does, step by step",
+        "ddbverify.items ddbverify.tables ddbverify.evidence ddbverify.gate "
+        "handlers context aws backfill stack",
+        "audit cutover down migration quarantine repair restart status",
+    ),
+)

@@ -1,0 +1,444 @@
+"""What a cutover refuses before it touches anything, and whom its fence lets through."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import ClassVar
+
+import pytest
+
+from ddbverify.config import parse
+from ddbverify.errors import ConfigurationError, EngineError, Refused
+from ddbverify.evidence import cutover as cutover_evidence
+from ddbverify.evidence import signing
+from ddbverify.gate.gate import Decision
+from ddbverify.names import Fact
+from replicator.commands import cutover
+from replicator.commands.cutover import CUTOVER, LEAST_QUIET_SECONDS, _Attempt, _check, _run, role_of
+from replicator.handlers.state import State
+from tests.ddbverify.judged import good_evidence
+from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
+
+FILE = """
+[[tables]]
+source = "orders"
+target = "orders-v2"
+
+[cutover]
+pointer = "ssm:/shop/orders-table"
+"""
+
+
+class Target:
+    """A client that knows one table, or none."""
+
+    def __init__(self, *, there):
+        self.there = there
+
+    def describe_table(self, *, TableName):  # noqa: N803
+        if not self.there:
+            raise refusal("ResourceNotFoundException")
+        return {
+            "Table": {
+                "TableArn": f"arn:aws:dynamodb:eu-west-1:123456789012:table/{TableName}",
+                "TableStatus": "ACTIVE",
+                "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+                "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+            }
+        }
+
+
+def context(tmp_path, text=FILE, *, follows=True, there=True, emulator=False):
+    config = parse(text, tmp_path)
+    state = State.of_pair(FakeDynamoDB(), STATE, config.tables[0].id)
+    if follows:
+        state.put(Fact.STEP + "following", at="now")
+    return SimpleNamespace(
+        config=config, emulator=emulator, state=lambda pair: state, target=Target(there=there)
+    )
+
+
+def test_a_migration_that_follows_may_be_cut_over(tmp_path):
+    assert _check(context(tmp_path)) == "/shop/orders-table"
+
+
+def test_without_a_pointer_there_is_nothing_to_flip(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"\[cutover\] pointer"):
+        _check(context(tmp_path, FILE.partition("[cutover]")[0]))
+
+
+@pytest.mark.parametrize("quiet", ["0s", "59s"])
+def test_a_short_quiet_time_is_for_emulators(tmp_path, quiet):
+    text = f'{FILE}quiet = "{quiet}"\n'
+
+    with pytest.raises(ConfigurationError, match=r"\[cutover\] quiet"):
+        _check(context(tmp_path, text))
+    assert _check(context(tmp_path, text, emulator=True))
+    assert _check(context(tmp_path, f'{FILE}quiet = "{LEAST_QUIET_SECONDS:.0f}s"\n'))
+
+
+def test_a_cutover_before_restore_is_refused(tmp_path):
+    with pytest.raises(Refused, match="does not follow") as caught:
+        _check(context(tmp_path, follows=False))
+    assert "replicator restore" in caught.value.hint
+
+
+def test_a_target_that_is_gone_is_refused(tmp_path):
+    with pytest.raises(Refused, match="does not exist any more"):
+        _check(context(tmp_path, there=False))
+
+
+@pytest.mark.parametrize(
+    ("identity", "principal"),
+    [
+        ("arn:aws:iam::123456789012:user/ops", "arn:aws:iam::123456789012:user/ops"),
+        ("arn:aws:iam::123456789012:root", "arn:aws:iam::123456789012:root"),
+        ("arn:aws:sts::123456789012:assumed-role/Admin/me@x.org", "arn:aws:iam::123456789012:role/Admin"),
+        ("arn:aws-cn:sts::123456789012:assumed-role/Admin/me", "arn:aws-cn:iam::123456789012:role/Admin"),
+        ("arn:aws-us-gov:sts::123456789012:assumed-role/A/s/x", "arn:aws-us-gov:iam::123456789012:role/A"),
+    ],
+)
+def test_a_session_is_known_by_the_role_behind_it(identity, principal):
+    assert role_of(identity)[0] == principal
+
+
+class Attempt(_Attempt):
+    """A cutover whose steps do nothing, or fail where they are told to."""
+
+    fails_at: ClassVar[str] = ""
+    error: ClassVar[BaseException] = EngineError("writes still reach the source", "x")
+    log: ClassVar[list[str]] = []
+
+    def _do(self, step):
+        self.log.append(step)
+        if step == self.fails_at:
+            raise self.error
+
+    def _quiet(self, step):
+        self._do("quiet")
+
+    def _drain(self, step):
+        self._do("drain")
+
+    def _verify(self, step):
+        self._do("verify")
+        self.verified = self.context.decision
+
+    def _flip(self):
+        self._do("flip")
+
+    def _surely_not_flipped(self):
+        return True
+
+    def _target_value(self):
+        return "arn:of:the:target"
+
+
+class Whole(dict):
+    def get(self, name, default=None):
+        return dict(self) if name == CUTOVER and self else super().get(name, default)
+
+    def put(self, _, **facts):
+        self.clear()  # as the real one: a fact is replaced
+        self.update(facts)
+
+
+class Held:
+    """A lease; *lost* until it is taken again, if that can be."""
+
+    token, lost, free = 1, False, True
+
+    def check(self):
+        if self.lost:
+            raise Refused("lost its lease", "x")
+
+    def lasts(self):
+        return not self.lost
+
+    def regain(self):
+        if self.lost and self.free:
+            self.lost, self.token = False, self.token + 1
+        return not self.lost
+
+
+@contextmanager
+def quiet_step(title):
+    yield SimpleNamespace(at=lambda text: None, result="")
+
+
+@pytest.fixture
+def attempt(tmp_path, monkeypatch):
+    log = []
+    monkeypatch.setattr(Attempt, "log", log)
+    for name in ("set_consumer", "switch_mapping"):
+        monkeypatch.setattr(f"replicator.aws.switch.{name}", lambda *_, on: log.append(f"consumer {on}"))
+    monkeypatch.setattr("replicator.aws.queue.await_empty_queue", lambda *_, **__: None)
+    monkeypatch.setattr("ddbverify.tables.aws.caller", lambda side: "arn:aws:iam::123456789012:user/ops")
+    config = parse(FILE, tmp_path)
+    found = good_evidence(config)
+    console = SimpleNamespace(step=quiet_step, warn=log.append, line=log.append)
+    whole = Whole()
+    fake = SimpleNamespace(
+        config=config,
+        console=console,
+        whole=whole,
+        emulator=True,
+        source_side=config.source,
+        server_time=lambda: 0.0,
+        state=lambda pair: Whole(),
+        resources=lambda pair: {"consumer_mapping": "uuid"},
+        decision=Decision(tmp_path, (), found, "1" * 64),
+    )
+    return Attempt(fake, Held(), "/shop/orders-table")
+
+
+FENCE = SimpleNamespace(raise_=lambda: Attempt.log.append("fence"), lift=lambda: Attempt.log.append("lifted"))
+
+
+def left_behind(config):
+    return cutover_evidence.decode(cutover_evidence.path(config).read_bytes(), signing.trusted_keys(config))
+
+
+def test_a_cutover_leaves_signed_evidence(attempt):
+    attempt._behind(FENCE)
+
+    config = attempt.context.config
+    found = left_behind(config)
+    assert (found.outcome, found.reason, found.value) == ("flipped", None, "arn:of:the:target")
+    assert list(found.steps) == ["fence", "quiet", "drain", "verification", "consumer", "flip-asked", "flip"]
+    assert found.verified_by.sha256 == "1" * 64
+    assert found.verified_by.run_id == attempt.context.decision.evidence.run_id
+    assert [pair.id for pair in found.pairs] == [config.tables[0].id]
+    assert (found.operator, found.emulator) == ("arn:aws:iam::123456789012:user/ops", True)
+
+
+@pytest.mark.parametrize("at", ["quiet", "drain", "verify", "flip"])
+@pytest.mark.parametrize("error", [EngineError("writes still reach the source", "x"), KeyboardInterrupt()])
+def test_one_that_was_rolled_back_does_too_after_the_fence_was_lifted(attempt, monkeypatch, at, error):
+    monkeypatch.setattr(Attempt, "fails_at", at)
+    monkeypatch.setattr(Attempt, "error", error)
+
+    with pytest.raises(Refused):
+        attempt._behind(FENCE)
+
+    found = left_behind(attempt.context.config)
+    assert (found.outcome, found.value) == ("rolled-back", None)
+    assert found.reason in ("writes still reach the source", "interrupted")
+    assert (found.verified_by is not None) is (at == "flip")
+    assert "lifted" in attempt.log
+
+
+def test_one_that_is_interrupted_says_that_it_starts_over(attempt, monkeypatch):
+    """The command's own words are that the next one goes on from here."""
+    monkeypatch.setattr(Attempt, "fails_at", "drain")
+    monkeypatch.setattr(Attempt, "error", KeyboardInterrupt())
+
+    with pytest.raises(Refused, match="interrupted, and rolled back") as caught:
+        attempt._behind(FENCE)
+    assert "starts over" in caught.value.hint
+    assert "ddbverify run" in caught.value.hint, (
+        "the gate is closed by a last verification that was interrupted"
+    )
+
+
+def test_one_that_is_interrupted_twice_says_that_the_fence_may_be_up(attempt, monkeypatch):
+    monkeypatch.setattr(Attempt, "fails_at", "drain")
+    monkeypatch.setattr(Attempt, "error", KeyboardInterrupt())
+
+    def lift():
+        raise KeyboardInterrupt
+
+    with pytest.raises(
+        EngineError, match=r"failed \(interrupted\), and its fence could not be lifted: interrupted"
+    ):
+        attempt._behind(SimpleNamespace(raise_=FENCE.raise_, lift=lift))
+
+
+def test_one_that_is_rolled_back_ends_no_pause(attempt, monkeypatch):
+    monkeypatch.setattr(Attempt, "fails_at", "drain")
+    monkeypatch.setattr(Attempt, "error", EngineError("writes still reach the source", "x"))
+    attempt.context.state = lambda pair: Whole({Fact.CONTROL: {"state": "pause"}})
+
+    with pytest.raises(Refused):
+        attempt._behind(FENCE)
+    assert "consumer True" not in attempt.log
+    assert any("was paused meanwhile" in line for line in attempt.log)
+
+    attempt.context.state = lambda pair: Whole({Fact.CONTROL: {"state": "run"}})
+    with pytest.raises(Refused):
+        attempt._behind(FENCE)
+    assert "consumer True" in attempt.log
+
+
+def slept(attempt, meanwhile=lambda: None):
+    """The machine sleeps in the drain, and *meanwhile* another operator may be at work."""
+
+    def drain(step):
+        attempt.lock.lost = True
+        meanwhile()
+        attempt.lock.check()
+
+    return drain
+
+
+def test_a_lease_that_ended_is_taken_again_to_lift_the_fence(attempt, monkeypatch):
+    monkeypatch.setattr(Attempt, "_drain", lambda self, step: slept(attempt)(step))
+
+    with pytest.raises(Refused, match="lost its lease"):
+        attempt._behind(FENCE)
+    assert "lifted" in attempt.log
+    assert "lifted" in attempt.context.whole["steps"]
+
+
+@pytest.mark.parametrize("free", [True, False], ids=["the other is done", "the other is at work"])
+def test_a_cutover_that_slept_takes_nothing_back_of_the_one_that_came_after(attempt, monkeypatch, free):
+    """It lifted the fence behind a flip: both tables took writes."""
+    of_the_other = {"steps": {"flip": "now"}, "flipped": True, "token": 2}
+
+    def meanwhile():
+        attempt.context.whole.put("", **of_the_other)
+        attempt.lock.token, attempt.lock.free = 1, free
+
+    monkeypatch.setattr(Attempt, "_drain", lambda self, step: slept(attempt, meanwhile)(step))
+
+    with pytest.raises(Refused, match="another operator has taken over") as caught:
+        attempt._behind(FENCE)
+    assert "replicator status" in caught.value.hint
+    assert "lifted" not in attempt.log
+    assert "consumer True" not in attempt.log
+    assert attempt.context.whole == of_the_other
+    assert not cutover_evidence.path(attempt.context.config).exists()
+
+
+def test_what_fails_after_the_fence_is_lifted_hides_neither_that_nor_the_reason(attempt, monkeypatch):
+    """The state said "fenced" until the consumer was on again, and its refusal was all that was told."""
+    monkeypatch.setattr(Attempt, "fails_at", "drain")
+
+    def refused(*_):
+        raise refusal("AccessDeniedException")
+
+    monkeypatch.setattr("replicator.aws.switch.on_again", refused)
+
+    with pytest.raises(Refused, match="writes still reach the source"):
+        attempt._behind(FENCE)
+    assert "lifted" in attempt.context.whole["steps"]
+    assert not attempt.context.whole.get("fenced")
+    assert any("replicator resume" in line and "AccessDenied" in line for line in attempt.log)
+    assert left_behind(attempt.context.config).reason == "writes still reach the source"
+
+
+def test_a_lifting_that_cannot_be_recorded_hides_neither_it_nor_the_reason(attempt, monkeypatch):
+    monkeypatch.setattr(Attempt, "fails_at", "drain")
+    put = attempt.context.whole.put
+
+    def refused(fact, **facts):
+        if "lifted" in facts["steps"]:
+            raise refusal("ThrottlingException")
+        put(fact, **facts)
+
+    monkeypatch.setattr(attempt.context.whole, "put", refused, raising=False)
+
+    with pytest.raises(Refused, match="writes still reach the source"):
+        attempt._behind(FENCE)
+    assert any("the fence is lifted" in line for line in attempt.log)
+    assert any("replicator cutover" in line and "Throttling" in line for line in attempt.log)
+    assert "consumer True" in attempt.log
+
+
+def test_a_fence_that_cannot_be_lifted_does_not_hide_why_it_was_to_be(attempt, monkeypatch):
+    monkeypatch.setattr(Attempt, "fails_at", "drain")
+
+    def lift():
+        raise EngineError("no connection", "x")
+
+    with pytest.raises(EngineError, match="could not be lifted: no connection") as caught:
+        attempt._behind(SimpleNamespace(raise_=FENCE.raise_, lift=lift))
+    assert "writes still reach the source" in caught.value.message
+
+
+def test_a_verification_that_does_not_end_even_when_told_to_is_killed(monkeypatch, tmp_path):
+    monkeypatch.setattr("replicator.commands.cutover._ENDING_SECONDS", 0.2)
+    told = tmp_path / "told"
+    deaf = f"""
+import pathlib, signal, time
+signal.signal(signal.SIGTERM, lambda *_: pathlib.Path({str(told)!r}).touch())
+pathlib.Path({str(tmp_path / "ready")!r}).touch()
+time.sleep(600)
+time.sleep(600)
+"""
+    began = time.monotonic()
+
+    assert _run([sys.executable, "-c", deaf], tmp_path, 2.0) is None
+    assert time.monotonic() - began < 300
+    assert told.exists() is (tmp_path / "ready").exists()
+
+
+def test_a_cutover_stands_where_its_evidence_cannot_be_signed(attempt):
+    (attempt.context.config.folder / ".ddbverify").mkdir()
+    (attempt.context.config.folder / ".ddbverify" / "key.pem").write_text("no key")
+
+    attempt._behind(FENCE)
+
+    assert attempt.context.whole["flipped"] is True
+    assert "lifted" not in attempt.log
+    assert any("could not be signed" in line for line in attempt.log)
+
+
+class Wall:
+    """A fence and its streams by a clock of their own; a write gets through at each of these seconds."""
+
+    def __init__(self, tmp_path, monkeypatch, *, written_at, quiet="60s"):
+        self.now, self.written_at, self.texts, self.warned = 1_000.0, list(written_at), [], []
+        monkeypatch.setattr(cutover, "StreamReader", lambda *_, **__: self)
+        monkeypatch.setattr(cutover.time, "sleep", self.sleep)
+        self.context = SimpleNamespace(
+            config=parse(f'{FILE}quiet = "{quiet}"\n', tmp_path),
+            console=SimpleNamespace(warn=self.warned.append),
+            pace=SimpleNamespace(poll_seconds=5.0),
+            state=lambda pair: {},
+            resources=lambda pair: {"stream_arn": "arn"},
+            source_client=lambda service: None,
+            source_table=lambda pair: SimpleNamespace(keys={"id": "S"}),
+            server_time=lambda: self.now,
+        )
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+    def skip(self, until):
+        assert until == 1_000.0
+
+    def read(self):
+        come = [at for at in self.written_at if at <= self.now - 1_000.0]
+        self.written_at = self.written_at[len(come) :]
+        change = SimpleNamespace(keys={"id": {"S": "secret"}})
+        return [SimpleNamespace(change=change, by_ttl=False) for _ in come]
+
+    def watch(self):
+        step = SimpleNamespace(at=self.texts.append, result="")
+        attempt = _Attempt(self.context, None, "ssm:/x", fenced_at=1_000.0, deadline=time.monotonic() + 600)
+        attempt._quiet(step)
+        return step.result
+
+
+def test_who_still_writes_behind_the_fence_is_said_while_it_is_waited(tmp_path, monkeypatch):
+    wall = Wall(tmp_path, monkeypatch, written_at=[2, 20, 40, 55])
+
+    assert wall.watch() == "quiet for 60 s, after 4 late writes"
+
+    said = [text for text in wall.texts if "come through" in text]
+    assert "3 writes have come through the fence: something writes as root, or the policy" in said[0]
+    assert "4 writes have" in said[-1]
+    assert len(wall.warned) == 1  # a log has no live line
+    assert "secret" not in " ".join([*wall.texts, *wall.warned])
+
+
+def test_what_was_under_way_when_the_fence_rose_is_no_alarm(tmp_path, monkeypatch):
+    wall = Wall(tmp_path, monkeypatch, written_at=[2, 20])
+
+    assert wall.watch() == "quiet for 60 s, after 2 late writes"
+    assert not any("come through" in text for text in wall.texts)
+    assert wall.warned == []

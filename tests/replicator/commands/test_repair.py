@@ -1,0 +1,153 @@
+"""A repair writes what the migration writes, or nothing."""
+
+from __future__ import annotations
+
+import functools
+from types import SimpleNamespace
+
+import pytest
+
+from ddbverify.config import Pair, Replication
+from ddbverify.errors import EngineError, Refused
+from ddbverify.items.transform import Transform, key_hash, package_digest
+from ddbverify.names import Fact
+from replicator.commands import repair
+from replicator.commands.repair import Repaired, _check_transform
+from replicator.handlers.envelope import pack
+from replicator.handlers.records import pad
+from replicator.handlers.state import State
+from tests.model.fifo_queue import Entry, FifoQueue
+from tests.replicator.fakes import ARN, KEYS, LEDGER, STATE, TARGET, FakeDynamoDB, change, refusal
+
+
+@pytest.fixture
+def pair(tmp_path, monkeypatch):
+    (tmp_path / "repair_shapes.py").write_text("def made(item):\n    return item\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    return Pair(source="orders", target="orders-v2", transform="repair_shapes:made")
+
+
+def test_the_transform_of_the_beginning_is_taken(pair):
+    _check_transform(pair, {"transform": pair.transform, "digest": package_digest(pair.transform)})
+    _check_transform(Pair(source="orders", target="orders-v2"), {"transform": "", "digest": ""})
+
+
+@pytest.mark.parametrize(
+    "change", [{"digest": "0" * 64}, {"transform": "repair_shapes:other"}, {"transform": ""}]
+)
+def test_another_transform_is_refused(pair, change):
+    bound = {"transform": pair.transform, "digest": package_digest(pair.transform), **change}
+    with pytest.raises(Refused, match="has changed since the migration began"):
+        _check_transform(pair, bound)
+
+
+# --- dead letters -----------------------------------------------------------------------------
+
+
+RESTART = 3
+
+
+class Bench:
+    """A repair over fakes: a source, a target with its ledger, and dead letters."""
+
+    def __init__(self, *bodies):
+        self.database = FakeDynamoDB(source=KEYS)
+        self.queue = FifoQueue(lambda: 0.0)
+        self.queue.dead = [Entry(f"m{at}", "g0", body) for at, body in enumerate(bodies)]
+        self.state = State.of_pair(self.database, STATE, "pair")
+        self.state.put("bound", transform="", digest="")
+        table = functools.partial(SimpleNamespace, keys=KEYS)
+        self.context = SimpleNamespace(
+            state=lambda pair: self.state,
+            resources=lambda pair: {"ledger_table": LEDGER, "stream_arn": ARN, "dead_letter_url": "url"},
+            restart_number=lambda pair: RESTART,
+            source_table=lambda pair: table(name="source"),
+            target_table=lambda pair: table(name=TARGET),
+            transform=lambda *_: Transform("", None, KEYS, KEYS),
+            source=self.database,
+            target=self.database,
+            source_client={"sqs": self.queue.dead_letters()}.__getitem__,
+            config=SimpleNamespace(replicated=Replication()),
+        )
+
+    def repair(self):
+        return repair.run(self.context, Pair(source="source", target=TARGET))
+
+    @property
+    def target(self):
+        return {item["id"]["S"]: item["v"]["S"] for item in self.database.items(TARGET).values()}
+
+
+def letter(*changes, arn=ARN, restart=RESTART):
+    (message,) = pack(changes, stream_arn=arn, schema=KEYS, groups=1, restart=restart)
+    return message.body
+
+
+def item(key, value):
+    return {"id": {"S": key}, "v": {"S": value}}
+
+
+def test_a_dead_letter_is_repaired_from_the_source_and_never_replayed():
+    bench = Bench(letter(change("a", 1, {"v": {"S": "old"}}), change("gone", 2, {"v": {"S": "old"}})))
+    bench.database.seed("source", item("a", "now"))
+    bench.database.seed(TARGET, item("gone", "older"))
+
+    assert bench.repair() == Repaired(repaired=2, left=())
+    assert bench.target == {"a": "now"}
+    assert bench.queue.dead == []
+    assert bench.state.quarantined() == {}
+
+
+def test_a_dead_letter_that_was_overtaken_changes_nothing():
+    bench = Bench(letter(change("a", 1, {"v": {"S": "old"}})))
+    bench.database.seed("source", item("a", "now"))
+    bench.database.seed(
+        LEDGER, {"pk": {"S": "s#" + key_hash({"id": {"S": "a"}}, KEYS)}, "n": {"S": pad("5")}}
+    )
+    bench.database.seed(TARGET, item("a", "five"))
+
+    assert bench.repair() == Repaired(repaired=1, left=())
+    assert bench.target == {"a": "five"}
+
+
+def test_a_dead_letter_of_a_stream_that_a_restart_has_left_is_dropped_and_counted():
+    """As the consumer does: what its changes were the new backup holds. It latched a gap."""
+    bench = Bench(
+        letter(change("old", 1, {"v": {"S": "old"}}), change("b", 2), arn=ARN + "-old", restart=RESTART - 1)
+    )
+    bench.database.seed("source", item("old", "now"))
+
+    assert bench.repair() == Repaired(repaired=0, left=())
+    assert (bench.target, bench.queue.dead) == ({}, [])
+    assert bench.state.counters() == {"retired": 2}
+    assert bench.state.get(Fact.GAP) is None
+
+
+def test_a_dead_letter_of_this_stream_counts_whatever_restart_it_was_sent_under():
+    bench = Bench(letter(change("a", 1, {"v": {"S": "old"}}), restart=RESTART - 1))
+    bench.database.seed("source", item("a", "now"))
+
+    assert bench.repair() == Repaired(repaired=1, left=())
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["not ours", letter(change("b", 1), arn=ARN + "-other"), letter(change("b", 1), restart=RESTART + 1)],
+)
+def test_a_dead_letter_that_cannot_be_read_stays_and_is_a_gap(body):
+    bench = Bench(body, letter(change("a", 1, {"v": {"S": "old"}})))
+    bench.database.seed("source", item("a", "now"))
+
+    assert bench.repair() == Repaired(repaired=1, left=("a dead letter is not ours, or not whole",))
+    assert bench.target == {"a": "now"}
+    assert [one.message_id for one in bench.queue.dead] == ["m0"]
+    assert "dead letter" in bench.state.get(Fact.GAP)["reason"]
+
+
+def test_a_letter_is_not_removed_before_its_changes_stand_in_the_quarantine():
+    bench = Bench(letter(change("a", 1, {"v": {"S": "old"}})))
+    bench.database.faults.append(refusal("ThrottlingException"))
+    with pytest.raises(EngineError):
+        bench.repair()
+
+    assert len(bench.queue.dead) == 1

@@ -1,0 +1,88 @@
+"""What is written past botocore's serialiser is what botocore itself would have written."""
+
+from __future__ import annotations
+
+import json
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddbverify.items.values import with_bytes
+from replicator.handlers.wire import JsonTransactions, json_text
+from tests.replicator.handlers.test_envelope import VALUES
+
+TOKEN = "0" * 36
+
+
+@pytest.fixture(scope="module")
+def wire():
+    """Two clients, ours and an ordinary one, that send nothing, and the bodies that they would have sent."""
+    bodies = []
+
+    def client():
+        made = boto3.client(
+            "dynamodb",
+            region_name="eu-west-1",
+            aws_access_key_id="a",
+            aws_secret_access_key="b",
+            config=Config(retries={"max_attempts": 1}),
+        )
+
+        def send(request, **_):
+            bodies.append(request.body)
+            return AWSResponse(request.url, 200, {}, _Raw())
+
+        made.meta.events.register("before-send.dynamodb", send)
+        return made
+
+    return JsonTransactions(client()), client(), bodies
+
+
+class _Raw:
+    def stream(self, *_args, **_more):
+        yield b"{}"
+
+
+@given(item=st.dictionaries(st.text("abc", min_size=1), VALUES, min_size=1))
+def test_the_body_is_botocores_own(wire, item):
+    ours, ordinary, bodies = wire
+    bodies.clear()
+    more = {"ClientRequestToken": TOKEN, "ReturnConsumedCapacity": "TOTAL"}
+
+    ours.transact_write_json(json_text({"Put": {"TableName": "t", "Item": item}}), **more)
+    ordinary.transact_write_items(
+        TransactItems=[{"Put": {"TableName": "t", "Item": with_bytes(item)}}], **more
+    )
+
+    mine, theirs = (json.loads(body) for body in bodies)
+    assert mine == theirs
+
+
+def test_a_token_of_its_own_makes_each_request_idempotent(wire):
+    ours, _, bodies = wire
+    bodies.clear()
+    for _ in range(2):
+        ours.transact_write_json(json_text({"Delete": {"TableName": "t", "Key": {"id": {"B": b"\x00"}}}}))
+
+    one, two = (json.loads(body) for body in bodies)
+    assert one["TransactItems"] == [{"Delete": {"TableName": "t", "Key": {"id": {"B": "AA=="}}}}]
+    assert one["ClientRequestToken"] != two["ClientRequestToken"]
+
+
+def test_every_other_call_is_the_clients_own(wire):
+    ours, ordinary, bodies = wire
+    bodies.clear()
+    request = {
+        "TransactItems": [{"Delete": {"TableName": "t", "Key": {"id": {"S": "a"}}}}],
+        "ClientRequestToken": TOKEN,
+    }
+
+    ours.transact_write_items(**request)
+    ordinary.transact_write_items(**request)
+
+    assert bodies[0] == bodies[1]
+    assert ours.meta.region_name == "eu-west-1"
