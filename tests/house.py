@@ -109,7 +109,7 @@ ROOMS = (
         "evidence",
         "what is signed: records, envelope, folders, the row of runs",
         "items tables plugins compare suite",
-        "consistency cutover envelope evidence findings folders record row signing",
+        "consistency cutover digests envelope evidence findings folders record row signing",
     ),
     _room(
         "ddbverify",

@@ -21,8 +21,8 @@ import msgspec
 from ddbverify.compare.comparison import KnownKeys
 from ddbverify.config import Config
 from ddbverify.errors import EngineError
+from ddbverify.evidence import digests, folders, row, signing
 from ddbverify.evidence import evidence as documents
-from ddbverify.evidence import folders, row, signing
 from ddbverify.evidence.consistency import contradictions
 from ddbverify.evidence.envelope import NotTrusted, PublicKey
 from ddbverify.evidence.evidence import Evidence
@@ -201,7 +201,7 @@ def _bound(config: Config, found: Evidence, checks: Path, plugins: Plugins) -> I
 
 
 def _unchanged(config: Config, found: Evidence, checks: Path, plugins: Plugins) -> Iterator[Reason]:
-    now = documents.digests(config, checks)
+    now = digests.current(config, checks)
     for what, is_same in (
         ("migration.toml", now.configuration == found.digests.configuration),
         ("the checks folder", now.checks == found.digests.checks),

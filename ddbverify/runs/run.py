@@ -24,8 +24,9 @@ import msgspec
 from ddbverify import config as configuration
 from ddbverify.config import Config, Side
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
-from ddbverify.evidence import evidence, folders, record, row, signing
-from ddbverify.evidence.evidence import Digests, Evidence, PairEvidence
+from ddbverify.evidence import digests, evidence, folders, record, row, signing
+from ddbverify.evidence.digests import Digests
+from ddbverify.evidence.evidence import Evidence, PairEvidence
 from ddbverify.evidence.record import CheckState, Record, TableRecord
 from ddbverify.gate.reasons import AWS_REFUSED, INCOMPLETE
 from ddbverify.names import region_of
@@ -181,7 +182,7 @@ def run(
     checks = folders.checks_folder(config)
     child.require_harmless(extra, config.folder, checks)
     plugins = Plugins.of(config, checks)
-    before = _Before(_describe(config), evidence.digests(config, checks), plugins.records)
+    before = _Before(_describe(config), digests.current(config, checks), plugins.records)
     endpoints, emulator = _endpoints(config)
     identities = {"source": _identity(config.source), "target": _identity(config.target)}
     _warn_of_other_transforms(config, warn)
@@ -386,7 +387,7 @@ def _changed_since(
         config = configuration.load(config_file)
         if coverage is not None:
             config = configuration.with_coverage(config, coverage)
-        after = _Before(_describe(config), evidence.digests(config, checks), plugins.records)
+        after = _Before(_describe(config), digests.current(config, checks), plugins.records)
     except DdbVerifyError as error:
         return [f"tables and settings could not be looked at again at the end: {error.message}"]
     changed = []

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from ddbverify.config import Config
-from ddbverify.evidence import evidence, folders, row, signing
+from ddbverify.evidence import digests, evidence, folders, row, signing
 from ddbverify.evidence.evidence import Evidence, PairEvidence
 from ddbverify.evidence.record import CheckRecord, CheckState, ComparisonRecord, TableRecord
 from ddbverify.suite.definitions import check_functions
@@ -48,7 +48,7 @@ def good_evidence(config: Config, **changes: Any) -> Evidence:
             for name in check_functions(checks)
             for pair in config.tables
         ),
-        digests=evidence.digests(config, checks),
+        digests=digests.current(config, checks),
         extensions=(),
         plugins={"ddbverify": evidence.tool_version(), "pytest": pytest.__version__},
         identities={"source": "arn:aws:iam::123456789012:user/ci", "target": None},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import stat
 
 import pytest
@@ -83,59 +82,6 @@ def test_no_field_can_be_missing(signed):
         rest = {other: value for other, value in payload.items() if other != name}
         with pytest.raises(NotTrusted):
             evidence.decode(envelope.seal(json.dumps(rest).encode(), envelope.RUN, key), (key.public,))
-
-
-@pytest.mark.parametrize(
-    ("changed", "same"),
-    [
-        (projects.TOML.replace("orders-v2", "orders-v3"), False),
-        (projects.TOML.replace("eu-central-1", "eu-central-2"), False),
-        (projects.TOML + 'ignore = ["x"]\n', False),
-        (projects.TOML + 'transform = "a:b"\n', False),
-        (projects.TOML + '[verification]\ncoverage = "5%"\n', False),
-        (projects.TOML + '[verification]\nsettle = "1s"\n', False),
-        ('name = "other"\n' + projects.TOML, False),
-        (projects.TOML + '[gate]\nmax_age = "2h"\n[cutover]\nfence_limit = "1h"\n', True),
-        (projects.TOML + "[verification]\nread_units = 5\n", True),
-        ("# a comment\n" + projects.TOML, True),
-        (projects.TOML.replace("[target]", '[target]\nprofile = "ci"'), True),
-    ],
-)
-def test_the_digest_binds_what_decides_the_outcome(tmp_path, changed, same):
-    before = load(projects.make_project(tmp_path))
-    after = load(projects.make_project(tmp_path / "after", toml=changed))
-
-    assert (evidence.configuration_digest(before) == evidence.configuration_digest(after)) is same
-
-
-def test_the_digest_of_a_folder_is_of_names_and_contents(tmp_path):
-    folder = tmp_path / "checks"
-    folder.mkdir()
-    (folder / "check_a.py").write_text("x")
-    seen = [evidence.folder_digest(folder)]
-    for change in (
-        lambda: (folder / "check_a.py").write_text("y"),
-        lambda: (folder / "check_a.py").rename(folder / "check_b.py"),
-        lambda: (folder / "helper.txt").write_text(""),
-    ):
-        change()
-        seen.append(evidence.folder_digest(folder))
-    assert len(set(seen)) == 4
-    (folder / "helper.pyc").write_text("imported where there is no helper.py")
-    seen.append(evidence.folder_digest(folder))
-    common = tmp_path / "common"
-    common.mkdir()
-    (folder / "common").symlink_to(common)
-    for text in ("x", "y"):
-        (common / "shared.py").write_text(text)
-        seen.append(evidence.folder_digest(folder))
-    assert len(set(seen)) == 7
-    (common / "round").symlink_to(folder)  # no end of it
-    (folder / "nowhere").symlink_to(tmp_path / "nowhere")
-    os.mkfifo(folder / "pipe")
-    (folder / "__pycache__").mkdir()
-    (folder / "__pycache__" / "x.pyc").write_text("cache")
-    assert evidence.folder_digest(folder) == seen[-1]
 
 
 def test_run_folders_are_private_unguessable_and_never_reused(tmp_path):

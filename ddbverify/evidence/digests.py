@@ -1,0 +1,118 @@
+"""What of the user's and of our own files decides what "passed" means, as SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+import ddbverify
+from ddbverify.config import Config
+from ddbverify.errors import ConfigurationError
+from ddbverify.evidence.strict import Strict
+from ddbverify.items import transform
+
+# What Python and pytest write while they run. Bytecode outside of these folders is imported without a
+# source, and therefore bound.
+_CACHES = ("__pycache__", ".pytest_cache")
+
+_Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, in hex")]
+
+
+class Digests(Strict, frozen=True):
+    """SHA-256 of everything that decides what "passed" means."""
+
+    configuration: _Digest
+    checks: _Digest
+    program: _Digest  # of the files of ddbverify itself: one version may have been altered in place
+    transforms: dict[str, _Digest]  # module:function -> digest of its package
+
+
+def current(config: Config, checks: Path) -> Digests:
+    """
+    Everything that decides what "passed" means, as it is now.
+
+    Raises:
+        ConfigurationError: A transform does not load.
+    """
+    names = sorted({pair.transform for pair in config.tables if pair.transform})
+    return Digests(
+        configuration=configuration_digest(config),
+        checks=folder_digest(checks),
+        program=program_digest(),
+        transforms={name: transform.package_digest(name) for name in names},
+    )
+
+
+def configuration_digest(config: Config) -> str:
+    """
+    SHA-256 of the settings that decide what is compared with what, and how.
+
+    Bound: name (it finds the pipeline), tables with their transforms and ignored paths, region
+    and endpoint of both sides, coverage, settle time, plugins. Not bound: profiles (the tables are bound
+    by ARN and id, however one logs in), rates and memory, and everything that the gate and the
+    cutover read anew when they act.
+    """
+    return _digest(
+        {
+            "name": config.name,
+            "tables": msgspec.to_builtins(config.tables),
+            "sides": [[side.region, side.endpoint_url] for side in (config.source, config.target)],
+            "coverage": config.verification.coverage,
+            "settle_seconds": float(config.verification.settle),
+            "plugins": list(config.verification.plugins),
+        }
+    )
+
+
+def program_digest() -> str:
+    """SHA-256 of the files of ddbverify, without the default suite, which counts as checks."""
+    return folder_digest(Path(ddbverify.__file__).parent, leaving_out="_checks")
+
+
+def folder_digest(folder: Path, *, leaving_out: str | None = None) -> str:
+    """
+    SHA-256 over names and contents of all files below *folder*, caches left out.
+
+    Raises:
+        ConfigurationError: A file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        for name, file in sorted(_files_below(folder, leaving_out)):
+            content = file.read_bytes()
+            digest.update(f"{len(name)}:{name}{len(content)}:".encode() + content)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename or folder} cannot be read: {error.strerror}.",
+            "make it readable, or remove it: evidence has to be bound to every file there.",
+        ) from error
+    return digest.hexdigest()
+
+
+def _files_below(folder: Path, leaving_out: str | None) -> Iterator[tuple[str, Path]]:
+    """Name and place of every file, through links to folders as well: Python imports through them, too."""
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        here = Path(place)
+        seen.add(here.resolve())
+        folders[:] = [
+            name
+            for name in folders
+            if name not in _CACHES
+            and (here / name).resolve() not in seen
+            and not (here == folder and name == leaving_out)
+        ]
+        for name in files:
+            if (here / name).is_file():  # else a pipe, a socket, or a link to nowhere
+                yield (here / name).relative_to(folder).as_posix(), here / name
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
