@@ -167,7 +167,6 @@ STILL_TOO_LONG = {
     "compare.settle",
     "diff.diff",
     "plugins.loading",
-    "runs.run",
     "session.pytest.hooks",
     "testing.contract",
     "testing.strategies",

@@ -8,11 +8,6 @@ exit status and the tables themselves say. A child that died, was killed or left
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,36 +18,23 @@ import msgspec
 
 from ddbverify import config as configuration
 from ddbverify.config import Config, Side
-from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
-from ddbverify.evidence import digests, evidence, folders, record, row, signing
-from ddbverify.evidence.digests import Digests
+from ddbverify.errors import ConfigurationError, EngineError
+from ddbverify.evidence import evidence, folders, record, row, signing
 from ddbverify.evidence.evidence import Evidence, PairEvidence
-from ddbverify.evidence.record import CheckState, Record, TableRecord
+from ddbverify.evidence.record import Record
 from ddbverify.gate.reasons import AWS_REFUSED, INCOMPLETE
 from ddbverify.names import region_of
 from ddbverify.pipeline import health as pipeline
-from ddbverify.plugins.loading import PluginRecord, Plugins
+from ddbverify.plugins.loading import Plugins
 from ddbverify.reports import summary
-from ddbverify.runs import child
+from ddbverify.runs import child, watching
+from ddbverify.runs.clock import Clock
+from ddbverify.runs.shortcomings import Before, changed_since, shortcomings
 from ddbverify.session import watchdog
-from ddbverify.suite.definitions import is_brought
 from ddbverify.tables import aws
-from ddbverify.tables import table as tables
-from ddbverify.words import are, number_of, plain
+from ddbverify.words import plain
 
-# pytest's own: https://docs.pytest.org/en/stable/reference/exit-codes.html
-_ALL_PASSED, _USAGE_ERROR = 0, 4
-
-# States of a check that say nothing about its claim.
-_LEFT_OPEN = (
-    CheckState.SKIPPED,
-    CheckState.XFAILED,
-    CheckState.DESELECTED,
-    CheckState.ERRORED,
-    CheckState.NOT_RUN,
-)
-
-_INTERRUPT_SECONDS = 10.0  # pytest writes its summary, then the child is killed
+_USAGE_ERROR = 4  # https://docs.pytest.org/en/stable/reference/exit-codes.html
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,45 +94,6 @@ class RunResult:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Before:
-    """What holds when a run starts, and has to hold still when it ends."""
-
-    tables: dict[str, tuple[TableRecord, TableRecord]]
-    digests: Digests
-    extensions: tuple[PluginRecord, ...]
-
-
-class _Clock:
-    """DynamoDB's clock, asked at both ends of a run; in between this machine's counts on."""
-
-    # It tells whole seconds. The time that an answer takes is allowed for besides.
-    TOLERANCE_SECONDS = 5.0
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self.ahead_seconds, self._unsure_seconds = self._ask()
-
-    def now(self) -> float:
-        return time.time() + self.ahead_seconds
-
-    def was_set(self) -> list[str]:
-        """Whether this machine's clock went on as DynamoDB's did; in words if not."""
-        try:
-            ahead, unsure = self._ask()
-        except EngineError as error:
-            return [f"DynamoDB could not be asked for the time at the end: {error.message}"]
-        allowed = self.TOLERANCE_SECONDS + self._unsure_seconds + unsure
-        was_set = abs(ahead - self.ahead_seconds) > allowed
-        return ["this machine's clock was set during the run"] if was_set else []
-
-    def _ask(self) -> tuple[float, float]:
-        """How far DynamoDB's clock is ahead of this machine's, and how long the question took."""
-        asked = time.monotonic()
-        there = tables.server_time(self._config.source, self._config.tables[0].source)
-        return there - time.time(), time.monotonic() - asked
-
-
 def run(
     config_file: Path,
     *,
@@ -182,11 +125,11 @@ def run(
     checks = folders.checks_folder(config)
     child.require_harmless(extra, config.folder, checks)
     plugins = Plugins.of(config, checks)
-    before = _Before(_describe(config), digests.current(config, checks), plugins.records)
+    before = Before.of(config, checks, plugins)
     endpoints, emulator = _endpoints(config)
     identities = {"source": _identity(config.source), "target": _identity(config.target)}
     _warn_of_other_transforms(config, warn)
-    clock = _Clock(config)
+    clock = Clock(config)
     started = clock.now()
     key = signing.signing_key(config)  # made by the first run that can start, which says so
     key.sign(b"may this run sign?")  # KMS could refuse, and not only after an hour of reading
@@ -197,20 +140,20 @@ def run(
     with _writing(folder):
         (folder / folders.SETTINGS).write_text(child.INI_TEXT, encoding="utf-8")
     command = child.command(config_file, folder, checks, coverage=coverage, extra=extra)
-    interrupted, status = _watch(command, config.folder, to_stderr=output_to_stderr)
+    interrupted, status = watching.watch(command, config.folder, to_stderr=output_to_stderr)
     recorded = record.read(folder / folders.RECORD)
     if recorded.exit_status is None and status == _USAGE_ERROR and not recorded.checks:
         raise ConfigurationError(
             "pytest refused its arguments; what it says stands above.",
             "mend the arguments after --, or migration.toml.",
         )
-    shortcomings = [
+    lacking = [
         *(["it was interrupted"] if interrupted else []),
-        *_shortcomings(recorded, status, before, watchdog.place_in(folder / folders.STUCK, checks)),
-        *_changed_since(before, config_file, coverage, checks, plugins),
+        *shortcomings(recorded, status, before, watchdog.place_in(folder / folders.STUCK, checks)),
+        *changed_since(before, config_file, coverage, checks, plugins),
         *clock.was_set(),
     ]
-    verdict = evidence.verdict_of(recorded.checks.values(), complete=not shortcomings)
+    verdict = evidence.verdict_of(recorded.checks.values(), complete=not lacking)
     ended = clock.now()
     found = Evidence(
         schema=evidence.SCHEMA,
@@ -218,8 +161,8 @@ def run(
         previous=before_this,
         tool_version=evidence.tool_version(),
         verdict=verdict,
-        complete=not shortcomings,
-        shortcomings=tuple(shortcomings),
+        complete=not lacking,
+        shortcomings=tuple(lacking),
         coverage=config.verification.coverage,
         pairs=tuple(_pair_evidence(pair.id, before, recorded, clock) for pair in config.tables),
         checks=tuple(recorded.checks.values()),
@@ -272,53 +215,6 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _watch(command: list[str], folder: Path, *, to_stderr: bool) -> tuple[bool, int]:
-    """
-    Run the child to its end.
-
-    Returns:
-        Whether we were interrupted, and the child's exit status (negative: its signal).
-    """
-    sys.stdout.flush()
-    # File descriptors, so that the child finds the terminal itself and nothing is buffered by us.
-    started = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=child.environment(os.environ),
-        stdin=subprocess.DEVNULL,
-        stdout=2 if to_stderr else None,
-    )
-    try:
-        return False, started.wait()
-    except KeyboardInterrupt:
-        return True, _end(started)
-    finally:
-        if started.poll() is None:
-            started.kill()
-            started.wait()
-
-
-def _end(started: subprocess.Popen[bytes]) -> int:
-    """Let an interrupted child finish its record. On a terminal it has had the same Ctrl-C already."""
-    try:
-        return started.wait(timeout=1)
-    except subprocess.TimeoutExpired:
-        started.send_signal(signal.SIGINT)
-    try:
-        return started.wait(timeout=_INTERRUPT_SECONDS)
-    except subprocess.TimeoutExpired:
-        started.kill()
-        return started.wait()
-
-
-def _describe(config: Config) -> dict[str, tuple[TableRecord, TableRecord]]:
-    described = {}
-    for pair in config.tables:
-        source, target = tables.describe_pair(config, pair)
-        described[pair.id] = (TableRecord.of(source), TableRecord.of(target))
-    return described
-
-
 def _endpoints(config: Config) -> tuple[dict[str, str], bool]:
     clients = {
         name: aws.client(side, "dynamodb", region=_region(config, name))
@@ -339,68 +235,7 @@ def _identity(side: Side) -> str | None:
     return aws.caller(side)
 
 
-def _shortcomings(recorded: Record, status: int, before: _Before, stuck: str) -> list[str]:
-    """Everything that keeps the record from being a complete one, in words."""
-    found = []
-    if not recorded.is_finished:
-        found.append(f"the checks did not come to their end (exit status {status}){_where(recorded, stuck)}")
-    elif recorded.exit_status != status:
-        found.append(f"pytest recorded exit status {recorded.exit_status} and left with {status}")
-    if all(is_brought(check.name) for check in recorded.checks.values()):
-        found.append(
-            "no check was collected but those that plugins bring"
-            if recorded.checks
-            else "no check was collected"
-        )
-    if recorded.checks and recorded.extensions != before.extensions:
-        found.append("the checks were run with other plugins than those that were found at the start")
-    states = [check.state for check in recorded.checks.values() if check.counts]
-    counts = {state: states.count(state) for state in _LEFT_OPEN}
-    found += [f"{number_of(count, 'check')} {are(count)} {state}" for state, count in counts.items() if count]
-    if recorded.checks and status not in (_ALL_PASSED, 1):
-        found.append(f"pytest ended with exit status {status}")
-    if status == 1 and set(states) == {CheckState.PASSED}:
-        found.append("pytest ended with exit status 1 although every check passed")
-    found += [
-        f"the checks of {pair.id} read other tables than those described at the start"
-        for pair in recorded.pairs.values()
-        if (pair.source, pair.target) != before.tables.get(pair.id)
-    ]
-    return found
-
-
-def _where(recorded: Record, stuck: str) -> str:
-    """What was under way when the record broke off."""
-    if recorded.hung:
-        return f": {recorded.hung}"
-    if stuck:
-        return f": it hung {stuck}"
-    during = f" during {recorded.running}" if recorded.running else ""
-    return during + (f", while {recorded.reading} was read" if recorded.reading else "")
-
-
-def _changed_since(
-    before: _Before, config_file: Path, coverage: str | None, checks: Path, plugins: Plugins
-) -> list[str]:
-    """What the end of the run finds otherwise than its start."""
-    try:
-        config = configuration.load(config_file)
-        if coverage is not None:
-            config = configuration.with_coverage(config, coverage)
-        after = _Before(_describe(config), digests.current(config, checks), plugins.records)
-    except DdbVerifyError as error:
-        return [f"tables and settings could not be looked at again at the end: {error.message}"]
-    changed = []
-    if after.tables != before.tables:
-        changed.append("a table was deleted and made anew during the run")
-    if after.digests != before.digests:
-        changed.append("migration.toml, a check, a transform or ddbverify itself was changed during the run")
-    if after.extensions != before.extensions:
-        changed.append("a plugin was changed during the run")
-    return changed
-
-
-def _pair_evidence(pair_id: str, before: _Before, recorded: Record, clock: _Clock) -> PairEvidence:
+def _pair_evidence(pair_id: str, before: Before, recorded: Record, clock: Clock) -> PairEvidence:
     source, target = before.tables[pair_id]
     found = recorded.pairs.get(pair_id)
     read = found.comparison if found else None

@@ -20,6 +20,7 @@ from ddbverify.evidence.envelope import RUN, open_envelope
 from ddbverify.evidence.record import CheckState
 from ddbverify.gate import gate
 from ddbverify.runs import run as runs
+from ddbverify.runs.clock import Clock
 from tests.ddbverify import projects
 
 TOKEN = "SENTINEL-90ab"
@@ -252,7 +253,7 @@ def test_a_clock_that_is_set_during_the_run_is_noticed_one_that_is_wrong_is_not(
 ):
     off = [3600.0]
     monkeypatch.setattr("ddbverify.tables.table.server_time", lambda *_: time.time() + off[0])
-    clock = runs._Clock(load(project))
+    clock = Clock(load(project))
     assert abs(clock.now() - time.time() - 3600) < 5
 
     off[0] += moved
