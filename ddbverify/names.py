@@ -31,9 +31,9 @@ MIGRATION_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,29}")
 # forwarder, consumer, loads and verifier: each knows it by equality, never by a prefix,
 # so that no item of a user can be taken for it by accident.
 _CANARY: Final = {
-    "S": {"S": "~replicator.aws.canary~"},
+    "S": {"S": "~replicator.canary~"},
     "N": {"N": "-31415926535897932384626433832795028841"},
-    "B": {"B": base64.b64encode(b"~replicator.aws.canary~").decode()},
+    "B": {"B": base64.b64encode(b"~replicator.canary~").decode()},
 }
 
 

@@ -1,0 +1,46 @@
+"""Names that a running migration has in AWS already: a build that spells one otherwise does not find it."""
+
+from __future__ import annotations
+
+from ddbverify import names
+from ddbverify.names import Fact
+
+
+def test_the_canary_keeps_its_key_across_versions():
+    """A deployed forwarder and consumer know it by equality, and may be older than the command."""
+    assert names.canary_key({"s": "S", "n": "N", "b": "B"}) == {
+        "s": {"S": "~replicator.canary~"},
+        "n": {"N": "-31415926535897932384626433832795028841"},
+        "b": {"B": "fnJlcGxpY2F0b3IuY2FuYXJ5fg=="},
+    }
+
+
+def test_the_state_table_keeps_its_names_across_versions():
+    facts = {name: value for name, value in vars(Fact).items() if not name.startswith("_")}
+
+    assert facts == {
+        "BOUND": "bound",
+        "BOUNDARY": "boundary",
+        "CANARY_ARRIVED": "canary#arrived",
+        "CANARY_GROUPS": "canary#groups",
+        "CANARY_LAGS": "canary#lags",
+        "CANARY_SENT": "canary#sent",
+        "CEILING": "ceiling",
+        "CONSUMER": "consumer",
+        "CONTROL": "control",
+        "COST": "cost#",
+        "COUNTERS": "counters",
+        "FOLLOWING": "following",
+        "GAP": "gap",
+        "LOADED": "load#",
+        "PROGRESS": "at#",
+        "QUARANTINE": "quarantine#",
+        "RESOURCES": "resources",
+        "RESTART": "restart",
+        "RESTARTING": "restarting",
+        "STEP": "step#",
+        "STREAM_ENABLED_BY_US": "stream-enabled-by-us",
+    }
+    assert (names.MIGRATION, names.pair_pk("p")) == ("migration", "pair#p")
+    assert names.state_table("shop") == "replicator-shop-state"
+    assert names.FENCE_SID == "ReplicatorFence"
