@@ -1,8 +1,8 @@
 """
 ``migration.toml`` -> frozen settings, or an error that names the table and key to change.
 
-One file for both commands. Only ``[[tables]]`` is required; every default is safe on
-production. The reference of all keys is ``docs/configuration.md``.
+One file for both commands. Only ``[[tables]]`` is required. The sections stand in
+`ddbverify.config_sections`, what is refused of them in `ddbverify.config_checks`.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from ddbverify.config_checks import check, check_coverage, check_table, check_transform
+from ddbverify.config_sections import Config as Config
+from ddbverify.config_sections import Cutover as Cutover
+from ddbverify.config_sections import Duration as Duration
+from ddbverify.config_sections import Gate as Gate
+from ddbverify.config_sections import Pair as Pair
+from ddbverify.config_sections import Replication as Replication
+from ddbverify.config_sections import Side as Side
+from ddbverify.config_sections import Size as Size
+from ddbverify.config_sections import Verification as Verification
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import FILE_NAME as FILE_NAME
-from ddbverify.names import MIGRATION_NAME, pair_id, table_name
-from ddbverify.setting_names import FAMILIES, SETTINGS, is_known
-
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
-_TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
-_TABLE_ARN = re.compile(r"arn:[a-z-]+:dynamodb:([a-z0-9-]+):(\d{12}):table/([A-Za-z0-9_.-]{3,255})")
-PLUGIN_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
-_TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+")
-LEAST_WRITE_UNITS = 100
-_TRANSFORM = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 # Every domain of AWS's partitions; an endpoint anywhere else is an emulator.
 # https://docs.aws.amazon.com/general/latest/gr/rande.html
@@ -42,114 +42,6 @@ _AWS_DOMAINS = (
     "cloud.adc-e.uk",
     "csp.hci.ic.gov",
 )
-
-
-class Duration(float):
-    """Seconds, written ``"90s"``, ``"5m"``, ``"1.5h"`` or ``"1d"`` in the file."""
-
-
-class Size(int):
-    """Bytes, written ``"512MB"`` (powers of 1,000) in the file."""
-
-
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
-class Side(_Section, frozen=True):
-    """How to reach the account and region of one table; the defaults are the ordinary AWS chain."""
-
-    region: str | None = None
-    profile: str | None = None
-    endpoint_url: str | None = None
-
-
-class Pair(_Section, frozen=True):
-    """One source table and the target table that is to follow it."""
-
-    source: str
-    target: str
-    transform: str | None = None
-    rekeys: bool = False
-    ignore: tuple[str, ...] = ()
-    accept: tuple[str, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """Stable short name, used in stack names and in the state table."""
-        return pair_id(self.source, self.target)
-
-    def __str__(self) -> str:
-        return f"{table_name(self.source)} -> {table_name(self.target)}"
-
-
-class Replication(_Section, frozen=True):
-    """How the target is filled and kept following."""
-
-    backfill: Literal["backup", "pitr", "scan"] = "backup"
-    groups: int = 32
-    overlap: Duration = Duration(300)
-    read_units: int | None = None
-    write_units: int | None = None
-    alarm_topic: str | None = None
-
-
-class Verification(_Section, frozen=True):
-    """How the tables are compared."""
-
-    coverage: str = "full"
-    settle: Duration = Duration(60)
-    read_units: int | None = None
-    max_read_units: int | None = None
-    memory: Size = Size(512_000_000)
-    plugins: tuple[str, ...] = ()
-    time_limit: Duration = Duration(600)
-
-    @property
-    def sampled_fraction(self) -> float | None:
-        """Fraction of segments to read, ``None`` for all of them."""
-        return None if self.coverage == "full" else float(self.coverage.rstrip("%")) / 100
-
-
-class Gate(_Section, frozen=True):
-    """What has to hold before anyone switches."""
-
-    required: tuple[str, ...] = ("*",)
-    max_age: Duration = Duration(3600)
-    clean_runs: int = 1
-    churning: bool = False
-    signing_key: str = "file:.ddbverify/key.pem"
-    trusted_keys: tuple[str, ...] = ()
-    emulator: bool = False
-
-
-class Cutover(_Section, frozen=True):
-    """How the application is moved over."""
-
-    pointer: str | None = None
-    fence: str = "resource-policy"
-    fence_limit: Duration = Duration(900)
-    quiet: Duration = Duration(60)
-
-
-class Config(_Section, frozen=True, kw_only=True):
-    """A whole ``migration.toml``."""
-
-    name: str = "migration"
-    tables: tuple[Pair, ...]
-    source: Side = Side()
-    target: Side = Side()
-    replication: Replication | None = None
-    verification: Verification = Verification()
-    gate: Gate = Gate()
-    cutover: Cutover = Cutover()
-    folder: Path = Path()
-    """Folder of the file: relative paths and the transform's module are looked up from here."""
-
-    @property
-    def replicated(self) -> Replication:
-        """The settings of replication, the defaults where the section is not in the file."""
-        return self.replication or Replication()
 
 
 def load(path: Path | str | None = None) -> Config:
@@ -195,7 +87,7 @@ def parse(text: str, folder: Path, *, shown_as: str = FILE_NAME) -> Config:
             "the keys and their types are in docs/configuration.md.",
         ) from error
     config = msgspec.structs.replace(config, folder=folder)
-    _check(config, shown_as)
+    check(config, shown_as)
     return config
 
 
@@ -209,7 +101,7 @@ def with_coverage(config: Config, coverage: str) -> Config:
     changed = msgspec.structs.replace(
         config, verification=msgspec.structs.replace(config.verification, coverage=coverage)
     )
-    _check(changed, "--sample")
+    check(changed, "--sample")
     return changed
 
 
@@ -221,15 +113,11 @@ def of_options(pair: Pair, *, source: Side, target: Side, verification: Verifica
         ConfigurationError: In the words of the command line.
     """
     for role, table, side in (("source", pair.source, source), ("target", pair.target, target)):
-        _check_table(role.upper(), table, f"--{role}-region", side, ConfigurationError)
-    if pair.transform is not None and not _TRANSFORM.fullmatch(pair.transform):
-        raise ConfigurationError(
-            f"--transform: {pair.transform!r} is not of the form module:function.",
-            'write it like "shop.migrations:orders_v2".',
-        )
+        check_table(role.upper(), table, f"--{role}-region", side, ConfigurationError)
+    check_transform("--transform", pair.transform, ConfigurationError)
     if pair.rekeys and pair.transform is None:
         raise ConfigurationError("--rekeys needs a transform.", "name one with --transform, or leave it out.")
-    _check_coverage("--sample", verification.coverage, ConfigurationError)
+    check_coverage("--sample", verification.coverage, ConfigurationError)
     return Config(tables=(pair,), source=source, target=target, verification=verification, folder=folder)
 
 
@@ -293,7 +181,7 @@ def _in_toml_terms(text: str) -> str:
 def _meant(key: str, place: str) -> str:
     """What an unknown key at *place* (of msgspec, such as ``.gate``) may have been meant to be."""
     section = re.sub(r"\W|\d", "", place)
-    sections: dict[str, type[_Section]] = {
+    sections: dict[str, type[msgspec.Struct]] = {
         "": Config,
         "tables": Pair,
         "source": Side,
@@ -310,130 +198,3 @@ def _meant(key: str, place: str) -> str:
         return f"; perhaps `{close[0]}` is meant"
     homes = [name for name, known in keys.items() if name and key in known]
     return f"; there is one in [{homes[0]}]".replace("[tables]", "[[tables]]") if homes else ""
-
-
-def _check(config: Config, shown_as: str) -> None:
-    """Everything that one file alone can show to be wrong. Tables are looked at later."""
-
-    def refuse(what: str, hint: str) -> ConfigurationError:
-        return ConfigurationError(f"{shown_as}: {what}", hint)
-
-    if not MIGRATION_NAME.fullmatch(config.name):
-        raise refuse(
-            f"name = {config.name!r} cannot name a stack and a queue.",
-            "use 1 to 30 of a-z, 0-9 and '-', a letter first.",
-        )
-    seen_targets: dict[tuple[str | None, str], int] = {}
-    for number, pair in enumerate(config.tables, 1):
-        place = f"[[tables]] number {number}"
-        _check_table(f"{place}, source", pair.source, "[source] region", config.source, refuse)
-        _check_table(f"{place}, target", pair.target, "[target] region", config.target, refuse)
-        same_place = _place(pair.source, config.source) == _place(pair.target, config.target)
-        if same_place:
-            raise refuse(
-                f"{place}: source and target are the same table, {table_name(pair.source)!r}.",
-                "give the target another name, or [target] another region.",
-            )
-        first = seen_targets.setdefault(_place(pair.target, config.target)[:2], number)
-        if first != number:
-            raise refuse(
-                f"{place}: the target is also the target of number {first}.",
-                "give every pair a target of its own.",
-            )
-        if pair.transform is not None and not _TRANSFORM.fullmatch(pair.transform):
-            raise refuse(
-                f"{place}, transform: {pair.transform!r} is not of the form module:function.",
-                'write it like "shop.migrations:orders_v2".',
-            )
-        if pair.rekeys and pair.transform is None:
-            raise refuse(f"{place}: rekeys = true needs a transform.", "name one, or remove rekeys.")
-        for name in pair.accept:
-            if not is_known(name):
-                known = ", ".join([*SETTINGS, *(f"{family}NAME" for family in FAMILIES)])
-                raise refuse(
-                    f"{place}, accept: {name!r} names no setting of a table.",
-                    f"use one of {known}; behind the first letters * stands for any text.",
-                )
-    _check_numbers(config, refuse)
-
-
-def _place(table: str, side: Side) -> tuple[str | None, str, str | None]:
-    arn = _TABLE_ARN.fullmatch(table)
-    return (arn[1] if arn else side.region, table_name(table), arn[2] if arn else side.profile)
-
-
-def _check_table(place: str, value: str, region_key: str, side: Side, refuse: Any) -> None:
-    arn = _TABLE_ARN.fullmatch(value)
-    if arn is None and not _TABLE_NAME.fullmatch(value):
-        raise refuse(
-            f"{place}: {value!r} is neither a table name nor a table ARN.",
-            "table names have 3 to 255 of a-z, A-Z, 0-9, '_', '-' and '.'.",
-        )
-    if arn is not None and side.region is not None and arn[1] != side.region:
-        raise refuse(
-            f"{place}: the ARN is of {arn[1]}, but {region_key} is {side.region}.",
-            f"make them agree; with an ARN, {region_key} can be left out.",
-        )
-
-
-def _check_numbers(config: Config, refuse: Any) -> None:
-    replication, verification, gate, cutover = (
-        config.replicated,
-        config.verification,
-        config.gate,
-        config.cutover,
-    )
-    # The canary and the consumer's progress are noted group by group, in one item of at most 400 KB.
-    if not 1 <= replication.groups <= 1000:
-        raise refuse(f"[replication] groups = {replication.groups} is out of range.", "use 1 to 1000.")
-    if replication.write_units is not None and replication.write_units < LEAST_WRITE_UNITS:
-        raise refuse(
-            f"[replication] write_units = {replication.write_units} is too low: one full message would take "
-            "longer than the consumer's time-out.",
-            f"use {LEAST_WRITE_UNITS} or more.",
-        )
-    if replication.alarm_topic is not None and not _TOPIC.fullmatch(replication.alarm_topic):
-        raise refuse(
-            f"[replication] alarm_topic = {replication.alarm_topic!r} is not the ARN of an SNS topic.",
-            'use "arn:aws:sns:REGION:ACCOUNT:NAME", of the source\'s region.',
-        )
-    for section, key, number in (
-        ("replication", "read_units", replication.read_units),
-        ("verification", "read_units", verification.read_units),
-        ("verification", "max_read_units", verification.max_read_units),
-        ("gate", "clean_runs", gate.clean_runs),
-    ):
-        if number is not None and number < 1:
-            raise refuse(f"[{section}] {key} = {number} is out of range.", "use 1 or more.")
-    if not gate.required:
-        raise refuse("[gate] required = [] would open the gate for anything.", 'use ["*"], or name checks.')
-    _check_coverage("[verification] coverage", verification.coverage, refuse)
-    for plugin in verification.plugins:
-        if not re.fullmatch(PLUGIN_NAME, plugin) or verification.plugins.count(plugin) > 1:
-            raise refuse(
-                f"[verification] plugins: {plugin!r} is not a name, or is there twice.",
-                "list each plugin once, as `ddbverify plugins` names it.",
-            )
-    if not re.fullmatch(r"(file:.+|kms:.+)", gate.signing_key):
-        raise refuse(
-            f"[gate] signing_key = {gate.signing_key!r} names no key.", 'use "file:PATH" or "kms:ALIAS".'
-        )
-    if cutover.pointer is not None and not re.fullmatch(r"ssm:/[\w./-]+", cutover.pointer):
-        raise refuse(
-            f"[cutover] pointer = {cutover.pointer!r} names no parameter.",
-            'use "ssm:/path/of/the/parameter".',
-        )
-    if not re.fullmatch(r"resource-policy|command:.*\S.*", cutover.fence):
-        raise refuse(
-            f"[cutover] fence = {cutover.fence!r} is not a fence.",
-            'use "resource-policy" or "command:YOUR COMMAND".',
-        )
-
-
-def _check_coverage(place: str, value: str, refuse: Any) -> None:
-    coverage = re.fullmatch(r"full|(\d+(?:\.\d+)?)%", value)
-    if coverage is None or (coverage[1] is not None and not 0 < float(coverage[1]) <= 100):
-        raise refuse(
-            f'{place}: {value!r} is neither "full" nor a percentage above 0 and up to 100.',
-            'write it like "0.5%".',
-        )

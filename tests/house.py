@@ -31,7 +31,11 @@ class Room:
 
 
 BASE = tuple(
-    f"ddbverify.{name}" for name in ("errors", "names", "words", "setting_names", "interrupts", "config")
+    f"ddbverify.{name}"
+    for name in (
+        *("errors", "names", "words", "setting_names", "interrupts"),
+        *("config_sections", "config_checks", "config"),
+    )
 )
 """Modules at the root that every room may import; each may import those before it."""
 

@@ -25,7 +25,8 @@ from typing import Any, Final, Literal
 import msgspec
 import pluggy
 
-from ddbverify.config import PLUGIN_NAME, Config
+from ddbverify.config import Config
+from ddbverify.config_checks import PLUGIN_NAME
 from ddbverify.errors import ConfigurationError, PluginError
 from ddbverify.items import transform
 from ddbverify.plugins import hookspecs

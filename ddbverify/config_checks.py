@@ -1,0 +1,170 @@
+"""
+Which values of ``migration.toml`` are refused, in words that name the key to change.
+
+Only what one file alone can show to be wrong; tables are looked at later. A section of its own has its
+check here, called from `check`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from ddbverify.config_sections import Config, Side
+from ddbverify.errors import ConfigurationError
+from ddbverify.names import MIGRATION_NAME, table_name
+from ddbverify.setting_names import FAMILIES, SETTINGS, is_known
+
+Refuse = Callable[[str, str], ConfigurationError]
+"""Makes the error of what is wrong and what to do, in the words of a file or of a command line."""
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+_TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+_TABLE_ARN = re.compile(r"arn:[a-z-]+:dynamodb:([a-z0-9-]+):(\d{12}):table/([A-Za-z0-9_.-]{3,255})")
+PLUGIN_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
+_TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+")
+LEAST_WRITE_UNITS = 100
+_TRANSFORM = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def check(config: Config, shown_as: str) -> None:
+    """
+    Refuse what one file alone can show to be wrong.
+
+    Args:
+        config: As it was read.
+        shown_as: The file's name, which every message begins with.
+
+    Raises:
+        ConfigurationError: For the first value that is refused.
+    """
+
+    def refuse(what: str, hint: str) -> ConfigurationError:
+        return ConfigurationError(f"{shown_as}: {what}", hint)
+
+    if not MIGRATION_NAME.fullmatch(config.name):
+        raise refuse(
+            f"name = {config.name!r} cannot name a stack and a queue.",
+            "use 1 to 30 of a-z, 0-9 and '-', a letter first.",
+        )
+    seen_targets: dict[tuple[str | None, str], int] = {}
+    for number, pair in enumerate(config.tables, 1):
+        place = f"[[tables]] number {number}"
+        check_table(f"{place}, source", pair.source, "[source] region", config.source, refuse)
+        check_table(f"{place}, target", pair.target, "[target] region", config.target, refuse)
+        same_place = _place(pair.source, config.source) == _place(pair.target, config.target)
+        if same_place:
+            raise refuse(
+                f"{place}: source and target are the same table, {table_name(pair.source)!r}.",
+                "give the target another name, or [target] another region.",
+            )
+        first = seen_targets.setdefault(_place(pair.target, config.target)[:2], number)
+        if first != number:
+            raise refuse(
+                f"{place}: the target is also the target of number {first}.",
+                "give every pair a target of its own.",
+            )
+        check_transform(f"{place}, transform", pair.transform, refuse)
+        if pair.rekeys and pair.transform is None:
+            raise refuse(f"{place}: rekeys = true needs a transform.", "name one, or remove rekeys.")
+        for name in pair.accept:
+            if not is_known(name):
+                known = ", ".join([*SETTINGS, *(f"{family}NAME" for family in FAMILIES)])
+                raise refuse(
+                    f"{place}, accept: {name!r} names no setting of a table.",
+                    f"use one of {known}; behind the first letters * stands for any text.",
+                )
+    _check_numbers(config, refuse)
+
+
+def _place(table: str, side: Side) -> tuple[str | None, str, str | None]:
+    arn = _TABLE_ARN.fullmatch(table)
+    return (arn[1] if arn else side.region, table_name(table), arn[2] if arn else side.profile)
+
+
+def check_transform(place: str, value: str | None, refuse: Refuse) -> None:
+    """Refuse what names no function of a module."""
+    if value is not None and not _TRANSFORM.fullmatch(value):
+        raise refuse(
+            f"{place}: {value!r} is not of the form module:function.",
+            'write it like "shop.migrations:orders_v2".',
+        )
+
+
+def check_table(place: str, value: str, region_key: str, side: Side, refuse: Refuse) -> None:
+    """Refuse what is no table, or an ARN of another region than *region_key* says."""
+    arn = _TABLE_ARN.fullmatch(value)
+    if arn is None and not _TABLE_NAME.fullmatch(value):
+        raise refuse(
+            f"{place}: {value!r} is neither a table name nor a table ARN.",
+            "table names have 3 to 255 of a-z, A-Z, 0-9, '_', '-' and '.'.",
+        )
+    if arn is not None and side.region is not None and arn[1] != side.region:
+        raise refuse(
+            f"{place}: the ARN is of {arn[1]}, but {region_key} is {side.region}.",
+            f"make them agree; with an ARN, {region_key} can be left out.",
+        )
+
+
+def _check_numbers(config: Config, refuse: Refuse) -> None:
+    replication, verification, gate, cutover = (
+        config.replicated,
+        config.verification,
+        config.gate,
+        config.cutover,
+    )
+    # The canary and the consumer's progress are noted group by group, in one item of at most 400 KB.
+    if not 1 <= replication.groups <= 1000:
+        raise refuse(f"[replication] groups = {replication.groups} is out of range.", "use 1 to 1000.")
+    if replication.write_units is not None and replication.write_units < LEAST_WRITE_UNITS:
+        raise refuse(
+            f"[replication] write_units = {replication.write_units} is too low: one full message would take "
+            "longer than the consumer's time-out.",
+            f"use {LEAST_WRITE_UNITS} or more.",
+        )
+    if replication.alarm_topic is not None and not _TOPIC.fullmatch(replication.alarm_topic):
+        raise refuse(
+            f"[replication] alarm_topic = {replication.alarm_topic!r} is not the ARN of an SNS topic.",
+            'use "arn:aws:sns:REGION:ACCOUNT:NAME", of the source\'s region.',
+        )
+    for section, key, number in (
+        ("replication", "read_units", replication.read_units),
+        ("verification", "read_units", verification.read_units),
+        ("verification", "max_read_units", verification.max_read_units),
+        ("gate", "clean_runs", gate.clean_runs),
+    ):
+        if number is not None and number < 1:
+            raise refuse(f"[{section}] {key} = {number} is out of range.", "use 1 or more.")
+    if not gate.required:
+        raise refuse("[gate] required = [] would open the gate for anything.", 'use ["*"], or name checks.')
+    check_coverage("[verification] coverage", verification.coverage, refuse)
+    for plugin in verification.plugins:
+        if not re.fullmatch(PLUGIN_NAME, plugin) or verification.plugins.count(plugin) > 1:
+            raise refuse(
+                f"[verification] plugins: {plugin!r} is not a name, or is there twice.",
+                "list each plugin once, as `ddbverify plugins` names it.",
+            )
+    if not re.fullmatch(r"(file:.+|kms:.+)", gate.signing_key):
+        raise refuse(
+            f"[gate] signing_key = {gate.signing_key!r} names no key.", 'use "file:PATH" or "kms:ALIAS".'
+        )
+    if cutover.pointer is not None and not re.fullmatch(r"ssm:/[\w./-]+", cutover.pointer):
+        raise refuse(
+            f"[cutover] pointer = {cutover.pointer!r} names no parameter.",
+            'use "ssm:/path/of/the/parameter".',
+        )
+    if not re.fullmatch(r"resource-policy|command:.*\S.*", cutover.fence):
+        raise refuse(
+            f"[cutover] fence = {cutover.fence!r} is not a fence.",
+            'use "resource-policy" or "command:YOUR COMMAND".',
+        )
+
+
+def check_coverage(place: str, value: str, refuse: Refuse) -> None:
+    """Refuse what is neither ``full`` nor a percentage."""
+    coverage = re.fullmatch(r"full|(\d+(?:\.\d+)?)%", value)
+    if coverage is None or (coverage[1] is not None and not 0 < float(coverage[1]) <= 100):
+        raise refuse(
+            f'{place}: {value!r} is neither "full" nor a percentage above 0 and up to 100.',
+            'write it like "0.5%".',
+        )

@@ -1,0 +1,123 @@
+"""
+The sections of ``migration.toml`` as frozen settings, with defaults that are safe on production.
+
+`ddbverify.config` reads the file and offers these names; `ddbverify.config_checks` says which values
+are refused. The reference of all keys is ``docs/configuration.md``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from ddbverify.names import pair_id, table_name
+
+
+class Duration(float):
+    """Seconds, written ``"90s"``, ``"5m"``, ``"1.5h"`` or ``"1d"`` in the file."""
+
+
+class Size(int):
+    """Bytes, written ``"512MB"`` (powers of 1,000) in the file."""
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Side(_Section, frozen=True):
+    """How to reach the account and region of one table; the defaults are the ordinary AWS chain."""
+
+    region: str | None = None
+    profile: str | None = None
+    endpoint_url: str | None = None
+
+
+class Pair(_Section, frozen=True):
+    """One source table and the target table that is to follow it."""
+
+    source: str
+    target: str
+    transform: str | None = None
+    rekeys: bool = False
+    ignore: tuple[str, ...] = ()
+    accept: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Stable short name, used in stack names and in the state table."""
+        return pair_id(self.source, self.target)
+
+    def __str__(self) -> str:
+        return f"{table_name(self.source)} -> {table_name(self.target)}"
+
+
+class Replication(_Section, frozen=True):
+    """How the target is filled and kept following."""
+
+    backfill: Literal["backup", "pitr", "scan"] = "backup"
+    groups: int = 32
+    overlap: Duration = Duration(300)
+    read_units: int | None = None
+    write_units: int | None = None
+    alarm_topic: str | None = None
+
+
+class Verification(_Section, frozen=True):
+    """How the tables are compared."""
+
+    coverage: str = "full"
+    settle: Duration = Duration(60)
+    read_units: int | None = None
+    max_read_units: int | None = None
+    memory: Size = Size(512_000_000)
+    plugins: tuple[str, ...] = ()
+    time_limit: Duration = Duration(600)
+
+    @property
+    def sampled_fraction(self) -> float | None:
+        """Fraction of segments to read, ``None`` for all of them."""
+        return None if self.coverage == "full" else float(self.coverage.rstrip("%")) / 100
+
+
+class Gate(_Section, frozen=True):
+    """What has to hold before anyone switches."""
+
+    required: tuple[str, ...] = ("*",)
+    max_age: Duration = Duration(3600)
+    clean_runs: int = 1
+    churning: bool = False
+    signing_key: str = "file:.ddbverify/key.pem"
+    trusted_keys: tuple[str, ...] = ()
+    emulator: bool = False
+
+
+class Cutover(_Section, frozen=True):
+    """How the application is moved over."""
+
+    pointer: str | None = None
+    fence: str = "resource-policy"
+    fence_limit: Duration = Duration(900)
+    quiet: Duration = Duration(60)
+
+
+class Config(_Section, frozen=True, kw_only=True):
+    """A whole ``migration.toml``."""
+
+    name: str = "migration"
+    tables: tuple[Pair, ...]
+    source: Side = Side()
+    target: Side = Side()
+    replication: Replication | None = None
+    verification: Verification = Verification()
+    gate: Gate = Gate()
+    cutover: Cutover = Cutover()
+    folder: Path = Path()
+    """Folder of the file: relative paths and the transform's module are looked up from here."""
+
+    @property
+    def replicated(self) -> Replication:
+        """The settings of replication, the defaults where the section is not in the file."""
+        return self.replication or Replication()
