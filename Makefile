@@ -27,9 +27,10 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)' 2>/de
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
+COMMIT ?= 8a2aec7
 MODEL_ARGS ?=
 
-.PHONY: help demo test test-engines test-full model failpoints bench lint clean
+.PHONY: help demo test test-engines test-full model failpoints bench bench-against lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -65,6 +66,9 @@ failpoints: $(VENV)/.for-test  ## kill every command and both functions at each 
 bench: $(VENV)/.for-use  ## measure the cost per item and per change, minutes (BENCH_ARGS='--quick --json FILE')
 	@$(EMBEDDED_AWS)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-against: $(VENV)/.for-use  ## measure this build beside another one, minutes (COMMIT=8a2aec7 BENCH_ARGS='--items 20000')
+	$(BIN)/python -m benchmarks.against $(COMMIT) $(BENCH_ARGS)
 
 lint: $(VENV)/.for-lint  ## check style, types and templates
 	$(BIN)/ruff check .

@@ -17,19 +17,34 @@ ROOT: Final = Path(__file__).parents[1]
 _Measured = TypeVar("_Measured", bound=msgspec.Struct)
 
 
-def measured(module: str, job: msgspec.Struct, kind: type[_Measured], **environment: str) -> _Measured:
+def measured(module: str, job: msgspec.Struct, kind: type[_Measured], **more: str) -> _Measured:
     """
     What *module* writes to standard output, as *kind*, when it is run and finds *job* on standard input.
 
     Args:
-        environment: Variables, beside credentials that are nobody's.
+        more: Variables, beside credentials that are nobody's.
 
     Raises:
         RuntimeError: The child failed; its standard error says why.
     """
-    # The user's own AWS is none of its business; a proxy would be in the way.
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        input=msgspec.json.encode(job),
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env=environment() | more,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"A measurement ended with status {done.returncode}; its standard error says why.")
+    return msgspec.json.decode(done.stdout, type=kind)
+
+
+def environment() -> dict[str, str]:
+    """The environment of this process, with credentials that are nobody's and no proxy on loopback."""
+    # The user's own AWS is none of a benchmark's business.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    nobodys = {
+    return inherited | {
         "AWS_ACCESS_KEY_ID": "benchmark",
         "AWS_SECRET_ACCESS_KEY": "benchmark",
         "AWS_CONFIG_FILE": os.devnull,
@@ -37,17 +52,6 @@ def measured(module: str, job: msgspec.Struct, kind: type[_Measured], **environm
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": "127.0.0.1",
     }
-    done = subprocess.run(
-        [sys.executable, "-m", module],
-        input=msgspec.json.encode(job),
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env=inherited | nobodys | environment,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"A measurement ended with status {done.returncode}; its standard error says why.")
-    return msgspec.json.decode(done.stdout, type=kind)
 
 
 @contextmanager

@@ -110,6 +110,7 @@ class Generated(_Table, frozen=True, tag=True):
     )  # the first: its number
     layout: Literal["plain", "attribute-order", "scan-order"] = "plain"
     planted: dict[int, Planted] = {}
+    renamed: dict[str, str] = {}  # attribute -> what this table calls it; not of the key
 
 
 class Listed(_Table, frozen=True, tag=True):
@@ -210,7 +211,10 @@ class _GeneratedContent:
             self._step, self._shift = _stride(table.items), table.items // 3
         self._back = pow(self._step, -1, table.items) if table.items > 1 else 1
         draw = random.Random(480)  # the same items in every process
-        variants = [_variant(draw, number, table.keys, self._prefix) for number in range(VARIANTS)]
+        variants = [
+            {table.renamed.get(name, name): value for name, value in item.items()}
+            for item in (_variant(draw, number, table.keys, self._prefix) for number in range(VARIANTS))
+        ]
         self._sort_keys = [
             {name: item[name] for name in table.keys if name != self._hash} for item in variants
         ]
