@@ -56,6 +56,7 @@ class CheckRecord(Strict, frozen=True):
     seconds: float = 0.0  # in the check itself, the shared pass apart
     accepted: tuple[str, ...] = ()  # what differs and may, in words
     only_churning: bool = False  # inconclusive, and for no other reason than keys that never held still
+    claims: tuple[str, ...] = ()  # what it would have noticed: see `ddbverify.suite.blindness.claims_of`
     why: str = ""  # it has not passed, in one line: no finding, no key, no hash of one
 
     @property

@@ -8,10 +8,33 @@ in memory in one way at a time, where it must not. Nothing is read or written fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
+from ddbverify.compare.alterations import ControlKind
 from ddbverify.compare.comparison import Comparison
+from ddbverify.items.states import State
 from ddbverify.suite.pair import Pair
 from ddbverify.suite.verdicts import Outcome, learning
+
+_ANY_DIFFERENCE: Final = frozenset(
+    str(kind) for kind in (ControlKind.ADDED, ControlKind.REMOVED, ControlKind.VALUE, ControlKind.TYPE)
+)
+"""Who notices each of these in any attribute looks at every way in which an item can be different."""
+
+
+def claims_of(covers: Iterable[str]) -> tuple[str, ...]:
+    """
+    What a check claims of the states that a pass counts, given the controls that it covers.
+
+    Returns:
+        ``missing``, ``extraneous``, ``different``, sorted; ``different`` stands for ``value``, ``type``,
+        ``added`` and ``removed`` together. One of these alone, or with an attribute (``value:price``),
+        stands as it is.
+    """
+    names = set(covers)
+    if names >= _ANY_DIFFERENCE:
+        names = names - _ANY_DIFFERENCE | {str(State.DIFFERENT)}
+    return tuple(sorted(names))
 
 
 def covered_attributes(covers: Iterable[str]) -> set[str]:

@@ -52,6 +52,7 @@ from ddbverify.session.pytest.items import (
 from ddbverify.session.pytest.options import MIGRATION_FILE, setting
 from ddbverify.session.pytest.outcomes import (
     SECONDS,
+    SEES,
     VERDICTS,
     OwnInterrupt,
     message_of,
@@ -412,6 +413,7 @@ def _require_sight(item: pytest.Item) -> None:
             f"Not decided: it covers {', '.join(sorted(covers))}, and a control failed: {blind}",
             "mend the check, or claim less with @check(covers=...).",
         )
+    item.stash[SEES] = True
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: it sees what skip and xfail made of the report

@@ -14,11 +14,15 @@ from ddbverify.compare.inspection import kind_of
 from ddbverify.errors import CheckFailed, DdbVerifyError, EngineError, Inconclusive, TransformError
 from ddbverify.evidence.record import CheckRecord, CheckState
 from ddbverify.session.pytest.items import CHECKING, blank_record, item_check_of, pair_of, place, settings_of
+from ddbverify.suite.blindness import claims_of
 from ddbverify.suite.marks import Severity
 from ddbverify.suite.verdicts import UNDECIDED, Outcome, StillChurning, Verdict, without_hashes
 
 VERDICTS = pytest.StashKey[list[Verdict]]()
 """Of an item: what it has learned."""
+
+SEES = pytest.StashKey[bool]()
+"""Of an item: whether it has noticed, on altered copies, all that it covers."""
 
 SECONDS = pytest.StashKey[float]()
 """Of an item: how long its own code has taken."""
@@ -105,8 +109,15 @@ def record_of(
         only_churning=state is CheckState.INCONCLUSIVE
         and isinstance(error, StillChurning)
         and all(verdict.only_churning or verdict.outcome is Outcome.PASSED for verdict in verdicts),
+        claims=_claims(item, state),
         why=why_of(state, call, item),
     )
+
+
+def _claims(item: pytest.Item, state: CheckState) -> tuple[str, ...]:
+    """What it covers, proven by its controls; one that has failed has noticed something, and needs none."""
+    proven = state is CheckState.PASSED and item.stash.get(SEES, False)
+    return claims_of(settings_of(item).covers) if proven or state is CheckState.FAILED else ()
 
 
 def properties(check: CheckRecord) -> list[tuple[str, object]]:

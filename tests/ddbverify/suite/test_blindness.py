@@ -12,7 +12,7 @@ from ddbverify.compare.alterations import ControlKind
 from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.runner import Pass, Plan
 from ddbverify.config import Duration, Verification, parse
-from ddbverify.suite.blindness import covered_attributes, unnoticed_by
+from ddbverify.suite.blindness import claims_of, covered_attributes, unnoticed_by
 from ddbverify.suite.marks import SETTINGS
 from tests.ddbverify import projects
 from tests.ddbverify.fakes import SCHEMA, FakeTable, make_judge
@@ -209,3 +209,23 @@ def test_the_items_of_controls_are_in_no_text(tmp_path):
     pair = _pair(tmp_path, content=[{"id": {"S": "SENTINEL"}}])
 
     assert "SENTINEL" not in repr(pair.comparison)
+
+
+@pytest.mark.parametrize(
+    ("covers", "claims"),
+    [
+        ((), ()),
+        (("missing", "extraneous"), ("extraneous", "missing")),
+        (("value", "type", "added", "removed"), ("different",)),
+        (("value", "type", "added", "removed", "missing", "value:n"), ("different", "missing", "value:n")),
+        (("value", "type", "added", "removed:n"), ("added", "removed:n", "type", "value")),
+    ],
+)
+def test_only_who_covers_every_difference_in_any_attribute_claims_different(covers, claims):
+    assert claims_of(covers) == claims
+
+
+def test_the_default_suite_claims_every_state_that_closes_the_gate():
+    assert {name for covers in COVERING.values() for name in claims_of(covers)} >= {
+        *("missing", "extraneous", "different"),
+    }

@@ -363,6 +363,34 @@ def test_a_setting_that_differs_fails_by_its_name_and_says_how_to_accept_it(pyte
     )
 
 
+def test_the_record_says_what_a_check_claims_once_its_controls_have_proven_it(pytester, run):
+    projects.make_project(pytester.path, default_suite=False, counts={"matched": 2, "missing": 1})
+    (pytester.path / "checks" / "check_own.py").write_text(
+        "from ddbverify import State, check, require\n"
+        "def _check(*states, **marks):\n"
+        "    @check(**marks)\n"
+        "    def one(pair):\n"
+        "        require(pair.verdict(*states))\n"
+        "    return one\n"
+        "check_blind = _check(State.EXTRANEOUS, covers=['missing'])\n"
+        "check_fails = _check(State.MISSING, covers=['missing'])\n"
+        "check_says_nothing = _check(State.DIFFERENT)\n"
+        "check_tolerates = _check(State.MISSING, covers=['missing'], tolerate=1)\n"
+        "check_whole = _check(State.DIFFERENT, covers=['added', 'removed', 'value', 'type', 'value:n'])\n"
+    )
+
+    run("--ddb-record", "record.jsonl", "checks")
+
+    checks = record.read(pytester.path / "record.jsonl").checks.values()
+    assert {one.name.rpartition("check_")[2]: (str(one.state), one.claims) for one in checks} == {
+        "blind": ("inconclusive", ()),
+        "fails": ("failed", ("missing",)),
+        "says_nothing": ("passed", ()),
+        "tolerates": ("passed", ("missing",)),
+        "whole": ("passed", ("different", "value:n")),
+    }
+
+
 def test_a_check_that_does_not_notice_what_it_covers_is_inconclusive_and_named(pytester, run):
     projects.make_project(pytester.path, default_suite=False)
     (pytester.path / "checks" / "check_blind.py").write_text(
