@@ -23,6 +23,7 @@ from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.evidence.envelope import NotTrusted, PublicKey, SigningKey
 from ddbverify.names import region_of
 from ddbverify.tables import aws
+from ddbverify.tables.references import require_named
 
 # https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-ARN
 _KMS_ARN = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:(key|alias)/[\w/-]+")
@@ -143,13 +144,17 @@ def kms_key(config: Config, reference: str) -> KmsKey:
         reference: ``alias/NAME``, a key's id, or an ARN of either.
 
     Raises:
-        ConfigurationError: It is not a signing key of the spec ECC_NIST_P256.
+        ConfigurationError: It is not a signing key of the spec ECC_NIST_P256, or KMS answers with another
+            key than the ARN names.
         EngineError: KMS refused.
     """
     region = region_of(reference) or region_of(config.tables[0].source)
     client = aws.client(config.source, "kms", region=region)
     with aws.translated(f"read the public key of the KMS key {reference}"):
         answer = client.get_public_key(KeyId=reference)
+    # The answer names the key itself, also where it was asked for by an alias.
+    is_key = ":key/" in reference
+    require_named(reference, answer.get("KeyId"), place="[gate] KMS key", same_resource=is_key)
     spec = str(answer.get("KeySpec") or answer.get("CustomerMasterKeySpec"))
     if spec != "ECC_NIST_P256" or answer.get("KeyUsage") != "SIGN_VERIFY":
         raise ConfigurationError(

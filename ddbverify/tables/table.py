@@ -18,6 +18,7 @@ from ddbverify.config import Pair as PairSettings
 from ddbverify.errors import ConfigurationError, EngineError, NotFoundError
 from ddbverify.names import KeySchema, region_of, table_name
 from ddbverify.tables import aws
+from ddbverify.tables.references import require_named
 
 # The states in which a table answers reads.
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html
@@ -65,6 +66,7 @@ def describe(side: Side, name_or_arn: str) -> Table:
 
     Raises:
         NotFoundError: No such table.
+        ConfigurationError: DynamoDB answers with another table than the one that the ARN names.
         AccessError: Credentials are missing, or lack DescribeTable or DescribeTimeToLive.
         EngineError: AWS refused otherwise.
     """
@@ -79,6 +81,7 @@ def describe(side: Side, name_or_arn: str) -> Table:
             f"There is no table {name} in {client.meta.region_name}.",
             "check the name and the region, and which account the credentials are of.",
         )
+    require_named(name_or_arn, description.get("TableArn"), place="table")
     with aws.translated(f"read the time-to-live setting of the table {name}"):
         ttl = client.describe_time_to_live(TableName=reference).get("TimeToLiveDescription", {})
     return table_from(description, ttl, reference)

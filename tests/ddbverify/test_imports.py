@@ -24,6 +24,7 @@ FOR_THE_REPLICATOR = {
     "items.values",
     "tables.aws",
     "tables.prices",
+    "tables.references",
     "gate.gate",
     "evidence.cutover",
 }

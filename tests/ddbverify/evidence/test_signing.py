@@ -146,6 +146,15 @@ def test_the_arn_of_a_key_can_be_trusted_an_alias_cannot(tmp_path, kms):
         signing.trusted_keys(project(tmp_path / "b", f'[gate]\ntrusted_keys = ["{alias}"]\n'))
 
 
+@pytest.mark.parametrize("elsewhere", [ARN.replace("123456789012", "210987654321"), "another partition"])
+def test_a_key_of_another_place_than_its_arn_names_is_not_used(tmp_path, monkeypatch, elsewhere):
+    named = ARN.replace("arn:aws:", "arn:aws-cn:") if elsewhere == "another partition" else elsewhere
+    monkeypatch.setattr(clients, "client", lambda *_, **__: FakeKms())
+
+    with pytest.raises(ConfigurationError, match=r"\[gate\] KMS key = .*AWS answered with another resource"):
+        signing.signing_key(project(tmp_path, f'[gate]\nsigning_key = "kms:{named}"\n'))
+
+
 def test_who_judges_needs_the_public_key_alone(tmp_path, kms):
     text = f'{KMS}trusted_keys = ["{P256Key(3).public}"]\n'
 
