@@ -217,9 +217,9 @@ ROOMS = (
     _room(
         "replicator",
         "commands",
-        "what each command does, step by step",
+        "one module per command, with its options: what it does, step by step",
         "ddbverify.items ddbverify.tables ddbverify.evidence ddbverify.gate "
-        "handlers context aws backfill stack",
-        "audit cutover down migration quarantine repair restart status",
+        "handlers context aws backfill stack demo",
+        "audit cutover demo down pause quarantine repair restart restore resume status up",
     ),
 )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from ddbverify.config import Pair
 from ddbverify.errors import Refused
-from ddbverify.names import PAUSE, RUN, Fact
+from ddbverify.names import RUN, Fact
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
 from replicator.aws.queue import queue_depth
@@ -63,63 +62,13 @@ def switch_mapping(context: Context, mapping: str, *, on: bool) -> None:
         time.sleep(context.pace.poll_seconds)
 
 
-def pause(context: Context) -> dict[str, Any]:
+def need_not_moved(context: Context) -> None:
     """
-    Let no consumer write, at once, until `resume`. Capture goes on: a stream forgets after 24 hours.
-
-    The mapping is switched off first and the fact written second: a pause that is interrupted in
-    between holds. Batches that are in flight meet the fact and go back. With the mapping on, each
-    message would come again and again until it is a dead letter.
+    Refuse a command that would let something follow the source again, or wait for it.
 
     Raises:
-        Refused: The application has been moved: nothing follows the source any more, and nothing waits.
+        Refused: The application has been moved, or may have been.
     """
-    context.need_begun()
-    _need_not_moved(context)
-    answer = {}
-    for pair in context.config.tables:
-        state = context.state(pair)
-        if "consumer_mapping" in context.resources(pair):
-            with translated(f"pause the consumer of {pair}"):
-                context.source_client("lambda").update_event_source_mapping(
-                    UUID=context.resources(pair)["consumer_mapping"], Enabled=False
-                )
-        with translated(f"pause {pair}"):
-            state.put(Fact.CONTROL, state=PAUSE, at=now_text())
-        if "consumer_mapping" in context.resources(pair):
-            set_consumer(context, pair, on=False)
-        answer[str(pair)] = PAUSE
-        context.console.line(f"{pair}: paused; changes wait in the queue, for 14 days at most")
-    return {"pairs": answer}
-
-
-def resume(context: Context) -> dict[str, Any]:
-    """
-    Let the consumers of a paused migration write again.
-
-    Raises:
-        Refused: A pair's consumer is not to be on yet, or no longer.
-    """
-    context.need_begun()
-    # The lease: not in the middle of what another operator's restart or cutover has switched off.
-    with context.locked("replicator resume"):
-        return {"pairs": {str(pair): _resume(context, pair) for pair in context.config.tables}}
-
-
-def _resume(context: Context, pair: Pair) -> str:
-    _need_not_moved(context)
-    state = context.state(pair)
-    if state.get(Fact.RESTARTING) is not None or state.get(Fact.STEP + "consumer") is None:
-        # Its consumer is off for another reason: a backfill writes without the guard until it is on.
-        state.put(Fact.CONTROL, state=RUN, at=now_text())
-        context.console.line(f"{pair}: no longer paused; `replicator restore` or `restart` switches it on")
-        return RUN
-    set_consumer(context, pair, on=True)
-    context.console.line(f"{pair}: runs")
-    return RUN
-
-
-def _need_not_moved(context: Context) -> None:
     cut = context.whole.get(CUTOVER) or {}
     if cut.get("flipped") or cut.get("flipping"):
         raise Refused(

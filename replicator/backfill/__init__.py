@@ -1,5 +1,5 @@
 """
 The target's first filling: preflight, the boundary, backups and restores, the load.
 
-Begin with `filling`, then `load`.
+Begin with `filling`, then `load`; `boundary` says where replay starts, `backups` asks AWS for copies.
 """

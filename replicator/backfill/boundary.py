@@ -17,7 +17,8 @@ from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact
 from ddbverify.tables.aws import translated
-from replicator.backfill import load as backfill
+from replicator.backfill import backups
+from replicator.backfill.backups import Backup
 from replicator.backfill.plan import Plan
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -34,6 +35,11 @@ BACKUPS = "backup-taken#"
 QUEUE_KEEPS_SECONDS = 14 * 86400
 STREAM_KEEPS_SECONDS = 24 * 3600
 _MARGIN_SECONDS = 3600
+
+
+def boundary_of(epoch: float, overlap_seconds: float) -> int:
+    """Where replay starts: ``floor(backup time) - overlap``, in seconds since the epoch (docs/aws.md T1)."""
+    return math.floor(epoch) - math.ceil(overlap_seconds)
 
 
 def title(context: Context, plan: Plan) -> str:
@@ -83,25 +89,25 @@ def _of_backup(context: Context, plan: Plan, lock: Lock, step: Step) -> None:
     state, pace = context.state(plan.pair), context.pace.poll_seconds
     chosen = (state.get(Fact.RESTARTING) or {}).get("backup")
     if chosen:
-        backup = backfill.await_backup(context.source, chosen, poll_seconds=pace)
+        backup = backups.await_backup(context.source, chosen, poll_seconds=pace)
     else:
         backup = _new_backup(context, plan, state, step)
     lock.check()  # minutes may have passed
     _record(context, state, "backup", backup.created_epoch, step, backup_arn=backup.arn)
 
 
-def _new_backup(context: Context, plan: Plan, state: State, step: Step) -> backfill.Backup:
+def _new_backup(context: Context, plan: Plan, state: State, step: Step) -> Backup:
     pace = context.pace.poll_seconds
     step.at("asking for it")
     # A name of its own for every migration: an older migration's backup must never be taken for ours.
     unique = f"replicator-{context.config.name}-{plan.pair.id}-{secrets.token_hex(4)}"
     state.put_once(ASKED, name=unique, at=now_text())
     name = (state.get(ASKED) or {})["name"]
-    begun = backfill.find_backup(context.source, plan.source, name)
+    begun = backups.find_backup(context.source, plan.source, name)
     backup = (
-        backfill.await_backup(context.source, begun, poll_seconds=pace)
+        backups.await_backup(context.source, begun, poll_seconds=pace)
         if begun
-        else backfill.take_backup(context.source, plan.source, name, poll_seconds=pace)
+        else backups.take_backup(context.source, plan.source, name, poll_seconds=pace)
     )
     state.put(BACKUPS + backup.arn.rpartition("/")[2], arn=backup.arn)
     return backup
@@ -130,12 +136,12 @@ def begin_scan(context: Context, plan: Plan) -> None:
         Fact.BOUNDARY,
         how="scan",
         backup_epoch=now,
-        boundary_epoch=backfill.boundary_of(now, context.config.replicated.overlap),
+        boundary_epoch=boundary_of(now, context.config.replicated.overlap),
     )
 
 
 def _record(context: Context, state: State, how: str, epoch: float, step: Step, **more: Any) -> None:
-    boundary = backfill.boundary_of(epoch, context.config.replicated.overlap)
+    boundary = boundary_of(epoch, context.config.replicated.overlap)
     state.put(Fact.BOUNDARY, how=how, backup_epoch=int(epoch), boundary_epoch=boundary, **more)
     said = "taken at" if how == "backup" else "it is"
     step.result = f"{said} {text_of(epoch)}, replay starts at {text_of(boundary)}"
@@ -175,7 +181,7 @@ def check_reuse(context: Context, pair: Pair, arn: str) -> None:
         described = context.source.describe_backup(BackupArn=arn)["BackupDescription"]
     details, of = described["BackupDetails"], described["SourceTableDetails"]
     created = details["BackupCreationDateTime"].timestamp()
-    boundary = backfill.boundary_of(created, context.config.replicated.overlap)
+    boundary = boundary_of(created, context.config.replicated.overlap)
     problem = (
         _not_ours(of, source, details["BackupStatus"])
         or _not_covered(context, pair, source, boundary)

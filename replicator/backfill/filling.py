@@ -14,8 +14,8 @@ from typing import Any
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact, table_name
 from ddbverify.words import number_of
-from replicator.backfill import boundary, ownership
-from replicator.backfill import load as backfill
+from replicator.backfill import backups, boundary, ownership
+from replicator.backfill.load import Load, ReadPace
 from replicator.backfill.ownership import FILLING, MADE, STAGING
 from replicator.backfill.plan import Plan
 from replicator.context import tables
@@ -154,9 +154,9 @@ def _restore(
     try:
         if origin.get("how") == "pitr":
             second = int(origin["backup_epoch"])
-            made = backfill.restore_past(client, plan.source, second, name, indexes=to_target)
+            made = backups.restore_past(client, plan.source, second, name, indexes=to_target)
         else:
-            made = backfill.restore(client, origin["backup_arn"], name, indexes=to_target)
+            made = backups.restore(client, origin["backup_arn"], name, indexes=to_target)
     except NameTaken as error:
         there = tables.find(client, name)
         if there is not None and ownership.was_restored(context, plan.pair, there):
@@ -177,7 +177,7 @@ def _load(
     step: Step,
     *,
     read_units: int | None,
-) -> backfill.Load:
+) -> Load:
     state = context.state(plan.pair)
     ceiling = ceiling_of(context.config.replicated.write_units, state)
     ledger = Ledger(
@@ -188,7 +188,7 @@ def _load(
         contest=state.contest,
         ceiling=ceiling,
     )
-    return backfill.Load(
+    return Load(
         origin_client=context.source,
         origin=origin.name,
         target_client=context.target,
@@ -199,7 +199,7 @@ def _load(
         lock=lock,
         progress=lambda read: step.at(f"{number_of(read, 'item')}"),
         reading=reading_of(origin, context.restart_number(plan.pair)),
-        pace=backfill.ReadPace(read_units),
+        pace=ReadPace(read_units),
         ceiling=ceiling,
     )
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ddbverify.config import Pair
+from ddbverify.errors import Refused
 from ddbverify.items.transform import key_hash
 from ddbverify.names import Fact, KeySchema, canary_key
 from ddbverify.tables.aws import translated
+from ddbverify.words import number_of
 from replicator.aws.queue import dead_letters, queue_depth
 from replicator.aws.stream import Record, StreamReader, Trimmed
-from replicator.commands import repair
+from replicator.commands import invocation, repair
 from replicator.context.context import Context
 from replicator.handlers.ledger import Ledger
 from replicator.handlers.records import MalformedRecord
@@ -53,6 +56,37 @@ class Audit:
     def clean(self) -> bool:
         """Nothing is lost, nothing is under way, and there is no gap."""
         return not self.lost and not self.young and not self.gap
+
+
+def audit(context: Context) -> dict[str, Any]:
+    """
+    Audit every pair, and tell what was found.
+
+    Raises:
+        Refused: Something is lost, or may be; or a pair has no ledger yet.
+    """
+    context.need_begun()
+    context.need_no_restart()
+    answer: dict[str, Any] = {}
+    for pair in context.config.tables:
+        if "ledger_table" not in context.resources(pair):
+            raise Refused(f"{pair} has no ledger yet.", "run `replicator restore` first.")
+        found = run(context, pair)
+        answer[str(pair)] = {
+            "examined": found.examined,
+            "under_way": found.young,
+            "lost": len(found.lost),
+            "gap": found.gap or None,
+        }
+        under_way = f", {number_of(found.young, 'key')} under way" if found.young else ""
+        context.console.line(
+            f"{pair}: {number_of(found.examined, 'record')} examined, lost {len(found.lost)}{under_way}"
+        )
+        if found.gap:
+            raise Refused(found.gap, "the gate stays shut; begin anew with `replicator restart`.")
+        if found.lost:
+            raise Refused(f"{number_of(len(found.lost), 'change')} of {pair} never applied.", LOST_HINT)
+    return {"pairs": answer}
 
 
 def run(context: Context, pair: Pair, *, to_the_end: bool = False) -> Audit:
@@ -166,3 +200,6 @@ class _Judge:
             else:
                 self.result.lost.append(hashed)
         self.result.examined += len(chunk)
+
+
+command = invocation.command("audit", audit, "Hold the stream itself against the ledger: is anything lost?")

@@ -30,7 +30,7 @@ from ddbverify.words import number_of
 from replicator.aws import canary, queue, switch
 from replicator.aws.fence import CommandFence, Fence, PolicyFence
 from replicator.aws.stream import StreamReader, Trimmed
-from replicator.commands import audit, repair
+from replicator.commands import audit, invocation, repair
 from replicator.context import clock, tables
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -515,3 +515,8 @@ def _check_exists(context: Context, pair: Pair) -> None:
         raise Refused(
             f"The target of {pair} does not exist any more.", "begin anew with `replicator restart`."
         )
+
+
+command = invocation.command(
+    "cutover", cutover, "Gate, fence, drain, verify, flip; rolled back if a step fails."
+)

@@ -8,10 +8,11 @@ from ddbverify.config import Pair
 from ddbverify.errors import Refused
 from ddbverify.names import Fact, stack_name, table_name
 from ddbverify.tables.aws import translated
+from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
 from replicator.backfill.boundary import BACKUPS
 from replicator.backfill.ownership import MADE
-from replicator.commands.cutover import CUTOVER
+from replicator.commands import invocation
 from replicator.context import tables
 from replicator.context.context import Context
 from replicator.handlers.state import State
@@ -115,3 +116,6 @@ def _remove_base(context: Context, base: str) -> bool:
         if bucket:
             storage.empty(context.source_client("s3"), bucket)
         return stacks.delete(client, base, progress=step.at)
+
+
+command = invocation.command("down", down, "Remove exactly what the migration made, never the source.")

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import click
 
 from ddbverify.config import Pair
 from ddbverify.words import number_of
 from replicator.aws.queue import dead_letters
+from replicator.commands.invocation import config_option, execute, json_option
 from replicator.context.context import Context
 from replicator.handlers.records import NO_NUMBER
 
@@ -70,3 +74,12 @@ def _age(number: str) -> str:
 
 def _words(key: Mapping[str, Mapping[str, Any]]) -> str:
     return ", ".join(f"{name} = {value}" for name, typed in key.items() for value in typed.values())
+
+
+@click.command(name="quarantine")
+@config_option
+@json_option
+@click.option("--keys", is_flag=True, help="Show the raw keys, too.")
+def command(path: Path, as_json: bool, keys: bool) -> None:
+    """What could not be applied: hashes of keys, reasons, counts."""
+    execute(path, as_json=as_json, run=lambda context: listed(context, keys=keys))

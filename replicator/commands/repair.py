@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ddbverify.config import Pair
 from ddbverify.errors import Refused, TransformError
@@ -16,6 +17,8 @@ from ddbverify.items.transform import key_hash, package_digest
 from ddbverify.items.values import with_base64, with_bytes
 from ddbverify.names import Fact, KeySchema, canary_key
 from ddbverify.tables.aws import translated
+from ddbverify.words import number_of
+from replicator.commands import invocation
 from replicator.context.context import Context
 from replicator.handlers.ceiling import ceiling_of
 from replicator.handlers.envelope import Letter, UnreadableBody, open_body
@@ -34,6 +37,36 @@ class Repaired:
 
     repaired: int
     left: tuple[str, ...]  # one reason per key, without the key
+
+
+def repair(context: Context) -> dict[str, Any]:
+    """
+    Repair every pair, and tell what is left.
+
+    Raises:
+        Refused: Keys are left in the quarantine, or a pair has no ledger yet.
+    """
+    context.need_begun()
+    context.need_no_restart()
+    answer: dict[str, Any] = {}
+    stuck = 0
+    with context.locked("replicator repair"):
+        for pair in context.config.tables:
+            if "ledger_table" not in context.resources(pair):
+                raise Refused(f"{pair} has no ledger yet.", "run `replicator restore` first.")
+            done = run(context, pair)
+            stuck += len(done.left)
+            answer[str(pair)] = {"repaired": done.repaired, "left": list(done.left)}
+            context.console.line(f"{pair}: {number_of(done.repaired, 'key')} repaired, {len(done.left)} left")
+            for reason in sorted(set(done.left)):
+                context.console.warn(reason)
+    if stuck:
+        raise Refused(
+            f"{number_of(stuck, 'key')} left in the quarantine.",
+            "see `replicator quarantine`, mend the items in the source, run `replicator repair` again; "
+            "another transform needs `replicator restart`.",
+        )
+    return {"pairs": answer}
 
 
 def run(context: Context, pair: Pair) -> Repaired:
@@ -155,3 +188,6 @@ def _check_transform(pair: Pair, bound: Mapping[str, object]) -> None:
 
 def _write(hashed: str, entry: Quarantined, results: object, target_key: object) -> Write:
     return Write(hashed, entry.key, entry.number, results, target_key, repair=True)  # type: ignore[arg-type]
+
+
+command = invocation.command("repair", repair, "Write quarantined items again, as the source has them now.")

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import click
 from botocore.exceptions import ClientError
 
 from ddbverify.config import Pair
@@ -20,13 +22,17 @@ from ddbverify.names import Fact, table_name
 from ddbverify.tables.aws import error_code, translated
 from ddbverify.words import number_of
 from replicator.aws import switch
+from replicator.aws.switch import CUTOVER
 from replicator.backfill import boundary, ownership
 from replicator.backfill.ownership import FILLING, MADE, STAGING
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import audit, migration
-from replicator.commands.cutover import CUTOVER
-from replicator.commands.migration import Steps
+from replicator.commands import audit
+from replicator.commands.invocation import config_option, execute, json_option
+from replicator.commands.phases import base_stack, bind
+from replicator.commands.restore import RESTORE_STEPS, phase_two
+from replicator.commands.steps import Steps
+from replicator.commands.up import UP_STEPS, phase_one
 from replicator.context import tables
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -87,7 +93,7 @@ def _chosen(context: Context, table: str | None, backup: str | None) -> list[Pai
     if not pairs:
         raise ConfigurationError(
             f"--table {table}: no pair of this migration has that source.",
-            "name a `source` of migration.toml.",
+            "name a `source` of toml.",
         )
     if backup not in (None, NEW) and len(pairs) > 1:
         raise ConfigurationError(
@@ -237,7 +243,7 @@ def _remove(context: Context, pair: Pair, lock: Lock, step: Step) -> dict[str, A
         state.delete(Fact.LOADED + segment)
     for fact in (STAGING, MADE, FILLING, boundary.ASKED, Fact.BOUNDARY, Fact.BOUND):
         state.delete(fact)
-    Steps(context, pair, "restart", lock).forget(*migration.UP_STEPS, *migration.RESTORE_STEPS)
+    Steps(context, pair, "restart", lock).forget(*UP_STEPS, *RESTORE_STEPS)
     return {}
 
 
@@ -276,12 +282,26 @@ def _delete_batch(client: Any, name: str, keys: list[Mapping[str, Any]], lock: L
 def _again(context: Context, plans: list[Plan], lock: Lock) -> None:
     every = [pair.transform for pair in context.config.tables if pair.transform]
     code = bundle.build(every)
-    base = migration.base_stack(context)
+    base = base_stack(context)
     storage.upload(context.source_client("s3"), base["BundleBucket"], code)
     for plan in plans:
-        migration.bind(context, plan)
-        migration.phase_one(context, plan, base, code, lock, "restart")
-        migration.phase_two(context, plan, base, code, lock, "restart")
+        bind(context, plan)
+        phase_one(context, plan, base, code, lock, "restart")
+        phase_two(context, plan, base, code, lock, "restart")
         state = context.state(plan.pair)
         state.put(Fact.RESTART, number=context.restart_number(plan.pair))
         state.delete(Fact.RESTARTING)
+
+
+@click.command(name="restart")
+@config_option
+@json_option
+@click.option("--backup", metavar="new|ARN", help="What to start from; by default a new backup.")
+@click.option("--table", metavar="SOURCE", help="Restart the pair of this source only.")
+def command(path: Path, as_json: bool, backup: str | None, table: str | None) -> None:
+    """
+    Start pairs anew: new backup, new ledger, new boundary.
+
+    Clears a gap, and lets a changed transform in. Interrupted or killed: run it again, it goes on.
+    """
+    execute(path, as_json=as_json, run=lambda context: restart(context, backup=backup, table=table))

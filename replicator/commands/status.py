@@ -10,9 +10,11 @@ from tabulate import tabulate
 from ddbverify.config import Pair
 from ddbverify.names import Fact
 from replicator.aws import queue, sight
+from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
-from replicator.commands import audit, migration
-from replicator.commands.cutover import CUTOVER
+from replicator.commands import audit, invocation
+from replicator.commands.restore import RESTORE_STEPS
+from replicator.commands.up import UP_STEPS
 from replicator.context.context import Context
 from replicator.handlers.control import is_paused
 
@@ -84,7 +86,7 @@ def _phase(steps: dict[str, str], restarting: dict[str, Any] | None, *, flipped:
         return f"restart {restarting['number']} is under way: run `replicator restart`"
     if "following" in steps:
         return "following: the target keeps up with the source"
-    for number, names in enumerate((migration.UP_STEPS, migration.RESTORE_STEPS), 1):
+    for number, names in enumerate((UP_STEPS, RESTORE_STEPS), 1):
         missing = [name for name in names if name not in steps]
         if missing:
             command = ("up", "restore")[number - 1]
@@ -166,3 +168,6 @@ def _lag_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if known.get("unknown"):
         rows.append(("  metrics", f"not known: {known['unknown']}"))
     return rows
+
+
+command = invocation.command("status", status, "How far the migration is, and whether it is well.")

@@ -20,7 +20,7 @@ import botocore.client
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from replicator.commands import cutover, migration
+from replicator.commands import cutover, steps
 
 
 class Killed(BaseException):
@@ -65,7 +65,7 @@ class Points:
         """Watch every boto3 client, and take the steps' names from the product's own bookkeeping."""
         call, run, step = (
             botocore.client.BaseClient._make_api_call,
-            migration.Steps.run,
+            steps.Steps.run,
             cutover._Attempt._step,
         )
 
@@ -81,11 +81,11 @@ class Points:
             self._reach(f"{name}:after")
             return answer
 
-        def named(steps: Any, name: str, title: str, action: Any) -> None:
+        def named(taken: Any, name: str, title: str, action: Any) -> None:
             self.step = name
             self._counts.clear()
             try:
-                run(steps, name, title, action)
+                run(taken, name, title, action)
             finally:
                 self.step = ""
 
@@ -97,7 +97,7 @@ class Points:
                 yield shown
 
         patch.setattr(botocore.client.BaseClient, "_make_api_call", watched)
-        patch.setattr(migration.Steps, "run", named)
+        patch.setattr(steps.Steps, "run", named)
         patch.setattr(cutover._Attempt, "_step", named_step)
 
     def _name(self, service: str, operation: str) -> str:

@@ -22,8 +22,9 @@ from botocore.exceptions import ClientError
 from ddbverify.errors import DdbVerifyError
 from ddbverify.names import FENCE_SID, Fact
 from replicator.aws import fence
-from replicator.commands import audit, cutover, migration, restart
+from replicator.commands import audit, cutover, restart, restore, up
 from replicator.commands.cutover import CUTOVER
+from replicator.stack import bundle
 from tests.failpoints.points import Killed, Points, sample
 from tests.replicator.migrations import SOURCE_REGION, Migration
 
@@ -40,8 +41,8 @@ def world(aws, unique, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     # Pure, and the same every time: building it is most of what a short run costs.
     build = functools.cache(lambda names: original(list(names)))
-    original = migration.bundle.build
-    monkeypatch.setattr(migration.bundle, "build", lambda names: build(tuple(names)))
+    original = bundle.build
+    monkeypatch.setattr(bundle, "build", lambda names: build(tuple(names)))
     # The last verification has tests of its own; here it passes at once.
     passed = SimpleNamespace(open=True, reasons=(), evidence=None, sha256=None)
     monkeypatch.setattr(cutover.gate, "judge", lambda *_, **__: passed)
@@ -115,7 +116,7 @@ def whole_life(world, points, chosen, **settings):
     life.run("up")
     life.run("restore")
     steps = {name for name, _ in world.state().all(Fact.STEP)}
-    assert steps == {*migration.UP_STEPS, *migration.RESTORE_STEPS}
+    assert steps == {*up.UP_STEPS, *restore.RESTORE_STEPS}
     world.assert_equal()
     life.run("restart")
     assert world.context().restart_number(world.pair) == 1

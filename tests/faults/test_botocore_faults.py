@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError
 from ddbverify.errors import AccessError, ThrottledError
 from ddbverify.items.transform import Transform, key_hash
 from replicator.aws.stream import StreamReader
-from replicator.backfill import load as backfill
+from replicator.backfill import load
 from replicator.backfill.load import Load
 from replicator.handlers import fifo
 from replicator.handlers.envelope import open_body, pack
@@ -40,7 +40,7 @@ IDENTITY = Transform("", None, KEYS, KEYS)
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     monkeypatch.setattr(endpoint.time, "sleep", lambda _: None)
-    monkeypatch.setattr(backfill.time, "sleep", lambda _: None)
+    monkeypatch.setattr(load.time, "sleep", lambda _: None)
 
 
 def hashed(key):

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from replicator.backfill import filling
-from replicator.backfill import load as backfill
-from replicator.commands import migration
+from replicator.backfill import boundary, filling
+from replicator.backfill.load import Load
+from replicator.commands import up
 from replicator.context import lock
 from replicator.handlers import consumer, envelope, fifo, forwarder, ledger, transact
 from replicator.handlers.ledger import Applied, Ledger, Write
@@ -236,13 +236,13 @@ def id_without_the_key(patch: Patch) -> None:
 
 def no_overlap(patch: Patch) -> None:
     """Replay starts at the backup's time."""
-    boundary_of = backfill.boundary_of
-    patch.setattr(backfill, "boundary_of", lambda backup, _: boundary_of(backup, 0))
+    boundary_of = boundary.boundary_of
+    patch.setattr(boundary, "boundary_of", lambda backup, _: boundary_of(backup, 0))
 
 
 def no_wait_before_the_backup(patch: Patch) -> None:
     """A backup is asked for as soon as the stream is on."""
-    patch.setattr(migration, "_overlap", lambda *_: {})
+    patch.setattr(up, "_overlap", lambda *_: {})
 
 
 def no_wait_before_a_restart(patch: Patch) -> None:
@@ -267,7 +267,7 @@ def drop_nothing(patch: Patch) -> None:
 
 def load_by_batch_writes(patch: Patch) -> None:
     """Re-keying pairs are loaded like others, and leave no entry."""
-    patch.setattr(backfill.Load, "_write_guarded", backfill.Load._write_plain)
+    patch.setattr(Load, "_write_guarded", Load._write_plain)
 
 
 def no_lease(patch: Patch) -> None:

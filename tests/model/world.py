@@ -22,10 +22,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ddbverify.errors import DdbVerifyError, TransformError
 from ddbverify.items.transform import Transform, key_hash
 from ddbverify.names import PAUSE, RUN, Fact, KeySchema, canary_key
-from replicator.backfill import boundary, filling
-from replicator.backfill import load as backfill
+from replicator.backfill import boundary, filling, load
 from replicator.backfill.load import Load
-from replicator.commands import audit, migration, repair
+from replicator.commands import audit, repair, steps, up
 from replicator.context import clock, lock
 from replicator.handlers import consumer, envelope, fifo, forwarder
 from replicator.handlers.envelope import open_body
@@ -363,14 +362,14 @@ class World:
             config=SimpleNamespace(replicated=SimpleNamespace(overlap=self.overlap)),
             server_time=lambda: float(int(self.now)),
         )
-        migration._overlap(context, SimpleNamespace(pair=None), SimpleNamespace(at=nothing))  # type: ignore[arg-type]
+        up._overlap(context, SimpleNamespace(pair=None), SimpleNamespace(at=nothing))  # type: ignore[arg-type]
         self.backup_time = self.now
         if self.kind == "pitr":
             earliest = int(self.not_before + self.overlap) + 1
             self.backup_time = float(max(earliest, int(self.now) - back)) if earliest < self.now else self.now
         if self.kind == "scan":  # the server's time before the first page, in whole seconds
             self.backup_time, self.restored = float(int(self.now)), True
-        self.boundary = backfill.boundary_of(self.backup_time, self.overlap)
+        self.boundary = boundary.boundary_of(self.backup_time, self.overlap)
 
     def restore(self, choices: Sequence[int]) -> None:
         """
@@ -418,9 +417,9 @@ class World:
     def may_go_on(self, loader: Loader) -> bool:
         """Whether the command behind a load may record it as done, and switch the consumer on."""
         lease: Any = loader.lease
-        steps = migration.Steps(SimpleNamespace(state=lambda _: self.state, console=SILENT), None, "", lease)  # type: ignore[arg-type]
+        taken = steps.Steps(SimpleNamespace(state=lambda _: self.state, console=SILENT), None, "", lease)  # type: ignore[arg-type]
         try:
-            steps.run(f"load of {self.restart}", "", lambda _: {})
+            taken.run(f"load of {self.restart}", "", lambda _: {})
         except DdbVerifyError:
             return False
         return True
@@ -783,7 +782,7 @@ def install(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fifo, "_log", SimpleNamespace(warning=nothing))
     patch.setattr(envelope, "FULL_BYTES", envelope.FULL_BYTES)  # each world sets its own
     patch.setattr(envelope, "LARGEST_BODY_BYTES", 700)
-    patch.setattr(backfill, "ThreadPoolExecutor", Serial)
+    patch.setattr(load, "ThreadPoolExecutor", Serial)
     patch.setattr(repair, "Ledger", functools.partial(Ledger, sleep=nothing))
     patch.setattr(audit, "queue_depth", lambda *_: {"waiting": len(World.present.queue.entries)})
     patch.setattr(audit, "dead_letters", lambda *_: len(World.present.queue.dead))

@@ -11,7 +11,7 @@ from typing import Any
 
 from ddbverify import config as configuration
 from replicator.aws import queue
-from replicator.commands import cutover, down, migration, restart
+from replicator.commands import cutover, down, restart, restore, up
 from replicator.context.console import Console
 from replicator.context.context import Context
 from replicator.embedded.aws import EmbeddedAws
@@ -96,10 +96,10 @@ class Migration:
         return context.state(context.config.tables[0])
 
     def up(self) -> Any:
-        return migration.up(self.context())
+        return up.up(self.context())
 
     def restore(self) -> Any:
-        return migration.restore(self.context())
+        return restore.restore(self.context())
 
     def restart(self, **options: Any) -> Any:
         return restart.restart(self.context(), **options)

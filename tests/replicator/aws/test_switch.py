@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact
 from replicator.aws import queue, switch
-from replicator.commands import migration
+from replicator.commands import pause, phases, resume
 from replicator.commands import status as status_of
 from replicator.commands.status import status
 from replicator.handlers import consumer
@@ -160,7 +160,7 @@ def test_a_pause_of_what_has_moved_is_refused(cut):
     )
 
     with pytest.raises(Refused, match="has been moved"):
-        switch.pause(context)
+        pause.pause(context)
     assert state.get(Fact.CONTROL) is None
 
 
@@ -189,7 +189,7 @@ def test_a_finished_phase_does_not_say_again_what_is_true_no_more(cutover, contr
         console=SimpleNamespace(line=lines.append, warn=lines.append),
     )
 
-    migration._end(context, "Phase 2 is done. The target follows the source.")
+    phases.end(context, "Phase 2 is done. The target follows the source.")
 
     assert lines == said
 
@@ -226,11 +226,11 @@ def test_a_paused_migration_keeps_its_changes_and_goes_on_under_a_ceiling(aws, u
     for number in range(10):
         moving.put(f"k{number}", "first")
     moving.up()
-    switch.pause(moving.context())  # before there is a consumer: nothing to switch, and no harm
+    pause.pause(moving.context())  # before there is a consumer: nothing to switch, and no harm
     moving.restore()  # which has a canary come all the way: it ends the pause
     moving.assert_equal()
 
-    switch.pause(moving.context())
+    pause.pause(moving.context())
     moving.put("k1", "while paused")
     deadline = time.monotonic() + 30
     while not queue.queue_depth(moving.context(), moving.pair)["waiting"]:
@@ -242,7 +242,7 @@ def test_a_paused_migration_keeps_its_changes_and_goes_on_under_a_ceiling(aws, u
     assert moving.items(moving.target_region, moving.target)["k1"]["v"] == {"S": "first"}
     assert paused["paused"]
 
-    switch.resume(moving.context())
+    resume.resume(moving.context())
     moving.assert_equal()
     running = status(moving.context())["pairs"][str(moving.pair)]
     assert not running["paused"]

@@ -1,4 +1,8 @@
-"""When a restart may start from an older backup: every reason against it is found out by itself."""
+"""
+The boundary that a backup's time gives, and when a restart may start from an older backup.
+
+Every reason against the older backup is found out by itself.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ddbverify.errors import Refused
 from ddbverify.names import Fact
 from replicator.backfill import boundary
+from replicator.backfill.boundary import boundary_of
 from replicator.handlers.state import State
 from tests.replicator.fakes import ARN, STATE, FakeDynamoDB
 
@@ -111,3 +118,16 @@ def test_each_reason_against_it_is_found_out(spoil, reason):
     spoil(world)
     with pytest.raises(Refused, match=reason):
         world.check()
+
+
+@given(st.floats(1e9, 3e9), st.floats(60, 10_000))
+def test_the_boundary_is_whole_seconds_and_never_later_than_the_overlap_asks_for(created, overlap):
+    boundary = boundary_of(created, overlap)
+
+    assert isinstance(boundary, int)
+    assert boundary <= created - overlap
+    assert boundary > created - overlap - 2
+
+
+def test_the_boundary_rounds_the_backup_down_and_the_overlap_up():
+    assert boundary_of(1_000.999, 60.001) == 1_000 - 61

@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from ddbverify.errors import Refused
 from ddbverify.names import Fact
-from replicator.backfill import boundary, filling, ownership
-from replicator.backfill import load as backfill
+from replicator.backfill import backups, boundary, filling, ownership
+from replicator.backfill.load import Load
 from replicator.context import tables
 from replicator.handlers.state import State
 from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
@@ -47,7 +47,7 @@ def busy(migration):
 @pytest.mark.e2e
 def test_a_scan_under_writes_that_is_interrupted_goes_on_with_its_first_boundary(begun, monkeypatch):
     begun.configure(backfill="scan", transform="louder")
-    original, pages = backfill.Load._load_page, []
+    original, pages = Load._load_page, []
 
     def third_page_fails(load, page):
         pages.append(len(page))
@@ -57,10 +57,10 @@ def test_a_scan_under_writes_that_is_interrupted_goes_on_with_its_first_boundary
 
     with busy(begun):
         assert begun.up()["pairs"] == {str(begun.pair): None}
-        monkeypatch.setattr(backfill.Load, "_load_page", third_page_fails)
+        monkeypatch.setattr(Load, "_load_page", third_page_fails)
         with pytest.raises(ClientError, match="InternalServerError"):
             begun.restore()
-        monkeypatch.setattr(backfill.Load, "_load_page", original)
+        monkeypatch.setattr(Load, "_load_page", original)
         first = begun.state().get(Fact.BOUNDARY)
         time.sleep(1.1)
         begun.restore()
@@ -101,7 +101,7 @@ def test_a_restore_to_a_point_in_time_honours_the_time(begun):
     then = int(context.server_time())
     time.sleep(2)
     begun.put("later", "v")
-    backfill.restore_past(context.source, source, then, f"{begun.target}-past", indexes=False)
+    backups.restore_past(context.source, source, then, f"{begun.target}-past", indexes=False)
 
     assert "later" not in begun.items(SOURCE_REGION, f"{begun.target}-past")
 
@@ -338,16 +338,16 @@ def test_a_restore_of_the_target_itself_that_was_killed_goes_on(aws, unique, tmp
     killed.configure()
     killed.put("k1", "v1")
     killed.up()
-    restore = backfill.restore
+    restore = backups.restore
 
     def dies(client, *arguments, **more):
         restore(client, *arguments, **more)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(backfill, "restore", dies)
+    monkeypatch.setattr(backups, "restore", dies)
     with pytest.raises(KeyboardInterrupt):
         killed.restore()
-    monkeypatch.setattr(backfill, "restore", restore)
+    monkeypatch.setattr(backups, "restore", restore)
     killed.restore()
 
     assert killed.state().get(ownership.MADE)["id"] == killed.context().target_table(killed.pair).id

@@ -1,4 +1,4 @@
-"""The load from a staging table, and the boundary that a backup's time gives."""
+"""The load from a staging table."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ import threading
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ddbverify.errors import EngineError, Refused, ThrottledError
 from ddbverify.items.transform import Transform, key_hash
 from ddbverify.names import canary_key
-from replicator.backfill import load as backfill
-from replicator.backfill.load import LOADERS, Backup, Load, await_backup, boundary_of, restore
-from replicator.context.tables import NameTaken
+from replicator.backfill import load
+from replicator.backfill.load import LOADERS, Load, ReadPace
 from replicator.handlers.ledger import Write
 from replicator.handlers.records import NO_NUMBER, pad
 from replicator.handlers.state import State
@@ -76,7 +73,7 @@ class Bench:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(backfill.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(load.time, "sleep", lambda seconds: None)
 
 
 ITEMS = {f"k{number}": f"v{number}" for number in range(60)}
@@ -257,85 +254,16 @@ def test_a_kept_place_of_binary_keys_is_read_back_as_it_was():
 
 def test_reads_stay_under_the_ceiling_on_average(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(backfill.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(backfill.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
-    monkeypatch.setattr(backfill, "LOADERS", 1)
+    monkeypatch.setattr(load.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(load.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(load, "LOADERS", 1)
     bench = Bench(ITEMS)
-    bench.load.pace = backfill.ReadPace(5)
+    bench.load.pace = ReadPace(5)
     bench.load.run()
 
     pages = bench.database.calls["scan"]
     assert pages >= 20
     assert now[0] >= (pages - 1) * 10 / 5  # the fake's pages cost 10 units
-
-
-# --- the boundary -----------------------------------------------------------------------------
-
-
-@given(st.floats(1e9, 3e9), st.floats(60, 10_000))
-def test_the_boundary_is_whole_seconds_and_never_later_than_the_overlap_asks_for(created, overlap):
-    boundary = boundary_of(created, overlap)
-
-    assert isinstance(boundary, int)
-    assert boundary <= created - overlap
-    assert boundary > created - overlap - 2
-
-
-def test_the_boundary_rounds_the_backup_down_and_the_overlap_up():
-    assert boundary_of(1_000.999, 60.001) == 1_000 - 61
-
-
-# --- backups ----------------------------------------------------------------------------------
-
-
-class FakeBackups:
-    def __init__(self, *statuses, error=None):
-        self.statuses, self.error, self.asked = iter(statuses), error, []
-
-    def describe_backup(self, *, BackupArn):  # noqa: N803
-        from datetime import UTC, datetime
-
-        details = {
-            "BackupStatus": next(self.statuses),
-            "BackupCreationDateTime": datetime.fromtimestamp(5.5, UTC),
-        }
-        return {"BackupDescription": {"BackupDetails": details}}
-
-    def restore_table_from_backup(self, **arguments):
-        self.asked.append(arguments)
-        if self.error:
-            raise self.error
-        return {"TableDescription": {"TableId": "its-id"}}
-
-
-def test_a_backup_is_waited_for_and_dated_by_the_server():
-    assert await_backup(FakeBackups("CREATING", "CREATING", "AVAILABLE"), "arn", poll_seconds=1) == Backup(
-        "arn", 5.5
-    )
-
-
-def test_a_backup_that_goes_away_is_an_error():
-    with pytest.raises(EngineError, match="DELETED"):
-        await_backup(FakeBackups("CREATING", "DELETED"), "arn", poll_seconds=1)
-
-
-def test_a_restore_says_where_the_backup_is_not_found_and_raises_what_else_is_refused():
-    assert restore(FakeBackups(), "arn", "orders-v2", indexes=True) == "its-id"
-    assert restore(FakeBackups(error=refusal("BackupNotFoundException")), "arn", "x", indexes=True) is None
-    for code in ("TableAlreadyExistsException", "TableInUseException"):
-        with pytest.raises(NameTaken):
-            restore(FakeBackups(error=refusal(code)), "arn", "x", indexes=True)
-    with pytest.raises(EngineError, match="LimitExceeded"):
-        restore(FakeBackups(error=refusal("LimitExceededException")), "arn", "x", indexes=True)
-
-
-def test_a_staging_table_is_restored_without_indexes():
-    plain, bare = FakeBackups(), FakeBackups()
-    restore(plain, "arn", "x", indexes=True)
-    restore(bare, "arn", "x", indexes=False)
-
-    assert "GlobalSecondaryIndexOverride" not in plain.asked[0]
-    assert bare.asked[0]["GlobalSecondaryIndexOverride"] == []
 
 
 def test_the_ledger_of_a_simple_pair_stays_empty_until_the_first_change():

@@ -8,7 +8,7 @@ import pytest
 
 from ddbverify import config as configuration
 from replicator.aws import switch
-from replicator.commands import down, migration
+from replicator.commands import down, restore, up
 from replicator.commands.status import status
 from replicator.context.console import Console
 from replicator.context.context import Context
@@ -84,8 +84,8 @@ def test_one_pair_is_poisoned_and_one_is_backlogged_and_the_third_follows(aws, u
         monkeypatch.setenv(name, value)
     monkeypatch.syspath_prepend(tmp_path)
     moving = Migration(aws, unique("m"), tmp_path)
-    migration.up(moving.context())
-    migration.restore(moving.context())
+    up.up(moving.context())
+    restore.restore(moving.context())
     context = moving.context()
     switch.set_consumer(context, moving.pair("backlogged"), on=False)
 

@@ -9,7 +9,7 @@ import pytest
 
 from ddbverify.errors import Refused
 from ddbverify.names import Fact
-from replicator.commands.migration import Steps
+from replicator.commands.steps import Steps
 from replicator.handlers.state import State
 from tests.replicator.fakes import STATE, FakeDynamoDB
 

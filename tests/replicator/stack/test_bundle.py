@@ -85,7 +85,7 @@ def test_the_handlers_travel_with_all_they_need_and_nothing_heavy() -> None:
         "ddbverify/config.py",
         "ddbverify/tables/aws.py",
         "replicator/cli.py",
-        "replicator/commands/migration.py",
+        "replicator/commands/up.py",
     }
     tops = {name.partition("/")[0] for name in found if not name.partition("/")[0].endswith(".dist-info")}
     assert tops == {"ddbverify", "replicator", "aws_lambda_powertools", "jmespath", "typing_extensions.py"}

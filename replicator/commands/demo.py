@@ -1,0 +1,62 @@
+"""The options of the demonstration, which `replicator.demo` tells."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from ddbverify.errors import DdbVerifyError
+from replicator.commands.invocation import EXIT_REFUSED, end_as_ctrl_c_does, exit_status, json_option
+from replicator.context.console import Console
+
+
+@click.command(name="demo")
+@click.option("--items", type=click.Path(path_type=Path), help="A JSON list of items, gzipped or not.")
+@click.option(
+    "--count",
+    type=click.IntRange(min=50),
+    default=1000,
+    show_default=True,
+    help="Items to generate where no --items are given.",
+)
+@click.option("--traffic", type=float, default=100.0, show_default=True, help="Operations a second.")
+@click.option("--transform", metavar="MODULE:FUNCTION", help="Send every item through this function.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of items and traffic.")
+@json_option
+@click.option("--keep", is_flag=True, help="Keep the tables and the embedded AWS until Ctrl-C.")
+def command(
+    items: Path | None,
+    count: int,
+    traffic: float,
+    transform: str | None,
+    seed: int,
+    as_json: bool,
+    keep: bool,
+) -> None:
+    """
+    A whole migration under traffic on an embedded AWS.
+
+    At its end stands the proof that no acknowledged write was lost. It needs no AWS account and
+    touches none. Exit status: 0 if every step held, else 1; 2 items or transform cannot be used,
+    6 the embedded AWS could not be started.
+    """
+    from replicator.demo import story  # a whole AWS comes with it, and no other command needs one
+
+    options = story.Options(items, count, traffic, transform, seed, keep)
+    console = Console(as_json=as_json)
+    signal.signal(signal.SIGTERM, end_as_ctrl_c_does)
+    try:
+        outcome = story.demo(options, console)
+    except DdbVerifyError as error:
+        console.answer({"held": False, "failed": error.message, "try": error.hint})
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(exit_status(error))
+    except KeyboardInterrupt:
+        console.answer({"held": False, "failed": "interrupted"})
+        click.echo("Interrupted; the embedded AWS and all that was in it are gone.", err=True)
+        sys.exit(EXIT_REFUSED)
+    console.answer(outcome)
+    sys.exit(0 if outcome["held"] else EXIT_REFUSED)

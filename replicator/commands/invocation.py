@@ -1,0 +1,76 @@
+"""How a command is called: its common options, and what becomes of its answer and its errors."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ddbverify import config as configuration
+from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
+from ddbverify.tables.aws import translated
+from replicator.context.console import Console
+from replicator.context.context import Context
+
+EXIT_REFUSED, EXIT_CONFIGURATION, EXIT_AWS = 1, 2, 6
+
+Run = Callable[[Context], dict[str, Any]]
+"""A command: it prints what it does, and returns its answer for machines."""
+
+config_option = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=configuration.FILE_NAME,
+    show_default=True,
+    help="The migration's settings.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+
+
+def command(name: str, run: Run, text: str) -> click.Command:
+    """A command that has no options but those of every command."""
+
+    @click.command(name=name, help=text)
+    @config_option
+    @json_option
+    def made(path: Path, as_json: bool) -> None:
+        execute(path, as_json=as_json, run=run)
+
+    return made
+
+
+def execute(path: Path, *, as_json: bool, run: Run) -> None:
+    """Run one command, say its errors in two lines, and end with the exit status that fits."""
+    console = Console(as_json=as_json)
+    signal.signal(signal.SIGTERM, end_as_ctrl_c_does)
+    try:
+        context = Context(configuration.load(path), console, path.resolve())
+        with translated(f"do what `{click.get_current_context().command_path}` asked for"):
+            answer = run(context)
+        console.answer({"ok": True, **answer})
+    except DdbVerifyError as error:
+        console.answer({"ok": False, "error": error.message, "try": error.hint})
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(exit_status(error))
+    except KeyboardInterrupt:
+        console.answer({"ok": False, "error": "interrupted", "try": "run the same command again"})
+        click.echo("Interrupted. Run the same command again: it goes on from here.", err=True)
+        sys.exit(EXIT_REFUSED)
+
+
+def end_as_ctrl_c_does(signum: int, frame: object) -> None:
+    """A supervisor's SIGTERM ends a command as Ctrl-C does: a cutover lifts its fence first."""
+    del signum, frame
+    raise KeyboardInterrupt
+
+
+def exit_status(error: DdbVerifyError) -> int:
+    """2 for settings, 6 where AWS refused, 1 for everything that was refused or rolled back."""
+    if isinstance(error, ConfigurationError):
+        return EXIT_CONFIGURATION
+    return EXIT_AWS if isinstance(error, EngineError) else EXIT_REFUSED

@@ -1,0 +1,65 @@
+"""What both phases share: the base stack, a pair's binding, the names of its resources, the last words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ddbverify.errors import Refused
+from ddbverify.names import Fact, stack_name
+from replicator.aws.switch import CUTOVER
+from replicator.backfill.plan import Plan
+from replicator.context.context import Context
+from replicator.handlers.control import is_paused
+from replicator.handlers.state import State
+from replicator.stack import stacks
+
+
+def base_stack(context: Context) -> dict[str, str]:
+    """Outputs of the stack with state table and bucket, which is made if it is not there."""
+    with context.console.step("state table and bucket") as step:
+        return stacks.deploy(
+            context.source_client("cloudformation"),
+            stack_name(context.config.name, "base"),
+            stacks.template_body("base"),
+            {"StateTableName": context.state_table},
+            migration=context.config.name,
+            progress=step.at,
+        )
+
+
+def bind(context: Context, plan: Plan) -> None:
+    """
+    Bind the pair to its transform and its backfill: others would make another target from the same source.
+
+    Raises:
+        Refused: The transform, its package, or the backfill is not the one that the migration began with.
+    """
+    state, how = context.state(plan.pair), context.config.replicated.backfill
+    transform = {
+        "transform": plan.pair.transform or "",
+        "digest": plan.digest,
+        "rekeys": plan.pair.rekeys,
+    }
+    state.put_once(Fact.BOUND, **transform, backfill=how)
+    bound = state.get(Fact.BOUND) or {}
+    hint = "put it back, or begin anew with `replicator restart`."
+    if {name: bound[name] for name in transform} != transform:
+        raise Refused(f"The transform of {plan.pair} has changed since the migration began.", hint)
+    if bound.get("backfill", "backup") != how:
+        raise Refused(f"[replication] backfill has changed since the migration of {plan.pair} began.", hint)
+
+
+def add_resources(state: State, **names: Any) -> None:
+    """Note what a pair's stacks made (`Context.resources`), beside what is noted already."""
+    state.put(Fact.RESOURCES, **{**(state.get(Fact.RESOURCES) or {}), **names})
+
+
+def end(context: Context, said: str) -> None:
+    """What a phase ends with, unless somebody has changed since what it was for."""
+    if (context.whole.get(CUTOVER) or {}).get("flipped"):
+        context.console.line("This migration was cut over: nothing follows the source any more.")
+        return
+    context.console.line(said)
+    for pair in context.config.tables:
+        if is_paused(context.state(pair).get(Fact.CONTROL)):
+            context.console.warn(f"{pair} is paused: nothing is applied until `replicator resume`")

@@ -1,0 +1,164 @@
+"""Phase 2, step by step: the ledger, the backfill, the consumer, and a canary all the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ddbverify.config import Pair
+from ddbverify.errors import Refused
+from ddbverify.names import Fact, stack_name
+from replicator.aws import canary
+from replicator.aws.switch import set_consumer
+from replicator.backfill import filling
+from replicator.backfill.plan import Plan
+from replicator.backfill.preflight import check
+from replicator.commands import invocation
+from replicator.commands.phases import add_resources, base_stack, bind, end
+from replicator.commands.steps import Steps
+from replicator.context.console import Step
+from replicator.context.context import Context
+from replicator.context.lock import Lock
+from replicator.handlers.ceiling import WAITING_SHARE, work_in_hand
+from replicator.handlers.state import text_of
+from replicator.stack import bundle, stacks, storage
+from replicator.stack.bundle import Bundle
+
+RESTORE_STEPS = ("target", "backfill", "apply", "consumer", "following")
+
+
+def restore(context: Context) -> dict[str, Any]:
+    """
+    Phase 2: restore the backup as the target, and let the consumer apply what came since.
+
+    Raises:
+        Refused: Phase 1 is not complete.
+    """
+    context.need_begun()
+    context.need_no_restart()
+    context.console.line(f"Migration {context.config.name}, phase 2: restore and follow")
+    plans = check(context)
+    for plan in plans:
+        _need_phase_one(context, plan.pair)
+        bind(context, plan)
+    code = bundle.build([plan.pair.transform for plan in plans if plan.pair.transform])
+    base = base_stack(context)
+    with context.locked("replicator restore") as lock:
+        storage.upload(context.source_client("s3"), base["BundleBucket"], code)
+        for plan in plans:
+            phase_two(context, plan, base, code, lock, "restore")
+    end(context, "Phase 2 is done. The target follows the source. Next: ddbverify run")
+    return {"phase": 2, "pairs": {str(plan.pair): context.resources(plan.pair) for plan in plans}}
+
+
+def phase_two(
+    context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, lock: Lock, command: str
+) -> None:
+    """Fill one pair's target, and let it follow."""
+    run = Steps(context, plan.pair, command, lock).run
+    run("target", "ledger beside the target", lambda step: _target(context, plan, step))
+    run("backfill", f"{plan.pair.target} is filled", lambda step: filling.fill(context, plan, lock, step))
+    run("apply", "consumer", lambda step: _apply(context, plan, base, code, step))
+    run("consumer", "a canary has come all the way", lambda step: _consumer_on(context, plan, step))
+    run("following", "replay has passed the backup", lambda _: _following(context, plan))
+
+
+def _need_phase_one(context: Context, pair: Pair) -> None:
+    if context.state(pair).get(Fact.STEP + "backup") is None:
+        raise Refused(
+            f"Phase 1 of {pair} is not complete: there is no backup yet.", "run `replicator up` first."
+        )
+
+
+def _target(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
+    outputs = stacks.deploy(
+        context.target_client("cloudformation"),
+        stack_name(context.config.name, "target", plan.pair.id),
+        stacks.template_body("target"),
+        {
+            "Migration": context.config.name,
+            "Pair": plan.pair.id,
+            "Restart": context.restart_number(plan.pair),
+            "TargetTableArn": plan.target_arn,
+            "SourceAccount": plan.source.account if plan.crosses_accounts else "",
+        },
+        migration=context.config.name,
+        progress=step.at,
+    )
+    add_resources(
+        context.state(plan.pair),
+        ledger_table=outputs["LedgerTable"],
+        ledger_arn=outputs["LedgerTableArn"],
+        # Asked of the plan too: an emulator may report an output whose condition does not hold.
+        writer_role=outputs.get("WriterRoleArn", "") if plan.crosses_accounts else "",
+        target_region=context.target.meta.region_name,
+        target_arn=plan.target_arn,
+    )
+    return {}
+
+
+def _apply(context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, step: Step) -> dict[str, Any]:
+    state, resources = context.state(plan.pair), context.resources(plan.pair)
+    outputs = stacks.deploy(
+        context.source_client("cloudformation"),
+        stack_name(context.config.name, "apply", plan.pair.id),
+        stacks.template_body("apply"),
+        {
+            "Migration": context.config.name,
+            "Pair": plan.pair.id,
+            "Restart": context.restart_number(plan.pair),
+            "StreamArn": resources["stream_arn"],
+            "Boundary": int((state.get(Fact.BOUNDARY) or {})["boundary_epoch"]),
+            "QueueArn": resources["queue_arn"],
+            "SourceTableArn": plan.source.arn,
+            "SourceKeys": json.dumps(dict(plan.source.keys)),
+            "TargetTableArn": plan.target_arn,
+            "TargetKeys": json.dumps(dict(plan.transform.target_keys)),
+            "LedgerTableArn": resources["ledger_arn"],
+            "WriterRoleArn": resources.get("writer_role", ""),
+            "Transform": plan.pair.transform or "",
+            "TransformDigest": plan.digest,
+            "Rekeys": "true" if plan.pair.rekeys else "false",
+            "StateTableArn": base["StateTableArn"],
+            "BundleBucket": base["BundleBucket"],
+            "BundleKey": code.key,
+            "Timeout": context.pace.function_timeout,
+            "AlarmTopicArn": context.config.replicated.alarm_topic or "",
+            "Enabled": "false",
+            **_under_ceiling(context),
+        },
+        migration=context.config.name,
+        progress=step.at,
+    )
+    stacks.check_code(context.source_client("lambda"), outputs["Consumer"], code.sha256_base64)
+    add_resources(state, consumer=outputs["Consumer"], consumer_mapping=outputs["ConsumerMapping"])
+    return {}
+
+
+def _under_ceiling(context: Context) -> dict[str, int]:
+    """Parameters of a consumer that has a write ceiling; none where there is none."""
+    units = context.config.replicated.write_units
+    if units is None:
+        return {}
+    consumers, messages = work_in_hand(units, WAITING_SHARE * context.pace.function_timeout)
+    return {"WriteUnits": units, "MaximumConcurrency": consumers, "BatchSize": messages}
+
+
+def _consumer_on(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
+    set_consumer(context, plan.pair, on=True)
+    canary.await_arrived(context, plan.source, context.state(plan.pair), step)
+    counters = context.state(plan.pair).counters()
+    step.result = ", ".join(f"{number} {name}" for name, number in counters.items() if number)
+    return {}
+
+
+def _following(context: Context, plan: Plan) -> dict[str, Any]:
+    """A canary written after the backup came through every group: replay has passed the backup."""
+    context.state(plan.pair).put(Fact.FOLLOWING, since=text_of(context.server_time()))
+    return {}
+
+
+command = invocation.command(
+    "restore", restore, "Phase 2: restore the backup as the target and let it follow."
+)

@@ -1,0 +1,154 @@
+"""Phase 1, step by step: the stream, queue and forwarder, a canary, the overlap, the backup."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ddbverify.errors import AccessError
+from ddbverify.names import Fact, stack_name
+from ddbverify.tables.aws import translated
+from replicator.aws import canary
+from replicator.aws.switch import switch_mapping
+from replicator.backfill import boundary
+from replicator.backfill.plan import Plan
+from replicator.backfill.preflight import check
+from replicator.commands import invocation
+from replicator.commands.phases import add_resources, base_stack, bind, end
+from replicator.commands.steps import Steps
+from replicator.context import tables
+from replicator.context.console import Step
+from replicator.context.context import Context
+from replicator.context.lock import Lock
+from replicator.handlers.state import now_text
+from replicator.stack import bundle, stacks, storage
+from replicator.stack.bundle import Bundle
+
+UP_STEPS = ("stream", "capture", "canary", "overlap", "backup")
+
+
+def up(context: Context) -> dict[str, Any]:
+    """
+    Phase 1: capture every change of the sources, then back them up.
+
+    Returns:
+        For machines: each pair's backup and boundary.
+    """
+    context.console.line(f"Migration {context.config.name}, phase 1: capture and backup")
+    if context.begun():
+        context.need_no_restart()
+    plans = check(context)
+    code = bundle.build([plan.pair.transform for plan in plans if plan.pair.transform])
+    base = base_stack(context)
+    with context.locked("replicator up") as lock:
+        storage.upload(context.source_client("s3"), base["BundleBucket"], code)
+        for plan in plans:
+            bind(context, plan)
+            phase_one(context, plan, base, code, lock, "up")
+    end(context, "Phase 1 is done. Every change is on its way to the queue. Next: replicator restore")
+    return {
+        "phase": 1,
+        "pairs": {str(plan.pair): context.state(plan.pair).get(Fact.BOUNDARY) for plan in plans},
+    }
+
+
+def phase_one(
+    context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, lock: Lock, command: str
+) -> None:
+    """Capture one pair's changes, and fix its boundary."""
+    name = plan.source.name
+    run = Steps(context, plan.pair, command, lock).run
+    run("stream", f"stream of {name} is on", lambda _: _stream(context, plan))
+    run("capture", "queue and forwarder", lambda step: _capture(context, plan, base, code, step))
+    run("canary", "the forwarder has sent a canary on", lambda step: _canary(context, plan, step))
+    run("overlap", "the stream covers the overlap", lambda step: _overlap(context, plan, step))
+    run("backup", boundary.title(context, plan), lambda step: boundary.fix(context, plan, lock, step))
+
+
+def _stream(context: Context, plan: Plan) -> dict[str, Any]:
+    state, source = context.state(plan.pair), plan.source
+    if source.stream_arn is None:
+        # The intent first: if this is killed between the two, `down` still knows whose stream it is.
+        state.put(Fact.STREAM_ENABLED_BY_US, at=now_text())
+        try:
+            with translated(f"turn on the stream of {source.name}"):
+                context.source.update_table(
+                    TableName=source.name,
+                    StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+                )
+        except AccessError as error:
+            raise AccessError(
+                error.message,
+                f"allow dynamodb:UpdateTable on {source.name}, or turn its stream on yourself (NEW_IMAGE).",
+            ) from error
+        source = tables.wait_until_active(context.source, source.name, poll_seconds=context.pace.poll_seconds)
+    facts = {"stream_arn": source.stream_arn, "stream_view": source.stream_view}
+    add_resources(state, stream_arn=source.stream_arn)
+    return {**facts, "since": source.stream_since}
+
+
+def _capture(
+    context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, step: Step
+) -> dict[str, Any]:
+    state = context.state(plan.pair)
+    stream = state.get(Fact.STEP + "stream") or {}
+    pace = context.pace
+    timing = stacks.Timing(pace.function_timeout, pace.visibility_timeout)
+    resources = context.resources(plan.pair)
+    if resources.get("captured_stream") not in (None, stream["stream_arn"]):
+        # A restart: what the old stream still holds is not for a forwarder of the new one.
+        with translated("switch the forwarder of the old stream off"):
+            switch_mapping(context, resources["forwarder_mapping"], on=False)
+    outputs = stacks.deploy(
+        context.source_client("cloudformation"),
+        stack_name(context.config.name, "capture", plan.pair.id),
+        stacks.template_body("capture"),
+        {
+            "Migration": context.config.name,
+            "Pair": plan.pair.id,
+            "Restart": context.restart_number(plan.pair),
+            "StreamArn": stream["stream_arn"],
+            "StreamViewType": stream["stream_view"],
+            "KeySchema": json.dumps(dict(plan.source.keys)),
+            "Groups": context.config.replicated.groups,
+            "StateTableArn": base["StateTableArn"],
+            "BundleBucket": base["BundleBucket"],
+            "BundleKey": code.key,
+            "Timeout": pace.function_timeout,
+            "VisibilityTimeout": timing.visibility_seconds,
+            "BatchingWindow": pace.batching_window,
+            # What waits for the write ceiling comes again, and is no poison for that.
+            "MaxReceiveCount": 100 if context.config.replicated.write_units else 10,
+            "AlarmTopicArn": context.config.replicated.alarm_topic or "",
+        },
+        migration=context.config.name,
+        progress=step.at,
+    )
+    stacks.check_code(context.source_client("lambda"), outputs["Forwarder"], code.sha256_base64)
+    if resources.get("captured_stream") != stream["stream_arn"]:
+        # How far back this forwarder can have seen: see `boundary.check_reuse`.
+        add_resources(state, captured_stream=stream["stream_arn"], captured_epoch=int(context.server_time()))
+    add_resources(
+        state,
+        queue_url=outputs["QueueUrl"],
+        queue_arn=outputs["QueueArn"],
+        dead_letter_url=outputs["DeadLetterUrl"],
+        forwarder=outputs["Forwarder"],
+        forwarder_mapping=outputs["ForwarderMapping"],
+    )
+    return {}
+
+
+def _canary(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
+    canary.await_sent(context, plan.source, context.state(plan.pair), step)
+    return {}
+
+
+def _overlap(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
+    """The stream has to have been on for the whole overlap before the backup is asked for."""
+    boundary.wait_for(context, boundary.ready_epoch(context, plan.pair), step)
+    return {"overlap_seconds": int(context.config.replicated.overlap)}
+
+
+command = invocation.command("up", up, "Phase 1: capture every change of the source, then back it up.")
