@@ -171,7 +171,6 @@ STILL_TOO_LONG = {
     "testing.strategies",
     "commands.cutover",
     "demo.story",
-    "handlers.consumer",
 }
 
 

@@ -13,7 +13,7 @@ from ddbverify.tables.aws import translated
 from replicator.aws import prices
 from replicator.context import tables
 from replicator.context.context import Context
-from replicator.handlers.control import percentile
+from replicator.handlers.control import LAG_BOUNDS
 
 _LOOK_BACK_SECONDS: Final = 600
 _PERIOD_SECONDS: Final = 60
@@ -96,6 +96,22 @@ def canary_lags(context: Context, pair: Pair) -> dict[str, int | None]:
     """Seconds that half, and 99 of 100, of all canaries took at most, to the bounds that are kept."""
     counts = {name: int(number) for name, number in (context.state(pair).get(Fact.CANARY_LAGS) or {}).items()}
     return {"p50": percentile(counts, 50), "p99": percentile(counts, 99), "canaries": sum(counts.values())}
+
+
+def percentile(counts: Mapping[str, int], share: float) -> int | None:
+    """
+    The bound in seconds that *share* per cent of the lags did not exceed; ``None`` where there are none.
+
+    Args:
+        counts: `replicator.handlers.control.lag_bound` -> how many.
+    """
+    wanted = share / 100 * sum(counts.values())
+    seen = 0
+    for bound in LAG_BOUNDS:
+        seen += counts.get(str(bound), 0)
+        if seen and seen >= wanted:
+            return bound
+    return None if not counts else 2 * LAG_BOUNDS[-1]
 
 
 def ledger_items(context: Context, resources: Mapping[str, Any]) -> int | None:

@@ -19,11 +19,11 @@ from replicator.backfill.load import Load, ReadPace
 from replicator.backfill.ownership import FILLING, MADE, STAGING
 from replicator.backfill.plan import Plan
 from replicator.context import tables
+from replicator.context.ceiling import ceiling_of
 from replicator.context.console import Step
 from replicator.context.context import Context
 from replicator.context.lock import Lock
 from replicator.context.tables import NameTaken, TableFacts
-from replicator.handlers.ceiling import ceiling_of
 from replicator.handlers.ledger import Ledger
 from replicator.handlers.state import now_text
 

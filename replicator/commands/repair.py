@@ -19,8 +19,8 @@ from ddbverify.names import Fact, KeySchema, canary_key
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
 from replicator.commands import invocation
+from replicator.context.ceiling import ceiling_of
 from replicator.context.context import Context
-from replicator.handlers.ceiling import ceiling_of
 from replicator.handlers.envelope import Letter, UnreadableBody, open_body
 from replicator.handlers.ledger import Applied, Ledger, Write
 from replicator.handlers.limit import TRANSFORM_SECONDS, limited

@@ -17,10 +17,11 @@ from replicator.backfill.preflight import check
 from replicator.commands import invocation
 from replicator.commands.phases import add_resources, base_stack, bind, end
 from replicator.commands.steps import Steps
+from replicator.context.ceiling import work_in_hand
 from replicator.context.console import Step
 from replicator.context.context import Context
 from replicator.context.lock import Lock
-from replicator.handlers.ceiling import WAITING_SHARE, work_in_hand
+from replicator.handlers.ceiling import WAITING_SHARE
 from replicator.handlers.state import text_of
 from replicator.stack import bundle, stacks, storage
 from replicator.stack.bundle import Bundle

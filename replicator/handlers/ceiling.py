@@ -33,28 +33,6 @@ HORIZON_SECONDS = 2.0
 _LEARN = 0.3  # weight of the newest request in the ratio of consumed to estimated units
 
 
-UNITS_PER_MESSAGE = 1_200
-"""What a full message may cost: 200 KB of changes of 0.7 KB, four units each."""
-
-
-def work_in_hand(units_per_second: float, waiting_seconds: float) -> tuple[int, int]:
-    """
-    How many consumers at once, and how many messages each, so that all of them come to their turn.
-
-    More would wait beyond their call's end and come again, until they are dead letters.
-
-    Args:
-        units_per_second: The ceiling.
-        waiting_seconds: How long a call may wait.
-
-    Returns:
-        Consumers (AWS takes no less than 2), messages for each.
-    """
-    messages = units_per_second * waiting_seconds / UNITS_PER_MESSAGE
-    each = min(10, max(1, int(messages / 2)))
-    return min(32, max(2, int(messages / each))), each
-
-
 class Slot(NamedTuple):
     """A slot that was taken: when it begins, on DynamoDB's clock; ``None`` where none was free in time."""
 
@@ -204,11 +182,6 @@ class WriteCeiling:
     def _wait(self, seconds: float) -> None:
         if seconds > 0:
             self.sleep(seconds)
-
-
-def ceiling_of(units_per_second: int | None, slots: Slots) -> WriteCeiling | None:
-    """The pair's ceiling for an operator's command; ``None`` where none is configured."""
-    return WriteCeiling(units_per_second, slots) if units_per_second else None
 
 
 class Unlimited:

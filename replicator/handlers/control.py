@@ -1,4 +1,4 @@
-"""What the operator asks of a running consumer, and how lags are kept. Pure; both sides use it."""
+"""What the operator asks of a running consumer, and how lags are kept. Pure; commands read it, too."""
 
 from __future__ import annotations
 
@@ -23,19 +23,3 @@ def lag_bound(seconds: float) -> str:
     """The smallest of `LAG_BOUNDS` that is not below *seconds*, as a counter's name."""
     at = bisect.bisect_left(LAG_BOUNDS, seconds)
     return str(LAG_BOUNDS[at]) if at < len(LAG_BOUNDS) else _BEYOND
-
-
-def percentile(counts: Mapping[str, int], share: float) -> int | None:
-    """
-    The bound in seconds that *share* per cent of the lags did not exceed; ``None`` where there are none.
-
-    Args:
-        counts: `lag_bound` -> how many.
-    """
-    wanted = share / 100 * sum(counts.values())
-    seen = 0
-    for bound in LAG_BOUNDS:
-        seen += counts.get(str(bound), 0)
-        if seen and seen >= wanted:
-            return bound
-    return None if not counts else 2 * LAG_BOUNDS[-1]

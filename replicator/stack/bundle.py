@@ -38,7 +38,8 @@ _RUNTIME_DISTRIBUTIONS: Final = {*RUNTIME_PACKAGES, "python-dateutil"}
 UNZIPPED_LIMIT: Final = 250 * 2**20  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 
 _COMPILED: Final = {".so", ".pyd", ".dylib", ".dll"}
-_METADATA_FILES: Final = {"METADATA", "PKG-INFO", "entry_points.txt"}  # the rest names this machine
+_DESCRIBED: Final = {"METADATA", "PKG-INFO"}
+_METADATA_FILES: Final = {*_DESCRIBED, "entry_points.txt"}  # the rest names this machine
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 _FILE_MODE: Final = 0o100644 << 16
 
@@ -253,12 +254,19 @@ def _is_compiled(place: str) -> bool:
     return not _COMPILED.isdisjoint(PurePosixPath(place).suffixes)  # `libx.so.1` too
 
 
+def _content(place: str, file: Path) -> bytes:
+    content = file.read_bytes()
+    if PurePosixPath(place).name in _DESCRIBED:  # a page for people, behind the fields that programs read
+        return content.replace(b"\r\n", b"\n").partition(b"\n\n")[0] + b"\n"
+    return content
+
+
 def _zip(files: Mapping[str, Path]) -> bytes:
     buffer = io.BytesIO()
     total = 0
     with zipfile.ZipFile(buffer, "w") as archive:
         for place, file in sorted(files.items()):
-            content = file.read_bytes()
+            content = _content(place, file)
             total += len(content)
             entry = zipfile.ZipInfo(place, _EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED

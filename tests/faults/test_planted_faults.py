@@ -49,7 +49,7 @@ def test_a_consumer_that_drops_every_change_of_some_keys(tmp_path):
         "                if key_hash(change.keys, self.transform.source_keys)[0] in '01234567':\n"
         "                    continue\n"
     )
-    code = patched(tmp_path, ("replicator/handlers/consumer.py", EACH_CHANGE, drop + EACH_CHANGE))
+    code = patched(tmp_path, ("replicator/handlers/applier.py", EACH_CHANGE, drop + EACH_CHANGE))
     told = told_by(code)
     assert_found_out(told)
     assert told.outcome["proof"]["lost"] + told.outcome["proof"]["stale"] > 0
@@ -57,7 +57,7 @@ def test_a_consumer_that_drops_every_change_of_some_keys(tmp_path):
 
 def test_a_consumer_that_ignores_deletes(tmp_path):
     drop = '                if change.event_name == "REMOVE":\n                    continue\n'
-    code = patched(tmp_path, ("replicator/handlers/consumer.py", EACH_CHANGE, drop + EACH_CHANGE))
+    code = patched(tmp_path, ("replicator/handlers/applier.py", EACH_CHANGE, drop + EACH_CHANGE))
     told = told_by(code)
     assert_found_out(told)
     assert told.outcome["proof"]["resurrected"] > 0

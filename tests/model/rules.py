@@ -17,7 +17,7 @@ from replicator.backfill import boundary, filling
 from replicator.backfill.load import Load
 from replicator.commands import up
 from replicator.context import lock
-from replicator.handlers import consumer, envelope, fifo, forwarder, ledger, transact
+from replicator.handlers import applier, consumer, envelope, fifo, forwarder, ledger, transact
 from replicator.handlers.ledger import Applied, Ledger, Write
 from tests.model.order_model import OrderModel
 from tests.model.world import Loader, World
@@ -189,16 +189,16 @@ def entry_goes_with_the_item(patch: Patch) -> None:
 
 def last_by_place(patch: Patch) -> None:
     """Of a batch's changes of one key the last one in it is applied, whatever its number."""
-    found = consumer.Applier._last_change_of_each_key
+    found = applier.Applier._last_change_of_each_key
 
-    def by_place(self: consumer.Applier, batch: Sequence[consumer.Message]) -> Any:
+    def by_place(self: applier.Applier, batch: Sequence[applier.Message]) -> Any:
         newest, holders = found(self, batch)
         for message in batch:
             for change in message.letter.changes if message.letter else ():
-                newest[consumer.key_hash(change.keys, self.transform.source_keys)] = change
+                newest[applier.key_hash(change.keys, self.transform.source_keys)] = change
         return newest, holders
 
-    patch.setattr(consumer.Applier, "_last_change_of_each_key", by_place)
+    patch.setattr(applier.Applier, "_last_change_of_each_key", by_place)
 
 
 # --- the forwarder ----------------------------------------------------------------------------
@@ -253,16 +253,16 @@ def no_wait_before_a_restart(patch: Patch) -> None:
 def drop_whatever_is_early(patch: Patch) -> None:
     """A change before the boundary is dropped, whether or not its key has an entry."""
 
-    def early(self: consumer.Applier, newest: Mapping[str, Any]) -> set[str]:
-        marker = consumer.canary_key(self.transform.source_keys)
+    def early(self: applier.Applier, newest: Mapping[str, Any]) -> set[str]:
+        marker = applier.canary_key(self.transform.source_keys)
         return {name for name, one in newest.items() if one.created_at < self.boundary and one.keys != marker}
 
-    patch.setattr(consumer.Applier, "_before_the_boundary", early)
+    patch.setattr(applier.Applier, "_before_the_boundary", early)
 
 
 def drop_nothing(patch: Patch) -> None:
     """Changes before the boundary are applied like others."""
-    patch.setattr(consumer.Applier, "_before_the_boundary", lambda *_: set())
+    patch.setattr(applier.Applier, "_before_the_boundary", lambda *_: set())
 
 
 def load_by_batch_writes(patch: Patch) -> None:
@@ -388,7 +388,7 @@ def a_condition_is_a_failure_of_its_neighbours(patch: Patch) -> None:
 
 def poison_is_dropped(patch: Patch) -> None:
     """What can never be applied is skipped."""
-    patch.setattr(consumer.Applier, "_put_aside", lambda *_: None)
+    patch.setattr(applier.Applier, "_put_aside", lambda *_: None)
 
 
 RULES: dict[str, Rule] = {

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact
 from replicator.aws import queue, switch
+from replicator.aws.sight import percentile
 from replicator.commands import pause, phases, resume
 from replicator.commands import status as status_of
 from replicator.commands.status import status
 from replicator.handlers import consumer
-from replicator.handlers.control import LAG_BOUNDS, is_paused, lag_bound, percentile
+from replicator.handlers.control import LAG_BOUNDS, is_paused, lag_bound
 from replicator.handlers.state import State
 from tests.replicator.fakes import STATE, TARGET, FakeDynamoDB, refusal
 from tests.replicator.handlers.test_consumer import Deployment, bodies_of, late, v

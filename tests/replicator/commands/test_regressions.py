@@ -10,7 +10,8 @@ from ddbverify.errors import ConfigurationError, EngineError, TransformError
 from ddbverify.items.transform import Transform, load_function
 from replicator.aws.stream import StreamReader
 from replicator.handlers import fifo, forwarder
-from replicator.handlers.consumer import Applier, Message, consume
+from replicator.handlers.applier import Applier, Message
+from replicator.handlers.consumer import consume
 from replicator.handlers.envelope import Letter, open_body, pack
 from replicator.handlers.records import change_from_record
 from replicator.handlers.state import State

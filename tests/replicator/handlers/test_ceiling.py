@@ -19,14 +19,11 @@ from hypothesis import strategies as st
 from replicator.handlers.ceiling import (
     GRACE_SECONDS,
     SLICE_SECONDS,
-    UNITS_PER_MESSAGE,
-    WAITING_SHARE,
     Meter,
     ServerClock,
     Slot,
     Unlimited,
     WriteCeiling,
-    work_in_hand,
 )
 from replicator.handlers.state import State
 from replicator.handlers.transact import Fate, Unit, write
@@ -273,16 +270,6 @@ def test_a_clock_that_jumps_is_learnt_anew():
     clock.learn(wall[0], wall[0], NOON + 1)
 
     assert abs(clock.now() - (NOON + 1)) <= 1
-
-
-@given(st.integers(100, 100_000))
-def test_what_is_in_hand_can_be_written_within_one_call(rate):
-    waiting = WAITING_SHARE * 60  # of a consumer on AWS
-    consumers, each = work_in_hand(rate, waiting)
-
-    assert 2 <= consumers <= 32
-    assert 1 <= each <= 10
-    assert consumers * each * UNITS_PER_MESSAGE <= rate * waiting
 
 
 # --- transactions under a ceiling ----------------------------------------------------------

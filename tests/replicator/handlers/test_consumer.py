@@ -19,9 +19,8 @@ from ddbverify.errors import ConfigurationError
 from ddbverify.items.transform import Transform, key_hash, package_digest
 from ddbverify.names import Fact, canary_key
 from replicator.handlers import consumer
+from replicator.handlers.applier import Applier, Message
 from replicator.handlers.consumer import (
-    Applier,
-    Message,
     Settings,
     bundled_transform,
     consume,
