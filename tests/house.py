@@ -127,7 +127,7 @@ ROOMS = (
         "reports",
         "what people see: summary, progress, CI, what a pass costs",
         "items tables compare evidence gate",
-        "ci plan progress summary",
+        "ci plan plan_text progress summary",
     ),
     _room(
         "ddbverify",
@@ -155,14 +155,14 @@ ROOMS = (
         "diff",
         "two tables compared from the command line, without a suite",
         "items tables compare suite evidence reports",
-        "diff options text",
+        "diff options request text",
     ),
     _room(
         "ddbverify",
         "commands",
         "one module per command, with its options",
-        "evidence",
-        "init lookup",
+        "tables plugins evidence gate reports runs diff",
+        "",
     ),
     _room("ddbverify", "testing", "for the test suites of users", "items tables", ""),
     _room(

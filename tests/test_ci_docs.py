@@ -67,7 +67,7 @@ def test_shell_lines_are_shell_and_name_commands_that_exist(line):
     for command in commands:
         name, *arguments = shlex.split(command.removeprefix("ddbverify "))
         with click.Context(main) as context:
-            main.commands[name].make_context(name, arguments, parent=context).close()
+            main.get_command(context, name).make_context(name, arguments, parent=context).close()
 
 
 def test_the_workflow_asks_for_no_more_than_it_needs():

@@ -16,7 +16,7 @@ import pytest
 
 from ddbverify import config as configuration
 from ddbverify.cli import main as ddbverify
-from ddbverify.commands.init import Answers, migration_toml
+from ddbverify.commands.starter import Answers, migration_toml
 from ddbverify.plugins.loading import HOOKS
 from replicator.cli import main as replicator
 
@@ -58,7 +58,9 @@ def _commands() -> list[Any]:
     return [
         pytest.param(program, name, command, id=f"{program} {name}")
         for program, group in (("ddbverify", ddbverify), ("replicator", replicator))
-        for name, command in group.commands.items()
+        for context in (click.Context(group),)
+        for name in group.list_commands(context)
+        for command in (group.get_command(context, name),)
     ]
 
 
@@ -67,7 +69,8 @@ def _places(command: click.Command) -> Iterator[str]:
         if isinstance(parameter, click.Option):
             yield from (option for option in parameter.opts if option.startswith("--"))
         elif parameter.name is not None:
-            yield parameter.name.upper() if parameter.required else f"[{parameter.name.upper()}]"
+            name = parameter.human_readable_name
+            yield name if parameter.required else f"[{name}]"
 
 
 @pytest.mark.parametrize(("program", "name", "command"), _commands())

@@ -160,11 +160,9 @@ def test_a_room_says_what_belongs_in_it_and_where_to_begin(room: Room):
 
 
 STILL_TOO_LONG = {
-    "cli",
     "compare.coscan",
     "compare.runner",
     "compare.settle",
-    "diff.diff",
     "plugins.loading",
     "session.pytest.hooks",
     "testing.contract",

@@ -1,107 +1,77 @@
-"""
-``ddbverify init``: a folder that is ready for a first run. Nothing that is there is ever changed.
-
-The default suite is copied, not imported: what a run is bound to then stands in the user's own
-repository, can be read and changed there, and a new version of ddbverify changes no claim behind
-anybody's back. After an upgrade ``init`` names the copies that differ from the new suite; one that
-is deleted is written anew.
-"""
+"""``ddbverify init``."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import sys
 from pathlib import Path
 from typing import Any
 
-from ddbverify import config as configuration
-from ddbverify.config import Side
-from ddbverify.errors import ConfigurationError
-from ddbverify.evidence import folders
-from ddbverify.names import FILE_NAME, table_name
+import click
 
-_IGNORED = f"{folders.HOME}/"
-_MINE = "check_mine.py"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
-    """What ``migration.toml`` is made of."""
-
-    source: str
-    target: str
-    source_side: Side = field(default_factory=Side)
-    target_side: Side = field(default_factory=Side)
-    transform: str | None = None
+from ddbverify.commands.shared import (
+    json_option,
+    print_json,
+    reaching_two_sides,
+    refuse,
+    side_of,
+    transform_option,
+)
+from ddbverify.commands.starter import MINE, Answers, Made, write
+from ddbverify.errors import ConfigurationError, DdbVerifyError
+from ddbverify.names import FILE_NAME
 
 
-@dataclass(slots=True)
-class Made:
-    """What became of each file, by its path from the folder."""
-
-    written: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-    differing: list[str] = field(default_factory=list)  # kept, and not the default suite's any more
-
-    def as_json(self) -> dict[str, Any]:
-        """What ``--json`` prints."""
-        return {
-            "command": "init",
-            "written": self.written,
-            "kept": self.kept,
-            "differing": self.differing,
-            "exit_code": 0,
-        }
-
-
-def init(folder: Path, answers: Answers | None) -> Made:
+@click.command("init")
+@click.option("--source", metavar="TABLE", help="Source table, a name or an ARN; asked for if left out.")
+@click.option("--target", metavar="TABLE", help="Target table, likewise.")
+@reaching_two_sides
+@transform_option
+@json_option
+def command(
+    source: str | None, target: str | None, transform: str | None, *, as_json: bool, **given: Any
+) -> None:
     """
-    Write what is missing in *folder*: ``migration.toml``, ``checks/``, a line in ``.gitignore``.
+    Write migration.toml and checks/ into this folder, as far as they are missing.
 
-    Args:
-        folder: It has to exist.
-        answers: ``None`` where there is a ``migration.toml``.
+    Nothing that is there is changed or overwritten.
 
-    Raises:
-        ConfigurationError: The answers make no migration, or a file cannot be written. Nothing
-            is left half written.
+    Exit status: 0 done, 2 usage, or what was said makes no migration.
     """
-    made = Made()
-    if answers is not None:
-        text = migration_toml(answers)
-        configuration.parse(text, folder)
-        _write(folder / FILE_NAME, text, made, folder)
+    folder = Path.cwd()
+    try:
+        answers = None
+        if not (folder / FILE_NAME).exists():
+            answers = Answers(
+                source=_asked("source", source),
+                target=_asked("target", target),
+                source_side=side_of("source", given),
+                target_side=side_of("target", given),
+                transform=transform,
+            )
+        elif source or target or transform or any(given.values()):
+            raise ConfigurationError(
+                f"There is a {FILE_NAME} already, and it is not changed.",
+                "change it by hand; without options, this command adds the other files.",
+            )
+        made = write(folder, answers)
+    except DdbVerifyError as error:
+        refuse(error, as_json=as_json)
+    if as_json:
+        print_json(made.as_json())
     else:
-        made.kept.append(FILE_NAME)
-    checks = folder / "checks"
-    for file in sorted(folders.default_suite().glob("check_*.py")):
-        text = file.read_text(encoding="utf-8")
-        mine = checks / file.name
-        if mine.exists() and mine.read_bytes() != text.encode():
-            made.differing.append(mine.relative_to(folder).as_posix())
-        _write(mine, text, made, folder)
-    _write(checks / _MINE, _MINE_TEXT, made, folder)
-    _ignore(folder / ".gitignore", made)
-    return made
+        click.echo(next_steps(made))
 
 
-def migration_toml(answers: Answers) -> str:
-    """The text of a ``migration.toml``: what was answered, and what else can be said, as comments."""
-    emulated = any(
-        side.endpoint_url and not configuration.is_aws(side.endpoint_url)
-        for side in (answers.source_side, answers.target_side)
-    )
-    return _TOML.format(
-        name=_text(_migration_name(answers.source)),
-        source_side=_side(answers.source_side, "eu-west-1"),
-        target_side=_side(answers.target_side, "eu-central-1"),
-        source=_text(answers.source),
-        target=_text(answers.target),
-        transform=_line("transform", answers.transform, "shop.migrations:orders_v2"),
-        emulator="emulator = true" if emulated else "# emulator = true",
-    )
+def _is_a_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _asked(side: str, said: str | None) -> str:
+    if said is not None:
+        return said
+    if not _is_a_terminal():
+        raise click.UsageError(f"--{side} is missing: the name or ARN of the {side} table.")
+    return str(click.prompt(f"{side.capitalize()} table (name or ARN)", err=True))
 
 
 def next_steps(made: Made) -> str:
@@ -119,135 +89,6 @@ def next_steps(made: Made) -> str:
             "  replicator up    begin to move the source, unless something else does",
             "  ddbverify run    run all checks on both tables, and sign the evidence",
             "  ddbverify gate   say whether it is enough",
-            f"Your own checks go into checks/{_MINE}.",
+            f"Your own checks go into checks/{MINE}.",
         ]
     )
-
-
-def _write(path: Path, text: str, made: Made, folder: Path) -> None:
-    name = path.relative_to(folder).as_posix()
-    if path.exists():
-        made.kept.append(name)
-        return
-    try:
-        path.parent.mkdir(exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:  # "x": never over one that has just come to be
-            file.write(text)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{name} cannot be written: {error.strerror}.", "run this where you may write."
-        ) from error
-    else:
-        made.written.append(name)
-
-
-def _ignore(path: Path, made: Made) -> None:
-    """One more line, unless it is there: raw keys and a private key are in that folder."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        if {_IGNORED, _IGNORED.rstrip("/"), "/" + _IGNORED} & set(map(str.strip, lines)):
-            made.kept.append(path.name)
-            return
-        with path.open("a+", encoding="utf-8") as file:
-            file.write(("\n" if lines and not _ends_a_line(path) else "") + _IGNORED + "\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"{path.name} cannot be read or written.", f"add {_IGNORED} to it yourself."
-        ) from error
-    made.written.append(path.name)
-
-
-def _ends_a_line(path: Path) -> bool:
-    return path.read_bytes().endswith(b"\n")
-
-
-def _migration_name(source: str) -> str:
-    """One that the stacks and the queue can be named after."""
-    slug = re.sub(r"[^a-z0-9]+", "-", table_name(source).lower()).strip("-")
-    return (slug if slug[:1].isalpha() else f"m-{slug}")[:30].rstrip("-")
-
-
-def _side(side: Side, region: str) -> str:
-    examples: Mapping[str, str] = {"region": region, "profile": "legacy"}
-    names: Iterable[str] = ("region", "profile", *(("endpoint_url",) if side.endpoint_url else ()))
-    return "\n".join(_line(name, getattr(side, name), examples.get(name, "")) for name in names)
-
-
-def _line(name: str, value: str | None, example: str) -> str:
-    return f"# {name} = {_text(example)}" if value is None else f"{name} = {_text(value)}"
-
-
-def _text(value: str) -> str:
-    """A basic string of TOML: JSON's escapes but for the halves of pairs, and one more."""
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise ConfigurationError(
-            f"{value!r} is not text.", "write it in your terminal's encoding."
-        ) from error
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-_TOML = """\
-# What is moved where, and what has to hold before anyone switches. Every key: docs/configuration.md.
-# What stands behind a # is a default, or an example.
-
-# It names stacks, queue and state table: another one for each migration of an account and region.
-name = {name}
-
-# Without region and profile, the ordinary AWS chain decides.
-[source]
-{source_side}
-
-[target]
-{target_side}
-
-[[tables]]
-source = {source}
-target = {target}
-{transform}
-# ignore = ["updated_at"]            # attributes that may differ
-# accept = ["pitr", "tags.*"]        # settings that may differ: docs/checks.md
-
-# With this section a pipeline has to be there and healthy. Leave it out to verify tables that
-# something else has filled. `replicator up` makes one, with these settings or the defaults.
-# [replication]
-
-[verification]
-# coverage = "full"                  # or "0.5%": a sample, which never opens a gate
-# settle = "60s"                     # how long a difference has to hold still before it counts
-# read_units = 5000                  # ceiling per second and table
-
-[gate]
-# required = ["*"]                   # checks that have to be there and to have passed
-# max_age = "1h"                     # how old evidence may be
-{emulator:<36} # whether evidence made against an emulator may open this gate
-"""
-
-_MINE_TEXT = '''\
-"""
-Your own checks. All checks of a run share one pass over the tables, so that one more costs no read.
-
-Take the # away from what you can use, and write your own: docs/checks.md.
-"""
-
-from __future__ import annotations
-
-# from ddbverify import Finding, Pair, Verdict, check, each_item, require
-
-# On every item: `source`, `target` and `expected`, or some of them. An attribute is decoded when it
-# is touched; numbers are Decimal, never float. `covers` says what it has to notice, and each run
-# alters copies of real items to see whether it does.
-#
-# @check(covers=["value:total_cents"])
-# @each_item
-# def check_the_total_is_in_cents(source, target):
-#     assert target["total_cents"] == source["total"] * 100
-
-# On a pair of tables.
-#
-# def check_the_target_is_in_the_new_region(pair: Pair) -> None:
-#     region = pair.target.region
-#     findings = () if region == "eu-central-1" else (Finding(f"it is in {region}"),)
-#     require(Verdict(examined=1, findings=findings))
-'''

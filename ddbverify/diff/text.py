@@ -9,7 +9,8 @@ from typing import Any, Final
 from tabulate import tabulate
 
 from ddbverify.compare.causes import CAUSES_SHOWN, Causes
-from ddbverify.diff.diff import FINDING_STATES, STATES, Result
+from ddbverify.diff.findings import FINDING_STATES, STATES
+from ddbverify.diff.result import Result
 from ddbverify.errors import ConfigurationError
 from ddbverify.items.form import AttributePath, parse_path
 from ddbverify.words import number_of

@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 
+import click
 import pytest
 from click.testing import CliRunner
 
-from ddbverify.cli import main
+from ddbverify.cli import COMMANDS, main
 from ddbverify.errors import AccessError
 from ddbverify.runs import run as runs
 from tests.ddbverify import projects
@@ -111,6 +112,30 @@ def test_a_bug_stays_a_traceback(invoke, monkeypatch):
 
     with pytest.raises(ZeroDivisionError):
         invoke("run")
+
+
+@pytest.mark.parametrize("command", ["gate", "plan", "plugins"])
+def test_ctrl_c_never_ends_like_differences(invoke, monkeypatch, command):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    for place in ("tables.table.describe", "gate.gate.judge", "evidence.folders.checks_folder"):
+        monkeypatch.setattr(f"ddbverify.{place}", interrupt)
+    monkeypatch.setattr("ddbverify.commands.gate.judge", interrupt)
+
+    ended = invoke(command, *(("one", "two") if command == "plan" else ()))
+
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (3, "", "Interrupted.\n")
+
+
+def test_the_help_names_each_command_in_one_line_and_every_module_has_one():
+    modules = {path.stem for path in (projects.REPOSITORY / "ddbverify" / "commands").glob("*.py")}
+    said = CliRunner().invoke(main, ["--help"]).stdout
+
+    assert modules - {"__init__", "shared", "starter", "lookup"} == set(COMMANDS)
+    for name, line in COMMANDS.items():
+        assert f"  {name:<8}  {line}\n" in said
+        assert main.get_command(click.Context(main), name).name == name
 
 
 def test_arguments_after_the_dashes_go_to_pytest(invoke):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import ddbverify
+from ddbverify.cli import COMMANDS
 from tests.ddbverify.projects import REPOSITORY
 
 # What the replicator may use of the verifier. `evidence.cutover` is what it leaves of a cutover: signed with
@@ -155,7 +156,8 @@ def test_light_modules_stay_light(module):
 @pytest.mark.parametrize(
     ("module", "later"),
     [
-        ("ddbverify.cli", {"boto3", "s3transfer", "deepdiff", "pytest"}),
+        *((f"ddbverify.commands.{name}", {"boto3", "s3transfer", "deepdiff", "pytest"}) for name in COMMANDS),
+        ("ddbverify.cli", {"boto3", "botocore", "msgspec", "rich", "tabulate", "pytest"}),
         ("replicator.cli", {"aws_lambda_powertools", "packaging", "deepdiff", "pytest"}),
     ],
 )

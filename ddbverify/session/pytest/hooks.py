@@ -32,7 +32,7 @@ from ddbverify.errors import ConfigurationError, DdbVerifyError, Inconclusive
 from ddbverify.evidence import folders
 from ddbverify.evidence.evidence import tool_version
 from ddbverify.evidence.record import CheckState
-from ddbverify.reports import plan, progress
+from ddbverify.reports import plan, plan_text, progress
 from ddbverify.session.checking import Checking, Report
 from ddbverify.session.pytest import terminal
 from ddbverify.session.pytest.items import (
@@ -305,7 +305,7 @@ def _print_plan(session: pytest.Session) -> None:
             continue
         single = msgspec.structs.replace(checking.config, tables=(pair.settings,))
         try:
-            text = plan.text(plan.plan(single))
+            text = plan_text.text(plan.plan(single))
         except DdbVerifyError as error:
             text = f"{pair.settings}: {error}"
         if reporter is not None:

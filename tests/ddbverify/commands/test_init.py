@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ddbverify import config
 from ddbverify.cli import main
-from ddbverify.commands.init import Answers, migration_toml
+from ddbverify.commands.starter import Answers, migration_toml
 from ddbverify.config import Side
 from ddbverify.evidence import folders
 from ddbverify.names import MIGRATION_NAME
@@ -115,7 +115,7 @@ def test_an_unwritable_folder_is_an_error_in_words(tmp_path, init):
 
 
 def test_on_a_terminal_the_tables_are_asked_for(tmp_path, init, monkeypatch):
-    monkeypatch.setattr("ddbverify.cli._is_a_terminal", lambda: True)
+    monkeypatch.setattr("ddbverify.commands.init._is_a_terminal", lambda: True)
 
     done = init(input="orders\norders-v2\n")
 

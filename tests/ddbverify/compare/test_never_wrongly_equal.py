@@ -16,7 +16,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from ddbverify.compare.comparison import Comparison
-from ddbverify.diff.diff import REFUTING, verdict_of
+from ddbverify.diff.result import REFUTING, verdict_of
 from ddbverify.errors import EngineError
 from ddbverify.items.states import State
 from ddbverify.names import canary_key

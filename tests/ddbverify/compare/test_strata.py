@@ -11,7 +11,7 @@ from ddbverify.compare import strata
 from ddbverify.compare.comparison import Stratum
 from ddbverify.compare.runner import Pass
 from ddbverify.config import Duration, Verification
-from ddbverify.diff.diff import verdict_of
+from ddbverify.diff.result import verdict_of
 from ddbverify.errors import ConfigurationError
 from ddbverify.items.states import State
 from ddbverify.tables.segments import Plan

@@ -22,8 +22,10 @@ from ddbverify.compare.comparison import Stratum
 from ddbverify.compare.runner import Progress
 from ddbverify.diff import diff
 from ddbverify.diff import text as diff_text
-from ddbverify.diff.diff import Request, verdict_of
+from ddbverify.diff.findings import FINDING_STATES, STATES
 from ddbverify.diff.options import Options
+from ddbverify.diff.request import Request
+from ddbverify.diff.result import REFUTING, verdict_of
 from ddbverify.errors import AccessError, ConfigurationError, Inconclusive
 from ddbverify.evidence.folders import write_atomically
 from ddbverify.items.states import Difference, State
@@ -31,7 +33,7 @@ from ddbverify.tables.table import describe_pair  # before anything stands in fo
 from tests.ddbverify import projects
 
 OPTIONS = Options(source="orders", target="orders-v2", settle="0s")
-FINDINGS = diff.FINDING_STATES
+FINDINGS = FINDING_STATES
 
 
 def missing(key, **more):
@@ -120,7 +122,7 @@ def cli(*arguments):
 
 
 @given(
-    st.dictionaries(st.sampled_from([str(state) for state in diff.STATES]), st.integers(0, 3)),
+    st.dictionaries(st.sampled_from([str(state) for state in STATES]), st.integers(0, 3)),
     st.lists(st.integers(0, 3), min_size=3, max_size=3).map(lambda three: sorted(three, reverse=True)),
     st.lists(st.just("segment 1 of 3 of the source was not read to its end"), max_size=1),
 )
@@ -147,9 +149,7 @@ def test_regression_14_two_empty_tables_are_not_equal():
     assert verdict_of(projects.comparison(counts={}))[0] == "inconclusive"
 
 
-@pytest.mark.parametrize(
-    ("state", "code"), [(state, 1 if state in diff.REFUTING else 3) for state in FINDINGS]
-)
+@pytest.mark.parametrize(("state", "code"), [(state, 1 if state in REFUTING else 3) for state in FINDINGS])
 def test_regression_16_differences_are_never_exit_code_0(engine, tmp_path, state, code):
     engine(missing("a", state=state))
     assert run(tmp_path).exit_code == code
@@ -221,7 +221,7 @@ def test_json_lines_one_object_per_finding_and_the_summary_last(engine):
     ]
     summary = last["summary"]
     assert summary["verdict"] == "different"
-    assert [summary[str(state)] for state in diff.STATES] == [3, 1, 0, 1, 0, 1, 0, 0]
+    assert [summary[str(state)] for state in STATES] == [3, 1, 0, 1, 0, 1, 0, 0]
     assert summary["read_units"] == {"source": 1.5, "target": 1.5}
     assert summary["segments"] == {"planned": 1, "finished": 1, "total": 1}
     assert [one["cause"] for one in summary["causes"]] == [
@@ -323,7 +323,7 @@ class Reader:
 @pytest.fixture
 def reader(monkeypatch):
     monkeypatch.setattr(Reader, "made", [])
-    monkeypatch.setattr(diff, "TableReader", Reader)
+    monkeypatch.setattr("ddbverify.diff.request.TableReader", Reader)
     return Reader
 
 

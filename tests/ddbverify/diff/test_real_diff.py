@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from ddbverify.cli import main
-from ddbverify.diff.diff import STATES
+from ddbverify.diff.findings import STATES
 from tests.ddbverify import projects
 from tests.processes import wait_until
 

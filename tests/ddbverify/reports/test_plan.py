@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from ddbverify.cli import main
 from ddbverify.diff.options import Options, config_of
-from ddbverify.reports import plan
+from ddbverify.reports import plan, plan_text
 from tests.ddbverify import projects
 
 OPTIONS = Options(source="orders", target="orders-v2")
@@ -56,7 +56,7 @@ def test_a_provisioned_table_says_which_share_of_its_capacity_is_taken():
     made = estimate(None, provisioned(500), segments=10, read_units=50)
     assert made.target.share_of_capacity == 0.1
     assert made.source.share_of_capacity is None
-    text = plan.text(made)
+    text = plan_text.text(made)
     assert "10% of 500/s" in text
     assert "none: provisioned" in text
 
@@ -92,7 +92,7 @@ def test_a_sample_costs_its_share():
 def test_what_makes_it_slow_or_dear_is_a_warning(arguments, words):
     made = estimate(**arguments)
     assert [one for one in made.warnings if words in one], made.warnings
-    assert words in plan.text(made)
+    assert words in plan_text.text(made)
     assert made.exit_code == 0
 
 
@@ -107,29 +107,29 @@ def test_what_diff_would_refuse_is_said_and_exits_with_2():
     }
     made = estimate(None, other)
     assert made.exit_code == 2
-    assert "impossible: orders -> orders-v2: the keys differ: id (S)" in plan.text(made)
+    assert "impossible: orders -> orders-v2: the keys differ: id (S)" in plan_text.text(made)
     assert made.read_units  # the estimate stands nevertheless
 
 
 def test_the_price_and_its_date_stand_in_the_output():
-    assert "$0.125 per million read units (AWS's price for us-east-1 since November 2024" in plan.text(
+    assert "$0.125 per million read units (AWS's price for us-east-1 since November 2024" in plan_text.text(
         estimate()
     )
-    assert "$0.3 per million read units (as given with --price)" in plan.text(estimate(price=0.3))
-    assert "up to six hours old" in plan.text(estimate())
+    assert "$0.3 per million read units (as given with --price)" in plan_text.text(estimate(price=0.3))
+    assert "up to six hours old" in plan_text.text(estimate())
 
 
 def test_settling_is_a_range_and_says_so():
     made = estimate(settle="60s")
     assert made.settling.units_per_key == (3 * 4, 3 * 11)
     assert made.settling.of(1_000) == (12_000, 33_000)
-    text = plan.text(made)
+    text = plan_text.text(made)
     assert "12 to 33 read units more for each key that differs" in text
     assert "(12,000 to 33,000 if one key in 1,000 does)" in text
     assert "is looked at up to ten times a second for 10 min" in text
     assert made.as_json()["settling"]["read_units_per_key"] == [12, 33]
 
-    quiet = plan.text(estimate(settle="0s"))
+    quiet = plan_text.text(estimate(settle="0s"))
     assert "3 read units more for each key" in quiet
     assert "never holds still" not in quiet
 

@@ -1,0 +1,115 @@
+"""``ddbverify diff``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from ddbverify.commands.shared import (
+    CUT_SHORT,
+    of_two_sides,
+    options_of,
+    refuse,
+    say,
+    sigterm_like_ctrl_c,
+)
+from ddbverify.diff.diff import Display, run
+from ddbverify.diff.request import Request
+from ddbverify.diff.text import text
+from ddbverify.errors import DdbVerifyError
+from ddbverify.reports import progress
+
+
+@click.command("diff")
+@of_two_sides
+@click.option("--ignore", multiple=True, metavar="PATH", help="Attribute path to leave out; repeatable.")
+@click.option(
+    "--settle",
+    metavar="DURATION",
+    default="60s",
+    show_default=True,
+    help="A difference counts once the source has held still for so long. Waited for only where "
+    "something differs; 0s is right for tables that nobody writes to, and wrong for all others.",
+)
+@click.option(
+    "--stratum",
+    "strata",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Keys to compare beside a --sample, in JSON Lines; reported apart from its bound. Repeatable.",
+)
+@click.option("--memory", metavar="SIZE", help="For items that wait for their partner; default 512MB.")
+@click.option("--values", is_flag=True, help="Show the items of findings, too; read again for that.")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "jsonl"]),
+    default="text",
+    show_default=True,
+    help="A report, or one JSON object per finding as it is decided, and a summary last.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for findings.jsonl (mode 0600), summary.json and the checkpoint.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the interrupted run in --out.")
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+def command(
+    *, values: bool, output_format: str, out: Path | None, resume: bool, quiet: bool, **given: Any
+) -> None:
+    """
+    Compare SOURCE and TARGET completely, and show every key that differs.
+
+    A table is a name or an ARN. Keys are shown, values only with --values.
+
+    Exit status: 0 equal, 1 differences, 2 usage, 3 inconclusive or incomplete, 6 AWS refused.
+    """
+    sigterm_like_ctrl_c()
+    lines = output_format == "jsonl"
+    try:
+        if resume and out is None:
+            raise click.UsageError("--resume needs --out: the folder of the interrupted run.")
+        request = Request(
+            options=options_of(given), folder=Path.cwd(), out=out, resume=resume, values=values, lines=lines
+        )
+        result = run(request, emit=_print_line, say=say, show=_display(quiet=quiet, lines=lines))
+        _print_line(json.dumps({"summary": result.summary}) if lines else text(result))
+        if result.unwritten is not None:
+            click.echo(f"Error: {result.unwritten}", err=True)
+    except DdbVerifyError as error:
+        refuse(error, as_json=lines, indent=None)
+    except BrokenPipeError:
+        sys.exit(CUT_SHORT)
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(CUT_SHORT)
+    sys.exit(result.exit_code)
+
+
+def _display(*, quiet: bool, lines: bool) -> Display:
+    if quiet:
+        return lambda _: progress.silence()
+    console = Console(stderr=True, highlight=False)
+    # Findings that come out between would tear the bar apart.
+    if console.is_terminal and not (lines and sys.stdout.isatty()):
+        return partial(progress.bar, console=console)
+    return partial(progress.lines, say=say)
+
+
+def _print_line(line: str) -> None:
+    """Raises BrokenPipeError once, when nobody reads any more; from then on it prints nowhere."""
+    try:
+        click.echo(line)
+    except BrokenPipeError:
+        # Else the interpreter complains when it flushes standard output at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise

@@ -1,0 +1,36 @@
+"""``ddbverify explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ddbverify.commands.lookup import explain
+from ddbverify.commands.shared import config_option, json_option, print_json, refuse
+from ddbverify.errors import DdbVerifyError
+from ddbverify.evidence import folders
+
+
+@click.command("explain")
+@config_option
+@json_option
+@click.argument("key_hash", metavar="HASH")
+@click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False))
+def command(config_file: Path, key_hash: str, folder: Path | None, *, as_json: bool) -> None:
+    """
+    Show the key that HASH in a message stands for, and where its items differ.
+
+    Looks in FOLDER, a run's; by default in all runs and pytest sessions beside migration.toml. Works
+    on the machine that made them only. It prints raw keys.
+
+    Exit status: 0 found, 2 not found.
+    """
+    try:
+        found = explain(key_hash, config_file.resolve().parent / folders.HOME, folder)
+    except DdbVerifyError as error:
+        refuse(error, as_json=as_json)
+    if as_json:
+        print_json({"command": "explain", "found": [one.line | {"file": str(one.file)} for one in found]})
+    else:
+        click.echo("\n\n".join(one.text() for one in found))

@@ -1,0 +1,43 @@
+"""``ddbverify plan``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ddbverify.commands.shared import json_option, of_two_sides, options_of, print_json, refuse
+from ddbverify.diff.options import config_of
+from ddbverify.errors import DdbVerifyError
+from ddbverify.reports.plan import plan
+from ddbverify.reports.plan_text import text
+
+
+@click.command("plan")
+@of_two_sides
+@click.option(
+    "--price", type=click.FloatRange(min=0), help="US dollars for a million read request units, on demand."
+)
+@json_option
+def command(price: float | None, *, as_json: bool, **given: Any) -> None:
+    """
+    Say what comparing SOURCE and TARGET costs: items, read units, money, time.
+
+    A table is a name or an ARN. No item is read; the figures are DynamoDB's own, up to six hours old.
+
+    Exit status: 0 done, 2 usage, or `diff` would refuse these tables, 6 AWS refused.
+    """
+    try:
+        options = options_of(given)
+        estimate = plan(
+            config_of(options, Path.cwd()), seed=options.seed, segments=options.segments, price=price
+        )
+    except DdbVerifyError as error:
+        refuse(error, as_json=as_json)
+    if as_json:
+        print_json(estimate.as_json())
+    else:
+        click.echo(text(estimate))
+    sys.exit(estimate.exit_code)

@@ -1,0 +1,78 @@
+"""``ddbverify run``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from ddbverify.commands.shared import (
+    config_option,
+    json_option,
+    print_json,
+    refuse,
+    say,
+    show_in_pipeline,
+    sigterm_like_ctrl_c,
+)
+from ddbverify.errors import DdbVerifyError
+from ddbverify.reports import ci, summary
+from ddbverify.runs import run as runs
+from ddbverify.runs.run import RunResult
+
+
+@click.command("run")
+@config_option
+@json_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of this run; new or empty."
+)
+@click.option("--sample", metavar="PERCENT", help='Read a sample, such as "0.5%"; it never opens a gate.')
+@click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
+def command(
+    config_file: Path, out: Path | None, sample: str | None, pytest_args: tuple[str, ...], *, as_json: bool
+) -> None:
+    """
+    Run all checks and leave signed evidence.
+
+    Arguments after -- go to pytest; what they leave out closes the gate.
+
+    Exit status: 0 equal, 1 differences, 2 usage, 3 inconclusive or incomplete, 6 AWS refused.
+    """
+    sigterm_like_ctrl_c()
+    try:
+        result = runs.run(
+            config_file,
+            out=out,
+            coverage=sample,
+            extra=pytest_args,
+            output_to_stderr=as_json,
+            warn=lambda line: say(f"warning: {line}"),
+        )
+    except DdbVerifyError as error:
+        refuse(error, as_json=as_json)
+    _show(result, err=as_json)
+    if as_json:
+        print_json(result.as_json())
+    show_in_pipeline(ci.annotations_of_run(result.evidence), summary.markdown(result.evidence), err=as_json)
+    sys.exit(result.exit_code)
+
+
+def _show(result: RunResult, *, err: bool) -> None:
+    if result.new_key is not None:
+        click.echo(
+            f"A new signing key was made: {result.new_key.path}. Its public key, for trusted_keys:\n"
+            f"  {result.new_key.public}",
+            err=True,
+        )
+    if not result.trusted:
+        click.echo(
+            "The signing key is not among [gate] trusted_keys: this evidence opens no gate of this file.",
+            err=True,
+        )
+    click.echo(f"\n{result.evidence.verdict}: {result.folder}", err=err)
+    for problem in result.unreported:
+        click.echo(f"  not reported: {problem}", err=err)
+    for shortcoming in result.evidence.shortcomings:
+        click.echo(f"  not complete: {summary.printable(shortcoming, 2000)}", err=err)

@@ -1,0 +1,147 @@
+"""A diff as it is asked for, and what is left to do once its tables are known. Nothing is read here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ddbverify.compare import strata
+from ddbverify.compare.point_values import PointValues
+from ddbverify.config import Config
+from ddbverify.diff.folder import settings_of
+from ddbverify.diff.options import Options, config_of
+from ddbverify.errors import ConfigurationError
+from ddbverify.evidence.folders import make_importable
+from ddbverify.items import transform as transforms
+from ddbverify.items.form import JoinKey
+from ddbverify.items.transform import Transform
+from ddbverify.reports import plan as plans
+from ddbverify.reports.plan import Estimate
+from ddbverify.tables import sampling
+from ddbverify.tables import table as tables
+from ddbverify.tables.table import Table
+from ddbverify.tables.wire import TableReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A diff as the command line asks for it."""
+
+    options: Options
+    folder: Path  # where a transform's module is looked for
+    out: Path | None = None
+    resume: bool = False
+    values: bool = False
+    lines: bool = False  # findings go to standard output as they are decided
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A request that has been checked against its tables. Nothing has been read."""
+
+    config: Config  # as the engine gets it
+    options: Options
+    source: Table
+    target: Table
+    estimate: Estimate
+    settings: Mapping[str, Any]
+    strata: Mapping[str, Sequence[JoinKey]]
+    values: PointValues | None
+    started_epoch: float
+
+
+def prepare(request: Request) -> Work:
+    """
+    Check a request against its tables.
+
+    Raises:
+        ConfigurationError: The options, the tables or the folder cannot be used.
+        EngineError: AWS refused to describe a table.
+    """
+    options = _with_seed(request)
+    config = config_of(options, request.folder)
+    (pair,) = config.tables
+    make_importable(config)
+    source, target = tables.describe_pair(config, pair)
+    chosen = {str(path): strata.read(path, source.key_schema, target.key_schema) for path in options.strata}
+    estimate = plans.estimate(config, source, target, seed=options.seed, segments=options.segments)
+    engine_config, values = _with_values(config, source, target) if request.values else (config, None)
+    return Work(
+        config=engine_config,
+        options=options,
+        source=source,
+        target=target,
+        estimate=estimate,
+        settings=_settings(config, options, source, target),
+        strata=chosen,
+        values=values,
+        started_epoch=time.time(),
+    )
+
+
+def _with_seed(request: Request) -> Options:
+    """The seed of a sample is drawn here: a resumed run has to draw the same segments."""
+    options = request.options
+    if options.sample is None or options.seed is not None:
+        return options
+    earlier = settings_of(request.out) if request.resume and request.out is not None else {}
+    seed = earlier.get("seed")
+    return replace(options, seed=sampling.new_seed() if seed is None else seed)
+
+
+def _settings(config: Config, options: Options, source: Table, target: Table) -> dict[str, Any]:
+    """What decides about the result: a resumed run needs the same."""
+    (pair,) = config.tables
+    return {
+        "source": {"arn": source.arn, "id": source.id},
+        "target": {"arn": target.arn, "id": target.id},
+        "transform": pair.transform,
+        "transform_digest": transforms.package_digest(pair.transform) if pair.transform else None,
+        "rekeys": pair.rekeys,
+        "ignore": sorted(pair.ignore),
+        "coverage": config.verification.coverage,
+        "seed": options.seed,
+        "segments": options.segments,
+        "strata": {str(path): strata.digest(path) for path in options.strata},
+        "settle_seconds": float(config.verification.settle),
+    }
+
+
+def _with_values(config: Config, source: Table, target: Table) -> tuple[Config, PointValues]:
+    """
+    Readers for ``--values``, and the settings that are left for the engine.
+
+    Ceiling and budget hold for both together: a tenth of each goes to the values.
+    """
+    (pair,), settings = config.tables, config.verification
+    rate, budget, for_values = settings.read_units, settings.max_read_units, None
+    changes: dict[str, int] = {}
+    if rate is not None:
+        if rate == 1:
+            raise ConfigurationError(
+                "--values needs a --read-units of 2 or more.", "raise it, or leave one of the two out."
+            )
+        rate = max(1, rate // 10)
+        changes["read_units"] = (settings.read_units or 0) - rate
+    if budget is not None:
+        for_values = budget // 10
+        changes["max_read_units"] = budget - for_values
+    transform = None
+    if pair.transform is not None:
+        transform = Transform.load(pair.transform, source.key_schema, target.key_schema, rekeys=pair.rekeys)
+    values = PointValues(
+        TableReader(config.source, source, units_per_second=rate),
+        TableReader(config.target, target, units_per_second=rate),
+        source_keys=source.key_schema,
+        target_keys=target.key_schema,
+        rekeys=pair.rekeys,
+        transform=transform,
+        max_read_units=for_values,
+    )
+    left = msgspec.structs.replace(settings, **changes)
+    return msgspec.structs.replace(config, verification=left), values

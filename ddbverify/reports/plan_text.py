@@ -1,0 +1,75 @@
+"""An `Estimate` for people to read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from tabulate import tabulate
+
+from ddbverify.reports.plan import Estimate, SideEstimate
+from ddbverify.words import about, duration_in_words, money, number_of, size_in_words
+
+KEYS_TO_A_SCENARIO: Final = 1_000  # "if one in so many differs"
+
+
+def text(made: Estimate) -> str:
+    """An estimate for people."""
+    sides = (made.source, made.target)
+    rows = [
+        ("table", *(side.table.name for side in sides)),
+        ("region", *(side.table.region for side in sides)),
+        ("items", *(f"{side.table.item_count:,}" for side in sides)),
+        ("size", *(size_in_words(side.table.size_bytes) for side in sides)),
+        ("read units", *(f"{side.read_units:,}" for side in sides)),
+        ("money", *(_money_of(side) for side in sides)),
+        ("share of capacity", *(_share_of(side) for side in sides)),
+        ("time", *(_time_of(side) for side in sides)),
+    ]
+    table = tabulate(rows, ("", "source", "target"), disable_numparse=True)
+    planned, total = len(made.segments.segments), made.segments.total
+    read = f"{planned:,} of {number_of(total, 'segment')}" if planned < total else number_of(total, "segment")
+    settling = f", and {duration_in_words(made.settle_seconds)} of settling if anything differs"
+    lines = [
+        table,
+        "",
+        f"read units  {made.read_units:,}, strongly consistent, in {read}",
+        *_settling(made),
+        f"money       {about(money(made.money))}: ${made.price_per_million:g} per million read units"
+        f" ({made.price_source})",
+        f"time        {about(duration_in_words(made.seconds))}: both tables are read side by side"
+        + (settling if made.settle_seconds else ""),
+        "",
+        "No item was read. Items and sizes are DynamoDB's own figures, up to six hours old.",
+    ]
+    lines += [f"\nwarning: {warning}" for warning in made.warnings]
+    lines += [f"\nimpossible: {reason}" for reason in made.refused]
+    return "\n".join(lines)
+
+
+def _settling(made: Estimate) -> Iterator[str]:
+    """How much more it is if anything differs."""
+    settling, some = made.settling, max(made.source.items, made.target.items) // KEYS_TO_A_SCENARIO
+    least, most = settling.units_per_key
+    each = f"{least}" if least == most else f"{least} to {most}"
+    yield f"settling    {each} read units more for each key that differs; nobody knows how many do"
+    if some:
+        least, most = settling.of(some)
+        yield f"            ({least:,} to {most:,} if one key in {KEYS_TO_A_SCENARIO:,} does)"
+    if made.settle_seconds:
+        ceiling = duration_in_words(settling.ceiling_seconds)
+        yield f"            a key that never holds still is looked at up to ten times a second for {ceiling}"
+
+
+def _money_of(side: SideEstimate) -> str:
+    return "none: provisioned" if side.money is None else about(money(side.money))
+
+
+def _share_of(side: SideEstimate) -> str:
+    if side.share_of_capacity is None or side.capacity is None:
+        return "(on demand)"
+    return f"{side.share_of_capacity:.0%} of {side.capacity:,.0f}/s"
+
+
+def _time_of(side: SideEstimate) -> str:
+    return f"{duration_in_words(side.seconds)} at {side.units_per_second:,.0f} units/s"
