@@ -50,10 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if file is None:
         return
     config.stash[MIGRATION_FILE] = file
-    from ddbverify.session.pytest import bridge as pytest_bridge
-    from ddbverify.session.pytest import hooks as pytest_checks
+    from ddbverify.session.pytest import bridge, collecting, hooks, running
 
-    for module in (pytest_checks, pytest_bridge):
+    for module in (hooks, collecting, running, bridge):
         config.pluginmanager.register(module, module.__name__)
 
 

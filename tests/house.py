@@ -92,7 +92,7 @@ ROOMS = (
         "plugins",
         "hook specifications, loading, asking",
         "items pipeline",
-        "asking hookspecs loading rulings",
+        "asking finding fitting hookspecs loading rulings",
     ),
     _room(
         "ddbverify",
@@ -141,7 +141,7 @@ ROOMS = (
         "session.pytest",
         "checks under pytest: hooks, items, outcomes, terminal",
         "tables plugins compare suite evidence reports session",
-        "bridge hooks options",
+        "bridge collecting hooks options running",
     ),
     _room(
         "ddbverify",

@@ -17,7 +17,7 @@ import pytest
 from ddbverify import config as configuration
 from ddbverify.cli import main as ddbverify
 from ddbverify.commands.starter import Answers, migration_toml
-from ddbverify.plugins.loading import HOOKS
+from ddbverify.plugins.fitting import HOOKS
 from replicator.cli import main as replicator
 
 ROOT = Path(__file__).parents[1]

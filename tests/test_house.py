@@ -163,10 +163,6 @@ STILL_TOO_LONG = {
     "compare.coscan",
     "compare.runner",
     "compare.settle",
-    "plugins.loading",
-    "session.pytest.hooks",
-    "testing.contract",
-    "testing.strategies",
     "commands.cutover",
     "demo.story",
 }

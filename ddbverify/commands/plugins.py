@@ -13,7 +13,8 @@ from ddbverify.commands.shared import config_option, json_option, print_json, re
 from ddbverify.config import load
 from ddbverify.errors import DdbVerifyError
 from ddbverify.evidence import folders
-from ddbverify.plugins.loading import PREFIX, listed
+from ddbverify.plugins.fitting import PREFIX
+from ddbverify.plugins.loading import listed
 
 
 @click.command("plugins")

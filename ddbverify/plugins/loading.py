@@ -8,10 +8,7 @@ of the checks and needs no listing. Everything that implements a hook has a dige
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import importlib.metadata
-import importlib.util
 import inspect
 import re
 import sys
@@ -19,33 +16,26 @@ from collections.abc import Mapping
 from contextlib import redirect_stdout
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any, Final, Literal
 
 import msgspec
 import pluggy
 
 from ddbverify.config import Config
-from ddbverify.config_checks import PLUGIN_NAME
 from ddbverify.errors import ConfigurationError, PluginError
 from ddbverify.items import transform
 from ddbverify.plugins import hookspecs
 from ddbverify.plugins.asking import ANSWER_SECONDS, Asker, Implementation
 from ddbverify.plugins.built_in import Replicator
+from ddbverify.plugins.finding import CONFTEST, conftest_module, entry_points
+from ddbverify.plugins.fitting import HOOKS, hold_against_its_spec, implemented
 from ddbverify.plugins.hookspecs import PROJECT
 
 BUILT_IN: Final = PROJECT
-CONFTEST: Final = "conftest.py"
-PREFIX: Final = "ddbverify_"
-HOOKS: Final = {name: spec for name, spec in vars(hookspecs).items() if name.startswith(PREFIX)}
+
 
 _CHECK_FILE = re.compile(r"check_\w+\.py", re.ASCII)
-_MARK = f"{PROJECT}_impl"
-_NOT_PLAIN = (
-    inspect.Parameter.VAR_POSITIONAL,
-    inspect.Parameter.VAR_KEYWORD,
-    inspect.Parameter.KEYWORD_ONLY,
-)
 
 
 class PluginRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,7 +97,7 @@ class Plugins:
         Raises:
             ConfigurationError: It does not fit its hooks.
         """
-        if _implemented(module):
+        if implemented(module):
             file = Path(str(module.__file__))
             self._add(module, _conftest_name(self._config, file), "conftest", {CONFTEST: file})
 
@@ -137,7 +127,7 @@ class Plugins:
                 f"The plugin {name} does not load: {type(error).__name__}: {error}",
                 "mend it, or take it off [verification] plugins.",
             ) from error
-        if inspect.isclass(plugin) or not _implemented(plugin):
+        if inspect.isclass(plugin) or not implemented(plugin):
             what = "is a class" if inspect.isclass(plugin) else "implements no hook"
             raise ConfigurationError(
                 f"The plugin {name} ({entry_point.value}) {what}.",
@@ -163,14 +153,14 @@ class Plugins:
         distribution: str = "",
         version: str = "",
     ) -> None:
-        implemented = _implemented(plugin)
-        for attribute, function in implemented.items():
-            _hold_against_its_spec(name, attribute, function)
+        hooks = implemented(plugin)
+        for attribute, function in hooks.items():
+            hold_against_its_spec(name, attribute, function)
         if name in self._added:
             raise ConfigurationError(f"Two plugins have the name {name}.", "give one of them another name.")
         self._manager.register(plugin, name)
         # A function may come from elsewhere than the file that offers it.
-        sources = {Path(source) for source in map(inspect.getsourcefile, implemented.values()) if source}
+        sources = {Path(source) for source in map(inspect.getsourcefile, hooks.values()) if source}
         others = sorted(sources - set(files.values()))
         self._added[name] = (
             PluginRecord(
@@ -179,7 +169,7 @@ class Plugins:
                 distribution=distribution,
                 version=version,
                 digest="",
-                hooks=tuple(sorted(implemented)),
+                hooks=tuple(sorted(hooks)),
             ),
             {**files, **{f"{number}/{file.name}": file for number, file in enumerate(others)}},
         )
@@ -285,30 +275,6 @@ class _Manager(pluggy.PluginManager):
         return options
 
 
-def entry_points() -> dict[str, EntryPoint]:
-    """
-    Every entry point of our group by name; none of them is imported.
-
-    Raises:
-        ConfigurationError: Two have one name, or a name is none that can stand in evidence.
-    """
-    found: dict[str, EntryPoint] = {}
-    for entry_point in sorted(importlib.metadata.entry_points(group=PROJECT), key=lambda one: one.name):
-        name = entry_point.name
-        if not re.fullmatch(PLUGIN_NAME, name) or name == BUILT_IN:
-            raise ConfigurationError(
-                f"An installed plugin has the name {name[:100]!r}.",
-                f"plugins are named with letters, digits, '-' and '_', and not {BUILT_IN!r}; uninstall it.",
-            )
-        if name in found and found[name].value != entry_point.value:
-            raise ConfigurationError(
-                f"Two installed plugins have the name {name}: {found[name].value} and {entry_point.value}.",
-                "uninstall one of them.",
-            )
-        found[name] = entry_point
-    return found
-
-
 def listed(config: Config, checks: Path) -> list[dict[str, Any]]:
     """
     Everything that could take part, as ``ddbverify plugins --json`` prints it.
@@ -346,43 +312,6 @@ def _conftest_name(config: Config, file: Path) -> str:
         return CONFTEST
 
 
-def conftest_module(checks: Path) -> ModuleType | None:
-    """
-    The ``conftest.py`` of a folder of checks, imported; ``None`` where it cannot implement a hook.
-
-    For commands without pytest. One that does not so much as name a hook is not run.
-
-    Raises:
-        ConfigurationError: It does not load.
-    """
-    file = checks / CONFTEST
-    if not file.is_file() or PREFIX.encode() not in file.read_bytes():
-        return None
-    if str(checks) not in sys.path:
-        sys.path.insert(0, str(checks))  # as pytest does
-    name = f"ddbverify_conftest_{hashlib.sha256(bytes(file)).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ConfigurationError(f"{file} is not a Python file.", "make it one, or remove it.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    # An import runs the user's code; whatever it raises, its hooks cannot be used.
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise ConfigurationError(
-            f"{file} does not load: {type(error).__name__}: {error}",
-            "mend it, or take the hooks (ddbverify_*) out of it.",
-        ) from error
-    return module
-
-
-def wants_hooks(plugin: object) -> bool:
-    """Whether anything in a module is, or is meant to be, an implementation of a hook of ours."""
-    return bool(_implemented(plugin))
-
-
 def one_line(implementation: Implementation, text: object) -> str:
     """
     A text that a plugin wants to have shown.
@@ -397,56 +326,6 @@ def one_line(implementation: Implementation, text: object) -> str:
             f"gave a text of {len(text)} characters, expected one printable line of 1 to 200,"
         )
     return text.strip()
-
-
-def _implemented(plugin: object) -> dict[str, Any]:
-    """Hook (or what is meant for one) -> the plugin's function for it."""
-    found = {}
-    for name in dir(plugin):
-        static = inspect.getattr_static(plugin, name, None)
-        # Of functions only: `pytest.mark` has whatever attribute one asks for.
-        marked = isinstance(static, FunctionType | staticmethod | classmethod) and hasattr(static, _MARK)
-        if name.startswith(PREFIX) or marked:
-            function = getattr(plugin, name)
-            if callable(function):
-                found[(getattr(function, _MARK, None) or {}).get("specname") or name] = function
-    return found
-
-
-def _hold_against_its_spec(plugin: str, name: str, function: Any) -> None:
-    """Raises ConfigurationError, one line with both signatures, where *function* is not fit for the hook."""
-    shown = f"{name}{_signature(function)}"
-    spec = HOOKS.get(name)
-    if spec is None:
-        (close,) = difflib.get_close_matches(name, HOOKS, n=1, cutoff=0.0)
-        raise _misfit(plugin, f"{shown} is no hook", close)
-    options = getattr(function, _MARK, None) or {}
-    if options.get("wrapper") or options.get("hookwrapper"):
-        # It could change what others answer, and take back a veto.
-        raise _misfit(plugin, f"{shown} is a wrapper, and these hooks have none", name)
-    if not inspect.isroutine(function):
-        raise _misfit(plugin, f"{shown} is no function", name)
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise _misfit(plugin, f"{shown} is asynchronous, and nobody would wait for it", name)
-    for argument in inspect.signature(function).parameters.values():
-        if argument.kind in _NOT_PLAIN or argument.default is not inspect.Parameter.empty:
-            raise _misfit(plugin, f"{shown} has {argument}, and only plain arguments are given", name)
-        if argument.name not in inspect.signature(spec).parameters:
-            raise _misfit(plugin, f"{shown} asks for {argument.name}, which nobody gives", name)
-
-
-def _signature(function: Any) -> str:
-    try:
-        return f"({', '.join(inspect.signature(function).parameters)})"
-    except (TypeError, ValueError):
-        return "(...)"
-
-
-def _misfit(plugin: str, what: str, hook: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"The plugin {plugin}: {what}; the hook is {hook}{_signature(HOOKS[hook])}.",
-        "mend the plugin; the hooks are in docs/plugins.md.",
-    )
 
 
 def _check_files(implementation: Implementation) -> tuple[Path, ...]:

@@ -9,7 +9,9 @@ For the test suites of users: the contract of transforms as one test, strategies
         assert_transform("film_transforms:by_release", source_keys={"year": "N", "title": "S"},
                          target_keys={"released": "N", "title": "S"})
 
-Nothing of a verification needs this room. The names load when they are first used. Begin with `contract`.
+Nothing of a verification needs this room. The names load when they are first used.
+
+Begin with `contract`, then `invariants`.
 """
 
 from __future__ import annotations

@@ -7,9 +7,8 @@ spelling in which DynamoDB gives them back: 1E+3 was stored as 1000.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
@@ -19,21 +18,25 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from ddbverify.errors import ConfigurationError
 from ddbverify.items.limits import MAX_CONTAINERS, MAX_ITEM_BYTES, MAX_KEY_BYTES, item_size, refusals
 from ddbverify.items.values import ValueNotAllowed, item_from_typed, item_to_typed, to_typed
-from ddbverify.names import KeySchema, TypedItem
+from ddbverify.names import KeySchema
+from ddbverify.testing.neighbours import as_stored, as_stored_number, longer, near, two_readings
 
 Item = dict[str, Any]
 
-_DIGITS = Context(prec=38)
 
 _EXTREMES: Final = tuple(
     map(Decimal, ("1E-130", "-1E-130", f"{'9' * 38}E+88", f"-{'9' * 38}E+88", f"0.{'1' * 38}", "1E+125"))
 )
+
+
 # Not `st.text()`: Hypothesis offers it the texts of the code under test, and an attribute that
 # the transform knows, with a type that it never has, says little about the transform.
 _NAMES: Final = (
     *("a", "b", "A", "0", "a.b", "a[0]", "with space", "quote'", 'double"', "back\\slash", "a/b", "\t", "\0"),
     *("ünï", "u\u0308ni", "日本", "\U0001f600", "\uffff", "#hash", ":colon", "__private__", "n" * 255),
 )
+
+
 _WIDE = 60
 """A map of more names than this has data for names; they are drawn like data."""
 
@@ -45,7 +48,7 @@ def numbers() -> SearchStrategy[Decimal]:
     digits = st.one_of(st.integers(10**37, 10**38 - 1), st.integers(1, 10**38 - 1))
     any_size = st.builds(_number, digits, st.integers(-130, 125), st.booleans())
     extremes = st.sampled_from(_EXTREMES)
-    return st.one_of(whole, whole, cents, any_size, extremes).map(_as_stored_number)
+    return st.one_of(whole, whole, cents, any_size, extremes).map(as_stored_number)
 
 
 def texts() -> SearchStrategy[str]:
@@ -131,16 +134,16 @@ def families(draw: DrawFn, schema: KeySchema, of: SearchStrategy[Item]) -> list[
     """
     first = draw(of)
     if draw(st.booleans()):  # so that they differ behind the place where a function may cut them off
-        first |= {name: _longer(first[name]) for name in schema}
+        first |= {name: longer(first[name]) for name in schema}
     made = [first]
     if len(schema) == 2 and draw(st.booleans()):
-        two = draw(_two_readings(tuple(schema.values())))
+        two = draw(two_readings(tuple(schema.values())))
         made += [first | dict(zip(schema, pair, strict=True)) for pair in two]
     steps = st.tuples(st.sampled_from(list(schema)), st.integers(0, 20), st.integers(0, 20))
     for name, which, start in draw(st.lists(steps, min_size=1, max_size=5)):
         parent = made[start % len(made)]
-        near = _near(parent[name])
-        made.append(parent | {name: near[which % len(near)]})
+        others = near(parent[name])
+        made.append(parent | {name: others[which % len(others)]})
     by_key: dict[tuple[Any, ...], Item] = {}
     for item in made:
         if not any(refusals(item_to_typed(item), schema)):
@@ -195,14 +198,6 @@ def check_schema(what: str, schema: KeySchema) -> None:
         )
 
 
-def as_stored(item: TypedItem) -> dict[str, Any]:
-    """A typed item with its numbers in the spelling that DynamoDB gives back."""
-    return {name: _as_stored(value) for name, value in item.items()}
-
-
-# --- pieces -----------------------------------------------------------------------------------
-
-
 def _mostly(usual: SearchStrategy[Any], rare: SearchStrategy[Any], one_in: int = 8) -> SearchStrategy[Any]:
     return st.sampled_from([*[usual] * (one_in - 1), rare]).flatmap(lambda chosen: chosen)
 
@@ -210,24 +205,6 @@ def _mostly(usual: SearchStrategy[Any], rare: SearchStrategy[Any], one_in: int =
 def _number(digits: int, highest: int, negative: bool) -> Decimal:
     text = str(digits)
     return Decimal((int(negative), tuple(map(int, text)), max(highest - len(text) + 1, -130)))
-
-
-def _as_stored_number(number: Decimal) -> Decimal:
-    return Decimal(f"{_DIGITS.normalize(number):f}") if number else Decimal(0)
-
-
-def _as_stored(value: Mapping[str, Any]) -> dict[str, Any]:
-    ((kind, content),) = value.items()
-    match kind:
-        case "N":
-            return {kind: f"{_as_stored_number(Decimal(content)):f}"}
-        case "NS":
-            return {kind: [f"{_as_stored_number(Decimal(member)):f}" for member in content]}
-        case "L":
-            return {kind: [_as_stored(element) for element in content]}
-        case "M":
-            return {kind: as_stored(content)}
-    return {kind: content}
 
 
 def _nested(value: Any, depth: int, maps: bool) -> Any:
@@ -367,70 +344,10 @@ def _like_kind(kind: str, known: Sequence[Any], real: bool) -> SearchStrategy[An
 
 def _neighbours(known: Sequence[Any]) -> SearchStrategy[Any]:
     def pick(value: Any, which: int) -> Any:
-        near = _near(value)
-        return near[which % len(near)]
+        others = near(value)
+        return others[which % len(others)]
 
     return st.builds(pick, st.sampled_from(known), st.integers(0, 20))
-
-
-def _near(value: Any) -> list[Any]:
-    """Other values that a careless function takes for this one."""
-    match value:
-        case str():
-            return [
-                *(value + " ", " " + value, value.upper(), value.lower(), value.strip()),
-                *(value + "\0", value + "0", "0" + value, value + "#", value + "-", value + "/"),
-                unicodedata.normalize("NFC", value),
-                unicodedata.normalize("NFD", value),
-                *(value + "\u0301", value + "x" * 40, value[:-1], value[1:], value[::-1]),
-            ]
-        case Decimal():
-            _, digits, exponent = value.as_tuple()
-            last = Decimal(1).scaleb(max(int(exponent) + len(digits) - 38, -130))
-            numbers = [
-                *(-value, value + 1, value - 1, value.scaleb(1), value.scaleb(-1), value + Decimal("0.1")),
-                *(_DIGITS.add(value, last), Decimal(0), value.to_integral_value()),
-            ]
-            return [_as_stored_number(one) for one in numbers if _is_number(one)]
-        case bytes():
-            return [value + b"\0", b"\0" + value, value[:-1], value[::-1], value.upper(), value + b"x" * 40]
-    return [value]  # NULL and BOOL have no neighbours
-
-
-def _longer(value: Any) -> Any:
-    match value:
-        case str():
-            return value + "x" * 64
-        case bytes():
-            return value + b"x" * 64
-    return value
-
-
-def _is_number(number: Decimal) -> bool:
-    try:
-        to_typed(number)
-    except ValueError:
-        return False
-    return True
-
-
-def _two_readings(kinds: tuple[str, ...]) -> SearchStrategy[list[tuple[Any, Any]]]:
-    """Two pairs of key values that are one text when joined: (1, 2#3) and (1#2, 3)."""
-    joints = ("#", "", "|", "-", "_", ":", "/", ".", " ") if "N" not in kinds else ("",)
-
-    def both(parts: list[int], joint: str) -> list[tuple[Any, Any]]:
-        one, two, three = map(str, parts)
-        return [
-            (_part(kinds[0], one), _part(kinds[1], two + joint + three)),
-            (_part(kinds[0], one + joint + two), _part(kinds[1], three)),
-        ]
-
-    parts = st.lists(st.integers(1, 9), min_size=3, max_size=3)
-    return st.builds(both, parts, st.sampled_from(joints))
-
-
-def _part(kind: str, text: str) -> Any:
-    return text if kind == "S" else Decimal(text) if kind == "N" else text.encode()
 
 
 def _kind(value: Any) -> str:

@@ -13,7 +13,8 @@ from types import ModuleType
 import pytest
 
 from ddbverify.errors import ConfigurationError
-from ddbverify.plugins.loading import CONFTEST, wants_hooks
+from ddbverify.plugins.finding import CONFTEST
+from ddbverify.plugins.fitting import wants_hooks
 from ddbverify.session.pytest.items import CHECKING, CheckModule
 
 

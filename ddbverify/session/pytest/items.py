@@ -21,7 +21,7 @@ from typing import Any, Final
 import pytest
 
 from ddbverify.compare.inspection import ItemCheck, kind_of
-from ddbverify.errors import DdbVerifyError
+from ddbverify.errors import ConfigurationError, DdbVerifyError
 from ddbverify.evidence.record import CheckRecord, CheckState
 from ddbverify.session.checking import Checking
 from ddbverify.session.pytest.options import MARKER
@@ -116,6 +116,14 @@ def checking_of(item: pytest.Item) -> Checking | None:
     checking = item.config.stash[CHECKING]
     is_one = checking.is_gated or pair_of(item) is not None or item.getparent(CheckModule) is not None
     return checking if is_one else None
+
+
+def pairs_of(checking: Checking) -> list[Pair]:
+    """Every pair of the migration. Raises pytest.UsageError where the configuration is broken."""
+    try:
+        return checking.pairs
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def pair_of(item: pytest.Item) -> Pair | None:

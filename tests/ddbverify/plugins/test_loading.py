@@ -18,7 +18,8 @@ from ddbverify.errors import ConfigurationError, PluginError
 from ddbverify.plugins import hookspecs
 from ddbverify.plugins import loading as plugins
 from ddbverify.plugins.asking import Asker, Implementation
-from ddbverify.plugins.loading import HOOKS, Plugins
+from ddbverify.plugins.fitting import HOOKS
+from ddbverify.plugins.loading import Plugins
 from tests.ddbverify.distributions import install
 
 TOML = '[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n'

@@ -1,0 +1,142 @@
+"""Which files and functions are checks, on which pairs: the hooks of pytest's collection."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from ddbverify.evidence.record import CheckState
+from ddbverify.session.pytest import terminal
+from ddbverify.session.pytest.items import (
+    CHECKING,
+    SETTINGS,
+    WHAT_IS_RUN,
+    CheckModule,
+    blank_record,
+    checking_of,
+    is_check_file,
+    item_check_of,
+    marked,
+    overlooked,
+    pair_of,
+    pairs_of,
+    settings_of,
+)
+from ddbverify.session.pytest.options import MIGRATION_FILE
+from ddbverify.suite.blindness import covered_attributes
+
+_LONGEST_NAME = 1_000
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Collect ``check_*.py``, unless pytest's own collector is about to."""
+    if not is_check_file(file_path):
+        return None
+    # A file that is named on the command line, or that `python_files` matches, comes back to us
+    # through pytest_pycollect_makemodule; collected here as well, it would run twice.
+    patterns: list[str] = parent.config.getini("python_files")
+    if parent.session.isinitpath(file_path) or any(
+        fnmatch.fnmatch(file_path.name, pattern) for pattern in patterns
+    ):
+        return None
+    return CheckModule.from_parent(parent, path=file_path)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Make pytest's own collector take our module for check files."""
+    if not is_check_file(module_path):
+        return None
+    return CheckModule.from_parent(parent, path=module_path)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> None:
+    """Refuse what its author takes for a check and pytest steps over: nobody would miss it."""
+    if isinstance(collector, CheckModule) and (what := overlooked(collector, name, obj)):
+        raise collector.CollectError(f"{what}, and would not be run: {WHAT_IS_RUN}.")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """An import runs the user's code: what it printed, and what it raised, may hold values."""
+    report = yield
+    gated = collector.config.stash[CHECKING].is_gated
+    if isinstance(collector, CheckModule) or gated:
+        report.sections = []
+    if gated and report.failed and not isinstance(collector, CheckModule):
+        report.longrepr = f"{collector.nodeid} cannot be imported. Try: python {collector.path.name}"
+    return report
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each check that asks for a ``pair`` every pair; never a key in an id."""
+    definition = metafunc.definition
+    if "pair" not in metafunc.fixturenames or not _is_of_the_migration(definition):
+        return
+    # In ordinary tests beside a migration, `pair` may be a fixture or a parameter of the user's own.
+    own = (
+        definition.getparent(CheckModule) is None
+        and (
+            "pair" in metafunc._arg2fixturedefs  # noqa: SLF001 - pytest has no public way to ask
+            or any("pair" in str(mark.args[:1]) for mark in definition.iter_markers("parametrize"))
+        )
+    )
+    if own:
+        return
+    if hasattr(metafunc.config, "workerinput"):
+        raise pytest.Collector.CollectError(
+            f"{definition.name}: migration checks cannot be distributed by xdist."
+        )
+    pairs = pairs_of(metafunc.config.stash[CHECKING])
+    metafunc.parametrize("pair", pairs, ids=[pair.id for pair in pairs])
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A check that was collected counts as not run until something better is known."""
+    checking = checking_of(item)
+    if checking is None:
+        return
+    if not item.nodeid.isprintable() or len(item.nodeid) > _LONGEST_NAME:
+        raise pytest.UsageError(
+            f"{terminal.shown(item.nodeid)}: a check has a name of at most {_LONGEST_NAME:,} characters, "
+            "none of them a control character. Rename the file or the function."
+        )
+    item.stash[SETTINGS] = marked(item)
+    checking.learn(blank_record(item, CheckState.NOT_RUN))
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """What is left out is recorded: it closes the gate."""
+    for item in items:
+        checking = checking_of(item)
+        if checking is not None:
+            checking.learn(blank_record(item, CheckState.DESELECTED))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Subscribe the checks on items that were selected: one pass serves them all."""
+    checking = session.config.stash[CHECKING]
+    checking.rests()
+    if session.config.option.collectonly or session.config.option.ddb_plan:
+        return
+    for item in session.items:
+        check, pair = item_check_of(item), pair_of(item)
+        if pair is None:
+            continue
+        settings = settings_of(item)
+        if check is not None:
+            checking.subscribe(pair, check, settings.time_limit)
+        pair.will_alter(covered_attributes(settings.covers))
+
+
+def _is_of_the_migration(item: pytest.Item) -> bool:
+    """Whether functions with a ``pair`` are checks here: in check files, checks/, beside migration.toml."""
+    if item.getparent(CheckModule) is not None or item.config.stash[CHECKING].is_gated:
+        return True
+    folder = item.config.stash[MIGRATION_FILE].resolve().parent
+    return item.path.parent == folder or folder / "checks" in item.path.parents

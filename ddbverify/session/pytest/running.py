@@ -1,0 +1,231 @@
+"""How a check is run and what is learned of it: pytest's hooks around each check."""
+
+from __future__ import annotations
+
+import inspect
+import time
+import warnings
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from ddbverify import interrupts
+from ddbverify.compare.inspection import kind_of
+from ddbverify.errors import DdbVerifyError, Inconclusive
+from ddbverify.evidence.record import CheckState
+from ddbverify.reports import plan, plan_text
+from ddbverify.session.pytest.items import (
+    CHECKING,
+    blank_record,
+    checking_of,
+    pair_of,
+    settings_of,
+)
+from ddbverify.session.pytest.outcomes import (
+    SECONDS,
+    SEES,
+    VERDICTS,
+    OwnInterrupt,
+    message_of,
+    properties,
+    record_of,
+    show,
+    state_of,
+)
+from ddbverify.suite.blindness import unnoticed_by
+from ddbverify.suite.pair import Pair
+from ddbverify.suite.verdicts import Outcome, learning
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Run the checks; with ``--ddb-plan`` say what they would cost instead."""
+    config = session.config
+    if config.option.ddb_plan and not config.option.collectonly:
+        _print_plan(session)
+        session.items.clear()
+    with interrupts.noticed():
+        return (yield)
+
+
+def _print_plan(session: pytest.Session) -> None:
+    checking = session.config.stash[CHECKING]
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    wanted = {pair.id for item in session.items if (pair := pair_of(item)) is not None}
+    for pair in checking.pairs:
+        if pair.id not in wanted:
+            continue
+        single = msgspec.structs.replace(checking.config, tables=(pair.settings,))
+        try:
+            text = plan_text.text(plan.plan(single))
+        except DdbVerifyError as error:
+            text = f"{pair.settings}: {error}"
+        if reporter is not None:
+            reporter.section(f"{pair.id}: what one pass costs")
+            reporter.write_line(text)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)  # innermost: pytest's own recorder of warnings never sees them
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Note that a check begins, and keep to ourselves what it warns of: the text may hold values."""
+    checking = checking_of(item)
+    if checking is None or checking.reveal:
+        return (yield)
+    checking.begins(item.nodeid)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            return (yield)
+    finally:
+        checking.rests()
+        checking.warned.update(Counter(kind_of(warning.category) for warning in caught))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Watch over fixtures."""
+    with _watched(item, "setup"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Watch over fixtures."""
+    with _watched(item, "teardown"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Gather what the check learns, also where it raises."""
+    checking = item.config.stash[CHECKING]
+    with learning(settings_of(item)) as verdicts, _watched(item, "call"):
+        item.stash[VERDICTS] = verdicts
+        began, reading = time.perf_counter(), checking.seconds_reading
+        try:
+            with _nothing_returned(item):
+                result = yield
+        finally:
+            passes = checking.seconds_reading - reading
+            item.stash[SECONDS] = max(0.0, time.perf_counter() - began - passes)
+    with _watched(item, "controls"):
+        _require_sight(item)
+    return result
+
+
+@contextmanager
+def _nothing_returned(item: pytest.Item) -> Iterator[None]:
+    """A check that ends with ``return a == b`` has asserted nothing. Pytest warns of it; here it decides."""
+    if checking_of(item) is None:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", category=pytest.PytestReturnNotNoneWarning)
+        try:
+            yield
+        except pytest.PytestReturnNotNoneWarning:
+            raise Inconclusive(
+                "Not decided: the check returned a value, and nobody looks at that.",
+                "write `assert ...` instead of `return ...`.",
+            ) from None
+
+
+@contextmanager
+def _watched(item: pytest.Item, phase: str) -> Iterator[None]:
+    checking = checking_of(item)
+    if checking is None:
+        yield
+        return
+    settings = settings_of(item)
+    checking.runs(f"{item.nodeid} ({phase})", f"{item.nodeid} {phase}", settings.time_limit)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if interrupts.came():
+            raise
+        raise OwnInterrupt().with_traceback(error.__traceback__) from None
+
+
+def _require_sight(item: pytest.Item) -> None:
+    """A check that passes on what it claims to notice has not decided anything."""
+    covers = settings_of(item).covers
+    passed = all(verdict.outcome is Outcome.PASSED for verdict in item.stash.get(VERDICTS, []))
+    if not covers or not passed or not isinstance(item, pytest.Function):
+        return
+    wants = inspect.signature(item.obj).parameters
+    given = {name: value for name, value in item.funcargs.items() if name in wants}
+    pair = given.get("pair")
+    blind = (
+        unnoticed_by(lambda one: item.obj(**given | {"pair": one}), covers, pair)
+        if isinstance(pair, Pair)
+        else "only checks that take a `pair`, and those on items, can be run on altered copies"
+    )
+    if blind:
+        raise Inconclusive(
+            f"Not decided: it covers {', '.join(sorted(covers))}, and a control failed: {blind}",
+            "mend the check, or claim less with @check(covers=...).",
+        )
+    item.stash[SEES] = True
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: it sees what skip and xfail made of the report
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn exceptions into states, and replace everything that could hold a value."""
+    report = yield
+    checking = checking_of(item)
+    if checking is None:
+        return report
+    if not checking.reveal:
+        report.sections = []  # what the check printed or logged
+        report.ddb_hides = True  # type: ignore[attr-defined]  # read back by pytest_runtest_logreport
+    known = checking.checks.get(item.nodeid) or blank_record(item, CheckState.NOT_RUN)
+    state = state_of(report, call, item.stash.get(VERDICTS, []))
+    if state is None:
+        return report
+    message = message_of(state, call, item)
+    # A refuted claim stays refuted, whatever its clean-up does; and of a check in parts (`subtests`),
+    # whose parts report before the whole, the whole has not passed where a part has not.
+    in_part = state is CheckState.PASSED and known.state is not CheckState.NOT_RUN
+    stays = known.state is CheckState.FAILED or in_part
+    if stays:
+        state = known.state
+        message = message or checking.messages.get(item.nodeid, "")
+    if report.when == "call" or state is not CheckState.PASSED:
+        check = record_of(item, state, item.stash.get(VERDICTS, []), call)
+        if stays:
+            check = msgspec.structs.replace(check, why=known.why)
+        checking.learn(check, message)
+        # Pytest writes the properties down once, at the end: only the last word on a check counts.
+        item.user_properties[:] = [one for one in item.user_properties if not str(one[0]).startswith("ddb_")]
+        item.user_properties += properties(check)
+        report.user_properties = list(item.user_properties)
+    show(report, state, message, item)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A part of a check (`subtests`) comes with what it printed, and under labels that may be values."""
+    labels: Any = getattr(report, "context", None)  # of a `SubtestReport`
+    if labels is not None and getattr(report, "ddb_hides", False):
+        report.sections = []
+        report.context = type(labels)(msg=None, kwargs={})  # type: ignore[attr-defined]  # as above
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, Any] | None:
+    """
+    The third outcome, letter ``I``: the report stays a failed one, so the exit status is 1.
+
+    And the fourth, letter ``W``: a check of severity "warn" that has not passed fails nothing.
+    """
+    if getattr(report, "ddb_warns", False):
+        return "warned", "W", ("WARNED", {"yellow": True})
+    if getattr(report, "ddb_state", None) == CheckState.INCONCLUSIVE and report.failed:
+        return "inconclusive", "I", ("INCONCLUSIVE", {"yellow": True})
+    return None
