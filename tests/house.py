@@ -177,7 +177,7 @@ ROOMS = (
         "context",
         "what every command of an operator works with: settings, clients, lease, console",
         "ddbverify.items ddbverify.tables handlers",
-        "ceiling clock console context lock tables",
+        "ceiling clock console context lock references tables",
     ),
     _room(
         "replicator",

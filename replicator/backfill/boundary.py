@@ -17,6 +17,7 @@ from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact
 from ddbverify.tables.aws import translated
+from ddbverify.tables.references import require_named
 from replicator.backfill import backups
 from replicator.backfill.backups import Backup
 from replicator.backfill.plan import Plan
@@ -175,10 +176,12 @@ def check_reuse(context: Context, pair: Pair, arn: str) -> None:
     Raises:
         Refused: One of these is not known to hold; nothing has been touched.
         NotFoundError: There is no such backup.
+        ConfigurationError: AWS answers with another backup than *arn* names.
     """
     state, source = context.state(pair), context.source_table(pair)
     with translated("look at the backup"):
         described = context.source.describe_backup(BackupArn=arn)["BackupDescription"]
+    require_named(arn, described["BackupDetails"].get("BackupArn"), place="--backup")
     details, of = described["BackupDetails"], described["SourceTableDetails"]
     created = details["BackupCreationDateTime"].timestamp()
     boundary = boundary_of(created, context.config.replicated.overlap)

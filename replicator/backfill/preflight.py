@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from ddbverify.config import Pair
-from ddbverify.errors import AccessError, ConfigurationError, TransformError
+from ddbverify.errors import ConfigurationError, TransformError
 from ddbverify.items.transform import Transform, package_digest
 from ddbverify.items.values import with_base64
 from ddbverify.names import KeySchema, stack_name, state_table, table_name
 from ddbverify.tables.aws import translated
+from ddbverify.tables.references import arn_at
 from replicator.backfill import boundary
 from replicator.backfill.ownership import is_being_filled
 from replicator.backfill.plan import Plan
-from replicator.context import tables
+from replicator.context import references, tables
 from replicator.context.context import Context
 from replicator.context.tables import TableFacts
 
@@ -36,21 +37,16 @@ def check(context: Context) -> list[Plan]:
             "a backup is exact to a minute only.",
             'use at least "60s"; the default of "5m" leaves a margin.',
         )
-    target_account = _account(context, "target")
     begun = context.begun()
-    return [_plan(context, pair, target_account, begun=begun) for pair in context.config.tables]
+    topic, region = replication.alarm_topic, context.source.meta.region_name
+    references.require_alarm_topic(topic, context.source_identity, region)
+    return [_plan(context, pair, begun=begun) for pair in context.config.tables]
 
 
-def _plan(context: Context, pair: Pair, target_account: str, *, begun: bool) -> Plan:
+def _plan(context: Context, pair: Pair, *, begun: bool) -> Plan:
     source = context.source_table(pair)
     target = context.target_table(pair)
-    region = context.target.meta.region_name
-    partition = source.arn.split(":", 2)[1]
-    target_arn = (
-        target.arn
-        if target
-        else (f"arn:{partition}:dynamodb:{region}:{target_account}:table/{table_name(pair.target)}")
-    )
+    target_arn = target.arn if target else _arn_to_be(context, pair)
     if target_arn == source.arn:
         raise ConfigurationError(
             f"[[tables]] source and target are the same table, {source.name}.",
@@ -75,10 +71,34 @@ def _plan(context: Context, pair: Pair, target_account: str, *, begun: bool) -> 
         source=source,
         target=target,
         target_arn=target_arn,
-        target_account=target_account,
+        target_account=_account_in_reach(source, target_arn),
         transform=transform,
         digest=package_digest(pair.transform) if pair.transform else "",
     )
+
+
+def _arn_to_be(context: Context, pair: Pair) -> str:
+    """The ARN of a target that is yet to be made: of the target's own partition and account."""
+    resource = f"table/{table_name(pair.target)}"
+    region = context.target.meta.region_name
+    return arn_at(context.target_identity, service="dynamodb", region=region, resource=resource)
+
+
+def _account_in_reach(source: TableFacts, target_arn: str) -> str:
+    """
+    The target's account.
+
+    Raises:
+        ConfigurationError: It is in another partition: no role there can be assumed from the source's.
+    """
+    *_, partition, _, _, account, _ = target_arn.split(":", 5)
+    ours = source.arn.split(":", 2)[1]
+    if partition != ours:
+        raise ConfigurationError(
+            f"[[tables]]: the source is in the partition {ours}, the target in {partition}.",
+            "a migration stays within one partition: no role of one can be assumed from the other.",
+        )
+    return account
 
 
 def _check_names(context: Context, pair: Pair) -> None:
@@ -127,18 +147,6 @@ def _try_transform(
         raise ConfigurationError(
             f"{failures[0].message} It did so for each of {len(items)} sampled items.", hint
         )
-
-
-def _account(context: Context, which: str) -> str:
-    sts = context.target_client("sts") if which == "target" else context.source_client("sts")
-    try:
-        with translated(f"ask who we are on the {which}'s side"):
-            account: str = sts.get_caller_identity()["Account"]
-    except AccessError as error:
-        raise AccessError(
-            error.message, f"set `profile` under [{which}], or log in (aws sso login)."
-        ) from error
-    return account
 
 
 def _words(schema: KeySchema) -> str:

@@ -25,6 +25,9 @@ def down(context: Context) -> dict[str, Any]:
 
     The backup is kept: it costs money and is yours, so its name is told. A target that this
     migration made is deleted, unless it was flipped to.
+
+    Raises:
+        Refused: A fence is up, or the settings do not name all pairs of the migration; nothing was touched.
     """
     base = stack_name(context.config.name, "base")
     cloudformation = context.source_client("cloudformation")
@@ -42,6 +45,7 @@ def down(context: Context) -> dict[str, Any]:
                 "An unfinished cutover has left its fence up: the application cannot write.",
                 "run `replicator cutover`: it lifts the fence first, whatever the gate says. Then `down`.",
             )
+        _need_every_pair(context)
         for pair in context.config.tables:
             removed_names += _remove_pair(context, pair, flipped=flipped)
         lock.check()
@@ -49,6 +53,21 @@ def down(context: Context) -> dict[str, Any]:
         _remove_base(context, base)
     context.console.line("Everything that the migration made is removed.")
     return {"removed": [*removed_names, base]}
+
+
+def _need_every_pair(context: Context) -> None:
+    """
+    Refuse where something would be left behind: with the state table goes the memory of what was made.
+
+    A pair's names are made from its spelling in the settings: an ARN in place of a name is another pair.
+    """
+    unknown = context.pairs_begun() - {pair.id for pair in context.config.tables}
+    if unknown:
+        raise Refused(
+            f"Migration {context.config.name} has pairs that migration.toml does not name: "
+            f"{', '.join(sorted(unknown))}.",
+            "write their [[tables]] as they were when `replicator up` ran (name or ARN, too), then `down`.",
+        )
 
 
 def _remove_pair(context: Context, pair: Pair, *, flipped: bool) -> list[str]:

@@ -8,6 +8,7 @@ recorded: a run after one that was killed goes on behind it.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact, table_name
 from ddbverify.tables.aws import error_code, translated
+from ddbverify.tables.references import require_named
 from ddbverify.words import number_of
 from replicator.aws import switch
 from replicator.aws.switch import CUTOVER
@@ -44,6 +46,7 @@ NEW = "new"
 STEPS = ("restart-stopped", "restart-emptied", "restart-waited", "restart-removed")
 
 _BATCH = 25
+_BACKUP_ARN = re.compile(r"arn:[a-z-]+:dynamodb:[a-z0-9-]+:\d{12}:table/[A-Za-z0-9_.-]{3,255}/backup/[\w-]+")
 
 
 def restart(context: Context, *, backup: str | None = None, table: str | None = None) -> dict[str, Any]:
@@ -90,6 +93,9 @@ def _chosen(context: Context, table: str | None, backup: str | None) -> list[Pai
         for pair in context.config.tables
         if table is None or table_name(table) == table_name(pair.source)
     ]
+    if table is not None and table.startswith("arn:"):
+        for pair in pairs:
+            require_named(table, context.source_table(pair).arn, place="--table")
     if not pairs:
         raise ConfigurationError(
             f"--table {table}: no pair of this migration has that source.",
@@ -293,10 +299,22 @@ def _again(context: Context, plans: list[Plan], lock: Lock) -> None:
         state.delete(Fact.RESTARTING)
 
 
+def _named_backup(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value in (None, NEW) or _BACKUP_ARN.fullmatch(str(value)):
+        return value
+    raise click.BadParameter(
+        f"{value!r} is neither `new` nor the ARN of a backup (arn:aws:dynamodb:REGION:ACCOUNT:"
+        "table/NAME/backup/ID; `aws dynamodb list-backups` names them).",
+        param=option,
+    )
+
+
 @click.command(name="restart")
 @config_option
 @json_option
-@click.option("--backup", metavar="new|ARN", help="What to start from; by default a new backup.")
+@click.option(
+    "--backup", metavar="new|ARN", callback=_named_backup, help="What to start from; by default a new backup."
+)
 @click.option("--table", metavar="SOURCE", help="Restart the pair of this source only.")
 def command(path: Path, as_json: bool, backup: str | None, table: str | None) -> None:
     """

@@ -14,9 +14,9 @@ from typing import Any
 from ddbverify.config import Config, Pair, Side
 from ddbverify.errors import ConfigurationError, NotFoundError, Refused
 from ddbverify.items.transform import Transform
-from ddbverify.names import Fact, KeySchema, state_table
+from ddbverify.names import Fact, KeySchema, pair_pk, state_table
 from ddbverify.tables import aws
-from replicator.context import tables
+from replicator.context import references, tables
 from replicator.context.console import Console
 from replicator.context.lock import Lock
 from replicator.context.tables import TableFacts
@@ -105,6 +105,16 @@ class Context:
                 self.lease = None
 
     @cached_property
+    def source_identity(self) -> str:
+        """ARN of the identity whose credentials the source's side has."""
+        return references.identity_of(self.source_client("sts"), "source")
+
+    @cached_property
+    def target_identity(self) -> str:
+        """ARN of the identity whose credentials the target's side has."""
+        return references.identity_of(self.target_client("sts"), "target")
+
+    @cached_property
     def emulator(self) -> bool:
         """Whether the source is an emulator's: shorter waits are allowed there."""
         return aws.is_emulator(self.source)
@@ -141,9 +151,39 @@ class Context:
         """Facts of one pair."""
         return State.of_pair(self.source, self.state_table, pair.id)
 
+    def need_own_tables(self) -> None:
+        """
+        Refuse tables that the settings name by ARN and that these credentials do not reach.
+
+        Raises:
+            ConfigurationError: With the ARN, and with the account, region or partition that differs.
+        """
+        # Nobody is asked where all tables go by name: those are of whoever asks.
+        if arns := references.named_by_arn(self.config, "source"):
+            references.require_own(arns, "source", self.source_identity, self.source.meta.region_name)
+        if arns := references.named_by_arn(self.config, "target"):
+            references.require_own(arns, "target", self.target_identity, self.target.meta.region_name)
+
     def begun(self) -> bool:
-        """Whether the state table exists: `replicator up` has begun and `down` has not ended."""
+        """
+        Whether the state table exists: `replicator up` has begun and `down` has not ended.
+
+        Every command asks this before all else, so it asks first whose tables these are.
+
+        Raises:
+            ConfigurationError: As `need_own_tables`.
+        """
+        self.need_own_tables()
         return tables.find(self.source, self.state_table) is not None
+
+    def pairs_begun(self) -> set[str]:
+        """Ids of the pairs that the state table knows of, whether or not the settings still name them."""
+        pages = self.source.get_paginator("scan").paginate(
+            TableName=self.state_table, ConsistentRead=True, ProjectionExpression="pk"
+        )
+        with aws.translated(f"read the state table {self.state_table}"):
+            keys = {item["pk"]["S"] for page in pages for item in page["Items"]}
+        return {key.removeprefix(pair_pk("")) for key in keys if key.startswith(pair_pk(""))}
 
     def need_begun(self) -> None:
         """

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from ddbverify.errors import EngineError, NotFoundError
 from ddbverify.names import table_name
 from ddbverify.tables.aws import Client, error_code, translated
+from ddbverify.tables.references import require_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,12 @@ def describe(client: Client, name_or_arn: str) -> TableFacts:
 
     Raises:
         NotFoundError: It does not exist in this account and region.
+        ConfigurationError: An ARN names another one than AWS answers with.
     """
     name = table_name(name_or_arn)
     with translated(f"describe the table {name}"):
         table = client.describe_table(TableName=name)["Table"]
+    require_named(name_or_arn, table["TableArn"], place="table")
     types = {one["AttributeName"]: one["AttributeType"] for one in table["AttributeDefinitions"]}
     ordered = sorted(table["KeySchema"], key=lambda key: key["KeyType"] != "HASH")
     streaming = table.get("StreamSpecification", {}).get("StreamEnabled", False)

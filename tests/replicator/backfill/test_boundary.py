@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddbverify.errors import Refused
+from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact
 from replicator.backfill import boundary
 from replicator.backfill.boundary import boundary_of
@@ -21,6 +21,7 @@ from replicator.handlers.state import State
 from tests.replicator.fakes import ARN, STATE, FakeDynamoDB
 
 DAY = 86400
+BACKUP = "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/backup/01489602797149-73d8d5bc"
 NOW = 1_800_000_000
 TAKEN = NOW - 3600
 """The backup's time; with an overlap of a minute its boundary is a minute earlier."""
@@ -36,10 +37,11 @@ class World:
     def __init__(self):
         self.state = State.of_pair(FakeDynamoDB(), STATE, "pair")
         self.now, self.since, self.captured, self.bound = NOW, TAKEN - DAY, TAKEN - 3600, ARN
-        self.status, self.table_id = "AVAILABLE", "orders-1"
+        self.status, self.table_id, self.backup_arn = "AVAILABLE", "orders-1", BACKUP
 
     def describe_backup(self, **_):
         details = {
+            "BackupArn": self.backup_arn,
             "BackupStatus": self.status,
             "BackupCreationDateTime": datetime.fromtimestamp(TAKEN, UTC),
         }
@@ -61,10 +63,27 @@ class World:
             server_time=lambda: float(self.now),
             config=SimpleNamespace(replicated=SimpleNamespace(overlap=60.0)),
         )
-        boundary.check_reuse(context, "orders -> orders-v2", "arn:backup")
+        boundary.check_reuse(context, "orders -> orders-v2", BACKUP)
 
     def consumer(self, *, on, since=0, counted=0):
         self.state.put(Fact.CONSUMER, on=on, since_epoch=since, counted=counted)
+
+
+@pytest.mark.parametrize(
+    ("answered", "words"),
+    [
+        (BACKUP.replace("111122223333", "222233334444"), "the account 222233334444 instead of 111122223333"),
+        (BACKUP.replace("arn:aws:", "arn:aws-cn:"), "the partition aws-cn instead of aws"),
+        (BACKUP.replace("eu-west-1", "eu-west-2"), "the region eu-west-2 instead of eu-west-1"),
+        (None, "does not say which resource"),
+    ],
+)
+def test_a_backup_is_the_one_that_was_named(answered, words):
+    world = World()
+    world.backup_arn = answered
+
+    with pytest.raises(ConfigurationError, match=f"--backup.*{words}"):
+        world.check()
 
 
 def spoilt(**changes):

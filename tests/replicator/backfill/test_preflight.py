@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from ddbverify import config as configuration
@@ -231,3 +233,15 @@ def test_no_credentials(world):
 
 def test_a_profile_that_does_not_exist(world):
     world.refused("no AWS profile 'legacy'", sides='profile = "legacy"\n')
+
+
+def test_a_target_in_another_partition_cannot_be_written_to_and_none_is_taken_over_from_the_source():
+    source = SimpleNamespace(arn="arn:aws:dynamodb:eu-west-1:111122223333:table/orders")
+    there = SimpleNamespace(meta=SimpleNamespace(region_name="cn-north-1"))
+    context = SimpleNamespace(target=there, target_identity="arn:aws-cn:iam::444455556666:user/operator")
+    made = preflight._arn_to_be(context, SimpleNamespace(target="orders-v2"))
+
+    assert made == "arn:aws-cn:dynamodb:cn-north-1:444455556666:table/orders-v2"
+    with pytest.raises(ConfigurationError, match="the partition aws, the target in aws-cn"):
+        preflight._account_in_reach(source, made)
+    assert preflight._account_in_reach(source, made.replace("aws-cn", "aws")) == "444455556666"

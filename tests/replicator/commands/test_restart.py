@@ -5,10 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
 from ddbverify.config import parse
 from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact
+from replicator.cli import main
 from replicator.commands import audit, repair
 from replicator.commands.cutover import CUTOVER
 from replicator.commands.restart import _chosen, _purge
@@ -88,11 +90,14 @@ target = "clients-v2"
 
 
 def test_one_pair_of_several_is_chosen_by_its_source(tmp_path):
-    context = SimpleNamespace(config=parse(PAIRS, tmp_path))
+    source = SimpleNamespace(arn="arn:aws:dynamodb:eu-west-1:111122223333:table/clients")
+    context = SimpleNamespace(config=parse(PAIRS, tmp_path), source_table=lambda _: source)
 
     assert len(_chosen(context, None, "new")) == 2
     for name in ("clients", "arn:aws:dynamodb:eu-west-1:111122223333:table/clients"):
         assert [str(pair) for pair in _chosen(context, name, "arn:backup")] == ["clients -> clients-v2"]
+    with pytest.raises(ConfigurationError, match=r"--table.*instead of 222233334444"):
+        _chosen(context, "arn:aws:dynamodb:eu-west-1:222233334444:table/clients", "new")
     with pytest.raises(ConfigurationError, match="has several"):
         _chosen(context, None, "arn:backup")
     scans = SimpleNamespace(config=parse(PAIRS + '[replication]\nbackfill = "scan"\n', tmp_path))
@@ -196,3 +201,22 @@ def test_down_ends_though_its_lease_went_with_the_state_table(begun, monkeypatch
     monkeypatch.setattr(stacks, "delete", slowly)
     begun.down()
     assert not begun.left_over()
+
+
+@pytest.mark.parametrize(
+    "backup", ["latest", "", "NEW", "new ", "arn:aws:dynamodb:eu-west-1:111122223333:table/orders", "arn:x"]
+)
+def test_a_backup_that_is_neither_new_nor_an_arn_is_a_usage_error(backup, tmp_path):
+    done = CliRunner().invoke(main, ["restart", "--backup", backup, "--config", str(tmp_path / "none.toml")])
+
+    assert done.exit_code == 2
+    assert "Usage: main restart" in done.output
+    assert "neither `new` nor the ARN of a backup" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_an_arn_of_a_backup_is_taken(partition, tmp_path):
+    arn = f"arn:{partition}:dynamodb:eu-west-1:111122223333:table/or.d_e-rs/backup/01489602797149-73d8d5bc"
+    done = CliRunner().invoke(main, ["restart", "--backup", arn, "--config", str(tmp_path / "none.toml")])
+
+    assert "neither" not in done.output  # there are no settings, which is found out behind the usage

@@ -1,0 +1,71 @@
+"""
+Whose the things are that the settings name by ARN, held against whose credentials each side has.
+
+Requests go by name: credentials of another account would reach a table of the same name there.
+"""
+
+from __future__ import annotations
+
+from ddbverify.config import Config
+from ddbverify.errors import AccessError, ConfigurationError
+from ddbverify.names import table_name
+from ddbverify.tables import aws
+from ddbverify.tables.references import Arn, arn_at, require_named
+
+
+def identity_of(sts: aws.Client, which: str) -> str:
+    """
+    ARN of the identity whose credentials a side has.
+
+    Args:
+        which: ``source`` or ``target``.
+
+    Raises:
+        AccessError: There are no credentials, or they have ended.
+    """
+    try:
+        with aws.translated(f"ask who we are on the {which}'s side"):
+            return str(sts.get_caller_identity()["Arn"])
+    except AccessError as error:
+        raise AccessError(
+            error.message, f"set `profile` under [{which}], or log in (aws sso login)."
+        ) from error
+
+
+def named_by_arn(config: Config, which: str) -> tuple[str, ...]:
+    """The tables of a side that the settings name by ARN."""
+    names = (getattr(pair, which) for pair in config.tables)
+    return tuple(name for name in names if name.startswith("arn:"))
+
+
+def require_own(arns: tuple[str, ...], which: str, identity: str, region: str) -> None:
+    """
+    Refuse tables that are not of the account, region and partition that a side's requests reach.
+
+    Args:
+        identity: As `identity_of` answers.
+
+    Raises:
+        ConfigurationError: With the ARN that is of somebody else.
+    """
+    for arn in arns:
+        ours = arn_at(identity, service="dynamodb", region=region, resource=f"table/{table_name(arn)}")
+        require_named(arn, ours, place=f"[[tables]] {which}")
+
+
+def require_alarm_topic(topic: str | None, identity: str, region: str) -> None:
+    """
+    Refuse a topic that CloudWatch's alarms of the source's side cannot reach; its account may be another.
+
+    Raises:
+        ConfigurationError: It is of another region or partition.
+    """
+    named, caller = Arn.parse(topic or ""), Arn.parse(identity)
+    if named is None or caller is None:
+        return
+    if (named.partition, named.region) != (caller.partition, region):
+        raise ConfigurationError(
+            f"[replication] alarm_topic = {topic!r} is in {named.region} ({named.partition}); the alarms are "
+            f"made in {region} ({caller.partition}).",
+            "name a topic of the source's region.",
+        )
