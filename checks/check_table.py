@@ -57,7 +57,7 @@ def check_the_settings_are_the_same(pair: Pair) -> None:
     require(
         pair.parity(
             *("pitr", "pitr.days", "deletion_protection", "encryption", "encryption.key", "policy"),
-            *("stream", "kinesis", "replicas", "contributor_insights", "tags.*"),
+            *("stream", "kinesis", "replicas", "contributor_insights", "tags.*", "unknown.*"),
         )
     )
 

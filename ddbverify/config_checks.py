@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ddbverify.config_sections import Config, Side
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import MIGRATION_NAME, table_name
-from ddbverify.setting_names import FAMILIES, SETTINGS, is_known
+from ddbverify.setting_names import FAMILIES, SETTINGS, Pattern
 
 Refuse = Callable[[str, str], ConfigurationError]
 """Makes the error of what is wrong and what to do, in the words of a file or of a command line."""
@@ -68,11 +68,12 @@ def check(config: Config, shown_as: str) -> None:
         if pair.rekeys and pair.transform is None:
             raise refuse(f"{place}: rekeys = true needs a transform.", "name one, or remove rekeys.")
         for name in pair.accept:
-            if not is_known(name):
+            if Pattern.parse(name) is None:
                 known = ", ".join([*SETTINGS, *(f"{family}NAME" for family in FAMILIES)])
                 raise refuse(
                     f"{place}, accept: {name!r} names no setting of a table.",
-                    f"use one of {known}; behind the first letters * stands for any text.",
+                    f"use one of {known}; behind the first letters * stands for any text, and a name that "
+                    """holds a dot can stand in quotation marks: 'index."order.status".keys'.""",
                 )
     _check_numbers(config, refuse)
 

@@ -78,7 +78,7 @@ ROOMS = (
         "tables",
         "DynamoDB from outside: clients, raw pages, pace, segments, settings, prices",
         "items",
-        "aws pace pages parity prices references sampling segments settings table wire",
+        "aws indexes pace pages parity prices references sampling segments settings table wire",
     ),
     _room(
         "ddbverify",

@@ -30,7 +30,7 @@ from ddbverify.names import TypedItem
 from ddbverify.pipeline import health as pipeline
 from ddbverify.pipeline.health import PipelineHealth
 from ddbverify.plugins.loading import Plugins
-from ddbverify.setting_names import is_one_of
+from ddbverify.setting_names import Setting, is_one_of, pattern
 from ddbverify.suite.verdicts import HASH_DIGITS, Finding, Verdict, comparison_verdict
 from ddbverify.tables import settings as table_settings
 from ddbverify.tables import table as tables
@@ -162,17 +162,22 @@ class Pair:
 
         Args:
             names: Such as ``"pitr"`` or ``"index.*"``; all of them are in `ddbverify.setting_names`.
+
+        Raises:
+            ValueError: One of *names* means no setting.
         """
-        parity, accepts = self._parity(), self.settings.accept
-        differences = [one for one in parity.differences if is_one_of(one.name, names)]
-        unread = [one for one in parity.unread if is_one_of(one.name, names)]
-        refuting = [one for one in differences if not one.deferred and not is_one_of(one.name, accepts)]
-        undecided = [one for one in unread if not is_one_of(one.name, accepts)]
+        parity = self._parity()
+        wanted = tuple(map(pattern, names))
+        accepts = tuple(map(pattern, self.settings.accept))
+        differences = [one for one in parity.differences if is_one_of(one.setting, wanted)]
+        unread = [one for one in parity.unread if is_one_of(one.setting, wanted)]
+        refuting = [one for one in differences if not one.deferred and not is_one_of(one.setting, accepts)]
+        undecided = [one for one in unread if not is_one_of(one.setting, accepts)]
         accepted = [one for one in (*differences, *unread) if one not in refuting and one not in undecided]
-        quoted = ", ".join(f'"{one.name}"' for one in refuting)
+        quoted = ", ".join(_in_toml(str(one.setting)) for one in refuting)
         return Verdict(
             # Where neither side has anything of that kind, just that was looked at.
-            examined=max(1, sum(is_one_of(name, names) for name in parity.examined)),
+            examined=max(1, sum(is_one_of(one, wanted) for one in parity.examined)),
             findings=tuple(Finding(str(one)) for one in refuting),
             unexamined=tuple(map(str, undecided)),
             accepted=tuple(f"{one}{' (until the cutover)' if one.deferred else ''}" for one in accepted),
@@ -255,7 +260,8 @@ class Pair:
         ours = table_settings.read(self.config.source, source)
         theirs = table_settings.read(self.config.target, target)
         # Asked only where it matters: only the state table knows whose the source's stream is.
-        streams_differ = ours.values.get("stream") != theirs.values.get("stream")
+        stream = Setting.own("stream")
+        streams_differ = ours.values.get(stream) != theirs.values.get(stream)
         return compare_settings(
             ours,
             theirs,
@@ -311,6 +317,11 @@ class Pair:
         return Transform.load(
             settings.transform, self.source.key_schema, self.target.key_schema, rekeys=settings.rekeys
         )
+
+
+def _in_toml(text: str) -> str:
+    """A text as a list of TOML holds it."""
+    return f"'{text}'" if '"' in text and "'" not in text else json.dumps(text, ensure_ascii=False)
 
 
 def _did(what: str) -> str:

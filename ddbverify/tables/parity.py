@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 
-from ddbverify.setting_names import is_one_of
+from ddbverify.setting_names import Kind, Pattern, Setting, is_one_of
 from ddbverify.tables.settings import HIDDEN, TableSettings
 from ddbverify.tables.table import Table
 
-_INDEX: Final = re.compile(r"index\.(.+?)(?:\.(?:keys|projection|status))?")
-_OF_AN_INDEX: Final = re.compile(r"(?:capacity|autoscaling)\.index\.(.+)\.(?:(?:max_|warm_)?(?:read|write))")
+_Values = Mapping[Setting, str]
+_UNKNOWN = (Kind.UNKNOWN, Kind.INDEX_UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
 class SettingDifference:
     """One setting that is not the same on both sides, in words without values that could be secret."""
 
-    name: str
+    setting: Setting | Pattern  # a pattern where many could not be read
     what: str
     deferred: bool = False  # as it has to be until the cutover
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.what}"
+        return f"{self.setting}: {self.what}"
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
     """How the settings of a pair compare."""
 
-    examined: tuple[str, ...]  # names
+    examined: tuple[Setting, ...]
     differences: tuple[SettingDifference, ...]
-    unread: tuple[SettingDifference, ...]  # could not be compared; `name` may end in ``*``
+    unread: tuple[SettingDifference, ...]  # could not be compared
 
 
 def key_differences(source: Table, target: Table, *, reshaped: bool, rekeys: bool) -> Iterator[str]:
@@ -69,86 +67,107 @@ def compare_settings(
     """
     ours, theirs = dict(source.values), dict(target.values)
     if stream_is_ours:
-        ours.pop("stream", None)
+        ours.pop(Setting.own("stream"), None)
     if not same_place:
-        ours.pop("encryption.key", None)
-        theirs.pop("encryption.key", None)
+        ours.pop(Setting.own("encryption.key"), None)
+        theirs.pop(Setting.own("encryption.key"), None)
     unread = _unread(source, target)
-    names = [
-        name
-        for name in sorted(ours.keys() | theirs.keys())
-        if not is_one_of(name, unread) and not (reshaped and _belongs_to_an_index(name))
+    examined = [
+        setting
+        for setting in sorted(ours.keys() | theirs.keys(), key=str)
+        if not is_one_of(setting, unread) and not (reshaped and _is_of_the_shape(setting))
     ]
+    differences = (_difference(setting, ours, theirs) for setting in examined)
     return Parity(
-        examined=tuple(names),
-        differences=tuple(
-            difference
-            for name in names
-            for difference in [_difference(name, ours, theirs)]
-            if difference is not None
-        ),
-        unread=tuple(SettingDifference(name, f"not read, {why}") for name, why in unread.items()),
+        examined=tuple(examined),
+        differences=tuple(one for one in differences if one is not None),
+        unread=tuple(SettingDifference(what, f"not read, {why}") for what, why in unread.items()),
     )
 
 
-def _difference(name: str, ours: dict[str, str], theirs: dict[str, str]) -> SettingDifference | None:
-    here, there = ours.get(name), theirs.get(name)
-    if name == "ttl":
+def _difference(setting: Setting, ours: _Values, theirs: _Values) -> SettingDifference | None:
+    here, there = ours.get(setting), theirs.get(setting)
+    if setting == Setting.own("ttl"):
         return _time_to_live(here, there)
-    if name.startswith("index.") and name.endswith(".status"):
-        return None if there in (None, "ACTIVE") else SettingDifference(name, f"{there} in the target")
-    if here == there or _follows_from_another(name, ours, theirs):
+    if setting.kind is Kind.INDEX and setting.field == "status":
+        return None if there in (None, "ACTIVE") else SettingDifference(setting, f"{there} in the target")
+    if here == there or _follows_from_another(setting, ours, theirs):
         return None
-    if "warm_" in name and int(there or 0) >= int(here or 0):
+    if _is_warmth(setting) and int(there or 0) >= int(here or 0):
         return None  # more is no harm
-    if is_one_of(name, HIDDEN):
+    if is_one_of(setting, HIDDEN):
         what = (
             "not in the target" if there is None else "in the target only" if here is None else "not the same"
         )
-        return SettingDifference(name, what)
-    return SettingDifference(name, f"{here or 'not set'} in the source, {there or 'not set'} in the target")
+        if setting.kind in _UNKNOWN:
+            what += " (unknown to this version of ddbverify, which compares it as it stands)"
+        return SettingDifference(setting, what)
+    here, there = here or "not set", there or "not set"
+    return SettingDifference(setting, f"{here} in the source, {there} in the target")
 
 
 def _time_to_live(here: str | None, there: str | None) -> SettingDifference | None:
     """The target may delete nothing of itself while it follows: the source's own deletes are replicated."""
+    ttl = Setting.own("ttl")
     if there is not None:
-        return SettingDifference("ttl", f"on in the target, {there}; it has to be off until the cutover")
+        return SettingDifference(ttl, f"on in the target, {there}; it has to be off until the cutover")
     if here is not None:
-        return SettingDifference("ttl", f"{here} in the source; turn it on after the cutover", deferred=True)
+        return SettingDifference(ttl, f"{here} in the source; turn it on after the cutover", deferred=True)
     return None
 
 
-def _follows_from_another(name: str, ours: dict[str, str], theirs: dict[str, str]) -> bool:
+def _follows_from_another(setting: Setting, ours: _Values, theirs: _Values) -> bool:
     """Whether a difference is only the consequence of one that has a name of its own."""
-    index = _OF_AN_INDEX.fullmatch(name) or _INDEX.fullmatch(name)
-    if (
-        index is not None
-        and name != f"index.{index[1]}"
-        and not {f"index.{index[1]}"} <= ours.keys() & theirs.keys()
-    ):
+    index = Setting(Kind.INDEX, setting.name)
+    if setting.of_index and setting != index and not (index in ours and index in theirs):
         return True
-    if "warm_" in name:
-        return theirs["billing"] == "provisioned"  # then what is provisioned counts
-    if name.startswith(("capacity.", "autoscaling.")) and ours["billing"] != theirs["billing"]:
+
+    def differs(field: str) -> bool:
+        return ours.get(Setting.own(field)) != theirs.get(Setting.own(field))
+
+    if _is_warmth(setting):
+        return theirs[Setting.own("billing")] == "provisioned"  # then what is provisioned counts
+    if _is_of_the_load(setting) and differs("billing"):
         return True
-    if name.startswith("pitr.") and ("pitr" in ours) != ("pitr" in theirs):
+    if setting == Setting.own("pitr.days") and differs("pitr"):
         return True
-    if name == "encryption.key" and ours["encryption"] != theirs["encryption"]:
+    if setting == Setting.own("encryption.key") and differs("encryption"):
         return True
     # Where both are scaled by themselves, what is provisioned at this moment says nothing.
-    scaled = "auto" + name.replace("capacity", "scaling", 1)
-    return name.startswith("capacity.") and scaled in ours and scaled in theirs
+    scaled = _scaling_of(setting)
+    return scaled in ours and scaled in theirs
 
 
-def _belongs_to_an_index(name: str) -> bool:
-    return (name.startswith("index.") and not name.endswith(".status")) or ".index." in name
+def _is_of_the_load(setting: Setting) -> bool:
+    """Whether it is about capacity or autoscaling, of the table or of an index."""
+    if setting.kind is Kind.TABLE:
+        return setting.field.startswith(("capacity.", "autoscaling."))
+    return setting.kind in (Kind.INDEX_CAPACITY, Kind.INDEX_AUTOSCALING)
 
 
-def _unread(source: TableSettings, target: TableSettings) -> dict[str, str]:
-    unread: dict[str, str] = {}
+def _is_warmth(setting: Setting) -> bool:
+    return _is_of_the_load(setting) and setting.field.removeprefix("capacity.").startswith("warm_")
+
+
+def _scaling_of(setting: Setting) -> Setting | None:
+    """What scales the capacity that *setting* is."""
+    if setting.kind is Kind.INDEX_CAPACITY:
+        return Setting(Kind.INDEX_AUTOSCALING, setting.name, setting.field)
+    if setting.kind is Kind.TABLE and setting.field.startswith("capacity."):
+        return Setting.own(setting.field.replace("capacity.", "autoscaling.", 1))
+    return None
+
+
+def _is_of_the_shape(setting: Setting) -> bool:
+    """Whether a target with a shape of its own has it of its own: an index, but for its state."""
+    return setting.of_index and (setting.kind, setting.field) != (Kind.INDEX, "status")
+
+
+def _unread(source: TableSettings, target: TableSettings) -> dict[Pattern, str]:
+    unread: dict[Pattern, str] = {}
     for settings in (source, target):
-        for name, why in settings.unread.items():
-            unread[name] = f"{unread[name]}; {why}" if name in unread else why
+        for what, why in settings.unread.items():
+            unread[what] = f"{unread[what]}; {why}" if what in unread else why
     return unread
 
 

@@ -1,5 +1,5 @@
 """
-How a table is set up, as ``name -> value``: what `ddbverify.tables.parity` compares.
+How a table is set up, as ``Setting -> value``: what `ddbverify.tables.parity` compares.
 
 `read` is the thin edge to AWS. What DescribeTable and DescribeTimeToLive have said already costs
 nothing more; the rest is one call each, and two for every scalable resource of a provisioned table.
@@ -16,8 +16,11 @@ from typing import Any, Final
 from ddbverify.config import Side
 from ddbverify.errors import AccessError, EngineError, NotFoundError
 from ddbverify.names import FENCE_SID
+from ddbverify.setting_names import Kind, Pattern, Setting, pattern
 from ddbverify.tables import aws
+from ddbverify.tables.indexes import indexes_of, keys_in_words, shown, types_of
 from ddbverify.tables.table import Table
+from ddbverify.tables.unknown import unknown_settings
 
 _ON: Final = "on"
 _RESOURCES_AT_ONCE: Final = 50  # of DescribeScalableTargets
@@ -32,11 +35,11 @@ class TableSettings:
     Values are words for people, and equal exactly when the settings are; `HIDDEN` ones are digests.
     """
 
-    values: Mapping[str, str]
-    unread: Mapping[str, str]  # name or pattern -> why it could not be read, in words
+    values: Mapping[Setting, str]
+    unread: Mapping[Pattern, str]  # what was not read -> why, in words
 
 
-HIDDEN: Final = ("tags.*", "policy")
+HIDDEN: Final = tuple(map(pattern, ("tags.*", "policy", "unknown.*")))
 """Settings whose values nobody is shown: they may hold names of people and accounts."""
 
 
@@ -48,15 +51,16 @@ def read(side: Side, table: Table) -> TableSettings:
     emulator that knows no such operation has no such setting either; its evidence is marked as such.
     """
     client = aws.client(side, "dynamodb", region=table.region)
-    values, unread = described(table), {}
-    calls: dict[str, tuple[str, Callable[[], Mapping[str, str]]]] = {
+    values = described(table)
+    unread: dict[Pattern, str] = {}
+    calls: dict[str, tuple[str, Callable[[], Mapping[Setting, str]]]] = {
         "pitr": ("dynamodb:DescribeContinuousBackups", lambda: _backups(client, table)),
         "tags.*": ("dynamodb:ListTagsOfResource", lambda: _tags(client, table)),
         "policy": ("dynamodb:GetResourcePolicy", lambda: _policy(client, table)),
         "contributor_insights": ("dynamodb:DescribeContributorInsights", lambda: _insights(client, table)),
         "kinesis": ("dynamodb:DescribeKinesisStreamingDestination", lambda: _kinesis(client, table)),
     }
-    if "capacity.read" in values:  # the autoscaling of an on-demand table does nothing
+    if Setting.own("capacity.read") in values:  # the autoscaling of an on-demand table does nothing
         needed = "application-autoscaling:DescribeScalableTargets and DescribeScalingPolicies"
         calls["autoscaling.*"] = (needed, lambda: _autoscaling(side, table))
     for name, (permission, ask) in calls.items():
@@ -64,10 +68,10 @@ def read(side: Side, table: Table) -> TableSettings:
             with aws.translated(f"read the settings of the table {table.name} ({permission})"):
                 values |= ask()
         except AccessError:
-            unread[name] = f"it takes the permission {permission} on {table.name}"
+            unread[pattern(name)] = f"it takes the permission {permission} on {table.name}"
         except EngineError as error:
             if not _is_unknown_there(client, error):
-                unread[name] = error.message.rstrip(".")
+                unread[pattern(name)] = error.message.rstrip(".")
     return TableSettings(values, unread)
 
 
@@ -76,49 +80,50 @@ def _is_unknown_there(client: aws.Client, error: EngineError) -> bool:
     return said == "UnknownOperationException" and aws.is_emulator(client)
 
 
-def described(table: Table) -> dict[str, str]:
-    """What DescribeTable and DescribeTimeToLive say. Pure."""
-    raw = table.raw
-    values = {
-        "billing": "provisioned" if table.billing_mode == "PROVISIONED" else "on demand",
+def described(table: Table) -> dict[Setting, str]:
+    """What DescribeTable and DescribeTimeToLive say, unknown members of the answer included. Pure."""
+    raw, provisioned = table.raw, table.billing_mode == "PROVISIONED"
+    own = {
+        "billing": "provisioned" if provisioned else "on demand",
         "table_class": (raw.get("TableClassSummary") or {}).get("TableClass", "STANDARD"),
         **_encryption(raw.get("SSEDescription") or {}),
+        **{f"capacity.{rate}": value for rate, value in _capacity(raw, provisioned=provisioned).items()},
     }
     if raw.get("DeletionProtectionEnabled"):
-        values["deletion_protection"] = _ON
+        own["deletion_protection"] = _ON
     if table.stream_view is not None:
-        values["stream"] = table.stream_view
+        own["stream"] = table.stream_view
     if table.ttl_attribute is not None:
-        values["ttl"] = f"by the attribute {table.ttl_attribute}"
+        own["ttl"] = f"by the attribute {table.ttl_attribute}"
     replicas = sorted(str(one.get("RegionName")) for one in raw.get("Replicas") or ())
     if replicas:
-        values["replicas"] = ", ".join(replicas)
-    values |= _capacity("capacity.", raw, provisioned=table.billing_mode == "PROVISIONED")
-    for kind, field in (("global", "GlobalSecondaryIndexes"), ("local", "LocalSecondaryIndexes")):
-        for index in raw.get(field) or ():
-            values |= _index(kind, index)
-            if kind == "global":
-                provisioned = table.billing_mode == "PROVISIONED"
-                prefix = f"capacity.index.{index['IndexName']}."
-                values |= _capacity(prefix, index, provisioned=provisioned)
-    return values
+        own["replicas"] = ", ".join(replicas)
+    values = {Setting.own(name): value for name, value in own.items()}
+    types = types_of(raw)
+    for kind, index in indexes_of(raw):
+        values |= _index(kind, index, types)
+        if kind == "global":
+            values |= {
+                Setting(Kind.INDEX_CAPACITY, str(index["IndexName"]), rate): value
+                for rate, value in _capacity(index, provisioned=provisioned).items()
+            }
+    return values | {setting: _digest(value) for setting, value in unknown_settings(raw).items()}
 
 
-def _index(kind: str, index: Mapping[str, Any]) -> dict[str, str]:
-    name = f"index.{index['IndexName']}"
-    in_order = sorted(index["KeySchema"], key=lambda part: str(part["KeyType"]))  # HASH before RANGE
+def _index(kind: str, index: Mapping[str, Any], types: Mapping[str, str]) -> dict[Setting, str]:
     projection = index.get("Projection") or {}
-    extra = ", ".join(sorted(projection.get("NonKeyAttributes") or ()))
-    return {
-        name: kind,
-        f"{name}.keys": " + ".join(part["AttributeName"] for part in in_order),
-        f"{name}.projection": f"{projection.get('ProjectionType', 'ALL')}{extra and f' of {extra}'}",
+    extra = ", ".join(map(shown, sorted(projection.get("NonKeyAttributes") or ())))
+    about = {
+        "": kind,
+        "keys": keys_in_words(index, types),
+        "projection": f"{projection.get('ProjectionType', 'ALL')}{extra and f' of {extra}'}",
         # A local index has no state of its own: it is there with its table.
-        f"{name}.status": str(index.get("IndexStatus", "ACTIVE")),
+        "status": str(index.get("IndexStatus", "ACTIVE")),
     }
+    return {Setting(Kind.INDEX, str(index["IndexName"]), field): value for field, value in about.items()}
 
 
-def _capacity(prefix: str, raw: Mapping[str, Any], *, provisioned: bool) -> dict[str, str]:
+def _capacity(raw: Mapping[str, Any], *, provisioned: bool) -> dict[str, str]:
     """Of a table or a global index: provisioned, or the ceiling on demand; and what it is warm for."""
     found: dict[str, str] = {}
     throughput = raw.get("ProvisionedThroughput") or {}
@@ -126,12 +131,12 @@ def _capacity(prefix: str, raw: Mapping[str, Any], *, provisioned: bool) -> dict
     warm = raw.get("WarmThroughput") or {}
     for way, kind in (("read", "Read"), ("write", "Write")):
         if provisioned:
-            found[f"{prefix}{way}"] = str(throughput.get(f"{kind}CapacityUnits", 0))
+            found[way] = str(throughput.get(f"{kind}CapacityUnits", 0))
         most = ceiling.get(f"Max{kind}RequestUnits", -1)
         if most != -1:  # -1: no ceiling
-            found[f"{prefix}max_{way}"] = str(most)
+            found[f"max_{way}"] = str(most)
         if warm.get(f"{kind}UnitsPerSecond"):
-            found[f"{prefix}warm_{way}"] = str(warm[f"{kind}UnitsPerSecond"])
+            found[f"warm_{way}"] = str(warm[f"{kind}UnitsPerSecond"])
     return found
 
 
@@ -143,23 +148,25 @@ def _encryption(description: Mapping[str, Any]) -> dict[str, str]:
     return {"encryption": f"with {description.get('SSEType', 'KMS')}", **key}
 
 
-def _backups(client: aws.Client, table: Table) -> dict[str, str]:
+def _backups(client: aws.Client, table: Table) -> dict[Setting, str]:
     answer = client.describe_continuous_backups(TableName=table.reference)["ContinuousBackupsDescription"]
     recovery = answer.get("PointInTimeRecoveryDescription") or {}
     if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
         return {}
     days = recovery.get("RecoveryPeriodInDays")
-    return {"pitr": _ON, **({"pitr.days": str(days)} if days is not None else {})}
+    period = {} if days is None else {Setting.own("pitr.days"): str(days)}
+    return {Setting.own("pitr"): _ON, **period}
 
 
-def _tags(client: aws.Client, table: Table) -> dict[str, str]:
+def _tags(client: aws.Client, table: Table) -> dict[Setting, str]:
     pages = client.get_paginator("list_tags_of_resource").paginate(ResourceArn=table.arn)
-    tags = {tag["Key"]: tag["Value"] for page in pages for tag in page.get("Tags") or ()}
+    tags = {str(tag["Key"]): tag["Value"] for page in pages for tag in page.get("Tags") or ()}
     # Tags of AWS's own, such as CloudFormation's, cannot be set by anybody else.
-    return {f"tags.{key}": _digest(value) for key, value in tags.items() if not key.startswith("aws:")}
+    settable = {key: value for key, value in tags.items() if not key.startswith("aws:")}
+    return {Setting(Kind.TAG, key): _digest(value) for key, value in settable.items()}
 
 
-def _policy(client: aws.Client, table: Table) -> dict[str, str]:
+def _policy(client: aws.Client, table: Table) -> dict[Setting, str]:
     try:
         with aws.translated(f"read the resource policy of the table {table.name}"):
             text = client.get_resource_policy(ResourceArn=table.arn)["Policy"]
@@ -169,30 +176,28 @@ def _policy(client: aws.Client, table: Table) -> dict[str, str]:
     policy = json.loads(text.replace(table.arn, "<this table>"))
     statements = _listed(policy.get("Statement", []))
     kept = [statement for statement in statements if statement.get("Sid") != FENCE_SID]
-    return {"policy": _digest(_in_order(kept))} if kept else {}
+    return {Setting.own("policy"): _digest(_in_order(kept))} if kept else {}
 
 
-def _insights(client: aws.Client, table: Table) -> dict[str, str]:
+def _insights(client: aws.Client, table: Table) -> dict[Setting, str]:
     status = client.describe_contributor_insights(TableName=table.reference).get("ContributorInsightsStatus")
-    return {"contributor_insights": _ON} if status in ("ENABLED", "ENABLING") else {}
+    return {Setting.own("contributor_insights"): _ON} if status in ("ENABLED", "ENABLING") else {}
 
 
-def _kinesis(client: aws.Client, table: Table) -> dict[str, str]:
+def _kinesis(client: aws.Client, table: Table) -> dict[Setting, str]:
     answer = client.describe_kinesis_streaming_destination(TableName=table.reference)
     streams = sorted(
         str(one["StreamArn"])
         for one in answer.get("KinesisDataStreamDestinations") or ()
         if one.get("DestinationStatus") in ("ACTIVE", "ENABLING", "UPDATING")
     )
-    return {"kinesis": ", ".join(streams)} if streams else {}
+    return {Setting.own("kinesis"): ", ".join(streams)} if streams else {}
 
 
-def _autoscaling(side: Side, table: Table) -> dict[str, str]:
+def _autoscaling(side: Side, table: Table) -> dict[Setting, str]:
     client = aws.client(side, "application-autoscaling", region=table.region)
-    indexes = [index["IndexName"] for index in table.raw.get("GlobalSecondaryIndexes") or ()]
-    resources = {f"table/{table.name}": "autoscaling."} | {
-        f"table/{table.name}/index/{name}": f"autoscaling.index.{name}." for name in indexes
-    }
+    indexes = [str(index["IndexName"]) for kind, index in indexes_of(table.raw) if kind == "global"]
+    resources = {f"table/{table.name}": ""} | {f"table/{table.name}/index/{name}": name for name in indexes}
     ranges = {
         (one["ResourceId"], one["ScalableDimension"]): f"{one['MinCapacity']} to {one['MaxCapacity']}"
         for names in _in_batches(list(resources))
@@ -210,10 +215,15 @@ def _autoscaling(side: Side, table: Table) -> dict[str, str]:
         for one in page["ScalingPolicies"]
     }
     return {
-        resources[resource] + _AUTOSCALED[dimension.rpartition(":")[2]]: f"{bounds}{aims.get(place, '')}"
-        for place, bounds in ranges.items()
-        for resource, dimension in [place]
+        _autoscaled(resources[resource], _AUTOSCALED[dimension.rpartition(":")[2]]): (
+            f"{bounds}{aims.get((resource, dimension), '')}"
+        )
+        for (resource, dimension), bounds in ranges.items()
     }
+
+
+def _autoscaled(index: str, rate: str) -> Setting:
+    return Setting(Kind.INDEX_AUTOSCALING, index, rate) if index else Setting.own(f"autoscaling.{rate}")
 
 
 def _aim(policy: Mapping[str, Any]) -> str:

@@ -7,6 +7,8 @@ from ddbverify.errors import ConfigurationError, TransformError
 from ddbverify.items.transform import Transform, package_digest
 from ddbverify.items.values import with_base64
 from ddbverify.names import KeySchema, stack_name, state_table, table_name
+from ddbverify.setting_names import Kind, Setting, is_one_of, pattern
+from ddbverify.tables import indexes
 from ddbverify.tables.aws import translated
 from ddbverify.tables.references import arn_at
 from replicator.backfill import boundary
@@ -57,6 +59,8 @@ def _plan(context: Context, pair: Pair, *, begun: bool) -> Plan:
         raise boundary.need_recovery(source)
     target_keys = target.keys if target else source.keys
     _check_keys(pair, source.keys, target_keys)
+    if target is not None and pair.transform is None:
+        _check_indexes(pair, source, target)
     ours = target is not None and begun and is_being_filled(context, pair, target)
     if target is not None and not ours and not tables.is_empty(context.target, target.name):
         raise ConfigurationError(
@@ -123,6 +127,26 @@ def _check_keys(pair: Pair, source: KeySchema, target: KeySchema) -> None:
             f"{place} has the key {_words(target)}; the source's {_words(source)} cannot become that.",
             "keep number, order and types of the key attributes, or set `rekeys = true` for the pair.",
         )
+
+
+def _check_indexes(pair: Pair, source: TableFacts, target: TableFacts) -> None:
+    """A target whose index wants another type refuses the source's items, the application's own included."""
+    place = f"[[tables]] target = {pair.target!r}"
+    for what in indexes.other_types(source.description, target.description):
+        raise ConfigurationError(
+            f"{place} has a key attribute of another type: {what}. DynamoDB refuses items whose "
+            "index attributes have another type than the table says.",
+            "make the target's index anew with the source's type, or name another target.",
+        )
+    accepted = tuple(map(pattern, pair.accept))
+    for name, what in indexes.other_keys(source.description, target.description):
+        setting = Setting(Kind.INDEX, name, "keys")
+        if not is_one_of(setting, accepted):
+            raise ConfigurationError(
+                f"{place} has an index {name} with another key: {what}.",
+                "make that index anew with the source's key, or say that it may differ: "
+                f"accept = ['{setting}'].",
+            )
 
 
 def _try_transform(

@@ -30,6 +30,7 @@ from ddbverify.items.transform import Transform
 from ddbverify.names import table_name
 from ddbverify.pipeline import health as pipeline
 from ddbverify.pipeline.health import PipelineHealth
+from ddbverify.setting_names import Kind, Setting, pattern
 from ddbverify.suite import pair as checks
 from ddbverify.tables import settings as table_settings
 from ddbverify.tables import table as tables
@@ -108,7 +109,8 @@ def stand_in(folder: Path, monkeypatch: Any = None) -> None:
         return said
 
     def settings(_: Side, one: Table) -> TableSettings:
-        return TableSettings(table_settings.described(one) | spec().get("settings", {}).get(one.name, {}), {})
+        more = settings_named(spec().get("settings", {}).get(one.name, {}))
+        return TableSettings(table_settings.described(one) | more, {})
 
     for module, name, function in (
         (table_settings, "read", settings),
@@ -124,6 +126,21 @@ def stand_in(folder: Path, monkeypatch: Any = None) -> None:
         else:
             monkeypatch.setattr(module, name, function)
     assert checks.tables is tables
+
+
+def settings_named(spelled: dict[str, str]) -> dict[Setting, str]:
+    """Values by their settings, from values by what ``accept`` would call them."""
+    return {setting(spelling): value for spelling, value in spelled.items()}
+
+
+def setting(spelling: str) -> Setting:
+    text = pattern(spelling).text
+    kinds = sorted(filter(None, Kind), key=len, reverse=True)
+    kind = next((kind for kind in kinds if text.startswith(f"{kind}.")), None)
+    if kind is None:
+        return Setting.own(text)
+    name, _, field = text.removeprefix(f"{kind}.").partition(".")
+    return Setting(kind, name.replace("\0", "."), field)
 
 
 def passes(folder: Path) -> int:

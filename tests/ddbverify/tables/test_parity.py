@@ -7,7 +7,7 @@ import pytest
 from ddbverify import Outcome, Pair, Verdict
 from ddbverify.config import parse
 from ddbverify.errors import ConfigurationError
-from ddbverify.setting_names import FAMILIES, SETTINGS, is_known, is_one_of
+from ddbverify.setting_names import FAMILIES, SETTINGS, Kind, Pattern, Setting, is_one_of, pattern
 from ddbverify.tables.parity import compare_settings
 from ddbverify.tables.settings import TableSettings, described
 from tests.ddbverify import projects
@@ -15,23 +15,24 @@ from tests.ddbverify.suite.test_pair import _default_suite
 
 INDEX = {
     "index.by_day": "global",
-    "index.by_day.keys": "day",
+    "index.by_day.keys": "HASH day (S)",
     "index.by_day.projection": "ALL",
     "index.by_day.status": "ACTIVE",
 }
+MORE = ('index."by_day".shape', 'index."by day"', "index.コスト", 'index."by_day', "capacity.index.")
 PROVISIONED = {"billing": "provisioned", "capacity.read": "5", "capacity.write": "5"}
 BASE = {"billing": "on demand", "table_class": "STANDARD", "encryption": "with a key that DynamoDB owns"}
 
 
 def _names(source, target, *, reshaped=False, same_place=True, stream_is_ours=False, unread=None):
     parity = compare_settings(
-        TableSettings(BASE | source, {}),
-        TableSettings(BASE | target, unread or {}),
+        TableSettings(projects.settings_named(BASE | source), {}),
+        TableSettings(projects.settings_named(BASE | target), {pattern(one): "" for one in unread or ()}),
         reshaped=reshaped,
         same_place=same_place,
         stream_is_ours=stream_is_ours,
     )
-    return [one.name for one in parity.differences if not one.deferred]
+    return [str(one.setting) for one in parity.differences if not one.deferred]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def _names(source, target, *, reshaped=False, same_place=True, stream_is_ours=Fa
         (INDEX | {"capacity.index.by_day.read": "5"}, {}, ["index.by_day"]),
         ({}, INDEX, ["index.by_day"]),
         (INDEX, INDEX | {"index.by_day.projection": "KEYS_ONLY"}, ["index.by_day.projection"]),
-        (INDEX, INDEX | {"index.by_day.keys": "day + hour"}, ["index.by_day.keys"]),
+        (INDEX, INDEX | {"index.by_day.keys": "HASH day (S) + RANGE hour (N)"}, ["index.by_day.keys"]),
         (INDEX, INDEX | {"index.by_day": "local"}, ["index.by_day"]),
         (INDEX, INDEX | {"index.by_day.status": "CREATING"}, ["index.by_day.status"]),
         (INDEX | {"index.by_day.status": "CREATING"}, INDEX, []),
@@ -105,11 +106,99 @@ def test_a_reshaped_target_has_indexes_of_its_own_that_have_to_be_active():
     assert _names({"pitr": "on"}, {}, reshaped=True) == ["pitr"]
 
 
+UNLUCKY = ("order.status", "order.keys", "a.b.c", "status", "by_day.projection", "read", "x.read", "team")
+
+
+@pytest.mark.parametrize("name", UNLUCKY)
+@pytest.mark.parametrize("kind", [Kind.INDEX, Kind.TAG, Kind.UNKNOWN])
+def test_every_name_is_spelled_so_that_it_alone_is_meant(kind, name):
+    one, others = Setting(kind, name), [Setting(kind, other) for other in UNLUCKY if other != name]
+    others += [Setting(Kind.INDEX, "order", field) for field in ("status", "keys")]
+    others += [Setting(Kind.INDEX, name, field) for field in ("status", "keys", "projection")]
+
+    assert pattern(str(one)).means(one)
+    assert not [str(other) for other in others if pattern(str(one)).means(other)]
+
+
+@pytest.mark.parametrize("name", UNLUCKY)
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        *((Kind.INDEX, field) for field in ("keys", "projection", "status")),
+        *((Kind.INDEX_CAPACITY, field) for field in ("read", "warm_write")),
+        (Kind.INDEX_AUTOSCALING, "write"),
+        (Kind.INDEX_UNKNOWN, "Anything"),
+    ],
+)
+def test_every_field_of_an_index_is_spelled_so_that_it_alone_is_meant(kind, field, name):
+    one = Setting(kind, name, field)
+
+    assert pattern(str(one)).means(one)
+    assert not pattern(str(one)).means(Setting(Kind.INDEX, f"{name}.{field}"))
+    assert pattern(f"{kind}.*").means(one)
+
+
+def test_an_old_spelling_means_what_it_meant_where_only_one_thing_can_be_meant():
+    status = Setting(Kind.INDEX, "order", "status")
+
+    assert pattern("index.order.status").means(status)
+    assert not pattern("index.order.status").means(Setting(Kind.INDEX, "order.status"))
+    assert pattern("index.by.date").means(Setting(Kind.INDEX, "by.date"))
+    assert pattern("index.by.date.keys").means(Setting(Kind.INDEX, "by.date", "keys"))
+    assert pattern("index.order.*").means(status)
+    assert not pattern("index.order.*").means(Setting(Kind.INDEX, "order.status"))
+    assert pattern("index.*.status").means(Setting(Kind.INDEX, "a.b", "status"))
+    assert pattern("tags.a.b").means(Setting(Kind.TAG, "a.b"))
+    assert pattern("capacity.*").means(Setting(Kind.INDEX_CAPACITY, "a.b", "read"))
+
+
+@pytest.mark.parametrize("name", ["order.status", "order.keys", "by_day.projection"])
+def test_an_index_with_an_unlucky_name_is_missed_and_is_no_difference_of_its_own(name):
+    index = {
+        Setting(Kind.INDEX, name, field): value
+        for field, value in (
+            ("", "global"),
+            ("keys", "HASH a (S)"),
+            ("projection", "ALL"),
+            ("status", "ACTIVE"),
+        )
+    }
+    values = {**projects.settings_named(BASE), **index}
+
+    def compared(source, target):
+        settings = (TableSettings(one, {}) for one in (source, target))
+        parity = compare_settings(*settings, reshaped=False, same_place=True, stream_is_ours=False)
+        return [str(one.setting) for one in parity.differences]
+
+    assert compared(values, values) == []
+    assert compared(values, projects.settings_named(BASE)) == [f'index."{name}"']
+    assert compared(projects.settings_named(BASE), values) == [f'index."{name}"']
+
+
+@pytest.mark.parametrize("key", ["warm_standby", "max_read", "autoscaling.read", "index.a.read", "pitr.days"])
+@pytest.mark.parametrize("base", [{}, PROVISIONED], ids=["on demand", "provisioned"])
+def test_a_tag_that_is_called_like_a_setting_is_a_tag(base, key):
+    one = base | {f"tags.{key}": "1"}
+
+    assert _names(one, base) == [f"tags.{key}"]
+    assert _names(one, base | {f"tags.{key}": "2"}) == [f"tags.{key}"]
+    assert _names(one, one) == []
+
+
+@pytest.mark.parametrize("name", ["warm_standby", "max_read", "index"])
+def test_an_index_that_is_called_like_a_setting_is_an_index(name):
+    one = PROVISIONED | {
+        f"index.{name}": "global",
+        f"capacity.index.{name}.read": "5",
+        f"capacity.index.{name}.write": "5",
+    }
+
+    assert _names(one, one | {f"capacity.index.{name}.read": "6"}) == [f"capacity.index.{name}.read"]
+    assert _names(one, PROVISIONED) == [f"index.{name}"]
+
+
 def test_what_was_not_read_is_not_compared():
-    assert (
-        _names({"tags.team": "1", "pitr": "on", "pitr.days": "7"}, {}, unread={"tags.*": "", "pitr": ""})
-        == []
-    )
+    assert _names({"tags.team": "1", "pitr": "on", "pitr.days": "7"}, {}, unread=["tags.*", "pitr"]) == []
 
 
 @pytest.mark.parametrize("name", [*SETTINGS, *(f"{family}x.read" for family in FAMILIES)])
@@ -119,7 +208,7 @@ def test_every_setting_is_some_checks_and_only_one(name, tmp_path, monkeypatch):
     pair = _pair(tmp_path, monkeypatch)
 
     def parity(*names):
-        refuted.append(is_one_of(name, names))
+        refuted.append(is_one_of(projects.setting(name), map(pattern, names)))
         return Verdict(examined=1)
 
     monkeypatch.setattr(pair, "parity", parity)
@@ -131,18 +220,23 @@ def test_every_setting_is_some_checks_and_only_one(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "pattern",
-    ["pitr", "pitr*", "tags.team", "tags.*", "index.by_date.*", "capacity.*", "autoscaling.*"],
+    "spelling",
+    [
+        *("pitr", "pitr*", "tags.team", "tags.*", "index.by_date.*", "capacity.*", "autoscaling.*"),
+        *("tags.コスト", "tags.a b/c:d=e+f-g@h", "tags.Straße", 'index."order.status"', 'index."a.b".keys'),
+        *('capacity.index."order.status".read', "unknown.VectorIndexes", "unknown.*"),
+    ],
 )
-def test_settings_can_be_accepted_by_name(pattern):
-    assert is_known(pattern)
+def test_settings_can_be_accepted_by_name(spelling):
+    assert Pattern.parse(spelling) is not None
 
 
 @pytest.mark.parametrize(
-    "pattern", ["*", "*.*", "*.read", "*e*", "", "pitrr", "tags", "tags.", "keys", "index.", "[a-z]*", "PITR"]
+    "spelling",
+    ["*", "*.*", "*.read", "*e*", "", "pitrr", "tags", "tags.", "keys", "index.", "[a-z]*", "PITR", *MORE],
 )
-def test_what_names_no_setting_or_all_of_them_is_refused(pattern, tmp_path):
-    toml = projects.TOML + f'accept = ["{pattern}"]\n'
+def test_what_names_no_setting_or_all_of_them_is_refused(spelling, tmp_path):
+    toml = projects.TOML + f"accept = ['{spelling}']\n"
 
     with pytest.raises(ConfigurationError, match=r"accept: .* names no setting"):
         parse(toml, tmp_path)
@@ -162,6 +256,29 @@ def test_an_accepted_difference_passes_and_is_told(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("key", ["コスト", "cost.centre", "warm_standby", "a b/c:d=e+f-g@h"])
+def test_a_tag_of_any_name_is_accepted_by_the_spelling_that_its_finding_shows(tmp_path, monkeypatch, key):
+    settings = {"orders": {f"tags.{key}": "1"}}
+    pair = _pair(tmp_path / "a", monkeypatch, settings=settings)
+    hint = pair.parity("tags.*").hint
+    accepting = _pair(
+        tmp_path / "b", monkeypatch, hint.partition("[[tables]] ")[2].rstrip(".") + "\n", settings=settings
+    )
+
+    assert pair.parity("tags.*").outcome is Outcome.FAILED
+    assert accepting.parity("tags.*").outcome is Outcome.PASSED
+
+
+def test_an_index_with_dots_is_accepted_by_the_spelling_that_its_finding_shows(tmp_path, monkeypatch):
+    settings = {"orders": {'index."order.status"': "global"}}
+    pair = _pair(tmp_path / "a", monkeypatch, settings=settings)
+    accept = pair.parity("index.*").hint.partition("[[tables]] ")[2].rstrip(".")
+    accepting = _pair(tmp_path / "b", monkeypatch, accept + "\n", settings=settings)
+
+    assert accept == """accept = ['index."order.status"']"""
+    assert accepting.parity("index.*").outcome is Outcome.PASSED
+
+
 def test_one_accepted_name_does_not_accept_its_neighbours(tmp_path, monkeypatch):
     settings = {"orders": {"tags.team": "1", "tags.tea": "1"}}
     pair = _pair(tmp_path, monkeypatch, 'accept = ["tags.team"]\n', settings=settings)
@@ -177,7 +294,7 @@ def test_what_could_not_be_read_is_undecided_unless_all_of_it_is_accepted(
     tmp_path, monkeypatch, accept, outcome
 ):
     pair = _pair(tmp_path, monkeypatch, f"accept = [{accept}]\n")
-    why = {"tags.*": "it takes the permission dynamodb:ListTagsOfResource on orders"}
+    why = {pattern("tags.*"): "it takes the permission dynamodb:ListTagsOfResource on orders"}
     monkeypatch.setattr(
         "ddbverify.tables.settings.read", lambda _, table: TableSettings(described(table), why)
     )
@@ -190,6 +307,7 @@ def test_what_could_not_be_read_is_undecided_unless_all_of_it_is_accepted(
 
 
 def _pair(folder, monkeypatch, accept="", **spec):
+    folder.mkdir(exist_ok=True)
     config = parse(projects.TOML + accept, folder)
     projects.make_project(folder, default_suite=False, **spec)
     projects.stand_in(folder, monkeypatch)

@@ -19,6 +19,10 @@ from tests.engines import local_dynamodb
 REGION = "eu-west-1"
 
 
+def _spelled(settings):
+    return {str(one): value for one, value in settings.items()}
+
+
 def _statement(action, resource, sid="Theirs"):
     return {"Sid": sid, "Effect": "Deny", "Principal": "*", "Action": action, "Resource": resource}
 
@@ -59,18 +63,19 @@ def test_everything_that_can_be_set_is_read(aws, unique, monkeypatch):
 
     assert not settings.unread
     hidden = {"policy", "tags.team"}
-    assert all(len(settings.values[name]) == 64 for name in hidden)
-    assert {name: value for name, value in settings.values.items() if name not in hidden} == {
+    values = _spelled(settings.values)
+    assert all(len(values[name]) == 64 for name in hidden)
+    assert {name: value for name, value in values.items() if name not in hidden} == {
         "billing": "on demand",
         "deletion_protection": "on",
         "encryption": "with a key that DynamoDB owns",
         "index.by_day": "global",
-        "index.by_day.keys": "day",
+        "index.by_day.keys": "HASH day (S)",
         "index.by_day.projection": "INCLUDE of a, b",
         "index.by_day.status": "ACTIVE",
         "pitr": "on",
         # The embedded AWS keeps no period; AWS says 35 unless told otherwise.
-        **({"pitr.days": "35"} if "pitr.days" in settings.values else {}),
+        **({"pitr.days": "35"} if "pitr.days" in values else {}),
         "stream": "NEW_IMAGE",
         "table_class": "STANDARD",
         "ttl": "by the attribute gone",
@@ -137,7 +142,7 @@ def _read(**changes):
 def test_a_setting_that_may_not_be_read_is_unread_by_its_permission(answers, operation, setting):
     answers.of_dynamodb(**{operation: "AccessDeniedException"})
 
-    unread = _read().unread
+    unread = _spelled(_read().unread)
 
     permission = "dynamodb:" + "".join(word.capitalize() for word in operation.split("_"))
     assert unread == {setting: f"it takes the permission {permission} on orders"}
@@ -146,7 +151,7 @@ def test_a_setting_that_may_not_be_read_is_unread_by_its_permission(answers, ope
 def test_a_call_that_fails_otherwise_is_unread_too(answers):
     answers.of_dynamodb(list_tags_of_resource="InternalServerError")
 
-    assert "InternalServerError" in _read().unread["tags.*"]
+    assert "InternalServerError" in _spelled(_read().unread)["tags.*"]
 
 
 @pytest.mark.parametrize("emulator", [True, False])
@@ -199,7 +204,7 @@ def test_autoscaling_is_read_of_provisioned_tables_only(answers):
         {"ScalingPolicies": [{**common, **policy, "TargetTrackingScalingPolicyConfiguration": aim}]},
     )
 
-    values = _read(**PROVISIONED).values
+    values = _spelled(_read(**PROVISIONED).values)
 
     assert values["autoscaling.read"] == "5 to 90 at 70 %, cooling down for 60 s"
     assert (values["billing"], values["capacity.write"]) == ("provisioned", "6")
@@ -212,7 +217,7 @@ def test_autoscaling_that_may_not_be_read_is_unread(answers):
         "describe_scalable_targets", "AccessDeniedException"
     )
 
-    assert _read(**PROVISIONED).unread == {
+    assert _spelled(_read(**PROVISIONED).unread) == {
         "autoscaling.*": "it takes the permission application-autoscaling:DescribeScalableTargets and "
         "DescribeScalingPolicies on orders"
     }
@@ -220,7 +225,7 @@ def test_autoscaling_that_may_not_be_read_is_unread(answers):
 
 def _policy_of(answers, *statements):
     answers.of_dynamodb(get_resource_policy={"Policy": json.dumps({"Statement": list(statements)})})
-    return _read().values.get("policy")
+    return _spelled(_read().values).get("policy")
 
 
 def test_a_policy_is_the_same_in_another_spelling(answers):
@@ -262,7 +267,7 @@ def test_what_a_description_says_is_read_of_it():
         )
     )
 
-    assert values == {
+    assert _spelled(values) == {
         "billing": "on demand",
         "table_class": "STANDARD_INFREQUENT_ACCESS",
         "encryption": "with KMS",
@@ -272,3 +277,78 @@ def test_what_a_description_says_is_read_of_it():
         "capacity.warm_write": "4000",
         "replicas": "eu-north-1, us-east-1",
     }
+
+
+def _index(name, *keys, **more):
+    return {
+        "IndexName": name,
+        "KeySchema": [{"AttributeName": one, "KeyType": role} for role, one in keys],
+        "Projection": {"ProjectionType": "ALL"},
+        **more,
+    }
+
+
+def _attributes(**types):
+    return [{"AttributeName": name, "AttributeType": kind} for name, kind in types.items()]
+
+
+def _keys_of(index, **types):
+    table = projects.table(
+        "orders", REGION, AttributeDefinitions=_attributes(id="S", **types), GlobalSecondaryIndexes=[index]
+    )
+    return _spelled(table_settings.described(table))["index.by_place.keys"]
+
+
+PLACE = {"region": "S", "category": "S", "city": "S", "day": "N"}
+
+
+def test_the_keys_of_an_index_are_their_roles_order_and_types():
+    both = _index("by_place", ("HASH", "region"), ("RANGE", "category"))
+    four = _index("by_place", ("RANGE", "day"), ("HASH", "region"), ("HASH", "city"), ("RANGE", "category"))
+
+    assert _keys_of(both, **PLACE) == "HASH region (S) + RANGE category (S)"
+    assert _keys_of(four, **PLACE) == "HASH region (S) + HASH city (S) + RANGE day (N) + RANGE category (S)"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([("HASH", "region"), ("RANGE", "category")], [("HASH", "region"), ("HASH", "category")]),
+        ([("HASH", "region"), ("HASH", "city")], [("HASH", "city"), ("HASH", "region")]),
+        (
+            [("HASH", "region"), ("RANGE", "day"), ("RANGE", "city")],
+            [("HASH", "region"), ("RANGE", "city"), ("RANGE", "day")],
+        ),
+        ([("HASH", "region")], [("HASH", "region"), ("RANGE", "day")]),
+    ],
+)
+def test_another_role_or_order_of_an_index_key_is_another_index(one, other):
+    assert _keys_of(_index("by_place", *one), **PLACE) != _keys_of(_index("by_place", *other), **PLACE)
+
+
+def test_another_type_of_an_index_key_is_another_index():
+    index = _index("by_place", ("HASH", "region"))
+
+    assert _keys_of(index, region="S") != _keys_of(index, region="N")
+
+
+def test_names_that_look_like_two_are_told_from_two():
+    one = _index("by_place", ("HASH", "a (S) + RANGE b"))
+    two = _index("by_place", ("HASH", "a"), ("RANGE", "b"))
+
+    assert _keys_of(one, **{"a (S) + RANGE b": "S"}) != _keys_of(two, a="S", b="S")
+    projections = [
+        _index(
+            "by_place",
+            ("HASH", "a"),
+            Projection={"ProjectionType": "INCLUDE", "NonKeyAttributes": extra},
+        )
+        for extra in (["a, b"], ["a", "b"])
+    ]
+    shown = {
+        _spelled(table_settings.described(projects.table("orders", REGION, GlobalSecondaryIndexes=[index])))[
+            "index.by_place.projection"
+        ]
+        for index in projections
+    }
+    assert len(shown) == 2

@@ -66,6 +66,24 @@ class World:
         )
         self.put(name, region, *items)
 
+    def create_indexed(self, name, region, *keys, types):
+        """A table with an index ``by_place`` that has these (role, attribute) *keys*."""
+        self.client(region).create_table(
+            TableName=name,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[
+                {"AttributeName": one, "AttributeType": kind} for one, kind in {"id": "S", **types}.items()
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "by_place",
+                    "KeySchema": [{"AttributeName": one, "KeyType": role} for role, one in keys],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
     def put(self, name, region, *items):
         for item in items:
             self.client(region).put_item(TableName=name, Item=item)
@@ -168,6 +186,47 @@ def test_a_target_that_is_empty(world):
 def test_a_target_with_another_key_and_no_transform(world, keys):
     world.create(world.target, TARGET_REGION, keys=keys)
     world.refused(f"[[tables]] target = '{world.target}' has the key", "the source has id (S)")
+
+
+REGION_AND_CATEGORY = (("HASH", "region"), ("RANGE", "category"))
+
+
+@pytest.mark.parametrize("kind", ["N", "B"])
+def test_a_target_whose_index_wants_another_type_is_refused(world, kind):
+    source = f"{world.source}-indexed"
+    world.create_indexed(source, SOURCE_REGION, ("HASH", "region"), types={"region": "S"})
+    world.create_indexed(world.target, TARGET_REGION, ("HASH", "region"), types={"region": kind})
+
+    world.refused(
+        f"[[tables]] target = '{world.target}'",
+        f"region is S in the source and {kind} in the target",
+        source=source,
+        pair='accept = ["index.*"]',
+    )
+
+
+@pytest.mark.parametrize(
+    "keys", [(("HASH", "region"), ("HASH", "category")), (("HASH", "category"), ("RANGE", "region"))]
+)
+def test_a_target_whose_index_has_other_roles_is_refused_unless_it_may_differ(world, keys):
+    source, types = f"{world.source}-indexed", {"region": "S", "category": "S"}
+    world.create_indexed(source, SOURCE_REGION, *REGION_AND_CATEGORY, types=types)
+    world.create_indexed(world.target, TARGET_REGION, *keys, types=types)
+
+    world.refused(
+        f"[[tables]] target = '{world.target}' has an index by_place with another key",
+        "HASH region (S) + RANGE category (S) in the source",
+        source=source,
+    )
+    assert preflight.check(world.context(source=source, pair='accept = ["index.by_place.keys"]'))
+
+
+def test_a_target_with_the_sources_index_is_taken(world):
+    source, types = f"{world.source}-indexed", {"region": "S", "category": "S"}
+    for name, region in ((source, SOURCE_REGION), (world.target, TARGET_REGION)):
+        world.create_indexed(name, region, *REGION_AND_CATEGORY, types=types)
+
+    assert preflight.check(world.context(source=source))
 
 
 @pytest.mark.parametrize("keys", [(("id", "N"),), (("id", "S"), ("at", "N"))])
