@@ -89,6 +89,7 @@ class Gate(_Section, frozen=True):
     max_age: Duration = Duration(3600)
     clean_runs: int = 1
     churning: bool = False
+    unclaimed: tuple[Literal["missing", "extraneous", "different"], ...] = ()
     signing_key: str = "file:.ddbverify/key.pem"
     trusted_keys: tuple[str, ...] = ()
     emulator: bool = False

@@ -120,7 +120,7 @@ ROOMS = (
         "gate",
         "requirements, reasons, decision",
         "items tables pipeline plugins compare suite evidence",
-        "gate reasons",
+        "gate reasons unclaimed",
     ),
     _room(
         "ddbverify",

@@ -35,6 +35,8 @@ def command(config_file: Path, folder: Path | None, *, as_json: bool) -> None:
         click.echo(f"  {reason.code}: {summary.printable(reason.message, 2000)}", err=as_json)
     for one in decision.known:
         click.echo(f"  {summary.printable(summary.known_in_words(one))}", err=as_json)
+    for allowed in decision.unclaimed:
+        click.echo(f"  {summary.printable(summary.unclaimed_in_words(allowed))}", err=as_json)
     if not decision.open:
         click.echo(
             "  Try: mend what is named, then `ddbverify run` again; docs/checks.md has each code.",

@@ -76,3 +76,5 @@ def _show(result: RunResult, *, err: bool) -> None:
         click.echo(f"  not reported: {problem}", err=err)
     for shortcoming in result.evidence.shortcomings:
         click.echo(f"  not complete: {summary.printable(shortcoming, 2000)}", err=err)
+    for nobodys in result.evidence.unclaimed:
+        click.echo(f"  {summary.printable(summary.unclaimed_in_words(nobodys))}", err=err)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -33,6 +33,14 @@ class KnownKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reason: str
     expires: date  # the last day, in UTC
     keys: int
+
+
+class DifferentIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Items in `State.DIFFERENT` that differ in one top-level attribute, in one way."""
+
+    attribute: str
+    kind: Literal["added", "removed", "value", "type"]  # a part of a map or list that differs is ``value``
+    keys: int  # an item that differs in two attributes counts in both
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +117,8 @@ class Comparison:
     inspected: Mapping[str, Inspected] = field(default_factory=dict)  # checks on items, by id
     equal_by: tuple[EqualBy, ...] = ()  # of the matched ones; a key may stand in several
     known: tuple[KnownKeys, ...] = ()
+    different_in: tuple[DifferentIn, ...] = ()
+    different_told: int = 0  # different keys whose every difference is in `different_in`
     strata: tuple[Stratum, ...] = ()  # keys looked up beside a sample; in none of the counts above
     unexamined: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())

@@ -512,6 +512,8 @@ class Pass:
                 KnownKeys(plugin=plugin, reason=reason, expires=expires, keys=keys)
                 for (plugin, reason, expires), keys in sorted(tally.known.items())
             ),
+            different_in=tally.different_in.counted,
+            different_told=tally.different_in.told,
             unexamined=(
                 *self._reading.unexamined,
                 *self._second_reading.unexamined,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Final
 
+from ddbverify.compare.attribute_counts import AttributeCounts
 from ddbverify.compare.checkpoint import SegmentDone
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.settle import Settled
@@ -47,6 +48,7 @@ class Tally:
         self.known: Counter[tuple[str, str, date]] = Counter()  # plugin, reason, expires -> keys
         self.known_no_more: Counter[tuple[str, date]] = Counter()  # plugin, expired -> keys
         self.unaccepted = 0
+        self.different_in = AttributeCounts()
         self.mismatching_segments: set[int] = set()
         self._judge = judge
         self._found = found
@@ -99,6 +101,8 @@ class Tally:
                 difference = replace(difference, state=State.KNOWN, reason=f"{said}: {acceptance.reason}")
                 expected = found = False
             self.counts[difference.state] += 1
+            if difference.state is State.DIFFERENT:
+                self.different_in.add(difference.paths)
             self.expected_items += expected
             self.target_items += found
             if len(self.differences) < DIFFERENCES_KEPT:

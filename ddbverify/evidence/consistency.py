@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from ddbverify.config import is_aws
 from ddbverify.evidence.evidence import Evidence, verdict_of
-from ddbverify.evidence.record import CheckState, ComparisonRecord
+from ddbverify.evidence.record import FACTS, CheckState, ComparisonRecord
 from ddbverify.items.states import State
 
 # A run's id is made, and its pass begins, moments apart from `started`; DynamoDB's clock has whole seconds.
@@ -26,6 +26,8 @@ def contradictions(found: Evidence) -> Iterator[str]:
     yield from _times(found)
     yield from _where(found)
     yield from _checks(found)
+    yield from _unclaimed(found)
+    yield from _facts(found)
     yield from _twice("plugin", (one.name for one in found.extensions))
     yield from _twice("pair", (pair.id for pair in found.pairs))
     for pair in found.pairs:
@@ -69,7 +71,7 @@ def _where(found: Evidence) -> Iterator[str]:
 def _checks(found: Evidence) -> Iterator[str]:
     if found.complete == bool(found.shortcomings):
         yield "it is complete and names shortcomings, or is not and names none"
-    verdict = verdict_of(found.checks, complete=found.complete)
+    verdict = verdict_of(found.checks, complete=found.complete, unclaimed=found.unclaimed)
     if found.verdict != verdict:
         yield f"its verdict is {found.verdict}, and its checks make it {verdict}"
     yield from _twice("check", (check.id for check in found.checks))
@@ -85,11 +87,33 @@ def _checks(found: Evidence) -> Iterator[str]:
             yield f"the check {check.id} was decided, and is said to wait for churning keys"
 
 
+def _unclaimed(found: Evidence) -> Iterator[str]:
+    counted = {pair.id: pair.comparison.counts for pair in found.pairs if pair.comparison is not None}
+    for one in found.unclaimed:
+        if one.keys != counted.get(one.pair, {}).get(one.state):
+            yield f"it calls {one.keys} {one.state} keys of {one.pair} unclaimed, and has counted otherwise"
+    yield from _twice("unclaimed state", (f"{one.state} of {one.pair}" for one in found.unclaimed))
+
+
+def _facts(found: Evidence) -> Iterator[str]:
+    subjects = {"", *(pair.id for pair in found.pairs), *(check.id for check in found.checks)}
+    for fact in found.facts:
+        if fact.name not in FACTS:
+            yield f"it states a fact that is not known here, {fact.name}"
+        if fact.about not in subjects:
+            yield f"it states a fact, {fact.name}, about something that is not in it"
+    yield from _twice("fact", (f"{fact.name} about {fact.about or 'the run'}" for fact in found.facts))
+
+
 def _pass(read: ComparisonRecord) -> Iterator[str]:
     if not read.counts.keys() <= _STATES:
         yield "keys are counted in a state that there is not"
     if sum(read.counts.values()) - read.counts.get(State.UNDECIDED, 0) != read.examined:
         yield "the keys counted are not the keys examined"
+    if read.different_told > read.counts.get(State.DIFFERENT, 0):
+        yield "more different keys were looked into than there are"
+    if any(not 1 <= one.keys <= read.different_told for one in read.different_in):
+        yield "more keys differ in one attribute than were looked into"
     if not read.segments_finished <= read.segments_planned <= read.segments_total:
         yield "more segments were read than there are"
 

@@ -13,11 +13,11 @@ from msgspec import Meta
 from ddbverify.evidence import envelope
 from ddbverify.evidence.digests import Digests
 from ddbverify.evidence.envelope import NotTrusted, PublicKey, SigningKey
-from ddbverify.evidence.record import CheckRecord, CheckState, ComparisonRecord, TableRecord
+from ddbverify.evidence.record import CheckRecord, CheckState, ComparisonRecord, Fact, TableRecord
 from ddbverify.evidence.strict import Strict, decoded
 from ddbverify.plugins.loading import PluginRecord
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 NO_EVIDENCE = "none left"
 """What stands for the run before where it was killed, or its evidence is gone."""
@@ -36,6 +36,19 @@ class PairEvidence(Strict, frozen=True):
     comparison: ComparisonRecord | None
 
 
+class Unclaimed(Strict, frozen=True):
+    """Keys that the pass found to differ, and that no check of the run has answered for."""
+
+    pair: str
+    state: Literal["missing", "extraneous", "different"]
+    keys: Annotated[int, Meta(ge=1)]
+    allowed: bool  # by ``[gate] unclaimed``, which names the state
+    why: str  # one sentence without its end, no key and no value in it
+
+    def __str__(self) -> str:
+        return f"{self.pair}: {self.why}"
+
+
 class Evidence(Strict, frozen=True):
     """
     One run. No item values, and no keys either.
@@ -43,7 +56,7 @@ class Evidence(Strict, frozen=True):
     Times are of DynamoDB's clock (the ``Date`` of its answers), in seconds since the epoch.
     """
 
-    schema: Literal[1]
+    schema: Literal[2]
     run_id: _RunId
     previous: Annotated[str, Meta(pattern=f"^([0-9a-f]{{64}}|{NO_EVIDENCE})$")] | None
     """SHA-256 of the evidence file of the run that was started before this one; ``None`` for the first."""
@@ -51,9 +64,11 @@ class Evidence(Strict, frozen=True):
     verdict: Verdict
     complete: bool
     shortcomings: tuple[str, ...]  # why it is not complete, in words
+    unclaimed: tuple[Unclaimed, ...]
     coverage: Annotated[str, Meta(pattern=r"^(full|[0-9]+(\.[0-9]+)?%)$")]
     pairs: tuple[PairEvidence, ...]
     checks: tuple[CheckRecord, ...]
+    facts: tuple[Fact, ...]
     digests: Digests
     extensions: tuple[PluginRecord, ...]  # plugins that implement hooks of ddbverify
     plugins: dict[str, str]  # distribution -> version, of pytest and its plugins
@@ -68,15 +83,26 @@ class Evidence(Strict, frozen=True):
     def only_churning(self) -> bool:
         """Whether all that keeps the run from passing is keys that never held still."""
         undecided = [check for check in self.checks if check.counts and check.state is not CheckState.PASSED]
-        return self.complete and bool(undecided) and all(check.only_churning for check in undecided)
+        decided_but_for_them = self.complete and all(one.allowed for one in self.unclaimed)
+        return decided_but_for_them and bool(undecided) and all(check.only_churning for check in undecided)
 
 
-def verdict_of(checks: Iterable[CheckRecord], *, complete: bool) -> Verdict:
-    """A counter-example stands whatever else went wrong; "passed" needs everything to have gone right."""
+def verdict_of(
+    checks: Iterable[CheckRecord], *, complete: bool, unclaimed: Iterable[Unclaimed] = ()
+) -> Verdict:
+    """
+    A counter-example stands whatever else went wrong; "passed" needs everything to have gone right.
+
+    Args:
+        checks: Of the run.
+        complete: Whether everything was done.
+        unclaimed: Differences that no check has answered for: nothing has passed over these, unless allowed.
+    """
     states = {check.state for check in checks if check.counts}
     if CheckState.FAILED in states:
         return "failed"
-    return "passed" if complete and states == {CheckState.PASSED} else "inconclusive"
+    claimed = all(one.allowed for one in unclaimed)
+    return "passed" if complete and claimed and states == {CheckState.PASSED} else "inconclusive"
 
 
 def encode(evidence: Evidence, key: SigningKey) -> bytes:
@@ -99,7 +125,7 @@ def decode(content: bytes, trusted: tuple[PublicKey, ...]) -> Evidence:
         raise NotTrusted("it names no schema") from error
     if schema != SCHEMA:
         raise NotTrusted(
-            f"its schema {str(schema)[:20]!r} is not known to this version, which knows {SCHEMA}"
+            f"its schema {str(schema)[:20]!r} is not known to this version, which knows {SCHEMA}; run again"
         )
     return decoded(payload, Evidence)
 

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
-from ddbverify.compare.comparison import Comparison, EqualBy, KnownKeys
+from ddbverify.compare.comparison import Comparison, DifferentIn, EqualBy, KnownKeys
 from ddbverify.evidence.strict import Strict
 from ddbverify.plugins.loading import PluginRecord
 from ddbverify.suite.marks import Coverage, Severity
@@ -95,6 +95,8 @@ class ComparisonRecord(Strict, frozen=True):
     converged: _Count
     equal_by: tuple[EqualBy, ...]  # by the word of plugins only
     known: tuple[KnownKeys, ...]  # accepted by plugins
+    different_in: tuple[DifferentIn, ...]  # where the different ones differ
+    different_told: _Count  # of the different ones, those whose every difference stands there
     notes: tuple[str, ...]  # what else has to be known of the pass, in words
     started_epoch: float
     ended_epoch: float
@@ -119,6 +121,8 @@ class ComparisonRecord(Strict, frozen=True):
             converged=comparison.converged,
             equal_by=comparison.equal_by,
             known=comparison.known,
+            different_in=comparison.different_in,
+            different_told=comparison.different_told,
             notes=comparison.notes,
             started_epoch=comparison.started_epoch,
             ended_epoch=comparison.ended_epoch,
@@ -142,6 +146,25 @@ class ComparisonRecord(Strict, frozen=True):
         return None
 
 
+class Fact(Strict, frozen=True):
+    """
+    One further thing that is known of a run. What each name means stands in `FACTS`.
+
+    This is the place for what a later version has to say: a new name needs no new schema, since a
+    gate of another version refuses the evidence in any case (the program is bound by digest).
+    """
+
+    name: Annotated[str, Meta(pattern="^[a-z][a-z-]*$")]
+    about: str  # id of a pair or of a check; empty: the run
+    value: int | float | str | tuple[str, ...]
+
+
+FACTS: Final = {
+    "causes": "About a pair: the most frequent ways in which its findings differ, in words without values.",
+}
+"""Every name of a `Fact` that this version knows, with its meaning. Another one contradicts the evidence."""
+
+
 class PairRecord(Strict, frozen=True):
     """What one session read of one pair."""
 
@@ -160,6 +183,7 @@ class Record:
     extensions: tuple[PluginRecord, ...] = ()
     checks: dict[str, CheckRecord] = field(default_factory=dict)
     pairs: dict[str, PairRecord] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
     exit_status: int | None = None  # None: the session never came to its end
     running: str | None = None  # the check that was begun and has not ended
     reading: str | None = None  # the pair whose shared pass was begun and has not ended
@@ -212,6 +236,10 @@ class RecordWriter:
         """Say what was read of a pair."""
         self._line("pair", pair)
 
+    def fact(self, fact: Fact) -> None:
+        """Say something further."""
+        self._line("fact", fact)
+
     def end(self, exit_status: int) -> None:
         """Say that the session came to its own end."""
         self._line("end", exit_status)
@@ -241,32 +269,39 @@ def read(path: Path) -> Record:
     return record
 
 
+_LINES: Final[Mapping[str, Any]] = {
+    "plugins": dict[str, str],
+    "extensions": tuple[PluginRecord, ...],
+    "check": CheckRecord,
+    "running": str,
+    "reading": str,
+    "hung": str,
+    "pair": PairRecord,
+    "fact": Fact,
+    "end": int,
+}
+"""Kind of a line -> what it holds."""
+
+
 def _take(record: Record, line: bytes) -> None:
     if record.is_finished:
         raise ValueError("a line after the end")
     ((kind, content),) = msgspec.json.decode(line, type=dict[str, msgspec.Raw]).items()
+    if kind not in _LINES:
+        raise ValueError("an unknown kind of line")
+    said = msgspec.json.decode(content, type=_LINES[kind])
     match kind:
-        case "plugins":
-            record.plugins = msgspec.json.decode(content, type=dict[str, str])
-        case "extensions":
-            record.extensions = msgspec.json.decode(content, type=tuple[PluginRecord, ...])
         case "check":
-            check = msgspec.json.decode(content, type=CheckRecord)
-            record.checks[check.id] = check
-            if check.id == record.running:
+            record.checks[said.id] = said
+            if said.id == record.running:
                 record.running = None
-        case "running":
-            record.running = msgspec.json.decode(content, type=str)
-        case "reading":
-            record.reading = msgspec.json.decode(content, type=str)
-        case "hung":
-            record.hung = msgspec.json.decode(content, type=str)
         case "pair":
-            pair = msgspec.json.decode(content, type=PairRecord)
-            record.pairs[pair.id] = pair
-            if pair.id == record.reading:
+            record.pairs[said.id] = said
+            if said.id == record.reading:
                 record.reading = None
+        case "fact":
+            record.facts.append(said)
         case "end":
-            record.exit_status = msgspec.json.decode(content, type=int)
+            record.exit_status = said
         case _:
-            raise ValueError("an unknown kind of line")
+            setattr(record, kind, said)

@@ -25,10 +25,11 @@ from ddbverify.evidence import digests, folders, row, signing
 from ddbverify.evidence import evidence as documents
 from ddbverify.evidence.consistency import contradictions
 from ddbverify.evidence.envelope import NotTrusted, PublicKey
-from ddbverify.evidence.evidence import Evidence
+from ddbverify.evidence.evidence import Evidence, Unclaimed
 from ddbverify.evidence.record import TableRecord
 from ddbverify.gate.reasons import AWS_REFUSED, FAILED, INCOMPLETE, NOT_TRUSTED, STALE, Reason, in_order
 from ddbverify.gate.requirements import unmet
+from ddbverify.gate.unclaimed import unclaimed
 from ddbverify.pipeline import health as pipeline
 from ddbverify.plugins.loading import Plugins
 from ddbverify.suite.definitions import defined_checks
@@ -47,6 +48,7 @@ class Decision:
     reasons: tuple[Reason, ...]
     evidence: Evidence | None = field(repr=False)
     sha256: str | None = None  # of the evidence file that was judged
+    unclaimed: tuple[Unclaimed, ...] = ()  # differences that no check answers for, and that are allowed
 
     @property
     def open(self) -> bool:
@@ -72,6 +74,7 @@ class Decision:
                 for reason in self.reasons
             ],
             "known": [msgspec.to_builtins(one) for one in self.known],
+            "unclaimed": [msgspec.to_builtins(one) for one in self.unclaimed],
         }
 
     @property
@@ -141,7 +144,8 @@ def judge(
         *_superseded(config, folder, found, trusted),
         *_in_a_row(config, folder, found, defined_checks(checks, plugins), trusted, churning=churning),
     ]
-    return Decision(folder, in_order(reasons), found, hashlib.sha256(content).hexdigest())
+    allowed = tuple(one for one in unclaimed(config.gate, found.pairs, found.checks) if one.allowed)
+    return Decision(folder, in_order(reasons), found, hashlib.sha256(content).hexdigest(), allowed)
 
 
 def _contradicts(one: str) -> str:

@@ -19,7 +19,7 @@ CODES: Final = (
     *("pipeline", "aws", "before-following", "too-early"),
     # the run has left something open,
     *("incomplete", "errored", "inconclusive", "undecided", "churning", "coverage", "vacuous"),
-    *("missing", "not-run", "deselected", "skipped", "xfailed"),
+    *("unclaimed", "missing", "not-run", "deselected", "skipped", "xfailed"),
     # and a new run is all that it needs, or somebody's word.
     *("superseded", "stale", "clean-runs", "veto"),
 )

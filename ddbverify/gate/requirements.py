@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterator, Mapping
 
 from ddbverify.config import Config
 from ddbverify.evidence.evidence import Evidence
 from ddbverify.evidence.record import CheckRecord, CheckState
 from ddbverify.gate.reasons import FAILED, INCOMPLETE, NOT_TRUSTED, Reason
+from ddbverify.gate.unclaimed import unclaimed
 from ddbverify.items.states import State
-from ddbverify.suite.definitions import is_brought
+from ddbverify.suite.definitions import is_brought, means
 from ddbverify.suite.marks import Coverage
 from ddbverify.words import number_of
 
@@ -33,7 +33,16 @@ def unmet(
         message = "The evidence was made against an emulator; [gate] emulator = true would allow that."
         yield Reason("emulator", NOT_TRUSTED, message)
     yield from _covered(config, found, churning=churning)
+    yield from _unclaimed(config, found)
     yield from _required(config, found, defined, churning=churning)
+
+
+def _unclaimed(config: Config, found: Evidence) -> Iterator[Reason]:
+    """Every difference that the pass found was looked at by a required check."""
+    for one in unclaimed(config.gate, found.pairs, found.checks):
+        if not one.allowed:
+            hint = f'add one that does, or leave these to yourself with [gate] unclaimed = ["{one.state}"]'
+            yield Reason("unclaimed", INCOMPLETE, f"{one}; {hint}.")
 
 
 def _incomplete(found: Evidence, *, churning: bool) -> Iterator[Reason]:
@@ -99,7 +108,7 @@ def _required(
         yield Reason("missing", INCOMPLETE, message)
     for pattern in config.gate.required:
         # What ran but is not found by reading the source (a check made in a loop) is required, too.
-        names = [name for name in dict.fromkeys((*defined, *by_name)) if _matches(name, pattern)]
+        names = [name for name in dict.fromkeys((*defined, *by_name)) if means(pattern, name)]
         if not names:
             yield Reason(
                 "missing",
@@ -169,10 +178,3 @@ def _said_of(check: CheckRecord) -> str:
             return "was left out by the run's arguments; run again without them"
         case _:
             return "was not reached; the run ended before it, run again"
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """A check that a plugin brings is meant by its full name only: it must not stand in for the user's."""
-    if fnmatch.fnmatchcase(name, pattern):
-        return True
-    return not is_brought(name) and fnmatch.fnmatchcase(name.partition("::")[2], pattern)

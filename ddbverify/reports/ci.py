@@ -13,7 +13,7 @@ from typing import Final
 from ddbverify.evidence.evidence import Evidence
 from ddbverify.evidence.record import CheckState
 from ddbverify.gate.gate import Decision
-from ddbverify.reports.summary import MOST_BYTES, cut, escaped, known_in_words, printable
+from ddbverify.reports.summary import MOST_BYTES, cut, escaped, known_in_words, printable, unclaimed_in_words
 from ddbverify.words import number_of
 
 MOST_ANNOTATIONS: Final = 10
@@ -31,7 +31,8 @@ def annotations_of_run(found: Evidence) -> list[str]:
         for check in sorted(found.checks, key=lambda check: not check.counts)
         if check.state is not CheckState.PASSED
     ]
-    return _limited([*bad, *(("error", "not complete", one) for one in found.shortcomings)])
+    unclaimed = [("error", "unclaimed", str(one)) for one in found.unclaimed if not one.allowed]
+    return _limited([*bad, *(("error", "not complete", one) for one in found.shortcomings), *unclaimed])
 
 
 def annotations_of_gate(decision: Decision) -> list[str]:
@@ -70,7 +71,8 @@ def gate_markdown(decision: Decision) -> str:
     run = f"Run `{decision.evidence.run_id}`.\n" if decision.evidence else ""
     reasons = (f"* **{reason.code}**: {escaped(reason.message)}\n" for reason in decision.reasons)
     known = (f"* {escaped(known_in_words(one))}\n" for one in decision.known)
-    return head + run + "".join(reasons) + "".join(known)
+    allowed = (f"* {escaped(unclaimed_in_words(one))}\n" for one in decision.unclaimed)
+    return head + run + "".join(reasons) + "".join(known) + "".join(allowed)
 
 
 def _limited(found: Sequence[tuple[str, str, str]]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Final
 from tabulate import tabulate
 
 from ddbverify.compare.comparison import Comparison, KnownKeys
-from ddbverify.evidence.evidence import Evidence
+from ddbverify.evidence.evidence import Evidence, Unclaimed
 from ddbverify.evidence.record import CheckRecord, CheckState, ComparisonRecord
 from ddbverify.words import number_of
 
@@ -69,6 +69,11 @@ def said_by_plugins(read: Comparison | ComparisonRecord | None) -> list[str]:
     return [*map(known_in_words, read.known), *(f"note: {note}" for note in read.notes)]
 
 
+def unclaimed_in_words(one: Unclaimed) -> str:
+    """A difference that no check looks at, and whether that is allowed."""
+    return f"allowed by [gate] unclaimed: {one}" if one.allowed else f"unclaimed: {one}"
+
+
 def known_in_words(one: KnownKeys) -> str:
     """Differences that a plugin accepts, whose, until when, and why."""
     return f"known: {number_of(one.keys, 'key')}, accepted by {one.plugin} until {one.expires}: {one.reason}"
@@ -85,6 +90,7 @@ def markdown(evidence: Evidence) -> str:
         + ".",
         "",
         *_listed("Not complete:", evidence.shortcomings),
+        *_listed("No check looks at:", [unclaimed_in_words(one) for one in evidence.unclaimed]),
         check_table(in_order, markdown=True),
         "",
     ]

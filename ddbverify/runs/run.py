@@ -23,6 +23,7 @@ from ddbverify.evidence import evidence, folders, record, row, signing
 from ddbverify.evidence.evidence import Evidence, PairEvidence
 from ddbverify.evidence.record import Record
 from ddbverify.gate.reasons import AWS_REFUSED, INCOMPLETE
+from ddbverify.gate.unclaimed import unclaimed
 from ddbverify.names import region_of
 from ddbverify.pipeline import health as pipeline
 from ddbverify.plugins.loading import Plugins
@@ -60,6 +61,7 @@ class RunResult:
             "exit_code": self.exit_code,
             "complete": found.complete,
             "shortcomings": list(found.shortcomings),
+            "unclaimed": [msgspec.to_builtins(one) for one in found.unclaimed],
             "only_churning": found.only_churning,
             "trusted": self.trusted,
             "unreported": list(self.unreported),
@@ -153,8 +155,11 @@ def run(
         *changed_since(before, config_file, coverage, checks, plugins),
         *clock.was_set(),
     ]
-    verdict = evidence.verdict_of(recorded.checks.values(), complete=not lacking)
     ended = clock.now()
+    checks_run = tuple(recorded.checks.values())
+    pairs = tuple(_pair_evidence(pair.id, before, recorded, clock) for pair in config.tables)
+    nobodys = unclaimed(config.gate, pairs, checks_run)
+    verdict = evidence.verdict_of(checks_run, complete=not lacking, unclaimed=nobodys)
     found = Evidence(
         schema=evidence.SCHEMA,
         run_id=run_id,
@@ -163,9 +168,11 @@ def run(
         verdict=verdict,
         complete=not lacking,
         shortcomings=tuple(lacking),
+        unclaimed=nobodys,
         coverage=config.verification.coverage,
-        pairs=tuple(_pair_evidence(pair.id, before, recorded, clock) for pair in config.tables),
-        checks=tuple(recorded.checks.values()),
+        pairs=pairs,
+        checks=checks_run,
+        facts=tuple(recorded.facts),
         digests=before.digests,
         extensions=before.extensions,
         plugins=recorded.plugins,

@@ -26,7 +26,14 @@ from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence import folders
 from ddbverify.evidence.findings import FindingsFile
-from ddbverify.evidence.record import CheckRecord, ComparisonRecord, PairRecord, RecordWriter, TableRecord
+from ddbverify.evidence.record import (
+    CheckRecord,
+    ComparisonRecord,
+    Fact,
+    PairRecord,
+    RecordWriter,
+    TableRecord,
+)
 from ddbverify.items.states import Difference
 from ddbverify.plugins.loading import Plugins
 from ddbverify.session import watchdog
@@ -261,6 +268,9 @@ class Checking:
                     comparison=ComparisonRecord.of(comparison),
                 )
             )
+            if causes := self.causes[pair.id].most_common():
+                said = tuple(f"{one.text} ({number_of(one.findings, 'finding')})" for one in causes)
+                self._writer.fact(Fact(name="causes", about=pair.id, value=said))
 
     # --- what runs --------------------------------------------------------------------------
 

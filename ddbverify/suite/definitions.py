@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,17 @@ def defined_checks(folder: Path, plugins: Plugins) -> dict[str, bool]:
 def is_brought(name: str) -> bool:
     """Whether a plugin brings the check of this name."""
     return ":" in name.partition("::")[0]
+
+
+def means(pattern: str, name: str) -> bool:
+    """
+    Whether a pattern of ``[gate] required`` means the check of this name, as ``file.py::function``.
+
+    A check that a plugin brings is meant by its full name only: it must not stand in for the user's.
+    """
+    if fnmatch.fnmatchcase(name, pattern):
+        return True
+    return not is_brought(name) and fnmatch.fnmatchcase(name.partition("::")[2], pattern)
 
 
 def _functions_in(file: Path) -> Iterator[tuple[str, bool]]:

@@ -41,6 +41,8 @@ def good_evidence(config: Config, **changes: Any) -> Evidence:
         verdict="passed",
         complete=True,
         shortcomings=(),
+        unclaimed=(),
+        facts=(),
         coverage="full",
         pairs=pairs,
         checks=tuple(

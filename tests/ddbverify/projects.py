@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from ddbverify.compare import runner
+from ddbverify.compare.attribute_counts import AttributeCounts
 from ddbverify.compare.comparison import Comparison, EqualBy, KnownKeys, SideFacts
 from ddbverify.compare.controls import Controls, HeldTable
 from ddbverify.compare.judge import Judge
@@ -168,6 +169,10 @@ def comparison(pair_id: str = "orders", **spec: Any) -> Comparison:
     """What a pass would have said; its controls are the real engine's, over items made up here."""
     side = SideFacts(items=3, scanned=3, read_units=1.5, requests=2)
     segments = spec.get("segments", [1, 1, 1])
+    places = AttributeCounts()
+    for one in spec.get("differences", ()):
+        if one["state"] == "different":
+            places.add(one.get("paths", ()))
     return Comparison(
         pair_id=pair_id,
         counts={State(name): count for name, count in spec.get("counts", {"matched": 3}).items()},
@@ -189,6 +194,8 @@ def comparison(pair_id: str = "orders", **spec: Any) -> Comparison:
         ended_epoch=spec.get("started_epoch", 1_795_000_000.0) + 1,
         equal_by=msgspec.convert(spec.get("equal_by", ()), tuple[EqualBy, ...]),
         known=msgspec.convert(spec.get("known", ()), tuple[KnownKeys, ...]),
+        different_in=places.counted,
+        different_told=places.told,
         unexamined=tuple(spec.get("unexamined", ())),
         controls=_controls(),
     )

@@ -48,6 +48,8 @@ def test_durations_sizes_and_samples_are_read_with_their_units(tmp_path):
         ),
         (GOOD + '[gate]\nsettle = "3s"\n', r"gate: unknown key `settle`; there is one in \[verification\]"),
         (GOOD + "[gate]\nxyz = 1\n", r"gate: unknown key `xyz`\."),
+        (GOOD + '[gate]\nunclaimed = ["churning"]\n', r"gate\.unclaimed.*churning"),
+        (GOOD + '[gate]\nunclaimed = "extraneous"\n', r"gate\.unclaimed"),
         ('foldr = "x"\n' + GOOD, r"unknown key `foldr`\."),
         (GOOD + 'transfrom = "a:b"\n', r"\[\[tables\]\] number 1.*unknown key `transfrom`"),
         (GOOD + "rekeys = 1\n", r"\[\[tables\]\] number 1, rekeys"),

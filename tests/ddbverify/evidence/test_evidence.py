@@ -6,6 +6,7 @@ import base64
 import json
 import stat
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from ddbverify.config import load
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence import envelope, evidence, folders, signing
+from ddbverify.evidence.consistency import contradictions
 from ddbverify.evidence.envelope import NotTrusted
+from ddbverify.evidence.record import FACTS, Fact
 from tests.ddbverify import projects
 from tests.ddbverify.judged import good_evidence
 
@@ -58,7 +61,7 @@ def test_no_part_can_be_left_out_or_added(signed, data):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema": 2}, "schema '2' is not known"),
+        ({"schema": 1}, "schema '1' is not known to this version, which knows 2; run again"),
         ({"schema": None}, "not known"),
         ({"extra": 1}, "does not follow its schema"),
         ({"verdict": "fine"}, "does not follow its schema"),
@@ -101,3 +104,28 @@ def test_run_folders_are_private_unguessable_and_never_reused(tmp_path):
     (folder / "x").write_text("")
     with pytest.raises(ConfigurationError, match="not empty"):
         folders.make_run_folder(config, first, folder)
+
+
+@pytest.mark.parametrize("value", [3, 0.5, "by cause", ("one", "two")])
+def test_a_fact_of_a_known_name_about_a_run_a_pair_or_a_check_is_evidence(signed, value):
+    config, key, found, _ = signed
+    for about in ("", config.tables[0].id, found.checks[0].id):
+        fact = Fact(name=next(iter(FACTS)), about=about, value=value)
+        told = msgspec.structs.replace(found, facts=(fact,))
+
+        assert list(contradictions(told)) == []
+        assert evidence.decode(evidence.encode(told, key), (key.public,)).facts == (fact,)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        (Fact(name="of-a-later-version", about="", value=1),),
+        (Fact(name="causes", about="no-such-pair", value=1),),
+        (Fact(name="causes", about="", value=1), Fact(name="causes", about="", value=2)),
+    ],
+)
+def test_a_fact_that_this_version_does_not_know_or_of_nothing_or_told_twice_contradicts(signed, facts):
+    found = signed[2]
+
+    assert len(list(contradictions(msgspec.structs.replace(found, facts=facts)))) == 1

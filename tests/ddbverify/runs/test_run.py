@@ -420,3 +420,15 @@ projects.stand_in(Path(sys.argv[1]))
 run._identity = lambda side: None
 cli.main(sys.argv[2:])
 """
+
+
+def test_evidence_says_by_cause_how_a_pair_differs(project):
+    different = {"state": "different", "key": {"id": {"S": TOKEN}}, "paths": [f"n.{TOKEN}: value"]}
+    projects.write_spec(project.parent, counts={"matched": 2, "different": 1}, differences=[different])
+
+    result = runs.run(project)
+
+    (fact,) = result.evidence.facts
+    assert (fact.name, fact.about) == ("causes", load(project).tables[0].id)
+    assert fact.value == ("`n` has another value (1 finding)",)
+    assert TOKEN not in (result.folder / "evidence.json").read_text()
