@@ -163,8 +163,6 @@ STILL_TOO_LONG = {
     "compare.coscan",
     "compare.runner",
     "compare.settle",
-    "commands.cutover",
-    "demo.story",
 }
 
 

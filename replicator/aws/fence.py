@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from ddbverify.errors import EngineError, NotFoundError
 from ddbverify.names import FENCE_SID
 from ddbverify.tables.aws import Client, translated
+from replicator.context.context import Context
 from replicator.context.tables import TableFacts
 
 # Every action that changes an item. https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
@@ -154,3 +155,30 @@ class CommandFence:
 
 def _expecting(revision: str | None) -> dict[str, str]:
     return {"ExpectedRevisionId": revision} if revision else {}
+
+
+def of(context: Context) -> Fence:
+    """The fence that ``[cutover] fence`` asks for, of all sources of the migration."""
+    setting = context.config.cutover.fence
+    if setting.startswith("command:"):
+        return CommandFence(setting.removeprefix("command:"), str(context.config.folder))
+    with translated("ask who we are"):
+        identity = context.source_client("sts").get_caller_identity()["Arn"]
+    sources = tuple(context.source_table(pair) for pair in context.config.tables)
+    return PolicyFence(context.source, sources, role_of(identity))
+
+
+def role_of(identity: str) -> tuple[str, ...]:
+    """
+    What ``aws:PrincipalArn`` may say for a caller: the role behind an assumed-role session.
+
+    Two patterns, since a role's path is not part of the session's ARN.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+    """
+    if ":assumed-role/" not in identity:
+        return (identity,)
+    head, _, rest = identity.partition(":assumed-role/")
+    account = head.rpartition(":")[2]
+    partition = identity.split(":", 2)[1]
+    name = rest.partition("/")[0]
+    return (f"arn:{partition}:iam::{account}:role/{name}", f"arn:{partition}:iam::{account}:role/*/{name}")

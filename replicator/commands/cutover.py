@@ -8,29 +8,25 @@ may have happened the fence is never lifted, since both tables would take writes
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ddbverify.config import Pair
-from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, NotFoundError, Refused
+from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, Refused
 from ddbverify.evidence import cutover as cutover_evidence
 from ddbverify.evidence.cutover import CutoverEvidence, Outcome
 from ddbverify.gate import gate
-from ddbverify.names import Fact, canary_key, table_name
+from ddbverify.names import Fact
 from ddbverify.tables import aws
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
-from replicator.aws import canary, queue, switch
-from replicator.aws.fence import CommandFence, Fence, PolicyFence
-from replicator.aws.stream import StreamReader, Trimmed
-from replicator.commands import audit, invocation, repair
+from replicator.aws import canary, fence, queue, switch
+from replicator.aws.fence import Fence
+from replicator.aws.pointer import Pointer
+from replicator.commands import audit, invocation, last_verification, quiet, repair
 from replicator.context import clock, tables
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -41,11 +37,6 @@ CUTOVER = switch.CUTOVER
 """Fact of the migration: ``steps`` (name -> time) of the latest attempt, ``flipped`` once it is done."""
 
 LEAST_QUIET_SECONDS = 60.0
-
-_FENCED_BY_SECONDS = 30.0
-"""By then a fence holds for everybody: who still writes is not stopped by it."""
-
-_ENDING_SECONDS = 30.0  # that a verification has which took too long; it ends its own child in ten
 
 
 def cutover(context: Context) -> dict[str, Any]:
@@ -60,15 +51,14 @@ def cutover(context: Context) -> dict[str, Any]:
     context.need_no_restart()
     pointer = _check(context)
     with context.locked("replicator cutover") as lock:
-        attempt = _Attempt(context, lock, pointer)
-        return attempt.run()
+        return _Attempt(context, lock, pointer).run()
 
 
 @dataclass(slots=True)
 class _Attempt:
     context: Context
     lock: Lock
-    pointer: str
+    pointer: Pointer
     steps: dict[str, str] = field(default_factory=dict)
     fenced_at: float = 0.0  # the server's time
     deadline: float = 0.0  # clock.seconds
@@ -85,7 +75,7 @@ class _Attempt:
             if cutover_evidence.latest_outcome(context.config) != "flipped":
                 self._leave_evidence("flipped")  # killed right after it, or done from another machine
             return self._answer(self.steps)
-        if before.get("flipping") and self._points_at_target():
+        if before.get("flipping") and self.pointer.is_flipped():
             # Killed between the flip and its record: the application has moved already.
             self.steps = dict(before["steps"])
             self.verified_by = before.get("verified_by") or ""
@@ -96,20 +86,20 @@ class _Attempt:
         if before.get("fenced"):
             context.console.warn("an earlier cutover was interrupted: its fence is lifted first")
             with _lifting("An earlier cutover was interrupted"):
-                fence = self._fence()
-                fence.lift()
+                behind = fence.of(context)
+                behind.lift()
             context.whole.put(CUTOVER, steps={"lifted": now_text()})
         else:
-            fence = self._fence()
+            behind = fence.of(context)
         switch.need_running(context)
         for pair in context.config.tables:
             if not switch.on_again(context, pair):
                 raise switch.paused(pair)
         self._ask_gate()
         self._fly_canaries()
-        self._behind(fence)
+        self._behind(behind)
         context.console.line("")
-        context.console.line(f"Cut over: {self.pointer} points at {self._target_value()}.")
+        context.console.line(f"Cut over: {self.pointer.name} points at {self.pointer.value()}.")
         context.console.line(
             "The source stays fenced and as it is; the target's TTL and alarms are yours to set."
         )
@@ -145,7 +135,7 @@ class _Attempt:
                 self.fenced_at = self.context.server_time()
                 self.deadline = clock.seconds() + self.context.config.cutover.fence_limit
             with self._step("quiet", "no write gets through the fence") as step:
-                self._quiet(step)
+                quiet.await_quiet(self.context, self.fenced_at, self._in_time, step)
             with self._step("drain", "everything under way has been applied") as step:
                 self._drain(step)
             with self._step("verification", "last verification, under the fence") as step:
@@ -155,15 +145,15 @@ class _Attempt:
                     switch.set_consumer(self.context, pair, on=False)
                     queue.await_empty_queue(self.context, pair, step, deadline=self.deadline)
             self._record("flip-asked", flipping=True)
-            with self._step("flip", f"{self.pointer} is flipped"):
+            with self._step("flip", f"{self.pointer.name} is flipped"):
                 self._flip()
         except BaseException as error:  # Ctrl-C too: a fence left up stops the application
             reason = _words(error)
             self._need_ours(reason)
-            if self.steps.get("flip-asked") and not self._surely_not_flipped():
+            if self.steps.get("flip-asked") and not self.pointer.is_surely_not_flipped():
                 raise EngineError(
                     "The flip was asked for, and it is not known whether it happened; the fence stays up.",
-                    f"look at the parameter {self.pointer}, then run `replicator cutover` again: it decides.",
+                    f"look at {self.pointer.name}; `replicator cutover`, run again, decides by what it says.",
                 ) from error
             self._undo(fence, reason)
             self._leave_evidence("rolled-back", reason=reason)
@@ -221,49 +211,6 @@ class _Attempt:
                     f"the consumer of {pair} may be off, `replicator resume` switches it on: {error.message}"
                 )
 
-    def _quiet(self, step: Step) -> None:
-        """Watch the streams until nothing but canaries and TTL came for the quiet time."""
-        context, quiet = self.context, self.context.config.cutover.quiet
-        readers = []
-        for pair in context.config.tables:
-            kept = (context.state(pair).get(audit.PLACES) or {}).get("places", {})
-            stream_arn = context.resources(pair)["stream_arn"]
-            reader = StreamReader(
-                context.source_client("dynamodbstreams"),
-                stream_arn,
-                dict(kept),
-                forgotten_was_read=True,  # only what comes after the fence matters here
-            )
-            readers.append((reader, canary_key(context.source_table(pair).keys)))
-        foreign, warned = 0, False
-        quiet_since = self.fenced_at
-        try:
-            for reader, _ in readers:
-                reader.skip(self.fenced_at)
-            while context.server_time() - quiet_since < quiet:
-                seen = sum(
-                    1
-                    for reader, marker in readers
-                    for record in reader.read()
-                    if record.change.keys != marker and not record.by_ttl
-                )
-                if seen:
-                    foreign += seen
-                    quiet_since = context.server_time()
-                self._in_time("writes still reach the source: the fence does not hold, or is slow to")
-                to_go = f"{quiet - (context.server_time() - quiet_since):.0f} s to go"
-                still_written = quiet_since - self.fenced_at > _FENCED_BY_SECONDS
-                step.at(f"{to_go}; {_came_through(foreign)}" if still_written else to_go)
-                if still_written and not warned:
-                    context.console.warn(_came_through(foreign))
-                    warned = True
-                time.sleep(context.pace.poll_seconds)
-        except Trimmed as error:
-            raise EngineError(
-                f"The stream could not be watched: {error}", "begin anew with `replicator restart`."
-            ) from error
-        step.result = f"quiet for {quiet:.0f} s" + (f", after {foreign} late writes" if foreign else "")
-
     def _drain(self, step: Step) -> None:
         examined = 0
         for pair in self.context.config.tables:
@@ -295,76 +242,21 @@ class _Attempt:
     def _verify(self, step: Step) -> None:
         folder = self.context.config.folder / ".ddbverify" / "runs" / f"cutover-{int(self.fenced_at)}"
         self.verified_by = str(folder)
-        command = [
-            sys.executable,
-            "-m",
-            "ddbverify",
-            "run",
-            "--config",
-            str(self.context.config_path),
-            "--out",
-            str(folder),
-            "--json",
-        ]
         step.at("ddbverify run")
-        status = _run(command, self.context.config.folder, max(self.deadline - clock.seconds(), 1.0))
-        if status is None:
-            raise EngineError(
-                "The last verification did not end within [cutover] fence_limit.",
-                "raise fence_limit or [verification] read_units, then run `replicator cutover` again.",
-            )
-        decision = gate.judge(self.context.config, folder, not_before=self.fenced_at, allow_churning=False)
-        if not decision.open:
-            reasons = "".join(f"\n  - {reason}" for reason in decision.reasons)
-            raise EngineError(
-                f"The last verification (exit {status}) does not open the gate:{reasons}",
-                f"look into {folder} (findings.jsonl names the keys), then run `replicator cutover` again.",
-            )
-        self.verified = decision
+        self.verified = last_verification.verify(
+            self.context,
+            folder,
+            fenced_at=self.fenced_at,
+            limit_seconds=max(self.deadline - clock.seconds(), 1.0),
+        )
         step.result = "every check passed"
-
-    # --- the pointer --------------------------------------------------------------------------
 
     def _flip(self) -> None:
         self.lock.check()
         self._in_time("the fence was up for too long")
-        with translated(f"set the parameter {self.pointer}"):
-            self.context.source_client("ssm").put_parameter(
-                Name=self.pointer, Value=self._target_value(), Type="String", Overwrite=True
-            )
-
-    def _target_value(self) -> str:
-        """The target's ARN; for several pairs a JSON object of source name -> target ARN."""
-        arns = {
-            table_name(pair.source): self.context.resources(pair)["target_arn"]
-            for pair in self.context.config.tables
-        }
-        return next(iter(arns.values())) if len(arns) == 1 else json.dumps(arns, sort_keys=True)
-
-    def _points_at_target(self) -> bool:
-        try:
-            with translated(f"read the parameter {self.pointer}"):
-                found = self.context.source_client("ssm").get_parameter(Name=self.pointer)
-        except NotFoundError:
-            return False
-        return bool(found["Parameter"]["Value"] == self._target_value())
-
-    def _surely_not_flipped(self) -> bool:
-        try:
-            return not self._points_at_target()
-        except DdbVerifyError:
-            return False
+        self.pointer.flip()
 
     # --- bookkeeping --------------------------------------------------------------------------
-
-    def _fence(self) -> Fence:
-        setting = self.context.config.cutover.fence
-        if setting.startswith("command:"):
-            return CommandFence(setting.removeprefix("command:"), str(self.context.config.folder))
-        with translated("ask who we are"):
-            identity = self.context.source_client("sts").get_caller_identity()["Arn"]
-        sources = tuple(self.context.source_table(pair) for pair in self.context.config.tables)
-        return PolicyFence(self.context.source, sources, role_of(identity))
 
     @contextmanager
     def _step(self, name: str, title: str) -> Iterator[Step]:
@@ -391,8 +283,8 @@ class _Attempt:
     def _answer(self, steps: dict[str, str]) -> dict[str, Any]:
         return {
             "flipped": True,
-            "pointer": self.pointer,
-            "value": self._target_value(),
+            "pointer": self.pointer.name,
+            "value": self.pointer.value(),
             "steps": dict(steps),
             "verified_by": self.verified_by or None,
         }
@@ -411,8 +303,8 @@ class _Attempt:
             self.context.config,
             outcome=outcome,
             reason=reason,
-            pointer=self.pointer,
-            value=self._target_value() if outcome == "flipped" else None,
+            pointer=self.pointer.name,
+            value=self.pointer.value() if outcome == "flipped" else None,
             steps=dict(self.steps),
             verified_by=cutover_evidence.VerifiedBy(run_id=found.run_id, sha256=judged.sha256)
             if judged and found and judged.sha256
@@ -434,13 +326,6 @@ def _words(error: BaseException) -> str:
     return error.message if isinstance(error, DdbVerifyError) else type(error).__name__
 
 
-def _came_through(writes: int) -> str:
-    return (
-        f"{number_of(writes, 'write')} {'has' if writes == 1 else 'have'} come through the fence: something "
-        "writes as root, or the policy does not hold; stop it, or Ctrl-C, which lifts the fence"
-    )
-
-
 @contextmanager
 def _lifting(why: str) -> Iterator[None]:
     """Say it in these words where a fence cannot be lifted: it is what the operator has to know first."""
@@ -453,45 +338,7 @@ def _lifting(why: str) -> Iterator[None]:
         ) from error
 
 
-def _run(command: Sequence[str], folder: Path, limit_seconds: float) -> int | None:
-    """Exit status of a child; ``None`` if it was ended because it took too long."""
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as child:
-        try:
-            return child.wait(limit_seconds)
-        except BaseException as error:
-            child.terminate()  # not killed: it has a child of its own to end
-            try:
-                child.wait(_ENDING_SECONDS)
-            except subprocess.TimeoutExpired:  # the application cannot write as long as the fence is up
-                child.kill()
-            if isinstance(error, subprocess.TimeoutExpired):
-                return None
-            raise
-
-
-def role_of(identity: str) -> tuple[str, ...]:
-    """
-    What ``aws:PrincipalArn`` may say for a caller: the role behind an assumed-role session.
-
-    Two patterns, since a role's path is not part of the session's ARN.
-    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
-    """
-    if ":assumed-role/" not in identity:
-        return (identity,)
-    head, _, rest = identity.partition(":assumed-role/")
-    account = head.rpartition(":")[2]
-    partition = identity.split(":", 2)[1]
-    name = rest.partition("/")[0]
-    return (f"arn:{partition}:iam::{account}:role/{name}", f"arn:{partition}:iam::{account}:role/*/{name}")
-
-
-def _check(context: Context) -> str:
+def _check(context: Context) -> Pointer:
     settings = context.config.cutover
     if settings.pointer is None:
         raise ConfigurationError(
@@ -507,7 +354,7 @@ def _check(context: Context) -> str:
         if context.state(pair).get(Fact.STEP + "following") is None:
             raise Refused(f"{pair} does not follow its source yet.", "run `replicator restore` first.")
         _check_exists(context, pair)
-    return settings.pointer.removeprefix("ssm:")
+    return Pointer(context, settings.pointer.removeprefix("ssm:"))
 
 
 def _check_exists(context: Context, pair: Pair) -> None:

@@ -1,6 +1,7 @@
 """
 The demonstration: a whole migration under traffic on an embedded AWS, and the proof at its end.
 
-`traffic` writes and journals, `shapes` finds keys, `proof` judges with plain boto3 and the journal,
-`fence` is the command that a cutover calls. Begin with `story`, which tells it.
+`stage` makes tables and application, `traffic` writes and journals, `shapes` finds keys, `shell` runs our
+commands, `proof` judges with plain boto3 and the journal, `fence` is the command that a cutover calls. Begin
+with `story`, which tells it.
 """

@@ -15,6 +15,9 @@ from ddbverify.errors import ConfigurationError
 Item = dict[str, Any]
 Schema = dict[str, str]
 
+DEMO_NAME = "demo_name"
+"""Attribute of the two items that swap what they hold; a transform may build its key on it."""
+
 
 def load_items(path: Path) -> list[Item]:
     """
@@ -148,3 +151,20 @@ def _kind(value: Any) -> str | None:
     if isinstance(value, int | Decimal):
         return "N"
     return "B" if isinstance(value, bytes) and value else None
+
+
+def with_swap_names(
+    items: list[Item], schema: Schema, rekeys: bool
+) -> tuple[list[Item], tuple[Item, Item] | None]:
+    """Move two items of one hash key to the end and name them, so that they can swap what they hold."""
+    if not rekeys:
+        return items, None
+    hash_key, *rest = schema
+    by_hash: dict[Any, list[int]] = {}
+    for at, item in enumerate(items):
+        by_hash.setdefault(item[hash_key] if rest else None, []).append(at)
+    chosen = next(places for places in by_hash.values() if len(places) > 1)[-2:]
+    last = list(schema)[-1]
+    named = [{**items[at], DEMO_NAME: str(items[at][last])} for at in chosen]
+    others = [item for at, item in enumerate(items) if at not in chosen]
+    return [*others, *named], (named[0], named[1])

@@ -7,12 +7,9 @@ the end is still made, so that a failure is counted and not only reported.
 
 from __future__ import annotations
 
-import functools
 import json
-import os
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,31 +19,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
 from tabulate import tabulate
 
 from ddbverify.errors import ConfigurationError
 from ddbverify.items.transform import load_function
 from ddbverify.words import number_of
 from replicator.context.console import Console
-from replicator.demo import shapes
+from replicator.demo import shapes, stage
 from replicator.demo.proof import Proof, prove
 from replicator.demo.shapes import Item, Schema
+from replicator.demo.shell import Shell, StepFailed
+from replicator.demo.stage import SOURCE, SOURCE_REGION, TARGET, TARGET_REGION
 from replicator.demo.traffic import Application, Journal, Writers, made_of
 from replicator.embedded.aws import EmbeddedAws, embedded_aws
-
-SOURCE_REGION, TARGET_REGION = "eu-west-1", "eu-central-1"
-SOURCE, TARGET = "shop", "shop-v2"
-POINTER = "/shop/table"
-ROLE = "shop-writers"
-DEMO_NAME = "demo_name"
-"""Attribute of the two items that swap what they hold; a transform may build its key on it."""
-
-_SETTLE_SECONDS = 2
-
-
-class StepFailed(Exception):
-    """A step of the story did not hold; the message says what was seen instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +73,18 @@ class Story:
     swapped: tuple[Item, Item] | None = None
     proof: Proof | None = None
 
+    @property
+    def _shell(self) -> Shell:
+        return Shell(self.console, self.aws.environment(SOURCE_REGION), self.folder)
+
     def tell(self) -> dict[str, Any]:
         """Tell it to its end, or to the first step that fails; then prove what is there."""
         started = time.monotonic()
-        self.items, self.swapped = _with_swap_names(self.items, self.schema, self.rekeys)
+        self.items, self.swapped = shapes.with_swap_names(self.items, self.schema, self.rekeys)
         with self._step("source table loaded") as done:
             journal = self._load()
             done.result = f"{len(self.items)} items in {SOURCE_REGION}"
-        application = self._application(journal)
+        application = stage.application(self.aws, self.schema, self.target_schema, self.function, journal)
         busy = self.items[:-3]  # the last items are nobody's: one is altered, two are swapped
         writers = Writers(application, busy, self.options.traffic, self.options.seed)
         failed = ""
@@ -122,9 +111,9 @@ class Story:
 
     def _migrate(self, application: Application) -> None:
         with self._step("phase 1: capture, canary, backup"):
-            self._run("replicator", "up")
+            self._shell.run("replicator", "up")
         with self._step(f"phase 2: restored in {TARGET_REGION}, follows"):
-            self._run("replicator", "restore")
+            self._shell.run("replicator", "restore")
         if self.swapped:
             with self._step("two items swap keys, writers running") as done:
                 done.result = self._swap(application, *self.swapped)
@@ -137,16 +126,16 @@ class Story:
         with self._step("checks name it") as done:
             done.result = self._caught(victim)
         with self._step("gate is closed, cutover is refused") as done:
-            self._run("ddbverify", "gate", fails=True)
-            self._run("replicator", "cutover", fails=True)
+            self._shell.run("ddbverify", "gate", fails=True)
+            self._shell.run("replicator", "cutover", fails=True)
             done.result = "both say why"
         with self._step("the item is put back, checks pass") as done:
             self._table(TARGET_REGION, TARGET).put_item(Item=before)
             done.result = self._passing()
         with self._step("gate is open"):
-            self._run("ddbverify", "gate")
+            self._shell.run("ddbverify", "gate")
         with self._step("cutover under traffic: fence, drain, verify, flip") as done:
-            self._run("replicator", "cutover")
+            self._shell.run("replicator", "cutover")
             done.result = f"{number_of(application.refused, 'write')} kept out by the fence so far"
         with self._step("writers go on against the new table") as done:
             deadline = time.monotonic() + 20
@@ -158,17 +147,17 @@ class Story:
 
     def _load(self) -> Journal:
         client = self.aws.client("dynamodb", SOURCE_REGION)
-        _create(client, SOURCE, self.schema)
+        stage.create_table(client, SOURCE, self.schema)
         if self.target_schema != self.schema:
             # The transform makes another key, which nobody but its author knows: the table is theirs to make.
-            _create(self.aws.client("dynamodb", TARGET_REGION), TARGET, self.target_schema)
+            stage.create_table(self.aws.client("dynamodb", TARGET_REGION), TARGET, self.target_schema)
         journal = Journal(self.folder / "journal.jsonl", self.schema)
         with self._table(SOURCE_REGION, SOURCE).batch_writer() as batch:
             for item in self.items:
                 batch.put_item(Item=item)
         for item in self.items:
             journal.wrote({name: item[name] for name in self.schema}, item)
-        self._write_config()
+        stage.write_settings(self.folder, self.aws, self.options.transform, rekeys=self.rekeys)
         return journal
 
     def _swap(self, application: Application, one: Item, two: Item) -> str:
@@ -180,7 +169,7 @@ class Story:
         table = self._table(TARGET_REGION, TARGET)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            repaired = self._json("replicator", "repair", fails=None)
+            repaired = self._shell.json("replicator", "repair", fails=None)
             found = [
                 table.get_item(
                     Key={name: item[name] for name in self.target_schema}, ConsistentRead=True
@@ -195,14 +184,14 @@ class Story:
 
     def _passing(self) -> str:
         """A run that opens the gate; keys that never held still are left to the fence."""
-        outcome = self._json("ddbverify", "run", fails=None)
+        outcome = self._shell.json("ddbverify", "run", fails=None)
         if outcome.get("exit_code") != 0 and not outcome.get("only_churning"):
-            gate = self._json("ddbverify", "gate", fails=None)
+            gate = self._shell.json("ddbverify", "gate", fails=None)
             raise StepFailed("the gate is closed: " + _reasons(gate))
         return _examined(outcome)
 
     def _caught(self, victim: Item) -> str:
-        self._json("ddbverify", "run", fails=True)
+        self._shell.json("ddbverify", "run", fails=True)
         findings = self.folder / ".ddbverify" / "latest" / "findings.jsonl"
         found = [json.loads(line) for line in findings.read_text(encoding="utf-8").splitlines()]
         different = [one for one in found if one["finding"] != "churning"]
@@ -233,7 +222,7 @@ class Story:
         """After a failed step: give what is still under way the time to arrive before it is judged."""
         deadline = time.monotonic() + 15
         while time.monotonic() < deadline:
-            status = self._json("replicator", "status", fails=None)
+            status = self._shell.json("replicator", "status", fails=None)
             depths = [pair.get("queue", {}) for pair in status.get("pairs", {}).values()]
             if not any(number for depth in depths for number in depth.values()):
                 return
@@ -241,7 +230,7 @@ class Story:
 
     def _tear_down(self) -> None:
         with self._step("replicator down leaves the two tables") as done:
-            self._run("replicator", "down")
+            self._shell.run("replicator", "down")
             left = [
                 name
                 for region in (SOURCE_REGION, TARGET_REGION)
@@ -268,103 +257,6 @@ class Story:
     def aws_has_target(self) -> bool:
         """Whether the migration got as far as a target table."""
         return TARGET in self.aws.client("dynamodb", TARGET_REGION).list_tables()["TableNames"]
-
-    def _application(self, journal: Journal) -> Application:
-        iam = self.aws.client("iam", SOURCE_REGION)
-        trust = {
-            "Effect": "Allow",
-            "Principal": {"AWS": f"arn:aws:iam::{self.aws.account_id}:root"},
-            "Action": "sts:AssumeRole",
-        }
-        role = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_policy(trust))["Role"]["Arn"]
-        allow = {
-            "Effect": "Allow",
-            "Action": ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
-            "Resource": [_arn(self.aws, SOURCE_REGION, SOURCE), _arn(self.aws, TARGET_REGION, TARGET)],
-        }
-        iam.put_role_policy(RoleName=ROLE, PolicyName="write", PolicyDocument=_policy(allow))
-        sts = self.aws.client("sts", SOURCE_REGION)
-        credentials = sts.assume_role(RoleArn=role, RoleSessionName="writers")["Credentials"]
-        tables = [
-            self.aws.session(region)
-            .resource(
-                "dynamodb",
-                aws_access_key_id=credentials["AccessKeyId"],
-                aws_secret_access_key=credentials["SecretAccessKey"],
-                aws_session_token=credentials["SessionToken"],
-            )
-            .Table(name)
-            for region, name in ((SOURCE_REGION, SOURCE), (TARGET_REGION, TARGET))
-        ]
-        return Application(
-            source=tables[0],
-            target=tables[1],
-            pointer=functools.partial(_read_pointer, self.aws.client("ssm", SOURCE_REGION)),
-            flipped_value=_arn(self.aws, TARGET_REGION, TARGET),
-            schema=self.schema,
-            target_schema=self.target_schema,
-            transform=self.function,
-            journal=journal,
-        )
-
-    def _write_config(self) -> None:
-        fence = [sys.executable, "-m", "replicator.demo.fence", ROLE, _arn(self.aws, SOURCE_REGION, SOURCE)]
-        transform = ""
-        if self.options.transform:
-            transform = (
-                f"transform = {json.dumps(self.options.transform)}\nrekeys = {str(self.rekeys).lower()}\n"
-            )
-        text = (
-            'name = "demo"\n\n'
-            f'[source]\nregion = "{SOURCE_REGION}"\n\n[target]\nregion = "{TARGET_REGION}"\n\n'
-            f'[[tables]]\nsource = "{SOURCE}"\ntarget = "{TARGET}"\n{transform}\n'
-            # Short times, allowed under an emulator: its backups are exact and its fence is at once.
-            f'[replication]\noverlap = "1s"\ngroups = 4\n\n[verification]\nsettle = "{_SETTLE_SECONDS}s"\n\n'
-            "[gate]\nemulator = true\nchurning = true\n\n"
-            f'[cutover]\npointer = "ssm:{POINTER}"\nquiet = "1s"\n'
-            f"fence = {json.dumps('command:' + shlex.join(fence))}\n"
-        )
-        (self.folder / "migration.toml").write_text(text, encoding="utf-8")
-
-    def _run(self, *command: str, fails: bool = False) -> None:
-        self.console.line(f"    $ {shlex.join(command)}")
-        done = self._child(*command)
-        for line in (done.stdout + done.stderr).splitlines():
-            self.console.line(f"      {line}")
-        if (done.returncode != 0) != fails:
-            raise StepFailed(f"`{shlex.join(command)}` ended with {done.returncode}")
-
-    def _json(self, *command: str, fails: bool | None) -> dict[str, Any]:
-        """Run a command for its JSON; *fails* None takes any exit status."""
-        self.console.line(f"    $ {shlex.join(command)}")
-        done = self._child(*command, "--json")
-        if fails is not None and (done.returncode != 0) != fails:
-            for line in done.stderr.splitlines():
-                self.console.line(f"      {line}")
-            raise StepFailed(f"`{shlex.join(command)}` ended with {done.returncode}")
-        try:
-            answer: dict[str, Any] = json.loads(done.stdout)
-        except ValueError:
-            raise StepFailed(f"`{shlex.join(command)}` said: {done.stderr.strip()[-500:]}") from None
-        return answer
-
-    def _child(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run one of our commands against the embedded AWS, with the user's folder to import from."""
-        environment = self.aws.environment(SOURCE_REGION)
-        # Absolute, since the child runs in the migration's folder and not in the user's.
-        given = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
-        paths = [Path.cwd(), *(Path(one).resolve() for one in given)]
-        environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
-        program, *arguments = command
-        return subprocess.run(
-            [sys.executable, "-m", program, *arguments],
-            cwd=self.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
 
     @contextmanager
     def _step(self, title: str, *, quiet_failure: bool = False) -> Iterator[Done]:
@@ -460,57 +352,6 @@ def _keep(console: Console, aws: EmbeddedAws, folder: Path) -> None:
             time.sleep(3600)
     except KeyboardInterrupt:
         console.line("ended")
-
-
-def _with_swap_names(
-    items: list[Item], schema: Schema, rekeys: bool
-) -> tuple[list[Item], tuple[Item, Item] | None]:
-    """Move two items of one hash key to the end and name them, so that they can swap what they hold."""
-    if not rekeys:
-        return items, None
-    hash_key, *rest = schema
-    by_hash: dict[Any, list[int]] = {}
-    for at, item in enumerate(items):
-        by_hash.setdefault(item[hash_key] if rest else None, []).append(at)
-    chosen = next(places for places in by_hash.values() if len(places) > 1)[-2:]
-    last = list(schema)[-1]
-    named = [{**items[at], DEMO_NAME: str(items[at][last])} for at in chosen]
-    others = [item for at, item in enumerate(items) if at not in chosen]
-    return [*others, *named], (named[0], named[1])
-
-
-def _create(client: Any, name: str, schema: Schema) -> None:
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[
-            {"AttributeName": attribute, "KeyType": "RANGE" if at else "HASH"}
-            for at, attribute in enumerate(schema)
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": attribute, "AttributeType": kind} for attribute, kind in schema.items()
-        ],
-    )
-
-
-def _read_pointer(ssm: Any) -> str | None:
-    try:
-        value: str = ssm.get_parameter(Name=POINTER)["Parameter"]["Value"]
-    # By its code: each of the writers' threads may build `ssm.exceptions` anew (botocore does so
-    # without a lock), and the class in an `except` is then not the one that is raised.
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ParameterNotFound":
-            return None
-        raise
-    return value
-
-
-def _arn(aws: EmbeddedAws, region: str, table: str) -> str:
-    return f"arn:aws:dynamodb:{region}:{aws.account_id}:table/{table}"
-
-
-def _policy(statement: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def _examined(outcome: dict[str, Any]) -> str:

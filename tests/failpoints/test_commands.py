@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 from ddbverify.errors import DdbVerifyError
 from ddbverify.names import FENCE_SID, Fact
 from replicator.aws import fence
-from replicator.commands import audit, cutover, restart, restore, up
+from replicator.commands import audit, last_verification, restart, restore, up
 from replicator.commands.cutover import CUTOVER
 from replicator.stack import bundle
 from tests.failpoints.points import Killed, Points, sample
@@ -45,8 +45,8 @@ def world(aws, unique, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle, "build", lambda names: build(tuple(names)))
     # The last verification has tests of its own; here it passes at once.
     passed = SimpleNamespace(open=True, reasons=(), evidence=None, sha256=None)
-    monkeypatch.setattr(cutover.gate, "judge", lambda *_, **__: passed)
-    monkeypatch.setattr(cutover, "_run", lambda *_: 0)
+    monkeypatch.setattr(last_verification.gate, "judge", lambda *_, **__: passed)
+    monkeypatch.setattr(last_verification, "run", lambda *_: 0)
     made = Migration(aws, unique("p"), tmp_path)
     for number in range(12):
         made.put(f"k{number}", f"v{number}")

@@ -12,8 +12,7 @@ import pytest
 
 from ddbverify.errors import EngineError
 from ddbverify.names import FENCE_SID
-from replicator.aws.fence import CommandFence, PolicyFence
-from replicator.commands.cutover import role_of
+from replicator.aws.fence import CommandFence, PolicyFence, role_of
 from tests.replicator.fakes import refusal
 
 TABLE = SimpleNamespace(name="orders", arn="arn:aws:dynamodb:eu-west-1:123456789012:table/orders")

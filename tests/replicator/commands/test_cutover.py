@@ -16,8 +16,9 @@ from ddbverify.evidence import cutover as cutover_evidence
 from ddbverify.evidence import signing
 from ddbverify.gate.gate import Decision
 from ddbverify.names import Fact
-from replicator.commands import cutover
-from replicator.commands.cutover import CUTOVER, LEAST_QUIET_SECONDS, _Attempt, _check, _run, role_of
+from replicator.aws.fence import role_of
+from replicator.commands import last_verification, quiet
+from replicator.commands.cutover import CUTOVER, LEAST_QUIET_SECONDS, _Attempt, _check
 from replicator.handlers.state import State
 from tests.ddbverify.judged import good_evidence
 from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
@@ -62,7 +63,7 @@ def context(tmp_path, text=FILE, *, follows=True, there=True, emulator=False):
 
 
 def test_a_migration_that_follows_may_be_cut_over(tmp_path):
-    assert _check(context(tmp_path)) == "/shop/orders-table"
+    assert _check(context(tmp_path)).name == "/shop/orders-table"
 
 
 def test_without_a_pointer_there_is_nothing_to_flip(tmp_path):
@@ -117,9 +118,6 @@ class Attempt(_Attempt):
         if step == self.fails_at:
             raise self.error
 
-    def _quiet(self, step):
-        self._do("quiet")
-
     def _drain(self, step):
         self._do("drain")
 
@@ -130,11 +128,10 @@ class Attempt(_Attempt):
     def _flip(self):
         self._do("flip")
 
-    def _surely_not_flipped(self):
-        return True
 
-    def _target_value(self):
-        return "arn:of:the:target"
+POINTER = SimpleNamespace(
+    name="/shop/orders-table", value=lambda: "arn:of:the:target", is_surely_not_flipped=lambda: True
+)
 
 
 class Whole(dict):
@@ -192,7 +189,9 @@ def attempt(tmp_path, monkeypatch):
         resources=lambda pair: {"consumer_mapping": "uuid"},
         decision=Decision(tmp_path, (), found, "1" * 64),
     )
-    return Attempt(fake, Held(), "/shop/orders-table")
+    made = Attempt(fake, Held(), POINTER)
+    monkeypatch.setattr(quiet, "await_quiet", lambda *_: made._do("quiet"))
+    return made
 
 
 FENCE = SimpleNamespace(raise_=lambda: Attempt.log.append("fence"), lift=lambda: Attempt.log.append("lifted"))
@@ -360,7 +359,7 @@ def test_a_fence_that_cannot_be_lifted_does_not_hide_why_it_was_to_be(attempt, m
 
 
 def test_a_verification_that_does_not_end_even_when_told_to_is_killed(monkeypatch, tmp_path):
-    monkeypatch.setattr("replicator.commands.cutover._ENDING_SECONDS", 0.2)
+    monkeypatch.setattr(last_verification, "_ENDING_SECONDS", 0.2)
     told = tmp_path / "told"
     deaf = f"""
 import pathlib, signal, time
@@ -371,7 +370,7 @@ time.sleep(600)
 """
     began = time.monotonic()
 
-    assert _run([sys.executable, "-c", deaf], tmp_path, 2.0) is None
+    assert last_verification.run([sys.executable, "-c", deaf], tmp_path, 2.0) is None
     assert time.monotonic() - began < 300
     assert told.exists() is (tmp_path / "ready").exists()
 
@@ -392,8 +391,8 @@ class Wall:
 
     def __init__(self, tmp_path, monkeypatch, *, written_at, quiet="60s"):
         self.now, self.written_at, self.texts, self.warned = 1_000.0, list(written_at), [], []
-        monkeypatch.setattr(cutover, "StreamReader", lambda *_, **__: self)
-        monkeypatch.setattr(cutover.time, "sleep", self.sleep)
+        monkeypatch.setattr("replicator.commands.quiet.StreamReader", lambda *_, **__: self)
+        monkeypatch.setattr(time, "sleep", self.sleep)
         self.context = SimpleNamespace(
             config=parse(f'{FILE}quiet = "{quiet}"\n', tmp_path),
             console=SimpleNamespace(warn=self.warned.append),
@@ -419,8 +418,7 @@ class Wall:
 
     def watch(self):
         step = SimpleNamespace(at=self.texts.append, result="")
-        attempt = _Attempt(self.context, None, "ssm:/x", fenced_at=1_000.0, deadline=time.monotonic() + 600)
-        attempt._quiet(step)
+        quiet.await_quiet(self.context, 1_000.0, lambda why: None, step)
         return step.result
 
 

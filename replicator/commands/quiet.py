@@ -1,0 +1,81 @@
+"""The proof of the fence: nothing but canaries and TTL comes through the sources' streams for a while."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ddbverify.errors import EngineError
+from ddbverify.names import TypedItem, canary_key
+from ddbverify.words import number_of
+from replicator.aws.stream import StreamReader, Trimmed
+from replicator.commands import audit
+from replicator.context.console import Step
+from replicator.context.context import Context
+
+_FENCED_BY_SECONDS = 30.0
+"""By then a fence holds for everybody: who still writes is not stopped by it."""
+
+
+def await_quiet(context: Context, fenced_at: float, in_time: Callable[[str], None], step: Step) -> None:
+    """
+    Watch the streams until nothing but canaries and TTL came for ``[cutover] quiet``.
+
+    Args:
+        fenced_at: When the fence was up, in seconds since the epoch, the server's clock.
+        in_time: Told what is waited for; raises once that takes too long.
+
+    Raises:
+        EngineError: A stream cannot be watched.
+    """
+    quiet = context.config.cutover.quiet
+    readers = _readers(context)
+    late, warned = 0, False
+    quiet_since = fenced_at
+    try:
+        for reader, _ in readers:
+            reader.skip(fenced_at)
+        while context.server_time() - quiet_since < quiet:
+            if seen := sum(_writes(reader, marker) for reader, marker in readers):
+                late += seen
+                quiet_since = context.server_time()
+            in_time("writes still reach the source: the fence does not hold, or is slow to")
+            to_go = f"{quiet - (context.server_time() - quiet_since):.0f} s to go"
+            still_written = quiet_since - fenced_at > _FENCED_BY_SECONDS
+            step.at(f"{to_go}; {_came_through(late)}" if still_written else to_go)
+            if still_written and not warned:
+                context.console.warn(_came_through(late))
+                warned = True
+            time.sleep(context.pace.poll_seconds)
+    except Trimmed as error:
+        raise EngineError(
+            f"The stream could not be watched: {error}", "begin anew with `replicator restart`."
+        ) from error
+    step.result = f"quiet for {quiet:.0f} s" + (f", after {late} late writes" if late else "")
+
+
+def _readers(context: Context) -> list[tuple[StreamReader, TypedItem]]:
+    """Of each source's stream, with the canary's key in it."""
+    made: list[tuple[StreamReader, TypedItem]] = []
+    for pair in context.config.tables:
+        kept = (context.state(pair).get(audit.PLACES) or {}).get("places", {})
+        reader = StreamReader(
+            context.source_client("dynamodbstreams"),
+            context.resources(pair)["stream_arn"],
+            dict(kept),
+            forgotten_was_read=True,  # only what comes after the fence matters here
+        )
+        made.append((reader, canary_key(context.source_table(pair).keys)))
+    return made
+
+
+def _writes(reader: StreamReader, marker: TypedItem) -> int:
+    """How many writes of the application came since the last look."""
+    return sum(1 for record in reader.read() if record.change.keys != marker and not record.by_ttl)
+
+
+def _came_through(writes: int) -> str:
+    return (
+        f"{number_of(writes, 'write')} {'has' if writes == 1 else 'have'} come through the fence: something "
+        "writes as root, or the policy does not hold; stop it, or Ctrl-C, which lifts the fence"
+    )
