@@ -41,6 +41,7 @@ class Pair(_Section, frozen=True):
     source: str
     target: str
     transform: str | None = None
+    transform_files: tuple[str, ...] = ()
     rekeys: bool = False
     ignore: tuple[str, ...] = ()
     accept: tuple[str, ...] = ()

@@ -75,6 +75,13 @@ ROOMS = (
     ),
     _room(
         "ddbverify",
+        "code",
+        "the user's code: which files of it decide, and their digests",
+        "items",
+        "digest imports places reach",
+    ),
+    _room(
+        "ddbverify",
         "tables",
         "DynamoDB from outside: clients, raw pages, pace, segments, settings, prices",
         "items",
@@ -84,21 +91,21 @@ ROOMS = (
         "ddbverify",
         "pipeline",
         "the replication into a target, seen from outside",
-        "items tables",
+        "items code tables",
         "health",
     ),
     _room(
         "ddbverify",
         "plugins",
         "hook specifications, loading, asking",
-        "items pipeline",
+        "items code pipeline",
         "asking finding fitting hookspecs loading rulings",
     ),
     _room(
         "ddbverify",
         "compare",
         "two tables become a `Comparison`: reading, joining, judging, settling, negative controls",
-        "items tables plugins",
+        "items code tables plugins",
         "alterations causes comparison inspection point_values runner settle strata",
     ),
     _room(
@@ -112,7 +119,7 @@ ROOMS = (
         "ddbverify",
         "evidence",
         "what is signed: records, envelope, folders, the row of runs",
-        "items tables plugins compare suite",
+        "items code tables plugins compare suite",
         "consistency cutover digests envelope evidence findings folders record row signing",
     ),
     _room(
@@ -154,7 +161,7 @@ ROOMS = (
         "ddbverify",
         "diff",
         "two tables compared from the command line, without a suite",
-        "items tables compare suite evidence reports",
+        "items code tables compare suite evidence reports",
         "diff options request text",
     ),
     _room(
@@ -190,14 +197,14 @@ ROOMS = (
         "replicator",
         "backfill",
         "the target's first filling: preflight, boundary, backup, load",
-        "ddbverify.items ddbverify.tables handlers context",
+        "ddbverify.items ddbverify.code ddbverify.tables handlers context",
         "boundary filling ownership plan preflight",
     ),
     _room(
         "replicator",
         "stack",
         "CloudFormation stacks and the code that they deploy",
-        "ddbverify.items ddbverify.tables",
+        "ddbverify.items ddbverify.code ddbverify.tables",
         "bundle stacks storage",
     ),
     _room(
@@ -218,7 +225,7 @@ ROOMS = (
         "replicator",
         "commands",
         "one module per command, with its options: what it does, step by step",
-        "ddbverify.items ddbverify.tables ddbverify.evidence ddbverify.gate "
+        "ddbverify.items ddbverify.code ddbverify.tables ddbverify.evidence ddbverify.gate "
         "handlers context aws backfill stack demo",
         "audit cutover demo down pause quarantine repair restart restore resume status up",
     ),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from ddbverify.code.digest import transform_digest
 from ddbverify.compare.checkpoint import Checkpoint, ClaimsDone, SegmentDone
 from ddbverify.compare.claim_log import ClaimLog
 from ddbverify.compare.claims import ClaimJoin, Orphans
@@ -32,7 +33,6 @@ from ddbverify.compare.tally import Tally
 from ddbverify.config import Config, Duration, Verification
 from ddbverify.config import Pair as PairSettings
 from ddbverify.errors import ConfigurationError, EngineError
-from ddbverify.items import transform as transforms
 from ddbverify.items.form import Form, JoinKey, join_key, typed_key
 from ddbverify.items.states import Difference, State
 from ddbverify.items.transform import Transform
@@ -128,7 +128,7 @@ def compare(
     form = Form.of(pair.ignore)
     planned, kept = cut(source, target, sample=sample, seed=seed, segments=segments), None
     if checkpoint is not None:
-        digest = transforms.package_digest(pair.transform) if pair.transform else ""
+        digest = transform_digest(config, pair)
         tables = [table.identity for table in (source, target)]
         rules = [pair.transform, digest, pair.ignore, list(attributes), sample, seed, segments]
         kept = Checkpoint.open(checkpoint, [tables, rules])

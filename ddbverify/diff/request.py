@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ddbverify.code.digest import transform_digest
 from ddbverify.compare import strata
 from ddbverify.compare.point_values import PointValues
 from ddbverify.config import Config
@@ -17,7 +18,6 @@ from ddbverify.diff.folder import settings_of
 from ddbverify.diff.options import Options, config_of
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence.folders import make_importable
-from ddbverify.items import transform as transforms
 from ddbverify.items.form import JoinKey
 from ddbverify.items.transform import Transform
 from ddbverify.reports import plan as plans
@@ -101,7 +101,7 @@ def _settings(config: Config, options: Options, source: Table, target: Table) ->
         "source": {"arn": source.arn, "id": source.id},
         "target": {"arn": target.arn, "id": target.id},
         "transform": pair.transform,
-        "transform_digest": transforms.package_digest(pair.transform) if pair.transform else None,
+        "transform_digest": transform_digest(config, pair) or None,
         "rekeys": pair.rekeys,
         "ignore": sorted(pair.ignore),
         "coverage": config.verification.coverage,

@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Meta
 
 import ddbverify
+from ddbverify.code.digest import digest_of, transforms_of
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence.strict import Strict
-from ddbverify.items import transform
 
 # What Python and pytest write while they run. Bytecode outside of these folders is imported without a
 # source, and therefore bound.
@@ -31,7 +31,7 @@ class Digests(Strict, frozen=True):
     configuration: _Digest
     checks: _Digest
     program: _Digest  # of the files of ddbverify itself: one version may have been altered in place
-    transforms: dict[str, _Digest]  # module:function -> digest of its package
+    transforms: dict[str, _Digest]  # module:function -> digest of all its files
 
 
 def current(config: Config, checks: Path) -> Digests:
@@ -41,12 +41,11 @@ def current(config: Config, checks: Path) -> Digests:
     Raises:
         ConfigurationError: A transform does not load.
     """
-    names = sorted({pair.transform for pair in config.tables if pair.transform})
     return Digests(
         configuration=configuration_digest(config),
         checks=folder_digest(checks),
         program=program_digest(),
-        transforms={name: transform.package_digest(name) for name in names},
+        transforms={name: digest_of(files) for name, files in transforms_of(config).items()},
     )
 
 

@@ -1,5 +1,5 @@
 """
-A user's transform: loaded strictly, its results held to the contract, its package digested.
+A user's transform: loaded strictly, its results held to the contract.
 
 Backfill, consumer and verifier run the same function through the same `Transform`.
 Standard library only: the consumer imports this module in Lambda.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context
@@ -25,7 +25,11 @@ TransformFunction = Callable[[dict[str, Any]], Any]
 
 _KEY_DIGITS = Context(prec=38)  # as many as a DynamoDB number has
 
-IGNORED_FILES = ("__pycache__", ".pyc", ".pyo")
+MANIFEST = "ddbverify-transforms.json"
+"""In a bundle: ``module:function`` of each transform -> places of the files that its digest is over."""
+
+BUNDLE = Path(__file__).parents[2]
+"""Where the bundle is unpacked that this module is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,38 +212,26 @@ def load_function(name: str) -> TransformFunction:
     return function  # type: ignore[no-any-return]  # callable() narrows Any to a bare callable
 
 
-def package_files(name: str) -> dict[str, Path]:
-    """
-    The files that travel with the transform ``module:function``: path in the bundle -> file.
-
-    It is the whole top-level package of the module, or the one file of a plain module.
-    """
-    top = name.partition(":")[0].partition(".")[0]
-    spec = importlib.util.find_spec(top)
-    if spec is None:
-        raise ConfigurationError(
-            f"The transform {name} does not load: there is no module {top}.",
-            "run in the folder that holds its package, or install the package beside ddbverify.",
-        )
-    if spec.submodule_search_locations:
-        root = Path(next(iter(spec.submodule_search_locations)))
-        files = (path for path in sorted(root.rglob("*")) if path.is_file())
-        return {
-            f"{top}/{path.relative_to(root).as_posix()}": path
-            for path in files
-            if not any(part in IGNORED_FILES for part in (*path.parts, path.suffix))
-        }
-    if spec.origin is None or not Path(spec.origin).is_file():
-        raise ConfigurationError(
-            f"The transform {name} is not in a file that can be bundled.", "put it into a module of your own."
-        )
-    return {Path(spec.origin).name: Path(spec.origin)}
-
-
-def package_digest(name: str) -> str:
-    """SHA-256 over names and contents of `package_files`: another digest is another transform."""
+def contents_digest(contents: Mapping[str, bytes]) -> str:
+    """SHA-256, in hex, over the places of files and what is in them."""
     digest = hashlib.sha256()
-    for path, file in sorted(package_files(name).items()):
-        content = file.read_bytes()
-        digest.update(f"{len(path)}:{path}{len(content)}:".encode() + content)
+    for place, content in sorted(contents.items()):
+        digest.update(f"{len(place)}:{place}{len(content)}:".encode() + content)
     return digest.hexdigest()
+
+
+def bundled_digest(name: str, bundle: Path = BUNDLE) -> str:
+    """
+    The digest of the files of a transform as they lie in a bundle; empty if that was made without it.
+
+    Args:
+        name: ``module:function``.
+        bundle: Where the bundle is unpacked; its `MANIFEST` names the files.
+
+    Raises:
+        OSError: One of them, or the list, is not there.
+    """
+    places = json.loads((bundle / MANIFEST).read_text(encoding="utf-8")).get(name)
+    if not places:
+        return ""
+    return contents_digest({place: (bundle / place).read_bytes() for place in places})

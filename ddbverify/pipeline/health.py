@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any
 
 from ddbverify import names
+from ddbverify.code.digest import transform_digest
 from ddbverify.config import Config, Pair
 from ddbverify.errors import NotFoundError
-from ddbverify.items.transform import package_digest
 from ddbverify.items.values import item_from_typed, with_base64
 from ddbverify.names import Fact
 from ddbverify.tables import aws
@@ -74,7 +74,7 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
     if resources is None:
         return PipelineHealth(exists=True, problems=("the state table knows no pipeline of this pair",))
     now = datetime.now().timestamp() if now is None else now  # noqa: DTZ005 - an epoch has no zone
-    unlike = _unlike(facts.get(Fact.BOUND), pair)
+    unlike = _unlike(config, pair, facts.get(Fact.BOUND))
     problems = [] if unlike is None else [unlike]
     queue = _depth(config, pair, resources, "queue_url", problems)
     dead = _depth(config, pair, resources, "dead_letter_url", problems)
@@ -108,18 +108,18 @@ def other_transform(config: Config, pair: Pair) -> str | None:
         ConfigurationError: The transform does not load.
     """
     facts = _facts(config, pair)
-    return _unlike(facts.get(Fact.BOUND), pair) if facts and Fact.RESOURCES in facts else None
+    return _unlike(config, pair, facts.get(Fact.BOUND)) if facts and Fact.RESOURCES in facts else None
 
 
-def _unlike(bound: Mapping[str, Any] | None, pair: Pair) -> str | None:
+def _unlike(config: Config, pair: Pair, bound: Mapping[str, Any] | None) -> str | None:
     if bound is None:
         return "the state table does not say what the target is made with (`replicator restart` ends that)"
     made, wanted = bound.get("transform", ""), pair.transform or ""
     back = "(put it back, or begin anew with `replicator restart`)"
     if made != wanted:
         return f"the target is made with {_named(made)}, and migration.toml names {_named(wanted)} {back}"
-    if bound.get("digest", "") != (package_digest(wanted) if wanted else ""):
-        return f"the package of the transform {wanted} is not the one that the target is made with {back}"
+    if bound.get("digest", "") != transform_digest(config, pair):
+        return f"the code of the transform {wanted} is not the one that the target is made with {back}"
     if bound.get("rekeys", False) != pair.rekeys:
         return f"rekeys in migration.toml is not what the target is made with {back}"
     return None

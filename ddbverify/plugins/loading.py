@@ -22,9 +22,9 @@ from typing import Any, Final, Literal
 import msgspec
 import pluggy
 
+from ddbverify.code.digest import package_files
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError, PluginError
-from ddbverify.items import transform
 from ddbverify.plugins import hookspecs
 from ddbverify.plugins.asking import ANSWER_SECONDS, Asker, Implementation
 from ddbverify.plugins.built_in import Replicator
@@ -134,7 +134,7 @@ class Plugins:
                 "let the entry point name a module, or an object, that has functions of docs/plugins.md.",
             )
         try:
-            files = transform.package_files(f"{entry_point.module}:")
+            files = package_files(f"{entry_point.module}:")
         except ConfigurationError as error:
             raise ConfigurationError(
                 f"The plugin {name}: the files of {entry_point.value} are not found, and nothing can be "

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ddbverify.code.digest import transform_digest
 from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError, TransformError
-from ddbverify.items.transform import Transform, package_digest
+from ddbverify.items.transform import Transform
 from ddbverify.items.values import with_base64
 from ddbverify.names import KeySchema, stack_name, state_table, table_name
 from ddbverify.setting_names import Kind, Setting, is_one_of, pattern
@@ -77,7 +78,7 @@ def _plan(context: Context, pair: Pair, *, begun: bool) -> Plan:
         target_arn=target_arn,
         target_account=_account_in_reach(source, target_arn),
         transform=transform,
-        digest=package_digest(pair.transform) if pair.transform else "",
+        digest=transform_digest(context.config, pair),
     )
 
 

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ddbverify.config import Pair
+from ddbverify.code.digest import transform_digest
+from ddbverify.config import Config, Pair
 from ddbverify.errors import Refused, TransformError
-from ddbverify.items.transform import key_hash, package_digest
+from ddbverify.items.transform import key_hash
 from ddbverify.items.values import with_base64, with_bytes
 from ddbverify.names import Fact, KeySchema, canary_key
 from ddbverify.tables.aws import translated
@@ -80,7 +81,7 @@ def run(context: Context, pair: Pair) -> Repaired:
         Refused: The transform is not the one that the migration began with.
     """
     state, resources = context.state(pair), context.resources(pair)
-    _check_transform(pair, state.get(Fact.BOUND) or {})
+    _check_transform(context.config, pair, state.get(Fact.BOUND) or {})
     source = context.source_table(pair)
     unreadable = file_dead_letters(context, pair, source.keys)
     target = context.target_table(pair)
@@ -176,9 +177,9 @@ def _file(letter: Letter, schema: KeySchema, state: State) -> None:
             state.quarantine(hashed, change.keys, change.sequence_number, "a dead letter")
 
 
-def _check_transform(pair: Pair, bound: Mapping[str, object]) -> None:
+def _check_transform(config: Config, pair: Pair, bound: Mapping[str, object]) -> None:
     """A repair with another transform would write items that the migration never makes."""
-    digest = package_digest(pair.transform) if pair.transform else ""
+    digest = transform_digest(config, pair)
     if (bound.get("transform", ""), bound.get("digest", "")) != (pair.transform or "", digest):
         raise Refused(
             f"The transform of {pair} has changed since the migration began, so nothing was repaired.",

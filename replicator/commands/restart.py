@@ -17,6 +17,7 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
+from ddbverify.code.digest import transforms_of
 from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact, table_name
@@ -286,8 +287,7 @@ def _delete_batch(client: Any, name: str, keys: list[Mapping[str, Any]], lock: L
 
 
 def _again(context: Context, plans: list[Plan], lock: Lock) -> None:
-    every = [pair.transform for pair in context.config.tables if pair.transform]
-    code = bundle.build(every)
+    code = bundle.build(transforms_of(context.config))
     base = base_stack(context)
     storage.upload(context.source_client("s3"), base["BundleBucket"], code)
     for plan in plans:

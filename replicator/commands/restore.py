@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ddbverify.code.digest import transforms_of
 from ddbverify.config import Pair
 from ddbverify.errors import Refused
 from ddbverify.names import Fact, stack_name
@@ -43,7 +44,7 @@ def restore(context: Context) -> dict[str, Any]:
     for plan in plans:
         _need_phase_one(context, plan.pair)
         bind(context, plan)
-    code = bundle.build([plan.pair.transform for plan in plans if plan.pair.transform])
+    code = bundle.build(transforms_of(context.config))
     base = base_stack(context)
     with context.locked("replicator restore") as lock:
         storage.upload(context.source_client("s3"), base["BundleBucket"], code)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ddbverify.code.digest import transforms_of
 from ddbverify.errors import AccessError
 from ddbverify.names import Fact, stack_name
 from ddbverify.tables.aws import translated
@@ -39,7 +40,7 @@ def up(context: Context) -> dict[str, Any]:
     if context.begun():
         context.need_no_restart()
     plans = check(context)
-    code = bundle.build([plan.pair.transform for plan in plans if plan.pair.transform])
+    code = bundle.build(transforms_of(context.config))
     base = base_stack(context)
     with context.locked("replicator up") as lock:
         storage.upload(context.source_client("s3"), base["BundleBucket"], code)

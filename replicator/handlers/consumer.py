@@ -17,13 +17,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger
 
-from ddbverify.items.transform import Transform, load_function, package_digest
+from ddbverify.items.transform import BUNDLE, Transform, bundled_digest, load_function
 from ddbverify.items.values import with_base64, with_bytes
 from ddbverify.names import Fact, KeySchema, TypedItem, canary_key
 from replicator.handlers.applier import Applier, Message
@@ -293,17 +294,19 @@ def bundled_transform(
     target_keys: KeySchema,
     rekeys: bool,
     allowance: Allowance,
+    bundle: Path = BUNDLE,
 ) -> Transform:
     """
     The transform of the bundle, refused if it is not the one that the migration was started with.
 
     Raises:
-        RuntimeError: The package's digest is another one; every message stays in the queue.
+        RuntimeError: The digest of its files is another one; every message stays in the queue.
+        OSError: They are not all there; likewise.
         ConfigurationError: It does not load.
     """
     if not name:
         return Transform("", None, source_keys, target_keys, rekeys=False)
-    if package_digest(name) != digest:
+    if bundled_digest(name, bundle) != digest:
         raise RuntimeError(
             f"the bundle's transform {name} is not the one that this migration was started with"
         )

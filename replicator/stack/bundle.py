@@ -2,9 +2,9 @@
 The code of the two functions as one zip: what their imports reach, and nothing compiled.
 
 Our own packages travel module by module, as far as the handlers' imports reach: nothing is
-forgotten, and nothing heavy gets in. The package of a transform travels whole, since its digest is
-taken over all of it. What is installed travels with what its metadata requires. boto3 is the
-runtime's own. The same input makes the same bytes.
+forgotten, and nothing heavy gets in. Of a transform travel the files that its digest is over, and a
+list of them, by which the consumer takes the digest again. What is installed travels with what its
+metadata requires. boto3 is the runtime's own. The same input makes the same bytes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import base64
 import hashlib
 import importlib.metadata
 import io
+import json
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -20,15 +21,18 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from ddbverify.code.digest import IGNORED_FILES
+from ddbverify.code.imports import Import, find, imports_of
+from ddbverify.code.places import OURS
+from ddbverify.code.reach import Files
 from ddbverify.errors import ConfigurationError
-from ddbverify.items.transform import IGNORED_FILES, package_files
-from replicator.stack.imports import Import, find, imports_of
+from ddbverify.items.transform import MANIFEST
 from replicator.stack.proof import prove
 
 HANDLERS: Final = ("replicator.forwarder:handler", "replicator.consumer:handler")
 RUNTIME_PYTHON: Final = (3, 12)  # as the templates say
 
-OURS: Final = ("ddbverify", "replicator")
+NO_TRANSFORMS: Final[Mapping[str, Files]] = {}
 
 # In every Python runtime of Lambda. jmespath is too, but powertools names a version of it.
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
@@ -66,12 +70,12 @@ class Bundle:
         return cls(content, base64.b64encode(digest.digest()).decode(), f"bundles/{digest.hexdigest()}.zip")
 
 
-def build(transforms: Sequence[str] = (), *, handlers: Sequence[str] = HANDLERS) -> Bundle:
+def build(transforms: Mapping[str, Files] = NO_TRANSFORMS, *, handlers: Sequence[str] = HANDLERS) -> Bundle:
     """
     The bundle of a migration, proven to load by itself.
 
     Args:
-        transforms: ``module:function`` of every pair that has one, found on `sys.path`.
+        transforms: ``module:function`` of every pair that has one, found on `sys.path`, with its files.
         handlers: ``module:function`` of every function that is deployed from the bundle.
 
     Raises:
@@ -82,10 +86,15 @@ def build(transforms: Sequence[str] = (), *, handlers: Sequence[str] = HANDLERS)
     files: dict[str, Path] = {}
     for handler in dict.fromkeys(handlers):
         files |= _Collector(f"the function {handler}").collect(handler.partition(":")[0])
-    for transform in dict.fromkeys(transforms):
-        files |= _Collector(f"the transform {transform}").with_transform(transform)
-    bundle = Bundle.of(_zip(files))
-    prove(bundle.content, [*handlers, *dict.fromkeys(transforms)], RUNTIME_PACKAGES)
+    for transform, own in transforms.items():
+        files |= _Collector(f"the transform {transform}").with_transform(transform, own)
+    content = {place: _content(place, file) for place, file in files.items()}
+    for own in transforms.values():  # as they are: their digest is taken again over these bytes
+        content |= {place: file.read_bytes() for place, file in own.items()}
+    if transforms:
+        content[MANIFEST] = _manifest(transforms)
+    bundle = Bundle.of(_zip(content))
+    prove(bundle.content, [*handlers, *transforms], RUNTIME_PACKAGES)
     return bundle
 
 
@@ -95,13 +104,19 @@ class _Collector:
 
     reader: str  # whose imports are followed, in words
     files: dict[str, Path] = field(default_factory=dict)
-    local: set[str] = field(default_factory=set)  # top-level packages taken whole, from a folder
     seen: set[str] = field(default_factory=set)
 
-    def with_transform(self, name: str) -> dict[str, Path]:
+    def with_transform(self, name: str, files: Files) -> dict[str, Path]:
         module = name.partition(":")[0]
-        self._take_folder(module, package_files(name))
-        return self.collect(module)
+        for place in files:
+            if _is_compiled(place):
+                raise self._compiled(module, place)
+        self.files |= files
+        self.collect(module)
+        for place in files:  # modules that no import statement shows
+            if place.endswith(".py"):
+                self._read(place.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+        return self.files
 
     def collect(self, module: str) -> dict[str, Path]:
         self._follow(Import(module, (), optional=False, line=0), self.reader)
@@ -111,15 +126,9 @@ class _Collector:
         top = wanted.module.partition(".")[0]
         if top in sys.stdlib_module_names or top in RUNTIME_PACKAGES:
             return
-        if top not in OURS and top not in self.local:
-            distribution = _distribution_of(wanted.module)
-            if distribution is not None:
-                self._take_distribution(distribution, importer)
-                return
-            if find(top) is None:
-                self._missing(wanted, wanted.module, importer)
-                return
-            self._take_folder(wanted.module, package_files(f"{top}:"))
+        if top not in OURS and (distribution := _distribution_of(wanted.module)) is not None:
+            self._take_distribution(distribution, importer)
+            return
         parts = wanted.module.split(".")
         for depth in range(1, len(parts) + 1):
             if not self._read(".".join(parts[:depth])):
@@ -156,13 +165,6 @@ class _Collector:
         for one in found:
             self._follow(one, module)
         return True
-
-    def _take_folder(self, module: str, files: Mapping[str, Path]) -> None:
-        self.local.add(module.partition(".")[0])
-        for place in files:
-            if _is_compiled(place):
-                raise self._compiled(module, place)
-        self.files |= files
 
     def _take_distribution(self, name: str, importer: str) -> None:
         """An installed distribution whole, and those that it requires."""
@@ -261,12 +263,15 @@ def _content(place: str, file: Path) -> bytes:
     return content
 
 
-def _zip(files: Mapping[str, Path]) -> bytes:
+def _manifest(transforms: Mapping[str, Files]) -> bytes:
+    return json.dumps({name: sorted(files) for name, files in sorted(transforms.items())}).encode()
+
+
+def _zip(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     total = 0
     with zipfile.ZipFile(buffer, "w") as archive:
-        for place, file in sorted(files.items()):
-            content = _content(place, file)
+        for place, content in sorted(files.items()):
             total += len(content)
             entry = zipfile.ZipInfo(place, _EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ddbverify.code.imports import find
 from ddbverify.errors import ConfigurationError
 from replicator.stack import proof_child
-from replicator.stack.imports import find
 
 SECONDS = 120.0  # an import that takes longer would not do for a function's cold start either
 

@@ -15,8 +15,6 @@ from ddbverify.items.transform import (
     canonical_key,
     key_hash,
     load_function,
-    package_digest,
-    package_files,
 )
 
 KEYS = {"id": "S"}
@@ -172,19 +170,3 @@ def test_an_import_that_raises_is_a_configuration_error(package):
 
     with pytest.raises(ConfigurationError, match="RuntimeError"):
         load_function(f"{package.name}.broken:f")
-
-
-def test_the_digest_is_of_the_whole_package_and_of_nothing_else(package):
-    name = f"{package.name}.moves:orders"
-    before = package_digest(name)
-
-    (package / "__pycache__").mkdir(exist_ok=True)
-    (package / "__pycache__" / "moves.pyc").write_bytes(b"cache")
-    (package.parent / "neighbour.py").write_text("")
-    assert package_digest(name) == before
-    assert set(package_files(name)) == {f"{package.name}/__init__.py", f"{package.name}/moves.py"}
-
-    (package / "helper.py").write_text("X = 1\n")
-    with_helper = package_digest(name)
-    (package / "helper.py").write_text("X = 2\n")
-    assert len({before, with_helper, package_digest(name)}) == 3

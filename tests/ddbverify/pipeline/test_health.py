@@ -7,8 +7,8 @@ import pytest
 from moto import mock_aws
 
 from ddbverify import names
+from ddbverify.code.digest import transform_digest
 from ddbverify.config import parse
-from ddbverify.items.transform import package_digest
 from ddbverify.names import Fact
 from ddbverify.pipeline import health as pipeline
 from tests.ddbverify import projects
@@ -176,7 +176,7 @@ def shop(tmp_path, monkeypatch):
 
 
 def test_another_transform_than_the_consumers_is_a_problem_by_name(aws, shop, tmp_path):
-    made = {"transform": "bound_shop:f", "digest": package_digest("bound_shop:f"), "rekeys": False}
+    made = {"transform": "bound_shop:f", "digest": transform_digest(shop, shop.tables[0]), "rekeys": False}
     resources = {"queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/none.fifo"}
     make_state_table(shop, HEALTHY | {Fact.RESOURCES: resources, Fact.BOUND: made})
 
@@ -197,7 +197,7 @@ def test_another_transform_than_the_consumers_is_a_problem_by_name(aws, shop, tm
     rekeyed = parse(projects.TOML + 'transform = "bound_shop:f"\nrekeys = true\n', tmp_path)
     assert "rekeys in migration.toml" in said(rekeyed)
     (tmp_path / "bound_shop.py").write_text("def f(item):\n    return None\n")
-    assert "the package of the transform bound_shop:f" in said(shop)
+    assert "the code of the transform bound_shop:f" in said(shop)
 
 
 def test_what_the_target_is_made_with_has_to_be_known(aws, tmp_path):

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from ddbverify.config import Pair, Replication
+from ddbverify.code.digest import transform_digest
+from ddbverify.config import Config, Pair, Replication
 from ddbverify.errors import EngineError, Refused
-from ddbverify.items.transform import Transform, key_hash, package_digest
+from ddbverify.items.transform import Transform, key_hash
 from ddbverify.names import Fact
 from replicator.commands import repair
 from replicator.commands.repair import Repaired, _check_transform
@@ -28,17 +29,19 @@ def pair(tmp_path, monkeypatch):
 
 
 def test_the_transform_of_the_beginning_is_taken(pair):
-    _check_transform(pair, {"transform": pair.transform, "digest": package_digest(pair.transform)})
-    _check_transform(Pair(source="orders", target="orders-v2"), {"transform": "", "digest": ""})
+    config = Config(tables=(pair,))
+    _check_transform(config, pair, {"transform": pair.transform, "digest": transform_digest(config, pair)})
+    _check_transform(config, Pair(source="orders", target="orders-v2"), {"transform": "", "digest": ""})
 
 
 @pytest.mark.parametrize(
     "change", [{"digest": "0" * 64}, {"transform": "repair_shapes:other"}, {"transform": ""}]
 )
 def test_another_transform_is_refused(pair, change):
-    bound = {"transform": pair.transform, "digest": package_digest(pair.transform), **change}
+    config = Config(tables=(pair,))
+    bound = {"transform": pair.transform, "digest": transform_digest(config, pair), **change}
     with pytest.raises(Refused, match="has changed since the migration began"):
-        _check_transform(pair, bound)
+        _check_transform(config, pair, bound)
 
 
 # --- dead letters -----------------------------------------------------------------------------

@@ -10,13 +10,14 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddbverify.errors import ConfigurationError
-from ddbverify.items.transform import Transform, key_hash, package_digest
+from ddbverify.items.transform import MANIFEST, Transform, contents_digest, key_hash
 from ddbverify.names import Fact, canary_key
 from replicator.handlers import consumer
 from replicator.handlers.applier import Applier, Message
@@ -546,42 +547,57 @@ def test_a_batch_that_writes_a_key_takes_it_out_of_the_quarantine(monkeypatch):
 def shop(tmp_path, monkeypatch):
     (tmp_path / "shop_transform_for_tests.py").write_text("def same(item):\n    return item\n")
     monkeypatch.syspath_prepend(tmp_path)
-    yield tmp_path / "shop_transform_for_tests.py"
+    (tmp_path / "rates.json").write_text("{}")
+    places = ["rates.json", "shop_transform_for_tests.py"]
+    (tmp_path / MANIFEST).write_text(json.dumps({NAME: places}))
+    yield Shop(tmp_path, contents_digest({place: (tmp_path / place).read_bytes() for place in places}))
     sys.modules.pop("shop_transform_for_tests", None)
 
 
 NAME = "shop_transform_for_tests:same"
 
 
-def test_the_transform_that_the_migration_was_started_with_is_loaded(shop):
-    made = bundled_transform(
-        NAME, package_digest(NAME), source_keys=KEYS, target_keys=KEYS, rekeys=False, allowance=Allowance()
-    )
+class Shop(NamedTuple):
+    """An unpacked bundle with a transform, and the digest that the migration began with."""
 
-    assert made({"id": {"S": "a"}}) == [{"id": {"S": "a"}}]
+    bundle: Path
+    digest: str
 
-
-def test_a_changed_transform_is_refused(shop):
-    digest = package_digest(NAME)
-    shop.write_text("def same(item):\n    return None\n")
-
-    with pytest.raises(RuntimeError, match="not the one"):
-        bundled_transform(
-            NAME, digest, source_keys=KEYS, target_keys=KEYS, rekeys=False, allowance=Allowance()
-        )
-
-
-@pytest.mark.parametrize("name", ["shop_transform_for_tests:smae", "shop_trnasform:same"])
-def test_a_misspelt_transform_is_never_the_identity(shop, name):
-    with pytest.raises(ConfigurationError, match="does not load"):
-        bundled_transform(
+    def transform(self, name: str = NAME) -> Transform:
+        return bundled_transform(
             name,
-            package_digest(NAME),
+            self.digest,
             source_keys=KEYS,
             target_keys=KEYS,
             rekeys=False,
             allowance=Allowance(),
+            bundle=self.bundle,
         )
+
+
+def test_the_transform_that_the_migration_was_started_with_is_loaded(shop):
+    assert shop.transform()({"id": {"S": "a"}}) == [{"id": {"S": "a"}}]
+
+
+@pytest.mark.parametrize("place", ["shop_transform_for_tests.py", "rates.json"])
+def test_a_changed_transform_is_refused(shop, place):
+    (shop.bundle / place).write_text("def same(item):\n    return None\n")
+
+    with pytest.raises(RuntimeError, match="not the one"):
+        shop.transform()
+
+
+def test_a_bundle_without_a_file_of_the_transform_is_refused(shop):
+    (shop.bundle / "rates.json").unlink()
+
+    with pytest.raises(FileNotFoundError):
+        shop.transform()
+
+
+@pytest.mark.parametrize("name", ["shop_transform_for_tests:smae", "shop_trnasform:same"])
+def test_a_misspelt_transform_is_never_the_identity(shop, name):
+    with pytest.raises(RuntimeError, match="not the one"):
+        shop.transform(name)
 
 
 # --- re-keying, end to end --------------------------------------------------------------------

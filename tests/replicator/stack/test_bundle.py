@@ -15,10 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from ddbverify.code import reach
+from ddbverify.code.digest import transform_digest, transform_files, transforms_of
+from ddbverify.code.imports import Import, imports_of
+from ddbverify.config import Config, Pair
 from ddbverify.errors import ConfigurationError
-from ddbverify.items.transform import package_digest
+from ddbverify.items.transform import MANIFEST, bundled_digest
 from replicator.stack.bundle import Bundle, build
-from replicator.stack.imports import Import, imports_of
 from replicator.stack.proof import prove
 
 ROOT = Path(__file__).parents[3]
@@ -58,12 +61,12 @@ def installed(write: Write) -> Callable[..., None]:
 
 def build_transform(*transforms: str) -> Bundle:
     """Only what the transforms bring along: our handlers are in the test that is about them."""
-    return build(transforms, handlers=())
+    return build({name: transform_files(Config(tables=()), name) for name in transforms}, handlers=())
 
 
 def names(bundle: Bundle) -> set[str]:
     with zipfile.ZipFile(io.BytesIO(bundle.content)) as archive:
-        return set(archive.namelist())
+        return set(archive.namelist()) - {MANIFEST}
 
 
 def test_the_handlers_travel_with_all_they_need_and_nothing_else() -> None:
@@ -98,9 +101,10 @@ def test_what_is_installed_says_its_version_in_the_bundle_and_leaves_its_descrip
 
 def test_the_same_input_makes_the_same_bytes(write: Write) -> None:
     write({"shop.py": IDENTITY})
-    first = build(["shop:same"])
+    transforms = {"shop:same": reach.of_module("shop")}
+    first = build(transforms)
 
-    assert build(["shop:same"]) == first
+    assert build(transforms) == first
     digest = hashlib.sha256(first.content)
     assert first.sha256_base64 == base64.b64encode(digest.digest()).decode()
     assert first.key == f"bundles/{digest.hexdigest()}.zip"
@@ -118,32 +122,37 @@ def test_other_code_has_another_key(write: Write) -> None:
     assert build_transform("shop:same").key != first.key
 
 
-def test_the_package_of_a_transform_travels_whole_and_keeps_its_digest(write: Write, tmp_path: Path) -> None:
+def test_what_the_digest_is_over_travels_and_nothing_else(write: Write, tmp_path: Path) -> None:
     write(
         {
             "shop/__init__.py": "",
             "shop/migrations/orders.py": "from ..rules import keep\n\ndef v2(item):\n    return keep(item)\n",
             "shop/rules.py": "def keep(item):\n    return item\n",
             "shop/prices.json": "{}",
+            "shop/notes.txt": "",
             "shop/unused.py": "import this_is_nowhere_installed\n",
             "shop/__pycache__/rules.cpython-311.pyc": "",
         }
     )
-    bundle = build_transform("shop.migrations.orders:v2")
+    pair = Pair(
+        source="orders",
+        target="orders-v2",
+        transform="shop.migrations.orders:v2",
+        transform_files=("shop/prices.json",),
+    )
+    config = Config(tables=(pair,), folder=tmp_path)
+    bundle = build(transforms_of(config), handlers=())
 
     assert names(bundle) == {
         "shop/__init__.py",
         "shop/migrations/orders.py",
         "shop/rules.py",
         "shop/prices.json",
-        "shop/unused.py",
     }
-    digest = package_digest("shop.migrations.orders:v2")
     with zipfile.ZipFile(io.BytesIO(bundle.content)) as archive:
         archive.extractall(tmp_path / "lambda")
-    (tmp_path / "shop").rename(tmp_path / "moved")
-    (tmp_path / "lambda" / "shop").rename(tmp_path / "shop")
-    assert package_digest("shop.migrations.orders:v2") == digest
+    digest = bundled_digest("shop.migrations.orders:v2", tmp_path / "lambda")
+    assert digest == transform_digest(config, pair)
 
 
 def test_what_a_transform_imports_travels_too(write: Write, installed: Callable[..., None]) -> None:
@@ -187,11 +196,12 @@ def test_two_transforms_share_a_bundle(write: Write) -> None:
 @pytest.mark.parametrize(
     "file", ["_fast.cpython-312-x86_64-linux-gnu.so", "libfast.so.1", "fast.pyd", "a/b.dylib"]
 )
-def test_compiled_code_in_the_transforms_package_is_refused(write: Write, file: str) -> None:
+def test_compiled_code_among_the_transforms_files_is_refused(write: Write, tmp_path: Path, file: str) -> None:
     write({"shop/__init__.py": IDENTITY, f"shop/{file}": ""})
+    pair = Pair(source="a", target="b", transform="shop:same", transform_files=(f"shop/{file}",))
 
     with pytest.raises(ConfigurationError) as caught:
-        build_transform("shop:same")
+        build(transforms_of(Config(tables=(pair,), folder=tmp_path)), handlers=())
     assert "the transform shop:same" in caught.value.message
     assert f"shop/{file}" in caught.value.message
     assert "pure-Python" in caught.value.hint
@@ -259,8 +269,21 @@ def test_a_function_that_is_not_there_fails_the_proof(write: Write) -> None:
         build_transform("shop:sane")
 
 
-def test_an_import_that_no_statement_shows_fails_the_proof(write: Write) -> None:
-    write({"shop.py": "import importlib\nimportlib.import_module('depot')\n" + IDENTITY, "depot.py": ""})
+def test_an_import_that_no_statement_shows_is_found_in_a_fresh_interpreter(write: Write) -> None:
+    write(
+        {
+            "shop.py": "import importlib\nimportlib.import_module('depot')\n" + IDENTITY,
+            "depot.py": "import words\n",
+            "words.py": "",
+        }
+    )
+
+    assert names(build_transform("shop:same")) == {"shop.py", "depot.py", "words.py"}
+
+
+def test_an_import_that_nobody_has_seen_fails_the_proof(write: Write) -> None:
+    late = "import sys\nif 'ddbverify' not in sys.modules:\n    __import__('depot')\n"
+    write({"shop.py": late + IDENTITY, "depot.py": ""})
 
     with pytest.raises(ConfigurationError, match="ModuleNotFoundError: No module named 'depot'"):
         build_transform("shop:same")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import pkgutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
@@ -51,17 +51,31 @@ def imports_of(
 
 
 def find(module: str) -> ModuleSpec | None:
-    """Where a module is, or ``None``; unlike `importlib.util.find_spec` it imports no parent."""
+    """
+    Where a module is, or ``None``.
+
+    Unlike `importlib.util.find_spec` it imports no parent, and does not take for an answer what was once
+    imported under that name.
+    """
     top, *rest = module.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):  # ValueError: a module that is loaded and has no spec
-        return None
+    spec = _find_top(top)
     for part in rest:
         if spec is None:
             return None
         spec = _inside(spec, part)
     return spec
+
+
+def _find_top(name: str) -> ModuleSpec | None:
+    for finder in sys.meta_path:
+        look = getattr(finder, "find_spec", None)
+        try:
+            spec: ModuleSpec | None = look(name, None) if look is not None else None
+        except (ImportError, ValueError):  # of a finder that somebody else has installed
+            continue
+        if spec is not None:
+            return spec
+    return None
 
 
 def _inside(package: ModuleSpec, part: str) -> ModuleSpec | None:
