@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ddbverify.config import Pair
-from ddbverify.errors import Refused
+from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact, stack_name, table_name
 from ddbverify.tables.aws import translated
 from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
 from replicator.backfill.boundary import BACKUPS
 from replicator.backfill.ownership import MADE
-from replicator.commands import invocation
+from replicator.commands import ended, invocation, protection
+from replicator.commands.protection import Place
 from replicator.context import tables
 from replicator.context.context import Context
-from replicator.handlers.state import State
+from replicator.handlers.state import State, now_text
 from replicator.stack import stacks, storage
 
 
@@ -27,7 +29,8 @@ def down(context: Context) -> dict[str, Any]:
     migration made is deleted, unless it was flipped to.
 
     Raises:
-        Refused: A fence is up, or the settings do not name all pairs of the migration; nothing was touched.
+        Refused: A fence is up, the settings do not name all pairs of the migration, or something that has
+            to go is protected against deletion; nothing was touched.
     """
     base = stack_name(context.config.name, "base")
     cloudformation = context.source_client("cloudformation")
@@ -46,10 +49,20 @@ def down(context: Context) -> dict[str, Any]:
                 "run `replicator cutover`: it lifts the fence first, whatever the gate says. Then `down`.",
             )
         _need_every_pair(context)
+        protection.need_unprotected(
+            "down", _tables(context, keep_targets=flipped), [*_stacks(context), (cloudformation, base)]
+        )
+        # Read now: the state table goes last, and the note is for when it is gone.
+        targets = {str(pair): context.resources(pair).get("target_arn", "") for pair in context.config.tables}
         for pair in context.config.tables:
             removed_names += _remove_pair(context, pair, flipped=flipped)
         lock.check()
         context.lease = None  # it goes with the state table, and CloudFormation needs longer than it lasts
+        moved = (cut.get("steps") or {}).get("flip") if flipped else None
+        try:
+            ended.note(context.config, at=now_text(), flipped_at=moved, pairs=targets)
+        except EngineError as error:  # no reason to leave half a migration standing
+            context.console.warn(f"`replicator status` will not know of this end: {error.message}")
         _remove_base(context, base)
     context.console.line("Everything that the migration made is removed.")
     return {"removed": [*removed_names, base]}
@@ -70,16 +83,29 @@ def _need_every_pair(context: Context) -> None:
         )
 
 
+def _tables(context: Context, *, keep_targets: bool) -> Iterator[Place]:
+    yield context.source, context.state_table
+    for pair in context.config.tables:
+        yield from protection.deleted_with(context, pair, keep_target=keep_targets)
+
+
+def _stacks(context: Context) -> Iterator[Place]:
+    for pair in context.config.tables:
+        yield from _stacks_of(context, pair)
+
+
+def _stacks_of(context: Context, pair: Pair) -> Iterator[Place]:
+    """The stacks of a pair in the order in which they can be removed."""
+    name = context.config.name
+    yield context.source_client("cloudformation"), stack_name(name, "apply", pair.id)
+    yield context.source_client("cloudformation"), stack_name(name, "capture", pair.id)
+    yield context.target_client("cloudformation"), stack_name(name, "target", pair.id)
+
+
 def _remove_pair(context: Context, pair: Pair, *, flipped: bool) -> list[str]:
-    state, name = context.state(pair), context.config.name
+    state = context.state(pair)
     removed = []
-    places = (
-        (context.source_client("cloudformation"), "apply"),
-        (context.source_client("cloudformation"), "capture"),
-        (context.target_client("cloudformation"), "target"),
-    )
-    for client, part in places:
-        stack = stack_name(name, part, pair.id)
+    for client, stack in _stacks_of(context, pair):
         with context.console.step(f"remove {stack}") as step:
             if stacks.delete(client, stack, progress=step.at):
                 removed.append(stack)

@@ -30,7 +30,7 @@ from replicator.backfill import boundary, ownership
 from replicator.backfill.ownership import FILLING, MADE, STAGING
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import audit
+from replicator.commands import audit, protection
 from replicator.commands.invocation import config_option, execute, json_option
 from replicator.commands.phases import base_stack, bind
 from replicator.commands.restore import RESTORE_STEPS, phase_two
@@ -60,7 +60,8 @@ def restart(context: Context, *, backup: str | None = None, table: str | None = 
         table: Source of the one pair to restart; ``None`` for all.
 
     Raises:
-        Refused: The application has moved already, or the older backup will not do; nothing was touched.
+        Refused: The application has moved already, the older backup will not do, or a table that has to go is
+            protected against deletion; nothing was touched.
     """
     context.need_begun()
     chosen = _chosen(context, table, backup)
@@ -69,6 +70,10 @@ def restart(context: Context, *, backup: str | None = None, table: str | None = 
         check(context)
         for pair in chosen:
             _may_begin(context, pair, backup)
+        protection.need_unprotected(
+            "restart",
+            [place for pair in chosen for place in protection.deleted_with(context, pair, keep_target=False)],
+        )
         for pair in chosen:
             _begin(context, pair, backup, lock)
         for pair in chosen:

@@ -12,7 +12,7 @@ from ddbverify.names import Fact
 from replicator.aws import queue, sight
 from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
-from replicator.commands import audit, invocation
+from replicator.commands import audit, ended, invocation
 from replicator.commands.restore import RESTORE_STEPS
 from replicator.commands.up import UP_STEPS
 from replicator.context.context import Context
@@ -22,15 +22,14 @@ from replicator.handlers.control import is_paused
 def status(context: Context) -> dict[str, Any]:
     """Print and return what is known of every pair; nothing is changed."""
     if not context.begun():
-        context.console.line(
-            f"Migration {context.config.name} has not begun: there is no table {context.state_table} in "
-            f"{context.source.meta.region_name} of this account. Next: replicator up"
-        )
-        return {"name": context.config.name, "begun": False, "pairs": {}}
+        end = ended.noted(context.config)
+        context.console.line(_without_state(context, end))
+        return {"name": context.config.name, "begun": False, "ended": end, "pairs": {}}
     cut = context.whole.get(CUTOVER) or {}
     answer: dict[str, Any] = {
         "name": context.config.name,
         "begun": True,
+        "ended": None,
         "flipped": bool(cut.get("flipped")),
         "fenced": bool(cut.get("fenced")) and not cut.get("flipped"),
         "pairs": {
@@ -46,6 +45,21 @@ def status(context: Context) -> dict[str, Any]:
     elif answer["fenced"]:
         context.console.warn("the source is fenced by an unfinished cutover: run `replicator cutover` again")
     return answer
+
+
+def _without_state(context: Context, end: dict[str, Any] | None) -> str:
+    """What to say where there is no state table: the end, if this machine knows of it."""
+    name, region = context.config.name, context.source.meta.region_name
+    if end is None:
+        return (
+            f"Migration {name} has not begun, or `replicator down` has ended it: there is no table "
+            f"{context.state_table} in {region} of this account. Next: replicator up"
+        )
+    moved = f"the application was moved at {end['flipped_at']}" if end["flipped_at"] else "nothing was moved"
+    return (
+        f"Migration {name} has ended: `replicator down` removed it at {end['at']}; {moved}. "
+        "`replicator up` would begin a new one."
+    )
 
 
 def _pair(context: Context, pair: Pair, *, flipped: bool) -> dict[str, Any]:

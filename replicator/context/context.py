@@ -194,7 +194,8 @@ class Context:
         """
         if not self.begun():
             raise Refused(
-                f"The migration {self.config.name} has not begun: there is no table {self.state_table}.",
+                f"The migration {self.config.name} has not begun, or has ended: there is no table "
+                f"{self.state_table}.",
                 "run `replicator up` first, or check `name` and [source] region in migration.toml.",
             )
 

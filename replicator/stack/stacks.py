@@ -164,6 +164,12 @@ def exists(cloudformation: Client, name: str) -> bool:
     return _describe(cloudformation, name) is not None
 
 
+def is_protected(cloudformation: Client, name: str) -> bool:
+    """Whether there is a stack of this name, and its termination protection is on."""
+    stack = _describe(cloudformation, name)
+    return stack is not None and bool(stack.get("EnableTerminationProtection"))
+
+
 def delete(
     cloudformation: Client,
     name: str,
