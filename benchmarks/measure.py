@@ -121,6 +121,7 @@ def _agreed(outcomes: Sequence[Outcome]) -> Outcome:
 def _ours(job: Job) -> Callable[[str, str], Outcome]:
     from benchmarks.thirty_checks import item_checks
     from ddbverify.compare import runner
+    from ddbverify.compare.request import PassRequest
     from ddbverify.config import Config, Pair, Side, Size, Verification
     from ddbverify.errors import Inconclusive
     from ddbverify.items.states import State
@@ -133,7 +134,7 @@ def _ours(job: Job) -> Callable[[str, str], Outcome]:
         config = Config(tables=(pair,), source=side, target=side, verification=settings)
         checks = item_checks() if job.who == "checks" else []
         try:
-            found = runner.compare(config, pair, item_checks=checks)
+            found = runner.compare(config, pair, PassRequest(item_checks=checks))
         except Inconclusive as error:
             return Outcome(incomplete=(error.message,))
         matched = found.counts[State.MATCHED]

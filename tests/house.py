@@ -71,7 +71,7 @@ ROOMS = (
         "items",
         "one item: typed and Python form, canonical form, why two differ, transforms",
         "",
-        "differences form lazy limits second_process states transform values",
+        "differences form keys lazy limits paths second_process states transform values",
     ),
     _room(
         "ddbverify",
@@ -106,7 +106,7 @@ ROOMS = (
         "compare",
         "two tables become a `Comparison`: reading, joining, judging, settling, negative controls",
         "items code tables plugins",
-        "alterations causes comparison inspection point_values runner settle strata",
+        "alterations causes comparison inspection looks point_values request runner strata",
     ),
     _room(
         "ddbverify",

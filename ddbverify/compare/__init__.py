@@ -4,6 +4,7 @@ Two tables become a `Comparison`: read, joined, judged, settled, added up.
 No check, no pytest and no file of a run belongs in here; what a check makes of a comparison is in
 `ddbverify.suite`.
 
-Begin with `runner` (one pass over one pair), then `coscan` (pages meet), `judge` (two items are
-judged) and `settle` (a difference is settled).
+Begin with `runner` (one pass over one pair of real tables) and `one_pass` (its steps), then `coscan`
+(pages meet), `judge` (two items are judged) and `settle` (a difference is settled). A page is read in
+`reading`; `request` says what a pass is asked and who is told.
 """

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from ddbverify.compare.comparison import DifferentIn
-from ddbverify.items.form import parse_path
+from ddbverify.items.paths import parse_path
 
 MOST_ATTRIBUTES: Final = 200
 """Attributes and kinds held at most: their names can be data, and evidence does not grow with data."""

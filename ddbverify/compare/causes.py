@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from ddbverify.items.form import parse_path, show_path
+from ddbverify.items.paths import parse_path, show_path
 from ddbverify.items.states import State
 
 MOST_CAUSES: Final = 1_000

@@ -20,9 +20,9 @@ from typing import Self
 import msgspec
 
 from ddbverify.compare.claims import Placed, Taken
-from ddbverify.compare.coscan import Role
+from ddbverify.compare.sides import Role
 from ddbverify.errors import ConfigurationError, Inconclusive
-from ddbverify.items.form import KEY_VALUES, JoinKey, typed_key
+from ddbverify.items.keys import KEY_VALUES, JoinKey, typed_key
 from ddbverify.names import KeySchema
 
 

@@ -16,12 +16,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from ddbverify.compare.coscan import BESIDE_THE_ITEM, Memory
 from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.judge import Judge, Uncomparable
-from ddbverify.compare.settle import CONTESTED, Suspect
+from ddbverify.compare.memory import BESIDE_THE_ITEM, Memory
+from ddbverify.compare.suspects import CONTESTED, Suspect
 from ddbverify.compare.tally import Tally
-from ddbverify.items.form import ABSENT, JoinKey, UnknownValue, typed_key
+from ddbverify.items.form import ABSENT, UnknownValue
+from ddbverify.items.keys import JoinKey, typed_key
 from ddbverify.items.lazy import LazyItem
 from ddbverify.items.states import Difference, State
 from ddbverify.tables.pages import Page, decode_item, surely_equal

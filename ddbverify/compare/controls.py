@@ -15,10 +15,13 @@ from typing import Final
 from ddbverify.compare.alterations import ControlKind, alterations
 from ddbverify.compare.claims import ClaimJoin
 from ddbverify.compare.comparison import Altered, Comparison
-from ddbverify.compare.coscan import KeyJoin, Memory, Role
+from ddbverify.compare.coscan import KeyJoin
 from ddbverify.compare.judge import Judge, Uncomparable
+from ddbverify.compare.memory import Memory
+from ddbverify.compare.sides import Role
 from ddbverify.compare.tally import Tally
-from ddbverify.items.form import JoinKey, PointRead, UnknownValue, join_key
+from ddbverify.items.form import UnknownValue
+from ddbverify.items.keys import JoinKey, PointRead, join_key
 from ddbverify.items.states import State
 from ddbverify.names import KeySchema, TypedItem
 from ddbverify.tables.pages import Page, PageDecoder, decode_item

@@ -10,69 +10,34 @@ from __future__ import annotations
 
 import marshal
 import pickle
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.judge import Claim, Judge, Uncomparable
-from ddbverify.compare.settle import Suspect
-from ddbverify.compare.spill import Spill
+from ddbverify.compare.memory import BESIDE_THE_ITEM, Memory
+from ddbverify.compare.sides import Role
+from ddbverify.compare.suspects import Suspect
 from ddbverify.compare.tally import Tally
-from ddbverify.items.form import ABSENT, JoinKey, UnknownValue, typed_key
+from ddbverify.items.form import ABSENT, UnknownValue
+from ddbverify.items.keys import JoinKey, typed_key
 from ddbverify.items.lazy import LazyItem
 from ddbverify.items.states import Difference, State
 from ddbverify.names import KeySchema, TypedItem, canary_key
 from ddbverify.tables.pages import Page, decode_item, surely_equal
 
-BESIDE_THE_ITEM: Final = 400  # bytes that one waiting entry costs in key, dictionary and object, about
-BESIDE_WHAT_WAITS: Final = 140_000_000  # bytes of the process when nothing waits, and malloc's slack
 _SUSPECT_BYTES: Final = 1_200  # likewise, of one suspect with its key, digests and history
 
 LONGEST_STRIDE: Final = 256
 """Items of each side that go by key, at most, before it is tried again whether the orders agree."""
 
 
-class Role(StrEnum):
-    """Which table of the pair."""
-
-    SOURCE = "source"
-    TARGET = "target"
-
-    @property
-    def other(self) -> Role:
-        """The other table."""
-        return Role.TARGET if self is Role.SOURCE else Role.SOURCE
-
-
 _KINDS: Final = {Role.SOURCE: b"s", Role.TARGET: b"t"}  # of records on disk
 _SUSPECT: Final = b"?"
-
-
-class Memory:
-    """What waits, in bytes, over all segments, and where it goes when it is too much. Threads share it."""
-
-    def __init__(self, limit: int) -> None:
-        """
-        Allow *limit* bytes in all: what the interpreter and the pages in hand take is held back.
-
-        Args:
-            limit: Of the whole process; where that is little, half of it may wait.
-        """
-        self.spill = Spill()
-        self._limit, self._used = max(limit - BESIDE_WHAT_WAITS, limit // 2), 0
-        self._lock = threading.Lock()
-
-    def use(self, change: int) -> bool:
-        """Take more, or give back. False: it is more than allowed now, put something aside."""
-        with self._lock:
-            self._used += change
-            return self._used <= self._limit
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from ddbverify import interrupts
-from ddbverify.items.form import JoinKey, typed_key
+from ddbverify.items.keys import JoinKey, typed_key
 from ddbverify.items.lazy import LazyItem
 from ddbverify.names import KeySchema, TypedItem
 

@@ -14,7 +14,8 @@ from decimal import Decimal
 from typing import Final
 
 from ddbverify.errors import PluginError, TransformError
-from ddbverify.items.form import ABSENT, Form, JoinKey, UnknownValue, epoch_seconds, join_key
+from ddbverify.items.form import ABSENT, Form, UnknownValue, epoch_seconds
+from ddbverify.items.keys import JoinKey, join_key
 from ddbverify.items.states import State
 from ddbverify.items.transform import Transform
 from ddbverify.names import TypedItem, canary_key

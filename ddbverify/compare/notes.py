@@ -6,7 +6,7 @@ from collections.abc import Iterator, Set
 
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.tally import REASONS_ACCEPTED, Tally
-from ddbverify.items.form import show_path
+from ddbverify.items.paths import show_path
 from ddbverify.tables import sampling
 from ddbverify.tables.segments import Plan
 from ddbverify.words import are, number_of, were

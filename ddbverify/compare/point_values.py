@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from ddbverify.errors import TransformError
-from ddbverify.items.form import PointRead, ReadFailed
+from ddbverify.items.keys import PointRead, ReadFailed
 from ddbverify.items.states import Difference, State
 from ddbverify.items.transform import Transform
 from ddbverify.names import KeySchema, TypedItem

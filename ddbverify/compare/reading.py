@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from ddbverify.compare.controls import Specimens
-from ddbverify.compare.coscan import Role
+from ddbverify.compare.sides import Role
 from ddbverify.errors import AccessError, EngineError, NotFoundError
-from ddbverify.items.form import JoinKey, PointRead, UnknownValue, join_key, typed_key
+from ddbverify.items.form import UnknownValue
+from ddbverify.items.keys import JoinKey, PointRead, join_key, typed_key
 from ddbverify.names import KeySchema, TypedItem
 from ddbverify.tables.pace import CalledOff
 from ddbverify.tables.pages import Page

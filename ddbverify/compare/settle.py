@@ -24,69 +24,16 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from ddbverify.compare.judge import Judge, Uncomparable
+from ddbverify.compare.looks import ceiling_seconds, fewest_looks, wait_seconds
+from ddbverify.compare.suspects import CONTESTED, Settled, Suspect
 from ddbverify.items.differences import differences
-from ddbverify.items.form import JoinKey, PointRead, ReadFailed
+from ddbverify.items.keys import JoinKey, PointRead, ReadFailed
 from ddbverify.items.states import State
 from ddbverify.names import TypedItem
 
 SUSPECTS_PER_LOOK: Final = 100  # one BatchGetItem per side and pass
-SHORTEST_WAIT_SECONDS: Final = 0.02
-MOVING_WAIT_SECONDS: Final = 0.1
-"""A key that is seen moving is looked at this often: only a state that was seen can be recognised."""
-
-STILL_LOOKS: Final = 4
-"""
-What differs is looked at so often without a move before it is persistent, however long ago it was scanned.
-
-A key that goes to and fro between two states (a lock, a flag) looks as if it had stood still when scan and
-look both meet it with the same change under way. Four looks take more than a second.
-"""
-
-CONTESTED: Final = b"contested"
-"""The expected state of a key that two source items claim; no digest is that short."""
-
 PipelinePassed = Callable[[float], bool | None]
 """Has the pipeline passed what moved at this moment (seconds since the epoch)? None: not known."""
-
-
-def ceiling_seconds(settle_seconds: float, suspects: int) -> float:
-    """
-    After this long, what still moves is churning.
-
-    Ten times the settle time, at least 30 s, and 1 s more for every 200 suspects, since
-    reading thousands of them takes a while.
-    """
-    return max(30.0, 10 * settle_seconds) + suspects / 200
-
-
-def wait_seconds(settle_seconds: float, quiet_looks: int) -> float:
-    """
-    How long to wait for the next look: little at what moves, ever longer at what does not.
-
-    Args:
-        settle_seconds: For which the source has to hold still.
-        quiet_looks: How often it has been looked at since it was last seen moving.
-    """
-    soon = max(SHORTEST_WAIT_SECONDS, min(MOVING_WAIT_SECONDS, settle_seconds / 10))
-    return min(soon * 2.0 ** min(quiet_looks, 20), max(soon, settle_seconds / 4))
-
-
-def most_looks(settle_seconds: float) -> int:
-    """
-    How often a key that differs for good is looked at when it was seen only now: the costliest case.
-
-    What moves meanwhile is looked at more often, until `ceiling_seconds`.
-    """
-    looks, after = 1, 0.0
-    while after < settle_seconds:
-        after += wait_seconds(settle_seconds, looks)
-        looks += 1
-    return looks
-
-
-def fewest_looks(settle_seconds: float) -> int:
-    """How often one is looked at that the scan saw more than *settle_seconds* ago."""
-    return min(STILL_LOOKS, most_looks(settle_seconds))
 
 
 class PointReads(Protocol):
@@ -97,70 +44,6 @@ class PointReads(Protocol):
 
     def target(self, keys: Sequence[JoinKey]) -> Sequence[PointRead]:
         """One answer per key of the target, in their order."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Suspect:
-    """
-    One target key on which the scan saw the sides differ.
-
-    Times are seconds since the epoch on one clock that never goes back.
-    """
-
-    key: JoinKey
-    owners: set[JoinKey]  # source keys known to claim it; none: nobody knows (re-keyed pairs)
-    expected: bytes | None  # state as last seen; None: never seen
-    target: bytes | None
-    expected_since: float = 0.0  # first seen in that state, and in no other since
-    target_since: float = 0.0
-    first_seen: float = 0.0
-    segment: int | None = None
-    history: set[bytes] = field(default_factory=set)  # expected states since the first look
-    looks: int = 0
-    quiet_looks: int = 0  # since it was last seen moving
-    failure: str = ""  # why the last look failed
-    _both_seen: bool = field(init=False, default=False)
-
-    @property
-    def was_seen_to_differ(self) -> bool:
-        """Whether the scan saw both sides; else only one of them was read."""
-        return self._both_seen
-
-    def __post_init__(self) -> None:
-        self._both_seen = self.expected is not None and self.target is not None
-        if self.expected is not None and self.expected != CONTESTED:
-            self.history.add(self.expected)
-
-    def see_expected(self, state: bytes, at: float) -> None:
-        """Note what the source makes the target hold."""
-        if state != CONTESTED:  # no single state of the target would be right
-            self.history.add(state)
-        if state != self.expected:
-            self.expected, self.expected_since = state, at
-            self.quiet_looks = 0
-
-    def see_target(self, state: bytes, at: float) -> None:
-        """Note what the target holds."""
-        if state != self.target:
-            self.target, self.target_since = state, at
-            self.quiet_looks = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """What became of one suspect."""
-
-    suspect: Suspect
-    state: State | None  # None: an orphan, which a second pass over the source has to decide
-    converged: bool = False
-    expected: bool = False  # whether the target should hold an item, when last seen
-    found: bool = False  # whether it holds one
-    paths: tuple[str, ...] = ()
-    reason: str = ""
-    at: float = 0.0
-    by_time_only: bool = False  # nobody knew whether the pipeline had passed
-    pair: tuple[TypedItem, TypedItem, TypedItem] | None = None
-    """Source, target and expected item, where both tables hold one and they belong together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import IO
 
 from ddbverify.errors import Inconclusive
-from ddbverify.items.form import JoinKey
+from ddbverify.items.keys import JoinKey
 
 PARTITIONS = 64
 

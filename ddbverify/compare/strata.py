@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ddbverify.errors import ConfigurationError
-from ddbverify.items.form import JoinKey, join_key
+from ddbverify.items.keys import JoinKey, join_key
 from ddbverify.names import KeySchema
 
 

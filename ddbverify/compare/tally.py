@@ -12,8 +12,8 @@ from typing import Final
 from ddbverify.compare.attribute_counts import AttributeCounts
 from ddbverify.compare.checkpoint import SegmentDone
 from ddbverify.compare.judge import Judge
-from ddbverify.compare.settle import Settled
-from ddbverify.items.form import typed_key
+from ddbverify.compare.suspects import Settled
+from ddbverify.items.keys import typed_key
 from ddbverify.items.states import Difference, State
 from ddbverify.plugins.asking import Implementation
 from ddbverify.plugins.rulings import Acceptance

@@ -13,6 +13,7 @@ from typing import Final
 
 from ddbverify.compare import runner
 from ddbverify.compare.comparison import Comparison
+from ddbverify.compare.request import Listeners, PassRequest, Progress
 from ddbverify.diff.findings import Findings
 from ddbverify.diff.folder import DiffFolder
 from ddbverify.diff.request import Request, Work, prepare
@@ -90,13 +91,13 @@ def run(
 
 def _compare(work: Work, findings: Findings, show: Display) -> Comparison | Ended:
     """The comparison, or why it did not come to its end."""
-    last: runner.Progress | None = None
+    last: Progress | None = None
     money = work.estimate.money / work.estimate.read_units
     meter = Meter(items=work.estimate.items, usd_per_unit=money, findings=lambda: findings.total)
     try:
         with show(meter) as report:
 
-            def progress(now: runner.Progress) -> None:
+            def progress(now: Progress) -> None:
                 nonlocal last
                 last = now
                 report(now)
@@ -105,13 +106,14 @@ def _compare(work: Work, findings: Findings, show: Display) -> Comparison | Ende
             return runner.compare(
                 work.config,
                 pair,
-                sample=work.config.verification.sampled_fraction,
-                seed=work.options.seed,
-                segments=work.options.segments,
-                progress=progress,
-                found=findings,
-                checkpoint=findings.folder.checkpoint if findings.folder else None,
-                strata=work.strata,
+                PassRequest(
+                    sample=work.config.verification.sampled_fraction,
+                    seed=work.options.seed,
+                    segments=work.options.segments,
+                    checkpoint=findings.folder.checkpoint if findings.folder else None,
+                    strata=work.strata,
+                ),
+                Listeners(progress=progress, found=findings),
             )
     except KeyboardInterrupt:
         return Ended("it was interrupted", last)

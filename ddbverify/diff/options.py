@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ddbverify import config as configuration
 from ddbverify.config import Config, Pair, Side, Verification
 from ddbverify.errors import ConfigurationError
-from ddbverify.items.form import parse_path
+from ddbverify.items.paths import parse_path
 
 _T = TypeVar("_T")
 

@@ -18,7 +18,7 @@ from ddbverify.diff.folder import settings_of
 from ddbverify.diff.options import Options, config_of
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence.folders import make_importable
-from ddbverify.items.form import JoinKey
+from ddbverify.items.keys import JoinKey
 from ddbverify.items.transform import Transform
 from ddbverify.reports import plan as plans
 from ddbverify.reports.plan import Estimate

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from ddbverify.compare import runner
 from ddbverify.compare.causes import Causes
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.point_values import PointValues
+from ddbverify.compare.request import Progress
 from ddbverify.diff.findings import FINDING_STATES, STATES, Findings
 from ddbverify.diff.request import Work
 from ddbverify.errors import Inconclusive
@@ -56,7 +56,7 @@ class Ended:
     """A comparison that did not come to its end, and how far it was."""
 
     reason: str
-    progress: runner.Progress | None
+    progress: Progress | None
 
 
 def verdict_of(comparison: Comparison) -> tuple[str, tuple[str, ...]]:

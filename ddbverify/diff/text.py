@@ -12,7 +12,7 @@ from ddbverify.compare.causes import CAUSES_SHOWN, Causes
 from ddbverify.diff.findings import FINDING_STATES, STATES
 from ddbverify.diff.result import Result
 from ddbverify.errors import ConfigurationError
-from ddbverify.items.form import AttributePath, parse_path
+from ddbverify.items.paths import AttributePath, parse_path
 from ddbverify.words import number_of
 
 PATHS_SHOWN: Final = 10  # of one finding

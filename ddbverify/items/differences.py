@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ddbverify.items.form import AttributePath, Form, UnknownValue, show_path
+from ddbverify.items.form import Form, UnknownValue
+from ddbverify.items.paths import AttributePath, show_path
 from ddbverify.names import TypedItem
 
 PATHS_SHOWN: Final = 50

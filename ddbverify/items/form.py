@@ -1,5 +1,5 @@
 """
-Items by meaning: a canonical form, typed equality, digests, keys to join by. Pure.
+Items by meaning: a canonical form, typed equality, digests. Pure.
 
 Equality is exact (docs/checks.md): ``N`` by decimal value, sets without order, ``L`` with order,
 ``B`` by bytes, absent ≠ ``NULL`` ≠ empty. Left out is only what the configuration names, and
@@ -8,7 +8,6 @@ Equality is exact (docs/checks.md): ``N`` by decimal value, sets without order, 
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import re
@@ -18,40 +17,20 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from ddbverify.errors import ConfigurationError
-from ddbverify.names import KeySchema, TypedItem
-
-AttributePath = tuple[str | int, ...]
-"""``("a", "b", 0)`` for ``a.b[0]``."""
-
-JoinKey = tuple[str | Decimal | bytes, ...]
-"""The values of the key attributes, hash key first. Equal, and equally hashed, when the keys are."""
+from ddbverify.items.paths import AttributePath, parse_path
+from ddbverify.names import TypedItem
 
 ABSENT: Final = b""
 """The state of a key that holds no item; no digest is empty."""
 
 _REPLICATION_PREFIX = "aws:rep:"
-_NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)  # no more: Decimal would raise
-# `name`, `[0]`, and the dot between names; a backslash takes the next character literally.
-_STEP = re.compile(r"\[(\d+)\]|\.?((?:\\.|[^.\[\]\\])+)", re.ASCII)
+NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)  # no more: Decimal would raise
 
 _Ignored = Mapping[str | int, Any]  # name or index -> _Ignored; empty: all from here on
 
 
 class UnknownValue(ValueError):
     """A value that this version cannot compare. The message names types, never values."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadFailed:
-    """A key that could not be read. It is not absent: nothing is known about it."""
-
-    reason: str  # in words, without values
-    is_final: bool = False  # it will not be read by this pass, however often it is tried
-
-
-PointRead = TypedItem | ReadFailed | None
-"""The item, ``None`` if the key holds none, or why it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,70 +75,10 @@ class Form:
         return _pruned_map(kept, _tree(self.ignore))
 
 
-def parse_path(text: str) -> AttributePath:
-    """
-    ``a.b[0]`` -> ``("a", "b", 0)``; a backslash before ``.``, ``[`` or ``]`` takes it literally.
-
-    Raises:
-        ConfigurationError: It is no attribute path.
-    """
-    steps: list[str | int] = []
-    position = 0
-    while position < len(text):
-        found = _STEP.match(text, position)
-        first_is_wrong = not steps and (found is None or found[1] is not None or text[0] == ".")
-        # Between two names there is a dot, and nothing between a name and an index.
-        unseparated = found is not None and found[2] is not None and steps and text[position] != "."
-        if found is None or first_is_wrong or unseparated:
-            steps.clear()
-            break
-        steps.append(int(found[1]) if found[1] else re.sub(r"\\(.)", r"\1", found[2]))
-        position = found.end()
-    if not steps:
-        raise ConfigurationError(
-            f"[[tables]] ignore: {text!r} is not an attribute path.",
-            'write it like "updated_at", "address.city" or "lines[0].price".',
-        )
-    return tuple(steps)
-
-
-def show_path(path: AttributePath) -> str:
-    """The inverse of `parse_path`."""
-    shown = ""
-    for step in path:
-        if isinstance(step, int):
-            shown += f"[{step}]"
-        else:
-            shown += ("." if shown else "") + re.sub(r"([.\[\]\\])", r"\\\1", step)
-    return shown
-
-
-def join_key(key: TypedItem, schema: KeySchema) -> JoinKey:
-    """
-    The key attributes of an item as one value to join by.
-
-    Raises:
-        UnknownValue: An attribute of the key is missing, or is not of its type.
-    """
-    try:
-        return tuple(KEY_VALUES[kind](key[name][kind]) for name, kind in schema.items())
-    except (KeyError, TypeError) as error:
-        raise UnknownValue("an item without a key attribute of the table's type") from error
-
-
-def typed_key(key: JoinKey, schema: KeySchema) -> dict[str, dict[str, str]]:
-    """The inverse of `join_key`."""
-    typed = {}
-    for (name, kind), value in zip(schema.items(), key, strict=True):
-        text = base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
-        typed[name] = {kind: text}
-    return typed
-
-
 def epoch_seconds(item: TypedItem, attribute: str) -> Decimal | None:
     """The number in *attribute*, ``None`` where there is none."""
     value = item.get(attribute, {}).get("N")
-    return Decimal(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else None
+    return Decimal(value) if isinstance(value, str) and NUMBER.fullmatch(value) else None
 
 
 def _tree(paths: Sequence[AttributePath]) -> _Ignored:
@@ -234,7 +153,7 @@ def _text(content: Any) -> bytes:
 
 
 def _number(content: Any) -> bytes:
-    if not isinstance(content, str) or not _NUMBER.fullmatch(content):
+    if not isinstance(content, str) or not NUMBER.fullmatch(content):
         raise UnknownValue("a malformed N")
     sign, digits, exponent = Decimal(content).as_tuple()
     # Not Decimal.normalize(): that rounds to the context's 28 digits.
@@ -246,7 +165,7 @@ def _number(content: Any) -> bytes:
     return f"{'-' if sign else ''}{significant}E{exponent}".encode()
 
 
-def _binary(content: Any) -> bytes:
+def bytes_of(content: Any) -> bytes:
     if isinstance(content, bytes):
         return content
     try:
@@ -270,34 +189,11 @@ def _null(content: Any) -> bytes:
 _SCALARS: Final[Mapping[str, Callable[[Any], bytes]]] = {
     "S": _text,
     "N": _number,
-    "B": _binary,
+    "B": bytes_of,
     "BOOL": _bool,
     "NULL": _null,
 }
-_SETS: Final[Mapping[str, Callable[[Any], bytes]]] = {"SS": _text, "NS": _number, "BS": _binary}
-
-
-def _key_text(content: Any) -> str:
-    if not isinstance(content, str):
-        raise UnknownValue("a malformed S")
-    return content
-
-
-def _key_number(content: Any) -> Decimal:
-    if not isinstance(content, str):
-        raise UnknownValue("a malformed N")
-    plain = content.isascii() and content.isdigit()  # most keys: ten times faster than the expression
-    if not plain and not _NUMBER.fullmatch(content):
-        raise UnknownValue("a malformed N")
-    return Decimal(content)
-
-
-KEY_VALUES: Final[Mapping[str, Callable[[Any], str | Decimal | bytes]]] = {
-    "S": _key_text,
-    "N": _key_number,
-    "B": _binary,
-}
-"""Key type -> what makes a value to join by of the attribute's content."""
+_SETS: Final[Mapping[str, Callable[[Any], bytes]]] = {"SS": _text, "NS": _number, "BS": bytes_of}
 
 
 def _pruned_map(content: Mapping[str, Any], ignored: _Ignored) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from datetime import UTC, date, datetime
 from typing import Any, Final, TypeVar
 
 from ddbverify.errors import PluginError
-from ddbverify.items.form import AttributePath, Form, show_path
+from ddbverify.items.form import Form
+from ddbverify.items.paths import AttributePath, show_path
 from ddbverify.items.states import Difference, State
 from ddbverify.items.transform import canonical_key
 from ddbverify.items.values import ValueNotAllowed, from_typed, item_from_typed, item_to_typed

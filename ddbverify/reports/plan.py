@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ddbverify.compare.settle import ceiling_seconds, fewest_looks, most_looks
+from ddbverify.compare.looks import ceiling_seconds, fewest_looks, most_looks
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence.folders import make_importable

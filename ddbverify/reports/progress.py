@@ -1,7 +1,7 @@
 """
 How far a comparison is, on standard error: a bar on a terminal, a line now and then elsewhere.
 
-`Meter` is pure; the displays take `runner.Progress` from any thread.
+`Meter` is pure; the displays take `Progress` from any thread.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column
 from rich.text import Text
 
-from ddbverify.compare.runner import Progress
+from ddbverify.compare.request import Progress
 from ddbverify.words import duration_in_words, money, number_of
 
 SECONDS_BETWEEN_LINES: Final = 10.0

@@ -21,7 +21,7 @@ from ddbverify import config as configuration
 from ddbverify.compare.causes import Causes, without_depth
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.inspection import EXAMPLES_KEPT, ItemCheck, Refutation
-from ddbverify.compare.runner import Progress
+from ddbverify.compare.request import Progress
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence import folders

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import Final
 
 from ddbverify.compare.comparison import Comparison
-from ddbverify.items.form import parse_path, show_path
+from ddbverify.items.paths import parse_path, show_path
 from ddbverify.items.states import State
 from ddbverify.suite.verdicts import Finding, Verdict, comparison_verdict
 from ddbverify.words import number_of

@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 from ddbverify.compare import runner
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.inspection import Inspector, ItemCheck, Refutation, ReturnedInsteadOfAsserted
-from ddbverify.compare.runner import Progress
+from ddbverify.compare.request import Listeners, PassRequest, Progress
 from ddbverify.config import Config
 from ddbverify.config import Pair as PairSettings
 from ddbverify.errors import DdbVerifyError, EngineError
@@ -282,15 +282,19 @@ class Pair:
                 comparison = runner.compare(
                     self.config,
                     self.settings,
-                    sample=self._fraction,
-                    transform=transform,
-                    progress=report,
-                    found=self._tell,
-                    item_checks=self._item_checks,
-                    refuted=self._tell,
-                    inspecting=self._inspecting,
-                    covered=self._covered,
-                    plugins=self._plugins or Plugins(self.config),
+                    PassRequest(
+                        sample=self._fraction,
+                        transform=transform,
+                        item_checks=self._item_checks,
+                        covered=self._covered,
+                        plugins=self._plugins or Plugins(self.config),
+                    ),
+                    Listeners(
+                        progress=report,
+                        found=self._tell,
+                        refuted=self._tell,
+                        inspecting=self._inspecting,
+                    ),
                 )
         finally:
             self.is_reading = False

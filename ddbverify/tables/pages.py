@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from ddbverify.errors import EngineError
-from ddbverify.items.form import KEY_VALUES, JoinKey, UnknownValue
+from ddbverify.items.form import UnknownValue
+from ddbverify.items.keys import KEY_VALUES, JoinKey
 from ddbverify.names import KeySchema, TypedItem
 from ddbverify.words import number_of
 

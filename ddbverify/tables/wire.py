@@ -22,7 +22,8 @@ from botocore.awsrequest import AWSResponse
 
 from ddbverify.config import Side
 from ddbverify.errors import BudgetSpentError, EngineError, ThrottledError
-from ddbverify.items.form import JoinKey, PointRead, ReadFailed, UnknownValue, join_key
+from ddbverify.items.form import UnknownValue
+from ddbverify.items.keys import JoinKey, PointRead, ReadFailed, join_key
 from ddbverify.items.values import with_bytes
 from ddbverify.names import TypedItem, region_of
 from ddbverify.tables import aws

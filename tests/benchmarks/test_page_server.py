@@ -17,6 +17,7 @@ from benchmarks.page_server import (
     Listed,
     page_server,
 )
+from ddbverify.compare.request import PassRequest
 from ddbverify.compare.runner import compare
 from ddbverify.compare.settle import State
 from ddbverify.config import Config, Pair, Side, Verification
@@ -84,7 +85,9 @@ def comparison(server, source, target, **more):
     side = Side(region=REGION, endpoint_url=server.endpoint_url)
     pair = Pair(source=source, target=target)
     settings = Verification(settle=0.05)
-    return compare(Config(tables=(pair,), source=side, target=side, verification=settings), pair, **more)
+    return compare(
+        Config(tables=(pair,), source=side, target=side, verification=settings), pair, PassRequest(**more)
+    )
 
 
 def by_key(items):

@@ -13,8 +13,11 @@ from collections.abc import Callable
 import msgspec
 
 from ddbverify.compare.judge import Judge
+from ddbverify.compare.request import Running
+from ddbverify.compare.settle import PipelinePassed
 from ddbverify.errors import EngineError
-from ddbverify.items.form import Form, ReadFailed, join_key
+from ddbverify.items.form import Form
+from ddbverify.items.keys import ReadFailed, join_key
 from ddbverify.items.transform import Transform
 from ddbverify.tables.pages import PageDecoder
 
@@ -45,6 +48,11 @@ class Clock:
 
     def at(self, seconds_from_now: float, action) -> None:
         heapq.heappush(self._events, (self.now + seconds_from_now, next(self._order), action))
+
+
+def on(clock: Clock, pipeline_passed: PipelinePassed | None = None) -> Running:
+    """What a pass runs on: time that passes only when somebody sleeps, and one thread, its owner."""
+    return Running(clock=clock, sleep=clock.sleep, threads=1, pipeline_passed=pipeline_passed)
 
 
 class FakeTable:

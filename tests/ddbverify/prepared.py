@@ -10,12 +10,13 @@ from typing import Any
 
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.judge import Judge
-from ddbverify.compare.runner import Pass
+from ddbverify.compare.one_pass import Pass
+from ddbverify.compare.settle import PipelinePassed
 from ddbverify.config import Duration, Size, Verification
-from ddbverify.items.form import join_key
+from ddbverify.items.keys import join_key
 from ddbverify.tables.pages import PageDecoder
 from ddbverify.tables.segments import Plan
-from tests.ddbverify.fakes import Clock, make_judge
+from tests.ddbverify.fakes import Clock, make_judge, on
 
 
 class PreparedTable:
@@ -109,6 +110,7 @@ def run(
     settle: float = 0.0,
     memory: int = 10**9,
     clock: Clock | None = None,
+    pipeline_passed: PipelinePassed | None = None,
     **more: Any,
 ) -> Comparison:
     """One whole pass over two readers, on time that passes only when somebody sleeps."""
@@ -120,8 +122,6 @@ def run(
         judge or make_judge(schema=schema or source.schema),
         Plan(segments, tuple(range(segments))),
         Verification(settle=Duration(settle), memory=Size(memory)),
-        clock=clock,
-        sleep=clock.sleep,
-        threads=1,  # a fake clock has one owner
+        running=on(clock, pipeline_passed),
         **more,
     ).run()

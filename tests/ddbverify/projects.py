@@ -12,7 +12,6 @@ import functools
 import json
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from ddbverify.compare.attribute_counts import AttributeCounts
 from ddbverify.compare.comparison import Comparison, EqualBy, KnownKeys, SideFacts
 from ddbverify.compare.controls import Controls, HeldTable
 from ddbverify.compare.judge import Judge
+from ddbverify.compare.one_pass import Pass
+from ddbverify.compare.request import Listeners, PassRequest
 from ddbverify.config import Config, Side, Verification
 from ddbverify.config import Pair as PairSettings
 from ddbverify.items.form import Form
@@ -35,6 +36,7 @@ from ddbverify.setting_names import Kind, Setting, pattern
 from ddbverify.suite import pair as checks
 from ddbverify.tables import settings as table_settings
 from ddbverify.tables import table as tables
+from ddbverify.tables.segments import Plan
 from ddbverify.tables.settings import TableSettings
 from ddbverify.tables.table import Table, table_from
 
@@ -92,14 +94,12 @@ def stand_in(folder: Path, monkeypatch: Any = None) -> None:
     def describe_pair(config: Config, pair: PairSettings) -> tuple[Table, Table]:
         return describe(config.source, pair.source), describe(config.target, pair.target)
 
-    def compare(
-        config: Config, pair: PairSettings, *, found: Callable[[Difference], None] | None = None, **_: Any
-    ) -> Comparison:
+    def compare(config: Config, pair: PairSettings, request: PassRequest, listeners: Listeners) -> Comparison:
         with (folder / "passes.log").open("a") as log:
             log.write(pair.id + "\n")
         made = comparison(pair.id, **{"started_epoch": time.time()} | spec())
-        for difference in made.differences if found else ():
-            found(difference)
+        for difference in made.differences if listeners.found else ():
+            listeners.found(difference)
         return made
 
     def health(*_: Any, **__: Any) -> PipelineHealth:
@@ -206,4 +206,4 @@ def _controls() -> Controls | None:
     judge = Judge(Transform("", None, {"id": "S"}, {"id": "S"}), Form.of(()), ())
     items = [{"id": {"S": str(number)}, "n": {"N": f"{number}.50"}} for number in range(3)]
     table = HeldTable(items, {"id": "S"})
-    return runner.Pass("orders", table, table, judge, runner.Plan(1, (0,)), Verification()).run().controls
+    return Pass("orders", table, table, judge, Plan(1, (0,)), Verification()).run().controls

@@ -19,15 +19,16 @@ import pytest
 from benchmarks.page_server import REGION, Fault, Generated, Listed, page_server
 from ddbverify import config as configuration
 from ddbverify.compare import runner
-from ddbverify.compare.coscan import Role
-from ddbverify.compare.runner import Pass
+from ddbverify.compare.one_pass import Pass
+from ddbverify.compare.request import Running
+from ddbverify.compare.sides import Role
 from ddbverify.errors import AccessError, ConfigurationError, NotFoundError
 from ddbverify.items.states import State
 from ddbverify.suite.verdicts import Finding, Outcome, comparison_verdict
 from ddbverify.tables.pages import PageDecoder
 from ddbverify.tables.segments import Plan
 from ddbverify.tables.wire import TableReader
-from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge
+from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge, on
 from tests.ddbverify.projects import REPOSITORY
 
 N = 60
@@ -98,7 +99,7 @@ def server():
 def environment(monkeypatch, server, on_loopback):
     clock = Clock()  # one segment, one thread: it has one owner
     monkeypatch.setattr(runner, "TableReader", functools.partial(TableReader, clock=clock, sleep=clock.sleep))
-    monkeypatch.setattr(runner, "Pass", functools.partial(Pass, clock=clock, sleep=clock.sleep))
+    monkeypatch.setattr(runner, "Running", functools.partial(Running, clock=clock, sleep=clock.sleep))
     yield
     for table in TABLES:
         server.set_faults(table, [])
@@ -340,9 +341,7 @@ def scripted(source, target):
         make_judge(),
         Plan(1, (0,)),
         settings,
-        clock=clock,
-        sleep=clock.sleep,
-        threads=1,
+        running=on(clock),
     ).run()
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbverify.compare.causes import Causes, without_depth, without_places
-from ddbverify.items.form import parse_path, show_path
+from ddbverify.items.paths import parse_path, show_path
 from ddbverify.items.states import State
 
 

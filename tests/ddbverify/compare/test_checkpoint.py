@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddbverify.compare.checkpoint import Checkpoint, SegmentDone
-from ddbverify.compare.runner import Pass
+from ddbverify.compare.one_pass import Pass
+from ddbverify.compare.request import Listeners
 from ddbverify.config import Duration, Verification
 from ddbverify.errors import ConfigurationError, EngineError, Inconclusive
 from ddbverify.items.states import State
 from ddbverify.names import canary_key
 from ddbverify.tables.segments import Plan
-from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge
+from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge, on
 
 SEGMENTS = 5
 DONE = SegmentDone(
@@ -54,10 +55,8 @@ def run(source, target, checkpoint=None, *, kill_after=None, memory=10**9, judge
         judge or make_judge(),
         Plan(SEGMENTS, tuple(range(SEGMENTS))),
         Verification(settle=Duration(1.0), memory=memory),
-        clock=clock,
-        sleep=clock.sleep,
-        threads=1,
-        progress=progress,
+        running=on(clock),
+        listeners=Listeners(progress=progress),
         checkpoint=checkpoint,
     ).run()
 

@@ -7,12 +7,12 @@ from hypothesis import given
 
 from ddbverify.compare import coscan
 from ddbverify.compare.alterations import alterations
-from ddbverify.compare.runner import Pass
+from ddbverify.compare.one_pass import Pass
 from ddbverify.config import Duration, Verification
 from ddbverify.items import form as items
 from ddbverify.items.form import Form
 from ddbverify.tables.segments import Plan
-from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, make_judge
+from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, make_judge, on
 from tests.ddbverify.items.test_form import items as typed_items
 
 EVERY_TYPE = {
@@ -39,9 +39,7 @@ def run(content, *, judge=None):
         judge or make_judge(),
         Plan(1, (0,)),
         Verification(settle=Duration(1.0)),
-        clock=clock,
-        sleep=clock.sleep,
-        threads=1,
+        running=on(clock),
     ).run()
 
 
@@ -75,9 +73,7 @@ def test_a_sound_engine_passes_under_any_rules(rekeys, function):
     target = FakeTable([claim.item for claim in judge.claims(EVERY_TYPE)])
     comparison = Pass(
         *("pair", source, target, judge, Plan(1, (0,)), Verification(settle=Duration(1.0))),
-        clock=clock,
-        sleep=clock.sleep,
-        threads=1,
+        running=on(clock),
     ).run()
     assert comparison.unexamined == ()
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from ddbverify.compare import spill
 from ddbverify.compare.claims import ClaimJoin, Orphans
-from ddbverify.compare.coscan import KeyJoin, Memory, Role
+from ddbverify.compare.coscan import KeyJoin
+from ddbverify.compare.memory import Memory
+from ddbverify.compare.sides import Role
 from ddbverify.compare.tally import Tally
 from ddbverify.errors import Inconclusive
 from ddbverify.items.states import State

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from ddbverify import interrupts
-from ddbverify.compare import runner
-from ddbverify.compare.inspection import BATCH, EXAMPLES_KEPT, Inspector, ItemCheck
-from ddbverify.compare.runner import Pass
+from ddbverify.compare.inspection import BATCH, EXAMPLES_KEPT, ItemCheck
+from ddbverify.compare.one_pass import Pass
+from ddbverify.compare.request import Listeners, PassRequest
 from ddbverify.config import Duration, Verification
 from ddbverify.items.states import State
 from ddbverify.suite.each_item import item_check
 from ddbverify.tables.segments import Plan
-from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge
+from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge, on
 
 
 def test_other_arguments_are_refused_by_name():
@@ -62,10 +62,9 @@ def run(source, target, *functions, judge=None, clock=None, **more):
         judge,
         Plan(2, (0, 1)),
         Verification(settle=Duration(1.0), **more),
-        clock=clock,
-        sleep=clock.sleep,
-        threads=1,
-        inspector=Inspector(checks, judge.transform.target_keys, refuted.append),
+        running=on(clock),
+        request=PassRequest(item_checks=checks),
+        listeners=Listeners(refuted=refuted.append),
     ).run()
     return comparison, [comparison.inspected[check.id] for check in checks], refuted
 
@@ -242,11 +241,7 @@ def test_a_target_that_only_ever_held_older_states_is_counted_as_missed():
 
 def test_with_a_checkpoint_it_is_refused(tmp_path):
     with pytest.raises(ValueError, match="cannot be resumed"):
-        runner.compare(None, _Pair(), checkpoint=tmp_path / "c", item_checks=[item_check(check_marked)])
-
-
-class _Pair:
-    rekeys = False
+        PassRequest(checkpoint=tmp_path / "c", item_checks=[item_check(check_marked)])
 
 
 def test_without_checks_nothing_is_inspected():

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from ddbverify.compare.comparison import Comparison
+from ddbverify.compare.request import PassRequest
 from ddbverify.compare.runner import compare
 from ddbverify.config import parse
 from ddbverify.items.states import State
@@ -140,10 +141,10 @@ class Traffic:
             self.source,
             self.target,
             judge=self.judge,
+            pipeline_passed=self.passed if asks_the_pipeline else None,
             segments=2,
             settle=SETTLE_SECONDS,
             clock=self.clock,
-            pipeline_passed=self.passed if asks_the_pipeline else None,
         )
 
 
@@ -335,9 +336,11 @@ def test_live_tables_on_the_embedded_aws(
         comparison = compare(
             config,
             config.tables[0],
-            segments=2,
-            transform=judge.transform,
-            plugins=plugins_of(plugin("replica", pipeline_passed=passed)),
+            PassRequest(
+                segments=2,
+                transform=judge.transform,
+                plugins=plugins_of(plugin("replica", pipeline_passed=passed)),
+            ),
         )
     seconds = time.monotonic() - began
     for name in (source, target):

@@ -20,6 +20,7 @@ import pytest
 from botocore.config import Config as ClientConfig
 
 from benchmarks.page_server import EXTRA, REGION, Generated, Listed, page_server
+from ddbverify.compare.request import Listeners, PassRequest
 from ddbverify.compare.runner import compare
 from ddbverify.config import Config, parse
 from ddbverify.items.states import State
@@ -82,7 +83,7 @@ def test_in_memory(case, order):
         respelt = [(item, generated.spelt_item(chance, item)) for item in plan.target]
         target = PreparedTable(respelt, plan.schema, page_size=31)
     told = []
-    comparison = run(source, target, segments=SEGMENTS, found=told.append)
+    comparison = run(source, target, segments=SEGMENTS, listeners=Listeners(found=told.append))
     require_exactly(comparison, plan, seed)
     assert tuple(told) == comparison.differences
     assert source.pages > SEGMENTS
@@ -193,7 +194,7 @@ def test_on_an_engine(case, endpoint, tmp_path):
     endpoint.load(plan)
     pages = endpoint.alter_the_last(plan, segments)
     config = endpoint.config(tmp_path)
-    comparison = compare(config, config.tables[0], segments=segments)
+    comparison = compare(config, config.tables[0], PassRequest(segments=segments))
     require_exactly(comparison, plan, seed)
     assert comparison.segments_finished == segments
     assert (pages > 1) is (case == "films")
@@ -229,7 +230,7 @@ def test_on_the_page_server(case, tmp_path, any_credentials):
     }
     with page_server(tables) as server:
         config = served(server.endpoint_url, tmp_path)
-        comparison = compare(config, config.tables[0], segments=SEGMENTS)
+        comparison = compare(config, config.tables[0], PassRequest(segments=SEGMENTS))
         asked = server.stats()
     require_exactly(comparison, plan, seed)
     assert asked["source"]["Scan"].items == len(plan.source)
@@ -247,7 +248,7 @@ def test_four_among_many_on_the_page_server(layout, tmp_path, any_credentials):
     }
     with page_server(tables) as server:
         config = served(server.endpoint_url, tmp_path)
-        comparison = compare(config, config.tables[0], segments=4)
+        comparison = compare(config, config.tables[0], PassRequest(segments=4))
     found = {(str(one.state), int(one.key["pk"]["S"][-10:]), one.paths) for one in comparison.differences}
     assert found == {
         ("missing", 0, ()),

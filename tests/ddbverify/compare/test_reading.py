@@ -12,8 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ddbverify.compare import reading
-from ddbverify.compare.coscan import Role
 from ddbverify.compare.reading import Reading
+from ddbverify.compare.sides import Role
 from ddbverify.errors import EngineError
 from ddbverify.items.states import State
 from ddbverify.tables.pace import CalledOff, Patience, ReadPace, until

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from ddbverify.compare.runner import Pass, compare
+from ddbverify.compare.one_pass import Pass
+from ddbverify.compare.request import Listeners, PassRequest
+from ddbverify.compare.runner import compare
 from ddbverify.config import Duration, Verification, parse
 from ddbverify.errors import AccessError, ConfigurationError, EngineError, NotFoundError
 from ddbverify.evidence.findings import FindingsFile
@@ -21,7 +23,7 @@ from ddbverify.items.states import State
 from ddbverify.names import canary_key
 from ddbverify.tables.segments import Plan, cut
 from ddbverify.tables.table import table_from
-from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge
+from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge, on
 
 REFUSED = EngineError("the connection was reset", "try again.")
 
@@ -36,9 +38,7 @@ def run(source, target, *, judge=None, segments=1, drawn=None, clock=None, settl
         judge or make_judge(),
         total,
         Verification(settle=Duration(settle), memory=memory),
-        clock=clock,
-        sleep=clock.sleep,
-        threads=1,  # a fake clock has one owner
+        running=on(clock),
         **more,
     ).run()
 
@@ -125,7 +125,7 @@ def test_an_error_in_a_callback_ends_the_pass():
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
-        run(table({"a": "x"}), table({"a": "x"}), progress=broken)
+        run(table({"a": "x"}), table({"a": "x"}), listeners=Listeners(progress=broken))
 
 
 def test_canary_and_expired_items_do_not_count():
@@ -279,7 +279,11 @@ def test_a_sample_has_many_segments_none_of_them_tiny():
 def test_findings_are_private_lines_of_json(tmp_path):
     path = tmp_path / "findings.jsonl"
     with FindingsFile(path) as file:
-        run(table({"a": "x", "b": "é"}), table({"a": "y"}), found=lambda one: file.write("pair", one))
+        run(
+            table({"a": "x", "b": "é"}),
+            table({"a": "y"}),
+            listeners=Listeners(found=lambda one: file.write("pair", one)),
+        )
         lines = [json.loads(line) for line in path.read_text().splitlines()]  # flushed already
     assert path.stat().st_mode & 0o777 == 0o600
     assert sorted(line["finding"] for line in lines) == ["different", "missing"]
@@ -331,7 +335,7 @@ def test_compare_with_moto(moto, tmp_path):
     two.put_item(TableName="two", Item={"id": {"S": "3"}, "raw": {"B": b"\0"}})
     two.delete_item(TableName="two", Key={"id": {"S": "4"}})
     config = parse(TOML, tmp_path)
-    comparison = compare(config, config.tables[0], segments=2)
+    comparison = compare(config, config.tables[0], PassRequest(segments=2))
     assert found(comparison) == [("different", "3"), ("missing", "4")]
     assert comparison.only(State.DIFFERENT)[0].paths == ("raw: value",)
     assert comparison.counts[State.MATCHED] == 28
@@ -362,7 +366,7 @@ def test_a_table_that_is_made_anew_while_it_is_read_is_not_equal(moto, tmp_path,
     for each in clients:
         fill(each)
     config = parse(TOML, tmp_path)
-    comparison = compare(config, config.tables[0], segments=2, progress=at_the_end)
+    comparison = compare(config, config.tables[0], PassRequest(segments=2), Listeners(progress=at_the_end))
     assert done
     assert comparison.counts[State.MATCHED] == 30
     (reason,) = comparison.unexamined
@@ -391,7 +395,7 @@ def test_tables_that_are_no_pair_are_refused(moto, tmp_path):
 def test_a_rekeyed_pair_cannot_be_sampled(tmp_path):
     config = parse(TOML + 'transform = "json:loads"\nrekeys = true\n', tmp_path)
     with pytest.raises(ConfigurationError, match="cannot be sampled"):
-        compare(config, config.tables[0], sample=0.1)
+        compare(config, config.tables[0], PassRequest(sample=0.1))
 
 
 def test_the_state_of_an_absent_item_is_no_digest():

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ddbverify.compare.settle import Settler, Suspect, ceiling_seconds, fewest_looks, most_looks
-from ddbverify.items.form import ABSENT, ReadFailed
+from ddbverify.compare.looks import ceiling_seconds, fewest_looks, most_looks
+from ddbverify.compare.settle import Settler
+from ddbverify.compare.suspects import Suspect
+from ddbverify.items.form import ABSENT
+from ddbverify.items.keys import ReadFailed
 from ddbverify.items.states import State
 from tests.ddbverify.fakes import Clock, item, make_judge
 

@@ -9,13 +9,14 @@ import pytest
 
 from ddbverify.compare import strata
 from ddbverify.compare.comparison import Stratum
-from ddbverify.compare.runner import Pass
+from ddbverify.compare.one_pass import Pass
+from ddbverify.compare.request import Listeners, PassRequest
 from ddbverify.config import Duration, Verification
 from ddbverify.diff.result import verdict_of
 from ddbverify.errors import ConfigurationError
 from ddbverify.items.states import State
 from ddbverify.tables.segments import Plan
-from tests.ddbverify.fakes import Clock, FakeTable, item, make_judge
+from tests.ddbverify.fakes import Clock, FakeTable, item, make_judge, on
 
 SEGMENTS = 20
 CONTENT = [item(f"k{number}", v="x") for number in range(200)]
@@ -30,11 +31,9 @@ def sampled(source, target, lists, *, drawn=(3,), told=None, judge=None):
         judge or make_judge(),
         Plan(SEGMENTS, drawn, 7),
         Verification(settle=Duration(1.0)),
-        clock=clock,
-        sleep=clock.sleep,
-        threads=1,
-        found=None if told is None else told.append,
-        strata={name: [(key,) for key in keys] for name, keys in lists.items()},
+        running=on(clock),
+        request=PassRequest(strata={name: [(key,) for key in keys] for name, keys in lists.items()}),
+        listeners=Listeners(found=None if told is None else told.append),
     ).run()
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from ddbverify.cli import main
 from ddbverify.compare.comparison import Stratum
-from ddbverify.compare.runner import Progress
+from ddbverify.compare.request import Progress
 from ddbverify.diff import diff
 from ddbverify.diff import text as diff_text
 from ddbverify.diff.findings import FINDING_STATES, STATES
@@ -48,38 +48,16 @@ class Engine:
         self.counted, self.facts = counted, facts
         self.calls = []
 
-    def compare(
-        self,
-        config,
-        pair,
-        *,
-        sample=None,
-        seed=None,
-        transform=None,
-        progress=None,
-        found=None,
-        pipeline_passed=None,
-        segments=None,
-        checkpoint=None,
-        strata=None,
-    ):
-        self.calls.append(
-            {
-                "config": config,
-                "sample": sample,
-                "seed": seed,
-                "segments": segments,
-                "checkpoint": checkpoint,
-                "strata": strata,
-            }
-        )
+    def compare(self, config, pair, request, listeners):
+        names = ("sample", "seed", "segments", "checkpoint", "strata")
+        self.calls.append({"config": config} | {name: getattr(request, name) for name in names})
         counts = {State.MATCHED: self.matched} if self.matched else {}
         for step in self.steps:
             if isinstance(step, Difference):
                 counts[step.state] = counts.get(step.state, 0) + 1
-                found(step)
+                listeners.found(step)
             elif isinstance(step, Progress):
-                progress(step)
+                listeners.progress(step)
             elif callable(step):
                 step()
             else:

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ddbverify.errors import ConfigurationError
-from ddbverify.items.form import Form, UnknownValue, join_key, parse_path, show_path, typed_key
-from ddbverify.items.transform import canonical_key
+from ddbverify.items.form import Form, UnknownValue
+from ddbverify.items.keys import join_key
 
 numbers = st.builds(
     lambda digits, exponent: str(Decimal(digits).scaleb(exponent)),
@@ -171,12 +170,6 @@ def test_regression_11_sets_are_compared_without_order():
     assert Form().same(one, other)
 
 
-def test_regression_11_numeric_keys_are_numbers():
-    schema = {"n": "N"}
-    assert join_key({"n": {"N": "10"}}, schema) == join_key({"n": {"N": "1E1"}}, schema)
-    assert join_key({"n": {"N": "9"}}, schema) < join_key({"n": {"N": "10"}}, schema)
-
-
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -190,13 +183,6 @@ def test_regression_15_every_digit_counts(one, other):
     assert not Form().same({"n": {"N": one}}, {"n": {"N": other}})
     schema = {"n": "N"}
     assert join_key({"n": {"N": one}}, schema) != join_key({"n": {"N": other}}, schema)
-
-
-def test_regression_15_every_digit_of_a_key_counts_in_its_text():
-    schema = {"n": "N"}
-    texts = {canonical_key({"n": {"N": "1" * 37 + last}}, schema) for last in "123"}
-    assert len(texts) == 3
-    assert len({canonical_key({"n": {"N": zero}}, schema) for zero in ("0", "-0", "0.00")}) == 1
 
 
 def test_regression_15_digests_of_different_items_differ():
@@ -236,18 +222,6 @@ def test_ignored_paths(ignore, one, other, same):
     assert Form.of([ignore]).same(one, other) is same
 
 
-@pytest.mark.parametrize("text", ["", ".", ".a", "a.", "a..b", "[0]", "a[x]", "a[0]b", "a]", "a\\"])
-def test_what_is_no_path_is_refused(text):
-    with pytest.raises(ConfigurationError, match="ignore"):
-        parse_path(text)
-
-
-@given(st.lists(st.one_of(st.text(min_size=1, max_size=5), st.integers(0, 99)), min_size=1, max_size=4))
-def test_paths_survive_being_shown(steps):
-    assume(isinstance(steps[0], str))
-    assert parse_path(show_path(tuple(steps))) == tuple(steps)
-
-
 @pytest.mark.parametrize(
     "value",
     [
@@ -274,17 +248,3 @@ def test_an_unknown_value_is_never_equal(value):
     with pytest.raises(UnknownValue) as caught:
         Form().same({"a": value}, {"a": value})
     assert "NaN" not in str(caught.value)
-
-
-@given(st.text(min_size=1, max_size=9), numbers, st.binary(min_size=1, max_size=9))
-def test_keys_survive_being_joined_by(text, number, raw):
-    schema = {"s": "S", "n": "N", "b": "B"}
-    key = join_key({"s": {"S": text}, "n": {"N": number}, "b": {"B": base64.b64encode(raw).decode()}}, schema)
-    assert key == (text, Decimal(number), raw)
-    assert join_key(typed_key(key, schema), schema) == key
-
-
-def test_a_key_attribute_that_is_missing_or_of_another_type():
-    for item in ({}, {"k": {"N": "1"}}, {"k": "1"}):
-        with pytest.raises(UnknownValue):
-            join_key(item, {"k": "S"})

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ddbverify.compare.request import PassRequest
 from ddbverify.compare.runner import compare
 from ddbverify.config import Side, parse
 from ddbverify.items.form import Form
@@ -139,7 +140,7 @@ def test_equal_exactly_when_dynamodb_stores_the_same(tables, dynamodb_local, tmp
     config = parse(
         f'[source]\n{side}[target]\n{side}[verification]\nsettle = "0s"\n[[tables]]\n{names}', tmp_path
     )
-    comparison = compare(config, config.tables[0], segments=3)
+    comparison = compare(config, config.tables[0], PassRequest(segments=3))
     different = {one.key["id"]["S"] for one in comparison.only(State.DIFFERENT)}
     assert different == written.keys() - same, f"seed {seed}"
     assert comparison.counts[State.MATCHED] == len(same)

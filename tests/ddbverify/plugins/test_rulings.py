@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from ddbverify import KnownDifference
 from ddbverify.compare.comparison import EqualBy, KnownKeys
-from ddbverify.compare.inspection import Inspector, ItemCheck
-from ddbverify.compare.runner import Pass, Plan
+from ddbverify.compare.inspection import ItemCheck
+from ddbverify.compare.one_pass import Pass
+from ddbverify.compare.request import Listeners, PassRequest
 from ddbverify.compare.tally import REASONS_ACCEPTED
 from ddbverify.config import Duration, Verification
 from ddbverify.errors import PluginError
@@ -21,7 +22,8 @@ from ddbverify.items.form import Form
 from ddbverify.items.states import Difference, State
 from ddbverify.plugins.rulings import Rulings
 from ddbverify.suite.verdicts import Outcome, comparison_verdict
-from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable
+from ddbverify.tables.segments import Plan
+from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, on
 from tests.ddbverify.plugged import judge_of, plugin, plugins_of, rulings_of
 
 UNTIL = date(2100, 1, 1)  # the fake clock begins in 2027
@@ -43,9 +45,7 @@ def compared(source, target, judge, *, clock=None, settle=1.0, **more):
         judge,
         Plan(1, (0,)),
         Verification(settle=Duration(settle)),
-        clock=clock,
-        sleep=clock.sleep,
-        threads=1,
+        running=on(clock),
         **more,
     ).run()
 
@@ -351,8 +351,8 @@ def test_checks_on_items_see_them_as_they_are(only_different, shape, lag):
     clock = Clock()
     target = FakeTable([typed("a", name="b" if lag else "a")], clock=clock)
     clock.at(0.5, lambda: target.put(typed("a", name="a")))
-    inspector = Inspector([check], SCHEMA)
-    compared([typed("a", name="A")], target, judge_of(LOWER, **shape), clock=clock, inspector=inspector)
+    request = PassRequest(item_checks=[check])
+    compared([typed("a", name="A")], target, judge_of(LOWER, **shape), clock=clock, request=request)
     assert seen == [("A", "a")]
 
 
@@ -375,7 +375,10 @@ def test_a_known_difference_is_counted_and_listed_as_known():
     found = []
 
     comparison = compared(
-        source, target, judge_of(plugin(known_difference=knows("a", "c", "d"))), found=found.append
+        source,
+        target,
+        judge_of(plugin(known_difference=knows("a", "c", "d"))),
+        listeners=Listeners(found=found.append),
     )
 
     assert counted(comparison) == {"matched": 1, "known": 3, "different": 1}

@@ -8,7 +8,7 @@ import threading
 import pytest
 from rich.console import Console
 
-from ddbverify.compare.runner import Progress
+from ddbverify.compare.request import Progress
 from ddbverify.reports import progress
 from ddbverify.reports.progress import Meter
 

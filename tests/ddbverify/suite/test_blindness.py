@@ -9,13 +9,14 @@ import pytest
 
 from ddbverify import Pair, State, Verdict, check, each_item, require
 from ddbverify.compare.alterations import ControlKind
-from ddbverify.compare.inspection import Inspector
-from ddbverify.compare.runner import Pass, Plan
+from ddbverify.compare.one_pass import Pass
+from ddbverify.compare.request import PassRequest, Running
 from ddbverify.config import Duration, Verification, parse
 from ddbverify.suite.blindness import claims_of, covered_attributes, unnoticed_by
 from ddbverify.suite.marks import SETTINGS
+from ddbverify.tables.segments import Plan
 from tests.ddbverify import projects
-from tests.ddbverify.fakes import SCHEMA, FakeTable, make_judge
+from tests.ddbverify.fakes import FakeTable, make_judge
 from tests.ddbverify.suite.test_pair import _default_suite
 
 ORDERS = [
@@ -40,9 +41,8 @@ def _pair(tmp_path, *item_checks, content=ORDERS, judge=None, attributes=()):
         judge,
         Plan(1, (0,)),
         Verification(settle=Duration(0)),
-        inspector=Inspector([one.ddb_item_check for one in item_checks], SCHEMA),
-        threads=1,
-        covered=attributes,
+        request=PassRequest(item_checks=[one.ddb_item_check for one in item_checks], covered=attributes),
+        running=Running(threads=1),
     ).run()
     assert comparison.unexamined == ()
     return pair.seeing(comparison)

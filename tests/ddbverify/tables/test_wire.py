@@ -22,7 +22,7 @@ import ddbverify.tables.aws
 import ddbverify.tables.wire
 from ddbverify.config import Side
 from ddbverify.errors import AccessError, EngineError, NotFoundError, ThrottledError
-from ddbverify.items.form import ReadFailed
+from ddbverify.items.keys import ReadFailed
 from ddbverify.tables.pace import Budget
 from ddbverify.tables.pages import PageDecoder, decode_item
 from ddbverify.tables.table import describe, table_from

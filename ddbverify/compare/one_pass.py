@@ -1,0 +1,201 @@
+"""
+One pass over one pair, from any reader: scan both tables, settle what differs, add up.
+
+`run` is the story in a dozen lines. The scan is in `key_scan`, or in `claim_scan` where keys change on
+the way; settling is in `settling`. What they share is a `Work`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ddbverify.compare.checkpoint import Checkpoint
+from ddbverify.compare.claim_scan import ClaimScan
+from ddbverify.compare.comparison import Comparison, EqualBy, KnownKeys, SideFacts, Stratum
+from ddbverify.compare.controls import Controls, HeldTable, missed
+from ddbverify.compare.judge import Judge
+from ddbverify.compare.key_scan import KeyScan
+from ddbverify.compare.notes import notes
+from ddbverify.compare.plugin_controls import hidden
+from ddbverify.compare.reading import Reader
+from ddbverify.compare.request import Listeners, PassRequest, Running
+from ddbverify.compare.settling import Settling
+from ddbverify.compare.sides import Role
+from ddbverify.compare.work import Work
+from ddbverify.config import Duration, Verification
+from ddbverify.items.states import State
+from ddbverify.names import TypedItem
+from ddbverify.tables.segments import Plan
+
+
+class Pass:
+    """One pass over one pair. Run it once."""
+
+    def __init__(
+        self,
+        pair_id: str,
+        source: Reader,
+        target: Reader,
+        judge: Judge,
+        planned: Plan,
+        settings: Verification,
+        *,
+        request: PassRequest | None = None,
+        listeners: Listeners | None = None,
+        running: Running | None = None,
+        checkpoint: Checkpoint | None = None,
+        has_controls: bool = True,
+    ) -> None:
+        """
+        Prepare; nothing is read yet.
+
+        Args:
+            pair_id: As the configuration names the pair.
+            source: Reads the source.
+            target: Reads the target.
+            judge: The rules of the pair.
+            planned: The segments to read.
+            settings: Memory and settle time.
+            request: What else is asked. Its sample, seed, segments and checkpoint file have been
+                seen to: they are *planned* and *checkpoint*.
+            listeners: Who is told.
+            running: Clock and threads.
+            checkpoint: Of this pass, open.
+            has_controls: Whether to alter copies at the end; a control has no controls.
+        """
+        self._pair_id = pair_id
+        self._work = Work(
+            {Role.SOURCE: source, Role.TARGET: target},
+            judge,
+            planned,
+            settings,
+            request=request or PassRequest(),
+            listeners=listeners or Listeners(),
+            running=running or Running(),
+            checkpoint=checkpoint,
+            has_controls=has_controls,
+        )
+
+    def run(self) -> Comparison:
+        """Scan, settle, and add up. Raises as `runner.compare` does."""
+        work, settling = self._work, Settling(self._work)
+        started = work.running.clock()
+        claims = ClaimScan(work) if work.judge.transform.rekeys else None
+        try:
+            suspects = claims.suspects() if claims else KeyScan(work).suspects()
+            orphans = settling.settle(suspects)
+        finally:
+            work.memory.spill.close()
+        if claims and orphans:
+            work.phase = "second pass"
+            settling.settle_orphans(orphans, claims.look_for_owners(orphans))
+        strata = [settling.settle_stratum(name, keys) for name, keys in work.request.strata.items()]
+        return self._comparison(started, strata, claims.unexamined if claims else ())
+
+    def _comparison(
+        self, started: float, strata: Sequence[Stratum], not_in_the_second_pass: Sequence[str]
+    ) -> Comparison:
+        work, tally, planned = self._work, self._work.tally, self._work.plan
+        finished = work.reading.finished_on_both_sides
+        return Comparison(
+            pair_id=self._pair_id,
+            counts={state: tally.counts[state] for state in State},
+            differences=tuple(tally.differences),
+            source=self._facts(Role.SOURCE, tally.expected_items),
+            target=self._facts(Role.TARGET, tally.target_items),
+            segments_planned=len(planned.segments),
+            segments_finished=len(finished),
+            segments_total=planned.total,
+            seed=planned.seed,
+            converged=tally.converged,
+            slowest_convergence_seconds=tally.slowest_convergence_seconds,
+            started_epoch=started,
+            ended_epoch=work.running.clock(),
+            inspected=work.inspector.results,
+            equal_by=tuple(
+                EqualBy(plugin=plugin, hook=hook, keys=keys)
+                for (plugin, hook), keys in sorted(tally.equal_by.items())
+            ),
+            known=tuple(
+                KnownKeys(plugin=plugin, reason=reason, expires=expires, keys=keys)
+                for (plugin, reason, expires), keys in sorted(tally.known.items())
+            ),
+            different_in=tally.different_in.counted,
+            different_told=tally.different_in.told,
+            unexamined=(
+                *work.reading.unexamined,
+                *not_in_the_second_pass,
+                *self._failures(),
+                *self._controls(),
+            ),
+            strata=tuple(strata),
+            notes=(
+                *notes(tally, work.judge, planned, finished, work.settings.settle),
+                *map(str, strata),
+            ),
+            controls=None
+            if work.specimens is None
+            else Controls(work.specimens.items, self._without_plugins(), work.covered, self._in_memory),
+        )
+
+    def _facts(self, role: Role, items: int) -> SideFacts:
+        reader = self._work.readers[role]
+        return SideFacts(
+            items=items,
+            scanned=self._work.reading.scanned[role],
+            read_units=reader.read_units,
+            requests=reader.requests,
+        )
+
+    def _failures(self) -> Iterator[str]:
+        """What plugins did not answer, before the controls ask them about items of no sense."""
+        if self._work.judge.rulings is not None:
+            yield from self._work.judge.rulings.failures
+
+    # --- controls -----------------------------------------------------------------------
+
+    def _controls(self) -> Iterator[str]:
+        """Say what this engine, under these rules, would not have noticed of these very items."""
+        specimens, judge = self._work.specimens, self._work.judge
+        items = specimens.items if specimens else ()
+        if unseen := missed(items, self._without_plugins(), self._work.running.clock()):
+            yield f"a control failed: altered on purpose, it did not notice {', '.join(unseen)}"
+        if judge.rulings and (unseen := hidden(items, judge)):
+            yield (
+                f"a control failed: with the plugins {', '.join(judge.rulings.plugins)} it did not "
+                f"notice {', '.join(unseen)}, whatever differs"
+            )
+
+    def _in_memory(self, source: Sequence[TypedItem], target: Sequence[TypedItem]) -> Comparison:
+        """The same checks under the same rules, over a few items that hold still."""
+        work, clock = self._work, _Leaping(self._work.running.clock())
+        keys = work.judge.transform
+        return Pass(
+            self._pair_id,
+            HeldTable(source, keys.source_keys),
+            HeldTable(target, keys.target_keys),
+            self._without_plugins(),
+            Plan(1, (0,)),
+            Verification(settle=Duration(0)),
+            request=PassRequest(item_checks=work.request.item_checks),
+            running=Running(clock=clock, sleep=clock.sleep, threads=1),
+            has_controls=False,
+        ).run()
+
+    def _without_plugins(self) -> Judge:
+        """The rules without plugins: what these hide has controls of its own."""
+        return replace(self._work.judge, rulings=None)
+
+
+class _Leaping:
+    """A clock that nobody waits for."""
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+
+    def __call__(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds

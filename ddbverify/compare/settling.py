@@ -1,0 +1,94 @@
+"""The suspects of one pass, settled batch by batch, and what that adds to its counts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from ddbverify.compare.comparison import Stratum
+from ddbverify.compare.reading import PointReads
+from ddbverify.compare.settle import Settler
+from ddbverify.compare.suspects import Suspect
+from ddbverify.compare.tally import Tally
+from ddbverify.compare.work import Work
+from ddbverify.items.keys import JoinKey, typed_key
+from ddbverify.items.states import Difference, State
+
+SUSPECTS_AT_ONCE: Final = 50_000
+"""About a kilobyte each; more wait where they wait (`ddbverify.compare.spill`)."""
+
+
+class Settling:
+    """Settles what one pass has found."""
+
+    def __init__(self, work: Work) -> None:
+        """Prepare for the suspects of *work*."""
+        self._work = work
+
+    def settle(self, suspects: Iterable[Suspect], *, orphans_are_final: bool = False) -> list[Suspect]:
+        """Decide every suspect but those whose owners nobody knows yet; these are returned."""
+        orphans: list[Suspect] = []
+        waiting = iter(suspects)
+        while batch := list(itertools.islice(waiting, SUSPECTS_AT_ONCE)):
+            orphans += self._settle_batch(batch, orphans_are_final=orphans_are_final)
+        return orphans
+
+    def settle_orphans(self, suspects: Sequence[Suspect], reason: str) -> None:
+        """Decide those that the second pass looked for; *reason*: why none can be called unclaimed."""
+        work = self._work
+        for one in suspects:
+            if one.owners or not reason:
+                continue
+            key = typed_key(one.key, work.judge.transform.target_keys)
+            difference = Difference(state=State.UNDECIDED, key=key, reason=reason)
+            work.tally.different(difference, expected=False, found=bool(one.target))
+        self.settle([one for one in suspects if one.owners or not reason], orphans_are_final=True)
+
+    def settle_stratum(self, name: str, keys: Sequence[JoinKey]) -> Stratum:
+        """Look up keys that somebody has chosen, with counts of their own."""
+        work = self._work
+        tally, in_neither, before = Tally(work.judge, work.report_once), 0, work.reported
+        work.phase = "settle"
+        waiting = iter(keys)
+        while some := list(itertools.islice(waiting, SUSPECTS_AT_ONCE)):
+            work.open_suspects = len(some)
+            suspects = [Suspect(key=key, owners={key}, expected=None, target=None) for key in some]
+            for settled in self._new_settler().settle(suspects):
+                tally.settled(settled)
+                in_neither += settled.state is State.MATCHED and not (settled.expected or settled.found)
+                work.open_suspects -= 1
+                work.report()
+        listed = work.reported - before
+        return Stratum(name=name, counts=dict(tally.counts), in_neither=in_neither, listed=listed)
+
+    def _settle_batch(self, suspects: list[Suspect], *, orphans_are_final: bool) -> list[Suspect]:
+        work, inspector = self._work, self._work.inspector
+        work.phase, work.open_suspects = "settle", len(suspects)
+        settler = self._new_settler(orphans_are_final=orphans_are_final, wants_pairs=bool(inspector))
+        orphans = []
+        for settled in settler.settle(suspects):
+            if settled.state is None:
+                orphans.append(settled.suspect)
+                continue
+            by_word_only = work.tally.settled(settled)
+            both = settled.expected and settled.found and settled.state in (State.MATCHED, State.DIFFERENT)
+            if inspector and both:
+                different = by_word_only or settled.state is State.DIFFERENT
+                inspector.settled(settled.suspect.key, settled.pair, different=different)
+            work.open_suspects -= 1
+            work.report()
+        return orphans
+
+    def _new_settler(self, *, orphans_are_final: bool = False, wants_pairs: bool = False) -> Settler:
+        work = self._work
+        return Settler(
+            PointReads(work.readers, work.schemas),
+            work.judge,
+            settle_seconds=work.settings.settle,
+            clock=work.running.clock,
+            sleep=work.running.sleep,
+            pipeline_passed=work.running.pipeline_passed,
+            orphans_are_final=orphans_are_final,
+            wants_pairs=wants_pairs,
+        )

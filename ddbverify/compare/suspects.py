@@ -1,0 +1,77 @@
+"""A key on which the scan saw the sides differ, and what it turned out to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from ddbverify.items.keys import JoinKey
+from ddbverify.items.states import State
+from ddbverify.names import TypedItem
+
+CONTESTED: Final = b"contested"
+"""The expected state of a key that two source items claim; no digest is that short."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Suspect:
+    """
+    One target key on which the scan saw the sides differ.
+
+    Times are seconds since the epoch on one clock that never goes back.
+    """
+
+    key: JoinKey
+    owners: set[JoinKey]  # source keys known to claim it; none: nobody knows (re-keyed pairs)
+    expected: bytes | None  # state as last seen; None: never seen
+    target: bytes | None
+    expected_since: float = 0.0  # first seen in that state, and in no other since
+    target_since: float = 0.0
+    first_seen: float = 0.0
+    segment: int | None = None
+    history: set[bytes] = field(default_factory=set)  # expected states since the first look
+    looks: int = 0
+    quiet_looks: int = 0  # since it was last seen moving
+    failure: str = ""  # why the last look failed
+    _both_seen: bool = field(init=False, default=False)
+
+    @property
+    def was_seen_to_differ(self) -> bool:
+        """Whether the scan saw both sides; else only one of them was read."""
+        return self._both_seen
+
+    def __post_init__(self) -> None:
+        self._both_seen = self.expected is not None and self.target is not None
+        if self.expected is not None and self.expected != CONTESTED:
+            self.history.add(self.expected)
+
+    def see_expected(self, state: bytes, at: float) -> None:
+        """Note what the source makes the target hold."""
+        if state != CONTESTED:  # no single state of the target would be right
+            self.history.add(state)
+        if state != self.expected:
+            self.expected, self.expected_since = state, at
+            self.quiet_looks = 0
+
+    def see_target(self, state: bytes, at: float) -> None:
+        """Note what the target holds."""
+        if state != self.target:
+            self.target, self.target_since = state, at
+            self.quiet_looks = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of one suspect."""
+
+    suspect: Suspect
+    state: State | None  # None: an orphan, which a second pass over the source has to decide
+    converged: bool = False
+    expected: bool = False  # whether the target should hold an item, when last seen
+    found: bool = False  # whether it holds one
+    paths: tuple[str, ...] = ()
+    reason: str = ""
+    at: float = 0.0
+    by_time_only: bool = False  # nobody knew whether the pipeline had passed
+    pair: tuple[TypedItem, TypedItem, TypedItem] | None = None
+    """Source, target and expected item, where both tables hold one and they belong together."""

@@ -1,0 +1,97 @@
+"""What the steps of one pass share: its rules, its readers, what has been counted, and how far it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from ddbverify.compare.checkpoint import Checkpoint
+from ddbverify.compare.controls import Specimens
+from ddbverify.compare.inspection import Inspector
+from ddbverify.compare.judge import Judge
+from ddbverify.compare.memory import Memory
+from ddbverify.compare.reading import Reader, Reading
+from ddbverify.compare.request import Listeners, PassRequest, Progress, Running
+from ddbverify.compare.sides import Role
+from ddbverify.compare.tally import Tally
+from ddbverify.config import Verification
+from ddbverify.items.keys import JoinKey, join_key
+from ddbverify.items.states import Difference
+from ddbverify.tables.segments import Plan
+
+
+class Work:
+    """One pass under way. Its threads share it."""
+
+    def __init__(
+        self,
+        readers: Mapping[Role, Reader],
+        judge: Judge,
+        planned: Plan,
+        settings: Verification,
+        *,
+        request: PassRequest,
+        listeners: Listeners,
+        running: Running,
+        checkpoint: Checkpoint | None,
+        has_controls: bool,
+    ) -> None:
+        """Prepare; nothing is read yet."""
+        self.readers, self.judge, self.plan, self.settings = readers, judge, planned, settings
+        self.schemas = {Role.SOURCE: judge.transform.source_keys, Role.TARGET: judge.transform.target_keys}
+        self.request, self.running, self.checkpoint = request, running, checkpoint
+        self.covered = frozenset(request.covered)
+        self._listeners = listeners
+        self._reported: set[JoinKey] = set()  # kept for the strata only
+        self.tally = Tally(judge, self.report_once if request.strata else listeners.found)
+        self.inspector = Inspector(request.item_checks, judge.transform.target_keys, listeners.refuted)
+        if listeners.inspecting is not None:
+            listeners.inspecting(self.inspector)
+        self.memory = Memory(settings.memory)
+        self.specimens = Specimens(judge, self.covered) if has_controls else None
+        self.phase, self.open_suspects = "scan", 0
+        self.lock = threading.Lock()
+        self.reading = self.new_reading(specimens=self.specimens)
+
+    def new_reading(self, name: str = "", *, specimens: Specimens | None = None) -> Reading:
+        """Another way through the planned segments; *name* tells it from the first."""
+        return Reading(
+            self.readers,
+            self.schemas,
+            self.plan,
+            name,
+            clock=self.running.clock,
+            stop=self.running.stop,
+            report=self.report,
+            threads=self.running.threads,
+            specimens=specimens,
+        )
+
+    def report(self) -> None:
+        """Say how far the pass is."""
+        if self._listeners.progress is None:
+            return
+        self._listeners.progress(
+            Progress(
+                phase=self.phase,
+                segments_finished=len(self.reading.finished_on_both_sides),
+                segments_planned=len(self.plan.segments),
+                source_items=self.reading.scanned[Role.SOURCE],
+                target_items=self.reading.scanned[Role.TARGET],
+                read_units=sum(reader.read_units for reader in self.readers.values()),
+                open_suspects=self.open_suspects,
+            )
+        )
+
+    def report_once(self, difference: Difference) -> None:
+        """Hand a difference on unless its key has been reported: a sample and a stratum may share keys."""
+        key = join_key(difference.key, self.judge.transform.target_keys)
+        if key not in self._reported:
+            self._reported.add(key)
+            if self._listeners.found is not None:
+                self._listeners.found(difference)
+
+    @property
+    def reported(self) -> int:
+        """How many keys `report_once` has handed on."""
+        return len(self._reported)
