@@ -48,7 +48,7 @@ def command(
             coverage=sample,
             extra=pytest_args,
             output_to_stderr=as_json,
-            warn=lambda line: say(f"warning: {line}"),
+            say=say,
         )
     except DdbVerifyError as error:
         refuse(error, as_json=as_json)

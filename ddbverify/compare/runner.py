@@ -16,13 +16,14 @@ from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.one_pass import Pass
 from ddbverify.compare.request import Listeners, PassRequest, Running
-from ddbverify.config import Config
+from ddbverify.config import Config, Side
 from ddbverify.config import Pair as PairSettings
 from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.items.form import Form
 from ddbverify.items.transform import Transform
 from ddbverify.names import table_name
 from ddbverify.plugins.rulings import Rulings
+from ddbverify.tables.capacity import ReadRate
 from ddbverify.tables.pace import Budget
 from ddbverify.tables.segments import Plan, cut
 from ddbverify.tables.table import Table, describe, describe_pair
@@ -77,12 +78,20 @@ def compare(
         kept = Checkpoint.open(request.checkpoint, [tables, rules])
         planned, secret = _kept_plan(kept, planned, form.secret)
         form = Form.of(pair.ignore, secret)
-    rate, budget = config.verification.read_units, Budget(config.verification.max_read_units)
-    running = Running(pipeline_passed=rulings.pipeline_passed if rulings else None)
+    settings, running = (
+        config.verification,
+        Running(pipeline_passed=rulings.pipeline_passed if rulings else None),
+    )
+    budget = Budget(settings.max_read_units)
+
+    def reader(side: Side, table: Table) -> TableReader:
+        rate = ReadRate.of(table, settings.read_units).ceiling
+        return TableReader(side, table, units_per_second=rate, budget=budget, stop=running.stop)
+
     comparison = Pass(
         pair.id,
-        TableReader(config.source, source, units_per_second=rate, budget=budget, stop=running.stop),
-        TableReader(config.target, target, units_per_second=rate, budget=budget, stop=running.stop),
+        reader(config.source, source),
+        reader(config.target, target),
         Judge(transform, form, tuple(attributes), rulings),
         planned,
         config.verification,

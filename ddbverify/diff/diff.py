@@ -20,6 +20,7 @@ from ddbverify.diff.request import Request, Work, prepare
 from ddbverify.diff.result import Ended, Result, summary_of
 from ddbverify.errors import DdbVerifyError, Inconclusive
 from ddbverify.reports.progress import Meter, Report
+from ddbverify.tables.capacity import shares_in_words
 from ddbverify.words import number_of
 
 LARGE_READ_UNITS: Final = 1_000_000
@@ -53,6 +54,8 @@ def run(
             f"This reads about {number_of(work.estimate.read_units, 'unit')}. With --out it could be "
             "resumed, and all findings would be kept."
         )
+    for line in shares_in_words(work.source, work.target, work.options.read_units, setting="--read-units"):
+        say(line)
     opened = (
         nullcontext()
         if request.out is None

@@ -24,6 +24,7 @@ from ddbverify.reports import plan as plans
 from ddbverify.reports.plan import Estimate
 from ddbverify.tables import sampling
 from ddbverify.tables import table as tables
+from ddbverify.tables.capacity import ReadRate
 from ddbverify.tables.table import Table
 from ddbverify.tables.wire import TableReader
 
@@ -116,18 +117,22 @@ def _with_values(config: Config, source: Table, target: Table) -> tuple[Config, 
     """
     Readers for ``--values``, and the settings that are left for the engine.
 
-    Ceiling and budget hold for both together: a tenth of each goes to the values.
+    Ceiling and budget hold for both together: a tenth of each goes to the values. Without a ceiling, the
+    lower one of what the two tables allow is split.
     """
     (pair,), settings = config.tables, config.verification
     rate, budget, for_values = settings.read_units, settings.max_read_units, None
+    if rate is None:
+        allowed = [ReadRate.of(table, None).ceiling for table in (source, target)]
+        rate = min((int(one) for one in allowed if one is not None), default=None)
     changes: dict[str, int] = {}
     if rate is not None:
-        if rate == 1:
+        if rate < 2:
             raise ConfigurationError(
                 "--values needs a --read-units of 2 or more.", "raise it, or leave one of the two out."
             )
-        rate = max(1, rate // 10)
-        changes["read_units"] = (settings.read_units or 0) - rate
+        whole, rate = rate, max(1, rate // 10)
+        changes["read_units"] = whole - rate
     if budget is not None:
         for_values = budget // 10
         changes["max_read_units"] = budget - for_values

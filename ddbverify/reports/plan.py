@@ -17,6 +17,7 @@ from ddbverify.evidence.folders import make_importable
 from ddbverify.items import transform as transforms
 from ddbverify.tables import prices
 from ddbverify.tables import table as tables
+from ddbverify.tables.capacity import DEFAULT_SHARE, ReadRate
 from ddbverify.tables.segments import Plan, cut
 from ddbverify.tables.table import Table
 from ddbverify.words import duration_in_words
@@ -45,13 +46,10 @@ class SideEstimate:
     read_units: int
     seconds: float
     units_per_second: float  # at which it is read
-    capacity: float | None  # provisioned read units per second; None: on demand
+    capacity: float | None  # read units per second; None: on demand, without a maximum of its own
+    share_of_capacity: float | None  # that the reads take while they last; None: there is no limit
+    is_provisioned: bool
     money: float | None  # US dollars; None: provisioned, so the reads cost nothing of their own
-
-    @property
-    def share_of_capacity(self) -> float | None:
-        """Fraction of its provisioned capacity that the reads take while they last."""
-        return None if self.capacity is None else self.units_per_second / self.capacity
 
     def as_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -60,7 +58,7 @@ class SideEstimate:
             "items": self.items,
             "size_bytes": self.table.size_bytes,
             "read_units": self.read_units,
-            "billing": "on demand" if self.capacity is None else "provisioned",
+            "billing": "provisioned" if self.is_provisioned else "on demand",
             "usd": self.money,
             "share_of_capacity": self.share_of_capacity,
             "units_per_second": self.units_per_second,
@@ -255,20 +253,18 @@ def _units_of_an_item(table: Table) -> int:
 def _side(table: Table, planned: Plan, ceiling: int | None, price: float) -> SideEstimate:
     share = len(planned.segments) / planned.total
     units = read_units(table.size_bytes * share, len(planned.segments))
-    capacity: float | None = None
-    if table.billing_mode != "PAY_PER_REQUEST":
-        capacity = float((table.raw.get("ProvisionedThroughput") or {}).get("ReadCapacityUnits") or 0) or None
-    own_limit = (table.raw.get("OnDemandThroughput") or {}).get("MaxReadRequestUnits") or 0
-    rate = capacity or (own_limit if own_limit > 0 else NEW_TABLE_UNITS_PER_SECOND)
-    rate = min(rate, ceiling or rate)
+    allowed = ReadRate.of(table, ceiling)
+    rate = min(allowed.ceiling or math.inf, allowed.capacity or NEW_TABLE_UNITS_PER_SECOND)
     return SideEstimate(
         table=table,
         items=round(table.item_count * share),
         read_units=units,
         seconds=units / rate,
         units_per_second=rate,
-        capacity=capacity,
-        money=units * price / 1e6 if capacity is None else None,
+        capacity=allowed.capacity,
+        share_of_capacity=allowed.share,
+        is_provisioned=allowed.is_provisioned,
+        money=None if allowed.is_provisioned else units * price / 1e6,
     )
 
 
@@ -276,10 +272,10 @@ def _with_warnings(made: Estimate, config: Config) -> Estimate:
     (pair,), settings = config.tables, config.verification
     warnings = []
     for role, side in (("source", made.source), ("target", made.target)):
-        if side.share_of_capacity is not None and settings.read_units is None:
+        if side.share_of_capacity is not None and side.share_of_capacity > DEFAULT_SHARE:
             warnings.append(
-                f"The {role} is provisioned with {side.capacity:,.0f} read units per second, and the "
-                "comparison would take them all from its other users: set --read-units."
+                f"The {role} has {side.capacity:,.0f} read units per second, and --read-units allows the "
+                f"comparison to take {side.share_of_capacity:.0%} of them from its other users."
             )
         if not side.table.item_count:
             warnings.append(
@@ -292,9 +288,11 @@ def _with_warnings(made: Estimate, config: Config) -> Estimate:
             f"--max-read-units {budget:,} is spent before the end: the verdict would be inconclusive."
         )
     if made.seconds > LONG_SECONDS:
-        cause = "--read-units" if settings.read_units else "the capacity of the tables"
+        limited = any(side.capacity is not None for side in (made.source, made.target))
+        default = "half of the tables' capacity" if limited else "what new on-demand tables give"
         warnings.append(
-            f"With {cause} it takes {duration_in_words(made.seconds)}: raise it, or read a --sample first. "
+            f"With {'--read-units' if settings.read_units else default} it takes "
+            f"{duration_in_words(made.seconds)}: raise --read-units, or read a --sample first. "
             "With --out it can be interrupted and resumed."
         )
     if pair.rekeys:

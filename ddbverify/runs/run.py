@@ -103,7 +103,7 @@ def run(
     coverage: str | None = None,
     extra: Sequence[str] = (),
     output_to_stderr: bool = False,
-    warn: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
     """
     Run all checks, and leave signed evidence of it.
@@ -114,7 +114,8 @@ def run(
         coverage: Instead of the configured one.
         extra: Further arguments for pytest. What they leave out closes the gate.
         output_to_stderr: Keep standard output free for the caller.
-        warn: Is told, in a line each, what makes the run go in vain, before anything is read.
+        say: Is told before anything is read, in a line each, what the run takes of the tables' capacity,
+            and what makes it go in vain.
 
     Raises:
         ConfigurationError: The run could not start.
@@ -130,7 +131,8 @@ def run(
     before = Before.of(config, checks, plugins)
     endpoints, emulator = _endpoints(config)
     identities = {"source": _identity(config.source), "target": _identity(config.target)}
-    _warn_of_other_transforms(config, warn)
+    for line in (*before.shares, *_other_transforms(config)):
+        say(line)
     clock = Clock(config)
     started = clock.now()
     key = signing.signing_key(config)  # made by the first run that can start, which says so
@@ -199,7 +201,7 @@ def run(
     )
 
 
-def _warn_of_other_transforms(config: Config, warn: Callable[[str], None]) -> None:
+def _other_transforms(config: Config) -> Iterator[str]:
     """Before hours of reading: each item would differ. The run goes on, and its pipeline check fails."""
     for pair in config.tables:
         try:
@@ -207,7 +209,7 @@ def _warn_of_other_transforms(config: Config, warn: Callable[[str], None]) -> No
         except EngineError:  # not here to judge: the pipeline check looks, too, and says what refused
             continue
         if why is not None:
-            warn(f"{pair}: {plain(why)}")
+            yield f"warning: {pair}: {plain(why)}"
 
 
 @contextmanager

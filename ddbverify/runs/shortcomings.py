@@ -18,6 +18,7 @@ from ddbverify.evidence.record import CheckState, Record, TableRecord
 from ddbverify.plugins.loading import PluginRecord, Plugins
 from ddbverify.suite.definitions import is_brought
 from ddbverify.tables import table as tables
+from ddbverify.tables.capacity import shares_in_words
 from ddbverify.words import are, number_of
 
 # pytest's own: https://docs.pytest.org/en/stable/reference/exit-codes.html
@@ -40,6 +41,7 @@ class Before:
     tables: dict[str, tuple[TableRecord, TableRecord]]
     digests: Digests
     extensions: tuple[PluginRecord, ...]
+    shares: tuple[str, ...]  # what the run is about to take of the tables' capacity, in words
 
     @classmethod
     def of(cls, config: Config, checks: Path, plugins: Plugins) -> Before:
@@ -50,15 +52,13 @@ class Before:
             ConfigurationError: A file cannot be read, or a transform not be loaded.
             EngineError: AWS refused.
         """
-        return cls(_describe(config), digests.current(config, checks), plugins.records)
-
-
-def _describe(config: Config) -> dict[str, tuple[TableRecord, TableRecord]]:
-    described = {}
-    for pair in config.tables:
-        source, target = tables.describe_pair(config, pair)
-        described[pair.id] = (TableRecord.of(source), TableRecord.of(target))
-    return described
+        rate, setting = config.verification.read_units, "[verification] read_units"
+        records, shares = {}, list[str]()
+        for pair in config.tables:
+            source, target = tables.describe_pair(config, pair)
+            records[pair.id] = (TableRecord.of(source), TableRecord.of(target))
+            shares += shares_in_words(source, target, rate, setting=setting)
+        return cls(records, digests.current(config, checks), plugins.records, tuple(shares))
 
 
 def shortcomings(recorded: Record, status: int, before: Before, stuck: str) -> list[str]:

@@ -50,7 +50,7 @@ def header(file: Path, config: Config, from_options: Mapping[str, str]) -> list[
     shown = (
         ("coverage", settings.coverage),
         ("settle", duration_in_words(settings.settle)),
-        ("read_units", f"{settings.read_units:,}/s" if settings.read_units else "no ceiling"),
+        ("read_units", f"{settings.read_units:,}/s" if settings.read_units else "half of a table's limit"),
         ("time_limit", duration_in_words(settings.time_limit)),
     )
     where = {name: from_options.get(name) or ("default", file.name)[name in written] for name, _ in shown}

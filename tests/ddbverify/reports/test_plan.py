@@ -63,10 +63,10 @@ def test_a_provisioned_table_says_which_share_of_its_capacity_is_taken():
 
 def test_time_is_that_of_the_slower_table_at_the_lowest_ceiling():
     assert estimate(segments=10).seconds == pytest.approx(1_000_020 / 12_000)
-    assert estimate(None, provisioned(500), segments=10).seconds == pytest.approx(1_000_020 / 500)
+    assert estimate(None, provisioned(500), segments=10).seconds == pytest.approx(1_000_020 / 250)
     assert estimate(None, provisioned(500), segments=10, read_units=50).seconds == 1_000_020 / 50
     capped = {"OnDemandThroughput": {"MaxReadRequestUnits": 100}}
-    assert estimate(capped, segments=10).seconds == 1_000_020 / 100
+    assert estimate(capped, segments=10).seconds == 1_000_020 / 50
     uncapped = {"OnDemandThroughput": {"MaxReadRequestUnits": -1}}
     assert estimate(uncapped, segments=10).seconds == estimate(segments=10).seconds
 
@@ -82,9 +82,12 @@ def test_a_sample_costs_its_share():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"target": provisioned(500)}, "take them all from its other users: set --read-units"),
+        (
+            {"target": provisioned(500), "read_units": 450},
+            "The target has 500 read units per second, and --read-units allows the comparison to take 90%",
+        ),
         ({"read_units": 5}, "With --read-units it takes 2.3 days"),
-        ({"source": provisioned(5)}, "With the capacity of the tables it takes 2.3 days"),
+        ({"source": provisioned(10)}, "With half of the tables' capacity it takes 2.3 days"),
         ({"target": {"ItemCount": 0, "TableSizeBytes": 0}}, "says that the target is empty"),
         ({"transform": "json:loads", "rekeys": True}, "one more pass over the source, 1,000,128 read units"),
     ],
@@ -178,7 +181,7 @@ def test_no_item_is_touched(aws, unique, calls):
     document = json.loads(ended.stdout)
     assert document["source"]["items"] == 1
     assert document["target"]["billing"] == "provisioned"
-    assert document["source"]["share_of_capacity"] == 1.0
+    assert document["source"]["share_of_capacity"] == 0.5
     assert document["read_units"] == document["source"]["read_units"] + document["target"]["read_units"]
     assert "secret" not in ended.output
 

@@ -305,9 +305,9 @@ def test_another_transform_than_the_consumers_is_said_first_fails_the_check_and_
     def warn(line):
         said.append((line, projects.passes(project.parent)))
 
-    result = runs.run(project, warn=warn)
+    result = runs.run(project, say=warn)
 
-    assert said == [(f"orders -> orders-v2: {why}", 0)]  # before anything was read
+    assert said == [(f"warning: orders -> orders-v2: {why}", 0)]  # before anything was read
     (failed,) = [check for check in result.evidence.checks if check.state is not CheckState.PASSED]
     assert (failed.name, failed.state) == ("check_pipeline.py::check_the_pipeline_is_healthy", "failed")
     assert any(why in str(reason) for reason in gate.judge(load(project)).reasons)
@@ -320,7 +320,7 @@ def test_a_state_table_that_cannot_be_read_is_left_to_the_check(project, monkeyp
     said = []
     monkeypatch.setattr("ddbverify.pipeline.health.other_transform", refuse)
 
-    assert runs.run(project, warn=said.append).exit_code == 0
+    assert runs.run(project, say=said.append).exit_code == 0
     assert said == []
 
 
