@@ -35,6 +35,11 @@ def home(config: Config) -> Path:
     return config.folder / HOME
 
 
+def runs(config: Config) -> Path:
+    """The folder of all runs: each has one in it that is called as the run, or a link to it (``--out``)."""
+    return home(config) / "runs"
+
+
 def latest(config: Config) -> Path:
     """The folder of the run that was started last."""
     return home(config) / "latest"
@@ -69,12 +74,21 @@ def make_run_folder(config: Config, run_id: str, out: Path | None) -> Path:
     """
     Make the folder of a new run, mode 0700, and let ``latest`` point at it at once.
 
-    At once, because a run that dies must not leave an older one looking like the last word.
+    At once, because a run that dies must not leave an older one looking like the last word. A run
+    that lies elsewhere leaves a link among the others, for the same reason.
 
     Raises:
-        ConfigurationError: *out* exists and is not empty, or cannot be made.
+        ConfigurationError: *out* exists and is not empty, cannot be made, or is among the runs, where
+            a folder is called as its run.
     """
-    folder = out if out is not None else home(config) / "runs" / run_id
+    inside = runs(config) / run_id
+    folder = out if out is not None else inside
+    is_inside = folder.resolve().parent == runs(config).resolve()
+    if is_inside and folder.name != run_id:
+        raise ConfigurationError(
+            f"The folder {folder} is among the runs of {runs(config)}, which are called by their ids.",
+            "name one elsewhere with --out, or leave --out away.",
+        )
     try:
         make_home(config)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -84,6 +98,9 @@ def make_run_folder(config: Config, run_id: str, out: Path | None) -> Path:
                 f"The folder {folder} is not empty.",
                 "name another one with --out; runs are never overwritten.",
             )
+        if not is_inside:
+            runs(config).mkdir(mode=0o700, exist_ok=True)
+            inside.symlink_to(os.path.relpath(folder.resolve(), runs(config).resolve()))
         point_latest(config, folder)
     except OSError as error:
         raise unusable(error, folder) from error

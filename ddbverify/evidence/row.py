@@ -107,7 +107,7 @@ def count(
 
 def _by_digest(config: Config, folder: Path) -> dict[str, bytes]:
     found = {}
-    for runs in {folder.resolve().parent, (folders.home(config) / "runs").resolve()}:
+    for runs in {folder.resolve().parent, folders.runs(config).resolve()}:
         for path in runs.iterdir() if runs.is_dir() else ():
             try:
                 document = content(path)

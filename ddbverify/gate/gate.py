@@ -29,6 +29,7 @@ from ddbverify.evidence.evidence import Evidence, Unclaimed
 from ddbverify.evidence.record import TableRecord
 from ddbverify.gate.reasons import AWS_REFUSED, FAILED, INCOMPLETE, NOT_TRUSTED, STALE, Reason, in_order
 from ddbverify.gate.requirements import unmet
+from ddbverify.gate.superseded import superseded
 from ddbverify.gate.unclaimed import unclaimed
 from ddbverify.pipeline import health as pipeline
 from ddbverify.plugins.loading import Plugins
@@ -141,7 +142,7 @@ def judge(
         *unhealthy,
         *_known_no_more(found, now),
         *(Reason("veto", INCOMPLETE, veto) for veto in plugins.vetoes(msgspec.json.encode(found), folder)),
-        *_superseded(config, folder, found, trusted),
+        *superseded(config, folder, found, trusted),
         *_in_a_row(config, folder, found, defined_checks(checks, plugins), trusted, churning=churning),
     ]
     allowed = tuple(one for one in unclaimed(config.gate, found.pairs, found.checks) if one.allowed)
@@ -271,24 +272,6 @@ def _followed(found: Evidence, followed: dict[str, float]) -> Iterator[Reason]:
         if since is not None and pair.comparison is not None and pair.comparison.started_epoch < since:
             message = f"{pair.id}: the pass began before the target followed the source; run again."
             yield Reason("before-following", INCOMPLETE, message)
-
-
-def _superseded(
-    config: Config, folder: Path, found: Evidence, trusted: tuple[PublicKey, ...]
-) -> Iterator[Reason]:
-    """A run that was started later has the last word, whatever it came to, and whichever folder is named."""
-    latest = folders.latest(config)
-    if not (latest.exists() or latest.is_symlink()) or latest.resolve() == folder.resolve():
-        return
-    try:
-        _, later = _read(latest, trusted)
-        started = later.started_epoch
-    except NotTrusted:  # it died, is under way, or its folder is gone: then it was when `latest` was made
-        settings = latest / folders.SETTINGS if latest.exists() else latest
-        started = settings.lstat().st_mtime if settings.exists() or settings.is_symlink() else 0.0
-    if started > found.started_epoch:
-        message = f"A later run was started, {latest.resolve().name}; judge that one, or run again."
-        yield Reason("superseded", INCOMPLETE, message)
 
 
 def _in_a_row(

@@ -240,7 +240,7 @@ class _Attempt:
         step.result = f"audit clean twice, {number_of(examined, 'record')} examined"
 
     def _verify(self, step: Step) -> None:
-        folder = self.context.config.folder / ".ddbverify" / "runs" / f"cutover-{int(self.fenced_at)}"
+        folder = self.context.config.folder / ".ddbverify" / f"cutover-{int(self.fenced_at)}"
         self.verified_by = str(folder)
         step.at("ddbverify run")
         self.verified = last_verification.verify(

@@ -35,7 +35,7 @@ class Runs:
 
     def run(self, found=None):
         found = replace(found or self.good, run_id=run_id())
-        folder = leave(self.config, found, found.run_id)
+        folder = leave(self.config, found)
         # `latest` was made when the run started; by this machine's clock it would be later than NOW one day.
         os.utime(folders.latest(self.config), (found.started_epoch,) * 2, follow_symlinks=False)
         return folder
@@ -95,11 +95,12 @@ def test_a_run_between_cannot_be_left_out(runs, what):
 
 def test_a_copy_of_a_run_does_not_count_again(runs):
     last = runs.run()
-    for name in ("copy-1", "copy-2"):
-        shutil.copytree(last, last.with_name(name))
+    copies = runs.file.parent / "artifacts"
+    for copy in (last.with_name("copy-1"), copies / "copy-1", copies / "copy-2"):
+        shutil.copytree(last, copy)
 
     assert "was the first run" in runs.closed(last)
-    assert "was the first run" in runs.closed(last.with_name("copy-2"))
+    assert "was the first run" in runs.closed(copies / "copy-2")
 
 
 def test_what_folders_are_called_and_how_old_they_are_decides_nothing(runs):

@@ -337,7 +337,7 @@ def test_churning_keys_may_pass_if_allowed_and_alone(project):
     assert codes(judged(project, allow_churning=False)) == {"churning", "inconclusive"}
 
     another = replace(alone, checks=(*checks[:-1], replace(checks[-1], state=CheckState.INCONCLUSIVE)))
-    leave(config, another, "another")
+    leave(config, another)
     assert codes(judged(project)) == {"inconclusive"}
 
 
@@ -352,14 +352,14 @@ def test_the_last_verification_has_to_have_begun_under_the_fence(project):
 @pytest.mark.parametrize("came_to", ["failed", "died", "gone", "passed"])
 def test_naming_an_earlier_folder_does_not_hide_a_later_run(project, came_to):
     config = load(project)
-    earlier = leave(config, good_evidence(config), "earlier")
+    earlier = leave(config, good_evidence(config))
     assert judged(project, folder=earlier).open
 
     found = good_evidence(config)
     found = replace(found, **_at(ENDED + 100)(found))
     if came_to == "failed":
         found = replace(found, **_check(CheckState.FAILED)(found))
-    later = leave(config, found, "later")
+    later = leave(config, found)
     if came_to == "died":
         (later / folders.EVIDENCE).unlink()
     if came_to == "gone":
@@ -373,7 +373,7 @@ def test_naming_an_earlier_folder_does_not_hide_a_later_run(project, came_to):
 
 def test_a_downloaded_run_is_not_superseded_by_an_older_one_of_this_machine(project, tmp_path_factory):
     config = load(project)
-    leave(config, good_evidence(config), "here")
+    leave(config, good_evidence(config))
     found = good_evidence(config)
     elsewhere = tmp_path_factory.mktemp("artifact")
     content = evidence.encode(replace(found, **_at(ENDED + 100)(found)), signing.signing_key(config))

@@ -93,8 +93,8 @@ def test_evidence_of_other_plugins_is_not_this_one(project):
         "other files": (replace(mine, check_files=("check_x.py",)),),
         "another origin": (replace(mine, origin="entry-point"),),
     }
-    for number, (what, extensions) in enumerate(altered.items()):
-        leave(load(project), replace(found, extensions=extensions), f"run-{number}")
+    for what, extensions in altered.items():
+        leave(load(project), replace(found, extensions=extensions))
         decision, codes = judged(project)
         assert "changed" in codes, what
         assert decision.exit_code == 5
@@ -153,7 +153,7 @@ def test_evidence_that_hides_what_a_plugin_decided_contradicts_itself(project, a
     with_known(project, KNOWN)
     found = judged(project)[0].evidence
     pair = found.pairs[0]
-    leave(load(project), replace(found, pairs=(replace(pair, comparison=alter(pair.comparison)),)), "altered")
+    leave(load(project), replace(found, pairs=(replace(pair, comparison=alter(pair.comparison)),)))
     decision, codes = judged(project)
     assert "contradiction" in codes
     assert decision.exit_code == 5
@@ -184,7 +184,7 @@ def test_a_check_that_a_plugin_brings_is_required(project):
     assert judged(project)[1] == {"missing"}
 
     checks = (*found.checks, run_of(found, "checks/conftest.py:check_keys.py::check_brought"))
-    leave(load(project), replace(found, checks=checks), "later")
+    leave(load(project), replace(found, checks=checks))
     assert judged(project)[0].open
 
 

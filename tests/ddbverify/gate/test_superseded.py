@@ -1,0 +1,178 @@
+"""Older evidence never stands in for a later run, wherever it is copied and whatever `latest` points at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import msgspec
+import pytest
+
+from ddbverify.config import load
+from ddbverify.errors import ConfigurationError
+from ddbverify.evidence import evidence as documents
+from ddbverify.evidence import folders, signing
+from ddbverify.evidence.record import CheckState
+from ddbverify.gate import gate
+from tests.ddbverify import projects
+from tests.ddbverify.gate.test_gate import _at, _check
+from tests.ddbverify.judged import ENDED, NOW, good_evidence, leave, run_id
+
+replace = msgspec.structs.replace
+
+
+class Two:
+    """A project with a run that passed, and a later one that failed."""
+
+    def __init__(self, folder):
+        self.config = load(projects.make_project(folder))
+        self.home, self.latest = folders.home(self.config), folders.latest(self.config)
+        good = good_evidence(self.config)
+        self.passed = leave(self.config, good)
+        bad = replace(good, **_at(ENDED + 100)(good))
+        self.bad = replace(bad, **_check(CheckState.FAILED)(bad))
+        self.failed = leave(self.config, self.bad)
+
+    def codes(self, folder=None):
+        decision = gate.judge(self.config, folder, now=NOW)
+        assert decision.open is (not decision.reasons)
+        return {reason.code for reason in decision.reasons}
+
+    def point_latest(self, folder):
+        self.latest.unlink()
+        self.latest.symlink_to(os.path.relpath(folder, self.home))
+
+
+@pytest.fixture
+def two(tmp_path, monkeypatch):
+    projects.stand_in(tmp_path, monkeypatch)
+    return Two(tmp_path)
+
+
+def test_before_anything_is_done_each_folder_says_what_its_run_was(two):
+    assert two.codes() == two.codes(two.failed) == {"failed"}
+    assert two.codes(two.passed) == {"superseded"}
+
+
+def copied_into_the_later_folder(two):
+    shutil.copy(two.passed / folders.EVIDENCE, two.failed / folders.EVIDENCE)
+
+
+def folders_swapped(two):
+    aside = two.passed.with_name("aside")
+    two.passed.rename(aside)
+    two.failed.rename(two.passed)
+    aside.rename(two.failed)
+
+
+def latest_pointed_back(two):
+    two.point_latest(two.passed)
+
+
+def latest_points_at_a_copy_elsewhere(two):
+    shutil.copytree(two.passed, two.home / "copy")
+    two.point_latest(two.home / "copy")
+
+
+def latest_is_a_folder_with_the_earlier_evidence(two):
+    two.latest.unlink()
+    shutil.copytree(two.passed, two.latest)
+
+
+def later_folder_renamed(two):
+    two.failed.rename(two.failed.with_name("20200101T000000Z-" + "0" * 32))
+    two.point_latest(two.passed)
+
+
+def later_folder_renamed_to_no_run(two):
+    two.failed.rename(two.failed.with_name("notes"))
+    two.point_latest(two.passed)
+
+
+def later_evidence_deleted(two):
+    (two.failed / folders.EVIDENCE).unlink()
+    two.point_latest(two.passed)
+
+
+def later_evidence_replaced_by_the_earlier(two):
+    shutil.copy(two.passed / folders.EVIDENCE, two.failed / folders.EVIDENCE)
+    two.point_latest(two.passed)
+
+
+def later_evidence_is_no_more_than_bytes(two):
+    (two.failed / folders.EVIDENCE).write_bytes(b"{}")
+    two.point_latest(two.passed)
+
+
+TRICKS = (
+    copied_into_the_later_folder,
+    folders_swapped,
+    latest_pointed_back,
+    latest_points_at_a_copy_elsewhere,
+    latest_is_a_folder_with_the_earlier_evidence,
+    later_folder_renamed,
+    later_folder_renamed_to_no_run,
+    later_evidence_deleted,
+    later_evidence_replaced_by_the_earlier,
+    later_evidence_is_no_more_than_bytes,
+)
+
+
+@pytest.mark.parametrize("trick", TRICKS, ids=lambda trick: trick.__name__)
+def test_earlier_evidence_does_not_pass_for_the_last_word(two, trick):
+    trick(two)
+
+    assert "superseded" in two.codes()
+    for folder in folders.runs(two.config).iterdir():
+        assert two.codes(folder), folder
+
+
+def test_without_latest_the_earlier_run_is_still_superseded(two):
+    two.latest.unlink()
+
+    assert two.codes(two.passed) == {"superseded"}
+    assert two.codes() == {"evidence"}
+
+
+def test_no_link_is_no_reason_of_its_own(tmp_path, monkeypatch):
+    projects.stand_in(tmp_path, monkeypatch)
+    config = load(projects.make_project(tmp_path))
+    only = leave(config, good_evidence(config))
+    folders.latest(config).unlink()
+
+    assert gate.judge(config, only, now=NOW).open
+
+
+def test_an_artifact_on_a_fresh_runner_is_judged_by_its_content(two, tmp_path_factory):
+    artifact = tmp_path_factory.mktemp("artifact")
+    shutil.copy(two.passed / folders.EVIDENCE, artifact)
+    assert two.codes(artifact) == {"superseded"}  # the later run lies here
+
+    shutil.rmtree(folders.runs(two.config))
+    two.latest.unlink()
+    assert two.codes(artifact) == set()
+
+
+def test_a_run_that_lies_elsewhere_is_looked_at_though_latest_points_back(two, tmp_path_factory):
+    last = replace(two.bad, **_at(ENDED + 200)(two.bad))
+    elsewhere = folders.make_run_folder(two.config, last.run_id, tmp_path_factory.mktemp("out") / "run")
+    key = signing.signing_key(two.config)
+    (elsewhere / folders.EVIDENCE).write_bytes(documents.encode(last, key))
+    again = leave(two.config, replace(good_evidence(two.config), **_at(ENDED + 150)(two.bad)))
+    assert "superseded" in two.codes(again)
+
+    shutil.rmtree(elsewhere)  # its link is left, and says that it was
+    assert "superseded" in two.codes(again)
+
+
+def test_a_folder_among_the_runs_cannot_be_named_for_a_run(two):
+    with pytest.raises(ConfigurationError, match="are called by their ids"):
+        folders.make_run_folder(two.config, run_id(), folders.runs(two.config) / "nightly")
+
+
+def test_what_is_no_run_among_the_runs_says_nothing(two):
+    (folders.runs(two.config) / "notes").mkdir()
+    (folders.runs(two.config) / "README").write_text("runs")
+    os.utime(folders.runs(two.config) / "README", (NOW + 999, NOW + 999))
+
+    assert two.codes() == {"failed"}
