@@ -12,7 +12,6 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -28,20 +27,6 @@ from ddbverify.config_sections import Size as Size
 from ddbverify.config_sections import Verification as Verification
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import FILE_NAME as FILE_NAME
-
-# Every domain of AWS's partitions; an endpoint anywhere else is an emulator.
-# https://docs.aws.amazon.com/general/latest/gr/rande.html
-_AWS_DOMAINS = (
-    "amazonaws.com",
-    "amazonaws.com.cn",
-    "amazonaws.eu",
-    "api.aws",
-    "api.amazonwebservices.com.cn",
-    "c2s.ic.gov",
-    "sc2s.sgov.gov",
-    "cloud.adc-e.uk",
-    "csp.hci.ic.gov",
-)
 
 
 def load(path: Path | str | None = None) -> Config:
@@ -134,12 +119,6 @@ def duration(text: str) -> Duration:
 def size(text: str) -> Size:
     """``"512MB"`` -> 512,000,000 bytes, as `duration`."""
     return Size(_measure(text, {"KB": 10**3, "MB": 10**6, "GB": 10**9}, '"512MB" or "2GB"'))
-
-
-def is_aws(endpoint_url: str) -> bool:
-    """Whether an endpoint is AWS's own; anything outside its domains counts as an emulator."""
-    host = urlsplit(endpoint_url).hostname or ""
-    return any(host == domain or host.endswith("." + domain) for domain in _AWS_DOMAINS)
 
 
 def _decode(kind: type, value: Any) -> Any:

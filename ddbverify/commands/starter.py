@@ -21,6 +21,7 @@ from ddbverify.config import Side
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence import folders
 from ddbverify.names import FILE_NAME, table_name
+from ddbverify.tables.hosts import is_aws
 
 _IGNORED = f"{folders.HOME}/"
 MINE = "check_mine.py"
@@ -91,7 +92,7 @@ def write(folder: Path, answers: Answers | None) -> Made:
 def migration_toml(answers: Answers) -> str:
     """The text of a ``migration.toml``: what was answered, and what else can be said, as comments."""
     emulated = any(
-        side.endpoint_url and not configuration.is_aws(side.endpoint_url)
+        side.endpoint_url and not is_aws(side.endpoint_url)
         for side in (answers.source_side, answers.target_side)
     )
     return _TOML.format(

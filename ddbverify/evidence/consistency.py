@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from ddbverify.config import is_aws
 from ddbverify.evidence.evidence import Evidence, verdict_of
 from ddbverify.evidence.record import FACTS, CheckState, ComparisonRecord
 from ddbverify.items.states import State
+from ddbverify.tables.hosts import is_aws
 
 # A run's id is made, and its pass begins, moments apart from `started`; DynamoDB's clock has whole seconds.
 _TOLERANCE_SECONDS = 5.0

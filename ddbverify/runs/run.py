@@ -33,6 +33,7 @@ from ddbverify.runs.clock import Clock
 from ddbverify.runs.shortcomings import Before, changed_since, shortcomings
 from ddbverify.session import watchdog
 from ddbverify.tables import aws
+from ddbverify.tables.hosts import is_aws
 from ddbverify.words import plain
 
 _USAGE_ERROR = 4  # https://docs.pytest.org/en/stable/reference/exit-codes.html
@@ -231,7 +232,7 @@ def _endpoints(config: Config) -> tuple[dict[str, str], bool]:
     }
     return (
         {name: str(client.meta.endpoint_url) for name, client in clients.items()},
-        any(aws.is_emulator(client) for client in clients.values()),
+        not all(is_aws(client.meta.endpoint_url) for client in clients.values()),
     )
 
 

@@ -20,7 +20,7 @@ import botocore.loaders
 import botocore.session
 from botocore.config import Config as BotoConfig
 
-from ddbverify.config import Side, is_aws
+from ddbverify.config import Side
 from ddbverify.errors import (
     AccessError,
     ConfigurationError,
@@ -28,6 +28,7 @@ from ddbverify.errors import (
     NotFoundError,
     ThrottledError,
 )
+from ddbverify.tables import hosts
 
 if TYPE_CHECKING:
     import boto3
@@ -167,8 +168,8 @@ def _new_client(side: Side, service: str, region: str | None, core: Any) -> Clie
 
 
 def is_emulator(some_client: Client) -> bool:
-    """Whether a client talks to something outside AWS's domains."""
-    return not is_aws(some_client.meta.endpoint_url)
+    """Whether a client talks to a host that is known to be an emulator's; see `ddbverify.tables.hosts`."""
+    return hosts.is_emulator(some_client.meta.endpoint_url)
 
 
 def caller(side: Side, *, region: str | None = None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ddbverify.config import is_aws, load, parse, with_coverage
+from ddbverify.config import load, parse, with_coverage
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import pair_id
 
@@ -109,20 +109,6 @@ def test_coverage_given_for_one_run_is_checked_too(tmp_path):
     assert with_coverage(config, "10%").verification.sampled_fraction == 0.1
     with pytest.raises(ConfigurationError, match="coverage"):
         with_coverage(config, "most")
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://dynamodb.eu-west-1.amazonaws.com", True),
-        ("https://123456789012.ddb.eu-west-1.on.aws.evil.example", False),
-        ("http://127.0.0.1:4566", False),
-        ("https://amazonaws.com.evil.example", False),
-        ("https://notamazonaws.com", False),
-    ],
-)
-def test_only_aws_domains_are_aws(url, expected):
-    assert is_aws(url) is expected
 
 
 def test_pair_ids_are_short_stable_and_tell_pairs_apart():

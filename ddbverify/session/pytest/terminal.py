@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ddbverify.compare.causes import CAUSES_SHOWN
 from ddbverify.compare.comparison import Comparison
-from ddbverify.config import Config, Side, is_aws
+from ddbverify.config import Config, Side
 from ddbverify.evidence.record import CheckRecord, CheckState
 from ddbverify.names import table_name
 from ddbverify.reports.summary import accepted_lines, check_state, said_by_plugins
+from ddbverify.tables.hosts import is_aws
 from ddbverify.tables.prices import PER_MILLION_READ_UNITS
 from ddbverify.tables.table import Table
 from ddbverify.words import about, duration_in_words, money, number_of, plain
