@@ -85,7 +85,8 @@ ROOMS = (
         "tables",
         "DynamoDB from outside: clients, raw pages, pace, segments, settings, prices",
         "items",
-        "aws capacity hosts indexes pace pages parity prices references sampling segments settings table wire",
+        "aws capacity hosts indexes pace pages parity prices references sampling segments settings "
+        "table wire",
     ),
     _room(
         "ddbverify",

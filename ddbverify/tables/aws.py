@@ -12,7 +12,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import botocore
 import botocore.exceptions
@@ -154,7 +154,7 @@ def _shared_client(
 def _new_client(side: Side, service: str, region: str | None, core: Any) -> Client:
     try:
         made = session(side, core=core)
-        return made.client(service, region_name=region, endpoint_url=side.endpoint_url, config=_BOTO)
+        new = made.client(service, region_name=region, endpoint_url=side.endpoint_url, config=_BOTO)
     except botocore.exceptions.NoRegionError as error:
         raise ConfigurationError(
             "No AWS region is configured.",
@@ -165,6 +165,19 @@ def _new_client(side: Side, service: str, region: str | None, core: Any) -> Clie
             f"No client for {service}: {error}",
             "mend `region` or `endpoint_url` of source and target.",
         ) from error
+    if service == "dynamodb":
+        new.meta.events.register("after-call.dynamodb.DescribeTable", _keep_as_it_came)
+    return new
+
+
+AS_IT_CAME: Final = "TableAsItCame"
+"""In the metadata of each answer to DescribeTable: the table as it came over the wire, as text of JSON."""
+
+
+def _keep_as_it_came(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
+    """Botocore drops every member that it does not know, and a setting in it would be seen by nobody."""
+    if "Table" in parsed and "ResponseMetadata" in parsed:
+        parsed["ResponseMetadata"][AS_IT_CAME] = http_response.text
 
 
 def is_emulator(some_client: Client) -> bool:

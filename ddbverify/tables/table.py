@@ -6,6 +6,7 @@ Tables as DynamoDB describes them, and whether two of them can be a pair.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -48,7 +49,7 @@ class Table:
     indexes: frozenset[str]  # names, global and local
     stream_arn: str | None
     stream_view: str | None  # such as NEW_IMAGE; None without a stream
-    raw: Mapping[str, Any] = field(repr=False)  # DescribeTable's answer, untouched
+    raw: Mapping[str, Any] = field(repr=False)  # as it came over the wire: also what botocore does not know
 
     @property
     def identity(self) -> tuple[str, str, float]:
@@ -72,22 +73,29 @@ def describe(side: Side, name_or_arn: str) -> Table:
     """
     name = table_name(name_or_arn)
     client = aws.client(side, "dynamodb", region=region_of(name_or_arn))
-    reference, description = name, _description(client, name, name_or_arn)
+    reference, answer = name, _answer(client, name, name_or_arn)
     # Emulators do not take an ARN as a name, so the ARN is used only where the name is not enough.
-    if name_or_arn != name and (description is None or description.get("TableArn") != name_or_arn):
-        reference, description = name_or_arn, _description(client, name_or_arn, name_or_arn)
-    if description is None:
+    if name_or_arn != name and (answer is None or answer["Table"].get("TableArn") != name_or_arn):
+        reference, answer = name_or_arn, _answer(client, name_or_arn, name_or_arn)
+    if answer is None:
         raise NotFoundError(
             f"There is no table {name} in {client.meta.region_name}.",
             "check the name and the region, and which account the credentials are of.",
         )
+    description = answer["Table"]
     require_named(name_or_arn, description.get("TableArn"), place="table")
     with aws.translated(f"read the time-to-live setting of the table {name}"):
         ttl = client.describe_time_to_live(TableName=reference).get("TimeToLiveDescription", {})
-    return table_from(description, ttl, reference)
+    return table_from(description, ttl, reference, as_it_came=_as_it_came(answer, name))
 
 
-def table_from(description: Mapping[str, Any], ttl: Mapping[str, Any], reference: str) -> Table:
+def table_from(
+    description: Mapping[str, Any],
+    ttl: Mapping[str, Any],
+    reference: str,
+    *,
+    as_it_came: Mapping[str, Any] | None = None,
+) -> Table:
     """
     A `Table` from the answers of DescribeTable (``Table``) and DescribeTimeToLive.
 
@@ -95,6 +103,7 @@ def table_from(description: Mapping[str, Any], ttl: Mapping[str, Any], reference
         description: What stands under ``Table``.
         ttl: What stands under ``TimeToLiveDescription``; may be empty.
         reference: What requests have to call the table.
+        as_it_came: What stands under ``Table`` over the wire, with what botocore does not know.
     """
     types = {one["AttributeName"]: one["AttributeType"] for one in description["AttributeDefinitions"]}
     in_order = sorted(description["KeySchema"], key=lambda one: str(one["KeyType"]))  # HASH before RANGE
@@ -123,7 +132,7 @@ def table_from(description: Mapping[str, Any], ttl: Mapping[str, Any], reference
         indexes=frozenset(indexes),
         stream_arn=description.get("LatestStreamArn") if enabled else None,
         stream_view=stream.get("StreamViewType") if enabled else None,
-        raw=description,
+        raw=description if as_it_came is None else as_it_came,
     )
 
 
@@ -198,13 +207,30 @@ def require_comparable(pair: PairSettings, source: Table, target: Table) -> None
         )
 
 
-def _description(client: aws.Client, reference: str, shown: str) -> Mapping[str, Any] | None:
+def _answer(client: aws.Client, reference: str, shown: str) -> Mapping[str, Any] | None:
     try:
         with aws.translated(f"describe the table {table_name(shown)}"):
-            table: Mapping[str, Any] = client.describe_table(TableName=reference)["Table"]
-            return table
+            answer: Mapping[str, Any] = client.describe_table(TableName=reference)
     except NotFoundError:
         return None
+    if "Table" not in answer:
+        raise EngineError(
+            f"Could not describe the table {table_name(shown)}: the response is not DynamoDB's.",
+            "check endpoint_url and proxies, then run the command again.",
+        )
+    return answer
+
+
+def _as_it_came(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    try:
+        table: Mapping[str, Any] = json.loads(answer["ResponseMetadata"][aws.AS_IT_CAME])["Table"]
+    except (KeyError, TypeError, ValueError) as error:
+        # Without it, a setting that botocore does not know would be seen by nobody.
+        raise EngineError(
+            f"DynamoDB's description of the table {name} cannot be read as it came ({type(error).__name__}).",
+            "look for a proxy that alters responses, and check endpoint_url.",
+        ) from error
+    return table
 
 
 def _in_words(keys: list[tuple[str, str]]) -> str:

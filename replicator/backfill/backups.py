@@ -102,6 +102,7 @@ def _overrides(*, indexes: bool) -> dict[str, Any]:
     return {
         "GlobalSecondaryIndexOverride": [],
         "LocalSecondaryIndexOverride": [],
+        "VectorIndexOverride": [],
         "BillingModeOverride": "PAY_PER_REQUEST",
     }
 
