@@ -182,5 +182,9 @@ class Fact:
     QUARANTINE: Final = "quarantine#"
     """Prefix, followed by the source key's hash: ``key`` (typed), ``number``, ``reason``, ``at``."""
 
+    NEWEST_RUN: Final = "newest-run"
+    """Of the migration, written by the operator's commands: the run of the verifier that was started last.
+    ``run_id``, ``started_ms`` (DynamoDB's clock), ``sha256`` (of its evidence file, or empty)."""
+
     STEP: Final = "step#"
     """Prefix, followed by the step's name: ``at`` when it was done, and what it made."""

@@ -93,7 +93,7 @@ ROOMS = (
         "pipeline",
         "the replication into a target, seen from outside",
         "items code tables",
-        "health",
+        "health newest_run",
     ),
     _room(
         "ddbverify",
@@ -128,7 +128,7 @@ ROOMS = (
         "gate",
         "requirements, reasons, decision",
         "items tables pipeline plugins compare suite evidence",
-        "gate reasons unclaimed",
+        "gate reasons superseded unclaimed",
     ),
     _room(
         "ddbverify",
@@ -226,8 +226,8 @@ ROOMS = (
         "replicator",
         "commands",
         "one module per command, with its options: what it does, step by step",
-        "ddbverify.items ddbverify.code ddbverify.tables ddbverify.evidence ddbverify.gate "
-        "handlers context aws backfill stack demo",
+        "ddbverify.items ddbverify.code ddbverify.tables ddbverify.pipeline ddbverify.evidence "
+        "ddbverify.gate handlers context aws backfill stack demo",
         "audit cutover demo down pause quarantine repair restart restore resume status up",
     ),
 )

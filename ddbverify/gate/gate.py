@@ -29,9 +29,10 @@ from ddbverify.evidence.evidence import Evidence, Unclaimed
 from ddbverify.evidence.record import TableRecord
 from ddbverify.gate.reasons import AWS_REFUSED, FAILED, INCOMPLETE, NOT_TRUSTED, STALE, Reason, in_order
 from ddbverify.gate.requirements import unmet
-from ddbverify.gate.superseded import superseded
+from ddbverify.gate.superseded import Judged, superseded
 from ddbverify.gate.unclaimed import unclaimed
 from ddbverify.pipeline import health as pipeline
+from ddbverify.pipeline.newest_run import NewestRun
 from ddbverify.plugins.loading import Plugins
 from ddbverify.suite.definitions import defined_checks
 from ddbverify.tables import table as tables
@@ -115,7 +116,7 @@ def judge(
     folders.make_importable(config)
     checks = folders.checks_folder(config)
     plugins = Plugins.of(config, checks)
-    followed, unhealthy = _look_at_pipelines(config)
+    followed, noted, unhealthy = _look_at_pipelines(config)
     try:
         trusted = signing.trusted_keys(config)
     except EngineError as error:
@@ -126,6 +127,7 @@ def judge(
     except NotTrusted as error:
         reason = Reason("evidence", NOT_TRUSTED, f"The evidence in {folder} cannot be used: {error}.")
         return Decision(folder, in_order((reason, *unhealthy)), None)
+    sha256 = hashlib.sha256(content).hexdigest()
     if now is None:
         try:
             now = tables.server_time(config.source, config.tables[0].source)
@@ -142,11 +144,11 @@ def judge(
         *unhealthy,
         *_known_no_more(found, now),
         *(Reason("veto", INCOMPLETE, veto) for veto in plugins.vetoes(msgspec.json.encode(found), folder)),
-        *superseded(config, folder, found, trusted),
+        *superseded(config, Judged(folder, found, sha256), trusted, noted),
         *_in_a_row(config, folder, found, defined_checks(checks, plugins), trusted, churning=churning),
     ]
     allowed = tuple(one for one in unclaimed(config.gate, found.pairs, found.checks) if one.allowed)
-    return Decision(folder, in_order(reasons), found, hashlib.sha256(content).hexdigest(), allowed)
+    return Decision(folder, in_order(reasons), found, sha256, allowed)
 
 
 def _contradicts(one: str) -> str:
@@ -162,9 +164,10 @@ def _read(folder: Path, trusted: tuple[PublicKey, ...]) -> tuple[bytes, Evidence
     return content, documents.decode(content, trusted)
 
 
-def _look_at_pipelines(config: Config) -> tuple[dict[str, float], list[Reason]]:
-    """When each pair's target began to follow, and what is wrong with the pipelines now."""
+def _look_at_pipelines(config: Config) -> tuple[dict[str, float], list[NewestRun], list[Reason]]:
+    """When each pair's target began to follow, which runs are noted, and what is wrong with the pipelines."""
     followed: dict[str, float] = {}
+    noted: list[NewestRun] = []
     reasons: list[Reason] = []
     for pair in config.tables:
         try:
@@ -175,11 +178,13 @@ def _look_at_pipelines(config: Config) -> tuple[dict[str, float], list[Reason]]:
             continue
         if health.following_since is not None:
             followed[pair.id] = health.following_since
+        if health.newest_run is not None and health.newest_run not in noted:
+            noted.append(health.newest_run)
         reasons += [
             Reason("pipeline", INCOMPLETE, f"{pair}: the pipeline is not healthy: {problem}.")
             for problem in health.problems
         ]
-    return followed, reasons
+    return followed, noted, reasons
 
 
 def _bound(config: Config, found: Evidence, checks: Path, plugins: Plugins) -> Iterator[Reason]:

@@ -3,39 +3,60 @@ Whether the judged run is the last word: older evidence must not stand in for a 
 
 Evidence is a file, and files can be copied. So the folder of a run is held against the id that was
 signed, and every other run that left a trace beside ``migration.toml`` is looked at, whatever
-``latest`` points at. What a run that left no evidence was, its folder's name says.
+``latest`` points at. What a run that left no evidence was, its folder's name says. With a pipeline
+the state table may know of a run on another machine, too.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from ddbverify.config import Config
 from ddbverify.evidence import evidence as documents
-from ddbverify.evidence import folders, row
+from ddbverify.evidence import folders, row, signing
 from ddbverify.evidence.envelope import NotTrusted, PublicKey
 from ddbverify.evidence.evidence import Evidence
 from ddbverify.gate.reasons import INCOMPLETE, Reason
+from ddbverify.pipeline.newest_run import NewestRun
 
 _RUN_ID: Final = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{32}")
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The run that is judged: where it lies, what it says, and the digest of the file that says so."""
+
+    folder: Path
+    evidence: Evidence
+    sha256: str
+
+
 def superseded(
-    config: Config, folder: Path, found: Evidence, trusted: tuple[PublicKey, ...]
+    config: Config, judged: Judged, trusted: tuple[PublicKey, ...], noted: Iterable[NewestRun] = ()
 ) -> Iterator[Reason]:
     """
     Say that another run has the last word, if one has.
 
     Args:
         config: It says where runs are kept.
-        folder: The judged run's. One that lies elsewhere (an artifact, say) is judged by its content.
-        found: Its evidence.
+        judged: One whose folder lies elsewhere (an artifact, say) is judged by its content.
         trusted: Keys that are believed.
+        noted: What state tables know of the newest run.
     """
+    found, folder = judged.evidence, judged.folder
+    for one in noted:
+        if one.run_id == found.run_id and one.sha256 not in ("", judged.sha256):
+            message = f"The state table knows another evidence file of the run {found.run_id}; run again."
+            yield Reason("superseded", INCOMPLETE, message)
+        if one.run_id != found.run_id and one.started_ms > found.started_epoch * 1000:
+            message = f"The state table says that a later run was started, {one.run_id}; run again."
+            yield Reason("superseded", INCOMPLETE, message)
     here = folder.resolve()
     if here.parent == folders.runs(config).resolve() and here.name != found.run_id:
         message = (
@@ -43,19 +64,42 @@ def superseded(
             "judge the folder of that name, or run again."
         )
         yield Reason("superseded", INCOMPLETE, message)
-    for other in _others(config, here):
-        if _is_later(other, here, found, trusted):
+    for other in _traces(config):
+        if other.resolve() != here and _is_later(other, here, found, trusted):
             message = f"A later run was started, {other.name}; judge that one, or run again."
             yield Reason("superseded", INCOMPLETE, message)
             return
 
 
-def _others(config: Config, here: Path) -> Iterator[Path]:
+def newest(config: Config) -> NewestRun | None:
+    """
+    The run that was started last, of those that left a trace here; ``None`` where none did.
+
+    Raises:
+        ConfigurationError: The trusted keys cannot be used.
+        EngineError: One is in KMS, which refused.
+    """
+    trusted = signing.trusted_keys(config)
+    runs = [run for folder in _traces(config) if (run := _run_in(folder, trusted)) is not None]
+    return max(runs, key=lambda run: (run.started_ms, run.sha256), default=None)
+
+
+def _run_in(folder: Path, trusted: tuple[PublicKey, ...]) -> NewestRun | None:
+    try:
+        content = row.content(folder)
+        found = documents.decode(content, trusted)
+    except NotTrusted:  # it died, is under way, or its evidence is gone: its name says when it began
+        began = _moment(folder.name)
+        return NewestRun(folder.name, int(began.timestamp() * 1000), "") if began else None
+    return NewestRun(found.run_id, int(found.started_epoch * 1000), hashlib.sha256(content).hexdigest())
+
+
+def _traces(config: Config) -> list[Path]:
     """What stands in the folder of runs, the newest name first; and the one that ``latest`` points at."""
     runs, latest = folders.runs(config), folders.latest(config)
     inside = sorted(runs.iterdir(), reverse=True) if runs.is_dir() else []
     linked = [latest.resolve() if latest.exists() else latest] if _is_there(latest) else []
-    yield from (other for other in (*inside, *linked) if other.resolve() != here)
+    return [*inside, *linked]
 
 
 def _is_later(other: Path, here: Path, found: Evidence, trusted: tuple[PublicKey, ...]) -> bool:

@@ -19,6 +19,7 @@ from ddbverify.config import Config, Pair
 from ddbverify.errors import NotFoundError
 from ddbverify.items.values import item_from_typed, with_base64
 from ddbverify.names import Fact
+from ddbverify.pipeline.newest_run import NewestRun
 from ddbverify.tables import aws
 from ddbverify.words import number_of
 
@@ -44,6 +45,7 @@ class PipelineHealth:
     canary_age_seconds: float | None = None  # since the last one arrived
     mappings: Mapping[str, str] = field(default_factory=dict)  # forwarder, consumer -> state
     stream_enabled_by_us: bool = False  # the source had no stream before
+    newest_run: NewestRun | None = None  # of the verifier, as far as commands of the operator have noted it
 
     @property
     def facts_examined(self) -> int:
@@ -73,9 +75,10 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
     resources = facts.get(Fact.RESOURCES)
     if resources is None:
         return PipelineHealth(exists=True, problems=("the state table knows no pipeline of this pair",))
+    newest_run, unreadable = _newest_run(facts)
     now = datetime.now().timestamp() if now is None else now  # noqa: DTZ005 - an epoch has no zone
     unlike = _unlike(config, pair, facts.get(Fact.BOUND))
-    problems = [] if unlike is None else [unlike]
+    problems = [said for said in (unlike, unreadable) if said is not None]
     queue = _depth(config, pair, resources, "queue_url", problems)
     dead = _depth(config, pair, resources, "dead_letter_url", problems)
     mappings = {
@@ -93,7 +96,16 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
         canary_age_seconds=_age(facts.get(Fact.CANARY_ARRIVED), now),
         mappings=mappings,
         stream_enabled_by_us=Fact.STREAM_ENABLED_BY_US in facts,
+        newest_run=newest_run,
     )
+
+
+def _newest_run(facts: Mapping[str, Mapping[str, Any]]) -> tuple[NewestRun | None, str | None]:
+    """The newest run that is noted, and what is wrong with the note."""
+    try:
+        return NewestRun.of_fact(facts.get(Fact.NEWEST_RUN)), None
+    except ValueError as error:
+        return None, f"{error} (`replicator audit` notes it anew)"
 
 
 def other_transform(config: Config, pair: Pair) -> str | None:

@@ -19,7 +19,7 @@ from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
 from replicator.aws.queue import dead_letters, queue_depth
 from replicator.aws.stream import Record, StreamReader, Trimmed
-from replicator.commands import invocation, repair
+from replicator.commands import invocation, newest_run, repair
 from replicator.context.context import Context
 from replicator.handlers.ledger import Ledger
 from replicator.handlers.records import MalformedRecord
@@ -67,6 +67,7 @@ def audit(context: Context) -> dict[str, Any]:
     """
     context.need_begun()
     context.need_no_restart()
+    newest_run.note(context)
     answer: dict[str, Any] = {}
     for pair in context.config.tables:
         if "ledger_table" not in context.resources(pair):

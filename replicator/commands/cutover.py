@@ -26,7 +26,7 @@ from ddbverify.words import number_of
 from replicator.aws import canary, fence, queue, switch
 from replicator.aws.fence import Fence
 from replicator.aws.pointer import Pointer
-from replicator.commands import audit, invocation, last_verification, quiet, repair
+from replicator.commands import audit, invocation, last_verification, newest_run, quiet, repair
 from replicator.context import clock, tables
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -115,6 +115,7 @@ class _Attempt:
 
     def _ask_gate(self) -> None:
         with self.context.console.step("the gate is open"):
+            newest_run.note(self.context)
             decision = gate.judge(self.context.config, None)
             if not decision.open:
                 reasons = "".join(f"\n  - {reason}" for reason in decision.reasons)

@@ -33,6 +33,8 @@ FOR_THE_REPLICATOR = {
     "tables.prices",
     "tables.references",
     "gate.gate",
+    "gate.superseded",
+    "pipeline.newest_run",
     "evidence.cutover",
 }
 # What travels to Lambda with the handlers.

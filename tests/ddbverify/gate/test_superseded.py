@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
 import shutil
 
@@ -14,6 +16,9 @@ from ddbverify.evidence import evidence as documents
 from ddbverify.evidence import folders, signing
 from ddbverify.evidence.record import CheckState
 from ddbverify.gate import gate
+from ddbverify.gate.superseded import newest
+from ddbverify.pipeline.health import PipelineHealth
+from ddbverify.pipeline.newest_run import NewestRun
 from tests.ddbverify import projects
 from tests.ddbverify.gate.test_gate import _at, _check
 from tests.ddbverify.judged import ENDED, NOW, good_evidence, leave, run_id
@@ -163,6 +168,57 @@ def test_a_run_that_lies_elsewhere_is_looked_at_though_latest_points_back(two, t
 
     shutil.rmtree(elsewhere)  # its link is left, and says that it was
     assert "superseded" in two.codes(again)
+
+
+def noted(monkeypatch, run):
+    health = PipelineHealth(exists=True, newest_run=run)
+    monkeypatch.setattr("ddbverify.pipeline.health.health", lambda *_, **__: health)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_closed"),
+    [
+        ({}, False),
+        ({"sha256": ""}, False),  # it was under way when it was noted
+        ({"sha256": "0" * 64}, True),  # another file of the same run
+        ({"run_id": "another", "plus_ms": 1}, True),
+        ({"run_id": "another", "plus_ms": 1, "sha256": ""}, True),
+        ({"run_id": "another", "plus_ms": -1}, False),
+    ],
+)
+def test_a_later_run_that_the_state_table_knows_supersedes_an_artifact_on_a_fresh_runner(
+    two, tmp_path_factory, monkeypatch, changes, is_closed
+):
+    artifact = tmp_path_factory.mktemp("artifact")
+    shutil.copy(two.passed / folders.EVIDENCE, artifact)
+    shutil.rmtree(two.failed)
+    two.latest.unlink()
+    here = newest(two.config)
+    assert two.codes(artifact) == set()
+
+    started_ms = here.started_ms + changes.pop("plus_ms", 0)
+    noted(monkeypatch, dataclasses.replace(here, started_ms=started_ms, **changes))
+
+    assert two.codes(artifact) == ({"superseded"} if is_closed else set())
+
+
+def test_the_newest_run_is_the_one_that_was_started_last_whatever_it_came_to(two):
+    sha256 = hashlib.sha256((two.failed / folders.EVIDENCE).read_bytes()).hexdigest()
+    failed = NewestRun(two.failed.name, int(two.bad.started_epoch * 1000), sha256)
+    assert newest(two.config) == failed
+
+    two.point_latest(two.passed)
+    assert newest(two.config) == failed
+
+    (two.failed / folders.EVIDENCE).unlink()
+    assert newest(two.config) == dataclasses.replace(failed, sha256="")
+
+    shutil.rmtree(two.failed)
+    assert newest(two.config).run_id == two.passed.name
+
+
+def test_without_a_run_there_is_no_newest(tmp_path):
+    assert newest(load(projects.make_project(tmp_path))) is None
 
 
 def test_a_folder_among_the_runs_cannot_be_named_for_a_run(two):

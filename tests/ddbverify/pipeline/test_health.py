@@ -113,6 +113,17 @@ def test_without_a_state_table_there_is_a_pipeline_only_if_one_is_asked_for(aws,
         assert "does not exist" in health.problems[0]
 
 
+@pytest.mark.parametrize("fact", [{"run_id": "a", "started_ms": "soon", "sha256": ""}, {"run_id": "a"}])
+def test_a_note_of_the_newest_run_that_cannot_be_read_is_a_problem_and_not_nothing(aws, tmp_path, fact):
+    config = parse(projects.TOML, tmp_path)
+    make_state_table(config, HEALTHY | {Fact.RESOURCES: {}, Fact.NEWEST_RUN: fact})
+
+    health = pipeline.health(config, config.tables[0])
+
+    assert health.newest_run is None
+    assert any("which run is the newest" in problem for problem in health.problems)
+
+
 def test_a_state_table_that_does_not_know_the_pair_is_a_problem(aws, tmp_path):
     config = parse(projects.TOML, tmp_path)
     make_state_table(config, {})
