@@ -7,8 +7,8 @@ from ddbverify import Finding, Pair, Verdict, require
 
 def check_the_pipeline_is_healthy(pair: Pair) -> None:
     """
-    Mappings enabled, queue not backlogged, no dead letter, no quarantine, no gap, canary arrived, and
-    the consumer's transform is the one that `migration.toml` names.
+    The live stream is the bound one, mappings read it and are enabled, queue not backlogged, no dead letter,
+    no quarantine, no gap, canary arrived, and the consumer's transform is the one of `migration.toml`.
 
     Where no state table exists and `migration.toml` has no [replication] section there is no
     pipeline to look at, and the claim holds.
@@ -16,7 +16,7 @@ def check_the_pipeline_is_healthy(pair: Pair) -> None:
     Refuted by: any of these. The message names each.
     Silent about: changes that were lost without a trace, which `replicator audit` looks for; how long
     ago the last canary arrived, which `replicator status` says: a cutover flies one of its own.
-    Cost: a query of the state table, four calls to SQS and Lambda, per pair and run.
+    Cost: a query of the state table, two calls to DynamoDB, four to SQS and Lambda, per pair and run.
     """
     health = pair.pipeline
     require(Verdict(examined=health.facts_examined, findings=tuple(map(Finding, health.problems))))

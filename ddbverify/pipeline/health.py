@@ -19,6 +19,7 @@ from ddbverify.config import Config, Pair
 from ddbverify.errors import NotFoundError
 from ddbverify.items.values import item_from_typed, with_base64
 from ddbverify.names import Fact
+from ddbverify.pipeline import mappings
 from ddbverify.pipeline.newest_run import NewestRun
 from ddbverify.tables import aws
 from ddbverify.words import number_of
@@ -50,7 +51,7 @@ class PipelineHealth:
     @property
     def facts_examined(self) -> int:
         """How many things were looked at; 1 for "there is no pipeline, and none is asked for"."""
-        return 8 if self.exists else 1
+        return 11 if self.exists else 1
 
 
 def health(config: Config, pair: Pair, *, required: bool = False, now: float | None = None) -> PipelineHealth:
@@ -81,20 +82,23 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
     problems = [said for said in (unlike, unreadable) if said is not None]
     queue = _depth(config, pair, resources, "queue_url", problems)
     dead = _depth(config, pair, resources, "dead_letter_url", problems)
-    mappings = {
-        part: _mapping_state(config, pair, resources, f"{part}_mapping", problems)
-        for part in ("forwarder", "consumer")
-    }
+    sources = {}
+    for part in ("forwarder", "consumer"):
+        uuid = resources.get(f"{part}_mapping")
+        if not uuid:
+            problems.append(f"the state table names no {part}_mapping")
+        sources[part] = mappings.look(config, pair, uuid) if uuid else mappings.Source("unknown")
+    problems += mappings.problems(resources, sources, mappings.live_stream(config, pair))
     return PipelineHealth(
         exists=True,
-        problems=(*problems, *judged(facts, waiting=sum(queue), dead=sum(dead), mappings=mappings, now=now)),
+        problems=(*problems, *judged(facts, waiting=sum(queue), dead=sum(dead), now=now)),
         waiting=sum(queue),
         in_flight=queue[1],
         dead_letters=sum(dead),
         quarantined=_quarantined(facts),
         following_since=_epoch(facts.get(Fact.FOLLOWING, {}).get("since")),
         canary_age_seconds=_age(facts.get(Fact.CANARY_ARRIVED), now),
-        mappings=mappings,
+        mappings={part: source.state for part, source in sources.items()},
         stream_enabled_by_us=Fact.STREAM_ENABLED_BY_US in facts,
         newest_run=newest_run,
     )
@@ -208,7 +212,6 @@ def judged(
     *,
     waiting: int,
     dead: int,
-    mappings: Mapping[str, str],
     now: float,
 ) -> list[str]:
     """
@@ -218,7 +221,6 @@ def judged(
         facts: Sort key -> attributes, of the state table.
         waiting: Messages in the queue.
         dead: Messages among the dead letters.
-        mappings: ``forwarder`` and ``consumer`` -> state of the event source mapping.
         now: Seconds since the epoch.
     """
     problems = []
@@ -231,9 +233,6 @@ def judged(
     control = facts.get(Fact.CONTROL)
     if control is not None and control.get("state") != names.RUN:
         problems.append("the consumer is paused (`replicator resume` ends that)")
-    for part, state in mappings.items():
-        if state != "Enabled":
-            problems.append(f"the {part}'s event source mapping is {state}, not Enabled")
     if waiting > BACKLOG_LIMIT:
         problems.append(f"{waiting} messages wait in the queue, more than {BACKLOG_LIMIT}")
     if dead:
@@ -330,18 +329,3 @@ def _depth(
         return (0, 0, 0)
     visible, in_flight, delayed = (int(answer[attribute]) for attribute in attributes)
     return (visible, in_flight, delayed)
-
-
-def _mapping_state(
-    config: Config, pair: Pair, resources: Mapping[str, Any], name: str, problems: list[str]
-) -> str:
-    uuid = resources.get(name)
-    if not uuid:
-        problems.append(f"the state table names no {name}")
-        return "unknown"
-    client = aws.client(config.source, "lambda", region=names.region_of(pair.source))
-    try:
-        with aws.translated(f"read the event source mapping {uuid}"):
-            return str(client.get_event_source_mapping(UUID=uuid)["State"])
-    except NotFoundError:
-        return "gone"

@@ -1,0 +1,112 @@
+"""
+Whether changes still come in: the source's live stream, and the two event source mappings.
+
+A stream that was switched off and on again is another stream. The forwarder's mapping goes on reading
+the old one, which gets no changes any more, and everything else looks healthy for as long as nobody writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ddbverify import names
+from ddbverify.config import Config, Pair
+from ddbverify.errors import NotFoundError
+from ddbverify.tables import aws, table
+
+ENABLED: Final = "Enabled"
+GONE: Final = "gone"
+
+# What Lambda says when nothing is wrong; else it is "PROBLEM: ...", or a word that nobody here knows.
+# https://docs.aws.amazon.com/lambda/latest/api/API_GetEventSourceMapping.html
+_FINE: Final = ("OK", "No records processed")
+_LONGEST: Final = 200  # of Lambda's words
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One event source mapping: what it reads, and how that goes."""
+
+    state: str  # as Lambda calls it; "gone", or "unknown" where the state table names none
+    reads: str = ""  # ARN of the stream or queue
+    last_result: str = ""  # of its last batch, in Lambda's words
+
+
+def look(config: Config, pair: Pair, uuid: str) -> Source:
+    """
+    Ask Lambda for one event source mapping.
+
+    Raises:
+        EngineError: Lambda refused. That there is none is no error.
+    """
+    client = aws.client(config.source, "lambda", region=names.region_of(pair.source))
+    try:
+        with aws.translated(f"read the event source mapping {uuid}"):
+            found = client.get_event_source_mapping(UUID=uuid)
+    except NotFoundError:
+        return Source(GONE)
+    return Source(
+        str(found["State"]),
+        str(found.get("EventSourceArn") or ""),
+        str(found.get("LastProcessingResult") or ""),
+    )
+
+
+def live_stream(config: Config, pair: Pair) -> str | None:
+    """
+    ARN of the source's stream as it is now; ``None`` where it is off, or there is no such table.
+
+    Raises:
+        EngineError: DynamoDB refused.
+        ConfigurationError: DynamoDB answers with another table than the one that the settings name.
+    """
+    try:
+        return table.describe(config.source, pair.source).stream_arn
+    except NotFoundError:
+        return None
+
+
+def problems(resources: Mapping[str, Any], sources: Mapping[str, Source], live: str | None) -> list[str]:
+    """
+    Name everything that keeps changes from coming in. Pure.
+
+    Args:
+        resources: The fact of that name: what the migration is bound to.
+        sources: ``forwarder`` and ``consumer`` -> its mapping.
+        live: The source's stream as it is now.
+    """
+    found = []
+    bound = str(resources.get("stream_arn") or "")
+    if live is None:
+        found.append(
+            "the source's stream is off, so no change comes in and some may be lost "
+            "(`replicator restart` begins anew)"
+        )
+    elif live != bound:
+        found.append(
+            "the source's stream was switched off and on again: the forwarder reads the old one, and what "
+            "was written since may be lost (`replicator restart` begins anew)"
+        )
+    for part, source in sources.items():
+        if source.state != ENABLED:
+            found.append(f"the {part}'s event source mapping is {source.state}, not {ENABLED}")
+        if source.reads and not (
+            source.reads == bound if part == "forwarder" else _is_queue(source.reads, resources)
+        ):
+            what = "stream" if part == "forwarder" else "queue"
+            found.append(
+                f"the {part}'s event source mapping reads {source.reads}, which is not the {what} of this "
+                "pair (`replicator restart` begins anew)"
+            )
+        if source.last_result and not source.last_result.startswith(_FINE):
+            found.append(
+                f"the {part} did not get through its last batch: {source.last_result[:_LONGEST]} "
+                "(the function's log says why)"
+            )
+    return found
+
+
+def _is_queue(arn: str, resources: Mapping[str, Any]) -> bool:
+    return arn.rpartition(":")[2] == str(resources.get("queue_url") or "").rpartition("/")[2]
