@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import threading
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ from ddbverify.items.transform import canonical_key
 from ddbverify.items.values import ValueNotAllowed, from_typed, item_from_typed, item_to_typed
 from ddbverify.names import KeySchema, TypedItem, TypedValue
 from ddbverify.plugins.asking import Implementation
+from ddbverify.plugins.gap import gap
 from ddbverify.plugins.hookspecs import KnownDifference
 from ddbverify.plugins.loading import BUILT_IN, Plugins, one_line
 
@@ -41,7 +43,7 @@ class Ruling:
     """Whether two items that differ are to count as equal, and by whose word."""
 
     equal: bool
-    by: tuple[Implementation, ...]  # who changed or accepted anything
+    by: tuple[Implementation, ...]  # who had a part in it
     expected: TypedItem  # both, as far as they are left to differ
     target: TypedItem
 
@@ -107,7 +109,7 @@ class Rulings:
             PluginError: A normaliser failed, or answered what makes no sense.
             UnknownValue: A value of an unknown type.
         """
-        return self._normalise(item)[0]
+        return self._normalise(item)[-1]
 
     def ruling(self, expected: TypedItem, target: TypedItem, form: Form) -> Ruling:
         """
@@ -129,13 +131,31 @@ class Rulings:
         return before[2]
 
     def _rule(self, expected: TypedItem, target: TypedItem, form: Form) -> Ruling:
-        ours, by_ours = self._normalise(expected)
-        theirs, by_theirs = self._normalise(target)
-        by = dict.fromkeys((*by_ours, *by_theirs))
-        if self.comparers and not form.same(ours, theirs):
-            ours, theirs = form.without_ignored(ours), form.without_ignored(theirs)
-            theirs = self._reconciled((), ours, theirs, by)
-        return Ruling(form.same(ours, theirs), tuple(by), ours, theirs)
+        ours, theirs = self._normalise(expected), self._normalise(target)
+        by = dict.fromkeys(self._with_a_part(ours, theirs, form))
+        left, found = ours[-1], theirs[-1]
+        if self.comparers and not form.same(left, found):
+            left, found = form.without_ignored(left), form.without_ignored(found)
+            found = self._reconciled((), left, found, by)
+        return Ruling(form.same(left, found), tuple(by), left, found)
+
+    def _with_a_part(
+        self, ours: list[TypedItem], theirs: list[TypedItem], form: Form
+    ) -> Iterator[Implementation]:
+        """
+        The normalisers that changed anything in which two items differed.
+
+        One that changes both sides alike, where they were equal before, has no part in the outcome.
+        """
+        if not self.normalisers:
+            return
+        gaps = [
+            gap(form.without_ignored(one), form.without_ignored(other))
+            for one, other in zip(ours, theirs, strict=True)
+        ]
+        for implementation, (before, after) in zip(self.normalisers, itertools.pairwise(gaps), strict=True):
+            if before != after:
+                yield implementation
 
     def known(self, difference: Difference) -> Acceptance | None:
         """
@@ -202,18 +222,17 @@ class Rulings:
             is_over=answer.expires < today,
         )
 
-    def _normalise(self, item: TypedItem) -> tuple[TypedItem, list[Implementation]]:
-        by = []
+    def _normalise(self, item: TypedItem) -> list[TypedItem]:
+        """The item as it is, and as each of the normalisers has left it."""
+        states = [item]
         for implementation in self.normalisers:
             made = self._asked_twice(
                 implementation,
-                [{"item": item_from_typed(item)} for _ in range(2)],
-                functools.partial(self._as_item, implementation, item),
+                [{"item": item_from_typed(states[-1])} for _ in range(2)],
+                functools.partial(self._as_item, implementation, states[-1]),
             )
-            if made is not None and not _EXACT.same(made, item):
-                by.append(implementation)
-                item = made
-        return item, by
+            states.append(states[-1] if made is None or _EXACT.same(made, states[-1]) else made)
+        return states
 
     def _as_item(self, implementation: Implementation, before: TypedItem, made: object) -> TypedItem | None:
         if made is None:

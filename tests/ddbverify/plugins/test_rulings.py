@@ -112,6 +112,50 @@ def test_a_comparer_makes_values_equal_and_is_counted(shape):
     assert comparison.converged == 0
 
 
+def lower_mail(item):
+    def lower(value):
+        return {**value, "mail": value["mail"].lower()} if "mail" in value else value
+
+    return {**lower(item), **({"who": lower(item["who"])} if "who" in item else {})}
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["attributes", "in a map"])
+def test_a_key_counts_for_those_only_that_had_a_part_in_its_being_equal(nested):
+    """A normaliser changes every mail; where both sides had the same one, that decided nothing."""
+
+    def item(key, mail, price):
+        values = {"mail": {"S": mail}, "price": {"N": price}}
+        return {"id": {"S": key}, **({"who": {"M": values}} if nested else values)}
+
+    def nearly_inside(path, expected, target):
+        return nearly(path.split(".")[-1], expected, target)
+
+    source = [item("a", "Ann@x", "1.00"), item("b", "Bob@x", "2.00"), item("c", "Cyd@x", "3")]
+    target = [item("a", "ann@X", "1.00"), item("b", "Bob@x", "2.01"), item("c", "CYD@X", "3.01")]
+    judge = judge_of(
+        plugin("mails", normalise_item=lower_mail), plugin("prices", compare_values=nearly_inside)
+    )
+
+    apart = compared(source[:2], target[:2], judge)
+    together = compared(source[2:], target[2:], judge)
+
+    for comparison in (apart, together):
+        assert {(one.plugin, one.keys) for one in comparison.equal_by} == {("mails", 1), ("prices", 1)}
+    assert counted(apart) == {"matched": 2}
+    assert counted(together) == {"matched": 1}
+
+
+def test_a_normaliser_that_only_carries_on_where_another_decided_has_no_part():
+    judge = judge_of(
+        plugin("one", normalise_item=lower_name),
+        plugin("two", normalise_item=lambda item: {**item, "name": item["name"] + "!"}),
+    )
+
+    comparison = compared([typed("a", name="Anna")], [typed("a", name="ANNA")], judge)
+
+    assert comparison.equal_by == (EqualBy(plugin="one", hook="ddbverify_normalise_item", keys=1),)
+
+
 def test_equal_items_are_shown_to_no_plugin():
     asked = plugin(
         normalise_item=lambda item: asked_about.append(item["id"]),
@@ -215,7 +259,10 @@ BAD_ANSWERS = {
         "raised PluginError",
     ),
     "a list": (lambda item: [item], "returned a list, expected an item or None"),
-    "a float": (lambda item: {**item, "x": 1.5}, "returned a float has no DynamoDB type"),
+    "a float": (
+        lambda item: {**item, "x": 1.5},
+        "an item whose attribute 'x' holds a float, which",
+    ),
     "another key": (lambda item: {**item, "id": "other"}, "changed the item's key"),
     "no key": (lambda item: {}, "changed the item's key"),
     "a key of another type": (lambda item: {**item, "id": 7}, "changed the item's key"),
