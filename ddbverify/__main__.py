@@ -1,10 +1,14 @@
 """``ddbverify`` and ``python -m ddbverify``: load the commands, and run the one that is asked for."""
 
+import io
 import sys
 
 
 def main() -> None:
     """What the installed ``ddbverify`` calls."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without all letters is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         from ddbverify.cli import main as commands
     except KeyboardInterrupt:  # loading takes a second, long enough to think better of it

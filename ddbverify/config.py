@@ -8,8 +8,10 @@ One file for both commands. Only ``[[tables]]`` is required. The sections stand 
 from __future__ import annotations
 
 import difflib
+import gzip
 import re
 import tomllib
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from ddbverify.config_sections import Verification as Verification
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import FILE_NAME as FILE_NAME
 
+_GZIP = b"\x1f\x8b"  # what a gzip file begins with
+
 
 def load(path: Path | str | None = None) -> Config:
     """
@@ -38,17 +42,38 @@ def load(path: Path | str | None = None) -> Config:
             wrong type or out of range.
     """
     path = Path(path or FILE_NAME)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path} cannot be read: {error.strerror}.",
-            f"run in the folder of your {FILE_NAME}, or name the file with --config; "
-            "`ddbverify init` writes a new one.",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is not UTF-8 text.", "save it as UTF-8.") from error
+    text = read_text(
+        path,
+        f"run in the folder of your {FILE_NAME}, or name the file with --config; "
+        "`ddbverify init` writes a new one.",
+    )
     return parse(text, path.resolve().parent, shown_as=path.name)
+
+
+def read_text(path: Path, hint: str, *, shown_as: str = "") -> str:
+    """
+    What a user has written into a file: UTF-8, with or without a byte order mark, gzipped or not.
+
+    Args:
+        path: The file.
+        hint: What to do where there is none.
+        shown_as: What messages call it; its path by default.
+
+    Raises:
+        ConfigurationError: It cannot be read, is no UTF-8, or a gzip file that is cut off or damaged.
+    """
+    name = shown_as or str(path)
+    try:
+        raw = path.read_bytes()
+        return (gzip.decompress(raw) if raw.startswith(_GZIP) else raw).decode("utf-8-sig")
+    except EOFError as error:
+        raise ConfigurationError(f"{name} is a truncated gzip file.", "copy or make it again.") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise ConfigurationError(f"{name} is a damaged gzip file.", "copy or make it again.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{name} is not UTF-8 text.", "save it as UTF-8.") from error
+    except OSError as error:
+        raise ConfigurationError(f"{name} cannot be read: {error.strerror}.", hint) from error
 
 
 def parse(text: str, folder: Path, *, shown_as: str = FILE_NAME) -> Config:

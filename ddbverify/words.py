@@ -1,6 +1,9 @@
-"""Numbers in words, for terminals. Pure."""
+"""Numbers and values in words, for terminals. Pure."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
 
 
 def number_of(number: int, noun: str) -> str:
@@ -52,3 +55,13 @@ def about(words: str) -> str:
 def plain(text: str) -> str:
     """Text as it may go to a terminal: in one line, control characters as ``\\x1b``."""
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+
+
+def as_json(value: Any) -> str:
+    """
+    JSON for people: letters of every script as they are.
+
+    Whatever could steer a terminal is escaped, so that it is still JSON.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence import folders
-from ddbverify.words import plain
+from ddbverify.words import as_json, plain
 
 FEWEST_DIGITS: Final = 6
 
@@ -31,7 +31,7 @@ class Found:
         """For the eyes of whoever asked."""
         line = self.line
         rows = [
-            ("key", json.dumps(line["key"], sort_keys=True)),
+            ("key", as_json(line["key"])),
             *(("path", path) for path in line.get("paths", ())),
             *([("check", line["check"])] if line.get("check") else []),
             *([("reason", line["reason"])] if line.get("reason") else []),

@@ -95,8 +95,11 @@ def migration_toml(answers: Answers) -> str:
         side.endpoint_url and not is_aws(side.endpoint_url)
         for side in (answers.source_side, answers.target_side)
     )
+    name = _migration_name(answers.source)
     return _TOML.format(
-        name=_text(_migration_name(answers.source)),
+        name=_text(name),
+        slug=name,
+        pad=" " * max(1, 16 - len(name)),
         source_side=_side(answers.source_side, "eu-west-1"),
         target_side=_side(answers.target_side, "eu-central-1"),
         source=_text(answers.source),
@@ -204,6 +207,13 @@ target = {target}
 # required = ["*"]                   # checks that have to be there and to have passed
 # max_age = "1h"                     # how old evidence may be
 {emulator:<36} # whether evidence made against an emulator may open this gate
+
+# What `replicator cutover` does with the application; it needs the pointer.
+[cutover]
+# pointer = "ssm:/{slug}/table"{pad}# where the application reads which table it uses; the flip sets it
+# fence = "resource-policy"          # or "command:YOUR COMMAND": what keeps writes off the source
+# fence_limit = "15m"                # the last verification, and `quiet`, have to fit into it
+# quiet = "60s"                      # how long the fenced source has to see no write
 """
 
 _MINE_TEXT = '''\

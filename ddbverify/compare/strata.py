@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from ddbverify.config import read_text
 from ddbverify.errors import ConfigurationError
 from ddbverify.items.keys import JoinKey, join_key
 from ddbverify.names import KeySchema
@@ -33,12 +34,7 @@ def read(path: Path, *schemas: KeySchema) -> tuple[JoinKey, ...]:
         ConfigurationError: It cannot be read, has no line, or one that holds no key. The message
             names the line and quotes nothing of it.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"--stratum: {path} cannot be read ({type(error).__name__}).", "name a file of JSON Lines."
-        ) from error
+    lines = read_text(path, "name a file of JSON Lines.", shown_as=f"--stratum: {path}").split("\n")
     keys = {_key(path, number, line, schemas): None for number, line in enumerate(lines, 1) if line.strip()}
     if not keys:
         raise ConfigurationError(f"--stratum: {path} holds no key.", "write one key to a line.")
@@ -51,16 +47,19 @@ def digest(path: Path) -> str:
 
 
 def _key(path: Path, number: int, line: str, schemas: Sequence[KeySchema]) -> JoinKey:
+    is_plain = False
     try:
         document = json.loads(line)
         for candidate in (document, document.get("key")):
             for schema in schemas:
                 if isinstance(candidate, dict) and candidate.keys() >= schema.keys():
-                    return join_key(candidate, schema)
+                    is_plain = is_plain or not any(isinstance(candidate[name], dict) for name in schema)
+                    if not is_plain:
+                        return join_key(candidate, schema)
     except (ValueError, AttributeError, RecursionError):
         pass
-    names = ", ".join(f"{name} ({kind})" for name, kind in schemas[0].items())
+    example = json.dumps({name: {kind: "..."} for name, kind in schemas[0].items()}, ensure_ascii=False)
     raise ConfigurationError(
-        f"--stratum: line {number} of {path} is no key of the table.",
-        f'write a key on each line, in DynamoDB JSON such as {{"id": {{"S": "7"}}}}; here: {names}.',
+        f"--stratum: line {number} of {path} is {'plain JSON' if is_plain else 'no key of the table'}.",
+        f"use DynamoDB JSON, one key on a line: {example}.",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from ddbverify.diff.findings import FINDING_STATES, STATES
 from ddbverify.diff.result import Result
 from ddbverify.errors import ConfigurationError
 from ddbverify.items.paths import AttributePath, parse_path
-from ddbverify.words import number_of
+from ddbverify.words import as_json, number_of
 
 PATHS_SHOWN: Final = 10  # of one finding
 VALUE_CHARACTERS: Final = 300
@@ -35,7 +34,7 @@ def text(result: Result) -> str:
 def _findings(result: Result) -> Iterator[str]:
     width = max((len(one["finding"]) for one in result.shown), default=0)
     for one in result.shown:
-        yield f"{one['finding']:<{width}}  {json.dumps(one['key'])}"
+        yield f"{one['finding']:<{width}}  {as_json(one['key'])}"
         indent = " " * (width + 2)
         yield from (f"{indent}{line}" for line in _details(one))
     more = result.findings - len(result.shown)
@@ -97,7 +96,7 @@ def _at(item: Mapping[str, Any] | None, path: AttributePath) -> Any:
 
 
 def _cut(value: Any) -> str:
-    shown = json.dumps(value)
+    shown = as_json(value)
     if len(shown) <= VALUE_CHARACTERS:
         return shown
     return f"{shown[:VALUE_CHARACTERS]}... ({len(shown):,} characters)"

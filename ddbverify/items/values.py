@@ -23,7 +23,7 @@ _AS_THEY_ARE = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})  # of these, bo
 
 
 class ValueNotAllowed(ValueError):
-    """A Python value that DynamoDB has no type for. The message names types, never values."""
+    """A Python value that DynamoDB has no type for. The message names types and attributes, never values."""
 
 
 def item_from_typed(item: TypedItem) -> dict[str, Any]:
@@ -42,8 +42,12 @@ def item_to_typed(item: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     typed = {}
     for name, value in item.items():
         if not isinstance(name, str):
-            raise ValueNotAllowed(f"an attribute name is a {type(name).__name__}, not a str")
-        typed[name] = to_typed(value)
+            raise ValueNotAllowed(f"an item with a name of an attribute that is a {type(name).__name__}")
+        try:
+            typed[name] = to_typed(value)
+        # The attribute only: what stands further in are keys of maps, and those can be data.
+        except ValueNotAllowed as error:
+            raise ValueNotAllowed(f"an item whose attribute {name[:100]!r} holds {error}") from None
     return typed
 
 
@@ -77,13 +81,13 @@ def to_typed(value: Any) -> dict[str, Any]:
         case bytes() | bytearray():
             return {"B": base64.b64encode(value).decode()}
         case Mapping():
-            return {"M": item_to_typed(value)}
+            return {"M": _map_to_typed(value)}
         case list() | tuple():
             return {"L": [to_typed(element) for element in value]}
         case set() | frozenset():
             return _set_to_typed(value)
     hint = " (use Decimal: a float loses digits)" if isinstance(value, float) else ""
-    raise ValueNotAllowed(f"a {type(value).__name__} has no DynamoDB type{hint}")
+    raise ValueNotAllowed(f"a {type(value).__name__}, which has no DynamoDB type{hint}")
 
 
 def with_bytes(item: TypedItem) -> dict[str, Any]:
@@ -130,9 +134,16 @@ def _with_base64(value: Mapping[str, Any]) -> dict[str, Any]:
     return {kind: content}
 
 
+def _map_to_typed(value: Mapping[Any, Any]) -> dict[str, Any]:
+    for name in value:
+        if not isinstance(name, str):
+            raise ValueNotAllowed(f"a map with a key that is a {type(name).__name__}, not a str")
+    return {name: to_typed(element) for name, element in value.items()}
+
+
 def _number(value: int | Decimal) -> str:
     if isinstance(value, Decimal) and not value.is_finite():
-        raise ValueNotAllowed("a Decimal that is not finite has no DynamoDB number")
+        raise ValueNotAllowed("a Decimal that is not finite, which is no DynamoDB number")
     try:
         exact = _NUMBER.create_decimal(value)
     except DecimalException:
@@ -142,11 +153,11 @@ def _number(value: int | Decimal) -> str:
 
 def _set_to_typed(value: set[Any] | frozenset[Any]) -> dict[str, Any]:
     if not value:
-        raise ValueNotAllowed("an empty set has no DynamoDB type")
+        raise ValueNotAllowed("an empty set, which has no DynamoDB type")
     elements = [to_typed(element) for element in value]
     kinds = {kind for element in elements for kind in element}
     if len(kinds) != 1 or not kinds <= {"S", "N", "B"}:
-        raise ValueNotAllowed("a set holds strings, or numbers, or bytes, and only one of them")
+        raise ValueNotAllowed("a set that does not hold strings only, numbers only or bytes only")
     (kind,) = kinds
     return {kind + "S": sorted(element[kind] for element in elements)}
 

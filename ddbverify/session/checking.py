@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import threading
@@ -39,7 +38,7 @@ from ddbverify.plugins.loading import Plugins
 from ddbverify.session import watchdog
 from ddbverify.session.watchdog import Running
 from ddbverify.suite.pair import Pair
-from ddbverify.words import number_of
+from ddbverify.words import as_json, number_of
 
 HUNG_STATUS: Final = 3
 """The exit status of a process that the watchdog has ended; nothing is decided by it."""
@@ -228,7 +227,7 @@ class Checking:
 
     def _found(self, pair_id: str, one: Difference | Refutation, key_hash: str) -> None:
         if self.reveal and len(self._keys) < MOST_REVEALED:
-            self._keys[key_hash] = json.dumps(one.key, sort_keys=True)
+            self._keys[key_hash] = as_json(one.key)
         # At once: what was written survives whatever becomes of the session.
         findings = self._findings_file()
         if isinstance(one, Refutation):

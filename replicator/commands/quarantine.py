@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from ddbverify.config import Pair
-from ddbverify.words import number_of
+from ddbverify.words import number_of, plain
 from replicator.aws.queue import dead_letters
 from replicator.commands.invocation import config_option, execute, json_option
 from replicator.context.context import Context
@@ -73,7 +73,8 @@ def _age(number: str) -> str:
 
 
 def _words(key: Mapping[str, Mapping[str, Any]]) -> str:
-    return ", ".join(f"{name} = {value}" for name, typed in key.items() for value in typed.values())
+    shown = (f"{name} = {value}" for name, typed in key.items() for value in typed.values())
+    return plain(", ".join(shown))
 
 
 @click.command(name="quarantine")

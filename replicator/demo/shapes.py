@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from ddbverify.config import read_text
 from ddbverify.errors import ConfigurationError
 
 Item = dict[str, Any]
 Schema = dict[str, str]
+
+_TYPES = {"S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"}
 
 DEMO_NAME = "demo_name"
 """Attribute of the two items that swap what they hold; a transform may build its key on it."""
@@ -26,18 +28,42 @@ def load_items(path: Path) -> list[Item]:
     Raises:
         ConfigurationError: The file is not there, or is not a list of objects.
     """
-    try:
-        raw = path.read_bytes()
-        text = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-        items = json.loads(text, parse_float=Decimal)
-    except (OSError, ValueError) as error:
+    text = read_text(path, "name a JSON file, gzipped or not.", shown_as=f"--items {path}")
+    items, problem = _parsed(text)
+    if _is_dynamodb_json(items if problem is None else _parsed(text.partition("\n")[0])[0]):
         raise ConfigurationError(
-            f"--items {path} is no JSON list of items ({type(error).__name__}).",
-            "name a JSON file, gzipped or not.",
-        ) from error
+            f"--items {path} is DynamoDB JSON.",
+            'use plain JSON instead, such as [{"id": "7", "total": 12.5}] for [{"id": {"S": "7"}, ...}].',
+        )
+    if problem is not None:
+        raise ConfigurationError(
+            f"--items {path} is no JSON list of items ({type(problem).__name__}).",
+            "give one list of plain JSON objects, gzipped or not.",
+        ) from problem
     if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
         raise ConfigurationError(f"--items {path} is not a list of objects.", "give a JSON list of items.")
     return items
+
+
+def _parsed(text: str) -> tuple[Any, Exception | None]:
+    try:
+        return json.loads(text, parse_float=Decimal), None
+    except (ValueError, RecursionError) as error:
+        return None, error
+
+
+def _is_dynamodb_json(document: object) -> bool:
+    """Whether it is what AWS's own tools write: typed items, in a list or in an answer's ``Items``."""
+    if isinstance(document, dict):
+        document = document.get("Items", [document.get("Item", document)])
+    items = document if isinstance(document, list) else []
+    return bool(items) and all(
+        isinstance(item, dict) and bool(item) and all(map(_is_typed, item.values())) for item in items
+    )
+
+
+def _is_typed(value: object) -> bool:
+    return isinstance(value, dict) and len(value) == 1 and set(value) <= _TYPES
 
 
 def generated_items(count: int, seed: int) -> list[Item]:

@@ -21,6 +21,12 @@ def test_only_tables_are_required(tmp_path):
     assert config.verification.sampled_fraction is None
 
 
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    (tmp_path / "migration.toml").write_text(GOOD, encoding="utf-8-sig")
+
+    assert load(tmp_path / "migration.toml").tables[0].source == "orders"
+
+
 def test_durations_sizes_and_samples_are_read_with_their_units(tmp_path):
     text = (
         GOOD + '[verification]\nsettle = "1.5m"\nmemory = "2GB"\ncoverage = "0.5%"\n[gate]\nmax_age = "2h"\n'

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from ddbverify.words import about, are, duration_in_words, money, number_of, size_in_words, were
+from ddbverify.words import about, are, as_json, duration_in_words, money, number_of, size_in_words, were
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,16 @@ def test_money_that_is_not_nothing_is_never_called_nothing():
 def test_nouns():
     assert [number_of(one, "key") for one in (0, 1, 1234)] == ["0 keys", "1 key", "1,234 keys"]
     assert [(are(one), were(one)) for one in (0, 1, 2)] == [("are", "were"), ("is", "was"), ("are", "were")]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"id": {"S": "grüezi 日本 😀"}}, '{"id": {"S": "grüezi 日本 😀"}}'),
+        ({"b": 1, "a": "x"}, '{"b": 1, "a": "x"}'),
+        ("\x1b[31m\u202ered\u2028\x9b\U000e0001", r'"\u001b[31m\u202ered\u2028\u009b\udb40\udc01"'),
+    ],
+)
+def test_json_for_people_has_letters_of_every_script_and_steers_no_terminal(value, shown):
+    assert as_json(value) == shown
+    assert json.loads(shown) == value

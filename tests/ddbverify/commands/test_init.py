@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ddbverify import config
 from ddbverify.cli import main
 from ddbverify.commands.starter import Answers, migration_toml
-from ddbverify.config import Side
+from ddbverify.config import Cutover, Side
 from ddbverify.evidence import folders
 from ddbverify.names import MIGRATION_NAME
 from ddbverify.suite.definitions import check_functions
@@ -157,6 +157,15 @@ def test_every_example_in_the_comments_is_one_that_is_accepted(tmp_path):
     assert loaded.gate.emulator
     assert loaded.tables[0].accept == ("pitr", "tags.*")
     assert loaded.verification.settle == 60
+    assert loaded.cutover == Cutover(pointer="ssm:/orders/table")  # the rest are the defaults
+
+
+def test_keys_of_the_cutover_can_be_added_at_the_end(tmp_path, init):
+    init("--source", "orders", "--target", "orders-v2")
+    with (tmp_path / "migration.toml").open("a") as file:
+        file.write('pointer = "ssm:/shop/table"\n')
+
+    assert config.load(tmp_path / "migration.toml").cutover.pointer == "ssm:/shop/table"
 
 
 def test_the_examples_of_check_mine_are_checks(tmp_path, init):

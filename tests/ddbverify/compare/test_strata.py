@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 
@@ -128,7 +129,38 @@ def test_a_line_that_is_no_key_is_named_and_not_quoted(tmp_path, line):
     with pytest.raises(ConfigurationError, match="line 2 of") as caught:
         strata.read(path, {"id": "S"})
     assert "secret" not in str(caught.value)
-    assert "id (S)" in caught.value.hint
+    assert '{"id": {"S": "..."}}' in caught.value.hint
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
+def test_keys_are_taken_with_a_byte_order_mark_and_gzipped(tmp_path, pack):
+    path = tmp_path / "keys"
+    path.write_bytes(pack('\ufeff{"id": {"S": "a\u2028ü"}}\r\n{"id": {"S": "b"}}'.encode()))
+
+    assert strata.read(path, {"id": "S"}) == (("a\u2028ü",), ("b",))
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "advice"),
+    [
+        (gzip.compress(b'{"id": {"S": "7"}}\n' * 99)[:-9], "is a truncated gzip file", "make it again"),
+        (
+            b'{"id": "secret"}',
+            "line 1 of .* is plain JSON",
+            'use DynamoDB JSON, one key on a line: {"id": {"S"',
+        ),
+        (b'{"key": {"id": "secret"}}', "line 1 of .* is plain JSON", "use DynamoDB JSON"),
+        ('{"id": {"S": "7"}}'.encode("utf-16"), "is not UTF-8 text", "save it as UTF-8"),
+    ],
+)
+def test_what_is_no_such_file_is_said_to_be_what_it_is(tmp_path, content, said, advice):
+    (tmp_path / "keys").write_bytes(content)
+
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        strata.read(tmp_path / "keys", {"id": "S"})
+
+    assert advice in caught.value.hint
+    assert "secret" not in str(caught.value)
 
 
 def test_a_file_without_keys_or_none_at_all(tmp_path):

@@ -88,7 +88,10 @@ def test_a_function_that_spoils_what_it_is_given_spoils_its_own_copy():
         (lambda item: item["absent"], "raised KeyError"),
         (lambda item: [item], "returned a list"),
         (lambda item: item["secret"], "returned a str"),
-        (lambda item: {**item, "price": 0.1}, "returned a float"),
+        (
+            lambda item: {**item, "price": 0.1},
+            "returned an item whose attribute 'price' holds a float, which",
+        ),
         (lambda item: {"secret": item["secret"]}, "without a valid key attribute 'id'"),
         (lambda item: {**item, "id": 7}, "without a valid key attribute 'id'"),
         (lambda item: {**item, "id": ""}, "without a valid key attribute 'id'"),

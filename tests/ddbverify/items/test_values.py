@@ -86,6 +86,26 @@ def test_what_dynamodb_has_no_type_for_is_refused_without_showing_it(value):
     assert "1111" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({"id": "a", "price": 0.5}, "an item whose attribute 'price' holds a float, which has no"),
+        ({"lines": [{"secret": {"n": 0.5}}]}, "an item whose attribute 'lines' holds a float, which has no"),
+        ({"grösse": set()}, "an item whose attribute 'grösse' holds an empty set"),
+        ({"m": {"secret": {7: "x"}}}, "an item whose attribute 'm' holds a map with a key that is a int"),
+        ({"e\nsc": Decimal("NaN")}, r"an item whose attribute 'e\nsc' holds a Decimal that is not finite"),
+        ({7: "a"}, "an item with a name of an attribute that is a int"),
+    ],
+)
+def test_the_message_names_the_attribute_and_nothing_inside_it(item, said):
+    with pytest.raises(ValueNotAllowed) as caught:
+        item_to_typed(item)
+
+    assert str(caught.value).startswith(said)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_an_unknown_type_descriptor_is_refused():
     with pytest.raises(ValueNotAllowed, match="unknown type"):
         from_typed({"X": 1})

@@ -261,7 +261,7 @@ BAD_ANSWERS = {
     "a list": (lambda item: [item], "returned a list, expected an item or None"),
     "a float": (
         lambda item: {**item, "x": 1.5},
-        "an item whose attribute 'x' holds a float, which",
+        "returned an item whose attribute 'x' holds a float, which",
     ),
     "another key": (lambda item: {**item, "id": "other"}, "changed the item's key"),
     "no key": (lambda item: {}, "changed the item's key"),
