@@ -28,7 +28,7 @@ from ddbverify.errors import (
     NotFoundError,
     ThrottledError,
 )
-from ddbverify.tables import hosts
+from ddbverify.tables import credentials, hosts
 
 if TYPE_CHECKING:
     import boto3
@@ -91,17 +91,19 @@ def session(side: Side, *, core: Any = None) -> boto3.Session:
 
     Raises:
         ConfigurationError: The profile does not exist.
+        AccessError: The AWS configuration of this machine cannot be read.
     """
     import boto3  # with s3transfer and more, which only what asks AWS has to wait for
 
     core = core or botocore.session.Session()
     core.register_component("data_loader", shared_loader())
     try:
-        made = boto3.Session(profile_name=side.profile, region_name=side.region, botocore_session=core)
-        core.get_scoped_config()  # here, and not in the first call, a profile has to exist
+        with credentials.loading():  # the files that name them may be no such files
+            made = boto3.Session(profile_name=side.profile, region_name=side.region, botocore_session=core)
+            core.get_scoped_config()  # here, and not in the first call, a profile has to exist
     except botocore.exceptions.ProfileNotFound as error:
         raise ConfigurationError(
-            f"There is no AWS profile {side.profile!r} on this machine.",
+            f"There is no AWS profile {side.profile or os.environ.get('AWS_PROFILE')!r} on this machine.",
             "mend `profile` of that side, or run `aws configure --profile`.",
         ) from error
     return made
@@ -133,6 +135,7 @@ def client(
 
     Raises:
         ConfigurationError: No such profile, or no region is configured anywhere.
+        AccessError: Credentials are configured, and cannot be had.
     """
     if core is not None or not shared:
         return _new_client(side, service, region, core)
@@ -152,8 +155,9 @@ def _shared_client(
 
 
 def _new_client(side: Side, service: str, region: str | None, core: Any) -> Client:
+    made = session(side, core=core)
+    found = credentials.load(made)
     try:
-        made = session(side, core=core)
         new = made.client(service, region_name=region, endpoint_url=side.endpoint_url, config=_BOTO)
     except botocore.exceptions.NoRegionError as error:
         raise ConfigurationError(
@@ -165,6 +169,8 @@ def _new_client(side: Side, service: str, region: str | None, core: Any) -> Clie
             f"No client for {service}: {error}",
             "mend `region` or `endpoint_url` of source and target.",
         ) from error
+    if found is not None:
+        credentials.need(new, found)
     if service == "dynamodb":
         new.meta.events.register("after-call.dynamodb.DescribeTable", _keep_as_it_came)
     return new
@@ -221,17 +227,10 @@ def translated(action: str) -> Iterator[None]:
         yield
     except botocore.exceptions.ClientError as error:
         raise _from_client_error(error, action) from error
-    except (
-        botocore.exceptions.NoCredentialsError,
-        botocore.exceptions.PartialCredentialsError,
-        botocore.exceptions.CredentialRetrievalError,
-        botocore.exceptions.TokenRetrievalError,
-        botocore.exceptions.SSOTokenLoadError,
-    ) as error:
+    except credentials.ERRORS as error:
         raise AccessError(
-            f"There are no usable AWS credentials to {action}: {error}",
-            "log in (aws sso login), or set the `profile` of source and target.",
-        ) from error
+            f"There are no usable AWS credentials to {action}: {credentials.why(error)}", credentials.HINT
+        ) from None
     except botocore.exceptions.ParamValidationError:
         # Its text quotes the parameters, and they may hold an item: neither shown nor chained.
         raise EngineError(

@@ -41,7 +41,7 @@ FOR_THE_REPLICATOR = {
 FOR_THE_HANDLERS = {"errors", "names", "items.values", "items.transform"}
 HANDLERS = ("forwarder", "consumer")
 IN_LAMBDA = {"boto3", "botocore", "aws_lambda_powertools"}
-MAY_KNOW_BOTO3 = {"tables.aws", "tables.hosts", "tables.table", "tables.wire"}
+MAY_KNOW_BOTO3 = {"tables.aws", "tables.credentials", "tables.hosts", "tables.table", "tables.wire"}
 
 
 def imports_of(file: Path, package: str) -> set[str]:

@@ -1,0 +1,137 @@
+"""
+Credentials that cannot be had are one error of ours, whatever the reason: no traceback, no output of others.
+
+Botocore's chain reads files, starts processes, asks services and people. What goes wrong in it comes as an
+error of any type, some when a client is made and some at its first request. Here it becomes one.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import botocore.exceptions
+
+from ddbverify.errors import AccessError, DdbVerifyError
+
+if TYPE_CHECKING:
+    import boto3
+
+HINT: Final = "log in (aws sso login), or set the `profile` of source and target."
+
+ERRORS: Final = (
+    botocore.exceptions.NoCredentialsError,
+    botocore.exceptions.PartialCredentialsError,
+    botocore.exceptions.CredentialRetrievalError,
+    botocore.exceptions.MetadataRetrievalError,
+    botocore.exceptions.TokenRetrievalError,
+    botocore.exceptions.NoAuthTokenError,
+    botocore.exceptions.SSOError,
+    botocore.exceptions.LoginError,
+    botocore.exceptions.InvalidConfigError,
+    botocore.exceptions.RefreshWithMFAUnsupportedError,
+    botocore.exceptions.UnknownCredentialError,
+)
+"""What botocore raises over credentials and nothing else."""
+
+# Their texts quote what a process or a service wrote, and that can hold secrets.
+_QUOTING: Final = (
+    botocore.exceptions.CredentialRetrievalError,
+    botocore.exceptions.MetadataRetrievalError,
+)
+_PROVIDERS: Final = {"custom-process": "the `credential_process` of the profile failed"}
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """
+    Load credentials inside; what goes wrong has to do with them.
+
+    Raises:
+        AccessError: There are none that can be used.
+    """
+    try:
+        yield
+    except (DdbVerifyError, botocore.exceptions.ProfileNotFound):
+        raise
+    except Exception as error:  # noqa: BLE001 - files, processes and services of the user's own
+        # Not chained: a process's own words may be in it, and they are nobody's here.
+        raise AccessError(f"There are no usable AWS credentials: {why(error)}", HINT) from None
+
+
+def load(session: boto3.Session) -> Any:
+    """
+    The credentials of a session, ``None`` where it has none; a code for MFA is asked for on a terminal only.
+
+    Raises:
+        AccessError: They are configured, and cannot be had.
+    """
+    _no_traceback_of_botocore()
+    with loading():
+        chain = session._session.get_component("credential_provider")  # noqa: SLF001 - boto3 has no way to it
+        for provider in chain.providers:
+            if getattr(provider, "_prompter", None) is getpass.getpass:
+                provider._prompter = _ask  # noqa: SLF001 - botocore reads standard input where no terminal is
+        return session.get_credentials()
+
+
+def need(client: Any, credentials: Any) -> None:
+    """Have *credentials* renewed before each call of *client*: what goes wrong there is theirs."""
+
+    def renew(**_: Any) -> None:
+        with loading():
+            credentials.get_frozen_credentials()
+
+    # The first event of a call: the endpoint, which comes next, is made of the account.
+    client.meta.events.register_first("provide-client-params", renew)
+
+
+def why(error: Exception) -> str:
+    """What went wrong, in words that quote neither a process nor a service."""
+    if isinstance(error, _QUOTING):
+        provider = str(getattr(error, "kwargs", {}).get("provider", type(error).__name__))
+        return f"{_PROVIDERS.get(provider, f'{provider} gave none')}."
+    if isinstance(error, botocore.exceptions.ClientError):
+        code = error.response.get("Error", {}).get("Code", "Unknown")
+        return f"AWS refused {error.operation_name}: {code}."
+    if isinstance(error, OSError):
+        place = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror or type(error).__name__}{place}."
+    if isinstance(error, EOFError):
+        return "the profile asks for an MFA code, and there is no terminal to ask on."
+    if isinstance(error, botocore.exceptions.BotoCoreError):
+        return str(error)
+    return f"what the profile names gave something else ({type(error).__name__})."
+
+
+def _ask(prompt: str) -> str:
+    if not _has_terminal():
+        raise EOFError
+    return getpass.getpass(prompt)
+
+
+def _has_terminal() -> bool:
+    try:
+        with Path("/dev/tty").open("rb"):
+            return True
+    except OSError:
+        return False
+
+
+class _NoTraceback(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        return True
+
+
+_NO_TRACEBACK: Final = _NoTraceback()
+
+
+def _no_traceback_of_botocore() -> None:
+    """Botocore logs failed renewals with tracebacks, and Python prints those where no log is configured."""
+    for name in ("botocore.credentials", "botocore.tokens"):
+        logging.getLogger(name).addFilter(_NO_TRACEBACK)
