@@ -10,7 +10,7 @@ def check_every_item_is_equal(pair: Pair) -> None:
     """
     Every item of the source is in the target, with equal attributes (through the transform, if any).
 
-    Refuted by: one persistent difference (docs/checks.md), or one item that the target lacks.
+    Refuted by: one persistent difference (checks.md in the documentation), or one item that the target lacks.
     Silent about: extra items in the target, items written after the scan began.
     Cost: none of its own; it reads the shared pass.
     """

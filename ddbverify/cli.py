@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import click
 
+from ddbverify.words import docs_folder
+
 COMMANDS: Final = {
     "init": "Write migration.toml and checks/ into this folder.",
     "plan": "Say what comparing two tables costs.",
@@ -43,6 +45,9 @@ class _Gathered(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        if folder := docs_folder():
+            with formatter.section("Documentation"):
+                formatter.write_text(str(folder))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -29,6 +29,7 @@ from ddbverify.config_sections import Size as Size
 from ddbverify.config_sections import Verification as Verification
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import FILE_NAME as FILE_NAME
+from ddbverify.words import page
 
 _GZIP = b"\x1f\x8b"  # what a gzip file begins with
 
@@ -94,7 +95,7 @@ def parse(text: str, folder: Path, *, shown_as: str = FILE_NAME) -> Config:
     except msgspec.ValidationError as error:
         raise ConfigurationError(
             f"{shown_as}: {_in_toml_terms(str(error))}.",
-            "the keys and their types are in docs/configuration.md.",
+            f"the keys and their types are in {page('configuration.md')}.",
         ) from error
     config = msgspec.structs.replace(config, folder=folder)
     check(config, shown_as)

@@ -1,8 +1,9 @@
-"""Numbers and values in words, for terminals. Pure."""
+"""Numbers, values and pages in words, for terminals."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 
@@ -65,3 +66,19 @@ def as_json(value: Any) -> str:
     """
     text = json.dumps(value, ensure_ascii=False)
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+
+
+def docs_folder() -> Path | None:
+    """The folder of the documentation: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    folders = (package / "_docs", package.parent / "docs")
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def page(name: str) -> str:
+    """Where a page such as ``checks.md`` is, so that whoever reads a message can open it."""
+    folder = docs_folder()
+    if folder is None:  # in a bundle
+        return f"docs/{name}"
+    path = folder / name
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

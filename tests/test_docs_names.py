@@ -6,6 +6,7 @@ import ast
 import re
 import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,29 @@ def test_some_page_leads_to_every_page() -> None:
         for page in DOCS.glob("*.md")
         if f"{page.name})" not in pages and f"{page.name}#" not in pages
     ]
+
+
+def _said(file: Path) -> Iterator[str]:
+    """The texts of a module that are no docstrings: what it may show to its user."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    silent = {id(one.value) for one in ast.walk(tree) if isinstance(one, ast.Expr)}
+    for one in ast.walk(tree):
+        if isinstance(one, ast.Constant) and isinstance(one.value, str) and id(one) not in silent:
+            yield one.value
+
+
+def test_messages_name_pages_that_whoever_installed_a_wheel_can_open_too() -> None:
+    """A wheel has no docs/ beside it: `words.page` says where a page is, and the wheel holds all of them."""
+    files = [file for package in ("ddbverify", "replicator") for file in (ROOT / package).rglob("*.py")]
+    by_path = {
+        (file.relative_to(ROOT).as_posix(), found)
+        for file in files
+        for text in _said(file)
+        for found in re.findall(r"docs/[a-z-]+\.md", text)
+    }
+    named = {text for file in files for text in _said(file) if re.fullmatch(r"[a-z-]+\.md", text)}
+
+    assert by_path == set()
+    assert named - {"summary.md"} <= {page.name for page in DOCS.glob("*.md")}
+    assert {"checks.md", "configuration.md", "permissions.md", "plugins.md"} <= named
+    assert '\ndocs = "ddbverify/_docs"\n' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")

@@ -12,6 +12,7 @@ from ddbverify.config import load
 from ddbverify.errors import DdbVerifyError
 from ddbverify.gate.gate import judge
 from ddbverify.reports import ci, summary
+from ddbverify.words import page
 
 
 @click.command("gate")
@@ -39,7 +40,7 @@ def command(config_file: Path, folder: Path | None, *, as_json: bool) -> None:
         click.echo(f"  {summary.printable(summary.unclaimed_in_words(allowed))}", err=as_json)
     if not decision.open:
         click.echo(
-            "  Try: mend what is named, then `ddbverify run` again; docs/checks.md has each code.",
+            f"  Try: fix what is named, then `ddbverify run` again; {page('checks.md')} has each code.",
             err=as_json,
         )
     if as_json:

@@ -174,7 +174,8 @@ def _text(value: str) -> str:
 
 
 _TOML = """\
-# What is moved where, and what has to hold before anyone switches. Every key: docs/configuration.md.
+# What is moved where, and what has to hold before anyone switches. Every key: configuration.md in the
+# documentation, whose folder `ddbverify --help` names.
 # What stands behind a # is a default, or an example.
 
 # It names stacks, queue and state table: another one for each migration of an account and region.
@@ -192,7 +193,7 @@ source = {source}
 target = {target}
 {transform}
 # ignore = ["updated_at"]            # attributes that may differ
-# accept = ["pitr", "tags.*"]        # settings that may differ: docs/checks.md
+# accept = ["pitr", "tags.*"]        # settings that may differ: checks.md
 
 # With this section a pipeline has to be there and healthy. Leave it out to verify tables that
 # something else has filled. `replicator up` makes one, with these settings or the defaults.
@@ -220,7 +221,8 @@ _MINE_TEXT = '''\
 """
 Your own checks. All checks of a run share one pass over the tables, so that one more costs no read.
 
-Take the # away from what you can use, and write your own: docs/checks.md.
+Take the # away from what you can use, and write your own: checks.md in the documentation says how
+(`ddbverify --help` names its folder).
 """
 
 from __future__ import annotations

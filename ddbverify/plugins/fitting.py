@@ -10,6 +10,7 @@ from typing import Any, Final
 from ddbverify.errors import ConfigurationError
 from ddbverify.plugins import hookspecs
 from ddbverify.plugins.hookspecs import PROJECT
+from ddbverify.words import page
 
 PREFIX: Final = "ddbverify_"
 HOOKS: Final = {name: spec for name, spec in vars(hookspecs).items() if name.startswith(PREFIX)}
@@ -74,5 +75,5 @@ def _signature(function: Any) -> str:
 def _misfit(plugin: str, what: str, hook: str) -> ConfigurationError:
     return ConfigurationError(
         f"The plugin {plugin}: {what}; the hook is {hook}{_signature(HOOKS[hook])}.",
-        "mend the plugin; the hooks are in docs/plugins.md.",
+        f"fix the plugin; the hooks are in {page('plugins.md')}.",
     )

@@ -31,6 +31,7 @@ from ddbverify.plugins.built_in import Replicator
 from ddbverify.plugins.finding import CONFTEST, conftest_module, entry_points
 from ddbverify.plugins.fitting import HOOKS, hold_against_its_spec, implemented
 from ddbverify.plugins.hookspecs import PROJECT
+from ddbverify.words import page
 
 BUILT_IN: Final = PROJECT
 
@@ -131,7 +132,7 @@ class Plugins:
             what = "is a class" if inspect.isclass(plugin) else "implements no hook"
             raise ConfigurationError(
                 f"The plugin {name} ({entry_point.value}) {what}.",
-                "let the entry point name a module, or an object, that has functions of docs/plugins.md.",
+                f"let the entry point name a module or an object with functions of {page('plugins.md')}.",
             )
         try:
             files = package_files(f"{entry_point.module}:")

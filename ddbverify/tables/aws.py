@@ -29,6 +29,7 @@ from ddbverify.errors import (
     ThrottledError,
 )
 from ddbverify.tables import credentials, hosts
+from ddbverify.words import page
 
 if TYPE_CHECKING:
     import boto3
@@ -257,7 +258,7 @@ def _from_client_error(error: botocore.exceptions.ClientError, action: str) -> E
     if code in _ACCESS:
         return AccessError(
             f"{said}: {details} (request {request})",
-            "give this identity the permission (docs/permissions.md), or use another profile.",
+            f"give this identity the permission ({page('permissions.md')}), or use another profile.",
         )
     if code in _THROTTLED:
         return ThrottledError(

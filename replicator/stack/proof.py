@@ -14,6 +14,7 @@ from typing import Any
 
 from ddbverify.code.imports import find
 from ddbverify.errors import ConfigurationError
+from ddbverify.words import page
 from replicator.stack import proof_child
 
 SECONDS = 120.0  # an import that takes longer would not do for a function's cold start either
@@ -43,7 +44,7 @@ def prove(content: bytes, names: Sequence[str], runtime: Sequence[str]) -> None:
         raise ConfigurationError(
             f"{answer['failed']} does not load from the bundle: {answer['error']}",
             "import only what is installed here and is found by an import statement; "
-            "see docs/transforms.md for what travels with a transform.",
+            f"see {page('transforms.md')} for what travels with a transform.",
         )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from ddbverify import words
 from ddbverify.words import about, are, as_json, duration_in_words, money, number_of, size_in_words, were
 
 
@@ -53,3 +55,21 @@ def test_nouns():
 def test_json_for_people_has_letters_of_every_script_and_steers_no_terminal(value, shown):
     assert as_json(value) == shown
     assert json.loads(shown) == value
+
+
+def test_a_page_is_one_that_can_be_opened_in_a_checkout_and_in_a_wheel(tmp_path, monkeypatch):
+    checkout = Path(words.__file__).parents[1]
+    monkeypatch.chdir(checkout)
+    assert words.page("checks.md") == "docs/checks.md"
+    monkeypatch.chdir(tmp_path)
+    assert Path(words.page("checks.md")) == checkout / "docs" / "checks.md"
+
+    installed = tmp_path / "site-packages" / "ddbverify"
+    (installed / "_docs").mkdir(parents=True)
+    monkeypatch.setattr(words, "__file__", str(installed / "words.py"))
+    monkeypatch.chdir("/")
+    assert words.page("checks.md") == str(installed / "_docs" / "checks.md").removeprefix("/")
+    assert Path(words.page("checks.md")).parent.is_dir()
+
+    (installed / "_docs").rmdir()
+    assert words.page("checks.md") == "docs/checks.md"  # in a bundle, where nobody looks it up
