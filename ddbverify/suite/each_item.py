@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable
-from typing import Literal, overload
+from typing import Final, Literal, overload
 
 from ddbverify.compare.inspection import ARGUMENTS, ItemCheck, name_of_file
 from ddbverify.suite.marks import SETTINGS, MarkError
 from ddbverify.suite.pair import Pair
 from ddbverify.suite.verdicts import require
+
+_NUMBERS: Final = itertools.count()
 
 
 @overload
@@ -65,7 +68,8 @@ def item_check(function: Callable[..., object], *, only_different: bool = False)
         )
     file = inspect.getfile(function)
     name = f"{name_of_file(file)}::{function.__qualname__}"
-    unique = f"{function.__module__}.{function.__qualname__}"
+    # By the function and not by its name: a factory makes many checks of one qualified name.
+    unique = f"{function.__module__}.{function.__qualname__}#{next(_NUMBERS)}"
     return ItemCheck(unique, name, function, wants, file, only_different)
 
 

@@ -31,6 +31,7 @@ from ddbverify.pipeline import health as pipeline
 from ddbverify.pipeline.health import PipelineHealth
 from ddbverify.plugins.loading import Plugins
 from ddbverify.setting_names import Setting, is_one_of, pattern
+from ddbverify.suite.sealed import sealed
 from ddbverify.suite.verdicts import HASH_DIGITS, Finding, Verdict, comparison_verdict
 from ddbverify.tables import settings as table_settings
 from ddbverify.tables import table as tables
@@ -87,12 +88,12 @@ class Pair:
         self._item_checks: list[ItemCheck] = []
         self._covered: set[str] = set()
         self._inspector: Inspector | None = None
-        self._source = _Once(lambda: tables.describe(config.source, settings.source))
-        self._target = _Once(lambda: tables.describe(config.target, settings.target))
+        self._source = _Once(lambda: sealed(tables.describe(config.source, settings.source)))
+        self._target = _Once(lambda: sealed(tables.describe(config.target, settings.target)))
         self._transform = _Once(self._load_transform)
         self._fraction, self._plugins = fraction, plugins
         self._comparison = _Once(self._compare)
-        self._pipeline = _Once(lambda: pipeline.health(config, settings))
+        self._pipeline = _Once(lambda: sealed(pipeline.health(config, settings)))
         self._parity = _Once(self._compare_settings)
 
     def __repr__(self) -> str:
@@ -207,8 +208,12 @@ class Pair:
     def seeing(self, comparison: Comparison) -> Pair:
         """The same pair to a check that is to see another comparison than the shared pass."""
         other = copy.copy(self)
-        other._comparison = _Once(lambda: comparison)  # noqa: SLF001 - it is one of us
+        other._comparison = _Once(lambda: sealed(comparison))  # noqa: SLF001 - it is one of us
         return other
+
+    def of_its_own(self) -> Pair:
+        """The same pair to one check: an attribute that the check sets is set for it alone."""
+        return copy.copy(self)
 
     def inspected(self, check: ItemCheck) -> Verdict:
         """
@@ -301,7 +306,7 @@ class Pair:
             self.seconds_reading = time.monotonic() - began
         if self._compared is not None:
             self._compared(self, comparison)
-        return comparison
+        return sealed(comparison)
 
     def _inspecting(self, inspector: Inspector) -> None:
         self._inspector = inspector

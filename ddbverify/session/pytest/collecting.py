@@ -93,7 +93,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             f"{definition.name}: migration checks cannot be distributed by xdist."
         )
     pairs = pairs_of(metafunc.config.stash[CHECKING])
-    metafunc.parametrize("pair", pairs, ids=[pair.id for pair in pairs])
+    metafunc.parametrize("pair", [pair.of_its_own() for pair in pairs], ids=[pair.id for pair in pairs])
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

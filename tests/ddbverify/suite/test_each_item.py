@@ -146,6 +146,23 @@ def test_a_refuted_check_fails_with_its_line_and_without_a_value(project):
     assert line["key_hash"] in said
 
 
+def test_two_closures_of_one_qualified_name_are_two_checks(project):
+    checks = (
+        "from ddbverify import each_item\n"
+        "def _holds(name):\n"
+        "    @each_item\n"
+        "    def check_it(target):\n"
+        "        assert name in target\n"
+        "    return check_it\n"
+        "check_it_has_gone, check_total = _holds('gone'), _holds('total')\n"
+    )
+
+    done, _ = project(checks, "pytest", "checks", "-q", "-p", "no:cacheprovider")
+
+    assert done.returncode == 1
+    assert "1 failed, 1 passed" in done.stdout
+
+
 def test_what_was_not_selected_does_not_run(project):
     done, scans = project(CHECKS, "pytest", "checks", "-q", "-k", "paid", "-p", "no:cacheprovider")
 
