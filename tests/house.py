@@ -142,7 +142,7 @@ ROOMS = (
         "session",
         "one session of checks, without pytest",
         "items plugins compare suite evidence",
-        "checking watchdog",
+        "checking reached watchdog",
     ),
     _room(
         "ddbverify",

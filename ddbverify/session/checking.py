@@ -35,7 +35,7 @@ from ddbverify.evidence.record import (
 )
 from ddbverify.items.states import Difference
 from ddbverify.plugins.loading import Plugins
-from ddbverify.session import watchdog
+from ddbverify.session import reached, watchdog
 from ddbverify.session.watchdog import Running
 from ddbverify.suite.pair import Pair
 from ddbverify.words import as_json, number_of
@@ -254,7 +254,7 @@ class Checking:
     def _reading(self, pair: Pair) -> Iterator[Report]:
         if self._writer is not None:
             self._writer.reading(pair.id)
-        with self._display(pair) as report:
+        with reached.not_followed(), self._display(pair) as report:
             yield report
 
     def _compared(self, pair: Pair, comparison: Comparison) -> None:

@@ -75,6 +75,10 @@ class Verdict:
             return Outcome.INCONCLUSIVE
         return Outcome.PASSED
 
+    def __bool__(self) -> bool:
+        """Whether it has passed: ``assert pair.verdict(...)`` means what it says."""
+        return self.outcome is Outcome.PASSED
+
     @property
     def refuted(self) -> int:
         """How many counter-examples there are, listed or not."""

@@ -6,7 +6,7 @@ import inspect
 import time
 import warnings
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,10 +18,12 @@ from ddbverify.compare.inspection import kind_of
 from ddbverify.errors import DdbVerifyError, Inconclusive
 from ddbverify.evidence.record import CheckState
 from ddbverify.reports import plan, plan_text
+from ddbverify.session import reached
 from ddbverify.session.pytest.items import (
     CHECKING,
     blank_record,
     checking_of,
+    item_check_of,
     pair_of,
     settings_of,
 )
@@ -38,7 +40,7 @@ from ddbverify.session.pytest.outcomes import (
 )
 from ddbverify.suite.blindness import unnoticed_by
 from ddbverify.suite.pair import Pair
-from ddbverify.suite.verdicts import Outcome, learning
+from ddbverify.suite.verdicts import Outcome, Verdict, learning
 
 
 @pytest.hookimpl(wrapper=True)
@@ -103,7 +105,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Gather what the check learns, also where it raises."""
     checking = item.config.stash[CHECKING]
-    with learning(settings_of(item)) as verdicts, _watched(item, "call"):
+    with learning(settings_of(item)) as verdicts, _watched(item, "call"), _claiming(item, verdicts):
         item.stash[VERDICTS] = verdicts
         began, reading = time.perf_counter(), checking.seconds_reading
         try:
@@ -115,6 +117,22 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     with _watched(item, "controls"):
         _require_sight(item)
     return result
+
+
+@contextmanager
+def _claiming(item: pytest.Item, verdicts: Sequence[Verdict]) -> Iterator[None]:
+    """A check of a pair that ends before it could have failed has passed on whatever the tables hold."""
+    if pair_of(item) is None or item_check_of(item) is not None:
+        yield
+        return
+    with reached.following(item.path, alone=item.config.stash[CHECKING].is_gated) as followed:
+        yield
+    if not verdicts and not followed.claimed:
+        raise Inconclusive(
+            "Not decided: it claimed nothing: it ended without `require`, and without an assertion that "
+            "reads the tables of its pair.",
+            "require(...) a verdict, or assert something about the pair, on every way through the check.",
+        )
 
 
 @contextmanager

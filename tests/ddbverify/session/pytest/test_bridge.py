@@ -42,7 +42,9 @@ def test_hooks_that_come_too_late_are_refused(pytester, run):
     projects.make_project(pytester.path)
     (pytester.path / "checks" / "sub").mkdir()
     (pytester.path / "checks" / "sub" / "conftest.py").write_text(FINE)
-    (pytester.path / "checks" / "sub" / "check_sub.py").write_text("def check_sub(pair): pass\n")
+    (pytester.path / "checks" / "sub" / "check_sub.py").write_text(
+        "def check_sub(pair): assert pair.comparison\n"
+    )
 
     result = run("checks")
 

@@ -155,7 +155,7 @@ def test_xdist_is_left_alone_for_ordinary_tests(pytester, run):
 @pytest.mark.parametrize(
     ("body", "state"),
     [
-        ("pass", CheckState.PASSED),
+        ("assert pair.comparison", CheckState.PASSED),
         ("require(Verdict(examined=1))", CheckState.PASSED),
         ("require(Verdict(examined=0))", CheckState.INCONCLUSIVE),
         ("require(Verdict(examined=1, unexamined=('a segment',)))", CheckState.INCONCLUSIVE),
@@ -242,14 +242,16 @@ def test_what_looks_like_a_check_and_would_not_be_run_is_refused(pytester, run, 
     "body",
     [
         "class Checker:\n    def of(self, pair): pass\ncheck_names = ['a']\ndef test_data(): pass",
-        "import functools\ndef f(pair, n): pass\ncheck_it = functools.partial(f, n=1)",
-        "@staticmethod\ndef check_it(pair): pass",
+        "import functools\ndef f(pair, n): assert pair.comparison\ncheck_it = functools.partial(f, n=1)",
+        "@staticmethod\ndef check_it(pair): assert pair.comparison",
         "from unittest import mock\nfrom unittest import TestCase\ncheck_it = len.__doc__",
     ],
 )
 def test_what_helps_checks_is_left_alone(pytester, run, body):
     projects.make_project(pytester.path, default_suite=False)
-    (pytester.path / "checks" / "check_own.py").write_text(body + "\ndef check_own(pair): pass\n")
+    (pytester.path / "checks" / "check_own.py").write_text(
+        body + "\ndef check_own(pair): assert pair.comparison\n"
+    )
 
     assert run("checks").ret == 0
 
@@ -262,11 +264,11 @@ def test_what_helps_checks_is_left_alone(pytester, run, body):
         ("require(Verdict(examined=0))", CheckState.INCONCLUSIVE),
         ("raise KeyError('x')", CheckState.ERRORED),
         ("pytest.skip('x')", CheckState.SKIPPED),
-        ("pass", CheckState.PASSED),
+        ("assert pair.comparison", CheckState.PASSED),
     ],
 )
 def test_a_check_passes_only_if_each_of_its_parts_has(pytester, run, one_check, part, state):
-    one_check(f"with subtests.test(n=1): {part}\nwith subtests.test(n=2): pass")
+    one_check(f"with subtests.test(n=1): {part}\nwith subtests.test(n=2): assert pair.comparison")
     file = pytester.path / "checks" / "check_one.py"
     file.write_text(file.read_text().replace("check_it(pair)", "check_it(pair, subtests)"))
 
@@ -361,6 +363,38 @@ def test_a_setting_that_differs_fails_by_its_name_and_says_how_to_accept_it(pyte
             '*accept = [[]"pitr", "tags.team"[]]*',
         ]
     )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "pass",
+        "pair.verdict(State.MISSING)",
+        "if pair.comparison.counts[State.MATCHED]:\n    return\nrequire(pair.verdict(State.MISSING))",
+    ],
+)
+def test_a_check_that_claims_nothing_is_inconclusive(one_check, run, body):
+    one_check(body, counts={"matched": 2, "missing": 1})
+
+    result = run("checks")
+
+    assert result.parseoutcomes() == {"inconclusive": 1}
+    result.stdout.fnmatch_lines(["*it claimed nothing: it ended without `require`*"])
+
+
+def test_an_assertion_of_a_helper_that_a_check_calls_is_its_claim(one_check, run, pytester):
+    one_check("import helpers\nhelpers.same(pair)")
+    (pytester.path / "checks" / "helpers.py").write_text(
+        "def same(pair):\n    assert pair.comparison.counts['matched'] == 3\n"
+    )
+
+    run("checks").assert_outcomes(passed=1)
+
+
+def test_a_verdict_is_true_if_it_has_passed(one_check, run):
+    one_check("assert pair.verdict(State.MISSING)", counts={"matched": 2, "missing": 1})
+
+    assert run("checks").parseoutcomes() == {"failed": 1}
 
 
 def test_the_record_says_what_a_check_claims_once_its_controls_have_proven_it(pytester, run):
@@ -589,7 +623,7 @@ def test_marks_decide_what_a_finding_does(pytester, run, one_check, mark, body, 
     file = pytester.path / "checks" / "check_one.py"
     file.write_text(
         file.read_text().replace("def check_it", f"from ddbverify import check\n{mark}def check_it")
-        + "\ndef check_other(pair):\n    pass\n"
+        + "\ndef check_other(pair):\n    assert pair.comparison\n"
     )
 
     result = run("--ddb-record", "record.jsonl", "--junit-xml", "junit.xml", "--strict-markers", "checks")
@@ -614,7 +648,7 @@ def test_a_warning_check_whose_fixture_fails_is_not_called(pytester, run, one_ch
             "def check_it(pair)", "@pytest.mark.ddb_check(severity='warn')\ndef check_it(pair, broken)"
         )
         + f"\n@pytest.fixture\ndef broken():\n    raise ValueError(''.join({list(TOKEN)!r}))\n"
-        + "\ndef check_other(pair):\n    pass\n"
+        + "\ndef check_other(pair):\n    assert pair.comparison\n"
     )
 
     result = run("--ddb-record", "record.jsonl", "checks", "-rA", "-vv")
