@@ -195,7 +195,9 @@ def test_names_of_any_kind_survive_a_run_and_open_the_gate(project, capfd):
         if file.name != "check_keys.py":
             file.unlink()
     name = "check_" + "x" * 800
-    (folder / "checks" / "check_<img src=x>|`%0A_error'\".py").write_text(f"def {name}(pair):\n    assert pair.comparison\n")
+    (folder / "checks" / "check_<img src=x>|`%0A_error'\".py").write_text(
+        f"def {name}(pair):\n    assert pair.comparison\n"
+    )
     projects.write_spec(folder)
 
     done = CliRunner().invoke(main, ["run", "--config", str(project)])

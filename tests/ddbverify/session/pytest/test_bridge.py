@@ -88,7 +88,9 @@ def pytest_configure(config):
 def test_files_that_a_plugin_brings_run_beside_a_folder_and_not_beside_a_file(pytester, run):
     projects.make_project(pytester.path)
     (pytester.path / "brought").mkdir()
-    (pytester.path / "brought" / "check_brought.py").write_text("def check_brought(pair):\n    assert pair\n")
+    (pytester.path / "brought" / "check_brought.py").write_text(
+        "def check_brought(pair):\n    assert pair.source\n"
+    )
     add_to_conftest(pytester.path, BRINGS)
 
     whole, one = run("checks", "-v"), run("checks/check_items.py")
@@ -176,7 +178,7 @@ def test_an_empty_suite_is_not_filled_by_a_plugin(project):
         file.unlink()
     (project.parent / "brought").mkdir()
     (project.parent / "brought" / "check_brought.py").write_text(
-        "def check_brought(pair):\n    assert pair\n"
+        "def check_brought(pair):\n    assert pair.source\n"
     )
     add_to_conftest(project.parent, BRINGS)
 
