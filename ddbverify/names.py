@@ -163,6 +163,11 @@ class Fact:
     FOLLOWING: Final = "following"
     """``since``: the consumer is on and replay had passed the backup time by then."""
 
+    FENCE: Final = "fence#"
+    """Prefix, followed by a source table's name; of the whole migration, while its fence stands or may:
+    ``rest`` (JSON of the policy without it, or not there), ``revision`` (of the policy with it; not there:
+    asked for, no answer yet), ``until_epoch`` (not there: until it is lifted), ``shown``, ``at``."""
+
     GAP: Final = "gap"
     """Latched while it exists: ``reason``, ``at``."""
 

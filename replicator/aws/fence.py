@@ -11,109 +11,36 @@ import json
 import shlex
 import subprocess
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import ClassVar, Protocol
 
-from ddbverify.errors import EngineError, NotFoundError
-from ddbverify.names import FENCE_SID
-from ddbverify.tables.aws import Client, translated
+from ddbverify.errors import EngineError
+from ddbverify.names import Fact
+from ddbverify.tables.aws import translated
+from replicator.aws.policies import Policies, text_of
+from replicator.aws.policy_fence import InMemory, PolicyFence, Standing
 from replicator.context.context import Context
 from replicator.context.tables import TableFacts
-
-# Every action that changes an item. https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
-_WRITES = [
-    "dynamodb:BatchWriteItem",
-    "dynamodb:DeleteItem",
-    "dynamodb:PartiQLDelete",
-    "dynamodb:PartiQLInsert",
-    "dynamodb:PartiQLUpdate",
-    "dynamodb:PutItem",
-    "dynamodb:UpdateItem",
-]
+from replicator.handlers.state import State, now_text
 
 
 class Fence(Protocol):
     """Keeps writers off the source tables."""
 
-    def raise_(self) -> None:
-        """Put the fence up; nothing happens if it is up."""
+    @property
+    def ends(self) -> bool:
+        """Whether it ends by itself, unless it is fastened."""
+
+    def check(self) -> None:
+        """Refuse what would keep it from being put up."""
+
+    def raise_(self, until: float) -> None:
+        """Put the fence up; nothing happens if it is up. It ends *until* then (epoch seconds) if it can."""
+
+    def fasten(self) -> None:
+        """Let it stand until it is lifted."""
 
     def lift(self) -> None:
         """Take the fence down; nothing happens if it is down."""
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyFence:
-    """
-    A deny statement in the resource policy of each source table.
-
-    Args:
-        client: A boto3 DynamoDB client of the source.
-        tables: The source tables.
-        exempt: ARNs of the identities that may still write: the operator, who flies canaries.
-    """
-
-    client: Client
-    tables: tuple[TableFacts, ...]
-    exempt: tuple[str, ...]
-
-    def raise_(self) -> None:
-        """Add the statement to each table's policy, keeping what else is in it."""
-        for table in self.tables:
-            policy, revision = self._policy(table)
-            statement = {
-                "Sid": FENCE_SID,
-                "Effect": "Deny",
-                "Principal": "*",
-                "Action": _WRITES,
-                "Resource": table.arn,
-                "Condition": {"ArnNotLike": {"aws:PrincipalArn": list(self.exempt)}},
-            }
-            statements = [one for one in policy["Statement"] if one.get("Sid") != FENCE_SID]
-            self._put(table, {**policy, "Statement": [*statements, statement]}, revision)
-
-    def lift(self) -> None:
-        """
-        Take the statement out of each table's policy; a policy that held nothing else is removed.
-
-        Raises:
-            EngineError: The first that was met, once every table has been tried.
-        """
-        errors = []
-        for table in self.tables:
-            try:
-                self._lift(table)
-            except EngineError as error:  # the other tables' writers must not wait for this one
-                errors.append(error)
-        if errors:
-            raise errors[0]
-
-    def _lift(self, table: TableFacts) -> None:
-        policy, revision = self._policy(table)
-        statements = [one for one in policy["Statement"] if one.get("Sid") != FENCE_SID]
-        if len(statements) == len(policy["Statement"]):
-            return
-        if statements:
-            self._put(table, {**policy, "Statement": statements}, revision)
-            return
-        with translated(f"lift the fence from {table.name}"):
-            self.client.delete_resource_policy(ResourceArn=table.arn, **_expecting(revision))
-
-    def _policy(self, table: TableFacts) -> tuple[dict[str, Any], str | None]:
-        try:
-            with translated(f"read the resource policy of {table.name}"):
-                answer = self.client.get_resource_policy(ResourceArn=table.arn)
-        except NotFoundError:
-            return {"Version": "2012-10-17", "Statement": []}, None
-        policy: dict[str, Any] = json.loads(answer["Policy"])
-        if isinstance(policy.get("Statement"), dict):  # IAM allows a single statement without its list
-            policy["Statement"] = [policy["Statement"]]
-        return policy, answer.get("RevisionId")
-
-    def _put(self, table: TableFacts, policy: dict[str, Any], revision: str | None) -> None:
-        with translated(f"change the resource policy of {table.name}"):
-            self.client.put_resource_policy(
-                ResourceArn=table.arn, Policy=json.dumps(policy), **_expecting(revision or "NO_POLICY")
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +51,18 @@ class CommandFence:
     folder: str
     timeout_seconds: float = 120.0
 
-    def raise_(self) -> None:
-        """Run the command with ``on``."""
+    ends: ClassVar[bool] = False
+
+    def check(self) -> None:
+        """Nothing is known of a command before it is run."""
+
+    def raise_(self, until: float) -> None:
+        """Run the command with ``on``. It knows no end."""
+        del until
         self._run("on")
+
+    def fasten(self) -> None:
+        """It stands until it is lifted already."""
 
     def lift(self) -> None:
         """Run the command with ``off``."""
@@ -153,8 +89,42 @@ class CommandFence:
             )
 
 
-def _expecting(revision: str | None) -> dict[str, str]:
-    return {"ExpectedRevisionId": revision} if revision else {}
+@dataclass(frozen=True, slots=True)
+class StateNotes:
+    """What was put, in the migration's state table: one fact per source table."""
+
+    state: State
+
+    def get(self, table: TableFacts) -> Standing | None:
+        """What was put to a table; ``None``: nothing."""
+        with translated(f"read what is noted of the fence of {table.name}"):
+            found = self.state.get(Fact.FENCE + table.name)
+        if found is None:
+            return None
+        until = found.get("until_epoch")
+        return Standing(
+            json.loads(found["rest"]) if found.get("rest") else None,
+            found.get("revision"),
+            None if until is None else int(until),
+            shown=bool(found.get("shown")),
+        )
+
+    def put(self, table: TableFacts, standing: Standing) -> None:
+        """Keep it."""
+        with translated(f"note the fence of {table.name}"):
+            self.state.put(
+                Fact.FENCE + table.name,
+                at=now_text(),
+                rest=None if standing.rest is None else text_of(standing.rest),
+                revision=standing.revision,
+                until_epoch=standing.until,
+                shown=standing.shown,
+            )
+
+    def remove(self, table: TableFacts) -> None:
+        """Forget it."""
+        with translated(f"forget the fence of {table.name}"):
+            self.state.delete(Fact.FENCE + table.name)
 
 
 def of(context: Context) -> Fence:
@@ -164,8 +134,15 @@ def of(context: Context) -> Fence:
         return CommandFence(setting.removeprefix("command:"), str(context.config.folder))
     with translated("ask who we are"):
         identity = context.source_client("sts").get_caller_identity()["Arn"]
-    sources = tuple(context.source_table(pair) for pair in context.config.tables)
-    return PolicyFence(context.source, sources, role_of(identity))
+    sources = {source.arn: source for source in map(context.source_table, context.config.tables)}
+    return PolicyFence(
+        Policies(context.source, context.console.warn),
+        tuple(sources.values()),
+        role_of(identity),
+        context.server_time,
+        context.pace.fence_margin,
+        StateNotes(context.whole) if context.begun() else InMemory(),
+    )
 
 
 def role_of(identity: str) -> tuple[str, ...]:

@@ -14,20 +14,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ddbverify.config import Pair
-from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, Refused
+from ddbverify.errors import DdbVerifyError, EngineError, Refused
 from ddbverify.evidence import cutover as cutover_evidence
 from ddbverify.evidence.cutover import CutoverEvidence, Outcome
 from ddbverify.gate import gate
-from ddbverify.names import Fact
 from ddbverify.tables import aws
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
 from replicator.aws import canary, fence, queue, switch
 from replicator.aws.fence import Fence
 from replicator.aws.pointer import Pointer
-from replicator.commands import audit, invocation, last_verification, newest_run, quiet, repair
-from replicator.context import clock, tables
+from replicator.commands import (
+    audit,
+    cutover_preflight,
+    invocation,
+    last_verification,
+    newest_run,
+    quiet,
+    repair,
+)
+from replicator.context import clock
 from replicator.context.console import Step
 from replicator.context.context import Context
 from replicator.context.lock import Lock
@@ -35,8 +41,6 @@ from replicator.handlers.state import now_text
 
 CUTOVER = switch.CUTOVER
 """Fact of the migration: ``steps`` (name -> time) of the latest attempt, ``flipped`` once it is done."""
-
-LEAST_QUIET_SECONDS = 60.0
 
 
 def cutover(context: Context) -> dict[str, Any]:
@@ -49,7 +53,7 @@ def cutover(context: Context) -> dict[str, Any]:
     """
     context.need_begun()
     context.need_no_restart()
-    pointer = _check(context)
+    pointer = cutover_preflight.check(context)
     with context.locked("replicator cutover") as lock:
         return _Attempt(context, lock, pointer).run()
 
@@ -85,12 +89,14 @@ class _Attempt:
             return self._answer(self.steps)
         if before.get("fenced"):
             context.console.warn("an earlier cutover was interrupted: its fence is lifted first")
+            cutover_preflight.need_fence_of(before, context.config.cutover.fence)
             with _lifting("An earlier cutover was interrupted"):
                 behind = fence.of(context)
                 behind.lift()
             context.whole.put(CUTOVER, steps={"lifted": now_text()})
         else:
             behind = fence.of(context)
+        behind.check()
         switch.need_running(context)
         for pair in context.config.tables:
             if not switch.on_again(context, pair):
@@ -132,9 +138,10 @@ class _Attempt:
         self._record("fence", fenced=True)  # the intent: a run after a crash knows that it has to be lifted
         try:
             with self._step("fence", "the source is fenced"):
-                fence.raise_()
-                self.fenced_at = self.context.server_time()
-                self.deadline = clock.seconds() + self.context.config.cutover.fence_limit
+                limit = self.context.config.cutover.fence_limit
+                deadline = clock.seconds() + limit  # before the fence: its own end is not to come sooner
+                fence.raise_(self.context.server_time() + limit)
+                self.fenced_at, self.deadline = self.context.server_time(), deadline
             with self._step("quiet", "no write gets through the fence") as step:
                 quiet.await_quiet(self.context, self.fenced_at, self._in_time, step)
             with self._step("drain", "everything under way has been applied") as step:
@@ -145,6 +152,9 @@ class _Attempt:
                 for pair in self.context.config.tables:
                     switch.set_consumer(self.context, pair, on=False)
                     queue.await_empty_queue(self.context, pair, step, deadline=self.deadline)
+            if fence.ends:
+                with self._step("fasten", "the fence stands until it is lifted"):
+                    fence.fasten()
             self._record("flip-asked", flipping=True)
             with self._step("flip", f"{self.pointer.name} is flipped"):
                 self._flip()
@@ -271,7 +281,12 @@ class _Attempt:
     def _record(self, name: str, **flags: bool) -> None:
         self.steps[name] = now_text()
         self.context.whole.put(
-            CUTOVER, steps=self.steps, token=self.lock.token, verified_by=self.verified_by or None, **flags
+            CUTOVER,
+            steps=self.steps,
+            token=self.lock.token,
+            verified_by=self.verified_by or None,
+            fence=self.context.config.cutover.fence,
+            **flags,
         )
 
     def _in_time(self, why: str) -> None:
@@ -337,32 +352,6 @@ def _lifting(why: str) -> Iterator[None]:
             f"{why}, and its fence could not be lifted: {_words(error)}",
             "lift it by hand now: the application cannot write. Then run `replicator cutover` again.",
         ) from error
-
-
-def _check(context: Context) -> Pointer:
-    settings = context.config.cutover
-    if settings.pointer is None:
-        raise ConfigurationError(
-            "[cutover] pointer is missing: there is nothing to flip.",
-            'name the parameter that your application reads: pointer = "ssm:/shop/orders-table".',
-        )
-    if settings.quiet < LEAST_QUIET_SECONDS and not context.emulator:
-        raise ConfigurationError(
-            f"[cutover] quiet of {settings.quiet:.0f} s is too short to prove the fence on AWS.",
-            'use at least "60s".',
-        )
-    for pair in context.config.tables:
-        if context.state(pair).get(Fact.STEP + "following") is None:
-            raise Refused(f"{pair} does not follow its source yet.", "run `replicator restore` first.")
-        _check_exists(context, pair)
-    return Pointer(context, settings.pointer.removeprefix("ssm:"))
-
-
-def _check_exists(context: Context, pair: Pair) -> None:
-    if tables.find(context.target, pair.target) is None:
-        raise Refused(
-            f"The target of {pair} does not exist any more.", "begin anew with `replicator restart`."
-        )
 
 
 command = invocation.command(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from tabulate import tabulate
 
 from ddbverify.config import Pair
 from ddbverify.names import Fact
-from replicator.aws import queue, sight
+from replicator.aws import fence_seen, queue, sight
+from replicator.aws.fence_seen import Seen
 from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
 from replicator.commands import audit, ended, invocation
@@ -26,25 +28,67 @@ def status(context: Context) -> dict[str, Any]:
         context.console.line(_without_state(context, end))
         return {"name": context.config.name, "begun": False, "ended": end, "pairs": {}}
     cut = context.whole.get(CUTOVER) or {}
+    fences = fence_seen.look(context, cut)
     answer: dict[str, Any] = {
         "name": context.config.name,
         "begun": True,
         "ended": None,
         "flipped": bool(cut.get("flipped")),
-        "fenced": bool(cut.get("fenced")) and not cut.get("flipped"),
+        "fenced": _fenced(cut, fences),
+        "fence": {
+            "by": context.config.cutover.fence.partition(":")[0],
+            "tables": {one.table: one.as_json() for one in fences},
+        },
         "pairs": {
             str(pair): _pair(context, pair, flipped=bool(cut.get("flipped")))
             for pair in context.config.tables
         },
     }
+    for text in _fence_first(context, cut, fences):
+        context.console.warn(text)
     for name, facts in answer["pairs"].items():
         context.console.line(f"{name}")
         context.console.line(tabulate(_rows(facts), tablefmt="plain"))
     if answer["flipped"]:
         context.console.line("The application has been moved to the target.")
-    elif answer["fenced"]:
-        context.console.warn("the source is fenced by an unfinished cutover: run `replicator cutover` again")
     return answer
+
+
+def _fenced(cut: Mapping[str, Any], fences: Sequence[Seen]) -> bool | None:
+    """Whether writers are kept off a source; ``None`` where it cannot be known."""
+    states = {one.state for one in fences}
+    recorded = bool(cut.get("fenced")) and not cut.get("flipped")
+    if "up" in states or (recorded and states != {"ended"}):
+        return True
+    return None if "unknown" in states else False
+
+
+def _fence_first(context: Context, cut: Mapping[str, Any], fences: Sequence[Seen]) -> Iterator[str]:
+    """What is to be known of the fences before anything else, in sentences."""
+    for one in fences:
+        if one.state == "unknown":
+            yield f"whether {one.table} is fenced is not known: {one.why}"
+    if cut.get("flipped"):
+        return  # it stays up for good
+    again = "if none is under way, run `replicator cutover` again: it lifts the fence first"
+    for one in fences:
+        if one.state == "up":
+            yield f"{one.table} is fenced by a cutover: nobody writes to it, {_end(context, one)}; {again}"
+        elif one.state == "ended":
+            yield (
+                f"the fence of {one.table} has ended by itself, and the application writes again: "
+                "run `replicator cutover` again, which starts over"
+            )
+    if cut.get("fenced") and not any(one.state in ("up", "ended") for one in fences):
+        yield f"a cutover has begun to fence the source; {again}"
+
+
+def _end(context: Context, fence: Seen) -> str:
+    if fence.until is not None:
+        return f"until {datetime.fromtimestamp(fence.until, UTC):%Y-%m-%d %H:%M:%S} UTC at the latest"
+    if context.config.cutover.fence.startswith("command:"):
+        return "and your fence command knows no end"
+    return "until it is lifted"
 
 
 def _without_state(context: Context, end: dict[str, Any] | None) -> str:

@@ -32,13 +32,18 @@ class Pace:
     function_timeout: int
     visibility_timeout: int
     batching_window: int
+    fence_margin: float  # before its own end, by which a fence has to be fastened: changes hold later
 
     @classmethod
     def of(cls, *, emulator: bool) -> Pace:
         """The pace against an emulator, or against AWS."""
         if emulator:
-            return cls(0.2, 2.0, function_timeout=20, visibility_timeout=20, batching_window=0)
-        return cls(5.0, 60.0, function_timeout=60, visibility_timeout=360, batching_window=1)
+            return cls(
+                0.2, 2.0, function_timeout=20, visibility_timeout=20, batching_window=0, fence_margin=2.0
+            )
+        return cls(
+            5.0, 60.0, function_timeout=60, visibility_timeout=360, batching_window=1, fence_margin=30.0
+        )
 
 
 class Context:

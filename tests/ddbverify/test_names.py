@@ -30,6 +30,7 @@ def test_the_state_table_keeps_its_names_across_versions():
         "CONTROL": "control",
         "COST": "cost#",
         "COUNTERS": "counters",
+        "FENCE": "fence#",
         "FOLLOWING": "following",
         "GAP": "gap",
         "LOADED": "load#",

@@ -19,8 +19,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ddbverify.errors import DdbVerifyError
-from ddbverify.names import FENCE_SID, Fact
-from replicator.aws import fence
+from ddbverify.names import Fact
+from replicator.aws import fence, policy_fence
+from replicator.aws.policies import Policies
+from replicator.aws.policy_fence import is_fenced
 from replicator.commands import audit, last_verification, restart, restore, up
 from replicator.commands.cutover import CUTOVER
 from replicator.stack import bundle
@@ -52,6 +54,7 @@ def world(aws, unique, tmp_path, monkeypatch):
     passed = SimpleNamespace(open=True, reasons=(), evidence=None, sha256=None)
     monkeypatch.setattr(last_verification.gate, "judge", lambda *_, **__: passed)
     monkeypatch.setattr(last_verification, "run", lambda *_: 0)
+    monkeypatch.setattr(policy_fence, "LAG_SECONDS", 1.0)  # an emulator's reads are never late
     made = Migration(aws, unique("p"), tmp_path)
     for number in range(12):
         made.put(f"k{number}", f"v{number}")
@@ -104,8 +107,7 @@ class Life:
 
 def fenced(world):
     source = world.context().source_table(world.pair)
-    policies = fence.PolicyFence(world.database, (source,), ())
-    return any(one.get("Sid") == FENCE_SID for one in policies._policy(source)[0]["Statement"])
+    return is_fenced(Policies(world.database).read(source.arn)[0])
 
 
 def pointer(world):
@@ -139,7 +141,7 @@ def whole_life(world, points, chosen, **settings):
     life.run("down", writes=False)
     assert world.left_over() == [world.target]
     assert world.context().source_table(world.pair).stream_arn is None, "it was off before `up`"
-    fence.PolicyFence(world.database, (world.context().source_table(world.pair),), ()).lift()
+    fence.of(world.context()).lift()
     return life
 
 

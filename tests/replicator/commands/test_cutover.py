@@ -18,7 +18,9 @@ from ddbverify.gate.gate import Decision
 from ddbverify.names import Fact
 from replicator.aws.fence import role_of
 from replicator.commands import last_verification, quiet
-from replicator.commands.cutover import CUTOVER, LEAST_QUIET_SECONDS, _Attempt, _check
+from replicator.commands.cutover import CUTOVER, _Attempt
+from replicator.commands.cutover_preflight import LEAST_QUIET_SECONDS, check, need_fence_of
+from replicator.context.context import Pace
 from replicator.handlers.state import State
 from tests.ddbverify.judged import good_evidence
 from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
@@ -58,17 +60,21 @@ def context(tmp_path, text=FILE, *, follows=True, there=True, emulator=False):
     if follows:
         state.put(Fact.STEP + "following", at="now")
     return SimpleNamespace(
-        config=config, emulator=emulator, state=lambda pair: state, target=Target(there=there)
+        config=config,
+        emulator=emulator,
+        pace=Pace.of(emulator=emulator),
+        state=lambda pair: state,
+        target=Target(there=there),
     )
 
 
 def test_a_migration_that_follows_may_be_cut_over(tmp_path):
-    assert _check(context(tmp_path)).name == "/shop/orders-table"
+    assert check(context(tmp_path)).name == "/shop/orders-table"
 
 
 def test_without_a_pointer_there_is_nothing_to_flip(tmp_path):
     with pytest.raises(ConfigurationError, match=r"\[cutover\] pointer"):
-        _check(context(tmp_path, FILE.partition("[cutover]")[0]))
+        check(context(tmp_path, FILE.partition("[cutover]")[0]))
 
 
 @pytest.mark.parametrize("quiet", ["0s", "59s"])
@@ -76,20 +82,20 @@ def test_a_short_quiet_time_is_for_emulators(tmp_path, quiet):
     text = f'{FILE}quiet = "{quiet}"\n'
 
     with pytest.raises(ConfigurationError, match=r"\[cutover\] quiet"):
-        _check(context(tmp_path, text))
-    assert _check(context(tmp_path, text, emulator=True))
-    assert _check(context(tmp_path, f'{FILE}quiet = "{LEAST_QUIET_SECONDS:.0f}s"\n'))
+        check(context(tmp_path, text))
+    assert check(context(tmp_path, text, emulator=True))
+    assert check(context(tmp_path, f'{FILE}quiet = "{LEAST_QUIET_SECONDS:.0f}s"\n'))
 
 
 def test_a_cutover_before_restore_is_refused(tmp_path):
     with pytest.raises(Refused, match="does not follow") as caught:
-        _check(context(tmp_path, follows=False))
+        check(context(tmp_path, follows=False))
     assert "replicator restore" in caught.value.hint
 
 
 def test_a_target_that_is_gone_is_refused(tmp_path):
     with pytest.raises(Refused, match="does not exist any more"):
-        _check(context(tmp_path, there=False))
+        check(context(tmp_path, there=False))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +200,12 @@ def attempt(tmp_path, monkeypatch):
     return made
 
 
-FENCE = SimpleNamespace(raise_=lambda: Attempt.log.append("fence"), lift=lambda: Attempt.log.append("lifted"))
+FENCE = SimpleNamespace(
+    ends=True,
+    raise_=lambda until: Attempt.log.append("fence"),
+    fasten=lambda: Attempt.log.append("fasten"),
+    lift=lambda: Attempt.log.append("lifted"),
+)
 
 
 def left_behind(config):
@@ -207,7 +218,16 @@ def test_a_cutover_leaves_signed_evidence(attempt):
     config = attempt.context.config
     found = left_behind(config)
     assert (found.outcome, found.reason, found.value) == ("flipped", None, "arn:of:the:target")
-    assert list(found.steps) == ["fence", "quiet", "drain", "verification", "consumer", "flip-asked", "flip"]
+    assert list(found.steps) == [
+        "fence",
+        "quiet",
+        "drain",
+        "verification",
+        "consumer",
+        "fasten",
+        "flip-asked",
+        "flip",
+    ]
     assert found.verified_by.sha256 == "1" * 64
     assert found.verified_by.run_id == attempt.context.decision.evidence.run_id
     assert [pair.id for pair in found.pairs] == [config.tables[0].id]
@@ -440,3 +460,55 @@ def test_what_was_under_way_when_the_fence_rose_is_no_alarm(tmp_path, monkeypatc
     assert wall.watch() == "quiet for 60 s, after 2 late writes"
     assert not any("come through" in text for text in wall.texts)
     assert wall.warned == []
+
+
+# --- the fence's own end ------------------------------------------------------------------------
+
+
+def test_the_fence_ends_by_itself_when_the_limit_is_over(attempt, monkeypatch):
+    ends = []
+    fence = SimpleNamespace(**{**vars(FENCE), "raise_": ends.append})
+    attempt.context.server_time = lambda: 1_000.0
+    attempt._behind(fence)
+
+    assert ends == [1_000.0 + attempt.context.config.cutover.fence_limit]
+
+
+@pytest.mark.parametrize("error", [EngineError("The fence ends by itself in 3 s", "x"), KeyboardInterrupt()])
+def test_a_fence_that_cannot_be_fastened_flips_nothing(attempt, error):
+    def fasten():
+        raise error
+
+    with pytest.raises(Refused):
+        attempt._behind(SimpleNamespace(**{**vars(FENCE), "fasten": fasten}))
+    assert "flip" not in attempt.log
+    assert "flip-asked" not in attempt.context.whole["steps"]
+    assert "lifted" in attempt.log
+
+
+def test_the_operators_own_fence_has_no_end_and_is_not_fastened(attempt):
+    attempt._behind(SimpleNamespace(**{**vars(FENCE), "ends": False}))
+
+    assert "fasten" not in attempt.log
+    assert "fasten" not in attempt.context.whole["steps"]
+    assert attempt.context.whole["flipped"] is True
+
+
+@pytest.mark.parametrize(("limit", "quiet_time"), [("80s", "60s"), ("2m", "95s")])
+def test_a_limit_without_time_to_fasten_the_fence_is_refused(tmp_path, limit, quiet_time):
+    text = f'{FILE}fence_limit = "{limit}"\nquiet = "{quiet_time}"\n'
+
+    with pytest.raises(ConfigurationError, match=r"fence_limit of .* leaves no time"):
+        check(context(tmp_path, text))
+    assert check(context(tmp_path, text.replace(f'"{limit}"', '"15m"')))
+    assert check(context(tmp_path, f'{text}fence = "command:./fence"\n'))
+
+
+@pytest.mark.parametrize(
+    ("then", "now"), [("resource-policy", "command:./fence"), ("command:./fence", "resource-policy")]
+)
+def test_one_fence_is_not_lifted_in_the_place_of_the_other(then, now):
+    with pytest.raises(Refused, match="fence is another now"):
+        need_fence_of({"fence": then, "fenced": True}, now)
+    need_fence_of({"fence": now, "fenced": True}, now)
+    need_fence_of({"fenced": True}, now)  # of a build that did not note it

@@ -1,0 +1,65 @@
+"""What a cutover refuses before it touches anything: settings that do not do, pairs that are not ready."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ddbverify.config import Pair
+from ddbverify.errors import ConfigurationError, Refused
+from ddbverify.names import Fact
+from replicator.aws.pointer import Pointer
+from replicator.context import tables
+from replicator.context.context import Context
+
+LEAST_QUIET_SECONDS = 60.0
+
+
+def check(context: Context) -> Pointer:
+    """
+    What is flipped, once it is clear that it may be.
+
+    Raises:
+        ConfigurationError: The settings of ``[cutover]`` do not do.
+        Refused: A pair does not follow its source, or has no target any more.
+    """
+    settings = context.config.cutover
+    if settings.pointer is None:
+        raise ConfigurationError(
+            "[cutover] pointer is missing: there is nothing to flip.",
+            'name the parameter that your application reads: pointer = "ssm:/shop/orders-table".',
+        )
+    if settings.quiet < LEAST_QUIET_SECONDS and not context.emulator:
+        raise ConfigurationError(
+            f"[cutover] quiet of {settings.quiet:.0f} s is too short to prove the fence on AWS.",
+            'use at least "60s".',
+        )
+    needed = settings.quiet + context.pace.fence_margin
+    if settings.fence_limit <= needed and not settings.fence.startswith("command:"):
+        raise ConfigurationError(
+            f"[cutover] fence_limit of {settings.fence_limit:.0f} s leaves no time: the quiet time takes "
+            f"{settings.quiet:.0f} s, and the fence has to last {context.pace.fence_margin:.0f} s longer.",
+            'give the last verification time as well: the default is "15m".',
+        )
+    for pair in context.config.tables:
+        if context.state(pair).get(Fact.STEP + "following") is None:
+            raise Refused(f"{pair} does not follow its source yet.", "run `replicator restore` first.")
+        _check_exists(context, pair)
+    return Pointer(context, settings.pointer.removeprefix("ssm:"))
+
+
+def need_fence_of(before: Mapping[str, Any], setting: str) -> None:
+    """Refuse to lift one fence in the place of the other, which would stay up."""
+    raised = before.get("fence", setting)
+    if raised != setting:
+        raise Refused(
+            f"An interrupted cutover fenced the source by {raised!r}; [cutover] fence is another now.",
+            "put the setting back, and run `replicator cutover` again: it lifts the fence first.",
+        )
+
+
+def _check_exists(context: Context, pair: Pair) -> None:
+    if tables.find(context.target, pair.target) is None:
+        raise Refused(
+            f"The target of {pair} does not exist any more.", "begin anew with `replicator restart`."
+        )

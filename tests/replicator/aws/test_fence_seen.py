@@ -1,0 +1,142 @@
+"""What `status` says of a fence: never that there is none while the policy denies."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from ddbverify.config import parse
+from ddbverify.names import Fact
+from replicator.aws import fence_seen
+from replicator.aws.policies import LAG_SECONDS
+from replicator.aws.policy_fence import PolicyFence
+from replicator.commands.status import _fence_first, _fenced
+from replicator.handlers.state import State, text_of
+from tests.replicator.aws.test_policy_fence import LIMIT, MARGIN, OPERATOR, OTHERS, TABLE
+from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
+from tests.replicator.policies import NOON, FakePolicies, of
+
+FILE = '[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n[cutover]\npointer = "ssm:/shop/orders"\n'
+CUT = {"fenced": True}
+
+
+class Source(FakePolicies):
+    """One table, with its policy."""
+
+    there = True
+
+    def describe_table(self, *, TableName):  # noqa: N803
+        if not self.there:
+            raise refusal("ResourceNotFoundException")
+        return {
+            "Table": {
+                "TableArn": TABLE.arn,
+                "TableStatus": "ACTIVE",
+                "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+                "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+            }
+        }
+
+
+def context(client, tmp_path, fence="resource-policy"):
+    return SimpleNamespace(
+        config=parse(f'{FILE}fence = "{fence}"\n', tmp_path),
+        source=client,
+        whole=State.whole(FakeDynamoDB(), STATE),
+        server_time=client.clock.now,
+    )
+
+
+def raised(client):
+    made = PolicyFence(of(client), (TABLE,), (OPERATOR,), client.clock.now, MARGIN)
+    made.raise_(NOON + LIMIT)
+    return made
+
+
+def told(here, cut):
+    seen = fence_seen.look(here, cut)
+    return _fenced(cut, seen), " ".join(_fence_first(here, cut, seen))
+
+
+@pytest.mark.parametrize("recorded", [{}, CUT], ids=["the record says no", "the record says yes"])
+def test_a_policy_that_denies_is_a_fence_whatever_is_recorded(tmp_path, recorded):
+    client = Source(OTHERS)
+    raised(client)
+    fenced, said = told(context(client, tmp_path), recorded)
+
+    assert fenced is True
+    assert "orders is fenced by a cutover: nobody writes to it, until 2027-01-15 08:15:00 UTC" in said
+    assert "replicator cutover" in said
+
+
+def test_one_that_is_fastened_has_no_end(tmp_path):
+    client = Source()
+    raised(client).fasten()
+
+    assert "until it is lifted" in told(context(client, tmp_path), CUT)[1]
+
+
+def test_one_that_has_ended_is_none_and_is_told(tmp_path):
+    client = Source()
+    raised(client)
+    client.clock.at = NOON + LIMIT
+    fenced, said = told(context(client, tmp_path), CUT)
+
+    assert fenced is False
+    assert "has ended by itself, and the application writes again" in said
+
+
+def test_no_fence_is_none(tmp_path):
+    assert told(context(Source(OTHERS), tmp_path), {}) == (False, "")
+
+
+def test_one_that_was_lifted_is_none(tmp_path):
+    client = Source(OTHERS)
+    raised(client).lift()
+
+    assert told(context(client, tmp_path), {"steps": {"lifted": "now"}}) == (False, "")
+
+
+@pytest.mark.parametrize("revision", ["2", None])
+def test_one_that_reads_do_not_show_yet_is_one(tmp_path, revision):
+    client = Source(lag=LAG_SECONDS)
+    here = context(client, tmp_path)
+    note = {"revision": revision, "until_epoch": int(NOON + LIMIT), "at": text_of(NOON)}
+    here.whole.put(Fact.FENCE + "orders", **note)
+
+    assert told(here, CUT)[0] is True
+    assert "until 2027" in told(here, {})[1]
+    client.clock.at += 3 * LAG_SECONDS  # by now a read would show it
+    assert told(here, {})[0] is False
+
+
+@pytest.mark.parametrize(("recorded", "fenced"), [({}, None), (CUT, True)])
+def test_a_policy_that_cannot_be_read_is_not_known(tmp_path, recorded, fenced):
+    client = Source()
+    client.get_resource_policy = refuse
+    found, said = told(context(client, tmp_path), recorded)
+
+    assert found is fenced
+    assert "whether orders is fenced is not known: AWS refused to read the resource policy" in said
+
+
+def refuse(**_):
+    raise refusal("AccessDeniedException")
+
+
+def test_behind_the_flip_it_stays_and_is_no_news(tmp_path):
+    client = Source()
+    raised(client).fasten()
+
+    assert told(context(client, tmp_path), {"flipped": True}) == (True, "")
+    client.there = False
+    assert told(context(client, tmp_path), {"flipped": True}) == (False, "")
+
+
+def test_the_operators_own_is_known_by_the_record_only_and_knows_no_end(tmp_path):
+    here = context(Source(), tmp_path, fence="command:./fence")
+
+    assert told(here, {}) == (False, "")
+    assert told(here, CUT)[0] is True
+    assert "and your fence command knows no end" in told(here, CUT)[1]
