@@ -163,6 +163,10 @@ class Fact:
     FOLLOWING: Final = "following"
     """``since``: the consumer is on and replay had passed the backup time by then."""
 
+    CUTOVER: Final = "cutover"
+    """Of the whole migration, the latest attempt: ``steps`` (name -> time), ``fenced``, ``flipping``,
+    ``flipped``, ``token`` (of its lease), ``fence`` (the setting), ``verified_by`` (a folder)."""
+
     FENCE: Final = "fence#"
     """Prefix, followed by a source table's name; of the whole migration, while its fence stands or may:
     ``rest`` (JSON of the policy without it, or not there), ``revision`` (of the policy with it; not there:

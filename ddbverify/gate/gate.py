@@ -116,7 +116,7 @@ def judge(
     folders.make_importable(config)
     checks = folders.checks_folder(config)
     plugins = Plugins.of(config, checks)
-    followed, noted, unhealthy = _look_at_pipelines(config)
+    followed, noted, unhealthy = _look_at_pipelines(config, under_fence=not_before is not None)
     try:
         trusted = signing.trusted_keys(config)
     except EngineError as error:
@@ -164,7 +164,9 @@ def _read(folder: Path, trusted: tuple[PublicKey, ...]) -> tuple[bytes, Evidence
     return content, documents.decode(content, trusted)
 
 
-def _look_at_pipelines(config: Config) -> tuple[dict[str, float], list[NewestRun], list[Reason]]:
+def _look_at_pipelines(
+    config: Config, *, under_fence: bool
+) -> tuple[dict[str, float], list[NewestRun], list[Reason]]:
     """When each pair's target began to follow, which runs are noted, and what is wrong with the pipelines."""
     followed: dict[str, float] = {}
     noted: list[NewestRun] = []
@@ -180,6 +182,8 @@ def _look_at_pipelines(config: Config) -> tuple[dict[str, float], list[NewestRun
             followed[pair.id] = health.following_since
         if health.newest_run is not None and health.newest_run not in noted:
             noted.append(health.newest_run)
+        if health.fence is not None and not under_fence:
+            reasons.append(Reason("fenced", INCOMPLETE, health.fence))
         reasons += [
             Reason("pipeline", INCOMPLETE, f"{pair}: the pipeline is not healthy: {problem}.")
             for problem in health.problems

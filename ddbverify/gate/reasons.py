@@ -11,7 +11,9 @@ FAILED, INCOMPLETE, STALE, NOT_TRUSTED, AWS_REFUSED = 1, 3, 4, 5, 6
 
 
 CODES: Final = (
-    # The tables differ,
+    # The application cannot write, now;
+    "fenced",
+    # the tables differ,
     *("failed", "known"),
     # the evidence is none, or of something else,
     *("evidence", "contradiction", "tables", "changed", "emulator", "future"),

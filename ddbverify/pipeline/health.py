@@ -19,7 +19,7 @@ from ddbverify.config import Config, Pair
 from ddbverify.errors import NotFoundError
 from ddbverify.items.values import item_from_typed, with_base64
 from ddbverify.names import Fact
-from ddbverify.pipeline import mappings
+from ddbverify.pipeline import fence, mappings
 from ddbverify.pipeline.newest_run import NewestRun
 from ddbverify.tables import aws
 from ddbverify.words import number_of
@@ -46,6 +46,7 @@ class PipelineHealth:
     canary_age_seconds: float | None = None  # since the last one arrived
     mappings: Mapping[str, str] = field(default_factory=dict)  # forwarder, consumer -> state
     stream_enabled_by_us: bool = False  # the source had no stream before
+    fence: str | None = None  # that a cutover has put up, in words
     newest_run: NewestRun | None = None  # of the verifier, as far as commands of the operator have noted it
 
     @property
@@ -101,6 +102,7 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
         mappings={part: source.state for part, source in sources.items()},
         stream_enabled_by_us=Fact.STREAM_ENABLED_BY_US in facts,
         newest_run=newest_run,
+        fence=fence.standing(facts, now),
     )
 
 

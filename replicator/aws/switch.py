@@ -15,7 +15,7 @@ from replicator.context.context import Context
 from replicator.handlers.control import is_paused
 from replicator.handlers.state import now_text
 
-CUTOVER = "cutover"
+CUTOVER = Fact.CUTOVER
 """Fact of the whole migration: how far its cutover is."""
 
 

@@ -434,3 +434,26 @@ def test_a_suite_without_checks_is_closed(project):
     leave(config, good_evidence(config, verdict="inconclusive"))
 
     assert codes(judged(project)) == {"missing"}
+
+
+FENCED = "A cutover has fenced orders: nobody writes there."
+
+
+def test_a_fence_that_stands_comes_first(project, monkeypatch):
+    """After a `kill -9` of a cutover the gate said "open" while the application could not write."""
+    leave(load(project), good_evidence(load(project)))
+    health = PipelineHealth(exists=True, problems=("a gap is latched",), fence=FENCED)
+    monkeypatch.setattr("ddbverify.pipeline.health.health", lambda *_, **__: health)
+
+    reasons = judged(project).reasons
+    assert [reason.code for reason in reasons][:2] == ["fenced", "pipeline"]
+    assert reasons[0].message == FENCED
+
+
+def test_the_cutovers_own_fence_is_no_reason(project, monkeypatch):
+    leave(load(project), good_evidence(load(project)))
+    health = PipelineHealth(exists=True, fence=FENCED)
+    monkeypatch.setattr("ddbverify.pipeline.health.health", lambda *_, **__: health)
+
+    assert judged(project, not_before=0.0).open
+    assert codes(judged(project)) == {"fenced"}

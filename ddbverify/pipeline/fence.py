@@ -1,0 +1,40 @@
+"""What the state table says of a fence that a cutover has put up, and that is not lifted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ddbverify.names import Fact
+
+
+def standing(facts: Mapping[str, Mapping[str, Any]], now: float) -> str | None:
+    """
+    Say what keeps writers off the sources, and what to do; ``None`` where nothing does.
+
+    A fence is noted before it is put up, and the note goes once it is known to be lifted. Behind the flip it
+    stands for good, and is no news.
+
+    Args:
+        facts: Sort key -> attributes, of the whole migration.
+        now: Seconds since the epoch.
+    """
+    cut = facts.get(Fact.CUTOVER) or {}
+    notes = {
+        name.removeprefix(Fact.FENCE): note for name, note in facts.items() if name.startswith(Fact.FENCE)
+    }
+    if cut.get("flipped") or not (cut.get("fenced") or notes):
+        return None
+    ends = [float(note["until_epoch"]) for note in notes.values() if "until_epoch" in note]
+    has_end = bool(ends) and len(ends) == len(notes)
+    if has_end and max(ends) <= now:
+        return None  # it has ended by itself, and the application writes again
+    if has_end:
+        until = f"until {datetime.fromtimestamp(max(ends), UTC):%Y-%m-%d %H:%M:%S} UTC at the latest"
+    else:
+        until = "until it is lifted"
+    return (
+        f"A cutover has fenced {', '.join(sorted(notes)) or 'the source'}: nobody writes there, {until}. If "
+        "none is under way, run `replicator cutover` again, which lifts the fence first."
+    )
