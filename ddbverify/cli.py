@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
-from typing import Any, Final
+import traceback
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -23,8 +27,10 @@ COMMANDS: Final = {
 }
 """What the help says of each command, in the order in which they are used."""
 
-_INTERRUPTED = 3
-"""Never 0, and never 1, which says that there are differences."""
+_NOT_DECIDED = 3
+"""How a command ends that has come to nothing: never 0, never 1 (there are differences)."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Gathered(click.Group):
@@ -52,9 +58,47 @@ class _Gathered(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            sys.exit(_INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit):
+            raise  # usage, and the end of --help
+        except (KeyboardInterrupt, click.Abort):
+            _end("Interrupted.")
+        except BrokenPipeError:
+            # Else the interpreter complains when it flushes standard output at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(_NOT_DECIDED)  # nobody reads what was decided
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                _end_with_a_defect(error)
+            where = f" ({error.filename})" if error.filename else ""
+            _end(
+                f"Error: There was no room to write to{where}: {error.strerror}. Nothing is decided.\n"
+                "  Try: make room, then run the command again."
+            )
+        except Exception as error:  # noqa: BLE001 - Python would end with 1, which is a verdict
+            _end_with_a_defect(error)
+
+
+def _end_with_a_defect(error: Exception) -> NoReturn:
+    """Say where, without the error's text: it may hold values."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f"  at {_place(frame.filename)}:{frame.lineno} in {frame.name}" for frame in frames]
+    what = type(error).__qualname__
+    _end(
+        f"Error: {what}, which nobody has expected. Nothing is decided.\n"
+        "  Try: run the command again; if it comes again, report it with these lines:\n" + "\n".join(lines)
+    )
+
+
+def _place(file: str) -> str:
+    """A file as its package names it: folders above that are the user's own."""
+    parts = Path(file).parts
+    packages = [number for number, part in enumerate(parts) if part in ("ddbverify", "site-packages")]
+    return "/".join(parts[packages[-1] :] if packages else parts[-1:])
+
+
+def _end(said: str) -> NoReturn:
+    click.echo(said, err=True)
+    sys.exit(_NOT_DECIDED)
 
 
 @click.group(cls=_Gathered, context_settings={"help_option_names": ["-h", "--help"]})

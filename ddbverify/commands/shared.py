@@ -104,7 +104,7 @@ def print_json(document: dict[str, Any], *, indent: int | None = 2) -> None:
 
 
 def refuse(error: DdbVerifyError, *, as_json: bool, indent: int | None = 2) -> NoReturn:
-    """End with an expected error; anything unexpected stays a traceback."""
+    """End with an expected error; `ddbverify.cli` ends with all others."""
     exit_code = AWS_REFUSED if isinstance(error, EngineError) else 2
     click.echo(f"Error: {error}", err=True)
     if as_json:

@@ -8,6 +8,7 @@ exit status and the tables themselves say. A child that died, was killed or left
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -149,8 +150,8 @@ def run(
     recorded = record.read(folder / folders.RECORD)
     if recorded.exit_status is None and status == _USAGE_ERROR and not recorded.checks:
         raise ConfigurationError(
-            "pytest refused its arguments; what it says stands above.",
-            "mend the arguments after --, or migration.toml.",
+            "pytest refused its arguments, or checks/conftest.py does not load; what it says stands above.",
+            "mend the arguments after --, conftest.py or migration.toml.",
         )
     lacking = [
         *(["it was interrupted"] if interrupted else []),
@@ -178,7 +179,7 @@ def run(
         facts=tuple(recorded.facts),
         digests=before.digests,
         extensions=before.extensions,
-        plugins=recorded.plugins,
+        plugins=recorded.plugins or _programs(),
         identities=identities,
         endpoints=endpoints,
         emulator=emulator,
@@ -200,6 +201,11 @@ def run(
         new_key=key if isinstance(key, signing.FileKey) and key.is_new else None,
         trusted=key.public in trusted,
     )
+
+
+def _programs() -> dict[str, str]:
+    """What would have been run, where nothing was."""
+    return {"ddbverify": evidence.tool_version(), "pytest": importlib.metadata.version("pytest")}
 
 
 def _other_transforms(config: Config) -> Iterator[str]:

@@ -6,6 +6,7 @@ The record is believed only as far as pytest's exit status and the tables themse
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,8 @@ def shortcomings(recorded: Record, status: int, before: Before, stuck: str) -> l
         before: What held at the start.
         stuck: Where a child that hung stood, in words; empty for one that did not.
     """
+    if not recorded.plugins:  # the first line of every record
+        return [f"nothing was run: pytest {_left_with(status)} before it came to the checks"]
     found = []
     if not recorded.is_finished:
         found.append(f"the checks did not come to their end (exit status {status}){_where(recorded, stuck)}")
@@ -97,6 +100,15 @@ def shortcomings(recorded: Record, status: int, before: Before, stuck: str) -> l
         if (pair.source, pair.target) != before.tables.get(pair.id)
     ]
     return found
+
+
+def _left_with(status: int) -> str:
+    if status >= 0:
+        return f"left with exit status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"
 
 
 def _where(recorded: Record, stuck: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import botocore
 import botocore.exceptions
 import botocore.loaders
+import botocore.parsers
 import botocore.session
 from botocore.config import Config as BotoConfig
 
@@ -192,6 +193,10 @@ def is_emulator(some_client: Client) -> bool:
     return hosts.is_emulator(some_client.meta.endpoint_url)
 
 
+_NO_ANSWER: Final = (KeyError, ValueError, TypeError, AttributeError)
+"""What botocore, or a look into what it made of it, raises on an answer of another form."""
+
+
 def caller(side: Side, *, region: str | None = None) -> str | None:
     """
     Whose credentials these are: an ARN.
@@ -202,7 +207,7 @@ def caller(side: Side, *, region: str | None = None) -> str | None:
         sts = client(side, "sts", region=region or side.region or "us-east-1")
         with translated("say whose credentials these are"):
             return str(sts.get_caller_identity()["Arn"])
-    except EngineError:
+    except (EngineError, *_NO_ANSWER):
         return None
 
 
@@ -237,6 +242,12 @@ def translated(action: str) -> Iterator[None]:
         raise EngineError(
             f"Could not {action}: the request is not one that AWS takes.",
             "this is a defect of ours if your items are valid; please report the command that you ran.",
+        ) from None
+    except botocore.parsers.ResponseParserError:
+        # Its text quotes the answer, which is somebody else's.
+        raise EngineError(
+            f"Could not {action}: the response is not this service's.",
+            "check endpoint_url and proxies, then run the command again.",
         ) from None
     except botocore.exceptions.BotoCoreError as error:
         raise EngineError(

@@ -194,14 +194,8 @@ class TableReader:
 
     def _call(self, operation: str, action: str, arguments: Mapping[str, Any]) -> bytes:
         """The body of one successful response."""
-        try:
-            with aws.translated(action):
-                response = getattr(self._client, operation)(**arguments)
-        except botocore.parsers.ResponseParserError as error:
-            raise EngineError(
-                f"Could not {action}: the response is not DynamoDB's.",
-                "check endpoint_url and proxies, then run the command again.",
-            ) from error
+        with aws.translated(action):
+            response = getattr(self._client, operation)(**arguments)
         body: bytes = response["body"]
         metadata = response["ResponseMetadata"]
         checksum = metadata[_CHECKSUM]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import time
@@ -107,11 +109,66 @@ def test_what_aws_refuses_exits_with_6(invoke, monkeypatch):
     assert "Try: log in" in ended.stderr
 
 
-def test_a_bug_stays_a_traceback(invoke, monkeypatch):
-    monkeypatch.setattr("ddbverify.tables.table.describe_pair", lambda *_: 1 / 0)
+def _raising(error):
+    def raise_it(*_, **__):
+        raise error
 
-    with pytest.raises(ZeroDivisionError):
-        invoke("run")
+    return raise_it
+
+
+COMPARES = {
+    "run": ("ddbverify.runs.run.digests.current", "ddbverify.tables.table.describe_pair"),
+    "diff": ("ddbverify.tables.table.describe_pair", "ddbverify.diff.diff.runner.compare"),
+}
+
+
+@pytest.mark.parametrize(("command", "place"), [(name, one) for name in COMPARES for one in COMPARES[name]])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("SENTINEL"), "Error: KeyError, which nobody has expected."),
+        (OSError(errno.EACCES, "SENTINEL"), "Error: PermissionError, which nobody has expected."),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/run/x"),
+            "no room to write to (/run/x): ",
+        ),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "no room to write to: Disk quota exceeded"),
+        (MemoryError(), "Error: MemoryError"),
+        (KeyboardInterrupt(), ""),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, BaseException) else None,
+)
+def test_whatever_is_raised_the_exit_status_is_no_verdict_and_no_text_is_shown(
+    invoke, monkeypatch, command, place, error, said
+):
+    if place.endswith("digests.current"):
+        monkeypatch.setattr(place.replace(".digests.current", ".Before.of"), _raising(error))
+    else:
+        monkeypatch.setattr(place, _raising(error))
+
+    ended = invoke(command, *(("orders", "orders-v2") if command == "diff" else ()))
+
+    assert ended.exit_code == 3
+    assert said in ended.stderr
+    assert "SENTINEL" not in ended.stderr + ended.stdout
+
+
+def test_an_output_that_nobody_reads_is_no_verdict(tmp_path):
+    projects.make_project(tmp_path)
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "ddbverify", "plugins"],
+        cwd=tmp_path,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+
+    assert (ended.returncode, ended.stderr) == (3, "")
 
 
 @pytest.mark.parametrize("command", ["gate", "plan", "plugins"])
