@@ -216,7 +216,8 @@ def _client(service: str) -> Any:
     import boto3
 
     if service not in _clients:
-        _clients[service] = boto3.client(service)
+        make: Any = boto3.client
+        _clients[service] = make(service)
     return _clients[service]
 
 

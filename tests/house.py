@@ -85,7 +85,7 @@ ROOMS = (
         "tables",
         "DynamoDB from outside: clients, raw pages, pace, segments, settings, prices",
         "items",
-        "aws capacity hosts indexes pace pages parity prices references sampling segments settings "
+        "aws capacity hosts indexes pace pages parity prices references sampling segments services settings "
         "table wire",
     ),
     _room(

@@ -13,6 +13,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -24,6 +25,9 @@ from ddbverify.evidence.envelope import NotTrusted, PublicKey, SigningKey
 from ddbverify.names import region_of
 from ddbverify.tables import aws
 from ddbverify.tables.references import require_named
+
+if TYPE_CHECKING:
+    from mypy_boto3_kms import KMSClient
 
 # https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-ARN
 _KMS_ARN = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:(key|alias)/[\w/-]+")
@@ -51,7 +55,7 @@ class FileKey:
 class KmsKey:
     """A key on the curve P-256 that never leaves KMS."""
 
-    client: aws.Client
+    client: KMSClient
     arn: str
     public: PublicKey
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ddbverify import names
 from ddbverify.code.digest import transform_digest
@@ -24,9 +24,18 @@ from ddbverify.pipeline.newest_run import NewestRun
 from ddbverify.tables import aws
 from ddbverify.words import number_of
 
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+
 # FIFO queues look for message groups in their first 120,000 messages only: beyond that, one
 # backlogged group starves the others (docs/aws.md T10).
 BACKLOG_LIMIT = 120_000
+
+_DEPTH: Final[tuple[QueueAttributeNameType, ...]] = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
 
 # A canary younger than this may still be under way.
 CANARY_GRACE_SECONDS = 60.0
@@ -317,17 +326,12 @@ def _depth(
     if not url:
         problems.append(f"the state table names no {name}")
         return (0, 0, 0)
-    attributes = (
-        "ApproximateNumberOfMessages",
-        "ApproximateNumberOfMessagesNotVisible",
-        "ApproximateNumberOfMessagesDelayed",
-    )
     client = aws.client(config.source, "sqs", region=names.region_of(pair.source))
     try:
         with aws.translated(f"read the attributes of the queue {url.rpartition('/')[2]}"):
-            answer = client.get_queue_attributes(QueueUrl=url, AttributeNames=list(attributes))["Attributes"]
+            answer = client.get_queue_attributes(QueueUrl=url, AttributeNames=list(_DEPTH))["Attributes"]
     except NotFoundError:
         problems.append(f"the queue {url.rpartition('/')[2]} does not exist")
         return (0, 0, 0)
-    visible, in_flight, delayed = (int(answer[attribute]) for attribute in attributes)
+    visible, in_flight, delayed = (int(answer[attribute]) for attribute in _DEPTH)
     return (visible, in_flight, delayed)

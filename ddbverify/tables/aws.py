@@ -12,7 +12,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, overload
 
 import botocore
 import botocore.exceptions
@@ -34,6 +34,23 @@ from ddbverify.words import page
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.client import BaseClient
+    from botocore.loaders import Loader
+    from botocore.session import Session as BotocoreSession
+    from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_kms import KMSClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_sts import STSClient
+
+    from ddbverify.tables.services import ServiceName
 
 Client = Any
 """A boto3 client; boto3 makes their classes at run time."""
@@ -83,7 +100,7 @@ _THROTTLED = {
 }
 
 
-def session(side: Side, *, core: Any = None) -> boto3.Session:
+def session(side: Side, *, core: BotocoreSession | None = None) -> boto3.Session:
     """
     A boto3 session for one side of the migration.
 
@@ -111,19 +128,58 @@ def session(side: Side, *, core: Any = None) -> boto3.Session:
     return made
 
 
-def shared_loader() -> Any:
+def shared_loader() -> Loader:
     """Botocore's loader of service models, one for all sessions: each its own costs 10 MB and 0.1 s."""
     return _loader(os.environ.get("AWS_DATA_PATH"))
 
 
 @functools.cache
-def _loader(data_path: str | None) -> Any:
+def _loader(data_path: str | None) -> Loader:
     return botocore.loaders.create_loader(data_path)
 
 
+class _How(TypedDict, total=False):
+    region: str | None
+    core: BotocoreSession | None
+    shared: bool
+
+
+@overload
 def client(
-    side: Side, service: str, *, region: str | None = None, core: Any = None, shared: bool = True
-) -> Client:
+    side: Side, service: Literal["application-autoscaling"], **how: Unpack[_How]
+) -> ApplicationAutoScalingClient: ...
+@overload
+def client(side: Side, service: Literal["cloudformation"], **how: Unpack[_How]) -> CloudFormationClient: ...
+@overload
+def client(side: Side, service: Literal["cloudwatch"], **how: Unpack[_How]) -> CloudWatchClient: ...
+@overload
+def client(side: Side, service: Literal["dynamodb"], **how: Unpack[_How]) -> DynamoDBClient: ...
+@overload
+def client(side: Side, service: Literal["dynamodbstreams"], **how: Unpack[_How]) -> DynamoDBStreamsClient: ...
+@overload
+def client(side: Side, service: Literal["iam"], **how: Unpack[_How]) -> IAMClient: ...
+@overload
+def client(side: Side, service: Literal["kms"], **how: Unpack[_How]) -> KMSClient: ...
+@overload
+def client(side: Side, service: Literal["lambda"], **how: Unpack[_How]) -> LambdaClient: ...
+@overload
+def client(side: Side, service: Literal["s3"], **how: Unpack[_How]) -> S3Client: ...
+@overload
+def client(side: Side, service: Literal["sqs"], **how: Unpack[_How]) -> SQSClient: ...
+@overload
+def client(side: Side, service: Literal["ssm"], **how: Unpack[_How]) -> SSMClient: ...
+@overload
+def client(side: Side, service: Literal["sts"], **how: Unpack[_How]) -> STSClient: ...
+@overload
+def client(side: Side, service: ServiceName, **how: Unpack[_How]) -> BaseClient: ...
+def client(
+    side: Side,
+    service: ServiceName,
+    *,
+    region: str | None = None,
+    core: BotocoreSession | None = None,
+    shared: bool = True,
+) -> BaseClient:
     """
     A client of *service* for one side, with our retries and time-outs.
 
@@ -148,15 +204,17 @@ def client(
 @functools.lru_cache(maxsize=64)
 def _shared_client(
     side: Side,
-    service: str,
+    service: ServiceName,
     region: str | None,
     ambient: tuple[tuple[str, str], ...],  # of the environment, since botocore reads it
-) -> Client:
+) -> BaseClient:
     del ambient
     return _new_client(side, service, region, None)
 
 
-def _new_client(side: Side, service: str, region: str | None, core: Any) -> Client:
+def _new_client(
+    side: Side, service: ServiceName, region: str | None, core: BotocoreSession | None
+) -> BaseClient:
     made = session(side, core=core)
     found = credentials.load(made)
     try:
@@ -188,7 +246,7 @@ def _keep_as_it_came(http_response: Any, parsed: dict[str, Any], **_: Any) -> No
         parsed["ResponseMetadata"][AS_IT_CAME] = http_response.text
 
 
-def is_emulator(some_client: Client) -> bool:
+def is_emulator(some_client: BaseClient) -> bool:
     """Whether a client talks to a host that is known to be an emulator's; see `ddbverify.tables.hosts`."""
     return hosts.is_emulator(some_client.meta.endpoint_url)
 
@@ -214,6 +272,12 @@ def caller(side: Side, *, region: str | None = None) -> str | None:
 def error_code(error: botocore.exceptions.ClientError) -> str:
     """The service's own code, such as ``ConditionalCheckFailedException``."""
     return str(error.response.get("Error", {}).get("Code", "Unknown"))
+
+
+def code_of(error: EngineError) -> str:
+    """The service's code behind an error of ours; empty where no service has answered."""
+    cause = error.__cause__
+    return error_code(cause) if isinstance(cause, botocore.exceptions.ClientError) else ""
 
 
 @contextmanager

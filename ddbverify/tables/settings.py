@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ddbverify.config import Side
 from ddbverify.errors import AccessError, EngineError, NotFoundError
@@ -21,6 +21,9 @@ from ddbverify.tables import aws
 from ddbverify.tables.indexes import indexes_of, keys_in_words, shown, types_of
 from ddbverify.tables.table import Table
 from ddbverify.tables.unknown import unknown_settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 _ON: Final = "on"
 _RESOURCES_AT_ONCE: Final = 50  # of DescribeScalableTargets
@@ -75,9 +78,8 @@ def read(side: Side, table: Table) -> TableSettings:
     return TableSettings(values, unread)
 
 
-def _is_unknown_there(client: aws.Client, error: EngineError) -> bool:
-    said = aws.error_code(error.__cause__) if error.__cause__ is not None else ""
-    return said == "UnknownOperationException" and aws.is_emulator(client)
+def _is_unknown_there(client: DynamoDBClient, error: EngineError) -> bool:
+    return aws.code_of(error) == "UnknownOperationException" and aws.is_emulator(client)
 
 
 def described(table: Table) -> dict[Setting, str]:
@@ -148,7 +150,7 @@ def _encryption(description: Mapping[str, Any]) -> dict[str, str]:
     return {"encryption": f"with {description.get('SSEType', 'KMS')}", **key}
 
 
-def _backups(client: aws.Client, table: Table) -> dict[Setting, str]:
+def _backups(client: DynamoDBClient, table: Table) -> dict[Setting, str]:
     answer = client.describe_continuous_backups(TableName=table.reference)["ContinuousBackupsDescription"]
     recovery = answer.get("PointInTimeRecoveryDescription") or {}
     if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
@@ -158,7 +160,7 @@ def _backups(client: aws.Client, table: Table) -> dict[Setting, str]:
     return {Setting.own("pitr"): _ON, **period}
 
 
-def _tags(client: aws.Client, table: Table) -> dict[Setting, str]:
+def _tags(client: DynamoDBClient, table: Table) -> dict[Setting, str]:
     pages = client.get_paginator("list_tags_of_resource").paginate(ResourceArn=table.arn)
     tags = {str(tag["Key"]): tag["Value"] for page in pages for tag in page.get("Tags") or ()}
     # Tags of AWS's own, such as CloudFormation's, cannot be set by anybody else.
@@ -166,7 +168,7 @@ def _tags(client: aws.Client, table: Table) -> dict[Setting, str]:
     return {Setting(Kind.TAG, key): _digest(value) for key, value in settable.items()}
 
 
-def _policy(client: aws.Client, table: Table) -> dict[Setting, str]:
+def _policy(client: DynamoDBClient, table: Table) -> dict[Setting, str]:
     try:
         with aws.translated(f"read the resource policy of the table {table.name}"):
             text = client.get_resource_policy(ResourceArn=table.arn)["Policy"]
@@ -179,12 +181,12 @@ def _policy(client: aws.Client, table: Table) -> dict[Setting, str]:
     return {Setting.own("policy"): _digest(_in_order(kept))} if kept else {}
 
 
-def _insights(client: aws.Client, table: Table) -> dict[Setting, str]:
+def _insights(client: DynamoDBClient, table: Table) -> dict[Setting, str]:
     status = client.describe_contributor_insights(TableName=table.reference).get("ContributorInsightsStatus")
     return {Setting.own("contributor_insights"): _ON} if status in ("ENABLED", "ENABLING") else {}
 
 
-def _kinesis(client: aws.Client, table: Table) -> dict[Setting, str]:
+def _kinesis(client: DynamoDBClient, table: Table) -> dict[Setting, str]:
     answer = client.describe_kinesis_streaming_destination(TableName=table.reference)
     streams = sorted(
         str(one["StreamArn"])

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 
@@ -20,6 +20,9 @@ from ddbverify.errors import ConfigurationError, EngineError, NotFoundError
 from ddbverify.names import KeySchema, region_of, table_name
 from ddbverify.tables import aws
 from ddbverify.tables.references import require_named
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 # The states in which a table answers reads.
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html
@@ -148,6 +151,7 @@ def server_time(side: Side, name_or_arn: str) -> float:
     name = table_name(name_or_arn)
     client = aws.client(side, "dynamodb", region=region_of(name_or_arn))
     with aws.translated("ask DynamoDB for the time"):
+        answer: Mapping[str, Any]
         try:
             answer = client.describe_table(TableName=name)
         except botocore.exceptions.ClientError as error:
@@ -207,7 +211,7 @@ def require_comparable(pair: PairSettings, source: Table, target: Table) -> None
         )
 
 
-def _answer(client: aws.Client, reference: str, shown: str) -> Mapping[str, Any] | None:
+def _answer(client: DynamoDBClient, reference: str, shown: str) -> Mapping[str, Any] | None:
     try:
         with aws.translated(f"describe the table {table_name(shown)}"):
             answer: Mapping[str, Any] = client.describe_table(TableName=reference)

@@ -13,12 +13,13 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import botocore.parsers
 import botocore.session
 import msgspec
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 
 from ddbverify.config import Side
 from ddbverify.errors import BudgetSpentError, EngineError, ThrottledError
@@ -30,6 +31,9 @@ from ddbverify.tables import aws
 from ddbverify.tables.pace import PATIENCE_SECONDS, Budget, CalledOff, Patience, ReadPace, until
 from ddbverify.tables.pages import Page, PageDecoder
 from ddbverify.tables.table import Table
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 KEYS_PER_REQUEST = 100
@@ -213,7 +217,7 @@ class TableReader:
         return body
 
 
-def raw_client(side: Side, *, region: str | None = None) -> aws.Client:
+def raw_client(side: Side, *, region: str | None = None) -> DynamoDBClient:
     """
     A DynamoDB client whose ``scan`` and ``batch_get_item`` return ``{"body": bytes, ...}``.
 
@@ -225,7 +229,7 @@ def raw_client(side: Side, *, region: str | None = None) -> aws.Client:
     return aws.client(side, "dynamodb", region=region, core=core)
 
 
-class _RawParser(botocore.parsers.JSONParser):  # type: ignore[misc]  # botocore has no types
+class _RawParser(botocore.parsers.JSONParser):
     def parse(self, response: Any, shape: Any) -> Any:
         """As ever, but for a successful page: it is not decoded, and not written to a debug log."""
         headers = response["headers"]
@@ -239,10 +243,19 @@ class _RawParser(botocore.parsers.JSONParser):  # type: ignore[misc]  # botocore
             raise botocore.parsers.ResponseParserError(type(error).__name__) from None
 
 
-class _ParserFactory(botocore.parsers.ResponseParserFactory):  # type: ignore[misc]  # botocore has no types
-    def create_parser(self, protocol_name: str) -> Any:
+class _ParserFactory(botocore.parsers.ResponseParserFactory):
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, Any] = {}
+
+    def set_parser_defaults(self, **kwargs: Any) -> None:
+        """Keep what parsers are made with, such as a parser of times."""
+        self._told |= kwargs
+        super().set_parser_defaults(**kwargs)
+
+    def create_parser(self, protocol_name: str) -> botocore.parsers.ResponseParser:
         if protocol_name == "json":
-            return _RawParser(**self._defaults)
+            return _RawParser(**self._told)
         return super().create_parser(protocol_name)
 
 
@@ -285,13 +298,13 @@ def _batch_answer(body: bytes, *, asked: int, table: str) -> _BatchAnswer:
     return answer
 
 
-def _checks_crc32(client: aws.Client) -> bool:
+def _checks_crc32(client: DynamoDBClient) -> bool:
     """
     Whether *client* asks for a retry when a body does not match its CRC32: tried, not assumed.
 
     The check is a special case in botocore that its authors would like to be rid of.
     """
-    damaged = AWSResponse("", 200, {_CHECKSUM: "0"}, _Damaged())
+    damaged = AWSResponse("", 200, HTTPHeaders.from_dict({_CHECKSUM: "0"}), _Damaged())
     answers = client.meta.events.emit(
         "needs-retry.dynamodb.Scan",
         response=(damaged, {}),

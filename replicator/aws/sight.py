@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ddbverify.config import Pair
 from ddbverify.errors import AccessError, EngineError
@@ -14,6 +14,9 @@ from replicator.aws import prices
 from replicator.context import tables
 from replicator.context.context import Context
 from replicator.handlers.control import LAG_BOUNDS
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch.type_defs import MetricStatTypeDef
 
 _LOOK_BACK_SECONDS: Final = 600
 _PERIOD_SECONDS: Final = 60
@@ -67,7 +70,7 @@ def from_cloudwatch(context: Context, pair: Pair, resources: Mapping[str, Any]) 
 
 def _query(
     namespace: str, metric: str, dimensions: Mapping[str, str], stat: str, *, period: int = _PERIOD_SECONDS
-) -> dict[str, Any]:
+) -> MetricStatTypeDef:
     return {
         "Metric": {
             "Namespace": namespace,

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from botocore.exceptions import ClientError
@@ -42,6 +42,10 @@ from replicator.context.context import Context
 from replicator.context.lock import Lock
 from replicator.handlers.state import now_text
 from replicator.stack import bundle, storage
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, WriteRequestUnionTypeDef
 
 NEW = "new"
 STEPS = ("restart-stopped", "restart-emptied", "restart-waited", "restart-removed")
@@ -280,8 +284,12 @@ def _empty_table(context: Context, name: str, lock: Lock, step: Step) -> int:
     return removed
 
 
-def _delete_batch(client: Any, name: str, keys: list[Mapping[str, Any]], lock: Lock) -> None:
-    request: Any = {name: [{"DeleteRequest": {"Key": key}} for key in keys]}
+def _delete_batch(
+    client: DynamoDBClient, name: str, keys: list[dict[str, AttributeValueTypeDef]], lock: Lock
+) -> None:
+    request: Mapping[str, Sequence[WriteRequestUnionTypeDef]] = {
+        name: [{"DeleteRequest": {"Key": key}} for key in keys]
+    }
     pause = 0.05
     while request:  # unprocessed is not an error, and not deleted (docs/aws.md T17)
         lock.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ddbverify.config import Config, Pair, Side
 from ddbverify.errors import ConfigurationError, NotFoundError, Refused
@@ -21,6 +22,12 @@ from replicator.context.console import Console
 from replicator.context.lock import Lock
 from replicator.context.tables import TableFacts
 from replicator.handlers.state import State
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from ddbverify.tables.services import ClientOf, ServiceName
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ class Context:
         self.config_path = config_path
         self.console = console
         self.lease: Lock | None = None
-        self._clients: dict[tuple[Side, str], aws.Client] = {}
+        self._clients: dict[tuple[Side, ServiceName], BaseClient] = {}
         self.source_side = _with_region_of_arns(config, config.source, "source")
         self.target_side = _with_region_of_arns(config, config.target, "target")
         if str(config.folder) not in sys.path:
@@ -68,24 +75,26 @@ class Context:
     # --- clients --------------------------------------------------------------------------
 
     @property
-    def source(self) -> aws.Client:
+    def source(self) -> DynamoDBClient:
         """DynamoDB, in the source's account and region."""
         return self.source_client("dynamodb")
 
     @property
-    def target(self) -> aws.Client:
+    def target(self) -> DynamoDBClient:
         """DynamoDB, in the target's account and region."""
         return self.target_client("dynamodb")
 
-    def source_client(self, service: str) -> aws.Client:
-        """A service in the source's account and region."""
-        return self._client(self.source_side, service)
+    @property
+    def source_client(self) -> ClientOf:
+        """Gives a service's client in the source's account and region."""
+        return cast("ClientOf", functools.partial(self._client, self.source_side))
 
-    def target_client(self, service: str) -> aws.Client:
-        """A service in the target's account and region."""
-        return self._client(self.target_side, service)
+    @property
+    def target_client(self) -> ClientOf:
+        """Gives a service's client in the target's account and region."""
+        return cast("ClientOf", functools.partial(self._client, self.target_side))
 
-    def _client(self, side: Side, service: str) -> aws.Client:
+    def _client(self, side: Side, service: ServiceName) -> BaseClient:
         if (side, service) not in self._clients:
             made = aws.client(side, service, shared=False)
             # Before each attempt, not each call: botocore sends again what it had no answer to.

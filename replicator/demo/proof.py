@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from boto3.dynamodb.types import Binary, TypeDeserializer
 
@@ -114,7 +114,7 @@ def _with_bytes(value: Any) -> Any:
 def _unwrapped(value: Any) -> Any:
     """boto3's Binary as bytes, at any depth."""
     if isinstance(value, Binary):
-        return bytes(value)
+        return bytes(cast("bytes", value))  # its types do not say that it can become them
     if isinstance(value, dict):
         return {name: _unwrapped(one) for name, one in value.items()}
     if isinstance(value, list):

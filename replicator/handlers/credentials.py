@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import boto3
 import botocore.session
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
@@ -24,7 +26,8 @@ def assumed_role(role_arn: str, session_name: str = "replicator") -> boto3.Sessi
         extra_args={"RoleSessionName": session_name},
     )
     session = botocore.session.get_session()
-    session._credentials = DeferredRefreshableCredentials(  # noqa: SLF001  # botocore has no public setter
+    inner: Any = session  # botocore has no public setter
+    inner._credentials = DeferredRefreshableCredentials(  # noqa: SLF001
         method="assume-role", refresh_using=fetcher.fetch_credentials
     )
     return boto3.Session(botocore_session=session)

@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,26 @@ def modules(package: str) -> dict[str, Path]:
         ".".join(file.relative_to(REPOSITORY).with_suffix("").parts): file
         for file in sorted((REPOSITORY / package).rglob("*.py"))
     }
+
+
+@pytest.mark.parametrize("package", ["ddbverify", "replicator", "benchmarks"])
+def test_types_of_aws_are_imported_for_type_checking_only(package):
+    """They come with the lint extra, which users do not install."""
+    for file in sorted((REPOSITORY / package).rglob("*.py")):
+        stubs = {root for root in roots(imports_of(file, package)) if root.startswith("mypy_boto3")}
+        assert not stubs, file
+
+
+def test_types_of_aws_are_no_dependency_of_users():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    extras = {
+        extra
+        for extra, needs in project["optional-dependencies"].items()
+        if any("stubs" in one for one in needs)
+    }
+
+    assert extras == {"lint"}
+    assert not [one for one in project["dependencies"] if "stubs" in one or one.startswith("types-")]
 
 
 def roots(names: set[str]) -> set[str]:
