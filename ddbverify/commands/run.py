@@ -74,7 +74,9 @@ def _show(result: RunResult, *, err: bool) -> None:
     click.echo(f"\n{result.evidence.verdict}: {result.folder}", err=err)
     for problem in result.unreported:
         click.echo(f"  not reported: {problem}", err=err)
-    for shortcoming in result.evidence.shortcomings:
+    lacking = result.evidence.shortcomings
+    # Of an interrupted run, all that has not run is no news.
+    for shortcoming in lacking[:1] if runs.INTERRUPTED in lacking[:1] else lacking:
         click.echo(f"  not complete: {summary.printable(shortcoming, 2000)}", err=err)
     for nobodys in result.evidence.unclaimed:
         click.echo(f"  {summary.printable(summary.unclaimed_in_words(nobodys))}", err=err)

@@ -53,6 +53,7 @@ class Settling:
         waiting = iter(keys)
         while some := list(itertools.islice(waiting, SUSPECTS_AT_ONCE)):
             work.open_suspects = len(some)
+            work.report()
             suspects = [Suspect(key=key, owners={key}, expected=None, target=None) for key in some]
             for settled in self._new_settler().settle(suspects):
                 tally.settled(settled)
@@ -65,6 +66,7 @@ class Settling:
     def _settle_batch(self, suspects: list[Suspect], *, orphans_are_final: bool) -> list[Suspect]:
         work, inspector = self._work, self._work.inspector
         work.phase, work.open_suspects = "settle", len(suspects)
+        work.report()
         settler = self._new_settler(orphans_are_final=orphans_are_final, wants_pairs=bool(inspector))
         orphans = []
         for settled in settler.settle(suspects):

@@ -96,7 +96,12 @@ def _compare(work: Work, findings: Findings, show: Display) -> Comparison | Ende
     """The comparison, or why it did not come to its end."""
     last: Progress | None = None
     money = work.estimate.money / work.estimate.read_units
-    meter = Meter(items=work.estimate.items, usd_per_unit=money, findings=lambda: findings.total)
+    meter = Meter(
+        items=work.estimate.items,
+        usd_per_unit=money,
+        settle_seconds=work.config.verification.settle,
+        findings=lambda: findings.total,
+    )
     try:
         with show(meter) as report:
 

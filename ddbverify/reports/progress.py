@@ -33,23 +33,28 @@ class State:
     """What can be said at one moment."""
 
     title: str
-    fraction: float  # of the scan, from 0 to 1
+    fraction: float  # of the scan, or of the settling, from 0 to 1
     words: str
 
 
 class Meter:
     """Turns reports into rates and a forecast."""
 
-    def __init__(self, *, items: int, usd_per_unit: float, findings: Callable[[], int]) -> None:
+    def __init__(
+        self, *, items: int, usd_per_unit: float, settle_seconds: float, findings: Callable[[], int]
+    ) -> None:
         """
         Prepare for one comparison.
 
         Args:
             items: Of both tables, as expected; 0 where nobody knows.
             usd_per_unit: US dollars for a read unit; 0 where it costs nothing.
+            settle_seconds: For how long a difference has to hold still.
             findings: How many there are now.
         """
         self._items, self._usd_per_unit, self._findings = items, usd_per_unit, findings
+        self._settle_seconds = settle_seconds
+        self._settling: tuple[float, int] | None = None  # since when, and how many keys were open then
         self._first: tuple[float, int, float] | None = None  # moment, items and fraction of the first report
 
     def state(self, report: Progress, now: float) -> State:
@@ -77,10 +82,25 @@ class Meter:
             words += self._forecast(fraction, seconds)
             return State("reading", fraction, ", ".join(words))
         if report.phase == "settle":
-            words.insert(0, f"{number_of(report.open_suspects, 'key')} still open")
+            fraction, left = self._settled(report.open_suspects, now)
+            return State("settling", fraction, ", ".join([*left, *words]))
         # At the end of the scan all is read, and nothing is decided yet.
-        title = "settling" if report.phase in {"scan", "settle"} else report.phase
-        return State(title, 1.0, ", ".join(words))
+        return State("settling" if report.phase == "scan" else report.phase, 1.0, ", ".join(words))
+
+    def _settled(self, still_open: int, now: float) -> tuple[float, list[str]]:
+        """How far the settling is, and what is left of it: the time counts down."""
+        if self._settling is None or still_open > self._settling[1]:
+            self._settling = now, still_open
+        since, most = self._settling
+        left = self._settle_seconds - (now - since)
+        said = [f"{number_of(still_open, 'key')} still open"]
+        if still_open:
+            said.append(
+                f"about {duration_in_words(left)} left" if left > 0 else "waiting for them to hold still"
+            )
+        passed = 1 - left / self._settle_seconds if left > 0 else 1.0
+        decided = 1 - still_open / most if most else 1.0
+        return min(0.99 if still_open else 1.0, max(passed, decided)), said
 
     def _fraction(self, report: Progress, items: int) -> float:
         if report.phase != "scan":

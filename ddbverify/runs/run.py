@@ -37,6 +37,8 @@ from ddbverify.tables import aws
 from ddbverify.tables.hosts import is_aws
 from ddbverify.words import plain
 
+INTERRUPTED = "it was interrupted"
+
 _USAGE_ERROR = 4  # https://docs.pytest.org/en/stable/reference/exit-codes.html
 
 
@@ -154,7 +156,7 @@ def run(
             "mend the arguments after --, conftest.py or migration.toml.",
         )
     lacking = [
-        *(["it was interrupted"] if interrupted else []),
+        *([INTERRUPTED] if interrupted else []),
         *shortcomings(recorded, status, before, watchdog.place_in(folder / folders.STUCK, checks)),
         *changed_since(before, config_file, coverage, checks, plugins),
         *clock.was_set(),

@@ -79,6 +79,8 @@ class Checking:
         self.messages: dict[str, str] = {}
         self.causes: dict[str, Causes] = defaultdict(Causes)  # by pair
         self.warned: Counter[str] = Counter()  # kinds of warnings
+        self.refuted: Counter[str] = Counter()  # checks on items -> items that they failed on
+        self.items_read: dict[str, int] = {}  # by pair, of both tables, so far
         self._sample, self._time_limit, self._display = sample, time_limit, display
         self._config: Config | None = None
         self._pairs: list[Pair] = []
@@ -231,6 +233,7 @@ class Checking:
         # At once: what was written survives whatever becomes of the session.
         findings = self._findings_file()
         if isinstance(one, Refutation):
+            self.refuted[one.check] += 1
             if findings is not None:
                 findings.write_refutation(pair_id, one, key_hash=key_hash)
             return
@@ -255,7 +258,12 @@ class Checking:
         if self._writer is not None:
             self._writer.reading(pair.id)
         with reached.not_followed(), self._display(pair) as report:
-            yield report
+
+            def noted(progress: Progress) -> None:
+                self.items_read[pair.id] = progress.source_items + progress.target_items
+                report(progress)
+
+            yield noted
 
     def _compared(self, pair: Pair, comparison: Comparison) -> None:
         if self._writer is not None:

@@ -23,7 +23,7 @@ from ddbverify.compare.comparison import Comparison, EqualBy, KnownKeys, SideFac
 from ddbverify.compare.controls import Controls, HeldTable
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.one_pass import Pass
-from ddbverify.compare.request import Listeners, PassRequest
+from ddbverify.compare.request import Listeners, PassRequest, Progress
 from ddbverify.config import Config, Side, Verification
 from ddbverify.config import Pair as PairSettings
 from ddbverify.items.form import Form
@@ -100,6 +100,11 @@ def stand_in(folder: Path, monkeypatch: Any = None) -> None:
         made = comparison(pair.id, **{"started_epoch": time.time()} | spec())
         for difference in made.differences if listeners.found else ():
             listeners.found(difference)
+        if "reads_until_interrupted" in spec():  # how many items, of both tables, so far
+            assert listeners.progress is not None
+            listeners.progress(Progress("scan", 0, 9, spec()["reads_until_interrupted"], 0, 1.5))
+            (folder / "reading").touch()
+            time.sleep(120)
         return made
 
     def health(*_: Any, **__: Any) -> PipelineHealth:

@@ -21,6 +21,7 @@ import pytest
 from rich.console import Console
 
 from ddbverify import config as configuration
+from ddbverify import interrupts
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence import folders
 from ddbverify.evidence.evidence import tool_version
@@ -105,6 +106,7 @@ def _display(config: pytest.Config, file: TextIO, pair: Pair) -> AbstractContext
     meter = progress.Meter(
         items=pair.source.item_count + pair.target.item_count,
         usd_per_unit=terminal.usd_per_unit(checking.config, pair.source, pair.target),
+        settle_seconds=checking.config.verification.settle,
         findings=lambda: checking.causes[pair.id].findings,
     )
     reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
@@ -166,10 +168,19 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return terminal.header(checking.file, loaded, from_options)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """What was read, one line per check, and the messages of those that pytest does not list as failed."""
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """
+    What was read, one line per check, and the messages of those that pytest does not list as failed.
+
+    After Ctrl-C one line of what had been found by then.
+    """
     checking = config.stash[CHECKING]
     if not checking.checks or config.option.collectonly or config.option.ddb_plan:
+        return
+    if exitstatus == pytest.ExitCode.INTERRUPTED and interrupts.came():
+        terminalreporter.write_line(terminal.found_so_far(checking))
         return
     terminalreporter.section("migration checks")
     for line in terminal.summary(checking, verbose=config.option.verbose > 0):

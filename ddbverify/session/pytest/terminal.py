@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ PAIRS_SHOWN: Final = 5
 CHECKS_SHOWN: Final = 60
 """Above this many, those that passed without a word are counted instead of listed (``-v`` lists all)."""
 LONGEST: Final = 100
+
+_ENDED: Final = (CheckState.PASSED, CheckState.FAILED, CheckState.INCONCLUSIVE)
 
 _HEADERS = ("state", "examined", "findings", "cost", "pair", "check")
 """The names last: they are the longest, and what a narrow terminal breaks is then their end only."""
@@ -93,6 +96,22 @@ def summary(checking: Checking, *, verbose: bool = False) -> Iterator[str]:
     if checking.unwritten:
         yield f"Hashes cannot be looked up later ({checking.unwritten}); --ddb-reveal shows keys."
     yield from checking.revealed
+
+
+def found_so_far(checking: Checking) -> str:
+    """What an interrupted session has found, in one line; what has not run says nothing about it."""
+    causes = [cause for one in checking.causes.values() for cause in one.most_common(CAUSES_SHOWN)]
+    said = [f"{cause.text} ({number_of(cause.findings, 'finding')})" for cause in causes[:CAUSES_SHOWN]]
+    said += [
+        f"{shown(name)} failed on {number_of(count, 'item')}" for name, count in checking.refuted.items()
+    ]
+    states = Counter(check.state for check in checking.checks.values())
+    ended = [f"{states[state]} {state}" for state in _ENDED if states[state]]
+    read = number_of(sum(checking.items_read.values()), "item")
+    return (
+        f"Interrupted. Found so far, in {read} read: {'; '.join(said) or 'no difference'}. "
+        f"Checks that had ended: {', '.join(ended) or 'none'}."
+    )
 
 
 def usd_per_unit(config: Config, *tables: Table) -> float:

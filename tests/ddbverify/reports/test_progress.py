@@ -25,8 +25,8 @@ def report(phase="scan", finished=0, planned=4, items=0, units=0.0, suspects=0):
     )
 
 
-def meter(items=1000, usd=0.0, findings=0):
-    return Meter(items=items, usd_per_unit=usd, findings=lambda: findings)
+def meter(items=1000, usd=0.0, findings=0, settle=60.0):
+    return Meter(items=items, usd_per_unit=usd, settle_seconds=settle, findings=lambda: findings)
 
 
 def test_rate_units_money_findings_and_time_left():
@@ -60,7 +60,6 @@ def test_without_a_count_segments_tell_how_far_it_is():
     ("last", "title", "words"),
     [
         (report(finished=4, items=9), "settling", "9 items"),
-        (report("settle", 4, items=9, suspects=7), "settling", "7 keys still open, 9 items"),
         (report("second pass", 4, items=9), "second pass", "9 items"),
     ],
 )
@@ -68,6 +67,34 @@ def test_after_the_scan(last, title, words):
     state = meter().state(last, 5.0)
     assert (state.title, state.fraction) == (title, 1.0)
     assert state.words.startswith(words)
+
+
+def test_settling_counts_down():
+    shown = meter()
+    states = [
+        shown.state(report("settle", 4, items=9, suspects=suspects), 1000.0 + seconds)
+        for seconds, suspects in ((0, 8), (15, 8), (48, 6), (60, 5), (70, 5), (71, 0))
+    ]
+
+    assert {state.title for state in states} == {"settling"}
+    assert [state.words.removesuffix(", 9 items, 0 read units") for state in states] == [
+        "8 keys still open, about 60 s left",
+        "8 keys still open, about 45 s left",
+        "6 keys still open, about 12 s left",
+        "5 keys still open, waiting for them to hold still",
+        "5 keys still open, waiting for them to hold still",
+        "0 keys still open",
+    ]
+    assert [state.fraction for state in states] == [0.0, 0.25, 0.8, 0.99, 0.99, 1.0]
+
+
+def test_settling_without_a_settle_time_and_a_second_batch():
+    shown = meter(settle=0.0)
+    assert shown.state(report("settle", 4, suspects=4), 0.0).fraction == 0.99
+    shown = meter(settle=10.0)
+    shown.state(report("settle", 4, suspects=2), 0.0)
+    shown.state(report("settle", 4, suspects=0), 11.0)
+    assert "about 10 s left" in shown.state(report("settle", 4, suspects=50_000), 12.0).words
 
 
 def test_lines_are_said_while_nothing_comes_in():
@@ -81,7 +108,7 @@ def test_lines_are_said_while_nothing_comes_in():
     with progress.lines(meter(), say, seconds=0.01) as tell:
         tell(report("settle", 4, items=9, suspects=7))
         assert enough.wait(20)
-    assert said[0].startswith("settling: 100%, 7 keys still open")
+    assert said[0].startswith("settling: 0%, 7 keys still open, about 60 s left")
 
 
 def test_a_run_that_is_over_at_once_says_nothing():

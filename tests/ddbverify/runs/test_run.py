@@ -409,6 +409,50 @@ def test_an_interrupted_run_leaves_incomplete_evidence_and_no_child(project, num
         os.kill(int(pid_file.read_text()), 0)
 
 
+@pytest.mark.parametrize(
+    ("differences", "found"),
+    [
+        (
+            [("missing", "a", []), *(("different", key, ["price: N -> S"]) for key in "bc")],
+            "`price` is S instead of N (2 findings); not in the target (1 finding)",
+        ),
+        ([], "no difference"),
+    ],
+)
+def test_ctrl_c_shows_in_one_line_what_had_been_found(project, differences, found):
+    projects.write_spec(
+        project.parent,
+        differences=[
+            {"state": state, "key": {"id": {"S": key}}, "paths": paths} for state, key, paths in differences
+        ],
+        reads_until_interrupted=1200,
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _CLI, str(project.parent), "run", "--config", str(project)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=project.parent,
+        start_new_session=True,
+    )
+    try:
+        while not (project.parent / "reading").exists():
+            assert parent.poll() is None
+            time.sleep(0.05)
+        os.killpg(parent.pid, signal.SIGINT)  # as a terminal does
+        printed, _ = parent.communicate(timeout=60)
+    finally:
+        if parent.poll() is None:
+            os.killpg(parent.pid, signal.SIGKILL)
+
+    assert parent.returncode == 3
+    lines = printed.splitlines()
+    assert f"Interrupted. Found so far, in 1,200 items read: {found}. Checks that had ended: none." in lines
+    assert [line for line in lines if "not complete" in line] == ["  not complete: it was interrupted"]
+    assert "not-run" not in printed
+    assert not [line for line in lines if "  check_" in line]
+
+
 # The command line with tables from spec.json, in a process of its own.
 _CLI = """
 import sys
