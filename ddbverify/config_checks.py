@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from ddbverify.config_sections import Config, Side
+from ddbverify.config_sections import Config, Cutover, Side
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import MIGRATION_NAME, table_name
 from ddbverify.setting_names import FAMILIES, SETTINGS, Pattern
@@ -149,15 +149,26 @@ def _check_numbers(config: Config, refuse: Refuse) -> None:
         raise refuse(
             f"[gate] signing_key = {gate.signing_key!r} names no key.", 'use "file:PATH" or "kms:ALIAS".'
         )
-    if cutover.pointer is not None and not re.fullmatch(r"ssm:/[\w./-]+", cutover.pointer):
-        raise refuse(
-            f"[cutover] pointer = {cutover.pointer!r} names no parameter.",
-            'use "ssm:/path/of/the/parameter".',
-        )
+    if cutover.pointer is not None:
+        _check_pointer(cutover, refuse)
     if not re.fullmatch(r"resource-policy|command:.*\S.*", cutover.fence):
         raise refuse(
             f"[cutover] fence = {cutover.fence!r} is not a fence.",
             'use "resource-policy" or "command:YOUR COMMAND".',
+        )
+
+
+def _check_pointer(cutover: Cutover, refuse: Refuse) -> None:
+    if not re.fullmatch(r"ssm:/([\w./-]|\{source\}|\{target\})+", cutover.pointer or ""):
+        raise refuse(
+            f"[cutover] pointer = {cutover.pointer!r} names no parameter.",
+            'use "ssm:/path/of/the/parameter"; {source} and {target} in it stand for the names of a pair.',
+        )
+    if "{" in (cutover.pointer or "") and cutover.pointer_form != "source":
+        raise refuse(
+            f"[cutover] pointer_form = {cutover.pointer_form!r} is the form of one parameter, and "
+            f"{cutover.pointer!r} is one for each pair.",
+            "leave pointer_form out, or name one parameter.",
         )
 
 

@@ -100,6 +100,8 @@ class Cutover(_Section, frozen=True):
     """How the application is moved over."""
 
     pointer: str | None = None
+    pointer_form: Literal["source", "target"] = "source"
+    pointer_tier: Literal["standard", "advanced"] = "standard"
     fence: str = "resource-policy"
     fence_limit: Duration = Duration(900)
     quiet: Duration = Duration(60)

@@ -1,55 +1,152 @@
-"""The pointer: the parameter in which an application reads which table is its own."""
+"""
+The pointer: the parameters in which an application reads which table is its own.
+
+One parameter holds the target's ARN, or a JSON object of name -> target ARN where there are several pairs;
+or each pair has a parameter of its own. What cannot be said is refused by `up`, hours before the flip.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from ddbverify.errors import DdbVerifyError, NotFoundError
+from ddbverify.config import Cutover, Pair
+from ddbverify.errors import ConfigurationError, DdbVerifyError, NotFoundError
 from ddbverify.names import table_name
 from ddbverify.tables.aws import translated
+from ddbverify.words import number_of
 from replicator.context.context import Context
+
+LIMITS: Final = {"standard": 4096, "advanced": 8192}
+"""Characters of a parameter's value, by tier.
+https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html"""
+
+_OTHER_FORMS: Final = (
+    'set [cutover] pointer_form = "target" (a JSON object of target name -> ARN), or give each pair a '
+    'parameter of its own: pointer = "ssm:/path/{target}".'
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
     """
-    A parameter in SSM's Parameter Store, in the source's account and region.
+    Parameters in SSM's Parameter Store, in the source's account and region.
 
     Args:
-        name: The parameter's, as the application reads it.
+        name: As ``[cutover] pointer`` has it, without ``ssm:``; for people.
+        values: Parameter -> what it holds once it points at the targets.
     """
 
     context: Context
     name: str
+    values: Mapping[str, str]
 
+    @property
     def value(self) -> str:
-        """The target's ARN; for several pairs a JSON object of source name -> target ARN."""
-        arns = {
-            table_name(pair.source): self.context.resources(pair)["target_arn"]
-            for pair in self.context.config.tables
-        }
-        return next(iter(arns.values())) if len(arns) == 1 else json.dumps(arns, sort_keys=True)
+        """What it points at, for people and evidence: of several parameters a JSON object."""
+        held = list(self.values.values())
+        return held[0] if len(held) == 1 else json.dumps(dict(self.values), sort_keys=True)
 
     def flip(self) -> None:
-        """Let it point at the target."""
-        with translated(f"set the parameter {self.name}"):
-            self.context.source_client("ssm").put_parameter(
-                Name=self.name, Value=self.value(), Type="String", Overwrite=True
-            )
+        """Let every parameter point at its target. Interrupted, it is done again from the first."""
+        tier = {"Tier": "Advanced"} if self.context.config.cutover.pointer_tier == "advanced" else {}
+        for name, value in self.values.items():
+            with translated(f"set the parameter {name}"):
+                self.context.source_client("ssm").put_parameter(
+                    Name=name, Value=value, Type="String", Overwrite=True, **tier
+                )
 
-    def is_flipped(self) -> bool:
-        """Whether it points at the target. Raises EngineError where it cannot be read."""
-        try:
-            with translated(f"read the parameter {self.name}"):
-                found = self.context.source_client("ssm").get_parameter(Name=self.name)
-        except NotFoundError:
-            return False
-        return bool(found["Parameter"]["Value"] == self.value())
+    def is_begun(self) -> bool:
+        """Whether any parameter points at its target: the application has moved, or a part of it."""
+        return any(self._points(name) for name in self.values)
 
-    def is_surely_not_flipped(self) -> bool:
-        """Whether it can be read, and does not point at the target."""
+    def is_surely_not_begun(self) -> bool:
+        """Whether all parameters can be read, and none points at its target."""
         try:
-            return not self.is_flipped()
+            return not self.is_begun()
         except DdbVerifyError:
             return False
+
+    def _points(self, name: str) -> bool:
+        try:
+            with translated(f"read the parameter {name}"):
+                found = self.context.source_client("ssm").get_parameter(Name=name)
+        except NotFoundError:
+            return False
+        return bool(found["Parameter"]["Value"] == self.values[name])
+
+
+def of(context: Context, targets: Mapping[Pair, str]) -> Pointer | None:
+    """
+    The pointer that ``[cutover]`` asks for, ``None`` where it asks for none.
+
+    Args:
+        targets: Pair -> ARN of its target, of every pair of the migration.
+
+    Raises:
+        ConfigurationError: It cannot say which table is whose, or is larger than AWS takes.
+    """
+    settings = context.config.cutover
+    if settings.pointer is None:
+        return None
+    values = values_of(settings, targets)
+    _need_room(settings, values, len(targets))
+    return Pointer(context, settings.pointer.removeprefix("ssm:"), values)
+
+
+def values_of(settings: Cutover, targets: Mapping[Pair, str]) -> dict[str, str]:
+    """
+    Parameter -> what it holds once it points at the targets.
+
+    Raises:
+        ConfigurationError: Two pairs would have one name in it.
+    """
+    path = (settings.pointer or "").removeprefix("ssm:")
+    if "{" in path:
+        names = [path.format(source=_source(pair), target=_target(pair)) for pair in targets]
+        _need_distinct(
+            names, targets, f"[cutover] pointer = {settings.pointer!r} names one parameter", "target"
+        )
+        return dict(zip(names, targets.values(), strict=True))
+    if settings.pointer_form == "target":
+        names = [_target(pair) for pair in targets]
+        _need_distinct(names, targets, "The pointer is keyed by target, and holds one table", "source")
+    elif len(targets) == 1:
+        return {path: next(iter(targets.values()))}
+    else:
+        names = [_source(pair) for pair in targets]
+        _need_distinct(names, targets, "The pointer is keyed by source, and holds one table", "target")
+    return {path: json.dumps(dict(zip(names, targets.values(), strict=True)), sort_keys=True)}
+
+
+def _source(pair: Pair) -> str:
+    return table_name(pair.source)
+
+
+def _target(pair: Pair) -> str:
+    return table_name(pair.target)
+
+
+def _need_distinct(names: Sequence[str], pairs: Iterable[Pair], what: str, by: str) -> None:
+    """Refuse names of which one would stand for two pairs: the flip would lose one of them."""
+    seen: dict[str, Pair] = {}
+    for name, pair in zip(names, pairs, strict=True):
+        if name in seen:
+            other = _OTHER_FORMS if by == "target" else 'use pointer = "ssm:/path/{source}".'
+            raise ConfigurationError(f"{what} for two pairs: {seen[name]} and {pair}.", other)
+        seen[name] = pair
+
+
+def _need_room(settings: Cutover, values: Mapping[str, str], pairs: int) -> None:
+    limit = LIMITS[settings.pointer_tier]
+    for name, value in values.items():
+        if len(value) > limit:
+            fits = [tier for tier, most in LIMITS.items() if len(value) <= most]
+            raise ConfigurationError(
+                f"The pointer {name} would hold {len(value):,} characters for {number_of(pairs, 'pair')}; "
+                f"a parameter of the {settings.pointer_tier} tier takes {limit:,}.",
+                'give each pair a parameter of its own: pointer = "ssm:/path/{source}" (or {target})'
+                + (f'; or set [cutover] pointer_tier = "{fits[0]}", which AWS bills.' if fits else "."),
+            )

@@ -79,8 +79,9 @@ class _Attempt:
             if cutover_evidence.latest_outcome(context.config) != "flipped":
                 self._leave_evidence("flipped")  # killed right after it, or done from another machine
             return self._answer(self.steps)
-        if before.get("flipping") and self.pointer.is_flipped():
-            # Killed between the flip and its record: the application has moved already.
+        if before.get("flipping") and self.pointer.is_begun():
+            # Killed between the flip and its record: the application has moved already, or a part of it.
+            self.pointer.flip()
             self.steps = dict(before["steps"])
             self.verified_by = before.get("verified_by") or ""
             self._record("flip", flipped=True)
@@ -105,7 +106,7 @@ class _Attempt:
         self._fly_canaries()
         self._behind(behind)
         context.console.line("")
-        context.console.line(f"Cut over: {self.pointer.name} points at {self.pointer.value()}.")
+        context.console.line(f"Cut over: {self.pointer.name} points at {self.pointer.value}.")
         context.console.line(
             "The source stays fenced and as it is; the target's TTL and alarms are yours to set."
         )
@@ -161,7 +162,7 @@ class _Attempt:
         except BaseException as error:  # Ctrl-C too: a fence left up stops the application
             reason = _words(error)
             self._need_ours(reason)
-            if self.steps.get("flip-asked") and not self.pointer.is_surely_not_flipped():
+            if self.steps.get("flip-asked") and not self.pointer.is_surely_not_begun():
                 raise EngineError(
                     "The flip was asked for, and it is not known whether it happened; the fence stays up.",
                     f"look at {self.pointer.name}; `replicator cutover`, run again, decides by what it says.",
@@ -300,7 +301,7 @@ class _Attempt:
         return {
             "flipped": True,
             "pointer": self.pointer.name,
-            "value": self.pointer.value(),
+            "value": self.pointer.value,
             "steps": dict(steps),
             "verified_by": self.verified_by or None,
         }
@@ -320,7 +321,7 @@ class _Attempt:
             outcome=outcome,
             reason=reason,
             pointer=self.pointer.name,
-            value=self.pointer.value() if outcome == "flipped" else None,
+            value=self.pointer.value if outcome == "flipped" else None,
             steps=dict(self.steps),
             verified_by=cutover_evidence.VerifiedBy(run_id=found.run_id, sha256=judged.sha256)
             if judged and found and judged.sha256

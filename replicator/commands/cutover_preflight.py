@@ -8,6 +8,7 @@ from typing import Any
 from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact
+from replicator.aws import pointer
 from replicator.aws.pointer import Pointer
 from replicator.context import tables
 from replicator.context.context import Context
@@ -45,7 +46,10 @@ def check(context: Context) -> Pointer:
         if context.state(pair).get(Fact.STEP + "following") is None:
             raise Refused(f"{pair} does not follow its source yet.", "run `replicator restore` first.")
         _check_exists(context, pair)
-    return Pointer(context, settings.pointer.removeprefix("ssm:"))
+    targets = {pair: context.resources(pair)["target_arn"] for pair in context.config.tables}
+    found = pointer.of(context, targets)
+    assert found is not None  # noqa: S101  # `settings.pointer` is looked at above
+    return found
 
 
 def need_fence_of(before: Mapping[str, Any], setting: str) -> None:

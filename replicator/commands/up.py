@@ -10,7 +10,7 @@ from ddbverify.code.digest import transforms_of
 from ddbverify.errors import AccessError
 from ddbverify.names import Fact, stack_name
 from ddbverify.tables.aws import translated
-from replicator.aws import canary
+from replicator.aws import canary, pointer
 from replicator.aws.switch import switch_mapping
 from replicator.backfill import boundary
 from replicator.backfill.plan import Plan
@@ -40,6 +40,7 @@ def up(context: Context) -> dict[str, Any]:
     if context.begun():
         context.need_no_restart()
     plans = check(context)
+    pointer.of(context, {plan.pair: plan.target_arn for plan in plans})  # refused here, not at the flip
     code = bundle.build(transforms_of(context.config))
     base = base_stack(context)
     with context.locked("replicator up") as lock:

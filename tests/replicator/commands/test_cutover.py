@@ -64,6 +64,7 @@ def context(tmp_path, text=FILE, *, follows=True, there=True, emulator=False):
         emulator=emulator,
         pace=Pace.of(emulator=emulator),
         state=lambda pair: state,
+        resources=lambda pair: {"target_arn": f"arn:aws:dynamodb:eu-west-1:123456789012:table/{pair.target}"},
         target=Target(there=there),
     )
 
@@ -136,7 +137,7 @@ class Attempt(_Attempt):
 
 
 POINTER = SimpleNamespace(
-    name="/shop/orders-table", value=lambda: "arn:of:the:target", is_surely_not_flipped=lambda: True
+    name="/shop/orders-table", value="arn:of:the:target", is_surely_not_begun=lambda: True
 )
 
 
