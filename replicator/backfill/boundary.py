@@ -72,6 +72,7 @@ def ready_epoch(context: Context, pair: Pair) -> float:
 def wait_for(context: Context, moment: float, step: Step) -> None:
     """Wait until the server's clock has passed *moment* (seconds since the epoch)."""
     while (left := moment - context.server_time()) > 0:
+        context.need_going_on()
         step.at(f"{left:.0f} s to go")
         time.sleep(min(left, 1.0))
 

@@ -87,7 +87,7 @@ def _by_staging(
     target = _target(context, plan)
     staging = _staging(context, plan, origin, step)
     load = _load(context, plan, staging, target, lock, step, read_units=None)
-    answer = _told(load.run(), step)
+    answer = _loaded(context, load, step)
     tables.delete(context.source, staging.name, poll_seconds=context.pace.poll_seconds)
     context.state(plan.pair).delete(STAGING)
     return answer
@@ -98,7 +98,7 @@ def _by_scan(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str, 
     boundary.begin_scan(context, plan)
     units = context.config.replicated.read_units
     load = _load(context, plan, plan.source, target, lock, step, read_units=units)
-    return _told(load.run(), step)
+    return _loaded(context, load, step)
 
 
 def _target(context: Context, plan: Plan) -> str:
@@ -212,6 +212,17 @@ def reading_of(origin: TableFacts, restart: int) -> str:
     was stopped before may still write its place.
     """
     return f"{tables.id_of(origin.description)} {restart}"
+
+
+def _loaded(context: Context, load: Load, step: Step) -> dict[str, Any]:
+    """Run a load, one at a time: of several pairs the restores go on meanwhile."""
+    if not context.one_load.acquire(blocking=False):
+        step.at("waiting for the load of another pair")
+        context.one_load.acquire()
+    try:
+        return _told(load.run(), step)
+    finally:
+        context.one_load.release()
 
 
 def _told(counts: Mapping[str, int], step: Step) -> dict[str, Any]:

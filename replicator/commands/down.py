@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ddbverify.config import Pair
@@ -15,6 +16,7 @@ from replicator.backfill.boundary import BACKUPS
 from replicator.backfill.ownership import MADE
 from replicator.commands import ended, invocation, protection
 from replicator.commands.protection import Place
+from replicator.commands.together import MOST_STACKS, each
 from replicator.context import tables
 from replicator.context.context import Context
 from replicator.handlers.state import State, now_text
@@ -39,7 +41,6 @@ def down(context: Context) -> dict[str, Any]:
         removed = _remove_base(context, base) if stacks.exists(cloudformation, base) else False
         context.console.line("Nothing else is left to remove." if removed else "Nothing to remove.")
         return {"removed": [base] if removed else []}
-    removed_names: list[str] = []
     with context.locked("replicator down") as lock:
         cut = context.whole.get(CUTOVER) or {}
         flipped = bool(cut.get("flipped"))
@@ -54,8 +55,9 @@ def down(context: Context) -> dict[str, Any]:
         )
         # Read now: the state table goes last, and the note is for when it is gone.
         targets = {str(pair): context.resources(pair).get("target_arn", "") for pair in context.config.tables}
-        for pair in context.config.tables:
-            removed_names += _remove_pair(context, pair, flipped=flipped)
+        remove = partial(_remove_pair, context, flipped=flipped)
+        calls = [(str(pair), partial(remove, pair)) for pair in context.config.tables]
+        found = each(context, calls, MOST_STACKS)
         lock.check()
         context.lease = None  # it goes with the state table, and CloudFormation needs longer than it lasts
         moved = (cut.get("steps") or {}).get("flip") if flipped else None
@@ -65,7 +67,7 @@ def down(context: Context) -> dict[str, Any]:
             context.console.warn(f"`replicator status` will not know of this end: {error.message}")
         _remove_base(context, base)
     context.console.line("Everything that the migration made is removed.")
-    return {"removed": [*removed_names, base]}
+    return {"removed": [*(name for names in found for name in names), base]}
 
 
 def _need_every_pair(context: Context) -> None:

@@ -2,16 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ddbverify.errors import Refused
 from ddbverify.names import Fact, stack_name
 from replicator.aws.switch import CUTOVER
 from replicator.backfill.plan import Plan
+from replicator.commands.together import MOST_WAITING, Task, Together
+from replicator.context.console import Step
 from replicator.context.context import Context
+from replicator.context.lock import Lock
 from replicator.handlers.control import is_paused
 from replicator.handlers.state import State
-from replicator.stack import stacks
+from replicator.stack import stacks, storage
+from replicator.stack.bundle import Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """
+    What the steps of a phase work with.
+
+    Args:
+        base: Outputs of the base stack.
+        code: What every function runs.
+    """
+
+    context: Context
+    lock: Lock
+    command: str
+    base: Mapping[str, str]
+    code: Bundle
+
+    def step(
+        self,
+        name: str,
+        plans: Sequence[Plan],
+        title: str | Callable[[Plan], str],
+        action: Callable[[Plan, Step], Mapping[str, Any]],
+        *,
+        at_once: int = MOST_WAITING,
+    ) -> None:
+        """Take a step of all pairs at once: see `Together.step`."""
+        tasks = [
+            Task(plan.pair, title if isinstance(title, str) else title(plan), partial(action, plan))
+            for plan in plans
+        ]
+        Together(self.context, self.command, self.lock).step(name, tasks, at_once=at_once)
+
+
+def deployed(context: Context, command: str, lock: Lock, base: Mapping[str, str], code: Bundle) -> Deployment:
+    """What steps work with, once the code lies where functions find it."""
+    storage.upload(context.source_client("s3"), base["BundleBucket"], code)
+    return Deployment(context, lock, command, base, code)
 
 
 def base_stack(context: Context) -> dict[str, str]:

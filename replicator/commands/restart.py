@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,16 +33,17 @@ from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
 from replicator.commands import audit, protection
 from replicator.commands.invocation import config_option, execute, json_option
-from replicator.commands.phases import base_stack, bind
+from replicator.commands.phases import base_stack, bind, deployed
 from replicator.commands.restore import RESTORE_STEPS, phase_two
 from replicator.commands.steps import Steps
+from replicator.commands.together import Task, Together
 from replicator.commands.up import UP_STEPS, phase_one
 from replicator.context import tables
 from replicator.context.console import Step
 from replicator.context.context import Context
 from replicator.context.lock import Lock
 from replicator.handlers.state import now_text
-from replicator.stack import bundle, storage
+from replicator.stack import bundle
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -80,8 +82,7 @@ def restart(context: Context, *, backup: str | None = None, table: str | None = 
         )
         for pair in chosen:
             _begin(context, pair, backup, lock)
-        for pair in chosen:
-            _clear(context, pair, lock)
+        _clear(context, chosen, lock)
         # Anew, since the targets are gone now. Only those that are restarted are touched.
         plans = [plan for plan in check(context) if plan.pair in chosen]
         _again(context, plans, lock)
@@ -165,13 +166,17 @@ def _begin(context: Context, pair: Pair, backup: str | None, lock: Lock) -> None
     context.console.line(f"Restart {context.restart_number(pair)} of {pair}")
 
 
-def _clear(context: Context, pair: Pair, lock: Lock) -> None:
-    run = Steps(context, pair, "restart", lock).run
-    name = table_name(pair.target)
-    run("restart-stopped", "the consumer is off", lambda step: _stop(context, pair, step))
-    run("restart-emptied", "quarantine and dead letters are emptied", lambda _: _empty(context, pair))
-    run("restart-waited", "the overlap has passed", lambda step: _wait(context, pair, step))
-    run("restart-removed", f"{name} is removed", lambda step: _remove(context, pair, lock, step))
+def _clear(context: Context, pairs: Sequence[Pair], lock: Lock) -> None:
+    together = Together(context, "restart", lock)
+
+    def step(name: str, title: str, action: Callable[[Pair, Step], Mapping[str, Any]]) -> None:
+        said = [Task(pair, title.format(table_name(pair.target)), partial(action, pair)) for pair in pairs]
+        together.step(name, said)
+
+    step("restart-stopped", "the consumer is off", partial(_stop, context))
+    step("restart-emptied", "quarantine and dead letters are emptied", partial(_empty, context))
+    step("restart-waited", "the overlap has passed", partial(_wait, context))
+    step("restart-removed", "{} is removed", partial(_remove, context, lock))
 
 
 def _stop(context: Context, pair: Pair, step: Step) -> dict[str, Any]:
@@ -185,7 +190,7 @@ def _stop(context: Context, pair: Pair, step: Step) -> dict[str, Any]:
     return {}
 
 
-def _empty(context: Context, pair: Pair) -> dict[str, Any]:
+def _empty(context: Context, pair: Pair, _: Step) -> dict[str, Any]:
     """
     Forget what the run before could not apply: whatever it was, the new backup will hold it.
 
@@ -235,7 +240,7 @@ def _wait(context: Context, pair: Pair, step: Step) -> dict[str, Any]:
     return {}
 
 
-def _remove(context: Context, pair: Pair, lock: Lock, step: Step) -> dict[str, Any]:
+def _remove(context: Context, lock: Lock, pair: Pair, step: Step) -> dict[str, Any]:
     state = context.state(pair)
     if "consumer_mapping" in context.resources(pair) and switch.consumer_is_on(context, pair):
         Steps(context, pair, "restart", lock).forget(*STEPS)
@@ -301,12 +306,12 @@ def _delete_batch(
 
 def _again(context: Context, plans: list[Plan], lock: Lock) -> None:
     code = bundle.build(transforms_of(context.config))
-    base = base_stack(context)
-    storage.upload(context.source_client("s3"), base["BundleBucket"], code)
+    deployment = deployed(context, "restart", lock, base_stack(context), code)
     for plan in plans:
         bind(context, plan)
-        phase_one(context, plan, base, code, lock, "restart")
-        phase_two(context, plan, base, code, lock, "restart")
+    phase_one(deployment, plans)
+    phase_two(deployment, plans)
+    for plan in plans:
         state = context.state(plan.pair)
         state.put(Fact.RESTART, number=context.restart_number(plan.pair))
         state.delete(Fact.RESTARTING)

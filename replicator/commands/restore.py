@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ddbverify.code.digest import transforms_of
@@ -16,16 +17,14 @@ from replicator.backfill import filling
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
 from replicator.commands import invocation
-from replicator.commands.phases import add_resources, base_stack, bind, end
-from replicator.commands.steps import Steps
+from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
+from replicator.commands.together import MOST_RESTORES, MOST_STACKS
 from replicator.context.ceiling import work_in_hand
 from replicator.context.console import Step
 from replicator.context.context import Context
-from replicator.context.lock import Lock
 from replicator.handlers.ceiling import WAITING_SHARE
 from replicator.handlers.state import text_of
-from replicator.stack import bundle, stacks, storage
-from replicator.stack.bundle import Bundle
+from replicator.stack import bundle, stacks
 
 RESTORE_STEPS = ("target", "backfill", "apply", "consumer", "following")
 
@@ -47,23 +46,23 @@ def restore(context: Context) -> dict[str, Any]:
     code = bundle.build(transforms_of(context.config))
     base = base_stack(context)
     with context.locked("replicator restore") as lock:
-        storage.upload(context.source_client("s3"), base["BundleBucket"], code)
-        for plan in plans:
-            phase_two(context, plan, base, code, lock, "restore")
+        phase_two(deployed(context, "restore", lock, base, code), plans)
     end(context, "Phase 2 is done. The target follows the source. Next: ddbverify run")
     return {"phase": 2, "pairs": {str(plan.pair): context.resources(plan.pair) for plan in plans}}
 
 
-def phase_two(
-    context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, lock: Lock, command: str
-) -> None:
-    """Fill one pair's target, and let it follow."""
-    run = Steps(context, plan.pair, command, lock).run
-    run("target", "ledger beside the target", lambda step: _target(context, plan, step))
-    run("backfill", f"{plan.pair.target} is filled", lambda step: filling.fill(context, plan, lock, step))
-    run("apply", "consumer", lambda step: _apply(context, plan, base, code, step))
-    run("consumer", "a canary has come all the way", lambda step: _consumer_on(context, plan, step))
-    run("following", "replay has passed the backup", lambda _: _following(context, plan))
+def phase_two(deployment: Deployment, plans: Sequence[Plan]) -> None:
+    """Fill the pairs' targets, and let them follow."""
+    context, lock, step = deployment.context, deployment.lock, deployment.step
+
+    def fill(plan: Plan, at: Step) -> Mapping[str, Any]:
+        return filling.fill(context, plan, lock, at)
+
+    step("target", plans, "ledger beside the target", partial(_target, context), at_once=MOST_STACKS)
+    step("backfill", plans, lambda plan: f"{plan.pair.target} is filled", fill, at_once=MOST_RESTORES)
+    step("apply", plans, "consumer", partial(_apply, deployment), at_once=MOST_STACKS)
+    step("consumer", plans, "a canary has come all the way", partial(_consumer_on, context))
+    step("following", plans, "replay has passed the backup", partial(_following, context))
 
 
 def _need_phase_one(context: Context, pair: Pair) -> None:
@@ -100,7 +99,8 @@ def _target(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
     return {}
 
 
-def _apply(context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, step: Step) -> dict[str, Any]:
+def _apply(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
+    context = deployment.context
     state, resources = context.state(plan.pair), context.resources(plan.pair)
     outputs = stacks.deploy(
         context.source_client("cloudformation"),
@@ -122,9 +122,9 @@ def _apply(context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, 
             "Transform": plan.pair.transform or "",
             "TransformDigest": plan.digest,
             "Rekeys": "true" if plan.pair.rekeys else "false",
-            "StateTableArn": base["StateTableArn"],
-            "BundleBucket": base["BundleBucket"],
-            "BundleKey": code.key,
+            "StateTableArn": deployment.base["StateTableArn"],
+            "BundleBucket": deployment.base["BundleBucket"],
+            "BundleKey": deployment.code.key,
             "Timeout": context.pace.function_timeout,
             "AlarmTopicArn": context.config.replicated.alarm_topic or "",
             "Enabled": "false",
@@ -133,7 +133,7 @@ def _apply(context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, 
         migration=context.config.name,
         progress=step.at,
     )
-    stacks.check_code(context.source_client("lambda"), outputs["Consumer"], code.sha256_base64)
+    stacks.check_code(context.source_client("lambda"), outputs["Consumer"], deployment.code.sha256_base64)
     add_resources(state, consumer=outputs["Consumer"], consumer_mapping=outputs["ConsumerMapping"])
     return {}
 
@@ -155,7 +155,7 @@ def _consumer_on(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
     return {}
 
 
-def _following(context: Context, plan: Plan) -> dict[str, Any]:
+def _following(context: Context, plan: Plan, _: Step) -> dict[str, Any]:
     """A canary written after the backup came through every group: replay has passed the backup."""
     context.state(plan.pair).put(Fact.FOLLOWING, since=text_of(context.server_time()))
     return {}

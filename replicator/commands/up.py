@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ddbverify.code.digest import transforms_of
@@ -16,15 +17,13 @@ from replicator.backfill import boundary
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
 from replicator.commands import invocation
-from replicator.commands.phases import add_resources, base_stack, bind, end
-from replicator.commands.steps import Steps
+from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
+from replicator.commands.together import MOST_STACKS
 from replicator.context import tables
 from replicator.context.console import Step
 from replicator.context.context import Context
-from replicator.context.lock import Lock
 from replicator.handlers.state import now_text
-from replicator.stack import bundle, stacks, storage
-from replicator.stack.bundle import Bundle
+from replicator.stack import bundle, stacks
 
 UP_STEPS = ("stream", "capture", "canary", "overlap", "backup")
 
@@ -44,10 +43,10 @@ def up(context: Context) -> dict[str, Any]:
     code = bundle.build(transforms_of(context.config))
     base = base_stack(context)
     with context.locked("replicator up") as lock:
-        storage.upload(context.source_client("s3"), base["BundleBucket"], code)
+        deployment = deployed(context, "up", lock, base, code)
         for plan in plans:
             bind(context, plan)
-            phase_one(context, plan, base, code, lock, "up")
+        phase_one(deployment, plans)
     end(context, "Phase 1 is done. Every change is on its way to the queue. Next: replicator restore")
     return {
         "phase": 1,
@@ -55,20 +54,22 @@ def up(context: Context) -> dict[str, Any]:
     }
 
 
-def phase_one(
-    context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, lock: Lock, command: str
-) -> None:
-    """Capture one pair's changes, and fix its boundary."""
-    name = plan.source.name
-    run = Steps(context, plan.pair, command, lock).run
-    run("stream", f"stream of {name} is on", lambda _: _stream(context, plan))
-    run("capture", "queue and forwarder", lambda step: _capture(context, plan, base, code, step))
-    run("canary", "the forwarder has sent a canary on", lambda step: _canary(context, plan, step))
-    run("overlap", "the stream covers the overlap", lambda step: _overlap(context, plan, step))
-    run("backup", boundary.title(context, plan), lambda step: boundary.fix(context, plan, lock, step))
+def phase_one(deployment: Deployment, plans: Sequence[Plan]) -> None:
+    """
+    Capture the changes of the pairs, and fix their boundaries.
+
+    All streams first: the overlap that each has to cover runs from then on, so it is waited for once.
+    """
+    context, lock, step = deployment.context, deployment.lock, deployment.step
+    step("stream", plans, lambda plan: f"stream of {plan.source.name} is on", partial(_stream, context))
+    step("capture", plans, "queue and forwarder", partial(_capture, deployment), at_once=MOST_STACKS)
+    step("canary", plans, "the forwarder has sent a canary on", partial(_canary, context))
+    step("overlap", plans, "the stream covers the overlap", partial(_overlap, context))
+    backup = partial(boundary.title, context)
+    step("backup", plans, backup, lambda plan, at: boundary.fix(context, plan, lock, at))
 
 
-def _stream(context: Context, plan: Plan) -> dict[str, Any]:
+def _stream(context: Context, plan: Plan, _: Step) -> dict[str, Any]:
     state, source = context.state(plan.pair), plan.source
     if source.stream_arn is None:
         # The intent first: if this is killed between the two, `down` still knows whose stream it is.
@@ -90,9 +91,8 @@ def _stream(context: Context, plan: Plan) -> dict[str, Any]:
     return {**facts, "since": source.stream_since}
 
 
-def _capture(
-    context: Context, plan: Plan, base: Mapping[str, str], code: Bundle, step: Step
-) -> dict[str, Any]:
+def _capture(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
+    context = deployment.context
     state = context.state(plan.pair)
     stream = state.get(Fact.STEP + "stream") or {}
     pace = context.pace
@@ -114,9 +114,9 @@ def _capture(
             "StreamViewType": stream["stream_view"],
             "KeySchema": json.dumps(dict(plan.source.keys)),
             "Groups": context.config.replicated.groups,
-            "StateTableArn": base["StateTableArn"],
-            "BundleBucket": base["BundleBucket"],
-            "BundleKey": code.key,
+            "StateTableArn": deployment.base["StateTableArn"],
+            "BundleBucket": deployment.base["BundleBucket"],
+            "BundleKey": deployment.code.key,
             "Timeout": pace.function_timeout,
             "VisibilityTimeout": timing.visibility_seconds,
             "BatchingWindow": pace.batching_window,
@@ -127,7 +127,7 @@ def _capture(
         migration=context.config.name,
         progress=step.at,
     )
-    stacks.check_code(context.source_client("lambda"), outputs["Forwarder"], code.sha256_base64)
+    stacks.check_code(context.source_client("lambda"), outputs["Forwarder"], deployment.code.sha256_base64)
     if resources.get("captured_stream") != stream["stream_arn"]:
         # How far back this forwarder can have seen: see `boundary.check_reuse`.
         add_resources(state, captured_stream=stream["stream_arn"], captured_epoch=int(context.server_time()))

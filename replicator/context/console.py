@@ -9,28 +9,66 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console as RichConsole
-from rich.status import Status
+from rich.console import Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Step:
     """A step under way: say how far it is with `at`, and what came of it with `result`."""
 
     title: str
-    status: Status | None
     result: str = ""
+    detail: str = ""
 
     def at(self, detail: str) -> None:
         """Show how far the step is; on a terminal only, so that logs stay short."""
-        if self.status is not None:
-            self.status.update(f"{self.title}: {detail}")
+        self.detail = detail
+
+
+class _Board:
+    """The steps under way at the foot of a terminal, a line each: those of several pairs go on at once."""
+
+    def __init__(self, rich: RichConsole) -> None:
+        self._rich, self._guard = rich, threading.Lock()
+        self._steps: tuple[Step, ...] = ()
+        self._spinner = Spinner("dots")
+        self._live: Live | None = None
+
+    @contextmanager
+    def showing(self, step: Step) -> Iterator[None]:
+        """Show *step* for the length of the block."""
+        with self._guard:
+            self._steps = (*self._steps, step)
+            if self._live is None:
+                self._live = Live(
+                    get_renderable=self._render, console=self._rich, refresh_per_second=8, transient=True
+                )
+                self._live.start()
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._steps = tuple(one for one in self._steps if one is not step)
+                if not self._steps and self._live is not None:
+                    self._live.stop()
+                    self._live = None
+
+    def _render(self) -> Group:
+        # Without the guard: whoever stops the display holds it, and waits for this to end.
+        lines = [f"{one.title}: {one.detail}" if one.detail else one.title for one in self._steps]
+        self._spinner.update(text=Text("\n  ".join(lines)))
+        return Group(self._spinner)
 
 
 @dataclass(slots=True)
@@ -39,20 +77,18 @@ class Console:
 
     as_json: bool = False
     rich: RichConsole = field(init=False)
+    _board: _Board = field(init=False)
 
     def __post_init__(self) -> None:
         self.rich = RichConsole(stderr=self.as_json, highlight=False, soft_wrap=True)
+        self._board = _Board(self.rich)
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
         """One step: its title, and when it is done how long it took. An error passes through."""
         started = time.monotonic()
-        if self.rich.is_terminal:
-            with self.rich.status(title) as status:
-                step = Step(title, status)
-                yield step
-        else:
-            step = Step(title, None)
+        step = Step(title)
+        with self._board.showing(step) if self.rich.is_terminal else nullcontext():
             yield step
         took = f"{time.monotonic() - started:.1f} s"
         self.line(f"  ✓ {title}" + (f": {step.result}" if step.result else "") + f"  ({took})")

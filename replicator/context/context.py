@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,6 +68,9 @@ class Context:
         self.console = console
         self.lease: Lock | None = None
         self._clients: dict[tuple[Side, ServiceName], BaseClient] = {}
+        self.one_load = threading.Lock()  # a load takes all cores, and has to itself what the target takes
+        self._called_off = threading.Event()
+        self._making = threading.Lock()
         self.source_side = _with_region_of_arns(config, config.source, "source")
         self.target_side = _with_region_of_arns(config, config.target, "target")
         if str(config.folder) not in sys.path:
@@ -95,14 +99,30 @@ class Context:
         return cast("ClientOf", functools.partial(self._client, self.target_side))
 
     def _client(self, side: Side, service: ServiceName) -> BaseClient:
-        if (side, service) not in self._clients:
-            made = aws.client(side, service, shared=False)
-            # Before each attempt, not each call: botocore sends again what it had no answer to.
-            made.meta.events.register("before-send", self._need_lease)
-            self._clients[side, service] = made
-        return self._clients[side, service]
+        with self._making:
+            if (side, service) not in self._clients:
+                made = aws.client(side, service, shared=False)
+                # Before each attempt, not each call: botocore sends again what it had no answer to.
+                made.meta.events.register("before-send", self._need_lease)
+                self._clients[side, service] = made
+            return self._clients[side, service]
+
+    def call_off(self) -> None:
+        """End what this command's threads are at: from here on none of its requests leaves."""
+        self._called_off.set()
+
+    def need_going_on(self) -> None:
+        """
+        To be asked by what waits without asking AWS.
+
+        Raises:
+            KeyboardInterrupt: The command was called off, which is what Ctrl-C means to a thread of it.
+        """
+        if self._called_off.is_set():
+            raise KeyboardInterrupt
 
     def _need_lease(self, **_: Any) -> None:
+        self.need_going_on()
         if self.lease is not None:
             self.lease.check()
 

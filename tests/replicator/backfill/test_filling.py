@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -220,6 +221,7 @@ class Bench:
         self.pair = SimpleNamespace(id="orders", source="orders", target="orders-v2", transform=None)
         self.context = SimpleNamespace(
             emulator=emulator,
+            one_load=threading.Lock(),
             state=lambda _: self.state,
             source=self.database,
             target=self.database,
