@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from ddbverify.config_checks import check, check_coverage, check_table, check_transform
+from ddbverify.config_sections import Checks as Checks
 from ddbverify.config_sections import Config as Config
 from ddbverify.config_sections import Cutover as Cutover
 from ddbverify.config_sections import Duration as Duration
@@ -194,6 +195,7 @@ def _meant(key: str, place: str) -> str:
         "replication": Replication,
         "verification": Verification,
         "gate": Gate,
+        "checks": Checks,
         "cutover": Cutover,
     }
     keys = {name: [field.name for field in msgspec.structs.fields(kind)] for name, kind in sections.items()}

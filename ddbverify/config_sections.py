@@ -83,6 +83,12 @@ class Verification(_Section, frozen=True):
         return None if self.coverage == "full" else float(self.coverage.rstrip("%")) / 100
 
 
+class Checks(_Section, frozen=True):
+    """What belongs to the checks, beside their folder."""
+
+    files: tuple[str, ...] = ()
+
+
 class Gate(_Section, frozen=True):
     """What has to hold before anyone switches."""
 
@@ -116,6 +122,7 @@ class Config(_Section, frozen=True, kw_only=True):
     target: Side = Side()
     replication: Replication | None = None
     verification: Verification = Verification()
+    checks: Checks = Checks()
     gate: Gate = Gate()
     cutover: Cutover = Cutover()
     folder: Path = Path()

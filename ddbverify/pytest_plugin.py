@@ -39,6 +39,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--ddb-record", metavar="FILE", help="write the raw record; used by `ddbverify run`")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """In a gated run, watch over the user's code from its first file on, which is a ``conftest.py``."""
+    asked = early_config.known_args_namespace
+    if asked.ddb_record and asked.ddb_config:
+        from ddbverify.session import loading
+
+        loading.begin(Path(asked.ddb_config))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Find the migration, and register what collects and runs its checks."""
     config.addinivalue_line(

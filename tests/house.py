@@ -76,9 +76,9 @@ ROOMS = (
     _room(
         "ddbverify",
         "code",
-        "the user's code: which files of it decide, and their digests",
+        "the user's code: which files of it decide, their digests, what is compiled and read",
         "items",
-        "digest imports places reach",
+        "digest imports places reach reads source",
     ),
     _room(
         "ddbverify",
@@ -141,8 +141,8 @@ ROOMS = (
         "ddbverify",
         "session",
         "one session of checks, without pytest",
-        "items plugins compare suite evidence",
-        "checking reached watchdog",
+        "items code plugins compare suite evidence",
+        "checking loading reached watchdog",
     ),
     _room(
         "ddbverify",
@@ -155,7 +155,7 @@ ROOMS = (
         "ddbverify",
         "runs",
         "a gated run: a child process, judged and signed",
-        "tables pipeline plugins suite evidence gate reports session",
+        "code tables pipeline plugins suite evidence gate reports session",
         "run",
     ),
     _room(

@@ -102,6 +102,7 @@ def test_no_command_is_documented_that_does_not_exist() -> None:
         ("## `[[tables]]`", configuration.Pair),
         ("## `[replication]`", configuration.Replication),
         ("## `[verification]`", configuration.Verification),
+        ("## `[checks]`", configuration.Checks),
         ("## `[gate]`", configuration.Gate),
         ("## `[cutover]`", configuration.Cutover),
     ],

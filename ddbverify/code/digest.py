@@ -131,5 +131,5 @@ def digest_of(files: Files) -> str:
     except OSError as error:
         raise ConfigurationError(
             f"{error.filename} cannot be read: {error.strerror}.",
-            "make it readable, or remove it: evidence has to be bound to every file of the kind.",
+            "make it readable, or remove it: evidence has to be bound to every file there.",
         ) from error

@@ -21,6 +21,15 @@ def environment_folders() -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=10_000)
+def is_python(file: str) -> bool:
+    """Whether a file belongs to the standard library."""
+    named = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
+    folders = named | {os.path.realpath(folder) for folder in named}
+    is_there = any(_is_below(file, folder) for folder in folders)
+    return is_there and not {"site-packages", "dist-packages"} & set(Path(file).parts)
+
+
+@functools.lru_cache(maxsize=10_000)
 def is_environment(file: str) -> bool:
     """
     Whether a file belongs to Python or to what is installed.

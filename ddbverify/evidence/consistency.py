@@ -100,6 +100,8 @@ def _facts(found: Evidence) -> Iterator[str]:
     for fact in found.facts:
         if fact.name not in FACTS:
             yield f"it states a fact that is not known here, {fact.name}"
+        if fact.name == "unbound" and found.complete:
+            yield "files that no digest is over had a say in it, and it is complete"
         if fact.about not in subjects:
             yield f"it states a fact, {fact.name}, about something that is not in it"
     yield from _twice("fact", (f"{fact.name} about {fact.about or 'the run'}" for fact in found.facts))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +14,10 @@ import msgspec
 from msgspec import Meta
 
 import ddbverify
-from ddbverify.code.digest import digest_of, transforms_of
+from ddbverify.code import reach
+from ddbverify.code.digest import digest_of, listed, transforms_of
+from ddbverify.code.reach import Files
 from ddbverify.config import Config
-from ddbverify.errors import ConfigurationError
 from ddbverify.evidence.strict import Strict
 
 # What Python and pytest write while they run. Bytecode outside of these folders is imported without a
@@ -43,7 +45,7 @@ def current(config: Config, checks: Path) -> Digests:
     """
     return Digests(
         configuration=configuration_digest(config),
-        checks=folder_digest(checks),
+        checks=digest_of(files_of_checks(config, checks)),
         program=program_digest(),
         transforms={name: digest_of(files) for name, files in transforms_of(config).items()},
     )
@@ -66,8 +68,60 @@ def configuration_digest(config: Config) -> str:
             "coverage": config.verification.coverage,
             "settle_seconds": float(config.verification.settle),
             "plugins": list(config.verification.plugins),
+            "checks": msgspec.to_builtins(config.checks),
         }
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """
+    All files of the user's that digests are over, one by one.
+
+    Args:
+        contents: Path, links followed -> SHA-256.
+        roots: Folders in which no other file may have a say.
+    """
+
+    contents: Mapping[str, str]
+    roots: tuple[str, ...]
+
+
+def bound(config: Config, checks: Path, plugins: Iterable[Path]) -> Bound:
+    """
+    What the digests of a configuration and its plugins are over.
+
+    Raises:
+        ConfigurationError: As `current`.
+    """
+    modules = [reach.of_folder(checks), *transforms_of(config).values()]
+    files = {*files_of_checks(config, checks).values(), *plugins}
+    files |= {file for some in modules for file in some.values()}
+    packages = {_package(place, file) for some in modules for place, file in some.items() if "/" in place}
+    return Bound(
+        {os.path.realpath(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
+        tuple(sorted({os.path.realpath(one) for one in (config.folder, checks, *packages)})),
+    )
+
+
+def _package(place: str, file: Path) -> Path:
+    """The folder of the top-level package that a module is in."""
+    return file.parents[len(Path(place).parts) - 2]
+
+
+def files_of_checks(config: Config, checks: Path) -> Files:
+    """
+    Everything in the checks folder, what that imports from outside of it, and ``[checks] files``.
+
+    Raises:
+        ConfigurationError: A file that is named there does not exist.
+    """
+    named = listed(config.checks.files, config.folder, "[checks] files")
+    return {
+        **dict(_files_below(checks, None)),
+        **{f"outside:{place}": file for place, file in reach.of_folder(checks).items()},
+        **{f"named:{file.relative_to(config.folder).as_posix()}": file for file in named},
+    }
 
 
 def program_digest() -> str:
@@ -82,17 +136,7 @@ def folder_digest(folder: Path, *, leaving_out: str | None = None) -> str:
     Raises:
         ConfigurationError: A file cannot be read.
     """
-    digest = hashlib.sha256()
-    try:
-        for name, file in sorted(_files_below(folder, leaving_out)):
-            content = file.read_bytes()
-            digest.update(f"{len(name)}:{name}{len(content)}:".encode() + content)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{error.filename or folder} cannot be read: {error.strerror}.",
-            "make it readable, or remove it: evidence has to be bound to every file there.",
-        ) from error
-    return digest.hexdigest()
+    return digest_of(dict(_files_below(folder, leaving_out)))
 
 
 def _files_below(folder: Path, leaving_out: str | None) -> Iterator[tuple[str, Path]]:

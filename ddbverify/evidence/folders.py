@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import ddbverify
+from ddbverify.code import source
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 
@@ -163,7 +164,14 @@ def default_suite() -> Path:
 
 
 def make_importable(config: Config) -> None:
-    """Let a transform be found beside ``migration.toml``, as it is when the handlers are bundled."""
+    """
+    Let a transform be found beside ``migration.toml``, as it is when the handlers are bundled.
+
+    The user's code is compiled from its text from here on, for the whole process.
+    """
+    source.install(
+        tuple(pair.transform.partition(".")[0].partition(":")[0] for pair in config.tables if pair.transform)
+    )
     folder = str(config.folder)
     if folder not in sys.path:
         sys.path.insert(0, folder)

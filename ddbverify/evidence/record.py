@@ -161,6 +161,7 @@ class Fact(Strict, frozen=True):
 
 FACTS: Final = {
     "causes": "About a pair: the most frequent ways in which its findings differ, in words without values.",
+    "unbound": "Files of the user's that the checks or a transform have read, and that no digest is over.",
 }
 """Every name of a `Fact` that this version knows, with its meaning. Another one contradicts the evidence."""
 
@@ -184,6 +185,8 @@ class Record:
     checks: dict[str, CheckRecord] = field(default_factory=dict)
     pairs: dict[str, PairRecord] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
+    reads: set[str] = field(default_factory=set)  # files that the user's code read
+    compiled: set[tuple[str, str]] = field(default_factory=set)  # path and SHA-256 of each text of the user's
     exit_status: int | None = None  # None: the session never came to its end
     running: str | None = None  # the check that was begun and has not ended
     reading: str | None = None  # the pair whose shared pass was begun and has not ended
@@ -236,6 +239,14 @@ class RecordWriter:
         """Say what was read of a pair."""
         self._line("pair", pair)
 
+    def read(self, path: str) -> None:
+        """Say, from any thread, that the user's code reads a file."""
+        self._line("read", path)
+
+    def compiled(self, path: str, digest: str) -> None:
+        """Say which text of a file was compiled."""
+        self._line("compiled", (path, digest))
+
     def fact(self, fact: Fact) -> None:
         """Say something further."""
         self._line("fact", fact)
@@ -278,6 +289,8 @@ _LINES: Final[Mapping[str, Any]] = {
     "hung": str,
     "pair": PairRecord,
     "fact": Fact,
+    "read": str,
+    "compiled": tuple[str, str],
     "end": int,
 }
 """Kind of a line -> what it holds."""
@@ -301,6 +314,10 @@ def _take(record: Record, line: bytes) -> None:
                 record.reading = None
         case "fact":
             record.facts.append(said)
+        case "read":
+            record.reads.add(said)
+        case "compiled":
+            record.compiled.add(said)
         case "end":
             record.exit_status = said
         case _:

@@ -22,6 +22,7 @@ from typing import Any, Final, Literal
 import msgspec
 import pluggy
 
+from ddbverify.code import source
 from ddbverify.code.digest import package_files
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError, PluginError
@@ -120,6 +121,7 @@ class Plugins:
 
     def _add_entry_point(self, entry_point: EntryPoint) -> None:
         name = entry_point.name
+        source.install((entry_point.module.partition(".")[0],))
         try:
             plugin = entry_point.load()
         # An import runs the plugin's code; whatever it raises, the plugin cannot be used.
@@ -196,6 +198,12 @@ class Plugins:
             )
             for name, (record, files) in sorted(self._added.items())
         )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the digests of `records` are over."""
+        own = (file for _, files in self._added.values() for file in files.values())
+        return (*own, *(file for files in self.check_files.values() for file in files))
 
     def implementations(self, hook: str) -> list[Implementation]:
         """Who implements a hook, in the order in which they are asked."""

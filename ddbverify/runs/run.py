@@ -32,6 +32,7 @@ from ddbverify.reports import summary
 from ddbverify.runs import child, watching
 from ddbverify.runs.clock import Clock
 from ddbverify.runs.shortcomings import Before, changed_since, shortcomings
+from ddbverify.runs.unbound import unbound
 from ddbverify.session import watchdog
 from ddbverify.tables import aws
 from ddbverify.tables.hosts import is_aws
@@ -155,9 +156,11 @@ def run(
             "pytest refused its arguments, or checks/conftest.py does not load; what it says stands above.",
             "mend the arguments after --, conftest.py or migration.toml.",
         )
+    others = unbound(recorded, before.bound, config.folder, folder)
     lacking = [
         *([INTERRUPTED] if interrupted else []),
         *shortcomings(recorded, status, before, watchdog.place_in(folder / folders.STUCK, checks)),
+        *others.shortcomings,
         *changed_since(before, config_file, coverage, checks, plugins),
         *clock.was_set(),
     ]
@@ -178,7 +181,7 @@ def run(
         coverage=config.verification.coverage,
         pairs=pairs,
         checks=checks_run,
-        facts=tuple(recorded.facts),
+        facts=(*recorded.facts, *others.facts),
         digests=before.digests,
         extensions=before.extensions,
         plugins=recorded.plugins or _programs(),

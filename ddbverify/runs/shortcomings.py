@@ -14,7 +14,7 @@ from ddbverify import config as configuration
 from ddbverify.config import Config
 from ddbverify.errors import DdbVerifyError
 from ddbverify.evidence import digests
-from ddbverify.evidence.digests import Digests
+from ddbverify.evidence.digests import Bound, Digests
 from ddbverify.evidence.record import CheckState, Record, TableRecord
 from ddbverify.plugins.loading import PluginRecord, Plugins
 from ddbverify.suite.definitions import is_brought
@@ -43,6 +43,7 @@ class Before:
     digests: Digests
     extensions: tuple[PluginRecord, ...]
     shares: tuple[str, ...]  # what the run is about to take of the tables' capacity, in words
+    bound: Bound
 
     @classmethod
     def of(cls, config: Config, checks: Path, plugins: Plugins) -> Before:
@@ -59,7 +60,13 @@ class Before:
             source, target = tables.describe_pair(config, pair)
             records[pair.id] = (TableRecord.of(source), TableRecord.of(target))
             shares += shares_in_words(source, target, rate, setting=setting)
-        return cls(records, digests.current(config, checks), plugins.records, tuple(shares))
+        return cls(
+            tables=records,
+            digests=digests.current(config, checks),
+            extensions=plugins.records,
+            shares=tuple(shares),
+            bound=digests.bound(config, checks, plugins.files),
+        )
 
 
 def shortcomings(recorded: Record, status: int, before: Before, stuck: str) -> list[str]:

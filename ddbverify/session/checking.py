@@ -35,7 +35,7 @@ from ddbverify.evidence.record import (
 )
 from ddbverify.items.states import Difference
 from ddbverify.plugins.loading import Plugins
-from ddbverify.session import reached, watchdog
+from ddbverify.session import loading, reached, watchdog
 from ddbverify.session.watchdog import Running
 from ddbverify.suite.pair import Pair
 from ddbverify.words import as_json, number_of
@@ -201,6 +201,7 @@ class Checking:
         self._writer = RecordWriter(self.record)
         self._findings = FindingsFile(self.record.with_name(folders.FINDINGS))
         self._writer.plugins(versions)
+        loading.note_reads(self._writer)
 
     def note_plugins(self) -> None:
         """Note in the record which plugins take part. Raises ConfigurationError."""
@@ -225,6 +226,7 @@ class Checking:
         for pair in self._pairs:
             if pair.was_refused:
                 self._writer.pair(PairRecord(id=pair.id, refused=True))
+        loading.note_texts(self._writer)
         self._writer.end(exit_status)
 
     def _found(self, pair_id: str, one: Difference | Refutation, key_hash: str) -> None:

@@ -1,5 +1,5 @@
 """
-Projects with a ``migration.toml`` and checks, whose tables exist in a JSON file only.
+Projects with a ``migration.toml`` and checks, whose tables exist in a JSON file beside them only.
 
 ``stand_in`` replaces the three functions through which checks reach AWS, in this process or (by
 the project's ``checks/conftest.py``) in the child of a run. Each pass that is asked for leaves a
@@ -78,14 +78,19 @@ def make_project(folder: Path, *, toml: str = TOML, default_suite: bool = True, 
 
 
 def write_spec(folder: Path, **spec: Any) -> None:
-    (folder / "spec.json").write_text(json.dumps(CLEAN | spec))
+    spec_file(folder).write_text(json.dumps(CLEAN | spec))
+
+
+def spec_file(folder: Path) -> Path:
+    """Beside the project: a file in it that checks read would have to be listed."""
+    return folder.with_name(f"{folder.name}-spec.json")
 
 
 def stand_in(folder: Path, monkeypatch: Any = None) -> None:
-    """Let every table, pass and pipeline come from ``spec.json`` in *folder*."""
+    """Let every table, pass and pipeline come from the `spec_file` of *folder*."""
 
     def spec() -> dict[str, Any]:
-        loaded: dict[str, Any] = json.loads((folder / "spec.json").read_text())
+        loaded: dict[str, Any] = json.loads(spec_file(folder).read_text())
         return loaded
 
     def describe(side: Side, name: str) -> Table:

@@ -232,10 +232,11 @@ def test_arguments_that_pytest_refuses_are_a_usage_error(project):
 
 def test_what_changes_during_the_run_makes_it_incomplete(project):
     spec = {"tables": {"orders": {"TableId": "made anew"}}}
+    file = str(projects.spec_file(project.parent))
     with_check(
         project,
         "from pathlib import Path; here = Path(__file__).parents[1]; "
-        f"(here / 'spec.json').write_text({json.dumps(projects.CLEAN | spec)!r}); "
+        f"Path({file!r}).write_text({json.dumps(projects.CLEAN | spec)!r}); "
         "(here / 'checks' / 'check_new.py').write_text('')",
     )
 
@@ -375,7 +376,7 @@ def test_a_token_in_every_key_is_in_nothing_but_the_findings(project, capfd):
         for path in project.parent.rglob("*")
         if path.is_file() and TOKEN in path.read_text(errors="replace")
     }
-    assert holding == {"findings.jsonl", "spec.json"}
+    assert holding == {"findings.jsonl"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -453,7 +454,7 @@ def test_ctrl_c_shows_in_one_line_what_had_been_found(project, differences, foun
     assert not [line for line in lines if "  check_" in line]
 
 
-# The command line with tables from spec.json, in a process of its own.
+# The command line with tables from the spec file, in a process of its own.
 _CLI = """
 import sys
 from pathlib import Path

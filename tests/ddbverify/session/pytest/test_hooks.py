@@ -543,7 +543,7 @@ def test_a_value_or_key_is_seen_nowhere_but_in_the_findings(pytester, run, one_c
         for file in pytester.path.rglob("*")
         if file.is_file() and TOKEN in file.read_text(errors="replace")
     }
-    assert holding == {"findings.jsonl", "spec.json"}
+    assert holding == {"findings.jsonl"}
     assert stat.S_IMODE((pytester.path / "findings.jsonl").stat().st_mode) == 0o600
 
 

@@ -1,0 +1,35 @@
+"""How a gated session has the user's code: compiled from its text, its reads of files noted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ddbverify import config as configuration
+from ddbverify.code import reads, source
+from ddbverify.errors import ConfigurationError
+from ddbverify.evidence import folders
+from ddbverify.evidence.record import RecordWriter
+
+
+def begin(migration_file: Path) -> None:
+    """Watch from now on; called before anything of the user's is imported."""
+    source.install()
+    reads.watch()
+    try:
+        folders.make_importable(configuration.load(migration_file))
+    except ConfigurationError:  # the session refuses it, in a moment, with all its words
+        return
+
+
+def note_reads(writer: RecordWriter) -> None:
+    """Note in the record which files are read, those that were read before included."""
+    reads.report(writer.read)
+
+
+def note_texts(writer: RecordWriter) -> None:
+    """At the end: note what was compiled, and what was loaded in another way. The last notes."""
+    reads.rest()
+    for path, digest in sorted(source.compiled()):
+        writer.compiled(path, digest)
+    for path in sorted(source.loaded_otherwise()):
+        writer.read(path)
