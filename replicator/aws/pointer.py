@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ddbverify.config import Cutover, Pair
 from ddbverify.errors import ConfigurationError, DdbVerifyError, NotFoundError
@@ -18,6 +18,9 @@ from ddbverify.names import table_name
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
 from replicator.context.context import Context
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm.type_defs import PutParameterRequestTypeDef
 
 LIMITS: Final = {"standard": 4096, "advanced": 8192}
 """Characters of a parameter's value, by tier.
@@ -51,12 +54,17 @@ class Pointer:
 
     def flip(self) -> None:
         """Let every parameter point at its target. Interrupted, it is done again from the first."""
-        tier = {"Tier": "Advanced"} if self.context.config.cutover.pointer_tier == "advanced" else {}
         for name, value in self.values.items():
+            request: PutParameterRequestTypeDef = {
+                "Name": name,
+                "Value": value,
+                "Type": "String",
+                "Overwrite": True,
+            }
+            if self.context.config.cutover.pointer_tier == "advanced":
+                request["Tier"] = "Advanced"
             with translated(f"set the parameter {name}"):
-                self.context.source_client("ssm").put_parameter(
-                    Name=name, Value=value, Type="String", Overwrite=True, **tier
-                )
+                self.context.source_client("ssm").put_parameter(**request)
 
     def is_begun(self) -> bool:
         """Whether any parameter points at its target: the application has moved, or a part of it."""

@@ -13,11 +13,14 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ddbverify.errors import AccessError, EngineError, NotFoundError
-from ddbverify.tables.aws import Client, translated
+from ddbverify.tables.aws import translated
 from replicator.context import clock
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 LIMIT_BYTES: Final = 20_480
 
@@ -48,7 +51,7 @@ class Policies:
         seconds: A clock for waiting.
     """
 
-    client: Client
+    client: DynamoDBClient
     tell: Callable[[str], None] = lambda _: None
     sleep: Callable[[float], None] = time.sleep
     seconds: Callable[[], float] = clock.seconds
@@ -109,6 +112,8 @@ class Policies:
         try:
             with translated(doing):
                 if policy is None:
+                    if revision is None:
+                        return ""  # none is there, and none is wanted
                     self.client.delete_resource_policy(ResourceArn=arn, ExpectedRevisionId=revision)
                     return ""
                 answer = self.client.put_resource_policy(

@@ -10,13 +10,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from ddbverify.errors import EngineError
-from ddbverify.tables.aws import Client, error_code, translated
+from ddbverify.tables.aws import error_code, translated
 from replicator.context.tables import TableFacts, id_of, making
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +30,14 @@ class Backup:
     created_epoch: float  # the server's time, not ours
 
 
-def take_backup(client: Client, source: TableFacts, name: str, *, poll_seconds: float) -> Backup:
+def take_backup(client: DynamoDBClient, source: TableFacts, name: str, *, poll_seconds: float) -> Backup:
     """Ask for an on-demand backup and wait until it is available."""
     with translated(f"back up the table {source.name}"):
         details = client.create_backup(TableName=source.name, BackupName=name)["BackupDetails"]
     return await_backup(client, details["BackupArn"], poll_seconds=poll_seconds)
 
 
-def await_backup(client: Client, arn: str, *, poll_seconds: float) -> Backup:
+def await_backup(client: DynamoDBClient, arn: str, *, poll_seconds: float) -> Backup:
     """Wait until a backup that was asked for is available."""
     while True:
         with translated("look at the backup"):
@@ -49,7 +52,7 @@ def await_backup(client: Client, arn: str, *, poll_seconds: float) -> Backup:
         time.sleep(poll_seconds)
 
 
-def find_backup(client: Client, source: TableFacts, name: str) -> str | None:
+def find_backup(client: DynamoDBClient, source: TableFacts, name: str) -> str | None:
     """ARN of a backup of *source* with this name: one that an interrupted run asked for."""
     with translated(f"list the backups of {source.name}"):
         pages = client.get_paginator("list_backups").paginate(TableName=source.name)
@@ -61,7 +64,7 @@ def find_backup(client: Client, source: TableFacts, name: str) -> str | None:
     return None
 
 
-def restore(client: Client, backup_arn: str, name: str, *, indexes: bool) -> str | None:
+def restore(client: DynamoDBClient, backup_arn: str, name: str, *, indexes: bool) -> str | None:
     """
     Start to restore a backup as the table *name*, in the region of *client*.
 
@@ -83,7 +86,9 @@ def restore(client: Client, backup_arn: str, name: str, *, indexes: bool) -> str
     )
 
 
-def restore_past(client: Client, source: TableFacts, epoch: int, name: str, *, indexes: bool) -> str | None:
+def restore_past(
+    client: DynamoDBClient, source: TableFacts, epoch: int, name: str, *, indexes: bool
+) -> str | None:
     """Start to restore *source* as it was at the second *epoch*; otherwise as `restore`."""
     return _restored(
         name,

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -23,13 +23,17 @@ from ddbverify.errors import ThrottledError, TransformError
 from ddbverify.items.transform import Transform, key_hash
 from ddbverify.items.values import with_base64, with_bytes
 from ddbverify.names import Fact, TypedItem, canary_key
-from ddbverify.tables.aws import Client, error_code, translated
+from ddbverify.tables.aws import error_code, translated
 from replicator.context.lock import Lock
 from replicator.handlers.ceiling import Ceiling, units_of, write_units
 from replicator.handlers.ledger import Applied, Ledger, Write
 from replicator.handlers.records import NO_NUMBER
 from replicator.handlers.state import State
 from replicator.handlers.wire import json_text
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import BatchWriteItemInputTypeDef
 
 LOADERS = 4
 _COUNTS = ("read", "written", "quarantined")
@@ -71,8 +75,8 @@ class Load:
     Every item of a staging table, or of the source, through the transform, into the target.
 
     Args:
-        origin: Client and name of the table to read.
-        target: Client and name of the table to write.
+        origin: DynamoDBClient and name of the table to read.
+        target: DynamoDBClient and name of the table to write.
         ledger: Guards the writes of a re-keying pair.
         state: Takes what the transform cannot handle into the quarantine, and keeps each segment's place.
         lock: Asked before each write.
@@ -82,9 +86,9 @@ class Load:
         ceiling: Of the writes; the ledger of a re-keying pair has its own, the same.
     """
 
-    origin_client: Client
+    origin_client: DynamoDBClient
     origin: str
-    target_client: Client
+    target_client: DynamoDBClient
     target: str
     transform: Transform
     ledger: Ledger
@@ -227,18 +231,23 @@ class Load:
         yield batch, estimate
 
     def _batch_write_some(self, items: Sequence[TypedItem], estimate: float) -> None:
-        request: Any = {self.target: [{"PutRequest": {"Item": with_bytes(item)}} for item in items]}
-        more = {} if self.ceiling is None else {"ReturnConsumedCapacity": "TOTAL"}
+        request: BatchWriteItemInputTypeDef = {
+            "RequestItems": {self.target: [{"PutRequest": {"Item": with_bytes(item)}} for item in items]}
+        }
+        if self.ceiling is not None:
+            request["ReturnConsumedCapacity"] = "TOTAL"
         pause = 0.05
-        while request:  # unprocessed items are not an error, and are not written (docs/aws.md T17)
+        while request[
+            "RequestItems"
+        ]:  # unprocessed items are not an error, and are not written (docs/aws.md T17)
             if self.ceiling is not None:
                 self.ceiling.admit(estimate)
                 self.lock.check()  # that may have taken a while
-            answer = self.target_client.batch_write_item(RequestItems=request, **more)
+            answer = self.target_client.batch_write_item(**request)
             if self.ceiling is not None:
                 self.ceiling.consumed(estimate, units_of(answer))
-            request = answer.get("UnprocessedItems")
-            if request:
+            request["RequestItems"] = answer.get("UnprocessedItems") or {}
+            if request["RequestItems"]:
                 if pause > 30:
                     raise ThrottledError(
                         f"The target {self.target} is throttled and takes no more items.",

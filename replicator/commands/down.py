@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ddbverify.config import Pair
 from ddbverify.errors import EngineError, Refused
@@ -15,12 +15,14 @@ from replicator.backfill import ownership
 from replicator.backfill.boundary import BACKUPS
 from replicator.backfill.ownership import MADE
 from replicator.commands import ended, invocation, protection
-from replicator.commands.protection import Place
 from replicator.commands.together import MOST_STACKS, each
 from replicator.context import tables
 from replicator.context.context import Context
 from replicator.handlers.state import State, now_text
 from replicator.stack import stacks, storage
+
+if TYPE_CHECKING:
+    from replicator.commands.protection import OneStack, OneTable
 
 
 def down(context: Context) -> dict[str, Any]:
@@ -85,18 +87,18 @@ def _need_every_pair(context: Context) -> None:
         )
 
 
-def _tables(context: Context, *, keep_targets: bool) -> Iterator[Place]:
+def _tables(context: Context, *, keep_targets: bool) -> Iterator[OneTable]:
     yield context.source, context.state_table
     for pair in context.config.tables:
         yield from protection.deleted_with(context, pair, keep_target=keep_targets)
 
 
-def _stacks(context: Context) -> Iterator[Place]:
+def _stacks(context: Context) -> Iterator[OneStack]:
     for pair in context.config.tables:
         yield from _stacks_of(context, pair)
 
 
-def _stacks_of(context: Context, pair: Pair) -> Iterator[Place]:
+def _stacks_of(context: Context, pair: Pair) -> Iterator[OneStack]:
     """The stacks of a pair in the order in which they can be removed."""
     name = context.config.name
     yield context.source_client("cloudformation"), stack_name(name, "apply", pair.id)

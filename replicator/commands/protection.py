@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ddbverify.config import Pair
 from ddbverify.errors import Refused
-from ddbverify.tables.aws import Client
 from replicator.backfill import ownership
 from replicator.backfill.ownership import MADE
 from replicator.context import tables
 from replicator.context.context import Context
 from replicator.stack import stacks
 
-Place = tuple[Client, str]
-"""A client, and the name of something in its account and region."""
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    OneTable = tuple[DynamoDBClient, str]
+    OneStack = tuple[CloudFormationClient, str]
+    # A client, and the name of something in its account and region.
 
 
-def need_unprotected(command: str, found: Iterable[Place], of_stacks: Iterable[Place] = ()) -> None:
+def need_unprotected(command: str, found: Iterable[OneTable], of_stacks: Iterable[OneStack] = ()) -> None:
     """
     Refuse a command that could not delete what it has to, before it has changed anything.
 
@@ -35,8 +40,8 @@ def need_unprotected(command: str, found: Iterable[Place], of_stacks: Iterable[P
         if table is not None and table.description.get("DeletionProtectionEnabled"):
             words.append(f"the table {name}")
             hints.append(f"aws dynamodb update-table --no-deletion-protection-enabled --table-name {name}")
-    for client, name in of_stacks:
-        if stacks.is_protected(client, name):
+    for cloudformation, name in of_stacks:
+        if stacks.is_protected(cloudformation, name):
             words.append(f"the stack {name}")
             hints.append(
                 "aws cloudformation update-termination-protection --no-enable-termination-protection "
@@ -49,7 +54,7 @@ def need_unprotected(command: str, found: Iterable[Place], of_stacks: Iterable[P
         )
 
 
-def deleted_with(context: Context, pair: Pair, *, keep_target: bool) -> Iterable[Place]:
+def deleted_with(context: Context, pair: Pair, *, keep_target: bool) -> Iterable[OneTable]:
     """The tables of a pair that `restart` and `down` delete: ledger, staging table, a target of ours."""
     ledger = context.resources(pair).get("ledger_table")
     if ledger:

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -24,6 +24,9 @@ from ddbverify.errors import EngineError, Refused
 from ddbverify.names import MIGRATION
 from ddbverify.tables.aws import translated
 from replicator.context import clock
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 SECONDS = 30.0
 _RENEW_EVERY = 5.0
@@ -45,7 +48,7 @@ class Lock:
             machine's clock.
     """
 
-    client: Any
+    client: DynamoDBClient
     table: str
     command: str
     now: Callable[[], float] | None = None

@@ -6,14 +6,19 @@ Requests go by name: credentials of another account would reach a table of the s
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ddbverify.config import Config
 from ddbverify.errors import AccessError, ConfigurationError
 from ddbverify.names import table_name
 from ddbverify.tables import aws
 from ddbverify.tables.references import Arn, arn_at, require_named
 
+if TYPE_CHECKING:
+    from mypy_boto3_sts import STSClient
 
-def identity_of(sts: aws.Client, which: str) -> str:
+
+def identity_of(sts: STSClient, which: str) -> str:
     """
     ARN of the identity whose credentials a side has.
 

@@ -6,14 +6,17 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from ddbverify.errors import EngineError, NotFoundError
 from ddbverify.names import table_name
-from ddbverify.tables.aws import Client, error_code, translated
+from ddbverify.tables.aws import error_code, translated
 from ddbverify.tables.references import require_named
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def id_of(description: Mapping[str, Any]) -> str:
     return str(description.get("TableId") or description["CreationDateTime"])
 
 
-def describe(client: Client, name_or_arn: str) -> TableFacts:
+def describe(client: DynamoDBClient, name_or_arn: str) -> TableFacts:
     """
     Look at a table.
 
@@ -92,7 +95,7 @@ def describe(client: Client, name_or_arn: str) -> TableFacts:
     )
 
 
-def find(client: Client, name_or_arn: str) -> TableFacts | None:
+def find(client: DynamoDBClient, name_or_arn: str) -> TableFacts | None:
     """Like `describe`, ``None`` where there is no such table."""
     try:
         return describe(client, name_or_arn)
@@ -100,14 +103,14 @@ def find(client: Client, name_or_arn: str) -> TableFacts | None:
         return None
 
 
-def is_empty(client: Client, name: str) -> bool:
+def is_empty(client: DynamoDBClient, name: str) -> bool:
     """Whether a table holds no item at all, by a strongly consistent scan that stops at the first."""
     pages = client.get_paginator("scan").paginate(TableName=name, ConsistentRead=True, Select="COUNT")
     with translated(f"look into the table {name}"):
         return all(page["Count"] == 0 for page in pages)
 
 
-def wait_until_active(client: Client, name: str, *, poll_seconds: float) -> TableFacts:
+def wait_until_active(client: DynamoDBClient, name: str, *, poll_seconds: float) -> TableFacts:
     """
     Wait while a table is being made, restored or changed.
 
@@ -126,7 +129,7 @@ def wait_until_active(client: Client, name: str, *, poll_seconds: float) -> Tabl
         time.sleep(poll_seconds)
 
 
-def create_like(client: Client, source: TableFacts, name: str) -> str:
+def create_like(client: DynamoDBClient, source: TableFacts, name: str) -> str:
     """
     Make an empty table with the keys, indexes and billing of *source*, under another name; says its id.
 
@@ -154,7 +157,7 @@ def create_like(client: Client, source: TableFacts, name: str) -> str:
         return id_of(client.create_table(**request)["TableDescription"])
 
 
-def delete(client: Client, name: str, *, poll_seconds: float) -> bool:
+def delete(client: DynamoDBClient, name: str, *, poll_seconds: float) -> bool:
     """Delete a table and wait until it is gone; says whether there was one."""
     try:
         with translated(f"delete the table {name}"):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ddbverify.errors import NotFoundError
-from ddbverify.tables.aws import Client, translated
+from ddbverify.tables.aws import translated
 from replicator.stack.bundle import Bundle
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
-def upload(s3: Client, bucket: str, bundle: Bundle) -> None:
+
+def upload(s3: S3Client, bucket: str, bundle: Bundle) -> None:
     """
     Put the bundle under its key; the same bundle again changes nothing.
 
@@ -18,7 +23,7 @@ def upload(s3: Client, bucket: str, bundle: Bundle) -> None:
         s3.put_object(Bucket=bucket, Key=bundle.key, Body=bundle.content, ChecksumSHA256=bundle.sha256_base64)
 
 
-def empty(s3: Client, bucket: str) -> int:
+def empty(s3: S3Client, bucket: str) -> int:
     """
     Delete every object: CloudFormation deletes no bucket that holds one.
 
