@@ -60,6 +60,7 @@ class Inspected:
     missed: int = 0  # pairs that never held still
     refuted: int = 0
     examples: list[Refutation] = field(default_factory=list)  # the first `EXAMPLES_KEPT`
+    places: Counter[str] = field(default_factory=Counter)  # file and line of the assertion -> items
     raised: Counter[str] = field(default_factory=Counter)  # what else than an assertion, and where
 
 
@@ -211,6 +212,7 @@ class Inspector:
             return
         refutation = Refutation(check.name, typed_key(key(), self._target_keys), _where(error, check))
         result.refuted += 1
+        result.places[refutation.where.removeprefix("at ").partition(": ")[0]] += 1
         if len(result.examples) < EXAMPLES_KEPT:
             result.examples.append(refutation)
         if self._refuted is not None:

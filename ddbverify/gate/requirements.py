@@ -157,10 +157,8 @@ def _said_of(check: CheckRecord) -> str:
     match check.state:
         case CheckState.FAILED:
             findings = number_of(check.findings, "finding")
-            return (
-                f"has {findings} in {check.examined:,} examined{why}; "
-                "the run's output says which, mend that and run again"
-            )
+            cause = f": {check.why}" if check.why else ""
+            return f"has {findings} in {check.examined:,} examined{cause}; fix what differs and run again"
         case CheckState.INCONCLUSIVE if check.only_churning:
             return (
                 f"could not decide keys that never held still among {check.examined:,} examined; run again "

@@ -26,7 +26,8 @@ def annotations_of_run(found: Evidence) -> list[str]:
         (
             "error" if check.counts else "warning",
             f"{check.name} {check.pair or ''}".strip(),
-            f"{check.state}, {number_of(check.findings, 'finding')} in {check.examined} examined",
+            f"{check.state}, {number_of(check.findings, 'finding')} in {check.examined} examined"
+            + (f": {check.why}" if check.why else ""),
         )
         for check in sorted(found.checks, key=lambda check: not check.counts)
         if check.state is not CheckState.PASSED

@@ -69,6 +69,13 @@ def said_by_plugins(read: Comparison | ComparisonRecord | None) -> list[str]:
     return [*map(known_in_words, read.known), *(f"note: {note}" for note in read.notes)]
 
 
+def why_in_words(check: CheckRecord) -> str:
+    """A check that has not passed, and why; empty where there is nothing to say."""
+    if check.state is CheckState.PASSED or not check.why:
+        return ""
+    return f"{check.name}{f' ({check.pair})' if check.pair else ''}: {check.why}"
+
+
 def unclaimed_in_words(one: Unclaimed) -> str:
     """A difference that no check looks at, and whether that is allowed."""
     return f"allowed by [gate] unclaimed: {one}" if one.allowed else f"unclaimed: {one}"
@@ -91,6 +98,7 @@ def markdown(evidence: Evidence) -> str:
         "",
         *_listed("Not complete:", evidence.shortcomings),
         *_listed("No check looks at:", [unclaimed_in_words(one) for one in evidence.unclaimed]),
+        *_listed("Has not passed:", [said for check in in_order if (said := why_in_words(check))]),
         check_table(in_order, markdown=True),
         "",
     ]

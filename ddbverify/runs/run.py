@@ -95,6 +95,12 @@ class RunResult:
                     "counts": dict(pair.comparison.counts) if pair.comparison else {},
                     "converged": pair.comparison.converged if pair.comparison else 0,
                     "read_units": _read_units(pair),
+                    "causes": [
+                        cause
+                        for fact in found.facts
+                        if fact.name == "causes" and fact.about == pair.id and isinstance(fact.value, tuple)
+                        for cause in fact.value
+                    ],
                 }
                 for pair in found.pairs
             ],

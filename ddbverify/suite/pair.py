@@ -15,9 +15,11 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from ddbverify.compare import runner
+from ddbverify.compare.causes import CAUSES_SHOWN, Causes, without_depth
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.inspection import Inspector, ItemCheck, Refutation, ReturnedInsteadOfAsserted
 from ddbverify.compare.request import Listeners, PassRequest, Progress
@@ -181,6 +183,7 @@ class Pair:
             examined=max(1, sum(is_one_of(one, wanted) for one in parity.examined)),
             findings=tuple(Finding(str(one)) for one in refuting),
             unexamined=tuple(map(str, undecided)),
+            causes=tuple(f"{one.setting} differs" for one in refuting),
             accepted=tuple(f"{one}{' (until the cutover)' if one.deferred else ''}" for one in accepted),
             hint=f"change the target, or say that it may differ: [[tables]] accept = [{quoted}].",
         )
@@ -237,6 +240,10 @@ class Pair:
                 Finding(f"refuted {self.key_hash(one.key)} {one.where}") for one in result.examples
             ),
             unlisted=result.refuted - len(result.examples),
+            causes=tuple(
+                f"{place} ({number_of(items, 'item')})"
+                for place, items in result.places.most_common(CAUSES_SHOWN)
+            ),
             unexamined=(*about_all.unexamined, *raised),
             churning=about_all.churning + result.missed,
         )
@@ -250,10 +257,14 @@ class Pair:
             of: Another comparison than the shared pass.
         """
         comparison = of or self.comparison
-        refuted = comparison.only(*states)
-        return comparison_verdict(
+        refuted, causes = comparison.only(*states), Causes()
+        for one in refuted:
+            causes.add(one.state, map(without_depth, one.paths), one.reason)
+        found = comparison_verdict(
             comparison, findings=tuple(Finding(self._in_words(one)) for one in refuted), refuting=states
         )
+        said = (f"{one.text} ({number_of(one.findings, 'finding')})" for one in causes.most_common())
+        return replace(found, causes=tuple(said))
 
     def key_hash(self, key: TypedItem) -> str:
         """What stands for a key wherever it may be read by others; it changes with every run."""

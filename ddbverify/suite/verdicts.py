@@ -64,6 +64,7 @@ class Verdict:
     churning: int = 0  # keys that never held still: undecided too, but on their own account
     tolerated: int = 0  # so many counter-examples are allowed; they are listed and counted all the same
     accepted: tuple[str, ...] = ()  # what differs, and is no counter-example since the configuration says so
+    causes: tuple[str, ...] = ()  # how the counter-examples differ, for evidence that others read: no values
     hint: str = ""  # what to do about counter-examples; by default, to look them up
 
     @property

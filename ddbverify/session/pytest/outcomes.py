@@ -7,6 +7,8 @@ operand, a warning or captured output, because those hold the values of items.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 import pytest
 
@@ -17,6 +19,10 @@ from ddbverify.session.pytest.items import CHECKING, blank_record, item_check_of
 from ddbverify.suite.blindness import claims_of
 from ddbverify.suite.marks import Severity
 from ddbverify.suite.verdicts import UNDECIDED, Outcome, StillChurning, Verdict, without_hashes
+from ddbverify.words import plain
+
+CAUSES_SHOWN: Final = 5
+"""Of a check, in evidence; the pair's own have more."""
 
 VERDICTS = pytest.StashKey[list[Verdict]]()
 """Of an item: what it has learned."""
@@ -68,22 +74,35 @@ def message_of(state: CheckState, call: pytest.CallInfo[None], item: pytest.Item
     return f"{state}: {name} {place(call.excinfo, item.path)}"
 
 
-def why_of(state: CheckState, call: pytest.CallInfo[None], item: pytest.Item) -> str:
+def why_of(state: CheckState, verdicts: list[Verdict], call: pytest.CallInfo[None], item: pytest.Item) -> str:
     """
     Why a check has not passed, for evidence that others read: in one line, without hashes of keys.
 
-    Of findings it says nothing, since they are about keys: their number is recorded beside it.
+    Of findings it says how they differ (attribute and kind, setting, or line of the check), and how many
+    differ so; never which they are, and never a value.
     """
     error = call.excinfo.value if call.excinfo else None
     if state not in (CheckState.FAILED, CheckState.INCONCLUSIVE, CheckState.ERRORED):
         return ""
-    if call.excinfo is None or isinstance(error, CheckFailed):
-        return message_of(state, call, item) if error is None else ""
+    if call.excinfo is None:
+        return message_of(state, call, item)
+    if isinstance(error, CheckFailed):
+        return _causes(verdicts, place(call.excinfo, item.path))
     if isinstance(error, DdbVerifyError):
         return without_hashes(error.message).removeprefix(UNDECIDED).rstrip(".")
     name = "KeyboardInterrupt" if isinstance(error, OwnInterrupt) else kind_of(type(error))
     # Without the line of source that a terminal shows: a check may compare with a value.
     return f"{name} {place(call.excinfo, item.path).partition(': ')[0]}"
+
+
+def _causes(verdicts: list[Verdict], where: str) -> str:
+    """How findings differ, in one line, behind the line of the check that found them."""
+    causes = [cause for verdict in verdicts if verdict.is_refuted for cause in verdict.causes]
+    said = "; ".join(causes[:CAUSES_SHOWN])
+    if len(causes) > CAUSES_SHOWN:
+        said += f"; and {len(causes) - CAUSES_SHOWN} more"
+    line = where.removeprefix("at ").partition(": ")[0] if where.startswith("at ") else ""
+    return plain(": ".join(one for one in (line, said) if one))
 
 
 def record_of(
@@ -110,7 +129,7 @@ def record_of(
         and isinstance(error, StillChurning)
         and all(verdict.only_churning or verdict.outcome is Outcome.PASSED for verdict in verdicts),
         claims=_claims(item, state),
-        why=why_of(state, call, item),
+        why=why_of(state, verdicts, call, item),
     )
 
 

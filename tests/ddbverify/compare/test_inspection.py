@@ -91,6 +91,9 @@ def test_every_item_on_both_sides_is_seen_once_and_a_refutation_is_found():
     assert refuted[0].check == "test_inspection.py::check_marked"
     assert refuted[0].where.startswith("at test_inspection.py:")
     assert 'assert target["v"] != "bad"' in refuted[0].where
+    (place,) = seen.places
+    assert (seen.places[place], place.partition(":")[0]) == (1, "test_inspection.py")
+    assert place == refuted[0].where.removeprefix("at ").partition(": ")[0]  # the line, not what stands in it
     assert raised.refuted == left.refuted == 0
     assert sum(raised.raised.values()) == sum(left.raised.values()) == 19
     assert next(iter(raised.raised)).startswith("KeyError at test_inspection.py:")

@@ -198,7 +198,7 @@ def test_reasons_come_once_each_the_worst_first_with_cause_and_advice(project):
     first, second, third, *others = found.checks
     checks = (
         replace(first, state=CheckState.INCONCLUSIVE, why="the page of segment 3 was refused"),
-        replace(second, state=CheckState.FAILED, findings=2, examined=1234),
+        replace(second, state=CheckState.FAILED, findings=2, examined=1234, why="check_a.py:7: `x` differs"),
         replace(third, state=CheckState.ERRORED, why="KeyError at check_own.py:3"),
         *others,
     )
@@ -212,7 +212,9 @@ def test_reasons_come_once_each_the_worst_first_with_cause_and_advice(project):
         *("failed", "emulator", "errored", "inconclusive", "coverage", "stale")
     ]
     said = {reason.code: reason.message for reason in reasons}
-    assert said["failed"].startswith(f"{second.id} has 2 findings in 1,234 examined; the run's output")
+    assert said["failed"].startswith(
+        f"{second.id} has 2 findings in 1,234 examined: check_a.py:7: `x` differs; fix"
+    )
     assert said["errored"].startswith(f"{third.id} broke (KeyError at check_own.py:3); mend")
     assert said["inconclusive"].startswith(
         f"{first.id} could not decide (the page of segment 3 was refused);"

@@ -115,7 +115,7 @@ def test_evidence_says_of_each_check_why_it_has_not_passed_and_names_no_key(proj
 
     assert {check.name[-1]: check.why for check in result.evidence.checks if "own" in check.name} == {
         "a": "AssertionError at check_own.py:3",
-        "b": "",  # findings are counted
+        "b": "check_own.py:5",  # what its own findings say may be about keys
         "c": "(a key) is a folder",
         "d": "KeyError at check_own.py:9",
         "e": "the check returned a value, and nobody looks at that",
