@@ -28,7 +28,11 @@ from ddbverify.runs.run import RunResult
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of this run; new or empty."
 )
-@click.option("--sample", metavar="PERCENT", help='Read a sample, such as "0.5%"; it never opens a gate.')
+@click.option(
+    "--sample",
+    metavar="PERCENT",
+    help='Read a sample, such as "0.5%"; it shows differences, and never ends with 0.',
+)
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
 def command(
     config_file: Path, out: Path | None, sample: str | None, pytest_args: tuple[str, ...], *, as_json: bool

@@ -1,9 +1,9 @@
 """
 How the child process of a gated run is started, so that nothing but ``checks/`` has a say in it. Pure.
 
-Kept out: other plugins, pytest's settings of the project and of the user, conftest files above the
-checks, and whatever makes Python drop assertions. Arguments after ``--`` may select checks, not
-change what a check is; what they leave out closes the gate.
+Kept out: other plugins, pytest's settings of the project and of the user (`filterwarnings` apart), conftest
+files above the checks, and whatever makes Python drop assertions. Arguments after ``--`` may select checks,
+not change what a check is; what they leave out closes the gate.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence import folders
 
-INI_TEXT = """\
-# Written by `ddbverify run`: a gated run does not depend on the project's own pytest settings.
+_INI_TEXT = """\
+# Written by `ddbverify run`: of the project's own pytest settings a gated run takes `filterwarnings` only.
 [pytest]
 addopts =
 xfail_strict = true
@@ -38,6 +38,13 @@ _REFUSED_LETTERS = frozenset("pco")  # a plugin, a configuration file, a setting
 _WITH_A_VALUE = "kmrWn" + "".join(_REFUSED_LETTERS)  # what stands behind these letters is their value
 
 
+def ini_text(filters: Sequence[str]) -> str:
+    """The settings of a gated run, with the project's own *filters* of warnings."""
+    return _INI_TEXT + "".join(
+        ["filterwarnings =\n", *(f"    {one}\n" for one in filters)] if filters else []
+    )
+
+
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """The child's environment: the one of this process, without what speaks to pytest or drops assertions."""
     kept = {
@@ -56,7 +63,7 @@ def command(
 
     Args:
         config_file: The ``migration.toml``; the child is started in its folder.
-        folder: Of the run. Its ``pytest.ini`` has to hold `INI_TEXT`.
+        folder: Of the run. Its ``pytest.ini`` has to hold `ini_text`.
         checks: The suite.
         coverage: Instead of the configured one.
         extra: Further arguments; ours come after them, since the last one counts.

@@ -29,9 +29,9 @@ from ddbverify.names import region_of
 from ddbverify.pipeline import health as pipeline
 from ddbverify.plugins.loading import Plugins
 from ddbverify.reports import summary
-from ddbverify.runs import child, watching
+from ddbverify.runs import child, filters, watching
 from ddbverify.runs.clock import Clock
-from ddbverify.runs.shortcomings import Before, changed_since, shortcomings
+from ddbverify.runs.shortcomings import Before, changed_since, samples, shortcomings
 from ddbverify.runs.unbound import unbound
 from ddbverify.session import watchdog
 from ddbverify.tables import aws
@@ -153,7 +153,9 @@ def run(
     before_this = row.previous(config)  # before `latest` points at this one
     folder = folders.make_run_folder(config, run_id, out).resolve()
     with _writing(folder):
-        (folder / folders.SETTINGS).write_text(child.INI_TEXT, encoding="utf-8")
+        (folder / folders.SETTINGS).write_text(
+            child.ini_text(filters.project_filters(checks)), encoding="utf-8"
+        )
     command = child.command(config_file, folder, checks, coverage=coverage, extra=extra)
     interrupted, status = watching.watch(command, config.folder, to_stderr=output_to_stderr)
     recorded = record.read(folder / folders.RECORD)
@@ -167,6 +169,7 @@ def run(
         *([INTERRUPTED] if interrupted else []),
         *shortcomings(recorded, status, before, watchdog.place_in(folder / folders.STUCK, checks)),
         *others.shortcomings,
+        *samples(recorded, asked=coverage is not None),
         *changed_since(before, config_file, coverage, checks, plugins),
         *clock.was_set(),
     ]

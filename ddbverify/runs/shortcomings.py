@@ -18,6 +18,7 @@ from ddbverify.evidence.digests import Bound, Digests
 from ddbverify.evidence.record import CheckState, Record, TableRecord
 from ddbverify.plugins.loading import PluginRecord, Plugins
 from ddbverify.suite.definitions import is_brought
+from ddbverify.suite.marks import Coverage
 from ddbverify.tables import table as tables
 from ddbverify.tables.capacity import shares_in_words
 from ddbverify.words import are, number_of
@@ -126,6 +127,26 @@ def _where(recorded: Record, stuck: str) -> str:
         return f": it hung {stuck}"
     during = f" during {recorded.running}" if recorded.running else ""
     return during + (f", while {recorded.reading} was read" if recorded.reading else "")
+
+
+def samples(recorded: Record, *, asked: bool) -> list[str]:
+    """
+    Every pair of which a sample was read, in words: that can show differences, never that there are none.
+
+    Args:
+        recorded: What the child has written.
+        asked: Whether ``--sample`` did. A configured sample will do for a suite whose every check says that
+            a sample is enough for it.
+    """
+    enough = {check.coverage for check in recorded.checks.values() if check.counts} == {Coverage.SAMPLE}
+    if enough and not asked:
+        return []
+    return [
+        f"of {pair.id} a sample was read: {read.segments_planned:,} of {read.segments_total:,} segments were "
+        "to be read"
+        for pair in recorded.pairs.values()
+        if (read := pair.comparison) is not None and read.segments_planned < read.segments_total
+    ]
 
 
 def changed_since(

@@ -35,7 +35,7 @@ from ddbverify.evidence.record import (
 )
 from ddbverify.items.states import Difference
 from ddbverify.plugins.loading import Plugins
-from ddbverify.session import loading, reached, watchdog
+from ddbverify.session import loading, reached, unlooked, watchdog
 from ddbverify.session.watchdog import Running
 from ddbverify.suite.pair import Pair
 from ddbverify.words import as_json, number_of
@@ -259,7 +259,7 @@ class Checking:
     def _reading(self, pair: Pair) -> Iterator[Report]:
         if self._writer is not None:
             self._writer.reading(pair.id)
-        with reached.not_followed(), self._display(pair) as report:
+        with reached.not_followed(), unlooked.not_looking(), self._display(pair) as report:
 
             def noted(progress: Progress) -> None:
                 self.items_read[pair.id] = progress.source_items + progress.target_items

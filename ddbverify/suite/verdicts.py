@@ -96,13 +96,15 @@ class Verdict:
         return self.churning > 0 and self.examined > 0 and not self.is_refuted and not self.unexamined
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # told by identity
 class _Learning:
     settings: CheckSettings
     verdicts: list[Verdict] = field(default_factory=list)
 
 
 _learned: ContextVar[_Learning | None] = ContextVar("ddbverify_learned", default=None)
+_under_way: list[_Learning] = []
+"""The same, for threads that a check starts: they begin with an empty context. The last one counts."""
 
 
 @contextmanager
@@ -110,9 +112,11 @@ def learning(settings: CheckSettings = CheckSettings()) -> Iterator[list[Verdict
     """Gather every verdict that `require` is given inside the block, also those that raise."""
     gathered = _Learning(settings)
     token = _learned.set(gathered)
+    _under_way.append(gathered)
     try:
         yield gathered.verdicts
     finally:
+        _under_way.remove(gathered)
         _learned.reset(token)
 
 
@@ -124,7 +128,7 @@ def require(verdict: Verdict) -> None:
         CheckFailed: There is a counter-example, or more than are tolerated.
         Inconclusive: Not everything was examined, or nothing was.
     """
-    gathered = _learned.get()
+    gathered = _learned.get() or (_under_way[-1] if _under_way else None)
     if gathered is not None:
         allowed = gathered.settings.allowed(verdict.examined)
         verdict = replace(verdict, tolerated=max(verdict.tolerated, allowed))

@@ -18,7 +18,7 @@ from ddbverify.compare.inspection import kind_of
 from ddbverify.errors import DdbVerifyError, Inconclusive
 from ddbverify.evidence.record import CheckState
 from ddbverify.reports import plan, plan_text
-from ddbverify.session import reached
+from ddbverify.session import reached, unlooked
 from ddbverify.session.pytest.items import (
     CHECKING,
     blank_record,
@@ -79,8 +79,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     checking.begins(item.nodeid)
     try:
+        # With the filters that pytest has set up: what is an error there is one here.
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
             return (yield)
     finally:
         checking.rests()
@@ -105,7 +105,12 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Gather what the check learns, also where it raises."""
     checking = item.config.stash[CHECKING]
-    with learning(settings_of(item)) as verdicts, _watched(item, "call"), _claiming(item, verdicts):
+    with (
+        learning(settings_of(item)) as verdicts,
+        _watched(item, "call"),
+        _claiming(item, verdicts),
+        _looking(item, verdicts),
+    ):
         item.stash[VERDICTS] = verdicts
         began, reading = time.perf_counter(), checking.seconds_reading
         try:
@@ -132,6 +137,23 @@ def _claiming(item: pytest.Item, verdicts: Sequence[Verdict]) -> Iterator[None]:
             "Not decided: it claimed nothing: it ended without `require`, and without an assertion that "
             "reads the tables of its pair.",
             "require(...) a verdict, or assert something about the pair, on every way through the check.",
+        )
+
+
+@contextmanager
+def _looking(item: pytest.Item, verdicts: Sequence[Verdict]) -> Iterator[None]:
+    """What a check starts beside itself may fail, too: a thread, a job of an executor, a task."""
+    if checking_of(item) is None:
+        yield
+        return
+    with unlooked.looking() as met:
+        yield
+    # A failed `require` in a thread is known, whoever looks at the thread.
+    if met.found and not any(verdict.outcome is Outcome.FAILED for verdict in verdicts):
+        what = "; ".join(f"{where} ended with {kind_of(error)}" for where, error in met.found.items())
+        raise Inconclusive(
+            f"Not decided: nobody looked at what the check had started: {what}.",
+            "wait for it in the check and take its result, so that what it raises is raised there.",
         )
 
 

@@ -262,13 +262,37 @@ def test_a_clock_that_is_set_during_the_run_is_noticed_one_that_is_wrong_is_not(
     assert bool(clock.was_set()) is was_set
 
 
-def test_a_sample_passes_but_never_opens_the_gate(project):
+@pytest.mark.parametrize("mark", ["", "pytestmark = pytest.mark.ddb_check(coverage='sample')"])
+def test_a_sample_never_passes_and_never_opens_the_gate(project, mark):
     projects.write_spec(project.parent, segments=[1, 1, 9])
+    for file in (project.parent / "checks").glob("check_*.py"):
+        file.write_text(f"{file.read_text()}\nimport pytest\n{mark}\n")
 
     result = runs.run(project, coverage="10%")
 
-    assert (result.exit_code, result.evidence.coverage) == (0, "10%")
-    assert {"coverage", "changed"} == {reason.code for reason in gate.judge(load(project)).reasons}
+    assert (result.exit_code, result.evidence.coverage) == (3, "10%")
+    assert (result.evidence.verdict, result.evidence.complete) == ("inconclusive", False)
+    (said,) = result.evidence.shortcomings
+    assert said.endswith(" a sample was read: 1 of 9 segments were to be read")
+    assert {"incomplete", "coverage", "changed"} == {
+        reason.code for reason in gate.judge(load(project)).reasons
+    }
+
+
+def test_a_configured_sample_passes_where_it_is_enough_for_every_check(project):
+    projects.write_spec(project.parent, segments=[1, 1, 9])
+    project.write_text(f'{projects.TOML}\n[verification]\ncoverage = "10%"\n')
+    assert runs.run(project).exit_code == 3
+    for file in (project.parent / "checks").glob("check_*.py"):
+        file.unlink()
+    (project.parent / "checks" / "check_few.py").write_text(
+        "from ddbverify import State, check, require\n"
+        "@check(coverage='sample')\n"
+        "def check_few(pair):\n"
+        "    require(pair.verdict(State.MISSING, of=pair.sample))\n"
+    )
+
+    assert runs.run(project).exit_code == 0
 
 
 def test_churning_alone_is_told_apart(project):
