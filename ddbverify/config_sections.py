@@ -64,6 +64,7 @@ class Replication(_Section, frozen=True):
     read_units: int | None = None
     write_units: int | None = None
     alarm_topic: str | None = None
+    canary: bool = True
 
 
 class Verification(_Section, frozen=True):

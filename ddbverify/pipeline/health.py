@@ -101,7 +101,10 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
     problems += mappings.problems(resources, sources, mappings.live_stream(config, pair))
     return PipelineHealth(
         exists=True,
-        problems=(*problems, *judged(facts, waiting=sum(queue), dead=sum(dead), now=now)),
+        problems=(
+            *problems,
+            *judged(facts, waiting=sum(queue), dead=sum(dead), now=now, canary=config.replicated.canary),
+        ),
         waiting=sum(queue),
         in_flight=queue[1],
         dead_letters=sum(dead),
@@ -224,6 +227,7 @@ def judged(
     waiting: int,
     dead: int,
     now: float,
+    canary: bool = True,
 ) -> list[str]:
     """
     Name every problem that the facts show. Pure.
@@ -233,6 +237,7 @@ def judged(
         waiting: Messages in the queue.
         dead: Messages among the dead letters.
         now: Seconds since the epoch.
+        canary: Whether canaries prove the way; audits do where none fly.
     """
     problems = []
     gap = facts.get(Fact.GAP)
@@ -258,7 +263,8 @@ def judged(
         problems.append(
             "the target does not follow yet: replay has not passed the backup time (`replicator restore`)"
         )
-    problems += _canary_problems(facts.get(Fact.CANARY_SENT), facts.get(Fact.CANARY_ARRIVED), now)
+    if canary:
+        problems += _canary_problems(facts.get(Fact.CANARY_SENT), facts.get(Fact.CANARY_ARRIVED), now)
     return problems
 
 

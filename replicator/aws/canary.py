@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ddbverify.errors import EngineError
 from ddbverify.items.values import with_bytes
-from ddbverify.names import Fact, canary_key
+from ddbverify.names import Fact, KeySchema, canary_key
 from ddbverify.tables.aws import translated
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -23,11 +23,16 @@ PATIENCE_SECONDS = 1800.0
 """A forwarder that starts at the stream's oldest record has up to 24 hours of changes before it."""
 
 
+def canary_item(keys: KeySchema) -> dict[str, dict[str, str]]:
+    """The canary in typed form: its key, and one attribute that says whose it is."""
+    return {**canary_key(keys), "replicator": {"S": "canary"}}
+
+
 def fly(context: Context, source: TableFacts) -> None:
     """Put the canary into the source and remove it again."""
     key = with_bytes(canary_key(source.keys))
     with translated(f"write the canary to {source.name}"):
-        context.source.put_item(TableName=source.name, Item={**key, "replicator": {"S": "canary"}})
+        context.source.put_item(TableName=source.name, Item=with_bytes(canary_item(source.keys)))
         context.source.delete_item(TableName=source.name, Key=key)
 
 

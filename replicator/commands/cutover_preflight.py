@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ddbverify.config import Pair
-from ddbverify.errors import ConfigurationError, Refused
+from ddbverify.errors import ConfigurationError, EngineError, Refused
 from ddbverify.names import Fact
-from replicator.aws import pointer
+from replicator.aws import fence, pointer
 from replicator.aws.pointer import Pointer
 from replicator.context import tables
 from replicator.context.context import Context
@@ -50,6 +50,27 @@ def check(context: Context) -> Pointer:
     found = pointer.of(context, targets)
     assert found is not None  # noqa: S101  # `settings.pointer` is looked at above
     return found
+
+
+def foresee(context: Context, targets: Mapping[Pair, str]) -> None:
+    """
+    Find out in phase 1 what would stop the cutover behind its fence, hours later.
+
+    Args:
+        targets: Pair -> ARN of its target, of every pair.
+
+    Raises:
+        ConfigurationError: The pointer cannot hold what it has to.
+        Refused: A source's policy has no room for the fence.
+    """
+    if pointer.of(context, targets) is None:
+        return  # no cutover is planned yet
+    try:
+        fence.of(context).check()
+    except EngineError as error:  # who may begin a migration need not be the one who cuts over
+        context.console.warn(
+            f"whether the sources' policies have room for the fence is not known: {error.message}"
+        )
 
 
 def need_fence_of(before: Mapping[str, Any], setting: str) -> None:

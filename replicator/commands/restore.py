@@ -11,12 +11,11 @@ from ddbverify.code.digest import transforms_of
 from ddbverify.config import Pair
 from ddbverify.errors import Refused
 from ddbverify.names import Fact, stack_name
-from replicator.aws import canary
 from replicator.aws.switch import set_consumer
 from replicator.backfill import filling
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import invocation
+from replicator.commands import invocation, passage
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
 from replicator.commands.together import MOST_RESTORES, MOST_STACKS
 from replicator.context.ceiling import work_in_hand
@@ -61,7 +60,7 @@ def phase_two(deployment: Deployment, plans: Sequence[Plan]) -> None:
     step("target", plans, "ledger beside the target", partial(_target, context), at_once=MOST_STACKS)
     step("backfill", plans, lambda plan: f"{plan.pair.target} is filled", fill, at_once=MOST_RESTORES)
     step("apply", plans, "consumer", partial(_apply, deployment), at_once=MOST_STACKS)
-    step("consumer", plans, "a canary has come all the way", partial(_consumer_on, context))
+    step("consumer", plans, passage.arrived_title(context), partial(_consumer_on, context))
     step("following", plans, "replay has passed the backup", partial(_following, context))
 
 
@@ -149,14 +148,14 @@ def _under_ceiling(context: Context) -> dict[str, int]:
 
 def _consumer_on(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
     set_consumer(context, plan.pair, on=True)
-    canary.await_arrived(context, plan.source, context.state(plan.pair), step)
+    passage.await_arrived(context, plan, step)
     counters = context.state(plan.pair).counters()
     step.result = ", ".join(f"{number} {name}" for name, number in counters.items() if number)
     return {}
 
 
 def _following(context: Context, plan: Plan, _: Step) -> dict[str, Any]:
-    """A canary written after the backup came through every group: replay has passed the backup."""
+    """What was written after the backup has come all the way: replay has passed the backup."""
     context.state(plan.pair).put(Fact.FOLLOWING, since=text_of(context.server_time()))
     return {}
 

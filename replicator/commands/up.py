@@ -11,12 +11,11 @@ from ddbverify.code.digest import transforms_of
 from ddbverify.errors import AccessError
 from ddbverify.names import Fact, stack_name
 from ddbverify.tables.aws import translated
-from replicator.aws import canary, pointer
 from replicator.aws.switch import switch_mapping
 from replicator.backfill import boundary
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import invocation
+from replicator.commands import cutover_preflight, invocation, passage
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
 from replicator.commands.together import MOST_STACKS
 from replicator.context import tables
@@ -39,7 +38,9 @@ def up(context: Context) -> dict[str, Any]:
     if context.begun():
         context.need_no_restart()
     plans = check(context)
-    pointer.of(context, {plan.pair: plan.target_arn for plan in plans})  # refused here, not at the flip
+    cutover_preflight.foresee(context, {plan.pair: plan.target_arn for plan in plans})
+    for warning in passage.warnings(context, plans):
+        context.console.warn(warning)
     code = bundle.build(transforms_of(context.config))
     base = base_stack(context)
     with context.locked("replicator up") as lock:
@@ -63,7 +64,7 @@ def phase_one(deployment: Deployment, plans: Sequence[Plan]) -> None:
     context, lock, step = deployment.context, deployment.lock, deployment.step
     step("stream", plans, lambda plan: f"stream of {plan.source.name} is on", partial(_stream, context))
     step("capture", plans, "queue and forwarder", partial(_capture, deployment), at_once=MOST_STACKS)
-    step("canary", plans, "the forwarder has sent a canary on", partial(_canary, context))
+    step("canary", plans, passage.sent_title(context), partial(_canary, context))
     step("overlap", plans, "the stream covers the overlap", partial(_overlap, context))
     backup = partial(boundary.title, context)
     step("backup", plans, backup, lambda plan, at: boundary.fix(context, plan, lock, at))
@@ -143,7 +144,7 @@ def _capture(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
 
 
 def _canary(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
-    canary.await_sent(context, plan.source, context.state(plan.pair), step)
+    passage.await_sent(context, plan, step)
     return {}
 
 

@@ -7,19 +7,23 @@ from types import SimpleNamespace
 import pytest
 
 from ddbverify.config import parse
-from ddbverify.errors import ConfigurationError
-from replicator.commands import up
+from ddbverify.errors import AccessError, ConfigurationError, Refused
+from replicator.commands import cutover_preflight, up
 
 
 class Reached(Exception):
     """Nothing was refused: the next step makes something."""
 
 
-def begin(tmp_path, monkeypatch, pairs, settings):
+def begin(tmp_path, monkeypatch, pairs, settings, fits=lambda: None):
     tables = "".join(f'[[tables]]\nsource = "{source}"\ntarget = "{target}"\n' for source, target in pairs)
     config = parse(f"{tables}[cutover]\n{settings}\n", tmp_path)
     plans = [
-        SimpleNamespace(pair=pair, target_arn=f"arn:aws:dynamodb:eu-west-1:123456789012:table/{pair.target}")
+        SimpleNamespace(
+            pair=pair,
+            source=SimpleNamespace(arn=pair.source, name=pair.source, stream_arn=None),
+            target_arn=f"arn:aws:dynamodb:eu-west-1:123456789012:table/{pair.target}",
+        )
         for pair in config.tables
     ]
 
@@ -28,8 +32,14 @@ def begin(tmp_path, monkeypatch, pairs, settings):
 
     monkeypatch.setattr(up, "check", lambda _: plans)
     monkeypatch.setattr(up.bundle, "build", reached)
-    console = SimpleNamespace(line=lambda text: None, warn=lambda text: None)
-    up.up(SimpleNamespace(config=config, console=console, begun=lambda: False))
+    monkeypatch.setattr(cutover_preflight.fence, "of", lambda _: SimpleNamespace(check=fits))
+    said = []
+    console = SimpleNamespace(line=lambda text: None, warn=said.append)
+    try:
+        up.up(SimpleNamespace(config=config, console=console, begun=lambda: False))
+    except Reached:
+        return said
+    raise AssertionError("it ended before it had begun")
 
 
 @pytest.mark.parametrize(
@@ -45,5 +55,28 @@ def begin(tmp_path, monkeypatch, pairs, settings):
 def test_a_pointer_that_cannot_be_set_is_refused_before_anything_is_made(
     tmp_path, monkeypatch, pairs, settings, refused
 ):
-    with pytest.raises(ConfigurationError if refused else Reached, match=refused or None):
+    if not refused:
+        assert begin(tmp_path, monkeypatch, pairs, settings) == []
+        return
+    with pytest.raises(ConfigurationError, match=refused):
         begin(tmp_path, monkeypatch, pairs, settings)
+
+
+ONE = [("orders", "orders-v2")]
+
+
+def test_so_is_a_fence_that_has_no_room(tmp_path, monkeypatch):
+    def full():
+        raise Refused("The resource policy of orders has no room for the fence", "x")
+
+    with pytest.raises(Refused, match="no room"):
+        begin(tmp_path, monkeypatch, ONE, 'pointer = "ssm:/t"', full)
+    assert begin(tmp_path, monkeypatch, ONE, 'quiet = "60s"', full) == [], "no cutover is planned yet"
+
+
+def test_whoever_may_not_read_policies_may_begin(tmp_path, monkeypatch):
+    def refuse():
+        raise AccessError("AWS refused to read the resource policy of orders", "x")
+
+    (said,) = begin(tmp_path, monkeypatch, ONE, 'pointer = "ssm:/t"', refuse)
+    assert "room for the fence is not known" in said
