@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,13 +19,15 @@ import msgspec
 from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.judge import Judge, Uncomparable
 from ddbverify.compare.memory import BESIDE_THE_ITEM, Memory
+from ddbverify.compare.shortcut import Made, Shortcut
 from ddbverify.compare.suspects import CONTESTED, Suspect
 from ddbverify.compare.tally import Tally
 from ddbverify.items.form import ABSENT, UnknownValue
 from ddbverify.items.keys import JoinKey, typed_key
 from ddbverify.items.lazy import LazyItem
+from ddbverify.items.raw import decode_item, surely_equal
 from ddbverify.items.states import Difference, State
-from ddbverify.tables.pages import Page, decode_item, surely_equal
+from ddbverify.tables.pages import Page
 
 _UNKNOWN = b"unknown"
 """State of a target item that cannot be compared; no digest is that short."""
@@ -50,15 +52,14 @@ class Taken:
     refused: list[tuple[JoinKey, str]] = field(default_factory=list)  # source keys not transformed, and why
 
 
-@dataclass(slots=True)
-class _Held:
-    """One target key: what is there, and who claims it."""
+class _Held(msgspec.Struct, gc=False):
+    """One target key: what is there, and who claims it. There are millions: no work for the collector."""
 
     raw: bytes | None = None  # or its state; b"": it matched, and was let go
     at: float = 0.0
     claimed: bytes | None = None  # the expected state; CONTESTED when two claim it
     claimed_at: float = 0.0
-    owners: set[JoinKey] = field(default_factory=set)
+    owners: Collection[JoinKey] = ()  # a tuple of one, mostly: a set for each would be half of what waits
     matched: bool = False
 
     @property
@@ -98,6 +99,7 @@ class ClaimJoin:
         self._by_state = by_state
         self._inspector = inspector
         self._judge, self._tally, self._memory = judge, tally, memory
+        self._shortcut = Shortcut(judge)
         self._held: dict[JoinKey, _Held] = {}
         self._lock = threading.Lock()
 
@@ -110,8 +112,9 @@ class ClaimJoin:
             Inconclusive: Nothing more can wait; see `Spill.add`.
         """
         taken = Taken()
+        canary = self._judge.target_canary
         for key, raw in zip(page.keys, page.items, strict=True):
-            if key == self._judge.target_canary:
+            if key == canary:
                 taken.canary = True
             else:
                 taken.placed.append(Placed(key, self._state_of(raw) if self._by_state else bytes(raw)))
@@ -121,10 +124,13 @@ class ClaimJoin:
     def add_source(self, page: Page, at: float) -> Taken:
         """Join one page of the source. No target page may follow. Returns and raises as `add_target` does."""
         taken = Taken()
-        for key, raw in zip(page.keys, page.items, strict=True):
-            if key == self._judge.source_canary:
-                taken.canary = True
-                continue
+        items = list(zip(page.keys, page.items, strict=True))
+        canary, count = self._judge.source_canary, len(items)
+        items = [one for one in items if one[0] != canary]
+        taken.canary = len(items) < count
+        if self._shortcut.leads_anywhere and not self._by_state:
+            items = self._match_at_once(items, at)
+        for key, raw in items:
             try:
                 claims = self._judge.claims(decode_item(raw))
             except (Uncomparable, UnknownValue) as error:
@@ -138,6 +144,47 @@ class ClaimJoin:
         self.take(taken, at)
         return taken
 
+    def _match_at_once(
+        self, items: Iterable[tuple[JoinKey, msgspec.Raw]], at: float
+    ) -> list[tuple[JoinKey, msgspec.Raw]]:
+        """Join the source items of which the target holds all that they make; returns the others."""
+        found: list[tuple[JoinKey, msgspec.Raw, Mapping[JoinKey, Made | None]]] = []
+        left = []
+        is_shown = self._inspector is not None and self._inspector.wants_equal
+        for owner, raw in items:
+            placed = self._shortcut.all_made(raw, self._unclaimed)
+            if placed is None:
+                left.append((owner, raw))
+            else:
+                # What was made is kept for checks only: a page of it is work for the garbage collector.
+                found.append((owner, raw, placed if is_shown else dict.fromkeys(placed)))
+        matched = freed = 0
+        with self._lock:
+            for owner, raw, results in found:
+                if any(self._unclaimed(key) is None for key in results):
+                    left.append((owner, raw))  # somebody has just claimed one of them, or all went to disk
+                    continue
+                matched += len(results)
+                freed += sum(self._let_go(owner, raw, key, made, at) for key, made in results.items())
+        self._memory.use(-freed)
+        self._tally.matched(matched)
+        return left
+
+    def _unclaimed(self, key: JoinKey) -> bytes | None:
+        """The target's item, where it is in memory and nobody has claimed it yet."""
+        held = self._held.get(key)
+        return held.raw if held is not None and held.raw and held.claimed is None else None
+
+    def _let_go(self, owner: JoinKey, source: msgspec.Raw, key: JoinKey, made: Made | None, at: float) -> int:
+        """The target's item has matched; how many bytes of it wait no more."""
+        held = self._held[key]
+        target, held.raw = held.raw or b"", b""
+        held.matched, held.claimed_at, held.owners = True, at, (owner,)
+        if self._inspector and made is not None:
+            ours, theirs = LazyItem.of_raw(source), LazyItem.of_raw(target)
+            self._inspector.pair(lambda: key, ours, theirs, LazyItem.of_python(made))
+        return len(target)
+
     def take(self, taken: Taken, at: float) -> None:
         """Join what a page has come to, now or in an earlier run. Raises as `add_target` does."""
         if taken.canary:
@@ -150,49 +197,61 @@ class ClaimJoin:
             self._tally.excluded(dropped=True)
         with self._lock:
             self.uncomparable_sources += len(taken.refused)
+            used = 0
             for one in taken.placed:
                 if one.owner is None:
-                    self._place(one.key, _Held(one.content, at))
+                    used += self._place(one.key, _Held(one.content, at))
                 else:
-                    self._place(one.key, _Claim(one.content, one.owner, at, one.source))
+                    used += self._place(one.key, _Claim(one.content, one.owner, at, one.source))
+            if not self._memory.use(used):
+                self._put_aside()
 
     def finish(self, now: float, *, source_complete: bool, target_complete: bool) -> Iterator[Suspect]:
         """Like `KeyJoin.finish`; target items that nobody claims are suspects without owners."""
         yield from self._left(now, source_complete, target_complete)
         for records in self._memory.spill.partitions():
             for record in records:
-                self._join(*pickle.loads(record))  # noqa: S301  # this process wrote it
+                self._memory.use(self._join(*pickle.loads(record)))  # noqa: S301  # this process wrote it
             yield from self._left(now, source_complete, target_complete)
 
-    def _place(self, key: JoinKey, record: _Held | _Claim) -> None:
-        """Into memory, or once that was full for the first time, to disk with everything."""
+    def _place(self, key: JoinKey, record: _Held | _Claim) -> int:
+        """Into memory, or to disk once that was full for the first time; how many bytes more wait."""
         spill = self._memory.spill
-        if spill.records:
-            spill.add(key, pickle.dumps((key, record), pickle.HIGHEST_PROTOCOL))
-        elif not self._join(key, record):
-            for held_key, held in self._held.items():
-                spill.add(held_key, pickle.dumps((held_key, held), pickle.HIGHEST_PROTOCOL))
-                self._memory.use(-held.size)
-            self._held.clear()
+        if not spill.records:
+            return self._join(key, record)
+        spill.add(key, pickle.dumps((key, record), pickle.HIGHEST_PROTOCOL))
+        return 0
 
-    def _join(self, key: JoinKey, record: _Held | _Claim) -> bool:
-        """Join one record; False where more waits than is allowed."""
+    def _put_aside(self) -> None:
+        """Everything that waits goes to disk."""
+        for key, held in self._held.items():
+            self._memory.spill.add(key, pickle.dumps((key, held), pickle.HIGHEST_PROTOCOL))
+            self._memory.use(-held.size)
+        self._held.clear()
+
+    def _join(self, key: JoinKey, record: _Held | _Claim) -> int:
+        """Join one record; how many bytes more wait now."""
         held = self._held.get(key)
         used = 0 if held is None else -held.size
         if isinstance(record, _Held):
-            held = self._held[key] = record
-        else:
-            if held is None:
-                held = self._held[key] = _Held()
-            self._claim(key, held, record)
-        return self._memory.use(used + held.size)
+            self._held[key] = record
+            return used + record.size
+        if held is None:
+            held = self._held[key] = _Held()
+        self._claim(key, held, record)
+        return used + held.size
 
     def _kept(self, raw: msgspec.Raw) -> bytes:
         wanted = self._inspector and (self._inspector.wants_equal or self._judge.rulings)
         return bytes(raw) if wanted else b""
 
     def _claim(self, key: JoinKey, held: _Held, claim: _Claim) -> None:
-        held.owners.add(claim.owner)
+        if not held.owners:
+            held.owners = (claim.owner,)
+        else:
+            owners = held.owners if isinstance(held.owners, set) else set(held.owners)
+            owners.add(claim.owner)
+            held.owners = owners
         held.claimed_at = claim.at
         if held.claimed is not None or held.matched:  # a second owner: a match was not the whole story
             held.claimed = CONTESTED
@@ -217,8 +276,8 @@ class ClaimJoin:
 
     def _left(self, now: float, source_complete: bool, target_complete: bool) -> Iterator[Suspect]:
         suspects = []
+        self._memory.use(-sum(held.size for held in self._held.values()))
         for key, held in self._held.items():
-            self._memory.use(-held.size)
             if held.matched:
                 continue
             target: bytes | None
@@ -239,7 +298,7 @@ class ClaimJoin:
             suspects.append(
                 Suspect(
                     key=key,
-                    owners=held.owners,
+                    owners=set(held.owners),
                     expected=held.claimed if held.owners else ABSENT,
                     target=target,
                     expected_since=expected_since,

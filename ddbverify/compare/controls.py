@@ -22,9 +22,10 @@ from ddbverify.compare.sides import Role
 from ddbverify.compare.tally import Tally
 from ddbverify.items.form import UnknownValue
 from ddbverify.items.keys import JoinKey, PointRead, join_key
+from ddbverify.items.raw import decode_item
 from ddbverify.items.states import State
 from ddbverify.names import KeySchema, TypedItem
-from ddbverify.tables.pages import Page, PageDecoder, decode_item
+from ddbverify.tables.pages import Page, PageDecoder
 
 CONTROL_BYTES: Final = 100_000_000  # more than they can take: nothing of theirs waits on disk
 SPECIMENS: Final = 3

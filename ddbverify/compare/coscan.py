@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from ddbverify.compare.at_once import AtOnce, KeyOf
 from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.judge import Claim, Judge, Uncomparable
 from ddbverify.compare.memory import BESIDE_THE_ITEM, Memory
@@ -26,9 +27,10 @@ from ddbverify.compare.tally import Tally
 from ddbverify.items.form import ABSENT, UnknownValue
 from ddbverify.items.keys import JoinKey, typed_key
 from ddbverify.items.lazy import LazyItem
+from ddbverify.items.raw import decode_item
 from ddbverify.items.states import Difference, State
 from ddbverify.names import KeySchema, TypedItem, canary_key
-from ddbverify.tables.pages import Page, decode_item, surely_equal
+from ddbverify.tables.pages import Page
 
 _SUSPECT_BYTES: Final = 1_200  # likewise, of one suspect with its key, digests and history
 
@@ -45,7 +47,7 @@ class _Ahead:
     """A page of one side, of which the items from *next* on have not been looked at."""
 
     items: Sequence[msgspec.Raw]
-    key_of: Callable[[bytes | msgspec.Raw], JoinKey]
+    key_of: KeyOf
     at: float
     holds_canary: bool
     next: int = 0
@@ -55,8 +57,9 @@ class _Ahead:
         return len(self.items) - self.next
 
 
-@dataclass(slots=True)  # not frozen: one is made per item that waits, and frozen ones take thrice as long
-class _Waiting:
+class _Waiting(msgspec.Struct, gc=False):
+    """An item that has not met its partner. One is made for each that waits: a struct is made quickest."""
+
     raw: bytes  # a copy: a slice would keep its whole page
     at: float
     segment: int | None
@@ -83,7 +86,7 @@ class KeyJoin:
         self.met_canary = False
         self.spilled = False
         self._judge, self._tally, self._memory = judge, tally, memory
-        self._bytes_decide = judge.transform.function is None
+        self._at_once = AtOnce(judge, inspector)
         self._suspects: list[Suspect] = []
         self._refused: list[JoinKey] = []  # uncomparable
         self._ahead: dict[Role, deque[_Ahead]] = {role: deque() for role in Role}
@@ -169,7 +172,7 @@ class KeyJoin:
         source, target = self._ahead[Role.SOURCE], self._ahead[Role.TARGET]
         matched = used = 0
         while source and target:
-            in_order = self._meet_in_order(source[0], target[0]) if self._bytes_decide else 0
+            in_order = self._meet_in_order(source[0], target[0])
             matched += in_order
             if source[0].left and target[0].left:  # here the orders part: for one item, or for long
                 self._stride = 1 if in_order else min(2 * self._stride, LONGEST_STRIDE)
@@ -195,14 +198,7 @@ class KeyJoin:
         count = min(source.left, target.left)
         ours = source.items[source.next : source.next + count]
         theirs = target.items[target.next : target.next + count]
-        if ours != theirs:
-            count = 0
-            for one, other in zip(ours, theirs, strict=True):
-                if one != other and not surely_equal(one, other):
-                    break
-                count += 1
-        if self._inspector and self._inspector.wants_equal:
-            self._inspector.equal(source.key_of, ours[:count])
+        count = self._at_once.in_order(source.key_of, ours, theirs)
         source.next += count
         target.next += count
         return count
@@ -247,11 +243,8 @@ class KeyJoin:
     def _meet(self, role: Role, key: JoinKey, one: _Waiting, other: _Waiting) -> int:
         """Decide about the two sides of a key; how many bytes more wait now, since it is a suspect."""
         source, target = (one, other) if role is Role.SOURCE else (other, one)
-        if self._bytes_decide and (source.raw == target.raw or surely_equal(source.raw, target.raw)):
+        if self._at_once.match(key, source.raw, target.raw):
             self._match()
-            if self._inspector and self._inspector.wants_equal:
-                ours, theirs = LazyItem.of_raw(source.raw), LazyItem.of_raw(target.raw)
-                self._inspector.pair(lambda: key, ours, theirs, ours)
             return 0
         try:
             source_item, target_item = decode_item(source.raw), decode_item(target.raw)

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, Self
 
 import msgspec
 
-from ddbverify.items.values import from_typed
+from ddbverify.items.values import from_typed, to_typed
 from ddbverify.names import TypedItem, TypedValue
 
 _VALUES = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -46,6 +46,11 @@ class LazyItem(Mapping[str, Any]):
         """An item in DynamoDB's typed form."""
         return cls(item)
 
+    @classmethod
+    def of_python(cls, item: Mapping[str, Any]) -> Self:
+        """An item as a user's function has made it; of what is touched, the typed form decides."""
+        return cls(_Typed(item))
+
     def __getitem__(self, name: str) -> Any:
         try:
             return self._decoded[name]
@@ -76,6 +81,27 @@ class LazyItem(Mapping[str, Any]):
         if self._values is None:
             self._values = _VALUES.decode(self._raw)
         return self._values
+
+
+class _Typed(Mapping[str, TypedValue]):
+    """A Python item in typed form, value by value."""
+
+    __slots__ = ("_item",)
+
+    def __init__(self, item: Mapping[str, Any]) -> None:
+        self._item = item
+
+    def __getitem__(self, name: str) -> TypedValue:
+        return to_typed(self._item[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._item)
+
+    def __len__(self) -> int:
+        return len(self._item)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._item
 
 
 class ReadOnlyList(list[Any]):

@@ -111,50 +111,6 @@ class PageDecoder:
             ) from None
 
 
-class _Value(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """One typed value. Structs decode twice as fast as dictionaries, and ``true`` is not ``1`` in them."""
-
-    S: str | msgspec.UnsetType = msgspec.UNSET
-    N: str | msgspec.UnsetType = msgspec.UNSET
-    B: str | msgspec.UnsetType = msgspec.UNSET
-    BOOL: bool | msgspec.UnsetType = msgspec.UNSET
-    NULL: bool | msgspec.UnsetType = msgspec.UNSET
-    M: dict[str, _Value] | msgspec.UnsetType = msgspec.UNSET
-    L: list[_Value] | msgspec.UnsetType = msgspec.UNSET
-    SS: list[str] | msgspec.UnsetType = msgspec.UNSET
-    NS: list[str] | msgspec.UnsetType = msgspec.UNSET
-    BS: list[str] | msgspec.UnsetType = msgspec.UNSET
-
-
-_ITEM = msgspec.json.Decoder(dict[str, _Value])
-
-
-def surely_equal(one: bytes | msgspec.Raw, other: bytes | msgspec.Raw) -> bool:
-    """
-    Whether two item slices are equal up to the order of names and the spelling of JSON.
-
-    Only a quick yes: numbers and sets in another spelling, and what is not understood, give
-    False, and the canonical form decides.
-    """
-    try:
-        return bool(_ITEM.decode(one) == _ITEM.decode(other))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-
-
-def decode_item(raw: bytes | msgspec.Raw) -> TypedItem:
-    """
-    One item slice as a typed item.
-
-    Raises:
-        UnknownValue: It is no JSON object that Python can hold (a lone surrogate, say).
-    """
-    try:
-        return msgspec.json.decode(raw, type=dict[str, dict[str, Any]])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnknownValue(f"an item that cannot be decoded ({type(error).__name__})") from None
-
-
 def _key_type(schema: KeySchema) -> type[msgspec.Struct]:
     """A type that makes msgspec decode the key attributes and step over all others."""
     fields = []

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ddbverify.config import Side
+from ddbverify.items.raw import decode_item
 from ddbverify.items.values import item_from_typed
 from ddbverify.names import KeySchema
-from ddbverify.tables.pages import decode_item
 from ddbverify.tables.segments import MOST_SEGMENTS
 from ddbverify.tables.table import Table, describe
 from ddbverify.tables.wire import TableReader

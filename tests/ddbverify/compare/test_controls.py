@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from ddbverify.compare import coscan
+from ddbverify.compare import at_once, shortcut
 from ddbverify.compare.alterations import alterations
 from ddbverify.compare.one_pass import Pass
 from ddbverify.config import Duration, Verification
@@ -91,7 +91,7 @@ def test_an_item_past_its_time_to_live_may_be_missing():
 @pytest.mark.parametrize(
     ("where", "name", "broken", "missed"),
     [
-        (coscan, "surely_equal", lambda one, other: True, "another value of type N"),
+        (at_once, "surely_equal", lambda one, other: True, "another value of type N"),
         (items, "_number", lambda content: b"0", "another value of type NS"),
         (items, "_bool", lambda content: b"", "another value of type BOOL"),
     ],
@@ -105,3 +105,13 @@ def test_an_engine_that_does_not_look_is_found_out(monkeypatch, where, name, bro
 
     assert why.startswith("a control failed")
     assert missed in why
+
+
+@pytest.mark.parametrize("rekeys", [False, True])
+def test_a_transform_whose_result_is_not_looked_at_is_found_out(monkeypatch, rekeys):
+    monkeypatch.setattr(shortcut.raws, "surely_holds", lambda *_: True)
+
+    (why,) = run([EVERY_TYPE], judge=make_judge(dict, rekeys=rekeys)).unexamined
+
+    assert why.startswith("a control failed")
+    assert "another value of type N" in why

@@ -23,9 +23,9 @@ from ddbverify.compare.request import PassRequest
 from ddbverify.compare.runner import compare
 from ddbverify.config import Side, parse
 from ddbverify.items.form import Form
+from ddbverify.items.raw import decode_item
 from ddbverify.items.states import State
 from ddbverify.items.values import with_bytes
-from ddbverify.tables.pages import decode_item
 from ddbverify.tables.table import describe
 from ddbverify.tables.wire import TableReader
 from tests.ddbverify import generated

@@ -23,8 +23,9 @@ import ddbverify.tables.wire
 from ddbverify.config import Side
 from ddbverify.errors import AccessError, EngineError, NotFoundError, ThrottledError
 from ddbverify.items.keys import ReadFailed
+from ddbverify.items.raw import decode_item
 from ddbverify.tables.pace import Budget
-from ddbverify.tables.pages import PageDecoder, decode_item
+from ddbverify.tables.pages import PageDecoder
 from ddbverify.tables.table import describe, table_from
 from ddbverify.tables.wire import TableReader
 from tests.ddbverify.fakes import Clock

@@ -1,0 +1,140 @@
+"""
+Whether a transform makes what the target holds, found out without the typed form of either item.
+
+Only a quick yes. Whatever is not the same at once goes to the `Judge`, which calls the function twice,
+holds its results to the contract, asks plugins, and says what is wrong.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from ddbverify.compare.judge import Judge
+from ddbverify.items import raw as raws
+from ddbverify.items.keys import JoinKey
+from ddbverify.items.raw import NotUnderstood, Values
+
+CALLED_TWICE: Final = 1 / 16
+"""
+Share of the items that match at once whose function is called a second time, drawn at random.
+
+The target's item was made by a call of its own, so that it matches is a second result already: see
+docs/design.md.
+"""
+
+_KINDS: Final = {"S": str, "N": Decimal, "B": bytes}
+
+Made = dict[str, Any]
+"""One item as a user's function has made it."""
+
+
+class Shortcut:
+    """The transform of one pair, on the bytes of pages. Threads share it."""
+
+    def __init__(self, judge: Judge) -> None:
+        """Follow the rules of *judge*."""
+        transform, paths = judge.transform, judge.form.ignore
+        self._function = transform.function
+        self._keys = tuple(zip(transform.source_keys, transform.target_keys, strict=True))
+        self._kinds = tuple((name, _KINDS[kind]) for name, kind in transform.target_keys.items())
+        self._left_out = frozenset(path[0] for path in paths if isinstance(path[0], str))
+        # A path into an attribute needs the canonical form; and a key has to be right, left out or not.
+        is_simple = all(len(path) == 1 for path in paths) and self._left_out.isdisjoint(transform.target_keys)
+        self.leads_anywhere = self._function is not None and is_simple
+
+    def made(self, source: bytes | msgspec.Raw, target: bytes | msgspec.Raw) -> Made | None:
+        """
+        What the function makes of *source*, if *target* holds just that, under the same key.
+
+        Returns:
+            The function's result. ``None`` says nothing, not even that the two differ.
+        """
+        try:
+            values, held = raws.values_of(source), raws.values_of(target)
+            made: Made = self._called(values)
+            if not self._is_held(made, values, held):
+                return None
+            # Compared with the target's item again: what one call has returned, the next can have changed.
+            if self._is_called_again() and not self._is_held(self._called(values), values, held):
+                return None
+        except NotUnderstood:
+            return None
+        return made
+
+    def all_made(
+        self, source: bytes | msgspec.Raw, target_of: Callable[[JoinKey], bytes | None]
+    ) -> dict[JoinKey, Made] | None:
+        """
+        Every item that the function makes of *source*, if the target holds each of them.
+
+        Args:
+            source: An item of the source.
+            target_of: What the target holds under a key; ``None`` for nothing.
+
+        Returns:
+            The results by their keys; ``None``, as `made`.
+        """
+        held: dict[JoinKey, Values] = {}
+        try:
+            values = raws.values_of(source)
+            placed = self._placed(values, target_of, held)
+            if placed is not None and self._is_called_again():
+                again = self._placed(values, target_of, held)
+                if again is None or again.keys() != placed.keys():
+                    return None
+        except NotUnderstood:
+            return None
+        return placed
+
+    def _is_called_again(self) -> bool:
+        return random.random() < CALLED_TWICE  # noqa: S311 - nobody gains from foreseeing it
+
+    def _called(self, values: Values) -> Any:
+        if self._function is None:
+            raise NotUnderstood
+        try:
+            return self._function(raws.in_python(values))
+        # The user's code may raise anything. The judge calls it again, and says what it raised.
+        except Exception as error:
+            raise NotUnderstood from error
+
+    def _is_held(self, made: Any, source: Values, target: Values) -> bool:
+        """Whether the target's item is *made*, and its key is that of the source's item."""
+        return raws.surely_holds(target, made, self._left_out) and all(
+            source[old] == target[new] for old, new in self._keys
+        )
+
+    def _placed(
+        self, values: Values, target_of: Callable[[JoinKey], bytes | None], held: dict[JoinKey, Values]
+    ) -> dict[JoinKey, Made] | None:
+        made = self._called(values)
+        placed: dict[JoinKey, Made] = {}
+        for one in made if type(made) is list else [made]:
+            key = self._key_of(one)
+            if key is None or key in placed:
+                return None
+            if key not in held:
+                raw = target_of(key)
+                if raw is None:
+                    return None
+                held[key] = raws.values_of(raw)
+            if not raws.surely_holds(held[key], one, self._left_out):
+                return None
+            placed[key] = one
+        return placed or None
+
+    def _key_of(self, made: Any) -> JoinKey | None:
+        if type(made) is not dict:
+            return None
+        key: list[Any] = []
+        for name, kind in self._kinds:
+            value = made.get(name)
+            if type(value) is not kind:  # by exact type: True and 1 would be found under the key 1
+                return None
+            key.append(value)
+        return tuple(key)
