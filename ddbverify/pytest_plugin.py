@@ -37,6 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="show keys, and what failing assertions compared: for your eyes, refused by `ddbverify run`",
     )
     group.addoption("--ddb-record", metavar="FILE", help="write the raw record; used by `ddbverify run`")
+    group.addoption(
+        "--ddb-parent", metavar="FD", type=int, help="end when this pipe does; used by `ddbverify run`"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

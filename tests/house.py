@@ -142,7 +142,7 @@ ROOMS = (
         "session",
         "one session of checks, without pytest",
         "items code plugins compare suite evidence",
-        "checking loading reached unlooked watchdog",
+        "checking loading processes reached unlooked watchdog",
     ),
     _room(
         "ddbverify",

@@ -8,8 +8,9 @@ record of a session that died; what it did hold still counts as evidence of what
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -207,7 +208,18 @@ class Record:
 class RecordWriter:
     """Appends to a record; every line is on its way to the disk before the next check starts."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, failed: Callable[[OSError], None] = lambda _: None) -> None:
+        """
+        Begin a record.
+
+        Args:
+            path: A new file.
+            failed: Told of a line that could not be written: what follows would be no record.
+
+        Raises:
+            OSError: The file is there already, or cannot be made.
+        """
+        self._failed = failed
         # A file that is there already is another session's: never add to it.
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
 
@@ -257,7 +269,14 @@ class RecordWriter:
         os.close(self._descriptor)
 
     def _line(self, kind: str, content: Any) -> None:
-        os.write(self._descriptor, msgspec.json.encode({kind: content}) + b"\n")
+        line = msgspec.json.encode({kind: content}) + b"\n"
+        try:
+            written = os.write(self._descriptor, line)
+        except OSError as error:
+            self._failed(error)
+            raise
+        if written < len(line):  # what a disk takes that is about to be full
+            self._failed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
 
 def read(path: Path) -> Record:

@@ -17,6 +17,7 @@ from ddbverify.evidence import digests
 from ddbverify.evidence.digests import Bound, Digests
 from ddbverify.evidence.record import CheckState, Record, TableRecord
 from ddbverify.plugins.loading import PluginRecord, Plugins
+from ddbverify.session.checking import UNWRITABLE_STATUS
 from ddbverify.suite.definitions import is_brought
 from ddbverify.suite.marks import Coverage
 from ddbverify.tables import table as tables
@@ -80,6 +81,8 @@ def shortcomings(recorded: Record, status: int, before: Before, stuck: str) -> l
         before: What held at the start.
         stuck: Where a child that hung stood, in words; empty for one that did not.
     """
+    if status == UNWRITABLE_STATUS:
+        return ["the run's folder took no more, so that the checks did not come to their end"]
     if not recorded.plugins:  # the first line of every record
         return [f"nothing was run: pytest {_left_with(status)} before it came to the checks"]
     found = []

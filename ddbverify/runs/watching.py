@@ -22,22 +22,28 @@ def watch(command: list[str], folder: Path, *, to_stderr: bool) -> tuple[bool, i
         Whether we were interrupted, and the child's exit status (negative: its signal).
     """
     sys.stdout.flush()
-    # File descriptors, so that the child finds the terminal itself and nothing is buffered by us.
-    started = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=child.environment(os.environ),
-        stdin=subprocess.DEVNULL,
-        stdout=2 if to_stderr else None,
-    )
+    theirs, ours = os.pipe()  # it ends when we do, and the child with it
     try:
-        return False, started.wait()
-    except KeyboardInterrupt:
-        return True, _end(started)
+        # File descriptors, so that the child finds the terminal itself and nothing is buffered by us.
+        started = subprocess.Popen(
+            [*command, f"--ddb-parent={theirs}"],
+            cwd=folder,
+            env=child.environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=2 if to_stderr else None,
+            pass_fds=(theirs,),
+        )
+        try:
+            return False, started.wait()
+        except KeyboardInterrupt:
+            return True, _end(started)
+        finally:
+            if started.poll() is None:
+                started.kill()
+                started.wait()
     finally:
-        if started.poll() is None:
-            started.kill()
-            started.wait()
+        os.close(theirs)
+        os.close(ours)
 
 
 def _end(started: subprocess.Popen[bytes]) -> int:

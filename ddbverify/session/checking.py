@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -43,6 +43,12 @@ from ddbverify.words import as_json, number_of
 HUNG_STATUS: Final = 3
 """The exit status of a process that the watchdog has ended; nothing is decided by it."""
 
+ORPHANED_STATUS: Final = 3
+"""That of one whose parent is gone: nobody is left to read it."""
+
+UNWRITABLE_STATUS: Final = 74
+"""That of one whose record could not be written any more (EX_IOERR of sysexits.h)."""
+
 MOST_REVEALED: Final = 100
 
 Report = Callable[[Progress], None]
@@ -61,6 +67,7 @@ class Checking:
         record: Path | None = None,
         reveal: bool = False,
         display: Display = lambda _: nullcontext(lambda _: None),
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """
         Prepare; nothing is looked at yet, not even *file*.
@@ -72,6 +79,7 @@ class Checking:
             record: File for the session's record; ``None`` where nobody judges it.
             reveal: Keys, and what failing assertions on items compared, may be shown.
             display: Shows how far a shared pass is.
+            say: Shows a line, whatever else becomes of the session's output.
         """
         self.file = file
         self.record, self.reveal = record, reveal
@@ -81,7 +89,7 @@ class Checking:
         self.warned: Counter[str] = Counter()  # kinds of warnings
         self.refuted: Counter[str] = Counter()  # checks on items -> items that they failed on
         self.items_read: dict[str, int] = {}  # by pair, of both tables, so far
-        self._sample, self._time_limit, self._display = sample, time_limit, display
+        self._sample, self._time_limit, self._display, self._say = sample, time_limit, display, say
         self._config: Config | None = None
         self._pairs: list[Pair] = []
         self._conftests: list[ModuleType] = []
@@ -198,7 +206,7 @@ class Checking:
         """Begin the record, if there is one, with the versions of pytest and its plugins."""
         if self.record is None:
             return
-        self._writer = RecordWriter(self.record)
+        self._writer = RecordWriter(self.record, self._unwritable)
         self._findings = FindingsFile(self.record.with_name(folders.FINDINGS))
         self._writer.plugins(versions)
         loading.note_reads(self._writer)
@@ -234,14 +242,28 @@ class Checking:
             self._keys[key_hash] = as_json(one.key)
         # At once: what was written survives whatever becomes of the session.
         findings = self._findings_file()
-        if isinstance(one, Refutation):
-            self.refuted[one.check] += 1
+        try:
+            if isinstance(one, Refutation):
+                self.refuted[one.check] += 1
+                if findings is not None:
+                    findings.write_refutation(pair_id, one, key_hash=key_hash)
+                return
+            self.causes[pair_id].add(one.state, map(without_depth, one.paths), one.reason)
             if findings is not None:
-                findings.write_refutation(pair_id, one, key_hash=key_hash)
+                findings.write(pair_id, one, key_hash=key_hash)
+        except OSError as error:
+            self._unwritable(error)
+            self.unwritten, self._findings = f"findings.jsonl: {error.strerror}", None
+            if findings is not None:
+                with suppress(OSError):  # what it could not flush it tries once more
+                    findings.close()
+
+    def _unwritable(self, error: OSError) -> None:
+        """End a gated session whose files take no more; of another one only keys cannot be looked up."""
+        if not self.is_gated:
             return
-        self.causes[pair_id].add(one.state, map(without_depth, one.paths), one.reason)
-        if findings is not None:
-            findings.write(pair_id, one, key_hash=key_hash)
+        self._say(f"ddbverify: the run's folder takes no more: {error.strerror}. The run is ended.")
+        os._exit(UNWRITABLE_STATUS)
 
     def _findings_file(self) -> FindingsFile | None:
         """Beside the record; else, from the first finding on, in a folder of the session's own."""
@@ -329,20 +351,19 @@ class Checking:
         check, calls = pair.running
         return Running(f"{check.name}, on an item of {pair.id},", (check.id, calls), self._limits[check.id])
 
-    def watch(self, stuck: TextIO, say: Callable[[str], None]) -> None:
+    def watch(self, stuck: TextIO) -> None:
         """
         From now on, end the process when a call takes longer than it may.
 
         Args:
             stuck: See `ddbverify.session.watchdog.watch`.
-            say: Shows a line, whatever else becomes of the session's output.
         """
 
         def hung(overdue: Running) -> None:
             what = f"{overdue.what} did not come back within {overdue.limit:g} s{self._how_far()}"
             if self._writer is not None:
                 self._writer.hung(what)
-            say(f"ddbverify: {what}. The run is ended.")
+            self._say(f"ddbverify: {what}. The run is ended.")
             os._exit(HUNG_STATUS)
 
         watchdog.watch(lambda: self.running, hung, stuck=stuck, longest=lambda: self._longest)

@@ -26,10 +26,12 @@ from ddbverify.errors import ConfigurationError
 from ddbverify.evidence import folders
 from ddbverify.evidence.evidence import tool_version
 from ddbverify.reports import progress
-from ddbverify.session.checking import Checking, Report
+from ddbverify.session.checking import ORPHANED_STATUS, Checking, Report
+from ddbverify.session.processes import Own, end_with_parent
 from ddbverify.session.pytest import terminal
 from ddbverify.session.pytest.items import (
     CHECKING,
+    OWN,
     is_check_file,
     pairs_of,
 )
@@ -52,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         record=Path(record) if record else None,
         reveal=config.getoption("--ddb-reveal"),
         display=partial(_display, config, terminal_file),
+        say=lambda line: print(f"\n{line}", file=terminal_file, flush=True),
     )
     if sys.flags.optimize and _collects_checks(config):
         raise pytest.UsageError(
@@ -65,10 +68,16 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     if record:
         _refuse_what_shows(config)
+        config.stash[OWN] = Own(1, 2)
+        parent = config.getoption("--ddb-parent")
+        if parent is not None:
+            end_with_parent(parent, lambda: os._exit(ORPHANED_STATUS))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Close what was opened. What still hangs from here on is ended, too."""
+    if OWN in config.stash:
+        config.stash[OWN].let_go()
     config.stash[_TERMINAL].close()
 
 
@@ -132,7 +141,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     versions = {"ddbverify": tool_version(), "pytest": pytest.__version__}
     for _, distribution in session.config.pluginmanager.list_plugin_distinfo():
         versions[distribution.metadata["Name"]] = distribution.version
-    session.config.stash[CHECKING].begin(versions)
+    checking = session.config.stash[CHECKING]
+    checking.begin(versions)
+    if checking.record is not None:
+        session.config.stash[OWN].keep(checking.record)
+        session.config.stash[OWN].keep(checking.record.with_name(folders.FINDINGS))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -148,8 +161,7 @@ def pytest_collection(session: pytest.Session) -> None:
     if checking.record is not None:
         checking.runs("collecting the checks", "")
         stuck = checking.record.with_name(folders.STUCK).open("w", encoding="utf-8")
-        file = session.config.stash[_TERMINAL]
-        checking.watch(stuck, lambda line: print(f"\n{line}", file=file, flush=True))
+        checking.watch(stuck)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -24,6 +24,7 @@ from ddbverify.compare.inspection import ItemCheck, kind_of
 from ddbverify.errors import ConfigurationError, DdbVerifyError
 from ddbverify.evidence.record import CheckRecord, CheckState
 from ddbverify.session.checking import Checking
+from ddbverify.session.processes import Own
 from ddbverify.session.pytest.options import MARKER
 from ddbverify.suite import marks
 from ddbverify.suite.marks import CheckSettings, MarkError
@@ -31,6 +32,9 @@ from ddbverify.suite.pair import Pair
 
 CHECKING = pytest.StashKey[Checking]()
 """Of the session: what it knows."""
+
+OWN = pytest.StashKey[Own]()
+"""Of a gated session: what it shares with no process that a check forks off."""
 
 SETTINGS = pytest.StashKey[CheckSettings]()
 """Of an item: how it counts."""

@@ -21,6 +21,7 @@ from ddbverify.reports import plan, plan_text
 from ddbverify.session import reached, unlooked
 from ddbverify.session.pytest.items import (
     CHECKING,
+    OWN,
     blank_record,
     checking_of,
     item_check_of,
@@ -188,6 +189,9 @@ def _watched(item: pytest.Item, phase: str) -> Iterator[None]:
         if interrupts.came():
             raise
         raise OwnInterrupt().with_traceback(error.__traceback__) from None
+    finally:
+        if OWN in item.config.stash:
+            item.config.stash[OWN].end_a_fork()
 
 
 def _require_sight(item: pytest.Item) -> None:
