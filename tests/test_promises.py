@@ -66,7 +66,7 @@ def test_nothing_that_is_called_on_the_sources_side_deletes_empties_or_disables_
         ("down.py", "context.source.update_table", ""),
         ("filling.py", "tables.delete", "staging.name"),
         ("down.py", "tables.delete", "staging"),
-        ("restart.py", "tables.delete", "staging"),
+        ("clearing.py", "tables.delete", "staging"),
     }
 
 

@@ -81,18 +81,26 @@ def bind(context: Context, plan: Plan) -> None:
         Refused: The transform, its package, or the backfill is not the one that the migration began with.
     """
     state, how = context.state(plan.pair), context.config.replicated.backfill
-    transform = {
-        "transform": plan.pair.transform or "",
-        "digest": plan.digest,
-        "rekeys": plan.pair.rekeys,
-    }
-    state.put_once(Fact.BOUND, **transform, backfill=how)
-    bound = state.get(Fact.BOUND) or {}
-    hint = "put it back, or begin anew with `replicator restart`."
-    if {name: bound[name] for name in transform} != transform:
-        raise Refused(f"The transform of {plan.pair} has changed since the migration began.", hint)
-    if bound.get("backfill", "backup") != how:
-        raise Refused(f"[replication] backfill has changed since the migration of {plan.pair} began.", hint)
+    state.put_once(Fact.BOUND, **_transform(plan), backfill=how)
+    if changed := changed_since(context, plan):
+        raise Refused(
+            f"{changed} of {plan.pair} has changed since its migration began.",
+            "put it back, or begin anew with `replicator restart`.",
+        )
+
+
+def changed_since(context: Context, plan: Plan) -> str:
+    """What of the pair's binding is no longer what the pair was begun with, in words; empty if nothing is."""
+    bound = context.state(plan.pair).get(Fact.BOUND)
+    if bound is None:
+        return ""
+    if any(bound[name] != value for name, value in _transform(plan).items()):
+        return "The transform"
+    return "" if bound.get("backfill", "backup") == context.config.replicated.backfill else "The backfill"
+
+
+def _transform(plan: Plan) -> dict[str, Any]:
+    return {"transform": plan.pair.transform or "", "digest": plan.digest, "rekeys": plan.pair.rekeys}
 
 
 def add_resources(state: State, **names: Any) -> None:

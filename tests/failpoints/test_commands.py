@@ -23,7 +23,7 @@ from ddbverify.names import Fact
 from replicator.aws import fence, policy_fence
 from replicator.aws.policies import Policies
 from replicator.aws.policy_fence import is_fenced
-from replicator.commands import audit, last_verification, restart, restore, up
+from replicator.commands import audit, clearing, last_verification, restore, up
 from replicator.commands.cutover import CUTOVER
 from replicator.stack import bundle
 from tests.failpoints.points import Killed, Points, sample
@@ -128,7 +128,7 @@ def whole_life(world, points, chosen, **settings):
     life.run("restart")
     assert world.context().restart_number(world.pair) == 1
     assert world.state().get(Fact.RESTARTING) is None
-    assert {name for name, _ in world.state().all(Fact.STEP)} == steps | set(restart.STEPS)
+    assert {name for name, _ in world.state().all(Fact.STEP)} == steps | set(clearing.STEPS)
     world.assert_equal()
     found = audit.run(world.context(), world.pair, to_the_end=True)
     assert (found.lost, found.gap) == ([], "")

@@ -7,8 +7,9 @@ import time
 import pytest
 
 from ddbverify import config as configuration
+from ddbverify.errors import Refused
 from replicator.aws import switch
-from replicator.commands import down, restore, up
+from replicator.commands import down, restart, restore, up
 from replicator.commands.status import status
 from replicator.context.console import Console
 from replicator.context.context import Context
@@ -105,4 +106,65 @@ def test_one_pair_is_poisoned_and_one_is_backlogged_and_the_third_follows(aws, u
 
     switch.set_consumer(context, moving.pair("backlogged"), on=True)
     await_(lambda: set(moving.there("backlogged")) == wanted)
+    down.down(moving.context())
+
+
+SHARED = "def same(item):\n    return item\n"
+MADE = "def made(item):\n    return item\n"
+
+
+@pytest.mark.parametrize(("changed", "wanted"), [("one", None), ("shared", True)])
+def test_a_restart_of_one_pair_names_the_others_that_the_change_reaches(
+    aws, unique, tmp_path, monkeypatch, changed, wanted, capsys
+):
+    """`poisoned` and `well` import what has changed, `backlogged` does not."""
+    for name, value in aws.variables(SOURCE_REGION).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(tmp_path)
+    moving = Migration(aws, unique("m"), tmp_path)
+    names = {name: f"{name}_{moving.name.replace('-', '_')}" for name in ("one", "other", "shared")}
+    importing = f"import {names['shared']}\n\n{MADE}"
+    for name, text in {"one": importing, "other": MADE, "shared": SHARED}.items():
+        (tmp_path / f"{names[name]}.py").write_text(text)
+    toml = tmp_path / "migration.toml"
+    lines = []
+    for line in toml.read_text().splitlines():
+        if line.startswith("transform"):
+            continue
+        lines.append(line)
+        if line.startswith("target ="):
+            module = names["other" if "backlogged" in line else "one"]
+            lines.append(f'transform = "{module}:made"')
+    toml.write_text("\n".join(lines))
+    up.up(moving.context())
+    restore.restore(moving.context())
+    file = tmp_path / f"{names[changed]}.py"
+    file.write_text(file.read_text() + "# changed\n")
+    asked = []
+
+    def offer(text):
+        asked.append(text)
+        return wanted
+
+    capsys.readouterr()
+    restart.restart(
+        moving.context(), sources=[moving.table("poisoned")], offer=None if wanted is None else offer
+    )
+
+    said = capsys.readouterr().err
+    before = said[: said.index("Restart 1 of")]
+    assert f"The transform of {moving.pair('well')} has changed, too" in before
+    assert str(moving.pair("backlogged")) not in before
+    assert (f"--table {moving.table('well')}" in before) is (not wanted)
+    assert len(asked) == (wanted is not None)
+    context = moving.context()
+    numbers = {name: context.restart_number(moving.pair(name)) for name in TABLES}
+    assert numbers == {"poisoned": 1, "well": int(bool(wanted)), "backlogged": 0}
+    moving.put("backlogged", "later", "v")
+    await_(lambda: "later" in moving.there("backlogged"))
+    if wanted:
+        restore.restore(moving.context())
+    else:
+        with pytest.raises(Refused, match=str(moving.pair("well"))):
+            restore.restore(moving.context())
     down.down(moving.context())

@@ -119,7 +119,7 @@ def test_an_arn_of_somebody_else_ends_every_command_of_a_running_migration(named
     assert named.seen() == before
     arns = {one: named.arn(one) for one in ("source", "target")}
     with pytest.raises(ConfigurationError, match=f"--table.*instead of {OTHER}"):
-        restart.restart(named.context(**arns), table=named.arn("source", account=OTHER))
+        restart.restart(named.context(**arns), sources=[named.arn("source", account=OTHER)])
     assert named.seen() == before
     with pytest.raises(Refused, match=named.moving.pair.id):  # our own, but of another spelling
         down.down(named.context(**arns))

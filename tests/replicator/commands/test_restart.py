@@ -12,8 +12,9 @@ from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact
 from replicator.cli import main
 from replicator.commands import audit, repair
+from replicator.commands.clearing import _purge
 from replicator.commands.cutover import CUTOVER
-from replicator.commands.restart import _chosen, _purge
+from replicator.commands.restart import _chosen
 from replicator.context import clock
 from replicator.stack import stacks
 from tests.replicator.fakes import refusal
@@ -54,7 +55,7 @@ def test_it_is_refused_before_anything_is_touched_where_it_cannot_be(begun):
     state = begun.state()
 
     with pytest.raises(ConfigurationError, match="no pair"):
-        begun.restart(table="no-such-table")
+        begun.restart(sources=["no-such-table"])
     for flag in ("flipped", "flipping", "fenced"):
         begun.context().whole.put(CUTOVER, steps={}, **{flag: True})
         with pytest.raises(Refused, match=r"moved to the target|left its fence up"):
@@ -93,16 +94,16 @@ def test_one_pair_of_several_is_chosen_by_its_source(tmp_path):
     source = SimpleNamespace(arn="arn:aws:dynamodb:eu-west-1:111122223333:table/clients")
     context = SimpleNamespace(config=parse(PAIRS, tmp_path), source_table=lambda _: source)
 
-    assert len(_chosen(context, None, "new")) == 2
+    assert len(_chosen(context, (), "new")) == 2
     for name in ("clients", "arn:aws:dynamodb:eu-west-1:111122223333:table/clients"):
-        assert [str(pair) for pair in _chosen(context, name, "arn:backup")] == ["clients -> clients-v2"]
+        assert [str(pair) for pair in _chosen(context, (name,), "arn:backup")] == ["clients -> clients-v2"]
     with pytest.raises(ConfigurationError, match=r"--table.*instead of 222233334444"):
-        _chosen(context, "arn:aws:dynamodb:eu-west-1:222233334444:table/clients", "new")
+        _chosen(context, ("arn:aws:dynamodb:eu-west-1:222233334444:table/clients",), "new")
     with pytest.raises(ConfigurationError, match="has several"):
-        _chosen(context, None, "arn:backup")
+        _chosen(context, (), "arn:backup")
     scans = SimpleNamespace(config=parse(PAIRS + '[replication]\nbackfill = "scan"\n', tmp_path))
     with pytest.raises(ConfigurationError, match="does not fit"):
-        _chosen(scans, "orders", "arn:backup")
+        _chosen(scans, ("orders",), "arn:backup")
 
 
 def test_a_purge_that_is_under_way_is_waited_for():
