@@ -62,8 +62,7 @@ def test_nothing_that_is_called_on_the_sources_side_deletes_empties_or_disables_
     assert made == {
         ("canary.py", "context.source.put_item", ""),
         ("canary.py", "context.source.delete_item", ""),
-        ("up.py", "context.source.update_table", ""),
-        ("down.py", "context.source.update_table", ""),
+        ("stream_switch.py", "context.source.update_table", ""),
         ("filling.py", "tables.delete", "staging.name"),
         ("down.py", "tables.delete", "staging"),
         ("clearing.py", "tables.delete", "staging"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ddbverify.config import Pair
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact, stack_name, table_name
-from ddbverify.tables.aws import translated
+from replicator.aws import stream_switch
 from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
 from replicator.backfill.boundary import BACKUPS
@@ -133,7 +133,7 @@ def _remove_pair(context: Context, pair: Pair, *, flipped: bool) -> list[str]:
         context.console.line(f"  · {target.name} stays: nothing proves that this migration made it")
     if state.get(Fact.STREAM_ENABLED_BY_US):
         with context.console.step(f"turn off the stream of {table_name(pair.source)}"):
-            _stream_off(context, pair)
+            stream_switch.turn_off(context, pair.source)
     for arn in _backups(state):
         context.console.line(f"  · the backup stays until you delete it: {arn}")
     return removed
@@ -144,15 +144,6 @@ def _backups(state: State) -> list[str]:
     taken = {fact["arn"] for _, fact in state.all(BACKUPS)}
     last = (state.get(Fact.BOUNDARY) or {}).get("backup_arn")
     return sorted(taken | ({last} if last else set()))
-
-
-def _stream_off(context: Context, pair: Pair) -> None:
-    source = tables.find(context.source, pair.source)
-    if source is None or source.stream_arn is None:
-        return
-    with translated(f"turn off the stream of {source.name}"):
-        context.source.update_table(TableName=source.name, StreamSpecification={"StreamEnabled": False})
-    tables.wait_until_active(context.source, source.name, poll_seconds=context.pace.poll_seconds)
 
 
 def _remove_base(context: Context, base: str) -> bool:

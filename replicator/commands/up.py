@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from ddbverify.code.digest import transforms_of
-from ddbverify.errors import AccessError
 from ddbverify.names import Fact, stack_name
 from ddbverify.tables.aws import translated
+from replicator.aws import stream_switch
 from replicator.aws.switch import switch_mapping
 from replicator.backfill import boundary
 from replicator.backfill.plan import Plan
@@ -18,7 +18,6 @@ from replicator.backfill.preflight import check
 from replicator.commands import cutover_preflight, invocation, passage
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
 from replicator.commands.together import MOST_STACKS
-from replicator.context import tables
 from replicator.context.console import Step
 from replicator.context.context import Context
 from replicator.handlers.state import now_text
@@ -75,18 +74,7 @@ def _stream(context: Context, plan: Plan, _: Step) -> dict[str, Any]:
     if source.stream_arn is None:
         # The intent first: if this is killed between the two, `down` still knows whose stream it is.
         state.put(Fact.STREAM_ENABLED_BY_US, at=now_text())
-        try:
-            with translated(f"turn on the stream of {source.name}"):
-                context.source.update_table(
-                    TableName=source.name,
-                    StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
-                )
-        except AccessError as error:
-            raise AccessError(
-                error.message,
-                f"allow dynamodb:UpdateTable on {source.name}, or turn its stream on yourself (NEW_IMAGE).",
-            ) from error
-        source = tables.wait_until_active(context.source, source.name, poll_seconds=context.pace.poll_seconds)
+        source = stream_switch.turn_on(context, source.name)
     facts = {"stream_arn": source.stream_arn, "stream_view": source.stream_view}
     add_resources(state, stream_arn=source.stream_arn)
     return {**facts, "since": source.stream_since}
