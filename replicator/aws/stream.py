@@ -10,13 +10,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
 from replicator.handlers.records import Change, change_from_record
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
 
 ENDED = "ended"
 """The place of a shard that is closed and read to its end."""
@@ -57,7 +60,7 @@ class StreamReader:
             it no longer has, though everything behind it may still be there.
     """
 
-    client: Any
+    client: DynamoDBStreamsClient
     stream_arn: str
     places: dict[str, str] = field(default_factory=dict)
     forgotten_was_read: bool = False
@@ -162,14 +165,15 @@ class StreamReader:
 
     def _iterator(self, shard_id: str, last: str) -> str | None:
         """Behind the record *last*, or at the shard's oldest one."""
-        oldest = {"ShardIteratorType": "TRIM_HORIZON"}
-        behind = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": last} if last else oldest
         ask = functools.partial(self.client.get_shard_iterator, StreamArn=self.stream_arn, ShardId=shard_id)
         try:
-            answer = ask(**behind)
+            if last:
+                answer = ask(ShardIteratorType="AFTER_SEQUENCE_NUMBER", SequenceNumber=last)
+            else:
+                answer = ask(ShardIteratorType="TRIM_HORIZON")
         except ClientError as error:
             if error.response["Error"]["Code"] != _FORGOTTEN or not self.forgotten_was_read:
                 raise
-            answer = ask(**oldest)
+            answer = ask(ShardIteratorType="TRIM_HORIZON")
         iterator: str | None = answer.get("ShardIterator")
         return iterator

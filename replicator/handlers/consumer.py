@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools import Logger
@@ -38,6 +38,9 @@ from replicator.handlers.metrics import emit
 from replicator.handlers.records import Change, is_key_of
 from replicator.handlers.state import State, now_text
 from replicator.handlers.wire import JsonTransactions
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 logger = Logger(service="consumer")
 
@@ -240,7 +243,7 @@ class _Deployment:
     transform: Transform
     ledger: Ledger
     state: State
-    source: Any
+    source: DynamoDBClient
     meter: Meter = field(default_factory=lambda: Meter(Unlimited()))
     allowance: Allowance = field(default_factory=Allowance)
 

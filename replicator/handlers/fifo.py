@@ -6,11 +6,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from replicator.handlers.envelope import Message
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 BATCH_MESSAGES = 10
 BATCH_BYTES = 1_000_000
@@ -29,7 +32,7 @@ class QueueTooSmall(Exception):
 
 
 def send(
-    client: Any,
+    client: SQSClient,
     queue_url: str,
     messages: Sequence[Message],
     *,
@@ -80,7 +83,7 @@ def _next_batch(waiting: dict[str, deque[Message]]) -> list[Message]:
     return batch
 
 
-def _send_batch(client: Any, queue_url: str, batch: Sequence[Message]) -> set[str]:
+def _send_batch(client: SQSClient, queue_url: str, batch: Sequence[Message]) -> set[str]:
     """The deduplication ids that SQS has confirmed. What it did not confirm counts as not placed."""
     try:
         answer = client.send_message_batch(
@@ -107,7 +110,7 @@ def _send_batch(client: Any, queue_url: str, batch: Sequence[Message]) -> set[st
     return {batch[int(entry["Id"])].deduplication_id for entry in answer.get("Successful", ())}
 
 
-def largest_body(client: Any, queue_url: str) -> int:
+def largest_body(client: SQSClient, queue_url: str) -> int:
     """
     Bytes that a message of this queue may have, by the queue's own ``MaximumMessageSize``.
 

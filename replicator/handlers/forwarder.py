@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools import Logger
@@ -24,6 +24,9 @@ from replicator.handlers.envelope import LARGEST_BODY_BYTES, Message, pack
 from replicator.handlers.metrics import emit
 from replicator.handlers.records import Change, MalformedRecord, change_from_record, is_key_of
 from replicator.handlers.state import State, now_text
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 logger = Logger(service="forwarder")
 
@@ -148,7 +151,7 @@ def _decode(record: Mapping[str, Any], settings: Settings, latch_gap: Callable[[
 
 
 @functools.cache
-def _deployment() -> tuple[Settings, Any, State]:
+def _deployment() -> tuple[Settings, SQSClient, State]:
     """Clients and settings, made once per execution environment."""
     sqs = boto3.client("sqs")
     settings = Settings.from_environment(os.environ)

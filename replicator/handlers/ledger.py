@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ddbverify.errors import ThrottledError
 from ddbverify.items.transform import key_hash
@@ -24,6 +24,10 @@ from replicator.handlers.ceiling import Ceiling
 from replicator.handlers.records import NO_NUMBER
 from replicator.handlers.transact import Fate, Unit
 from replicator.handlers.wire import JsonTransactions
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
 
 MOST_TARGET_KEYS = 24
 """Items that one source item may become: with as many old ones to release they fit one transaction."""
@@ -77,7 +81,7 @@ class Ledger:
         ceiling: Of the write units that the transactions may consume a second.
     """
 
-    client: Any
+    client: DynamoDBClient | JsonTransactions
     table: str
     target: str
     target_keys: KeySchema
@@ -119,7 +123,7 @@ class Ledger:
         }
         return {name: said[fate] for name, fate in fates.items()}
 
-    def _guard(self, write: Write) -> dict[str, Any]:
+    def _guard(self, write: Write) -> TransactWriteItemTypeDef:
         return {
             "Put": {
                 "TableName": self.table,
@@ -129,16 +133,16 @@ class Ledger:
             }
         }
 
-    def _items(self, write: Write) -> list[dict[str, Any]]:
+    def _items(self, write: Write) -> list[TransactWriteItemTypeDef]:
         if write.results:
             return [self._put(item) for item in write.results]
         assert write.target_key is not None  # noqa: S101  # apply() sorts the re-keyed ones out
         return [self._delete(write.target_key)]
 
-    def _put(self, item: TypedItem) -> dict[str, Any]:
+    def _put(self, item: TypedItem) -> TransactWriteItemTypeDef:
         return {"Put": {"TableName": self.target, "Item": self._as_taken(item)}}
 
-    def _delete(self, key: TypedItem) -> dict[str, Any]:
+    def _delete(self, key: TypedItem) -> TransactWriteItemTypeDef:
         return {"Delete": {"TableName": self.target, "Key": self._as_taken(key)}}
 
     def _as_taken(self, item: TypedItem) -> TypedItem:
@@ -242,32 +246,30 @@ class Ledger:
 
     def _entry(
         self, write: Write, entry: Mapping[str, Any] | None, wanted: Mapping[str, TypedItem]
-    ) -> dict[str, Any]:
+    ) -> TransactWriteItemTypeDef:
         version = int(entry["v"]["N"]) if entry else 0
         held = [
             {"M": {"h": {"S": target_hash}, "k": {"M": self._as_taken(self._target_key(item))}}}
             for target_hash, item in wanted.items()
         ]
-        # The version, not the number: a repair and a release may write under the same number.
-        condition: dict[str, Any] = (
-            {"ConditionExpression": "v = :v", "ExpressionAttributeValues": {":v": {"N": str(version)}}}
-            if entry
-            else {"ConditionExpression": "attribute_not_exists(pk)"}
-        )
-        return {
-            "Put": {
-                "TableName": self.table,
-                "Item": {
-                    "pk": {"S": _entry_key(write.source_hash)},
-                    "n": {"S": write.number},
-                    "v": {"N": str(version + 1)},
-                    "held": {"L": held},
-                },
-                **condition,
-            }
+        put: PutTypeDef = {
+            "TableName": self.table,
+            "Item": {
+                "pk": {"S": _entry_key(write.source_hash)},
+                "n": {"S": write.number},
+                "v": {"N": str(version + 1)},
+                "held": {"L": held},
+            },
         }
+        # The version, not the number: a repair and a release may write under the same number.
+        if entry:
+            put["ConditionExpression"] = "v = :v"
+            put["ExpressionAttributeValues"] = {":v": {"N": str(version)}}
+        else:
+            put["ConditionExpression"] = "attribute_not_exists(pk)"
+        return {"Put": put}
 
-    def _own(self, write: Write, target_hash: str) -> dict[str, Any]:
+    def _own(self, write: Write, target_hash: str) -> TransactWriteItemTypeDef:
         return {
             "Put": {
                 "TableName": self.table,
@@ -278,7 +280,7 @@ class Ledger:
             }
         }
 
-    def _disown(self, write: Write, target_hash: str) -> dict[str, Any]:
+    def _disown(self, write: Write, target_hash: str) -> TransactWriteItemTypeDef:
         return {
             "Delete": {
                 "TableName": self.table,

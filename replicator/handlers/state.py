@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
@@ -16,9 +16,18 @@ from ddbverify.names import MIGRATION, Fact, TypedItem, pair_pk
 from replicator.handlers.ceiling import Slot
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
     from replicator.handlers.ledger import Write
 
 _read, _write = TypeDeserializer().deserialize, TypeSerializer().serialize
+
+
+class _Update(TypedDict):
+    UpdateExpression: str
+    ConditionExpression: str
+    ExpressionAttributeValues: Mapping[str, AttributeValueTypeDef]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +41,17 @@ class State:
         pk: Whose facts: see `ddbverify.names`.
     """
 
-    client: Any
+    client: DynamoDBClient
     table: str
     pk: str
 
     @classmethod
-    def of_pair(cls, client: Any, table: str, pair: str) -> State:
+    def of_pair(cls, client: DynamoDBClient, table: str, pair: str) -> State:
         """The facts of the pair with this id."""
         return cls(client, table, pair_pk(pair))
 
     @classmethod
-    def whole(cls, client: Any, table: str) -> State:
+    def whole(cls, client: DynamoDBClient, table: str) -> State:
         """The facts of the whole migration."""
         return cls(client, table, MIGRATION)
 
@@ -178,7 +187,7 @@ class State:
             latest: The slot has to begin before this.
         """
         begins, length = round(now * 1000), max(1, round(seconds * 1000))
-        behind = {
+        behind: _Update = {
             "UpdateExpression": "ADD until_ms :length",
             "ConditionExpression": "until_ms >= :now AND until_ms <= :latest",
             "ExpressionAttributeValues": {
@@ -187,7 +196,7 @@ class State:
                 ":latest": {"N": str(round(latest * 1000))},
             },
         }
-        anew = {
+        anew: _Update = {
             "UpdateExpression": "SET until_ms = :until",
             "ConditionExpression": "attribute_not_exists(until_ms) OR until_ms < :now",
             "ExpressionAttributeValues": {

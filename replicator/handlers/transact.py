@@ -13,12 +13,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from replicator.handlers.ceiling import Ceiling, units_of, write_units
 from replicator.handlers.wire import JsonTransactions, json_text
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemsInputTypeDef, TransactWriteItemTypeDef
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 MOST_ACTIONS = 100
@@ -62,20 +66,20 @@ class Unit:
     """Actions that belong together: all of them are written, or none."""
 
     name: str
-    actions: tuple[Mapping[str, Any], ...]
+    actions: tuple[TransactWriteItemTypeDef, ...]
 
 
 class _Encoded(NamedTuple):
     """A unit, and its actions as JSON: made once, whatever its size is needed for."""
 
     name: str
-    actions: tuple[Mapping[str, Any], ...]
+    actions: tuple[TransactWriteItemTypeDef, ...]
     text: str
     estimate: float  # write units
 
 
 def write(
-    client: Any,
+    client: DynamoDBClient | JsonTransactions,
     units: Sequence[Unit],
     *,
     sleep: Callable[[float], None] = time.sleep,
@@ -102,7 +106,7 @@ def write(
 class _Writer:
     """Writes what fits one request, as often as it takes."""
 
-    client: Any
+    client: DynamoDBClient | JsonTransactions
     sleep: Callable[[float], None]
     attempts: int
     ceiling: Ceiling | None
@@ -152,12 +156,17 @@ class _Writer:
 
     def _send(self, units: Sequence[_Encoded]) -> None:
         """What was refused has consumed its estimate: the answer does not say, and DynamoDB bills it."""
-        more = {} if self.ceiling is None else {"ReturnConsumedCapacity": "TOTAL"}
+        answer: Mapping[str, Any]
         if isinstance(self.client, JsonTransactions):
+            more = {} if self.ceiling is None else {"ReturnConsumedCapacity": "TOTAL"}
             answer = self.client.transact_write_json(",".join(unit.text for unit in units), **more)
         else:
-            actions = [dict(action) for unit in units for action in unit.actions]
-            answer = self.client.transact_write_items(TransactItems=actions, **more)
+            request: TransactWriteItemsInputTypeDef = {
+                "TransactItems": [action for unit in units for action in unit.actions]
+            }
+            if self.ceiling is not None:
+                request["ReturnConsumedCapacity"] = "TOTAL"
+            answer = self.client.transact_write_items(**request)
         if self.ceiling is not None:
             self.ceiling.consumed(_estimate(units), units_of(answer))
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 _OPERATION = "dynamodb.TransactWriteItems"
 _TEXT = "OurText"  # of the actions; taken out again before botocore validates the parameters
@@ -28,7 +31,7 @@ class JsonTransactions:
     item, and not as a defect of the whole request. Every other call is the client's own.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: DynamoDBClient) -> None:
         self._client = client
         events = client.meta.events
         events.register_first(f"before-parameter-build.{_OPERATION}", _set_aside)
@@ -44,9 +47,8 @@ class JsonTransactions:
         """
         # botocore would add the token to its own parameters, after we have made the body of ours.
         more.setdefault("ClientRequestToken", str(uuid.uuid4()))
-        answer: dict[str, Any] = self._client.transact_write_items(
-            TransactItems=_STAND_IN, **{_TEXT: actions}, **more
-        )
+        write: Any = self._client.transact_write_items  # whose types do not know our own parameter
+        answer: dict[str, Any] = write(TransactItems=_STAND_IN, **{_TEXT: actions}, **more)
         return answer
 
     def __getattr__(self, name: str) -> Any:
