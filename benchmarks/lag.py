@@ -15,7 +15,6 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -128,7 +127,7 @@ def _measure(aws: EmbeddedAws, seconds: float) -> Lag:
 
 
 def _read(aws: EmbeddedAws, written: dict[str, float], seen: dict[str, float], stop: threading.Event) -> None:
-    target: Any = aws.client("dynamodb", TARGET_REGION)
+    target = aws.client("dynamodb", TARGET_REGION)
     while not stop.is_set():
         waited_for = [key for key in list(written) if key not in seen]
         for start in range(0, len(waited_for), 100):

@@ -52,9 +52,6 @@ if TYPE_CHECKING:
 
     from ddbverify.tables.services import ServiceName
 
-Client = Any
-"""A boto3 client; boto3 makes their classes at run time."""
-
 # AWS's SDK reference recommends "standard"; "adaptive" is for special cases (docs/aws.md T21).
 _BOTO = BotoConfig(
     retries={"mode": "standard", "max_attempts": 6},

@@ -20,6 +20,8 @@ from ddbverify.errors import AccessError, DdbVerifyError
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.client import BaseClient
+    from botocore.credentials import Credentials
 
 HINT: Final = "log in (aws sso login), or set the `profile` of source and target."
 
@@ -63,7 +65,7 @@ def loading() -> Iterator[None]:
         raise AccessError(f"There are no usable AWS credentials: {why(error)}", HINT) from None
 
 
-def load(session: boto3.Session) -> Any:
+def load(session: boto3.Session) -> Credentials | None:
     """
     The credentials of a session, ``None`` where it has none; a code for MFA is asked for on a terminal only.
 
@@ -72,14 +74,14 @@ def load(session: boto3.Session) -> Any:
     """
     _no_traceback_of_botocore()
     with loading():
-        chain = session._session.get_component("credential_provider")  # noqa: SLF001 - boto3 has no way to it
+        chain: Any = session._session.get_component("credential_provider")  # noqa: SLF001 - boto3 has no way to it
         for provider in chain.providers:
             if getattr(provider, "_prompter", None) is getpass.getpass:
                 provider._prompter = _ask  # noqa: SLF001 - botocore reads standard input where no terminal is
         return session.get_credentials()
 
 
-def need(client: Any, credentials: Any) -> None:
+def need(client: BaseClient, credentials: Credentials) -> None:
     """Have *credentials* renewed before each call of *client*: what goes wrong there is theirs."""
 
     def renew(**_: Any) -> None:

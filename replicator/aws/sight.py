@@ -14,6 +14,7 @@ from replicator.aws import prices
 from replicator.context import tables
 from replicator.context.context import Context
 from replicator.handlers.control import LAG_BOUNDS
+from replicator.handlers.state import State
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricStatTypeDef
@@ -128,7 +129,7 @@ def ledger_items(context: Context, resources: Mapping[str, Any]) -> int | None:
     return None if found is None else int(found.description.get("ItemCount", 0))
 
 
-def last_applied(state: Any) -> float | None:
+def last_applied(state: State) -> float | None:
     """When the newest change that was dealt with was made, in seconds since the epoch."""
     facts = state.get(Fact.COUNTERS) or {}
     moments = [float(value) for name, value in facts.items() if name.startswith(Fact.PROGRESS)]

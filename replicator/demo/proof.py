@@ -11,9 +11,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from boto3.dynamodb.types import Binary, TypeDeserializer
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
 
 Item = dict[str, Any]
 Key = tuple[Any, ...]
@@ -41,7 +44,7 @@ class Proof:
 
 
 def prove(
-    table: Any, journal: Path, target_keys: list[str], transform: Callable[[Item], Any] | None
+    table: Table, journal: Path, target_keys: list[str], transform: Callable[[Item], Any] | None
 ) -> Proof:
     """
     Hold every item of the target against the journal.

@@ -8,13 +8,18 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
 from replicator.demo.shapes import Item, Schema
 from replicator.demo.traffic import Application, Journal
 from replicator.embedded.aws import EmbeddedAws
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.literals import ScalarAttributeTypeType
+    from mypy_boto3_ssm import SSMClient
 
 SOURCE_REGION, TARGET_REGION = "eu-west-1", "eu-central-1"
 SOURCE, TARGET = "shop", "shop-v2"
@@ -24,7 +29,7 @@ ROLE = "shop-writers"
 _SETTLE_SECONDS = 2
 
 
-def create_table(client: Any, name: str, schema: Schema) -> None:
+def create_table(client: DynamoDBClient, name: str, schema: Schema) -> None:
     """Make an empty table with this key."""
     client.create_table(
         TableName=name,
@@ -34,7 +39,8 @@ def create_table(client: Any, name: str, schema: Schema) -> None:
             for at, attribute in enumerate(schema)
         ],
         AttributeDefinitions=[
-            {"AttributeName": attribute, "AttributeType": kind} for attribute, kind in schema.items()
+            {"AttributeName": attribute, "AttributeType": cast("ScalarAttributeTypeType", kind)}
+            for attribute, kind in schema.items()
         ],
     )
 
@@ -104,7 +110,7 @@ def write_settings(folder: Path, aws: EmbeddedAws, transform: str | None, *, rek
     (folder / "migration.toml").write_text(text, encoding="utf-8")
 
 
-def _read_pointer(ssm: Any) -> str | None:
+def _read_pointer(ssm: SSMClient) -> str | None:
     try:
         value: str = ssm.get_parameter(Name=POINTER)["Parameter"]["Value"]
     # By its code: each of the writers' threads may build `ssm.exceptions` anew (botocore does so

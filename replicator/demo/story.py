@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
@@ -32,6 +32,9 @@ from replicator.demo.shell import Shell, StepFailed
 from replicator.demo.stage import SOURCE, SOURCE_REGION, TARGET, TARGET_REGION
 from replicator.demo.traffic import Application, Journal, Writers, made_of
 from replicator.embedded.aws import EmbeddedAws, embedded_aws
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +277,7 @@ class Story:
             if done.result and (done.held or quiet_failure):
                 self.console.line(f"    {done.result}")
 
-    def _table(self, region: str, name: str) -> Any:
+    def _table(self, region: str, name: str) -> Table:
         return self.aws.session(region).resource("dynamodb").Table(name)
 
     def _summary(self, application: Application, failed: str, seconds: float) -> dict[str, Any]:

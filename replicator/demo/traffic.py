@@ -15,13 +15,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ddbverify.items.values import with_base64
 from replicator.demo.shapes import Item, Schema, key_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
 
 WRITERS = 4
 HOT_KEYS = 5  # of each writer; every third write goes to one of them
@@ -65,8 +68,8 @@ class Application:
         transform: What the application does to its items once it uses the target.
     """
 
-    source: Any
-    target: Any
+    source: Table
+    target: Table
     pointer: Callable[[], str | None]
     flipped_value: str
     schema: Schema

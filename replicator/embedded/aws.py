@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import boto3
 import botocore.session
@@ -28,6 +28,12 @@ from replicator.embedded.process import (
     clean_environment,
     free_port,
 )
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_sts import STSClient
 
 ACCOUNT_ID = "123456789012"
 START_SECONDS = 60.0  # until we give up; it takes 0.3 s on a machine that has run it before
@@ -85,9 +91,19 @@ class EmbeddedAws:
         core.set_credentials(self.account_id, _SECRET)
         return boto3.Session(botocore_session=core, region_name=region)
 
+    @overload
+    def client(self, service: Literal["dynamodb"], region: str) -> DynamoDBClient: ...
+    @overload
+    def client(self, service: Literal["iam"], region: str) -> IAMClient: ...
+    @overload
+    def client(self, service: Literal["ssm"], region: str) -> SSMClient: ...
+    @overload
+    def client(self, service: Literal["sts"], region: str) -> STSClient: ...
+    @overload
+    def client(self, service: str, region: str) -> Any: ...
     def client(self, service: str, region: str) -> Any:
         """Return a boto3 client of *service* in *region*."""
-        make: Any = self.session(region).client  # whatever a demonstration or a test asks for
+        make: Any = self.session(region).client  # of any service: tests ask for more than we do
         return make(service)
 
     def reset(self) -> None:
