@@ -50,7 +50,7 @@ def warnings(context: Context, source: TableFacts, ours: Sequence[str], forwarde
     if source.stream_arn is None:
         return  # nobody can read it yet
     try:
-        others = list(_others(context, source, ours))
+        others = list(_others(context, source, source.stream_arn, ours))
     except EngineError as error:
         yield f"who else reads the stream of {source.name} is not known: {error.message}"
         return
@@ -81,12 +81,12 @@ def filter_pattern(keys: KeySchema) -> str:
     return json.dumps({"dynamodb": {"Keys": {name: {kind: [{"anything-but": [content]}]}}}})
 
 
-def _others(context: Context, source: TableFacts, ours: Sequence[str]) -> Iterator[Reader]:
+def _others(context: Context, source: TableFacts, stream_arn: str, ours: Sequence[str]) -> Iterator[Reader]:
     with translated(f"list the functions that read the stream of {source.name}"):
         pages = context.source_client("lambda").get_paginator("list_event_source_mappings")
         mappings = [
             mapping
-            for page in pages.paginate(EventSourceArn=source.stream_arn)
+            for page in pages.paginate(EventSourceArn=stream_arn)
             for mapping in page["EventSourceMappings"]
         ]
     for mapping in mappings:
