@@ -88,6 +88,7 @@ class Checks(_Section, frozen=True):
     """What belongs to the checks, beside their folder."""
 
     files: tuple[str, ...] = ()
+    not_checks: tuple[str, ...] = ()
 
 
 class Gate(_Section, frozen=True):

@@ -114,7 +114,7 @@ ROOMS = (
         "suite",
         "the words that a check is written in: pair, marks, verdicts",
         "items tables pipeline plugins compare",
-        "blindness definitions drift each_item marks pair verdicts",
+        "blindness definitions drift each_item marks pair vanishing verdicts",
     ),
     _room(
         "ddbverify",

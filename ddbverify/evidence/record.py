@@ -192,6 +192,7 @@ class Record:
     running: str | None = None  # the check that was begun and has not ended
     reading: str | None = None  # the pair whose shared pass was begun and has not ended
     hung: str = ""  # what did not come back, in words
+    lost: tuple[str, ...] = ()  # checks that somebody wrote and nothing runs, in words
 
     @property
     def was_refused(self) -> bool:
@@ -242,6 +243,10 @@ class RecordWriter:
     def reading(self, pair_id: str) -> None:
         """Say that the shared pass over a pair begins."""
         self._line("reading", pair_id)
+
+    def lost(self, checks: Sequence[str]) -> None:
+        """Say which checks somebody wrote and nothing runs."""
+        self._line("lost", checks)
 
     def hung(self, what: str) -> None:
         """Say, from any thread, what did not come back."""
@@ -306,6 +311,7 @@ _LINES: Final[Mapping[str, Any]] = {
     "running": str,
     "reading": str,
     "hung": str,
+    "lost": tuple[str, ...],
     "pair": PairRecord,
     "fact": Fact,
     "read": str,

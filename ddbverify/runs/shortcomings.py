@@ -96,6 +96,7 @@ def shortcomings(recorded: Record, status: int, before: Before, stuck: str) -> l
             if recorded.checks
             else "no check was collected"
         )
+    found += recorded.lost
     if recorded.checks and recorded.extensions != before.extensions:
         found.append("the checks were run with other plugins than those that were found at the start")
     states = [check.state for check in recorded.checks.values() if check.counts]

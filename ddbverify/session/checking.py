@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -224,6 +224,11 @@ class Checking:
             self.messages[check.id] = message
         if self._writer is not None:
             self._writer.check(check)
+
+    def miss(self, lost: Sequence[str]) -> None:
+        """Note checks that nothing runs, in words; the run is not complete then."""
+        if self._writer is not None:
+            self._writer.lost(lost)
 
     def end(self, exit_status: int) -> None:
         """Close the record. Without this, the session is taken for dead."""

@@ -66,7 +66,7 @@ def _functions_in(file: Path) -> Iterator[tuple[str, bool]]:
     for node in _statements(module):
         if isinstance(node, ast.FunctionDef) and node.name.startswith(file.name.partition("_")[0] + "_"):
             takes = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
-            yield node.name, "pair" in takes or any(map(_is_each_item, node.decorator_list))
+            yield node.name, "pair" in takes or any(map(is_each_item, node.decorator_list))
 
 
 def _statements(block: ast.AST) -> Iterator[ast.AST]:
@@ -77,6 +77,7 @@ def _statements(block: ast.AST) -> Iterator[ast.AST]:
             yield from _statements(node)
 
 
-def _is_each_item(decorator: ast.expr) -> bool:
+def is_each_item(decorator: ast.expr) -> bool:
+    """Whether a decorator, as it is written, is `each_item`."""
     decorator = decorator.func if isinstance(decorator, ast.Call) else decorator
     return ast.unparse(decorator).rpartition(".")[2] == "each_item"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ddbverify.evidence import folders
 from ddbverify.evidence.record import CheckState
 from ddbverify.session.pytest import terminal
 from ddbverify.session.pytest.items import (
@@ -27,8 +29,12 @@ from ddbverify.session.pytest.items import (
 )
 from ddbverify.session.pytest.options import MIGRATION_FILE
 from ddbverify.suite.blindness import covered_attributes
+from ddbverify.suite.vanishing import Collected, vanished
 
 _LONGEST_NAME = 1_000
+
+_COLLECTED = pytest.StashKey[Collected]()
+"""Of the session: what is run of the suite."""
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
@@ -66,6 +72,8 @@ def pytest_make_collect_report(
     """An import runs the user's code: what it printed, and what it raised, may hold values."""
     report = yield
     gated = collector.config.stash[CHECKING].is_gated
+    if report.skipped and isinstance(collector, pytest.Module):
+        _collected(collector.config).skipped.add(collector.path.resolve())
     if isinstance(collector, CheckModule) or gated:
         report.sections = []
     if gated and report.failed and not isinstance(collector, CheckModule):
@@ -107,6 +115,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
             "none of them a control character. Rename the file or the function."
         )
     item.stash[SETTINGS] = marked(item)
+    _note(item, _collected(item.config))
     checking.learn(blank_record(item, CheckState.NOT_RUN))
 
 
@@ -124,6 +133,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     checking.rests()
     if session.config.option.collectonly or session.config.option.ddb_plan:
         return
+    if checking.is_gated:
+        folder = folders.checks_folder(checking.config).resolve()
+        not_checks = checking.config.checks.not_checks
+        if lost := vanished(folder, _collected(session.config), not_checks):
+            checking.miss(lost)
+            session.items.clear()  # nothing is read: the run is not complete, whatever the others say
     for item in session.items:
         check, pair = item_check_of(item), pair_of(item)
         if pair is None:
@@ -132,6 +147,23 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if check is not None:
             checking.subscribe(pair, check, settings.time_limit)
         pair.will_alter(covered_attributes(settings.covers))
+
+
+def _collected(config: pytest.Config) -> Collected:
+    return config.stash.setdefault(_COLLECTED, Collected())
+
+
+def _note(item: pytest.Item, collected: Collected) -> None:
+    """Where the function of a check stands, whatever decorators are around it, and what it is called."""
+    function: Any = getattr(item, "obj", None)
+    check = item_check_of(item)
+    function = check.function if check is not None else function
+    while inner := getattr(function, "__wrapped__", None) or getattr(function, "func", None):
+        function = inner
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    if code is not None:
+        collected.lines.add((Path(code.co_filename).resolve(), code.co_firstlineno))
+    collected.names.add((item.path.resolve(), getattr(item, "originalname", None) or item.name))
 
 
 def _is_of_the_migration(item: pytest.Item) -> bool:

@@ -1,0 +1,283 @@
+"""
+Checks that somebody wrote and nothing runs, found by reading the files of a suite and what pytest collected.
+
+A check that vanishes is missed by nobody: the run is as green as before. So every function under the folder
+that takes a ``pair`` or is an `each_item` has to be collected, or be used by something that is. Pure.
+"""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from ddbverify.suite.definitions import is_each_item
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_Branch = tuple[int, int]  # which statement, and which of its branches
+_Bound = tuple[ast.stmt, tuple[_Branch, ...]]
+
+_OF_PYTEST: Final = ("pytest_", "ddbverify_")
+
+
+@dataclass(slots=True)
+class Collected:
+    """What pytest has collected of a suite."""
+
+    lines: set[tuple[Path, int]] = field(default_factory=set)  # where a function begins that is run
+    names: set[tuple[Path, str]] = field(default_factory=set)  # under which name, in which file
+    skipped: set[Path] = field(default_factory=set)  # files that skip themselves when they are imported
+
+    @property
+    def files(self) -> set[Path]:
+        """Every file of which something is run."""
+        return {path for path, _ in self.names}
+
+
+def vanished(folder: Path, collected: Collected, not_checks: Sequence[str] = ()) -> list[str]:
+    """
+    Say what of a suite looks like a check and is not run, in words, one for each.
+
+    Args:
+        folder: Of the suite, resolved.
+        collected: What is run of it, by resolved paths; what was deselected afterwards included.
+        not_checks: Patterns of what is none: ``file.py``, ``file.py::name`` or ``name``.
+    """
+    suite = _Suite(folder, collected)
+    return [
+        f"{place}{why}"
+        for place, why in suite.losses()
+        if not any(
+            fnmatch.fnmatchcase(one, pattern)
+            for pattern in not_checks
+            for one in (place, place.partition("::")[0], place.partition("::")[2])
+        )
+    ]
+
+
+class _Suite:
+    def __init__(self, folder: Path, collected: Collected) -> None:
+        self._folder, self._collected = folder, collected
+        self._modules: dict[Path, ast.Module] = {}
+        self._broken: list[Path] = []
+        for file in sorted(folder.rglob("*.py")):
+            try:
+                self._modules[file] = ast.parse(file.read_bytes())
+            except (SyntaxError, ValueError):
+                self._broken.append(file)
+        self._used = self._names_used()
+
+    def losses(self) -> Iterator[tuple[str, str]]:
+        """Place -> what is wrong there."""
+        for file in self._broken:
+            if file not in self._collected.files:
+                yield self._shown(file), " is not valid Python, so nobody knows what it checks"
+        for file, module in self._modules.items():
+            for node, _ in _within(module):
+                if isinstance(node, _Defined) and (held := self._lost(file, node)):
+                    name = node.name if held == node.name else f"{node.name}.{held}"
+                    yield f"{self._shown(file)}::{name}", self._why(file, module, node)
+            for first, second, name in _twice(module):
+                if _holds_a_check(first) or self._is_run_by_name(file, name):
+                    yield (
+                        f"{self._shown(file)}::{name}",
+                        f" is defined in line {first.lineno} and again in line {second.lineno}",
+                    )
+
+    def _shown(self, file: Path) -> str:
+        return file.relative_to(self._folder).as_posix()
+
+    def _lost(self, file: Path, node: _Defined) -> str:
+        """The name of what *node* is or holds that would be run and is not; nothing if all is well."""
+        held = _holds_a_check(node)
+        first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+        lines = range(first, (node.end_lineno or node.lineno) + 1)
+        is_collected = (file, node.name) in self._collected.names or any(
+            path == file and line in lines for path, line in self._collected.lines
+        )
+        if not held or is_collected:
+            return ""
+        must_run = held == node.name and self._is_run_by_name(file, held)
+        return held if must_run or node.name not in self._used else ""
+
+    @staticmethod
+    def _is_run_by_name(file: Path, name: str) -> bool:
+        return any(file.name.startswith(prefix) and name.startswith(prefix) for prefix in ("check_", "test_"))
+
+    def _why(self, file: Path, module: ast.Module, node: _Defined) -> str:
+        if file in self._collected.skipped:
+            return " is not run: its file skips itself when it is imported"
+        if not self._is_run_by_name(file, node.name):
+            return (
+                " is not run, and nothing that runs uses it: the checks of a file check_*.py are its "
+                "functions check_* (blocks describe_* need the plugin pytest-describe)"
+            )
+        if any(isinstance(one, ast.Attribute | ast.Name) and _is_test_mark(one) for one in ast.walk(module)):
+            return " is not run: `__test__` is false"
+        if file not in self._collected.files:
+            return " is not run: the file is left out (collect_ignore, a hook, a folder like build/)"
+        return " is not run: pytest has stepped over it"
+
+    def _names_used(self) -> set[str]:
+        """Every name that the files which run, and what they import, make use of."""
+        reached: list[Path] = []
+        waiting = [
+            file for file in self._modules if file in self._collected.files or file.name == "conftest.py"
+        ]
+        used: set[str] = set()
+        while waiting:
+            file = waiting.pop()
+            if file in reached:
+                continue
+            reached.append(file)
+            for name in _imports(self._modules[file]):
+                waiting += [one for one in self._modules if self._is_module(one, name)]
+            used |= _loads(self._modules[file])
+            for node in ast.walk(self._modules[file]):
+                if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
+                    for one in self._modules:
+                        if self._is_module(one, node.module or ""):
+                            used |= {
+                                node.name
+                                for node, _ in _within(self._modules[one])
+                                if isinstance(node, _Defined)
+                            }
+        return used
+
+    def _is_module(self, file: Path, name: str) -> bool:
+        """Whether an import of *name* may mean this file."""
+        own = self._shown(file).removesuffix(".py").removesuffix("/__init__")
+        asked = name.replace(".", "/")
+        return bool(asked) and (own == asked or own.endswith("/" + asked) or asked.endswith("/" + own))
+
+
+def _holds_a_check(node: ast.AST) -> str:
+    """The name of the first function that takes a pair or items: it itself, a method, or one inside it."""
+    if not isinstance(node, _Defined) or _is_of_pytest(node):
+        return ""
+    if isinstance(node, _Function) and _takes_a_pair(node):
+        return node.name
+    inside = (one for one in ast.walk(node) if isinstance(one, _Function) and one is not node)
+    return next((one.name for one in inside if _takes_a_pair(one) and not _is_of_pytest(one)), "")
+
+
+def _takes_a_pair(function: _Function) -> bool:
+    arguments = function.args
+    names = {one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+    return "pair" in names or any(map(is_each_item, function.decorator_list))
+
+
+def _is_of_pytest(node: _Defined) -> bool:
+    """Whether it is a fixture or a hook: pytest calls these."""
+    decorators = [one.func if isinstance(one, ast.Call) else one for one in node.decorator_list]
+    is_fixture = any(ast.unparse(one).rpartition(".")[2] == "fixture" for one in decorators)
+    return is_fixture or node.name.startswith(_OF_PYTEST)
+
+
+def _is_test_mark(node: ast.Attribute | ast.Name) -> bool:
+    return (node.attr if isinstance(node, ast.Attribute) else node.id) == "__test__"
+
+
+def _imports(module: ast.Module) -> Iterator[str]:
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module or ''}.{alias.name}".lstrip(".") for alias in node.names)
+
+
+def _loads(module: ast.Module) -> set[str]:
+    """Names that a module uses; a function that names itself, or is only marked, is not used by that."""
+    marked = {
+        id(target.value)
+        for node in ast.walk(module)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Attribute)
+    }
+    used: set[str] = set()
+
+    def visit(node: ast.AST, within: frozenset[str]) -> None:
+        for child in ast.iter_child_nodes(node):
+            match child:
+                case ast.Name(id=name, ctx=ast.Load()) if id(child) not in marked:
+                    used.update({name} - within)
+                case ast.Attribute(attr=name, ctx=ast.Load()):
+                    used.update({name} - within)
+                case ast.alias(name=name):
+                    used.add(name.rpartition(".")[2])
+            inner = within | {child.name} if isinstance(child, _Defined) else within
+            visit(child, inner)
+
+    visit(module, frozenset())
+    return used
+
+
+def _defined(module: ast.Module) -> set[str]:
+    return {node.name for node, _ in _within(module) if isinstance(node, _Defined)}
+
+
+def _twice(module: ast.Module) -> Iterator[tuple[_Defined, ast.stmt, str]]:
+    """Each definition whose name gets another value later in the same block, classes' bodies included."""
+    blocks = [module, *(node for node in ast.walk(module) if isinstance(node, ast.ClassDef))]
+    for block in blocks:
+        bound: dict[str, list[_Bound]] = {}
+        for node, branches in _within(block):
+            for name in _bound_by(node):
+                for first, others in bound.get(name, ()):
+                    if isinstance(first, _Defined) and not _either_or(branches, others):
+                        yield first, node, name
+                bound.setdefault(name, []).append((node, branches))
+
+
+def _within(block: ast.AST) -> Iterator[_Bound]:
+    """Every statement of a block that gives a name its value, with the branches in which it stands."""
+
+    def visit(nodes: Sequence[ast.AST], branches: tuple[_Branch, ...]) -> Iterator[_Bound]:
+        for node in nodes:
+            if isinstance(node, _Defined | ast.Assign | ast.Import | ast.ImportFrom):
+                yield node, branches
+                continue
+            for number, inner in enumerate(_branches(node)):
+                yield from visit(inner, (*branches, (id(node), number)))
+
+    yield from visit(list(ast.iter_child_nodes(block)), ())
+
+
+def _branches(node: ast.AST) -> list[Sequence[ast.AST]]:
+    match node:
+        case ast.If(body=body, orelse=orelse):
+            return [body, orelse]
+        case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final):
+            return [[*body, *orelse, *final], *([*one.body] for one in handlers)]
+        case ast.Match(cases=cases):
+            return [one.body for one in cases]
+        case ast.For(body=body, orelse=orelse) | ast.While(body=body, orelse=orelse):
+            return [[*body, *orelse]]
+        case ast.With(body=body):
+            return [body]
+    return []
+
+
+def _either_or(one: tuple[_Branch, ...], other: tuple[_Branch, ...]) -> bool:
+    """Whether two statements stand in different branches of one statement."""
+    theirs: Mapping[int, int] = dict(other)
+    return any(theirs.get(statement, branch) != branch for statement, branch in one)
+
+
+def _bound_by(node: ast.stmt) -> list[str]:
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            decorators = {ast.unparse(one).rpartition(".")[2] for one in getattr(node, "decorator_list", ())}
+            return [] if "overload" in decorators else [name]
+        case ast.Assign(targets=targets, value=value):
+            read = {one.id for one in ast.walk(value) if isinstance(one, ast.Name)}
+            return [one.id for one in targets if isinstance(one, ast.Name) and one.id not in read]
+        case ast.Import(names=names) | ast.ImportFrom(names=names):
+            return [alias.asname or alias.name.partition(".")[0] for alias in names]
+    return []
