@@ -167,7 +167,12 @@ def run(
     others = unbound(recorded, before.bound, config.folder, folder)
     lacking = [
         *([INTERRUPTED] if interrupted else []),
-        *shortcomings(recorded, status, before, watchdog.place_in(folder / folders.STUCK, checks)),
+        *shortcomings(
+            recorded,
+            status,
+            before,
+            watchdog.place_in(folder / folders.STUCK, checks, config.folder.resolve()),
+        ),
         *others.shortcomings,
         *samples(recorded, asked=coverage is not None),
         *changed_since(before, config_file, coverage, checks, plugins),

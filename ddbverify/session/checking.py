@@ -347,14 +347,19 @@ class Checking:
 
     @property
     def running(self) -> Running | None:
-        """What of the user's code runs now. The shared pass is not the user's, its checks on items are."""
+        """What of the user's code runs now: of the shared pass, its checks on items and the transform."""
         pair = next((pair for pair in self._pairs if pair.is_reading), None)
         if pair is None:
             return self._running
-        if pair.running is None:
+        if pair.running is not None:
+            check, calls = pair.running
+            what = f"{check.name}, on an item of {pair.id},"
+            return Running(what, (check.id, calls), self._limits[check.id])
+        call = pair.transforming.oldest
+        if call is None:
             return None
-        check, calls = pair.running
-        return Running(f"{check.name}, on an item of {pair.id},", (check.id, calls), self._limits[check.id])
+        what = f"the transform {pair.settings.transform}, on an item of {pair.id},"
+        return Running(what, (pair.id, call), self.time_limit)
 
     def watch(self, stuck: TextIO) -> None:
         """

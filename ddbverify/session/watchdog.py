@@ -88,21 +88,25 @@ def watch(
     return thread
 
 
-def place_in(stuck: Path, folder: Path) -> str:
+def place_in(stuck: Path, *folders: Path) -> str:
     """
-    Where the code of *folder* stood when the process was ended, from what `watch` has left.
+    Where the user's code stood when the process was ended, from what `watch` has left.
+
+    Args:
+        stuck: The file.
+        folders: Of the user's code, without what is installed below them; the first one that fits counts.
 
     Returns:
-        ``at check_orders.py:12 in check_total``; empty if nothing was left, or nothing of *folder*.
+        ``at check_orders.py:12 in check_total``; empty if nothing was left.
     """
     try:
         lines = stuck.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return ""
-    start = f'  File "{folder}/'
     for line in lines:
-        if line.startswith(start):
-            name, _, rest = line.removeprefix(start).partition('", line ')
-            number, _, function = rest.partition(" in ")
-            return f"at {name}:{number} in {function}"
+        for start in (f'  File "{folder}/' for folder in folders):
+            if line.startswith(start) and "/site-packages/" not in line:
+                name, _, rest = line.removeprefix(start).partition('", line ')
+                number, _, function = rest.partition(" in ")
+                return f"at {name}:{number} in {function}"
     return "outside the checks folder" if lines else ""

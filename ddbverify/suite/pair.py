@@ -34,6 +34,7 @@ from ddbverify.pipeline.health import PipelineHealth
 from ddbverify.plugins.loading import Plugins
 from ddbverify.setting_names import Setting, is_one_of, pattern
 from ddbverify.suite.sealed import sealed
+from ddbverify.suite.under_way import UnderWay
 from ddbverify.suite.verdicts import HASH_DIGITS, Finding, Verdict, comparison_verdict
 from ddbverify.tables import settings as table_settings
 from ddbverify.tables import table as tables
@@ -92,6 +93,7 @@ class Pair:
         self._inspector: Inspector | None = None
         self._source = _Once(lambda: sealed(tables.describe(config.source, settings.source)))
         self._target = _Once(lambda: sealed(tables.describe(config.target, settings.target)))
+        self.transforming = UnderWay()
         self._transform = _Once(self._load_transform)
         self._fraction, self._plugins = fraction, plugins
         self._comparison = _Once(self._compare)
@@ -334,9 +336,12 @@ class Pair:
 
     def _load_transform(self) -> Transform:
         settings = self.settings
-        return Transform.load(
+        transform = Transform.load(
             settings.transform, self.source.key_schema, self.target.key_schema, rekeys=settings.rekeys
         )
+        if transform.function is None:
+            return transform
+        return replace(transform, function=self.transforming.noting(transform.function))
 
 
 def _in_toml(text: str) -> str:

@@ -205,3 +205,33 @@ def test_a_session_of_its_own_whose_findings_cannot_be_written_goes_on(project, 
 
     assert "No space left on device" in checking.unwritten
     assert checking.causes["orders"].findings == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["while True:\n        time.sleep(1)", "threading.Event().wait()", "re.match('(a*)*b', 'a' * 60)"],
+    ids=["sleeps", "waits", "holds the interpreter"],
+)
+def test_a_transform_that_does_not_come_back_ends_the_run_by_name(project, monkeypatch, body):
+    (project.parent / "shop.py").write_text(f"import re, threading, time\ndef hangs(item):\n    {body}\n")
+    project.write_text(projects.TOML + 'transform = "shop:hangs"\n[verification]\ntime_limit = "1s"\n')
+    (project.parent / "checks" / "conftest.py").write_text(
+        projects.CONFTEST
+        + "from ddbverify.compare import runner\n"
+        + "from ddbverify.session import watchdog\n"
+        + "watchdog.SLACK_SECONDS = 1.0\n"
+        + "def compare(config, pair, request, listeners):\n"
+        + "    request.transform({'id': {'S': 'x'}})\n"
+        + "runner.compare = compare\n"
+    )
+
+    result = runs.run(project)
+
+    assert (result.exit_code, result.evidence.verdict) == (3, "inconclusive")
+    (said, *_) = result.evidence.shortcomings
+    if "re.match" in body:
+        assert "exit status 1" in said
+        assert "it hung at shop.py:3 in hangs" in said
+    else:
+        assert "the transform shop:hangs, on an item of" in said
+        assert "did not come back within 1 s" in said
