@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any, Final
 
 from ddbverify.items.form import Form, UnknownValue
@@ -11,14 +12,7 @@ from ddbverify.names import TypedItem
 
 PATHS_SHOWN: Final = 50
 LEAVES_LOOKED_INTO: Final = 5_000
-"""An item with more values is compared attribute by attribute: deepdiff would take seconds."""
-
-_KINDS: Final = {
-    "dictionary_item_added": "added",
-    "dictionary_item_removed": "removed",
-    "iterable_item_added": "added",
-    "iterable_item_removed": "removed",
-}
+"""An item with more values is compared attribute by attribute."""
 
 _EXACT: Final = Form()  # what may be left out has been left out before
 
@@ -37,7 +31,7 @@ def differences(expected: TypedItem, found: TypedItem, form: Form) -> tuple[str,
         if _leaves(one) + _leaves(other) > LEAVES_LOOKED_INTO:
             lines = _by_attribute(one, other)
         else:
-            lines = _in_depth(one, other)
+            lines = list(_in_depth(one, other))
     except UnknownValue:
         lines = ["(a type that is not known)"]
     lines = sorted(set(lines)) or ["(somewhere)"]
@@ -46,35 +40,28 @@ def differences(expected: TypedItem, found: TypedItem, form: Form) -> tuple[str,
     return tuple(lines)
 
 
-def _in_depth(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    from deepdiff import DeepDiff  # a fifth of a second, which only what differs has to wait for
-
-    diff = DeepDiff(
-        {name: _outline(value) for name, value in one.items()},
-        {name: _outline(value) for name, value in other.items()},
-        view="tree",
-        zip_ordered_iterables=True,  # lists place by place: linear, and DynamoDB's lists have an order
-        threshold_to_diff_deeper=0,  # always name the attribute itself, however little two maps share
-        ignore_private_variables=False,  # an attribute may be called __x
-    )
-    lines = []
-    for report, nodes in diff.items():
-        for node in nodes:
-            path = tuple(node.path(output_format="list"))
-            kind = _KINDS.get(report) or _change(_at(one, path), _at(other, path))
-            lines.append(f"{show_path(path)}: {kind}")
-    return lines
+def _in_depth(one: Mapping[str, Any], other: Mapping[str, Any], path: AttributePath = ()) -> Iterator[str]:
+    for name in one.keys() | other.keys():
+        inner = (*path, name)
+        if name not in one or name not in other:
+            yield f"{show_path(inner)}: {'added' if name in other else 'removed'}"
+        elif one[name] != other[name]:
+            yield from _of_value(one[name], other[name], inner)
 
 
-def _outline(value: Mapping[str, Any]) -> Any:
-    """Maps and lists as they are; any other value as one text that stands for type and content."""
-    if len(value) == 1:
-        ((kind, content),) = value.items()
-        if kind == "M":
-            return {name: _outline(element) for name, element in content.items()}
-        if kind == "L":
-            return [_outline(element) for element in content]
-    return _EXACT.canonical({"": value}).hex()
+def _of_value(one: Mapping[str, Any], other: Mapping[str, Any], path: AttributePath) -> Iterator[str]:
+    if one.keys() == other.keys() == {"M"}:
+        yield from _in_depth(one["M"], other["M"], path)
+    elif one.keys() == other.keys() == {"L"}:
+        # Place by place: DynamoDB's lists have an order.
+        for index, (first, second) in enumerate(zip_longest(one["L"], other["L"])):
+            inner = (*path, index)
+            if first is None or second is None:
+                yield f"{show_path(inner)}: {'added' if first is None else 'removed'}"
+            elif first != second:
+                yield from _of_value(first, second, inner)
+    elif not _EXACT.same({"": one}, {"": other}):
+        yield f"{show_path(path)}: {_change(one, other)}"
 
 
 def _by_attribute(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -90,14 +77,6 @@ def _by_attribute(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]
 def _change(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     before, after = next(iter(one)), next(iter(other))
     return "value" if before == after else f"{before} -> {after}"
-
-
-def _at(item: Mapping[str, Any], path: AttributePath) -> Mapping[str, Any]:
-    """The typed value at a path that deepdiff has found in both items."""
-    value: Mapping[str, Any] = {"M": item}
-    for step in path:
-        value = value["M" if isinstance(step, str) else "L"][step]
-    return value
 
 
 def _leaves(item: Mapping[str, Any]) -> int:

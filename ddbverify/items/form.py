@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import json
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
+
+import msgspec
 
 from ddbverify.items.paths import AttributePath, parse_path
 from ddbverify.names import TypedItem
@@ -25,6 +28,8 @@ ABSENT: Final = b""
 
 _REPLICATION_PREFIX = "aws:rep:"
 NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)  # no more: Decimal would raise
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
 
 _Ignored = Mapping[str | int, Any]  # name or index -> _Ignored; empty: all from here on
 
@@ -45,6 +50,10 @@ class Form:
 
     ignore: tuple[AttributePath, ...] = ()
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    _ignored: _Ignored = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ignored", _tree(self.ignore))
 
     @classmethod
     def of(cls, ignore: Sequence[str], secret: bytes | None = None) -> Form:
@@ -59,7 +68,13 @@ class Form:
             UnknownValue: An unknown type descriptor, or content that its type cannot have.
         """
         kept = {name: value for name, value in item.items() if not name.startswith(_REPLICATION_PREFIX)}
-        return _map(kept, _tree(self.ignore))
+        form = _map(kept, self._ignored)
+        try:
+            return _ENCODER.encode(form)
+        except (
+            UnicodeEncodeError
+        ):  # a lone surrogate, which JSON in UTF-8 cannot hold; no other text begins so
+            return json.dumps(form, sort_keys=True).encode("ascii")
 
     def digest(self, item: TypedItem) -> bytes:
         """128 keyed bits that stand for the canonical form (BLAKE2b)."""
@@ -72,7 +87,7 @@ class Form:
     def without_ignored(self, item: TypedItem) -> dict[str, Any]:
         """The item without what does not count; a list keeps its places, ``NULL`` in those left out."""
         kept = {name: value for name, value in item.items() if not name.startswith(_REPLICATION_PREFIX)}
-        return _pruned_map(kept, _tree(self.ignore))
+        return _pruned_map(kept, self._ignored)
 
 
 def epoch_seconds(item: TypedItem, attribute: str) -> Decimal | None:
@@ -96,76 +111,81 @@ def _is_left_out(step: str | int, ignored: _Ignored) -> bool:
     return step in ignored and not ignored[step]
 
 
-def _frame(tag: bytes, content: bytes) -> bytes:
-    return b"%s%d:%s" % (tag, len(content), content)
-
-
-def _value(value: Any, ignored: _Ignored) -> bytes:
+def _value(value: Any, ignored: _Ignored) -> dict[str, Any]:
     if not isinstance(value, Mapping) or len(value) != 1:
         raise UnknownValue("a value without exactly one type descriptor")
     ((kind, content),) = value.items()
-    if kind == "M":
-        return _map(content, ignored)
-    if kind == "L":
-        return _list(content, ignored)
     encode = _SCALARS.get(kind)
     if encode is not None:
-        return _frame(kind.encode(), encode(content))
+        return {kind: encode(content)}
+    if kind == "M":
+        return {kind: _map(content, ignored)}
+    if kind == "L":
+        return {kind: _list(content, ignored)}
     encode = _SETS.get(kind)
     if encode is None:
         raise UnknownValue(f"an attribute of the unknown type {kind[:16]!r}")
     if not isinstance(content, list) or not content:
         raise UnknownValue(f"a malformed {kind}")
-    members = sorted({encode(member) for member in content})
-    return _frame(kind.encode(), b"".join(_frame(b"", member) for member in members))
+    return {kind: sorted({encode(member) for member in content})}
 
 
-def _map(content: Any, ignored: _Ignored) -> bytes:
+def _map(content: Any, ignored: _Ignored) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise UnknownValue("a malformed M")
-    return _frame(
-        b"M",
-        b"".join(
-            _frame(b"", name.encode("utf-8", "surrogatepass")) + _value(value, ignored.get(name, {}))
-            for name, value in sorted(content.items())
-            if not _is_left_out(name, ignored)
-        ),
-    )
+    if not ignored:
+        return {name: _value(value, ignored) for name, value in content.items()}
+    return {
+        name: _value(value, ignored.get(name, {}))
+        for name, value in content.items()
+        if not _is_left_out(name, ignored)
+    }
 
 
-def _list(content: Any, ignored: _Ignored) -> bytes:
+def _list(content: Any, ignored: _Ignored) -> list[Any]:
     if not isinstance(content, list):
         raise UnknownValue("a malformed L")
-    parts = []
-    for index, element in enumerate(content):
-        if _is_left_out(index, ignored):
-            continue
-        # With a place left out, elements are told by their index: the rest must not slide into it.
-        place = b"%d" % index if ignored else b""
-        parts.append(place + _value(element, ignored.get(index, {})))
-    return _frame(b"L", b"".join(parts))
+    if not ignored:
+        return [_value(element, ignored) for element in content]
+    # With a place left out, elements are told by their index: the rest must not slide into it.
+    return [
+        [index, _value(element, ignored.get(index, {}))]
+        for index, element in enumerate(content)
+        if not _is_left_out(index, ignored)
+    ]
 
 
-def _text(content: Any) -> bytes:
+def _text(content: Any) -> str:
     if not isinstance(content, str):
         raise UnknownValue("a malformed S")
-    return content.encode("utf-8", "surrogatepass")
+    return content
 
 
-def _number(content: Any) -> bytes:
+def _number(content: Any) -> str:
+    """Its digits without zeros at either end, and their exponent: one text for each value."""
     if not isinstance(content, str) or not NUMBER.fullmatch(content):
         raise UnknownValue("a malformed N")
-    sign, digits, exponent = Decimal(content).as_tuple()
-    # Not Decimal.normalize(): that rounds to the context's 28 digits.
-    text = "".join(map(str, digits)).lstrip("0")
+    if "e" in content or "E" in content:
+        sign, parts, exponent = Decimal(content).as_tuple()
+        # Not Decimal.normalize(): that rounds to the context's 28 digits.
+        digits, power, is_negative = "".join(map(str, parts)), int(exponent), bool(sign)
+    else:
+        whole, _, fraction = content.lstrip("-").partition(".")
+        digits, power, is_negative = whole + fraction, -len(fraction), content[0] == "-"
+    text = digits.lstrip("0")
     significant = text.rstrip("0")
     if not significant:
-        return b"0"
-    exponent = int(exponent) + len(text) - len(significant)
-    return f"{'-' if sign else ''}{significant}E{exponent}".encode()
+        return "0"
+    return f"{'-' if is_negative else ''}{significant}E{power + len(text) - len(significant)}"
 
 
 def bytes_of(content: Any) -> bytes:
+    """
+    Binary content, from base64 text where it is not bytes already.
+
+    Raises:
+        UnknownValue: It is neither.
+    """
     if isinstance(content, bytes):
         return content
     try:
@@ -174,26 +194,30 @@ def bytes_of(content: Any) -> bytes:
         raise UnknownValue("a malformed B") from error
 
 
-def _bool(content: Any) -> bytes:
+def _binary(content: Any) -> str:
+    return binascii.b2a_base64(bytes_of(content), newline=False).decode()
+
+
+def _bool(content: Any) -> bool:
     if not isinstance(content, bool):
         raise UnknownValue("a malformed BOOL")
-    return b"1" if content else b"0"
+    return content
 
 
-def _null(content: Any) -> bytes:
+def _null(content: Any) -> bool:
     if content is not True:
         raise UnknownValue("a malformed NULL")
-    return b""
+    return content
 
 
-_SCALARS: Final[Mapping[str, Callable[[Any], bytes]]] = {
+_SCALARS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "S": _text,
     "N": _number,
-    "B": bytes_of,
+    "B": _binary,
     "BOOL": _bool,
     "NULL": _null,
 }
-_SETS: Final[Mapping[str, Callable[[Any], bytes]]] = {"SS": _text, "NS": _number, "BS": bytes_of}
+_SETS: Final[Mapping[str, Callable[[Any], str]]] = {"SS": _text, "NS": _number, "BS": _binary}
 
 
 def _pruned_map(content: Mapping[str, Any], ignored: _Ignored) -> dict[str, Any]:
