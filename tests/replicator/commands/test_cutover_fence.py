@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
+import botocore.client
 import pytest
 
 from ddbverify.errors import Refused
@@ -15,17 +17,19 @@ from replicator.aws.policy_fence import end_of, is_fenced
 from replicator.commands import last_verification
 from replicator.commands.cutover import CUTOVER
 from replicator.commands.status import status
+from tests.replicator.fakes import refusal
 from tests.replicator.migrations import SOURCE_REGION, Migration
 
 pytestmark = [pytest.mark.engine("ministack"), pytest.mark.e2e]
+
+OPEN = SimpleNamespace(open=True, reasons=(), evidence=None, sha256=None)
 
 
 @pytest.fixture
 def following(aws, unique, tmp_path, monkeypatch):
     for name, value in aws.variables(SOURCE_REGION).items():
         monkeypatch.setenv(name, value)
-    passed = SimpleNamespace(open=True, reasons=(), evidence=None, sha256=None)
-    monkeypatch.setattr(gate, "judge", lambda *_, **__: passed)
+    monkeypatch.setattr(gate, "judge", lambda *_, **__: OPEN)
     monkeypatch.setattr(last_verification, "run", lambda *_: 0)
     monkeypatch.setattr(policy_fence, "LAG_SECONDS", 1.0)  # an emulator's reads are never late
     made = Migration(aws, unique("p"), tmp_path)
@@ -100,3 +104,47 @@ def test_a_cutover_that_fails_leaves_the_policy_that_it_found(following, monkeyp
 
 def interrupted():
     raise KeyboardInterrupt
+
+
+class LatePolicies:
+    """The embedded AWS's policies, with reads that are *lag* seconds late and changes refused for *block*."""
+
+    def __init__(self, patch, lag, block):
+        self.lag, self.block, self.refused, self.history = lag, block, 0, {}
+        call = botocore.client.BaseClient._make_api_call
+
+        def late(client, operation, arguments):
+            if not operation.endswith("ResourcePolicy"):
+                return call(client, operation, arguments)
+            past = self.history.setdefault(arguments["ResourceArn"], [(0.0, None)])
+            if operation == "GetResourcePolicy":
+                answer = [one for at, one in past if at <= time.monotonic() - self.lag][-1]
+                if answer is None:
+                    raise refusal("PolicyNotFoundException", operation)
+                return answer
+            if time.monotonic() < past[-1][0] + self.block:
+                self.refused += 1
+                raise refusal("LimitExceededException", operation)
+            made = call(client, operation, arguments)
+            policy = arguments.get("Policy")
+            now = policy and {"Policy": policy, "RevisionId": made["RevisionId"]}
+            past.append((time.monotonic(), now))
+            return made
+
+        patch.setattr(botocore.client.BaseClient, "_make_api_call", late)
+
+
+def test_ctrl_c_right_behind_the_fence_lifts_it_whatever_reads_say(following, monkeypatch, capsys):
+    """With reads 5 s late it said "the fence is lifted", and the policy denied for good."""
+    with monkeypatch.context() as patch:
+        late = LatePolicies(patch, lag=2.0, block=4.0)
+        patch.setattr("replicator.commands.quiet.await_quiet", lambda *_: interrupted())
+        with pytest.raises(Refused, match="rolled back"):
+            following.cutover()
+    told = capsys.readouterr().err
+    assert policy_of(following) == (None, None)
+    assert late.refused > 0
+    assert told.index("AWS does not take a change") < told.index("the fence is lifted")
+    assert status(following.context())["fenced"] is False
+
+    assert following.cutover()["flipped"]
