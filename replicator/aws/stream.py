@@ -20,6 +20,7 @@ from replicator.handlers.records import Change, change_from_record
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
+    from mypy_boto3_dynamodbstreams.type_defs import DescribeStreamInputTypeDef
 
 ENDED = "ended"
 """The place of a shard that is closed and read to its end."""
@@ -68,7 +69,7 @@ class StreamReader:
     def shards(self) -> list[Mapping[str, Any]]:
         """All shards of the stream, parents before children."""
         found: dict[str, Mapping[str, Any]] = {}
-        arguments: dict[str, Any] = {"StreamArn": self.stream_arn}
+        arguments: DescribeStreamInputTypeDef = {"StreamArn": self.stream_arn}
         while True:
             with translated("describe the source's stream"):
                 page = self.client.describe_stream(**arguments)["StreamDescription"]

@@ -7,10 +7,10 @@ Whoever asks waits for nothing but a backup: a restore is only begun here, and t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -20,6 +20,12 @@ from replicator.context.tables import TableFacts, id_of, making
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.literals import BillingModeType
+    from mypy_boto3_dynamodb.type_defs import (
+        GlobalSecondaryIndexUnionTypeDef,
+        LocalSecondaryIndexTypeDef,
+        VectorIndexUnionTypeDef,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,14 @@ def restore_past(
     )
 
 
-def _overrides(*, indexes: bool) -> dict[str, Any]:
+class _Overrides(TypedDict, total=False):
+    GlobalSecondaryIndexOverride: Sequence[GlobalSecondaryIndexUnionTypeDef]
+    LocalSecondaryIndexOverride: Sequence[LocalSecondaryIndexTypeDef]
+    VectorIndexOverride: Sequence[VectorIndexUnionTypeDef]
+    BillingModeOverride: BillingModeType
+
+
+def _overrides(*, indexes: bool) -> _Overrides:
     if indexes:
         return {}
     return {

@@ -33,7 +33,7 @@ from replicator.handlers.wire import json_text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import BatchWriteItemInputTypeDef
+    from mypy_boto3_dynamodb.type_defs import BatchWriteItemInputTypeDef, ScanInputTypeDef, ScanOutputTypeDef
 
 LOADERS = 4
 _COUNTS = ("read", "written", "quarantined")
@@ -60,7 +60,7 @@ class ReadPace:
         if left > 0:
             time.sleep(left)
 
-    def paid(self, answer: Any) -> None:
+    def paid(self, answer: ScanOutputTypeDef) -> None:
         """Note what a page has cost, by DynamoDB's own account."""
         if self.units is None:
             return
@@ -165,14 +165,19 @@ class Load:
         """Pages of a segment behind the key *last*; with each the key to go on from, ``None`` at the end."""
         marker = canary_key(self.transform.source_keys)
         while True:
-            request: dict[str, Any] = {"ConsistentRead": True, "Segment": segment, "TotalSegments": LOADERS}
+            request: ScanInputTypeDef = {
+                "TableName": self.origin,
+                "ConsistentRead": True,
+                "Segment": segment,
+                "TotalSegments": LOADERS,
+            }
             if last is not None:
                 request["ExclusiveStartKey"] = with_bytes(last)
             if self.pace.units is not None:
                 request["ReturnConsumedCapacity"] = "TOTAL"
             self.pace.wait()
             with translated(f"read the table {self.origin}"):
-                page = self.origin_client.scan(TableName=self.origin, **request)
+                page = self.origin_client.scan(**request)
             self.pace.paid(page)
             items = [with_base64(item) for item in page["Items"]]
             last = with_base64(page["LastEvaluatedKey"]) if "LastEvaluatedKey" in page else None

@@ -17,6 +17,12 @@ from ddbverify.tables.references import require_named
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import (
+        CreateTableInputTypeDef,
+        GlobalSecondaryIndexTypeDef,
+        LocalSecondaryIndexTypeDef,
+        ProvisionedThroughputTypeDef,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,22 +143,43 @@ def create_like(client: DynamoDBClient, source: TableFacts, name: str) -> str:
         NameTaken: There is one of that name.
     """
     described = source.description
-    request: dict[str, Any] = {
+    on_demand = described.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
+    local: list[LocalSecondaryIndexTypeDef] = [
+        {"IndexName": one["IndexName"], "KeySchema": one["KeySchema"], "Projection": one["Projection"]}
+        for one in described.get("LocalSecondaryIndexes", ())
+    ]
+    everywhere: list[GlobalSecondaryIndexTypeDef] = [
+        {"IndexName": one["IndexName"], "KeySchema": one["KeySchema"], "Projection": one["Projection"]}
+        if on_demand
+        else {
+            "IndexName": one["IndexName"],
+            "KeySchema": one["KeySchema"],
+            "Projection": one["Projection"],
+            "ProvisionedThroughput": _throughput(one),
+        }
+        for one in described.get("GlobalSecondaryIndexes", ())
+    ]
+    # Indexes of a kind that is not made here have attributes, too, and CreateTable refuses unused ones.
+    used = {
+        part["AttributeName"]
+        for schema in (described["KeySchema"], *(one["KeySchema"] for one in (*local, *everywhere)))
+        for part in schema
+    }
+    request: CreateTableInputTypeDef = {
         "TableName": name,
-        "AttributeDefinitions": described["AttributeDefinitions"],
+        "AttributeDefinitions": [
+            one for one in described["AttributeDefinitions"] if one["AttributeName"] in used
+        ],
         "KeySchema": described["KeySchema"],
     }
-    on_demand = described.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
     if on_demand:
         request["BillingMode"] = "PAY_PER_REQUEST"
     else:
         request["ProvisionedThroughput"] = _throughput(described)
-    for kind in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
-        indexes = [
-            _index(one, on_demand=on_demand or kind.startswith("Local")) for one in described.get(kind, ())
-        ]
-        if indexes:
-            request[kind] = indexes
+    if local:
+        request["LocalSecondaryIndexes"] = local
+    if everywhere:
+        request["GlobalSecondaryIndexes"] = everywhere
     with making(f"create the table {name}"):
         return id_of(client.create_table(**request)["TableDescription"])
 
@@ -169,11 +196,9 @@ def delete(client: DynamoDBClient, name: str, *, poll_seconds: float) -> bool:
     return True
 
 
-def _index(described: Mapping[str, Any], *, on_demand: bool) -> dict[str, Any]:
-    index = {key: described[key] for key in ("IndexName", "KeySchema", "Projection")}
-    return index if on_demand else {**index, "ProvisionedThroughput": _throughput(described)}
-
-
-def _throughput(described: Mapping[str, Any]) -> dict[str, int]:
+def _throughput(described: Mapping[str, Any]) -> ProvisionedThroughputTypeDef:
     capacity = described["ProvisionedThroughput"]
-    return {key: int(capacity[key]) for key in ("ReadCapacityUnits", "WriteCapacityUnits")}
+    return {
+        "ReadCapacityUnits": int(capacity["ReadCapacityUnits"]),
+        "WriteCapacityUnits": int(capacity["WriteCapacityUnits"]),
+    }

@@ -27,7 +27,11 @@ from replicator.handlers.wire import JsonTransactions
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
+    from mypy_boto3_dynamodb.type_defs import (
+        KeysAndAttributesUnionTypeDef,
+        PutTypeDef,
+        TransactWriteItemTypeDef,
+    )
 
 MOST_TARGET_KEYS = 24
 """Items that one source item may become: with as many old ones to release they fit one transaction."""
@@ -301,7 +305,7 @@ class Ledger:
         wanted = list(dict.fromkeys(keys))
         found: dict[str, Mapping[str, Any]] = {}
         for start in range(0, len(wanted), 100):
-            request: Any = {
+            request: Mapping[str, KeysAndAttributesUnionTypeDef] = {
                 self.table: {
                     "Keys": [{"pk": {"S": pk}} for pk in wanted[start : start + 100]],
                     "ConsistentRead": True,
@@ -317,7 +321,7 @@ class Ledger:
                 answer = self.client.batch_get_item(RequestItems=request)
                 for item in answer["Responses"].get(self.table, ()):
                     found[item["pk"]["S"]] = item
-                request = answer.get("UnprocessedKeys")
+                request = answer.get("UnprocessedKeys") or {}
                 if request:  # throttled: not an error, and not "absent" (docs/aws.md T17)
                     self.sleep(min(pause, 1.0))
                     pause *= 2
