@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from ddbverify.config_sections import Config, Cutover, Side
+from ddbverify.config_sections import Config, Cutover, Side, Verification
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import MIGRATION_NAME, table_name
 from ddbverify.setting_names import FAMILIES, SETTINGS, Pattern
@@ -76,6 +76,7 @@ def check(config: Config, shown_as: str) -> None:
                     """holds a dot can stand in quotation marks: 'index."order.status".keys'.""",
                 )
     _check_numbers(config, refuse)
+    _check_verification(config.verification, refuse)
 
 
 def _place(table: str, side: Side) -> tuple[str | None, str, str | None]:
@@ -138,13 +139,6 @@ def _check_numbers(config: Config, refuse: Refuse) -> None:
             raise refuse(f"[{section}] {key} = {number} is out of range.", "use 1 or more.")
     if not gate.required:
         raise refuse("[gate] required = [] would open the gate for anything.", 'use ["*"], or name checks.')
-    check_coverage("[verification] coverage", verification.coverage, refuse)
-    for plugin in verification.plugins:
-        if not re.fullmatch(PLUGIN_NAME, plugin) or verification.plugins.count(plugin) > 1:
-            raise refuse(
-                f"[verification] plugins: {plugin!r} is not a name, or is there twice.",
-                "list each plugin once, as `ddbverify plugins` names it.",
-            )
     if not re.fullmatch(r"(file:.+|kms:.+)", gate.signing_key):
         raise refuse(
             f"[gate] signing_key = {gate.signing_key!r} names no key.", 'use "file:PATH" or "kms:ALIAS".'
@@ -169,6 +163,22 @@ def _check_pointer(cutover: Cutover, refuse: Refuse) -> None:
             f"[cutover] pointer_form = {cutover.pointer_form!r} is the form of one parameter, and "
             f"{cutover.pointer!r} is one for each pair.",
             "leave pointer_form out, or name one parameter.",
+        )
+
+
+def _check_verification(verification: Verification, refuse: Refuse) -> None:
+    check_coverage("[verification] coverage", verification.coverage, refuse)
+    for plugin in verification.plugins:
+        if not re.fullmatch(PLUGIN_NAME, plugin) or verification.plugins.count(plugin) > 1:
+            raise refuse(
+                f"[verification] plugins: {plugin!r} is not a name, or is there twice.",
+                "list each plugin once, as `ddbverify plugins` names it.",
+            )
+    findings_key = verification.findings_key
+    if findings_key is not None and not re.fullmatch(r"x25519:[A-Za-z0-9+/]{43}=|kms:.+", findings_key):
+        raise refuse(
+            f"[verification] findings_key = {findings_key[:80]!r} is no key to seal findings for.",
+            'use the "x25519:..." that `ddbverify keygen --findings FILE` prints, or "kms:ALIAS OR ARN".',
         )
 
 

@@ -77,6 +77,7 @@ class Verification(_Section, frozen=True):
     memory: Size = Size(512_000_000)
     plugins: tuple[str, ...] = ()
     time_limit: Duration = Duration(600)
+    findings_key: str | None = None
 
     @property
     def sampled_fraction(self) -> float | None:

@@ -121,7 +121,7 @@ ROOMS = (
         "evidence",
         "what is signed: records, envelope, folders, the row of runs",
         "items code tables plugins compare suite",
-        "consistency cutover digests envelope evidence findings folders record row signing",
+        "consistency cutover digests envelope evidence findings folders record row sealing signing",
     ),
     _room(
         "ddbverify",

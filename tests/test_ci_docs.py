@@ -14,11 +14,17 @@ import pytest
 import yaml
 
 from ddbverify.cli import main
+from ddbverify.config import parse
+from ddbverify.evidence import sealing
 from ddbverify.evidence.envelope import PublicKey
+from replicator.cli import main as mover
 
 DOCS = Path(__file__).parents[1] / "docs"
 TEXT = (DOCS / "ci.md").read_text(encoding="utf-8")
-SCHEMAS = {"github-workflow": "vendor.github-workflows", "gitlab-ci": "vendor.gitlab-ci"}
+COMMANDS = r"(?:ddbverify (?:run|gate|keygen|explain)|replicator (?:audit|cutover))"
+GITHUB = ("github-workflow", "github-workflow: audit", "github-workflow: cutover")
+GITLAB = ("gitlab-ci", "gitlab-ci: operate")
+SCHEMAS = dict.fromkeys(GITHUB, "vendor.github-workflows") | dict.fromkeys(GITLAB, "vendor.gitlab-ci")
 
 
 def block(first_line: str) -> str:
@@ -31,9 +37,9 @@ def pipeline(first_line: str) -> dict[str, Any]:
 
 
 def shell_lines() -> list[str]:
-    jobs = pipeline("github-workflow")["jobs"].values()
+    jobs = [job for name in GITHUB for job in pipeline(name)["jobs"].values()]
     lines = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
-    for job in pipeline("gitlab-ci").values():
+    for job in [job for name in GITLAB for job in pipeline(name).values()]:
         if isinstance(job, dict):
             lines += [*job.get("before_script", ()), *job.get("script", ())]
     return [*lines, *re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)]
@@ -62,16 +68,20 @@ def test_the_platform_s_own_schema_takes_it(first_line, tmp_path):
 @pytest.mark.parametrize("line", shell_lines())
 def test_shell_lines_are_shell_and_name_commands_that_exist(line):
     subprocess.run(["bash", "-n", "-c", line], check=True)
-    commands = re.findall(r"ddbverify (?:run|gate|keygen)\b[^\n|;&]*", line)
-    assert commands or "ddbverify" not in line
+    commands = re.findall(
+        r"(?:ddbverify (?:run|gate|keygen|explain)|replicator (?:audit|cutover))\b[^\n|;&]*", line
+    )
+    assert commands or not re.search(r"ddbverify|replicator", line)
     for command in commands:
-        name, *arguments = shlex.split(command.removeprefix("ddbverify "))
-        with click.Context(main) as context:
-            main.get_command(context, name).make_context(name, arguments, parent=context).close()
+        program, name, *arguments = shlex.split(command)
+        group = {"ddbverify": main, "replicator": mover}[program]
+        with click.Context(group) as context:
+            group.get_command(context, name).make_context(name, arguments, parent=context).close()
 
 
-def test_the_workflow_asks_for_no_more_than_it_needs():
-    workflow = pipeline("github-workflow")
+@pytest.mark.parametrize("first_line", GITHUB)
+def test_the_workflow_asks_for_no_more_than_it_needs(first_line):
+    workflow = pipeline(first_line)
 
     assert workflow["permissions"] == {}
     for job in workflow["jobs"].values():
@@ -115,7 +125,36 @@ def test_what_is_kept_holds_no_key_of_an_item():
 
     assert upload["if"] == "always()"
     assert gitlab["artifacts"]["when"] == "always"
-    assert set(kept) == {"run/evidence.json", "run/junit.xml", "run/summary.md"}
+    assert set(kept) == {"run/evidence.json", "run/findings.sealed", "run/junit.xml", "run/summary.md"}
+
+
+def test_what_is_kept_of_a_cutover_holds_no_key_either_and_is_kept_whatever_came_of_it():
+    github, gitlab = pipeline("github-workflow: cutover")["jobs"]["cutover"], pipeline("gitlab-ci: operate")
+    upload = github["steps"][-1]
+    kept = upload["with"]["path"].split()
+
+    assert (upload["if"], gitlab["cutover"]["artifacts"]["when"]) == ("always()", "always")
+    assert kept == gitlab["cutover"]["artifacts"]["paths"]
+    assert {path.rpartition("/")[2] for path in kept} == {
+        *("cutover.json", "evidence.json", "findings.sealed", "summary.md"),
+    }
+
+
+def test_a_cutover_is_not_cut_short():
+    workflow = pipeline("github-workflow: cutover")
+    (job,) = workflow["jobs"].values()
+    (role,) = [step["with"] for step in job["steps"] if "role-to-assume" in step.get("with", {})]
+
+    assert workflow["concurrency"]["cancel-in-progress"] == "false"
+    assert int(role["role-duration-seconds"]) > 60 * int(job["timeout-minutes"])
+    assert pipeline("github-workflow: audit")["concurrency"]["group"] == workflow["concurrency"]["group"]
+
+
+def test_the_key_for_findings_that_is_shown_is_one(tmp_path):
+    (text,) = re.findall(r'^findings_key = "(x25519:[^"]+)"$', TEXT, re.MULTILINE)
+    toml = f'[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n[verification]\nfindings_key = "{text}"\n'
+
+    assert sealing.recipient(parse(toml, tmp_path)).name == text
 
 
 def test_the_key_that_is_shown_is_one():

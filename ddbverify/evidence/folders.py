@@ -17,6 +17,7 @@ from ddbverify.errors import ConfigurationError
 HOME = ".ddbverify"  # the tool's own folder, beside migration.toml
 EVIDENCE = "evidence.json"
 FINDINGS = "findings.jsonl"
+SEALED = "findings.sealed"  # the same, for whoever has the key
 SESSIONS = "pytest"  # folder of what sessions found that leave no evidence
 SESSIONS_KEPT = 5
 RECORD = "record.jsonl"

@@ -20,7 +20,7 @@ import msgspec
 from ddbverify import config as configuration
 from ddbverify.config import Config, Side
 from ddbverify.errors import ConfigurationError, EngineError
-from ddbverify.evidence import evidence, folders, record, row, signing
+from ddbverify.evidence import evidence, folders, record, row, sealing, signing
 from ddbverify.evidence.evidence import Evidence, PairEvidence
 from ddbverify.evidence.record import Record
 from ddbverify.gate.reasons import AWS_REFUSED, INCOMPLETE
@@ -149,6 +149,7 @@ def run(
     key = signing.signing_key(config)  # made by the first run that can start, which says so
     key.sign(b"may this run sign?")  # KMS could refuse, and not only after an hour of reading
     trusted = signing.trusted_keys(config)
+    sealed_for = sealing.recipient(config)
     run_id = folders.new_run_id(started)
     before_this = row.previous(config)  # before `latest` points at this one
     folder = folders.make_run_folder(config, run_id, out).resolve()
@@ -207,6 +208,8 @@ def run(
         valid_until_epoch=ended + config.gate.max_age,
     )
     with _writing(folder):
+        if sealed_for is not None and (folder / folders.FINDINGS).exists():
+            sealing.seal(folder / folders.FINDINGS, folder / folders.SEALED, sealed_for)
         folders.write_atomically(folder / folders.SUMMARY, summary.cut(summary.markdown(found)))
         folders.write_atomically(folder / folders.EVIDENCE, evidence.encode(found, key))
     refused = verdict == "inconclusive" and recorded.was_refused
