@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -29,6 +30,8 @@ COMMANDS: Final = {
 
 _NOT_DECIDED = 3
 """How a command ends that has come to nothing: never 0, never 1 (there are differences)."""
+
+_USAGE = 2
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -54,6 +57,26 @@ class _Gathered(click.Group):
         if folder := docs_folder():
             with formatter.section("Documentation"):
                 formatter.write_text(str(folder))
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """As click's own, which ends with 1 where the arguments themselves were interrupted."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        try:
+            status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(_USAGE)
+        except click.Abort:
+            _end("Interrupted.")
+        sys.exit(status if isinstance(status, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -47,3 +47,28 @@ def test_both_ways_to_call_it_are_one(command):
     )
 
     assert ended.stdout.startswith(f"{command}, version ")
+
+
+def test_ctrl_c_while_the_arguments_are_read_is_no_verdict(monkeypatch):
+    from click.testing import CliRunner
+
+    from ddbverify import cli
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.main, "make_context", interrupt)
+
+    ended = CliRunner().invoke(cli.main, ["diff"], catch_exceptions=False)
+
+    assert (ended.exit_code, ended.stdout, ended.stderr.strip()) == (3, "", "Interrupted.")
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["diff", "--help"]])
+def test_what_only_informs_ends_with_0_and_usage_with_2(arguments):
+    from click.testing import CliRunner
+
+    from ddbverify import cli
+
+    assert CliRunner().invoke(cli.main, arguments, catch_exceptions=False).exit_code == 0
+    assert CliRunner().invoke(cli.main, [*arguments[:-1], "--no-such"], catch_exceptions=False).exit_code == 2
