@@ -234,13 +234,13 @@ def _new_client(
 
 
 AS_IT_CAME: Final = "TableAsItCame"
-"""In the metadata of each answer to DescribeTable: the table as it came over the wire, as text of JSON."""
+"""In the metadata of each answer to DescribeTable: the table as it came over the wire, as JSON."""
 
 
 def _keep_as_it_came(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
     """Botocore drops every member that it does not know, and a setting in it would be seen by nobody."""
     if "Table" in parsed and "ResponseMetadata" in parsed:
-        parsed["ResponseMetadata"][AS_IT_CAME] = http_response.text
+        parsed["ResponseMetadata"][AS_IT_CAME] = http_response.content
 
 
 def is_emulator(some_client: BaseClient) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ddbverify.code.digest import transform_digest
 from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError, TransformError
 from ddbverify.items.transform import Transform
 from ddbverify.items.values import with_base64
-from ddbverify.names import KeySchema, stack_name, state_table, table_name
+from ddbverify.names import KeySchema, TypedItem, stack_name, state_table, table_name
 from ddbverify.setting_names import Kind, Setting, is_one_of, pattern
 from ddbverify.tables import indexes
 from ddbverify.tables.aws import translated
@@ -69,8 +71,12 @@ def _plan(context: Context, pair: Pair, *, begun: bool) -> Plan:
             "name a table that does not exist yet (it is made), or an empty one.",
         )
     transform = context.transform(pair, source.keys, target_keys)
-    if pair.transform:
-        _try_transform(context, source, transform, target_exists=target is not None)
+    sampled: list[TypedItem] = []
+    if pair.transform or (target is not None and indexes.types_of(target.description).keys() - source.keys):
+        sampled = _sample(context, source)
+    made = _made_of(sampled, source, transform, target_exists=target is not None)
+    if target is not None:
+        _check_types(pair, made, target)
     return Plan(
         pair=pair,
         source=source,
@@ -150,16 +156,38 @@ def _check_indexes(pair: Pair, source: TableFacts, target: TableFacts) -> None:
             )
 
 
-def _try_transform(
-    context: Context, source: TableFacts, transform: Transform, *, target_exists: bool
-) -> None:
-    """What fails on every item of a small sample fails on the table: say so before anything is made."""
+def _sample(context: Context, source: TableFacts) -> list[TypedItem]:
     with translated(f"read a few items of {source.name}"):
-        items = context.source.scan(TableName=source.name, Limit=_SAMPLE)["Items"]
+        return [
+            with_base64(item) for item in context.source.scan(TableName=source.name, Limit=_SAMPLE)["Items"]
+        ]
+
+
+def _check_types(pair: Pair, made: Sequence[TypedItem], target: TableFacts) -> None:
+    """Where each item of a small sample has another type than an index wants, no item could be written."""
+    for name, wanted in indexes.types_of(target.description).items():
+        found = {kind for item in made for kind in item.get(name, {})}
+        if found and wanted not in found:
+            raise ConfigurationError(
+                f"[[tables]] target = {pair.target!r} has an index whose key {name} is of the type {wanted}, "
+                f"and the items for it have {' and '.join(sorted(found))} there: DynamoDB refuses them.",
+                "make that index anew with the type that the items have, or name another target.",
+            )
+
+
+def _made_of(
+    items: Sequence[TypedItem], source: TableFacts, transform: Transform, *, target_exists: bool
+) -> list[TypedItem]:
+    """
+    What a small sample becomes in the target.
+
+    What fails on every item of it fails on the table: say so before anything is made.
+    """
     failures = []
+    made: list[TypedItem] = []
     for item in items:
         try:
-            transform(with_base64(item))
+            made += transform(item)
         except TransformError as error:
             failures.append(error)
     if failures and len(failures) == len(items):
@@ -172,6 +200,7 @@ def _try_transform(
         raise ConfigurationError(
             f"{failures[0].message} It did so for each of {len(items)} sampled items.", hint
         )
+    return made
 
 
 def _words(schema: KeySchema) -> str:

@@ -221,6 +221,28 @@ def test_a_target_whose_index_has_other_roles_is_refused_unless_it_may_differ(wo
     assert preflight.check(world.context(source=source, pair='accept = ["index.by_place.keys"]'))
 
 
+def test_a_target_with_an_index_that_no_item_of_the_source_fits_is_refused(world):
+    world.put(world.source, SOURCE_REGION, {"id": {"S": "a"}, "price": {"S": "9"}}, {"id": {"S": "b"}})
+    world.create_indexed(world.target, TARGET_REGION, ("HASH", "price"), types={"price": "N"})
+
+    world.refused(
+        f"[[tables]] target = '{world.target}' has an index whose key price is of the type N", "have S"
+    )
+
+    world.put(world.source, SOURCE_REGION, {"id": {"S": "c"}, "price": {"N": "9"}})
+    assert preflight.check(world.context())  # the others will stand in the quarantine
+
+
+def test_a_target_with_an_index_that_nothing_the_transform_makes_fits_is_refused(world):
+    world.put(world.source, SOURCE_REGION, {"id": {"S": "a"}, "price": {"S": "9"}})
+    world.create_indexed(world.target, TARGET_REGION, ("HASH", "price"), types={"price": "N"})
+
+    transform = f'transform = "{world.module}:same"'
+    world.refused("has an index whose key price is of the type N", pair=transform)
+    world.put(world.source, SOURCE_REGION, {"id": {"S": "a"}, "price": {"N": "9"}})
+    assert preflight.check(world.context(pair=transform))
+
+
 def test_a_target_with_the_sources_index_is_taken(world):
     source, types = f"{world.source}-indexed", {"region": "S", "category": "S"}
     for name, region in ((source, SOURCE_REGION), (world.target, TARGET_REGION)):
