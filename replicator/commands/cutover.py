@@ -158,7 +158,7 @@ class _Attempt:
             if fence.ends:
                 with self._step("fasten", "the fence stands until it is lifted"):
                     fence.fasten()
-            self._record("flip-asked", flipping=True)
+            self._record("flip-asked", fenced=True, flipping=True)
             with self._step("flip", f"{self.pointer.name} is flipped"):
                 self._flip()
         except BaseException as error:  # Ctrl-C too: a fence left up stops the application

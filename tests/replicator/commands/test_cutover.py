@@ -513,3 +513,64 @@ def test_one_fence_is_not_lifted_in_the_place_of_the_other(then, now):
         need_fence_of({"fence": then, "fenced": True}, now)
     need_fence_of({"fence": now, "fenced": True}, now)
     need_fence_of({"fenced": True}, now)  # of a build that did not note it
+
+
+# --- a pointer of several parameters ------------------------------------------------------------
+
+
+@pytest.fixture
+def killed_while_flipping(attempt, monkeypatch):
+    """The same cutover, run again after it was killed between asking for the flip and recording it."""
+
+    def killed(*_):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempt, "_flip", killed)
+        patch.setattr(Attempt, "_need_ours", killed)  # nothing is taken back
+        with pytest.raises(SystemExit):
+            attempt._behind(FENCE)
+    attempt.log.clear()
+    attempt.steps = {}
+    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _: SimpleNamespace(lift=lifted))
+    return attempt
+
+
+def lifted():
+    Attempt.log.append("lifted")
+    raise EngineError("enough of this test", "x")
+
+
+def test_killed_before_the_flip_its_fence_is_lifted(killed_while_flipping):
+    """The record of the flip that was asked for did not say that the fence was up: it stayed, unseen."""
+    attempt = killed_while_flipping
+    attempt.pointer = SimpleNamespace(**{**vars(POINTER), "is_begun": lambda: False})
+
+    assert attempt.context.whole["fenced"] is True
+    with pytest.raises(EngineError, match="An earlier cutover was interrupted"):
+        attempt.run()
+    assert "lifted" in attempt.log
+
+
+def test_killed_half_way_through_the_flip_it_goes_forward(killed_while_flipping):
+    """Of several parameters some point at their targets: without the fence both tables would take writes."""
+    attempt, log = killed_while_flipping, killed_while_flipping.log
+    attempt.pointer = SimpleNamespace(
+        **{**vars(POINTER), "is_begun": lambda: True, "flip": lambda: log.append("flip")}
+    )
+
+    assert attempt.run()["flipped"]
+    assert log[0] == "flip"
+    assert "lifted" not in log
+    assert attempt.context.whole["flipped"] is True
+    assert left_behind(attempt.context.config).outcome == "flipped"
+
+
+def test_a_flip_that_fails_half_way_leaves_the_fence_up(attempt, monkeypatch):
+    monkeypatch.setattr(Attempt, "fails_at", "flip")
+    attempt.pointer = SimpleNamespace(**{**vars(POINTER), "is_surely_not_begun": lambda: False})
+
+    with pytest.raises(EngineError, match="the fence stays up"):
+        attempt._behind(FENCE)
+    assert "lifted" not in attempt.log
+    assert attempt.context.whole["fenced"] is True
