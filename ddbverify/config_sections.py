@@ -90,6 +90,8 @@ class Checks(_Section, frozen=True):
 
     files: tuple[str, ...] = ()
     not_checks: tuple[str, ...] = ()
+    pytest_plugins: tuple[str, ...] = ()
+    plugins_not_needed: tuple[str, ...] = ()
 
 
 class Gate(_Section, frozen=True):

@@ -100,7 +100,7 @@ ROOMS = (
         "plugins",
         "hook specifications, loading, asking",
         "items code pipeline",
-        "asking finding fitting hookspecs loading rulings",
+        "asking finding fitting hookspecs loading of_pytest rulings",
     ),
     _room(
         "ddbverify",

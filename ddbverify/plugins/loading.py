@@ -26,12 +26,13 @@ from ddbverify.code import source
 from ddbverify.code.digest import package_files
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError, PluginError
-from ddbverify.plugins import hookspecs
+from ddbverify.plugins import hookspecs, of_pytest
 from ddbverify.plugins.asking import ANSWER_SECONDS, Asker, Implementation
 from ddbverify.plugins.built_in import Replicator
 from ddbverify.plugins.finding import CONFTEST, conftest_module, entry_points
 from ddbverify.plugins.fitting import HOOKS, hold_against_its_spec, implemented
 from ddbverify.plugins.hookspecs import PROJECT
+from ddbverify.plugins.of_pytest import PytestPlugin
 from ddbverify.words import page
 
 BUILT_IN: Final = PROJECT
@@ -44,7 +45,7 @@ class PluginRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """One plugin that took part, as the evidence names it."""
 
     name: str
-    origin: Literal["entry-point", "conftest"]
+    origin: Literal["entry-point", "conftest", "pytest"]
     distribution: str = ""  # of an entry point
     version: str = ""
     digest: str  # SHA-256 of its code: see `Plugins.records`
@@ -118,6 +119,23 @@ class Plugins:
                     "install it beside ddbverify, or take it off the list; `ddbverify plugins` lists them.",
                 )
             self._add_entry_point(found[name])
+        for plugin in of_pytest.listed(self._config.checks.pytest_plugins):
+            self._add_of_pytest(plugin)
+
+    def _add_of_pytest(self, plugin: PytestPlugin) -> None:
+        """It is loaded by pytest and has no hook of ours; the evidence names it, since it decides, too."""
+        if plugin.name in self._added:
+            raise _two_of(plugin.name)
+        source.install(tuple({module.partition(".")[0] for module in plugin.modules}))
+        record = PluginRecord(
+            name=plugin.name,
+            origin="pytest",
+            distribution=plugin.name,
+            version=plugin.version,
+            digest="",
+            hooks=(),
+        )
+        self._added[plugin.name] = (record, plugin.files)
 
     def _add_entry_point(self, entry_point: EntryPoint) -> None:
         name = entry_point.name
@@ -160,7 +178,7 @@ class Plugins:
         for attribute, function in hooks.items():
             hold_against_its_spec(name, attribute, function)
         if name in self._added:
-            raise ConfigurationError(f"Two plugins have the name {name}.", "give one of them another name.")
+            raise _two_of(name)
         self._manager.register(plugin, name)
         # A function may come from elsewhere than the file that offers it.
         sources = {Path(source) for source in map(inspect.getsourcefile, hooks.values()) if source}
@@ -265,6 +283,10 @@ class Plugins:
             except PluginError as error:
                 vetoes.append(error.message)
         return vetoes
+
+
+def _two_of(name: str) -> ConfigurationError:
+    return ConfigurationError(f"Two plugins have the name {name}.", "give one of them another name.")
 
 
 class _Manager(pluggy.PluginManager):

@@ -56,7 +56,13 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 def command(
-    config_file: Path, folder: Path, checks: Path, *, coverage: str | None, extra: Sequence[str]
+    config_file: Path,
+    folder: Path,
+    checks: Path,
+    *,
+    coverage: str | None,
+    extra: Sequence[str],
+    plugins: Sequence[str] = (),
 ) -> list[str]:
     """
     Pytest with our plugin, and none of the user's but ``conftest.py`` in the checks folder itself.
@@ -67,6 +73,7 @@ def command(
         checks: The suite.
         coverage: Instead of the configured one.
         extra: Further arguments; ours come after them, since the last one counts.
+        plugins: Of pytest, by their entry points; no other is loaded.
     """
     return [
         # Bytecode that says of itself that its source need not be looked at is held against it all the same.
@@ -74,6 +81,7 @@ def command(
         *extra,
         *("-c", str(folder / folders.SETTINGS), f"--rootdir={checks}", f"--confcutdir={checks}"),
         *("-p", "ddbverify.pytest_plugin", "-p", "no:cacheprovider"),
+        *(argument for plugin in plugins for argument in ("-p", plugin)),
         *("--assert=plain", "--disable-warnings", "--strict-markers", "--tb=short", "--color=auto"),
         f"--junit-xml={folder / folders.JUNIT}",
         f"--ddb-config={config_file.resolve()}",

@@ -27,6 +27,7 @@ from ddbverify.gate.reasons import AWS_REFUSED, INCOMPLETE
 from ddbverify.gate.unclaimed import unclaimed
 from ddbverify.names import region_of
 from ddbverify.pipeline import health as pipeline
+from ddbverify.plugins import of_pytest
 from ddbverify.plugins.loading import Plugins
 from ddbverify.reports import summary
 from ddbverify.runs import child, filters, watching
@@ -157,7 +158,14 @@ def run(
         (folder / folders.SETTINGS).write_text(
             child.ini_text(filters.project_filters(checks)), encoding="utf-8"
         )
-    command = child.command(config_file, folder, checks, coverage=coverage, extra=extra)
+    command = child.command(
+        config_file,
+        folder,
+        checks,
+        coverage=coverage,
+        extra=extra,
+        plugins=of_pytest.entry_points(config.checks.pytest_plugins),
+    )
     interrupted, status = watching.watch(command, config.folder, to_stderr=output_to_stderr)
     recorded = record.read(folder / folders.RECORD)
     if recorded.exit_status is None and status == _USAGE_ERROR and not recorded.checks:

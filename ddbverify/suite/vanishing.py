@@ -114,7 +114,7 @@ class _Suite:
         if not self._is_run_by_name(file, node.name):
             return (
                 " is not run, and nothing that runs uses it: the checks of a file check_*.py are its "
-                "functions check_* (blocks describe_* need the plugin pytest-describe)"
+                "functions check_* (a plugin that collects others has to be in [checks] pytest_plugins)"
             )
         if any(isinstance(one, ast.Attribute | ast.Name) and _is_test_mark(one) for one in ast.walk(module)):
             return " is not run: `__test__` is false"

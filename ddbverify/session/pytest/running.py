@@ -39,6 +39,7 @@ from ddbverify.session.pytest.outcomes import (
     show,
     state_of,
 )
+from ddbverify.session.pytest.unloaded import require_its_plugins
 from ddbverify.suite.blindness import unnoticed_by
 from ddbverify.suite.pair import Pair
 from ddbverify.suite.verdicts import Outcome, Verdict, learning
@@ -115,6 +116,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         item.stash[VERDICTS] = verdicts
         began, reading = time.perf_counter(), checking.seconds_reading
         try:
+            require_its_plugins(item)
             with _nothing_returned(item):
                 result = yield
         finally:
