@@ -24,7 +24,7 @@ def standing(facts: Mapping[str, Mapping[str, Any]], now: float) -> str | None:
     notes = {
         name.removeprefix(Fact.FENCE): note for name, note in facts.items() if name.startswith(Fact.FENCE)
     }
-    if cut.get("flipped") or not (cut.get("fenced") or notes):
+    if cut.get("flipped") or not (cut.get("fenced") or cut.get("flipping") or notes):
         return None
     ends = [float(note["until_epoch"]) for note in notes.values() if "until_epoch" in note]
     has_end = bool(ends) and len(ends) == len(notes)

@@ -47,7 +47,8 @@ def look(context: Context, cut: Mapping[str, Any]) -> list[Seen]:
     """
     names = dict.fromkeys(table_name(pair.source) for pair in context.config.tables)
     if context.config.cutover.fence.startswith("command:"):
-        return [Seen(name, "up" if cut.get("fenced") or cut.get("flipped") else "none") for name in names]
+        up = any(cut.get(step) for step in ("fenced", "flipping", "flipped"))
+        return [Seen(name, "up" if up else "none") for name in names]
     return [_of_policy(context, name) for name in names]
 
 

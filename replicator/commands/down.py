@@ -46,7 +46,7 @@ def down(context: Context) -> dict[str, Any]:
     with context.locked("replicator down") as lock:
         cut = context.whole.get(CUTOVER) or {}
         flipped = bool(cut.get("flipped"))
-        if cut.get("fenced") and not flipped:
+        if (cut.get("fenced") or cut.get("flipping")) and not flipped:
             raise Refused(
                 "An unfinished cutover has left its fence up: the application cannot write.",
                 "run `replicator cutover`: it lifts the fence first, whatever the gate says. Then `down`.",

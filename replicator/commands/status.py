@@ -57,7 +57,7 @@ def status(context: Context) -> dict[str, Any]:
 def _fenced(cut: Mapping[str, Any], fences: Sequence[Seen]) -> bool | None:
     """Whether writers are kept off a source; ``None`` where it cannot be known."""
     states = {one.state for one in fences}
-    recorded = bool(cut.get("fenced")) and not cut.get("flipped")
+    recorded = bool(cut.get("fenced") or cut.get("flipping")) and not cut.get("flipped")
     if "up" in states or (recorded and states != {"ended"}):
         return True
     return None if "unknown" in states else False

@@ -18,6 +18,7 @@ ENDS = {"until_epoch": NOW + 60}
             {Fact.CUTOVER: {"fenced": True}, Fact.FENCE + "orders": ENDS},
             "nobody writes there, until 2",
         ),
+        ({Fact.CUTOVER: {"flipping": True}}, "the source: nobody writes there"),
         ({Fact.CUTOVER: {"fenced": True}}, "the source: nobody writes there, until it is lifted"),
         (
             {Fact.CUTOVER: {"fenced": True}, Fact.FENCE + "orders": {}},

@@ -138,5 +138,5 @@ def test_the_operators_own_is_known_by_the_record_only_and_knows_no_end(tmp_path
     here = context(Source(), tmp_path, fence="command:./fence")
 
     assert told(here, {}) == (False, "")
-    assert told(here, CUT)[0] is True
+    assert told(here, CUT)[0] is told(here, {"flipping": True})[0] is True
     assert "and your fence command knows no end" in told(here, CUT)[1]
