@@ -1,8 +1,8 @@
 """
 Whether changes still come in: the source's live stream, and the two event source mappings.
 
-A stream that was switched off and on again is another stream. The forwarder's mapping goes on reading
-the old one, which gets no changes any more, and everything else looks healthy for as long as nobody writes.
+A stream that was switched off and on again is another stream. The forwarder's mapping still reads the old
+one, which gets no more changes, and everything else looks healthy until somebody writes.
 """
 
 from __future__ import annotations
@@ -81,13 +81,13 @@ def problems(resources: Mapping[str, Any], sources: Mapping[str, Source], live: 
     bound = str(resources.get("stream_arn") or "")
     if live is None:
         found.append(
-            "the source's stream is off, so no change comes in and some may be lost "
-            "(`replicator restart` begins anew)"
+            "the source's stream is off: changes are not captured, and some may be lost "
+            "(`replicator restart` starts over)"
         )
     elif live != bound:
         found.append(
             "the source's stream was switched off and on again: the forwarder reads the old one, and what "
-            "was written since may be lost (`replicator restart` begins anew)"
+            "was written since may be lost (`replicator restart` starts over)"
         )
     for part, source in sources.items():
         if source.state != ENABLED:
@@ -98,11 +98,11 @@ def problems(resources: Mapping[str, Any], sources: Mapping[str, Source], live: 
             what = "stream" if part == "forwarder" else "queue"
             found.append(
                 f"the {part}'s event source mapping reads {source.reads}, which is not the {what} of this "
-                "pair (`replicator restart` begins anew)"
+                "pair (`replicator restart` starts over)"
             )
         if source.last_result and not source.last_result.startswith(_FINE):
             found.append(
-                f"the {part} did not get through its last batch: {source.last_result[:_LONGEST]} "
+                f"the {part} failed on its last batch: {source.last_result[:_LONGEST]} "
                 "(the function's log says why)"
             )
     return found

@@ -120,7 +120,7 @@ def session(side: Side, *, core: BotocoreSession | None = None) -> boto3.Session
     except botocore.exceptions.ProfileNotFound as error:
         raise ConfigurationError(
             f"There is no AWS profile {side.profile or os.environ.get('AWS_PROFILE')!r} on this machine.",
-            "mend `profile` of that side, or run `aws configure --profile`.",
+            "fix `profile` on that side, or run `aws configure --profile`.",
         ) from error
     return made
 
@@ -224,7 +224,7 @@ def _new_client(
     except (ValueError, botocore.exceptions.BotoCoreError) as error:
         raise ConfigurationError(
             f"No client for {service}: {error}",
-            "mend `region` or `endpoint_url` of source and target.",
+            "fix `region` or `endpoint_url` of source and target.",
         ) from error
     if found is not None:
         credentials.need(new, found)
@@ -238,7 +238,7 @@ AS_IT_CAME: Final = "TableAsItCame"
 
 
 def _keep_as_it_came(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
-    """Botocore drops every member that it does not know, and a setting in it would be seen by nobody."""
+    """Keep the answer's text: botocore drops every member that it does not know, and settings with it."""
     if "Table" in parsed and "ResponseMetadata" in parsed:
         parsed["ResponseMetadata"][AS_IT_CAME] = http_response.content
 
@@ -272,7 +272,7 @@ def error_code(error: botocore.exceptions.ClientError) -> str:
 
 
 def code_of(error: EngineError) -> str:
-    """The service's code behind an error of ours; empty where no service has answered."""
+    """The service's code that caused one of our errors; empty if no service answered."""
     cause = error.__cause__
     return error_code(cause) if isinstance(cause, botocore.exceptions.ClientError) else ""
 

@@ -1,8 +1,8 @@
 """
-Credentials that cannot be had are one error of ours, whatever the reason: no traceback, no output of others.
+Credentials that cannot be loaded give one error: no traceback, and no output of other programs.
 
-Botocore's chain reads files, starts processes, asks services and people. What goes wrong in it comes as an
-error of any type, some when a client is made and some at its first request. Here it becomes one.
+Botocore's chain reads files, starts processes, and asks services and people. It fails with errors of any
+type, some when a client is made, some at its first request.
 """
 
 from __future__ import annotations
@@ -45,44 +45,49 @@ _QUOTING: Final = (
     botocore.exceptions.CredentialRetrievalError,
     botocore.exceptions.MetadataRetrievalError,
 )
+_ASSUMED: Final[dict[str, Any]] = {}
+"""Credentials of assumed roles, one for all sessions: a code for MFA is good for one request only."""
+
 _PROVIDERS: Final = {"custom-process": "the `credential_process` of the profile failed"}
 
 
 @contextmanager
 def loading() -> Iterator[None]:
     """
-    Load credentials inside; what goes wrong has to do with them.
+    Turn whatever goes wrong while credentials are loaded into one error.
 
     Raises:
-        AccessError: There are none that can be used.
+        AccessError: There are no usable credentials.
     """
     try:
         yield
     except (DdbVerifyError, botocore.exceptions.ProfileNotFound):
         raise
     except Exception as error:  # noqa: BLE001 - files, processes and services of the user's own
-        # Not chained: a process's own words may be in it, and they are nobody's here.
+        # Not chained: the error may quote what a process wrote.
         raise AccessError(f"There are no usable AWS credentials: {why(error)}", HINT) from None
 
 
 def load(session: boto3.Session) -> Credentials | None:
     """
-    The credentials of a session, ``None`` where it has none; a code for MFA is asked for on a terminal only.
+    The credentials of a session; ``None`` if none are configured. MFA codes are asked for on a terminal only.
 
     Raises:
-        AccessError: They are configured, and cannot be had.
+        AccessError: Credentials are configured and cannot be loaded.
     """
     _no_traceback_of_botocore()
     with loading():
         chain: Any = session._session.get_component("credential_provider")  # noqa: SLF001 - boto3 has no way to it
         for provider in chain.providers:
+            if provider.METHOD == "assume-role":
+                provider.cache = _ASSUMED
             if getattr(provider, "_prompter", None) is getpass.getpass:
                 provider._prompter = _ask  # noqa: SLF001 - botocore reads standard input where no terminal is
         return session.get_credentials()
 
 
 def need(client: BaseClient, credentials: Credentials) -> None:
-    """Have *credentials* renewed before each call of *client*: what goes wrong there is theirs."""
+    """Renew *credentials* before each call of *client*, so that a failure is known to be theirs."""
 
     def renew(**_: Any) -> None:
         with loading():
@@ -107,7 +112,7 @@ def why(error: Exception) -> str:
         return "the profile asks for an MFA code, and there is no terminal to ask on."
     if isinstance(error, botocore.exceptions.BotoCoreError):
         return str(error)
-    return f"what the profile names gave something else ({type(error).__name__})."
+    return f"the profile's source of credentials gave something else ({type(error).__name__})."
 
 
 def _ask(prompt: str) -> str:

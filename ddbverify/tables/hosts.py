@@ -1,10 +1,10 @@
 """
-Whether an endpoint is AWS's own, an emulator's, or nobody knows whose.
+Whether an endpoint belongs to AWS, to an emulator, or to somebody unknown.
 
-The two questions have two answers, each on the safe side. What is allowed under an emulator only (short
-overlaps, a page without a checksum) is allowed where the host is known to be one: `is_emulator`. What
-counts as made against AWS (evidence, money) counts where the host is known to be AWS's: `is_aws`. A host
-that is neither, such as a proxy of one's own, gets neither.
+Both questions are answered on the safe side. `is_emulator` permits what is only safe under an emulator (short
+overlaps, pages without a checksum), so it takes a host that is known to be one. `is_aws` decides what counts
+as made against AWS (evidence, money), so it takes a host in AWS's domains. An unknown host, such as a private
+proxy, is neither.
 """
 
 from __future__ import annotations

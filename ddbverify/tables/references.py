@@ -1,7 +1,7 @@
 """
-What an ARN names, held against what AWS answers with. Pure.
+References by ARN, compared with the ARN in AWS's answer. Pure.
 
-The credentials decide whose account a request reaches: an ARN in the settings says whose it has to be.
+The credentials decide whose account a request reaches. An ARN in the settings says whose it has to be.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Arn:
 
 def require_named(given: str, answered: str | None, *, place: str, same_resource: bool = True) -> None:
     """
-    Refuse what AWS answered with where it is not what the reference *given* names.
+    Refuse an answer from AWS about another resource than the reference *given* names.
 
     A plain name says nothing of account, region and partition, so it passes.
 
     Args:
         given: As the settings, the command line or the state table name it.
-        answered: The ARN in AWS's answer. ``None`` where AWS named none: then nothing is known.
+        answered: The ARN in AWS's answer; ``None`` if the answer names no resource.
         place: Where *given* stands, such as ``[[tables]] source``.
         same_resource: Whether the names have to agree, too. False for an alias.
 
@@ -74,7 +74,7 @@ def require_named(given: str, answered: str | None, *, place: str, same_resource
 
 def arn_at(caller: str, *, service: str, region: str, resource: str) -> str:
     """
-    The ARN that something not made yet is going to have, from whose credentials make it.
+    The ARN of a resource that is yet to be made, from the credentials that will make it.
 
     Args:
         caller: ARN of the identity, as STS answers it: partition and account are its own, and never

@@ -1,9 +1,8 @@
 """
-What a table's description holds and this version does not know. Pure.
+Members of a table's description that this version does not know. Pure.
 
-AWS adds settings. One that nobody here looks at could be missing in the target without a word, so every
-member of DescribeTable's answer that is neither compared by its meaning nor listed as volatile is
-compared as it stands.
+AWS adds settings, and the target could lack one that nothing here looks at. So every member of
+DescribeTable's answer that is neither known here nor listed as volatile is compared as it stands.
 """
 
 from __future__ import annotations

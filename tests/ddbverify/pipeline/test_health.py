@@ -155,8 +155,8 @@ def test_queues_are_counted_with_what_is_in_flight_and_what_is_gone_is_said(aws,
         "the forwarder's event source mapping is gone, not Enabled",
         "the consumer's event source mapping is unknown, not Enabled",
         "1 dead letter (`replicator repair` takes them up)",
-        "the source's stream is off, so no change comes in and some may be lost "
-        "(`replicator restart` begins anew)",
+        "the source's stream is off: changes are not captured, and some may be lost "
+        "(`replicator restart` starts over)",
     }
 
 

@@ -41,10 +41,10 @@ def test_a_pipeline_that_reads_the_live_stream_has_no_problem(result):
         ({"forwarder": Source("", STREAM)}, "event source mapping is , not Enabled"),
         (
             {"forwarder": Source("Enabled", STREAM, "PROBLEM: Function call failed")},
-            "the forwarder did not get through its last batch: PROBLEM: Function call failed",
+            "the forwarder failed on its last batch: PROBLEM: Function call failed",
         ),
-        ({"forwarder": Source("Enabled", STREAM, "FAILED")}, "did not get through its last batch: FAILED"),
-        ({"consumer": Source("Enabled", QUEUE, "a word of next year")}, "the consumer did not get through"),
+        ({"forwarder": Source("Enabled", STREAM, "FAILED")}, "failed on its last batch: FAILED"),
+        ({"consumer": Source("Enabled", QUEUE, "a word of next year")}, "the consumer failed on its last"),
     ],
 )
 def test_each_problem_is_named_alone(changed, said):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
+import botocore.session
 import pytest
 
 from ddbverify.config import Side
@@ -115,6 +116,40 @@ def test_every_way_in_which_credentials_cannot_be_had_is_one_error(home, monkeyp
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
     assert "aws sso login" in caught.value.hint
+
+
+class _Sts:
+    """Gives a role's credentials for a code, and each code counts once."""
+
+    def __init__(self):
+        self.codes = []
+
+    def assume_role(self, *, TokenCode, **_):  # noqa: N803 - as botocore calls it
+        assert TokenCode not in self.codes
+        self.codes.append(TokenCode)
+        expires = datetime.now(UTC) + timedelta(hours=1)
+        keys = {"AccessKeyId": "a", "SecretAccessKey": SECRET, "SessionToken": "t", "Expiration": expires}
+        return {
+            "Credentials": keys,
+            "AssumedRoleUser": {"Arn": "arn:aws:sts::123456789012:assumed-role/a/me"},
+        }
+
+
+def test_one_code_of_mfa_is_enough_for_every_client(home, monkeypatch):
+    sts, ours = _Sts(), botocore.session.Session.create_client
+    monkeypatch.setattr(credentials, "_ASSUMED", {})
+    monkeypatch.setattr(credentials, "_ask", lambda prompt: "123456")
+    monkeypatch.setattr(
+        botocore.session.Session,
+        "create_client",
+        lambda self, service, *a, **more: sts if service == "sts" else ours(self, service, *a, **more),
+    )
+
+    for service in ("dynamodb", "sqs", "lambda"):
+        client = aws.client(Side(region="eu-west-1", profile="mfa"), service, shared=False)
+        client.meta.events.emit(f"provide-client-params.{service}.Anything")
+
+    assert sts.codes == ["123456"]
 
 
 def _sso_session(home, expires):
