@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ddbverify.setting_names import Kind, Pattern, Setting, is_one_of
 from ddbverify.tables.settings import HIDDEN, TableSettings
 from ddbverify.tables.table import Table
+from ddbverify.tables.unknown import places_that_differ
 
 _Values = Mapping[Setting, str]
 _UNKNOWN = (Kind.UNKNOWN, Kind.INDEX_UNKNOWN)
@@ -78,9 +79,10 @@ def compare_settings(
         if not is_one_of(setting, unread) and not (reshaped and _is_of_the_shape(setting))
     ]
     differences = (_difference(setting, ours, theirs) for setting in examined)
+    told = (_with_places(one, source, target) for one in differences if one is not None)
     return Parity(
         examined=tuple(examined),
-        differences=tuple(one for one in differences if one is not None),
+        differences=tuple(told),
         unread=tuple(SettingDifference(what, f"not read, {why}") for what, why in unread.items()),
     )
 
@@ -99,11 +101,23 @@ def _difference(setting: Setting, ours: _Values, theirs: _Values) -> SettingDiff
         what = (
             "not in the target" if there is None else "in the target only" if here is None else "not the same"
         )
-        if setting.kind in _UNKNOWN:
-            what += " (unknown to this version of ddbverify, which compares it as it stands)"
         return SettingDifference(setting, what)
     here, there = here or "not set", there or "not set"
     return SettingDifference(setting, f"{here} in the source, {there} in the target")
+
+
+def _with_places(
+    difference: SettingDifference, source: TableSettings, target: TableSettings
+) -> SettingDifference:
+    """One that this version does not know says so, and where in it the two differ."""
+    setting = difference.setting
+    if not isinstance(setting, Setting) or setting.kind not in _UNKNOWN:
+        return difference
+    here, there = source.documents.get(setting), target.documents.get(setting)
+    places = places_that_differ(here, there) if here is not None and there is not None else ()
+    where = f" in {', '.join(places)}" if places else ""
+    said = "(unknown to this version of ddbverify, which compares it as it stands)"
+    return replace(difference, what=f"{difference.what}{where} {said}")
 
 
 def _time_to_live(here: str | None, there: str | None) -> SettingDifference | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ddbverify.config import Side
@@ -40,6 +40,8 @@ class TableSettings:
 
     values: Mapping[Setting, str]
     unread: Mapping[Pattern, str]  # what was not read -> why, in words
+    documents: Mapping[Setting, str] = field(default_factory=dict, repr=False)
+    """What this version does not know, as JSON. Its values are shown to nobody."""
 
 
 HIDDEN: Final = tuple(map(pattern, ("tags.*", "policy", "unknown.*")))
@@ -75,7 +77,7 @@ def read(side: Side, table: Table) -> TableSettings:
         except EngineError as error:
             if not _is_unknown_there(client, error):
                 unread[pattern(name)] = error.message.rstrip(".")
-    return TableSettings(values, unread)
+    return TableSettings(values, unread, unknown_settings(table.raw))
 
 
 def _is_unknown_there(client: DynamoDBClient, error: EngineError) -> bool:

@@ -83,6 +83,8 @@ _IDENTIFYING: Final = ("IndexName", "RegionName")  # kept beside what is unknown
 _VOLATILE_ANYWHERE: Final = {"IndexArn", "IndexSizeBytes", "ItemCount"}
 _NOTHING: Final = object()
 
+PLACES_SHOWN: Final = 5
+
 
 def unknown_settings(description: Mapping[str, Any]) -> dict[Setting, str]:
     """
@@ -145,3 +147,31 @@ def _as_it_stands(value: Any) -> Any:
                 return sorted(kept, key=lambda one: str(one[name]))
         return kept
     return value
+
+
+def places_that_differ(one: str, other: str) -> tuple[str, ...]:
+    """
+    Where two values of `unknown_settings` differ: paths such as ``[0].Dimensions``, and no value.
+
+    At most `PLACES_SHOWN`, then one that counts the rest. Empty if the two are no documents but plain
+    values, or if they are equal.
+    """
+    from deepdiff import DeepDiff  # a fifth of a second, which only what nobody knows has to wait for
+
+    found = DeepDiff(
+        json.loads(one),
+        json.loads(other),
+        view="tree",
+        zip_ordered_iterables=True,  # place by place, as they are compared
+        threshold_to_diff_deeper=0,  # always name the member itself, however little the two share
+        ignore_private_variables=False,  # a member may be called __x
+    )
+    paths = {tuple(node.path(output_format="list")) for nodes in found.values() for node in nodes}
+    shown = sorted(_shown(path) for path in paths if path)
+    more = len(shown) - PLACES_SHOWN
+    return (*shown[:PLACES_SHOWN], f"{more} more places") if more > 0 else tuple(shown)
+
+
+def _shown(path: tuple[str | int, ...]) -> str:
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return "".join(steps).removeprefix(".")

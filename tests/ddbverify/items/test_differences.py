@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from deepdiff import DeepDiff
 from hypothesis import given
 
 from ddbverify.items.differences import PATHS_SHOWN, differences
 from ddbverify.items.form import Form
+from ddbverify.items.paths import show_path
 from tests.ddbverify.items.test_form import items
 
 ITEM = {
@@ -55,6 +57,35 @@ def test_two_items_that_differ_have_a_path_and_two_that_do_not_have_none_but_the
     shown = differences(one, other, form)
     assert shown
     assert (shown == ("(somewhere)",)) == form.same(one, other)
+
+
+@given(items, items)
+def test_deepdiff_finds_the_same_paths(one, other):
+    """Another implementation of the same walk, over both items with each value as its canonical form."""
+    exact = Form()
+
+    def outline(value):
+        ((kind, content),) = value.items()
+        if kind == "M":
+            return {name: outline(element) for name, element in content.items()}
+        if kind == "L":
+            return [outline(element) for element in content]
+        return exact.canonical({"": value}).hex()
+
+    found = DeepDiff(
+        {name: outline(value) for name, value in one.items()},
+        {name: outline(value) for name, value in other.items()},
+        view="tree",
+        zip_ordered_iterables=True,
+        threshold_to_diff_deeper=0,
+        ignore_private_variables=False,
+    )
+    expected = {
+        show_path(tuple(node.path(output_format="list"))) for nodes in found.values() for node in nodes
+    }
+    shown = {line.rpartition(": ")[0] for line in differences(one, other, exact)} - {""}
+
+    assert shown == expected or len(expected) > PATHS_SHOWN
 
 
 def test_ignored_paths_do_not_appear():

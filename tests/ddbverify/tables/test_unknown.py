@@ -14,6 +14,7 @@ from ddbverify.tables import aws
 from ddbverify.tables.parity import compare_settings
 from ddbverify.tables.settings import TableSettings, described
 from ddbverify.tables.table import describe
+from ddbverify.tables.unknown import places_that_differ, unknown_settings
 from tests.ddbverify import projects
 from tests.ddbverify.suite.test_pair import _default_suite
 from tests.ddbverify.tables.test_parity import _pair
@@ -130,6 +131,41 @@ def test_the_check_fails_by_its_name_until_it_is_accepted_and_shows_no_value(tmp
     with pytest.raises(AssertionError, match=r"unknown\.VectorIndexes: not in the target \(unknown to this"):
         check(_pair(tmp_path / "a", monkeypatch, tables=tables))
     check(_pair(tmp_path / "b", monkeypatch, 'accept = ["unknown.VectorIndexes"]\n', tables=tables))
+
+
+def _settings(name, vector):
+    table = projects.table(name, REGION, VectorIndexes=[vector])
+    return TableSettings(described(table), {}, unknown_settings(table.raw))
+
+
+@pytest.mark.parametrize(
+    ("change", "places"),
+    [
+        ({"Dimensions": 2}, "[0].Dimensions"),
+        ({"__typename": "Vector"}, "[0].__typename"),
+        (
+            {"VectorAttribute": {"AttributeName": "other", "Kind": "F32"}},
+            "[0].VectorAttribute.AttributeName, [0].VectorAttribute.Kind",
+        ),
+        (
+            {f"Member{number}": number for number in range(9)},
+            "[0].Member0, [0].Member1, [0].Member2, [0].Member3, [0].Member4, 4 more places",
+        ),
+    ],
+)
+def test_where_it_differs_is_named_and_no_value_shown(change, places):
+    ours, theirs = _settings("orders", VECTOR), _settings("orders-v2", VECTOR | change)
+    parity = compare_settings(ours, theirs, reshaped=False, same_place=True, stream_is_ours=False)
+
+    (told,) = map(str, parity.differences)
+    assert f"not the same in {places} (unknown to this version" in told
+    assert "512" not in told
+    assert "other" not in told
+
+
+def test_plain_values_have_no_places():
+    assert places_that_differ('"ENABLED"', '"DISABLED"') == ()
+    assert places_that_differ("[1, 2]", "[1, 2]") == ()
 
 
 DESCRIPTION = {
