@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,9 @@ from replicator.context.context import Context
 from replicator.context.tables import TableFacts
 
 MOST_READERS: Final = 2
+
+_FORWARDER: Final = re.compile(r"replicator-.+-capture-Forwarder-\w+")
+"""A forwarder of another migration: it knows the canary."""
 
 _MISSING: Final = object()
 
@@ -94,11 +98,15 @@ def _others(context: Context, source: TableFacts, stream_arn: str, ours: Sequenc
             continue
         filters = (mapping.get("FilterCriteria") or {}).get("Filters") or ()
         patterns = [json.loads(one["Pattern"]) for one in filters if one.get("Pattern")]
+        function = str(mapping["FunctionArn"])
+        function = function.partition(":function:")[2] or function
+        lets_through = not patterns or any(
+            may_match(one, event) for one in patterns for event in _canary_events(source.keys)
+        )
         yield Reader(
-            str(mapping["FunctionArn"]).partition(":function:")[2] or mapping["FunctionArn"],
+            function,
             reads=mapping.get("State") not in ("Disabled", "Disabling"),
-            gets_canary=not patterns
-            or any(may_match(one, event) for one in patterns for event in _canary_events(source.keys)),
+            gets_canary=lets_through and not _FORWARDER.fullmatch(function),
         )
 
 

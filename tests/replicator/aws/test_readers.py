@@ -63,6 +63,14 @@ def test_without_a_canary_nobody_is_disturbed():
     assert told(mapping("mailer"), canary=False) == ["the stream of orders has other readers: mailer"]
 
 
+def test_the_forwarder_of_another_migration_knows_the_canary_and_is_a_reader():
+    other = "replicator-shop-orders-1a2b3c4d-capture-Forwarder-9XyZ"
+
+    assert told(mapping(other)) == [f"the stream of orders has other readers: {other}"]
+    assert "makes 3 readers" in told(mapping(other), mapping("mailer"))[0]
+    assert "will get the canary" in told(mapping("my-Forwarder-1"))[0]
+
+
 @pytest.mark.parametrize(
     ("functions", "forwarders", "total"), [(["a", "b"], 1, 3), (["a"], 2, 3), (["a", "b", "c"], 2, 5)]
 )
