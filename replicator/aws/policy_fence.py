@@ -1,15 +1,18 @@
 """
 The fence in the source tables' own resource policies: a statement that denies every write.
 
-It is lifted from what was put, not from what a read says: a read may be some seconds late, and would then
-show a table without a fence that has one. It has an end of its own until it is fastened, so that no
-operator's death keeps an application from writing for ever.
+It is lifted from what was put, not from what a read says: a read may be some seconds late, and then shows
+a table without its fence. It ends by itself until it is fastened, so that an application can write again
+when the operator's machine dies.
+
+Several tables take each change first and are waited for together: AWS needs seconds for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Protocol
 
@@ -94,10 +97,10 @@ class PolicyFence:
         policies: Of the sources' account and region.
         tables: The source tables, each once.
         exempt: ARNs of the identities that may still write: the operator, who flies canaries.
-        notes: Where is kept what was put.
+        notes: Keep what was put.
         now: Seconds since the epoch, DynamoDB's clock.
-        margin_seconds: It is fastened this long before its end at the latest: a change needs seconds until it
-            holds everywhere.
+        margin_seconds: The fence is fastened this long before its end at the latest, because a change needs
+            seconds until it holds everywhere.
     """
 
     policies: Policies
@@ -132,8 +135,11 @@ class PolicyFence:
         Args:
             until: When it ends by itself unless it is fastened, in seconds since the epoch.
         """
+        put = {table.arn: self._put(table, int(until)) for table in self.tables}
         for table in self.tables:
-            self._raise(table, int(until))
+            standing = put[table.arn]
+            self._await_revision(table, standing, f"fence {table.name}")
+            self.notes.put(table, replace(standing, shown=True))
 
     def fasten(self) -> None:
         """
@@ -143,8 +149,10 @@ class PolicyFence:
             EngineError: It is not the one that was put, or it would end within ``margin_seconds`` of the
                 moment in which reads show the change: writes may come through the gap.
         """
-        for table in self.tables:
-            self._fasten(table)
+        fastened = [(table, *self._fasten(table)) for table in self.tables]
+        for table, standing, until in fastened:
+            self._await_revision(table, standing, f"fasten the fence of {table.name}")
+            self._need_margin(table, until)
 
     def lift(self) -> None:
         """
@@ -155,40 +163,44 @@ class PolicyFence:
         Raises:
             EngineError: The first that was met, once every table has been tried.
         """
-        errors = []
-        for table in self.tables:
-            try:
-                self._lift(table)
-            except EngineError as error:  # the other tables' writers must not wait for this one
-                errors.append(error)
+        errors: list[EngineError] = []
+        began, noted = self.policies.seconds(), {table.arn: self._noted(table) for table in self.tables}
+        lifted = []
+        # Where it is known what was put, nothing has to be waited for: those first.
+        for table in sorted(self.tables, key=lambda table: _is_unknown(noted[table.arn])):
+            with _collected(errors):  # the other tables' writers must not wait for this one
+                lifted.append((table, self._take_out(table, noted[table.arn], began)))
+        for table, change in lifted:
+            with _collected(errors):
+                self._await_lifted(table, change)
+                self._forget(table)
         if errors:
             raise errors[0]
 
     # --- up -----------------------------------------------------------------------------------
 
-    def _raise(self, table: TableFacts, until: int) -> None:
+    def _put(self, table: TableFacts, until: int) -> Standing:
         doing = f"fence {table.name}"
         deadline = self.policies.seconds() + PATIENCE_SECONDS
-        put = None
-        while put is None:
+        while True:
             policy, revision = self.policies.read(table.arn)
-            rest, fenced = _without(policy), self._fenced(table, policy, until)
+            standing, fenced = Standing(_without(policy), None, until), self._fenced(table, policy, until)
             if policy == fenced:  # ours, since no other ends in that second: its answer was lost
-                put = revision
                 break
-            self.notes.put(table, Standing(rest, None, until))  # before: from here on it may be up
+            self.notes.put(table, standing)  # before: from here on it may be up
             try:
-                put = self.policies.change(table.arn, fenced, revision, doing=doing)
+                revision = self.policies.change(table.arn, fenced, revision, doing=doing)
+                break
             except Changed:  # the read was late, or somebody else changes it
                 if self.policies.seconds() >= deadline:
                     raise
                 self.policies.pause()
-        self.notes.put(table, Standing(rest, put, until))
-        self._await(table, lambda _, revision: revision == put, doing)
-        self.notes.put(table, Standing(rest, put, until, shown=True))
+        standing = replace(standing, revision=revision)
+        self.notes.put(table, standing)
+        return standing
 
-    def _fasten(self, table: TableFacts) -> None:
-        doing = f"fasten the fence of {table.name}"
+    def _fasten(self, table: TableFacts) -> tuple[Standing, int]:
+        """What stands now, and when what stood before would have ended."""
         standing = self.notes.get(table)
         if standing is None or standing.revision is None or standing.until is None:
             raise EngineError(
@@ -196,10 +208,14 @@ class PolicyFence:
             )
         self._need_margin(table, standing.until)
         fenced = self._fenced(table, standing.rest, None)
+        doing = f"fasten the fence of {table.name}"
         put = self.policies.change(table.arn, fenced, standing.revision, doing=doing)
-        self.notes.put(table, Standing(standing.rest, put, None, shown=True))
-        self._await(table, lambda _, revision: revision == put, doing)
-        self._need_margin(table, standing.until)
+        fastened = replace(standing, revision=put, until=None)
+        self.notes.put(table, fastened)
+        return fastened, standing.until
+
+    def _await_revision(self, table: TableFacts, standing: Standing, doing: str) -> None:
+        self._await(table, lambda _, revision: revision == standing.revision, doing)
 
     def _fenced(self, table: TableFacts, policy: Policy | None, until: int | None) -> Policy:
         condition: dict[str, Any] = {"ArnNotLike": {"aws:PrincipalArn": list(self.exempt)}}
@@ -227,25 +243,6 @@ class PolicyFence:
 
     # --- down ---------------------------------------------------------------------------------
 
-    def _lift(self, table: TableFacts) -> None:
-        doing = f"lift the fence from {table.name}"
-        standing = self._noted(table)
-        if standing is None:  # nothing of this migration was put: a read that is late shows no less
-            self._lift_what_is_read(table, doing, late=False)
-        elif standing.revision is None:
-            self._lift_what_is_read(table, doing, late=True)
-        else:
-            try:
-                put = self._take_out(table, standing.rest, standing.revision, doing)
-            except Changed:  # by somebody, or by us, without an answer
-                self._lift_what_is_read(table, doing, late=True)
-            else:
-                self._await_lifted(table, standing, put, doing)
-        try:
-            self.notes.remove(table)
-        except EngineError as error:
-            self.policies.tell(f"the fence of {table.name} is lifted; its note stays: {error.message}")
-
     def _noted(self, table: TableFacts) -> Standing | None:
         """What was put, as far as it can be known: without its note, it may be anything."""
         try:
@@ -253,44 +250,72 @@ class PolicyFence:
         except EngineError:
             return Standing(None, None, None)
 
-    def _lift_what_is_read(self, table: TableFacts, doing: str, *, late: bool) -> None:
-        """Lift the fence that a read shows; that it shows none counts once it cannot be *late* any more."""
+    def _forget(self, table: TableFacts) -> None:
+        try:
+            self.notes.remove(table)
+        except EngineError as error:
+            self.policies.tell(f"the fence of {table.name} is lifted; its note stays: {error.message}")
+
+    def _take_out(self, table: TableFacts, standing: Standing | None, began: float) -> _Lifted | None:
+        """Replace the fence by what was there before; ``None`` where there is none."""
+        if standing is None:  # nothing of this migration was put: a read that is late shows no less
+            return self._take_out_what_is_read(table, None)
+        if standing.revision is None:
+            return self._take_out_what_is_read(table, began)
+        try:
+            return self._replace(table, standing, standing.revision)
+        except Changed:  # by somebody, or by us, without an answer
+            return self._take_out_what_is_read(table, self.policies.seconds())
+
+    def _take_out_what_is_read(self, table: TableFacts, put_before: float | None) -> _Lifted | None:
+        """
+        Replace the fence that a read shows.
+
+        Args:
+            put_before: When it was put at the latest, on the clock of waiting: until reads cannot be that
+                late, one without a fence shows nothing. ``None``: none was put.
+        """
         began = self.policies.seconds()
         while True:
             policy, revision = self.policies.read(table.arn)
+            now = self.policies.seconds()
             if revision is not None and is_fenced(policy):
+                shown = Standing(_without(policy), revision, None, shown=True)
                 try:
-                    put = self._take_out(table, _without(policy), revision, doing)
+                    return self._replace(table, shown, revision)
                 except Changed:
-                    if self.policies.seconds() - began >= PATIENCE_SECONDS:
+                    if now - began >= PATIENCE_SECONDS:
                         raise
-                    late = True  # the read was: what it showed has gone, or is another one by now
-                else:
-                    self._await_lifted(table, Standing(None, revision, None, shown=True), put, doing)
-                    return
-            elif not late or self.policies.seconds() - began >= LAG_SECONDS:
-                return
+                    # The read was late: what it showed has gone, or is another one by now.
+                    put_before = began if put_before is None else put_before
+            elif put_before is None or now - put_before >= LAG_SECONDS:
+                return None
             self.policies.pause()
 
-    def _take_out(self, table: TableFacts, rest: Policy | None, revision: str, doing: str) -> str:
-        return self.policies.change(table.arn, rest, revision, doing=doing, insist=True)
+    def _replace(self, table: TableFacts, fence: Standing, revision: str) -> _Lifted:
+        doing = f"lift the fence from {table.name}"
+        put = self.policies.change(table.arn, fence.rest, revision, doing=doing, insist=True)
+        return _Lifted(fence, put, self.policies.seconds())
 
-    def _await_lifted(self, table: TableFacts, fence: Standing, put: str, doing: str) -> None:
+    def _await_lifted(self, table: TableFacts, lifted: _Lifted | None) -> None:
         """
-        Wait until a read shows what was put in the place of *fence*.
+        Wait until a read shows what was put in the place of the fence.
 
         A read may be so late that it shows what was there before the fence. It counts once one has shown the
         fence, or cannot be that late any more.
         """
-        began, seen = self.policies.seconds(), fence.shown
+        if lifted is None:
+            return
+        fence, put, at = lifted.fence, lifted.put, lifted.at
+        seen = fence.shown
 
         def shows(policy: Policy | None, revision: str | None) -> bool:
             nonlocal seen
             seen = seen or revision == fence.revision
-            sure = seen or self.policies.seconds() - began >= LAG_SECONDS
+            sure = seen or self.policies.seconds() - at >= LAG_SECONDS
             return (put != "" and revision == put) or (sure and not is_fenced(policy))
 
-        self._await(table, shows, doing)
+        self._await(table, shows, f"lift the fence from {table.name}")
 
     def _await(
         self, table: TableFacts, shows: Callable[[Policy | None, str | None], bool], doing: str
@@ -304,6 +329,27 @@ class PolicyFence:
                     f"look at the resource policy of {table.name}; somebody else may be changing it.",
                 )
             self.policies.pause()
+
+
+@dataclass(frozen=True, slots=True)
+class _Lifted:
+    """A *fence* in the place of which the revision *put* stands (empty: no policy), since *at*."""
+
+    fence: Standing
+    put: str
+    at: float
+
+
+@contextmanager
+def _collected(errors: list[EngineError]) -> Iterator[None]:
+    try:
+        yield
+    except EngineError as error:
+        errors.append(error)
+
+
+def _is_unknown(standing: Standing | None) -> bool:
+    return standing is not None and standing.revision is None
 
 
 def is_fenced(policy: Policy | None) -> bool:

@@ -267,27 +267,66 @@ def test_who_may_not_change_a_policy_is_told_at_once():
     assert client.clock.at == NOON
 
 
-def test_one_table_that_cannot_be_freed_keeps_no_other_fenced():
+def several(names, **manners):
+    """A fence of several tables, whose policies share a clock."""
     tables = tuple(
         SimpleNamespace(name=name, arn=f"arn:aws:dynamodb:eu-west-1:123456789012:table/{name}")
-        for name in ("first", "second", "third")
+        for name in names
     )
     clock = Clock()
-    policies = {table.arn: FakePolicies(clock=clock) for table in tables}
+    policies = {table.arn: FakePolicies(clock=clock, **manners) for table in tables}
 
     def to(method):
         return lambda **arguments: getattr(policies[arguments["ResourceArn"]], method)(**arguments)
 
-    names = ("get_resource_policy", "put_resource_policy", "delete_resource_policy")
-    client = SimpleNamespace(**{name: to(name) for name in names})
-    several = PolicyFence(of(client, clock), tables, (OPERATOR,), clock.now, MARGIN)
-    several.raise_(NOON + LIMIT)
-    broken = policies[tables[0].arn]
-    broken.delete_resource_policy = broken.put_resource_policy = refuse
+    methods = ("get_resource_policy", "put_resource_policy", "delete_resource_policy")
+    client = SimpleNamespace(**{name: to(name) for name in methods})
+    made = PolicyFence(of(client, clock), tables, (OPERATOR,), clock.now, MARGIN)
+    made.raise_(NOON + LIMIT)
+    return made, list(policies.values()), clock
+
+
+def test_one_table_that_cannot_be_freed_keeps_no_other_fenced():
+    made, policies, _ = several(["first", "second", "third"])
+    policies[0].delete_resource_policy = policies[0].put_resource_policy = refuse
 
     with pytest.raises(EngineError, match="lift the fence from first"):
-        several.lift()
-    assert [policies[table.arn].policy is None for table in tables] == [False, True, True]
+        made.lift()
+    assert [one.policy is None for one in policies] == [False, True, True]
+
+
+def test_one_whose_note_cannot_be_read_is_lifted_after_the_others(monkeypatch):
+    made, policies, clock = several(["first", "second", "third"], lag=5.0)
+    known = made.notes.get
+    freed = {}
+
+    def get(table):
+        if table.name == "first":
+            raise EngineError("the state table is throttled", "x")
+        return known(table)
+
+    monkeypatch.setattr(made.notes, "get", get)
+    for name, one in zip(("first", "second", "third"), policies, strict=True):
+        delete = one.delete_resource_policy
+        one.delete_resource_policy = lambda _name=name, _delete=delete, **rest: (
+            freed.setdefault(_name, clock.at),
+            _delete(**rest),
+        )[1]
+    made.lift()
+
+    assert [one.policy for one in policies] == [None, None, None]
+    assert list(freed) == ["second", "third", "first"]
+
+
+def test_many_tables_wait_together():
+    """By the fake's clock: AWS takes 15 s and shows it 5 s later, for one table as for forty."""
+    made, policies, clock = several([f"table{number}" for number in range(40)], lag=5.0, block=15.0)
+    assert clock.at - NOON < 15
+    made.fasten()
+    assert clock.at - NOON < 40
+    made.lift()
+    assert clock.at - NOON < 80
+    assert all(one.policy is None for one in policies)
 
 
 def refuse(**_):
