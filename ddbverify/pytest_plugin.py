@@ -7,6 +7,7 @@ nothing of the package but two light modules, and where there is no migration it
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -42,14 +43,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
     """In a gated run, watch over the user's code from its first file on, which is a ``conftest.py``."""
     asked = early_config.known_args_namespace
-    if asked.ddb_record and asked.ddb_config:
-        from ddbverify.session import loading
+    if not (asked.ddb_record and asked.ddb_config):
+        return (yield)
+    from ddbverify.session import loading
+    from ddbverify.session.pytest.stand_ins import of_a_conftest
 
-        loading.begin(Path(asked.ddb_config))
+    loading.begin(Path(asked.ddb_config))
+    try:
+        return (yield)
+    except Exception as error:
+        of_a_conftest(error)
+        raise
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """In a gated run, keep the terminal for what may be seen."""
+    if not config.getoption("--ddb-record"):
+        return (yield)
+    from ddbverify.session.pytest import silence
+
+    return (yield from silence.kept(config))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -63,9 +81,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if file is None:
         return
     config.stash[MIGRATION_FILE] = file
-    from ddbverify.session.pytest import bridge, collecting, hooks, running
+    from ddbverify.session.pytest import bridge, collecting, endings, hiding, hooks, running
 
-    for module in (hooks, collecting, running, bridge):
+    gated = (endings,) if config.getoption("--ddb-record") else ()
+    for module in (hooks, collecting, hiding, running, bridge, *gated):
         config.pluginmanager.register(module, module.__name__)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import pkgutil
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,31 @@ def imports_of(
     """
     package = module if is_package else module.rpartition(".")[0]
     yield from _walk(ast.parse(source, feature_version=python), package, optional=False)
+
+
+_WORDS_OF_PYTHON = re.compile(r"No module named '([\w.]+)'|cannot import name '(\w+)' from '([\w.]+)' \(.*\)")
+
+
+def words_of_an_import(error: BaseException) -> str:
+    """
+    What may be shown of an import that failed, without a value in it; empty for nothing.
+
+    Of a module that is not there: its name, if the source that asked for it has that name. Of a text that is
+    not Python: what Python says about it, and where.
+    """
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).is_file():
+        return f"{error.msg} ({Path(error.filename).name}, line {error.lineno})"
+    said = _WORDS_OF_PYTHON.fullmatch(str(error)) if isinstance(error, ImportError) else None
+    if said is None:
+        return ""
+    trace, asked = error.__traceback__, ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        asked = asked if file.startswith("<") else file
+        trace = trace.tb_next
+    source = Path(asked).read_text(encoding="utf-8", errors="replace") if Path(asked).is_file() else ""
+    names = [name for name in said.groups() if name]
+    return str(error).partition(" (")[0] if all(name.split(".")[-1] in source for name in names) else ""
 
 
 def find(module: str) -> ModuleSpec | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from ddbverify.code.imports import words_of_an_import
 from ddbverify.config_checks import PLUGIN_NAME
 from ddbverify.errors import ConfigurationError
 from ddbverify.plugins.fitting import PREFIX
@@ -67,10 +68,11 @@ def conftest_module(checks: Path) -> ModuleType | None:
     try:
         spec.loader.exec_module(module)
     # An import runs the user's code; whatever it raises, its hooks cannot be used.
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - its type and place are told
         del sys.modules[name]
+        text = words_of_an_import(error)
         raise ConfigurationError(
-            f"{file} does not load: {type(error).__name__}: {error}",
-            "mend it, or take the hooks (ddbverify_*) out of it.",
-        ) from error
+            f"{file} does not load: {type(error).__name__}" + (f": {text}." if text else "."),
+            f"mend it (`python {file.name}` says more), or take the hooks (ddbverify_*) out of it.",
+        ) from None
     return module

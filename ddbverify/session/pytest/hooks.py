@@ -28,7 +28,8 @@ from ddbverify.evidence.evidence import tool_version
 from ddbverify.reports import progress
 from ddbverify.session.checking import ORPHANED_STATUS, Checking, Report
 from ddbverify.session.processes import Own, end_with_parent
-from ddbverify.session.pytest import terminal
+from ddbverify.session.pytest import silence, terminal
+from ddbverify.session.pytest.hiding import refuse_plugins_that_tell
 from ddbverify.session.pytest.items import (
     CHECKING,
     OWN,
@@ -36,17 +37,17 @@ from ddbverify.session.pytest.items import (
     pairs_of,
 )
 from ddbverify.session.pytest.options import MIGRATION_FILE, setting
+from ddbverify.session.pytest.silence import ERRORS
 from ddbverify.suite.pair import Pair
-
-_TERMINAL = pytest.StashKey[TextIO]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin a session of checks; refuse what would read the tables twice, or show what is in them."""
     sample, _ = setting(config, "sample")
     record = config.getoption("--ddb-record")
-    # Standard error itself: while a check runs, pytest has put a file in its place.
-    config.stash[_TERMINAL] = terminal_file = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+    config.stash[ERRORS] = terminal_file = config.stash.get(ERRORS, None) or os.fdopen(
+        os.dup(2), "w", encoding="utf-8", errors="replace"
+    )
     config.stash[CHECKING] = Checking(
         config.stash[MIGRATION_FILE],
         sample=sample,
@@ -68,7 +69,8 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     if record:
         _refuse_what_shows(config)
-        config.stash[OWN] = Own(1, 2)
+        refuse_plugins_that_tell(config)
+        config.stash[OWN] = Own(*silence.descriptors(config))
         parent = config.getoption("--ddb-parent")
         if parent is not None:
             end_with_parent(parent, lambda: os._exit(ORPHANED_STATUS))
@@ -78,7 +80,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Close what was opened. What still hangs from here on is ended, too."""
     if OWN in config.stash:
         config.stash[OWN].let_go()
-    config.stash[_TERMINAL].close()
+    if silence.OUTPUT not in config.stash:  # else it is needed until pytest has ended
+        config.stash[ERRORS].close()
 
 
 def _refuse_what_shows(config: pytest.Config) -> None:
@@ -86,7 +89,7 @@ def _refuse_what_shows(config: pytest.Config) -> None:
     option = config.option
     for is_asked, what in (
         (option.ddb_reveal, "--ddb-reveal shows keys and values"),
-        (option.capture in ("no", "tee-sys"), f"--capture={option.capture} shows what checks print"),
+        (option.capture != "fd", f"--capture={option.capture} shows what checks print"),
         (option.usepdb or option.trace, "--pdb and --trace show values"),
         (config.getini("log_cli") or option.log_cli_level, "live logs show what checks log"),
         (config.getini("log_file") or option.log_file, "a log file keeps what checks log"),
@@ -136,8 +139,10 @@ def _bar_below(meter: progress.Meter, file: TextIO, reporter: pytest.TerminalRep
     file.flush()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Begin the record before anything of the user's is imported for collection."""
+    silence.give_to_reporter(session.config)
     versions = {"ddbverify": tool_version(), "pytest": pytest.__version__}
     for _, distribution in session.config.pluginmanager.list_plugin_distinfo():
         versions[distribution.metadata["Name"]] = distribution.version

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import pytest
 
+from ddbverify.code.imports import words_of_an_import
 from ddbverify.compare.inspection import ItemCheck, kind_of
 from ddbverify.errors import ConfigurationError, DdbVerifyError
 from ddbverify.evidence.record import CheckRecord, CheckState
@@ -44,9 +45,6 @@ _BY_DEFAULT: Final = CheckSettings()
 _FILES: Final = "check_*.py"
 _FUNCTIONS: Final = "check_"
 WHAT_IS_RUN: Final = f"the checks of a file {_FILES} are its functions {_FUNCTIONS}*"
-
-_TELLING: Final = (ImportError, SyntaxError, MarkError, DdbVerifyError)
-"""Errors of an import whose text may be shown."""
 
 
 class CheckModule(pytest.Module):
@@ -74,8 +72,10 @@ class CheckModule(pytest.Module):
         except Exception as error:  # noqa: BLE001
             del sys.modules[name]
             where = place(pytest.ExceptionInfo.from_exception(error), self.path)
-            text = f": {error}" if isinstance(error, _TELLING) or self._reveals else ""
-            raise self.CollectError(f"{kind_of(type(error))} {where}{text}") from None
+            text = str(error) if isinstance(error, (MarkError, DdbVerifyError)) or self._reveals else ""
+            text = text or words_of_an_import(error)
+            said = f"{kind_of(type(error))} {where}" + (f": {text}" if text else "")
+            raise self.CollectError(said) from None
         return module
 
     @property
