@@ -71,14 +71,14 @@ ROOMS = (
         "items",
         "one item: typed and Python form, canonical form, why two differ, transforms",
         "",
-        "differences form keys lazy limits paths raw second_process states transform values",
+        "differences form keys lazy limits paths raw states transform values",
     ),
     _room(
         "ddbverify",
         "code",
         "the user's code: which files of it decide, their digests, what is compiled and read",
         "items",
-        "digest imports places reach reads source",
+        "bound digest imports places purity reach reads second_process source",
     ),
     _room(
         "ddbverify",
@@ -148,8 +148,8 @@ ROOMS = (
         "ddbverify",
         "session.pytest",
         "checks under pytest: hooks, items, outcomes, terminal",
-        "tables plugins compare suite evidence reports session",
-        "bridge collecting hooks options running",
+        "code tables plugins compare suite evidence reports session",
+        "bridge collecting endings hiding hooks options running silence stand_ins",
     ),
     _room(
         "ddbverify",
@@ -172,7 +172,7 @@ ROOMS = (
         "tables plugins evidence gate reports runs diff",
         "",
     ),
-    _room("ddbverify", "testing", "for the test suites of users", "items tables", ""),
+    _room("ddbverify", "testing", "for the test suites of users", "items code tables", ""),
     _room(
         "replicator",
         "handlers",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from msgspec import Meta
 
 import ddbverify
 from ddbverify.code import reach
+from ddbverify.code.bound import Bound
 from ddbverify.code.digest import digest_of, listed, transforms_of
 from ddbverify.code.reach import Files
 from ddbverify.config import Config
@@ -73,23 +73,9 @@ def configuration_digest(config: Config) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """
-    All files of the user's that digests are over, one by one.
-
-    Args:
-        contents: Path, links followed -> SHA-256.
-        roots: Folders in which no other file may have a say.
-    """
-
-    contents: Mapping[str, str]
-    roots: tuple[str, ...]
-
-
 def bound(config: Config, checks: Path, plugins: Iterable[Path]) -> Bound:
     """
-    What the digests of a configuration and its plugins are over.
+    What the digests of a configuration and its plugins are over, file by file.
 
     Raises:
         ConfigurationError: As `current`.
@@ -97,16 +83,7 @@ def bound(config: Config, checks: Path, plugins: Iterable[Path]) -> Bound:
     modules = [reach.of_folder(checks), *transforms_of(config).values()]
     files = {*files_of_checks(config, checks).values(), *plugins}
     files |= {file for some in modules for file in some.values()}
-    packages = {_package(place, file) for some in modules for place, file in some.items() if "/" in place}
-    return Bound(
-        {os.path.realpath(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
-        tuple(sorted({os.path.realpath(one) for one in (config.folder, checks, *packages)})),
-    )
-
-
-def _package(place: str, file: Path) -> Path:
-    """The folder of the top-level package that a module is in."""
-    return file.parents[len(Path(place).parts) - 2]
+    return Bound.of(files, (config.folder, checks), modules)
 
 
 def files_of_checks(config: Config, checks: Path) -> Files:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddbverify import config as configuration
+from ddbverify.code.bound import Bound
 from ddbverify.config import Config
 from ddbverify.errors import DdbVerifyError
 from ddbverify.evidence import digests
-from ddbverify.evidence.digests import Bound, Digests
+from ddbverify.evidence.digests import Digests
 from ddbverify.evidence.record import CheckState, Record, TableRecord
 from ddbverify.plugins.loading import PluginRecord, Plugins
 from ddbverify.session.checking import UNWRITABLE_STATUS

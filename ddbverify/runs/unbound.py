@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import ddbverify
-from ddbverify.code.places import OURS
-from ddbverify.evidence.digests import Bound
+from ddbverify.code.bound import Bound, as_seen_from
 from ddbverify.evidence.record import Fact, Record
 from ddbverify.words import number_of
 
@@ -58,32 +55,10 @@ def unbound(recorded: Record, bound: Bound, folder: Path, run_folder: Path) -> U
         run_folder: What is read there is the run's own.
     """
     others = {path for path, _ in recorded.compiled if path not in bound.contents}
-    others |= {path for path in map(os.path.realpath, recorded.reads) if _counts(path, bound, run_folder)}
+    own = str(run_folder) + os.sep
+    others |= {path for path in bound.others(recorded.reads) if not path.startswith(own)}
     changed = {path for path, text in recorded.compiled if bound.contents.get(path, text) != text}
-    return Unbound(_as_seen_from(folder, others), _as_seen_from(folder, changed))
-
-
-def _counts(path: str, bound: Bound, run_folder: Path) -> bool:
-    if path in bound.contents:
-        return False
-    ours = (Path(ddbverify.__file__).parents[1] / name for name in OURS)
-    if any(_is_below(path, str(one)) for one in (run_folder, *ours)):
-        return False
-    # An environment, or a repository's own folder, inside of the project.
-    return any(
-        _is_below(path, root)
-        and ".git" not in Path(path).relative_to(root).parts
-        and not (_is_below(sys.prefix, root) and _is_below(path, sys.prefix))
-        for root in bound.roots
-    )
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path.startswith(folder + os.sep)
-
-
-def _as_seen_from(folder: Path, paths: set[str]) -> tuple[str, ...]:
-    return tuple(sorted(Path(os.path.relpath(path, folder.resolve())).as_posix() for path in paths))
+    return Unbound(as_seen_from(folder, others), as_seen_from(folder, changed))
 
 
 def _named(files: tuple[str, ...]) -> str:

@@ -22,9 +22,9 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
+from ddbverify.code.second_process import SecondProcess, locate
 from ddbverify.errors import ConfigurationError
 from ddbverify.items.limits import MAX_ITEM_BYTES, item_size, typed_size
-from ddbverify.items.second_process import SecondProcess, locate
 from ddbverify.items.transform import Transform, TransformFunction
 from ddbverify.items.values import item_to_typed
 from ddbverify.names import KeySchema

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ddbverify.code.second_process import SecondProcess
 from ddbverify.errors import TransformError
 from ddbverify.items.form import Form
 from ddbverify.items.limits import refusals, typed_size
-from ddbverify.items.second_process import SecondProcess
 from ddbverify.items.transform import Transform, TransformFunction, canonical_key
 from ddbverify.items.values import ValueNotAllowed, item_from_typed, item_to_typed
 from ddbverify.names import KeySchema, TypedItem

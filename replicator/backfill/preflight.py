@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ddbverify.code import purity
 from ddbverify.code.digest import transform_digest
 from ddbverify.config import Pair
-from ddbverify.errors import ConfigurationError, TransformError
+from ddbverify.errors import ConfigurationError
 from ddbverify.items.transform import Transform
 from ddbverify.items.values import with_base64
 from ddbverify.names import KeySchema, TypedItem, stack_name, state_table, table_name
@@ -74,7 +75,7 @@ def _plan(context: Context, pair: Pair, *, begun: bool) -> Plan:
     sampled: list[TypedItem] = []
     if pair.transform or (target is not None and indexes.types_of(target.description).keys() - source.keys):
         sampled = _sample(context, source)
-    made = _made_of(sampled, source, transform, target_exists=target is not None)
+    made = _made_of(context, sampled, source, transform, target_exists=target is not None)
     if target is not None:
         _check_types(pair, made, target)
     return Plan(
@@ -176,20 +177,36 @@ def _check_types(pair: Pair, made: Sequence[TypedItem], target: TableFacts) -> N
 
 
 def _made_of(
-    items: Sequence[TypedItem], source: TableFacts, transform: Transform, *, target_exists: bool
-) -> list[TypedItem]:
+    context: Context,
+    items: Sequence[TypedItem],
+    source: TableFacts,
+    transform: Transform,
+    *,
+    target_exists: bool,
+) -> Sequence[TypedItem]:
     """
     What a small sample becomes in the target.
 
-    What fails on every item of it fails on the table: say so before anything is made.
+    The function is called twice, and once more in a second process: a result that depends on anything but the
+    item makes its key uncomparable later. What fails on every item of the sample fails on the table.
     """
-    failures = []
-    made: list[TypedItem] = []
-    for item in items:
-        try:
-            made += transform(item)
-        except TransformError as error:
-            failures.append(error)
+    if transform.function is None:
+        return items
+    tried = purity.tried(context.config, transform, items)
+    if tried.unbound:
+        listed = ", ".join(f'"{file}"' for file in tried.unbound)
+        raise ConfigurationError(
+            f"The transform {transform.name} reads {listed}: its digest is not over that, and the bundle "
+            "would not hold it.",
+            f"write transform_files = [{listed}] into the pair's [[tables]].",
+        )
+    if tried.impure:
+        raise ConfigurationError(
+            f"The transform {transform.name} gave two results for one of {len(items)} sampled items, "
+            f"{tried.impure}.",
+            "make the result depend on the item alone: no clock, no chance, nothing kept between calls.",
+        )
+    failures = tried.failures
     if failures and len(failures) == len(items):
         hint = failures[0].hint
         if not target_exists:
@@ -200,7 +217,7 @@ def _made_of(
         raise ConfigurationError(
             f"{failures[0].message} It did so for each of {len(items)} sampled items.", hint
         )
-    return made
+    return tried.made
 
 
 def _words(schema: KeySchema) -> str:

@@ -28,6 +28,7 @@ FOR_THE_REPLICATOR = {
     "code.digest",
     "code.imports",
     "code.places",
+    "code.purity",
     "code.reach",
     "tables.aws",
     "tables.indexes",

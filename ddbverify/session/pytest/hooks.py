@@ -89,7 +89,6 @@ def _refuse_what_shows(config: pytest.Config) -> None:
     option = config.option
     for is_asked, what in (
         (option.ddb_reveal, "--ddb-reveal shows keys and values"),
-        (option.capture != "fd", f"--capture={option.capture} shows what checks print"),
         (option.usepdb or option.trace, "--pdb and --trace show values"),
         (config.getini("log_cli") or option.log_cli_level, "live logs show what checks log"),
         (config.getini("log_file") or option.log_file, "a log file keeps what checks log"),

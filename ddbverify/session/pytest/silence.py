@@ -40,8 +40,13 @@ def begin(config: pytest.Config) -> None:
     Keep the terminal for those who ask for it by name, for the rest of the process.
 
     Raises:
-        pytest.UsageError: pytest captures in a way that is not known here.
+        pytest.UsageError: Output is not captured, or in a way that is not known here.
     """
+    if config.option.capture != "fd":
+        raise pytest.UsageError(
+            f"--capture={config.option.capture} shows what checks print: refused in `ddbverify run`. Use it "
+            "with pytest itself."
+        )
     sys.stdout.flush()
     sys.stderr.flush()
     config.stash[OUTPUT] = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace", buffering=1)
@@ -51,8 +56,8 @@ def begin(config: pytest.Config) -> None:
     originals = [getattr(getattr(captures, name, None), "targetfd_save", None) for name in ("out", "err")]
     if not all(isinstance(one, int) for one in originals):
         raise pytest.UsageError(
-            "a gated run needs pytest to capture file descriptors. Leave out --capture, or install a version "
-            "of pytest that ddbverify has been tested with."
+            "this version of pytest captures output in a way that ddbverify does not know. Install the "
+            "version that it has been tested with."
         )
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2, *originals):

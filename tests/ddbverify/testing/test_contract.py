@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, core, find, given, settings
 from hypothesis import strategies as st
 
+from ddbverify.code import second_process
 from ddbverify.errors import ConfigurationError
-from ddbverify.items import second_process
 from ddbverify.items.form import Form
 from ddbverify.items.limits import MAX_CONTAINERS, MAX_ITEM_BYTES, MAX_KEY_BYTES, refusals
 from ddbverify.items.values import item_to_typed

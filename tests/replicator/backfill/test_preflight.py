@@ -18,6 +18,7 @@ SOURCE_REGION, TARGET_REGION = "eu-west-1", "eu-central-1"
 pytestmark = pytest.mark.engine("ministack")
 
 TRANSFORMS = """
+import uuid
 def same(item):
     return item
 
@@ -27,6 +28,16 @@ def raises(item):
 def raises_sometimes(item):
     if item["id"] == "a":
         raise LookupError
+    return item
+
+def stamped(item):
+    return {**item, "moved": str(uuid.uuid4())}
+
+def scrambled(item):
+    return {**item, "n": hash(item["id"])}
+
+def reading(item):
+    open(__file__.replace(".py", ".json")).close()
     return item
 
 def renamed(item):
@@ -295,6 +306,28 @@ def test_a_transform_that_rekeys_without_saying_so(world):
     error = world.refused("returned a list", pair=f'transform = "{world.module}:rekeyed"')
     assert "rekeys = true" in error.hint
     assert preflight.check(world.context(pair=f'transform = "{world.module}:rekeyed"\nrekeys = true'))
+
+
+@pytest.mark.parametrize(
+    ("function", "how"), [("stamped", "when it was called twice"), ("scrambled", "in a second process")]
+)
+def test_a_transform_that_gives_two_results_for_one_item(world, function, how):
+    world.put(world.source, SOURCE_REGION, {"id": {"S": "secret"}})
+    error = world.refused(
+        "gave two results for one of 1 sampled items", how, pair=f'transform = "{world.module}:{function}"'
+    )
+
+    assert "secret" not in str(error)
+
+
+def test_a_transform_that_reads_a_file_which_nobody_names(world):
+    (world.folder / f"{world.module}.json").write_text("{}")
+    world.put(world.source, SOURCE_REGION, {"id": {"S": "a"}})
+    pair = f'transform = "{world.module}:reading"'
+    error = world.refused(f'reads "{world.module}.json"', pair=pair)
+
+    assert f'transform_files = ["{world.module}.json"]' in error.hint
+    assert preflight.check(world.context(pair=f'{pair}\ntransform_files = ["{world.module}.json"]'))
 
 
 def test_a_transform_that_fails_on_some_items_is_left_to_the_quarantine(world):

@@ -19,13 +19,14 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
+from ddbverify.code import reads, source
 from ddbverify.errors import ConfigurationError, TransformError
 from ddbverify.items.transform import Transform, TransformFunction, load_function
 from ddbverify.names import TypedItem
 
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.stdin.readline()); "
-    "from ddbverify.items.second_process import serve; serve()"
+    "from ddbverify.code.second_process import serve; serve()"
 )
 _HINT = 'define it at the top level of a module that can be imported, or name it as "module:function".'
 # Not Lambda's UTC, nor anyone's whole hour; a POSIX rule, which needs no zone files.
@@ -74,6 +75,8 @@ class SecondProcess:
     """
     The transform in one other process, for as many items as it is asked for.
 
+    `reads` has the paths of the files that it has read there by now.
+
     Args:
         place: Where the function is.
         transform: Its key schemas.
@@ -99,6 +102,7 @@ class SecondProcess:
             "target_keys": list(transform.target_keys.items()),
             "rekeys": transform.rekeys,
         }
+        self.reads: list[str] = []
         self._send([path or str(Path.cwd()) for path in sys.path])
         answer = self._ask(asdict(place) | schema)
         if answer != {"ready": True}:
@@ -142,7 +146,11 @@ class SecondProcess:
         except (BrokenPipeError, ValueError):  # it has ended; a closed pipe is a ValueError
             return None
         line = self._process.stdout.readline()
-        return json.loads(line) if line else None
+        if not line:
+            return None
+        answer: dict[str, Any] = json.loads(line)
+        self.reads += answer.pop("read")
+        return answer
 
 
 def serve() -> None:
@@ -150,12 +158,18 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)  # what the transform prints must not be taken for an answer
 
-    def answer(message: Any) -> None:
-        answers.write(json.dumps(message) + "\n")
+    read: list[str] = []
+
+    def answer(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message | {"read": read}) + "\n")
         answers.flush()
+        read.clear()
 
     asked = json.loads(sys.stdin.readline())
     place = Place(asked["module"], asked["name"], asked["file"])
+    source.install((place.module.partition(".")[0],))
+    reads.watch()
+    reads.report(read.append)
     try:
         function = _load(place)
     # An import runs the user's code; whatever it raises has to reach the parent.
