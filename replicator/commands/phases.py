@@ -20,6 +20,8 @@ from replicator.handlers.state import State
 from replicator.stack import stacks, storage
 from replicator.stack.bundle import Bundle
 
+_BACKFILL = "[replication] backfill"
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
@@ -84,7 +86,7 @@ def bind(context: Context, plan: Plan) -> None:
     state.put_once(Fact.BOUND, **_transform(plan), backfill=how)
     if changed := changed_since(context, plan):
         raise Refused(
-            f"{changed} of {plan.pair} has changed since its migration began.",
+            f"{changed} has changed since the migration of {plan.pair} began.",
             "put it back, or begin anew with `replicator restart`.",
         )
 
@@ -96,7 +98,7 @@ def changed_since(context: Context, plan: Plan) -> str:
         return ""
     if any(bound[name] != value for name, value in _transform(plan).items()):
         return "The transform"
-    return "" if bound.get("backfill", "backup") == context.config.replicated.backfill else "The backfill"
+    return "" if bound.get("backfill", "backup") == context.config.replicated.backfill else _BACKFILL
 
 
 def _transform(plan: Plan) -> dict[str, Any]:

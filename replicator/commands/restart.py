@@ -134,7 +134,7 @@ def _reached(
         return []
     for pair, changed in others.items():
         context.console.warn(
-            f"{changed} of {pair} has changed, too: until it is restarted it goes on as it was begun, and "
+            f"{changed} has changed for {pair}, too: until it is restarted it goes on as it was begun, and "
             "cannot be restored, repaired or cut over"
         )
     if offer is not None and offer("Restart them, too?"):

@@ -361,6 +361,7 @@ class World:
             state=lambda pair: SimpleNamespace(get=lambda fact: {"since": since}),
             config=SimpleNamespace(replicated=SimpleNamespace(overlap=self.overlap)),
             server_time=lambda: float(int(self.now)),
+            need_going_on=nothing,
         )
         up._overlap(context, SimpleNamespace(pair=None), SimpleNamespace(at=nothing))  # type: ignore[arg-type]
         self.backup_time = self.now

@@ -153,7 +153,7 @@ def test_a_restart_of_one_pair_names_the_others_that_the_change_reaches(
 
     said = capsys.readouterr().err
     before = said[: said.index("Restart 1 of")]
-    assert f"The transform of {moving.pair('well')} has changed, too" in before
+    assert f"The transform has changed for {moving.pair('well')}, too" in before
     assert str(moving.pair("backlogged")) not in before
     assert (f"--table {moving.table('well')}" in before) is (not wanted)
     assert len(asked) == (wanted is not None)
