@@ -17,7 +17,9 @@ from ddbverify.words import number_of
 from replicator.backfill import backups, boundary, ownership
 from replicator.backfill.load import Load, ReadPace
 from replicator.backfill.ownership import FILLING, MADE, STAGING
+from replicator.backfill.pages import scanning_session
 from replicator.backfill.plan import Plan
+from replicator.backfill.rate import Rate
 from replicator.context import tables
 from replicator.context.ceiling import ceiling_of
 from replicator.context.console import Step
@@ -26,6 +28,7 @@ from replicator.context.lock import Lock
 from replicator.context.tables import NameTaken, TableFacts
 from replicator.handlers.ledger import Ledger
 from replicator.handlers.state import now_text
+from replicator.handlers.wire import JsonTransactions
 
 _BEGIN_ANEW = "begin anew with `replicator restart`."
 
@@ -180,8 +183,10 @@ def _load(
 ) -> Load:
     state = context.state(plan.pair)
     ceiling = ceiling_of(context.config.replicated.write_units, state)
+    client = context.own_client(context.target_side, "dynamodb")
+    rate = Rate(int(plan.source.description.get("ItemCount") or 0))
     ledger = Ledger(
-        client=context.target,
+        client=JsonTransactions(client),
         table=context.resources(plan.pair)["ledger_table"],
         target=target,
         target_keys=plan.transform.target_keys,
@@ -189,15 +194,15 @@ def _load(
         ceiling=ceiling,
     )
     return Load(
-        origin_client=context.source,
+        origin_client=context.own_client(context.source_side, "dynamodb", core=scanning_session()),
         origin=origin.name,
-        target_client=context.target,
+        target_client=client,
         target=target,
         transform=plan.transform,
         ledger=ledger,
         state=state,
         lock=lock,
-        progress=lambda read: step.at(f"{number_of(read, 'item')}"),
+        progress=lambda read, units: step.at(rate.words(read, units)),
         reading=reading_of(origin, context.restart_number(plan.pair)),
         pace=ReadPace(read_units),
         ceiling=ceiling,

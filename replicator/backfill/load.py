@@ -15,29 +15,33 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 from botocore.exceptions import ClientError
 
 from ddbverify.errors import ThrottledError, TransformError
 from ddbverify.items.transform import Transform, key_hash
-from ddbverify.items.values import with_base64, with_bytes
+from ddbverify.items.values import with_bytes
 from ddbverify.names import Fact, TypedItem, canary_key
 from ddbverify.tables.aws import error_code, translated
+from replicator.backfill.batches import MOST_ITEMS, Batches
+from replicator.backfill.pages import Page, item_of, key_reader, page_of
 from replicator.context.lock import Lock
 from replicator.handlers.ceiling import Ceiling, units_of, write_units
 from replicator.handlers.ledger import Applied, Ledger, Write
 from replicator.handlers.records import NO_NUMBER
 from replicator.handlers.state import State
-from replicator.handlers.wire import json_text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import BatchWriteItemInputTypeDef, ScanInputTypeDef, ScanOutputTypeDef
+    from mypy_boto3_dynamodb.type_defs import ScanInputTypeDef
 
 LOADERS = 4
 _COUNTS = ("read", "written", "quarantined")
-_BATCH = 25  # the most that BatchWriteItem takes
+
+# What DynamoDB calls an item that it will never take; a batch with one of them is written item by item.
+_REFUSED = {"ValidationException", "SerializationException"}
 
 
 @dataclass(slots=True)
@@ -60,13 +64,20 @@ class ReadPace:
         if left > 0:
             time.sleep(left)
 
-    def paid(self, answer: ScanOutputTypeDef) -> None:
-        """Note what a page has cost, by DynamoDB's own account."""
+    def paid(self, cost: float) -> None:
+        """Note the read units that a page has cost."""
         if self.units is None:
             return
-        cost = float(answer["ConsumedCapacity"]["CapacityUnits"])
         with self._guard:
             self._free_at = max(self._free_at, time.monotonic()) + cost / self.units
+
+
+class Made(NamedTuple):
+    """What one source item becomes: its items in the target, as the JSON that is sent."""
+
+    key: TypedItem  # of the source item
+    texts: list[bytes]
+    targets: list[TypedItem]  # the same in typed form; empty without a transform
 
 
 @dataclass(slots=True)
@@ -80,7 +91,7 @@ class Load:
         ledger: Guards the writes of a re-keying pair.
         state: Takes what the transform cannot handle into the quarantine, and keeps each segment's place.
         lock: Asked before each write.
-        progress: Told the number of items read so far.
+        progress: Told the number of items read so far, and the write units that this run has used.
         reading: What is read: a place that was kept while something else was read is not used.
         pace: Ceiling of the reads.
         ceiling: Of the writes; the ledger of a re-keying pair has its own, the same.
@@ -94,10 +105,19 @@ class Load:
     ledger: Ledger
     state: State
     lock: Lock
-    progress: Callable[[int], None]
+    progress: Callable[[int, float], None]
     reading: str = ""
     pace: ReadPace = field(default_factory=ReadPace)
     ceiling: Ceiling | None = None
+    units: float = field(default=0.0, init=False)
+    _batches: Batches = field(init=False)
+    _key: Callable[[msgspec.Raw], TypedItem] = field(init=False)
+    _marker: TypedItem = field(init=False)
+
+    def __post_init__(self) -> None:
+        schema = self.transform.source_keys
+        self._key, self._marker = key_reader(schema), canary_key(schema)
+        self._batches = Batches(self.target_client, self.target)
 
     def run(self) -> dict[str, int]:
         """
@@ -117,15 +137,15 @@ class Load:
                     counts[name] += place[name]
             if place["done"]:
                 return
-            for page, last in self._pages(segment, place["last"]):
-                written, quarantined = self._load_page(page)
+            for page in self._pages(segment, place["last"]):
+                loaded = self._load_page(page.items)
                 with guard:
-                    for name, number in zip(_COUNTS, (len(page), written, quarantined), strict=True):
+                    for name, number in zip(_COUNTS, loaded, strict=True):
                         counts[name] += number
                         place[name] += number
-                    self.progress(counts["read"])
+                    self.progress(counts["read"], self.units)
                 # Once the page is in the target: what is read again after a kill is written again.
-                self._keep(segment, {**place, "done": last is None, "last": last})
+                self._keep(segment, {**place, "done": page.last is None, "last": page.last})
                 if stop.is_set():
                     return
 
@@ -159,11 +179,8 @@ class Load:
         with translated("keep the place of the load"):
             self.state.put(f"{Fact.LOADED}{segment}", **kept)
 
-    def _pages(
-        self, segment: int, last: TypedItem | None
-    ) -> Iterator[tuple[list[TypedItem], TypedItem | None]]:
-        """Pages of a segment behind the key *last*; with each the key to go on from, ``None`` at the end."""
-        marker = canary_key(self.transform.source_keys)
+    def _pages(self, segment: int, last: TypedItem | None) -> Iterator[Page]:
+        """Pages of a segment behind the key *last*; the last one has none to go on from."""
         while True:
             request: ScanInputTypeDef = {
                 "TableName": self.origin,
@@ -177,82 +194,80 @@ class Load:
                 request["ReturnConsumedCapacity"] = "TOTAL"
             self.pace.wait()
             with translated(f"read the table {self.origin}"):
-                page = self.origin_client.scan(**request)
-            self.pace.paid(page)
-            items = [with_base64(item) for item in page["Items"]]
-            last = with_base64(page["LastEvaluatedKey"]) if "LastEvaluatedKey" in page else None
-            yield [item for item in items if _key(item, self.transform.source_keys) != marker], last
+                page = page_of(self.origin_client.scan(**request))
+            self.pace.paid(page.units)
+            last = page.last
+            yield page
             if last is None:
                 return
 
-    def _load_page(self, page: Sequence[TypedItem]) -> tuple[int, int]:
-        written = quarantined = 0
-        for start in range(0, len(page), _BATCH):
-            items = page[start : start + _BATCH]
-            results: list[tuple[TypedItem, list[TypedItem]]] = []
-            for item in items:
+    def _load_page(self, page: Sequence[msgspec.Raw]) -> tuple[int, int, int]:
+        """Write what the items of a page become; says how many were read, written, quarantined."""
+        read = written = quarantined = 0
+        for start in range(0, len(page), MOST_ITEMS):
+            made: list[Made] = []
+            for raw in page[start : start + MOST_ITEMS]:  # a page at once would be half a million objects
+                key = self._key(raw)
+                if key == self._marker:
+                    continue
+                read += 1
                 try:
-                    results.append((item, self.transform(item)))
+                    made.append(self._made(key, raw))
                 except TransformError as error:
-                    self._quarantine(item, error.message)
+                    self._quarantine(key, error.message)
                     quarantined += 1
             self.lock.check()
-            write = self._write_guarded if self.transform.rekeys else self._write_plain
-            refused = write(results)
+            refused = self._write_guarded(made) if self.transform.rekeys else self._write_plain(made)
             quarantined += refused
-            written += sum(len(made) for _, made in results) - refused
-        return written, quarantined
+            written += sum(len(one.texts) for one in made) - refused
+        return read, written, quarantined
 
-    def _write_plain(self, results: Sequence[tuple[TypedItem, Sequence[TypedItem]]]) -> int:
+    def _made(self, key: TypedItem, raw: msgspec.Raw) -> Made:
+        if self.transform.function is None:
+            return Made(key, [bytes(raw)], [])
+        targets = self.transform(item_of(raw))
+        return Made(key, [msgspec.json.encode(one) for one in targets], targets)
+
+    def _write_plain(self, made: Sequence[Made]) -> int:
         """Batch writes; a refused batch is written item by item, and what is refused then is put aside."""
-        made = [(item, one) for item, targets in results for one in targets]
-        if not made:
-            return 0
+        texts = [text for one in made for text in one.texts]
         with translated(f"write to the table {self.target}"):
             try:
-                self._batch_write([one for _, one in made])
+                for start in range(0, len(texts), MOST_ITEMS):
+                    for some, estimate in self._affordable(texts[start : start + MOST_ITEMS]):
+                        self._batch_write(some, estimate)
             except ClientError as error:
-                if error_code(error) != "ValidationException":
+                if error_code(error) not in _REFUSED:
                     raise
-                return sum(self._write_one(item, one) for item, one in made)
+                return sum(self._write_one(one.key, text) for one in made for text in one.texts)
         return 0
 
-    def _batch_write(self, items: Sequence[TypedItem]) -> None:
-        for some, estimate in self._affordable(items):
-            self._batch_write_some(some, estimate)
-
-    def _affordable(self, items: Sequence[TypedItem]) -> Iterator[tuple[list[TypedItem], float]]:
+    def _affordable(self, texts: Sequence[bytes]) -> Iterator[tuple[list[bytes], float]]:
         """The items in batches that the ceiling lets through at once, with their units."""
         most = math.inf if self.ceiling is None else self.ceiling.most_units
-        batch: list[TypedItem] = []
+        batch: list[bytes] = []
         estimate = 0.0
-        for item in items:
-            units = 0.0 if self.ceiling is None else write_units(len(json_text(item)), transaction=False)
+        for text in texts:
+            units = 0.0 if self.ceiling is None else write_units(len(text), transaction=False)
             if batch and estimate + units > most:
                 yield batch, estimate
                 batch, estimate = [], 0.0
-            batch.append(item)
+            batch.append(text)
             estimate += units
         yield batch, estimate
 
-    def _batch_write_some(self, items: Sequence[TypedItem], estimate: float) -> None:
-        request: BatchWriteItemInputTypeDef = {
-            "RequestItems": {self.target: [{"PutRequest": {"Item": with_bytes(item)}} for item in items]}
-        }
-        if self.ceiling is not None:
-            request["ReturnConsumedCapacity"] = "TOTAL"
+    def _batch_write(self, texts: list[bytes], estimate: float) -> None:
         pause = 0.05
-        while request[
-            "RequestItems"
-        ]:  # unprocessed items are not an error, and are not written (docs/aws.md T17)
+        while texts:  # unprocessed items are not an error, and are not written (docs/aws.md T17)
             if self.ceiling is not None:
                 self.ceiling.admit(estimate)
                 self.lock.check()  # that may have taken a while
-            answer = self.target_client.batch_write_item(**request)
+            texts, answer = self._batches.put(texts)
+            used = units_of(answer)
+            self.units += used or 0.0
             if self.ceiling is not None:
-                self.ceiling.consumed(estimate, units_of(answer))
-            request["RequestItems"] = answer.get("UnprocessedItems") or {}
-            if request["RequestItems"]:
+                self.ceiling.consumed(estimate, used)
+            if texts:
                 if pause > 30:
                     raise ThrottledError(
                         f"The target {self.target} is throttled and takes no more items.",
@@ -262,43 +277,38 @@ class Load:
                 pause *= 2
                 self.lock.check()
 
-    def _write_one(self, item: TypedItem, made: TypedItem) -> int:
+    def _write_one(self, key: TypedItem, text: bytes) -> int:
         if self.ceiling is not None:
-            self.ceiling.admit(write_units(len(json_text(made)), transaction=False))
+            self.ceiling.admit(write_units(len(text), transaction=False))
         self.lock.check()
         try:
-            self.target_client.put_item(TableName=self.target, Item=with_bytes(made))
+            self.target_client.put_item(TableName=self.target, Item=with_bytes(json.loads(text)))
         except ClientError as error:
-            if error_code(error) != "ValidationException":
+            if error_code(error) not in _REFUSED:
                 raise
-            self._quarantine(item, "refused by DynamoDB")
+            self._quarantine(key, "refused by DynamoDB")
             return 1
         return 0
 
-    def _write_guarded(self, results: Sequence[tuple[TypedItem, Sequence[TypedItem]]]) -> int:
+    def _write_guarded(self, made: Sequence[Made]) -> int:
         schema = self.transform.source_keys
-        writes = [
-            Write(key_hash(item, schema), _key(item, schema), NO_NUMBER, made, None) for item, made in results
-        ]
+        writes = [Write(key_hash(one.key, schema), one.key, NO_NUMBER, one.targets, None) for one in made]
         with translated(f"write to the table {self.target}"):
             outcomes = self.ledger.apply(writes)
+        # A guess: the item and its entry in the ledger. The ledger tells nobody what DynamoDB says.
+        self.units += sum(write_units(len(text), transaction=True) + 2 for one in made for text in one.texts)
         if Applied.LATER in outcomes.values():
             raise ThrottledError(
                 f"The target {self.target} takes no more items for now.",
                 "wait a minute and run the same command again: it goes on.",
             )
         refused = 0
-        for (item, _), write in zip(results, writes, strict=True):
+        for one, write in zip(made, writes, strict=True):
             if outcomes[write.source_hash] is Applied.REFUSED:
-                self._quarantine(item, "refused by DynamoDB")
+                self._quarantine(one.key, "refused by DynamoDB")
                 refused += 1
             refused += outcomes[write.source_hash] is Applied.CONTESTED
         return refused
 
-    def _quarantine(self, item: TypedItem, reason: str) -> None:
-        key = _key(item, self.transform.source_keys)
+    def _quarantine(self, key: TypedItem, reason: str) -> None:
         self.state.quarantine(key_hash(key, self.transform.source_keys), key, NO_NUMBER, reason)
-
-
-def _key(item: TypedItem, schema: Any) -> dict[str, Any]:
-    return {name: item[name] for name in schema}

@@ -26,6 +26,7 @@ from replicator.handlers.state import State
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
+    from botocore.session import Session
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from ddbverify.tables.services import ClientOf, ServiceName
@@ -101,11 +102,20 @@ class Context:
     def _client(self, side: Side, service: ServiceName) -> BaseClient:
         with self._making:
             if (side, service) not in self._clients:
-                made = aws.client(side, service, shared=False)
-                # Before each attempt, not each call: botocore sends again what it had no answer to.
-                made.meta.events.register("before-send", self._need_lease)
-                self._clients[side, service] = made
+                self._clients[side, service] = self.own_client(side, service)
             return self._clients[side, service]
+
+    def own_client(self, side: Side, service: ServiceName, *, core: Session | None = None) -> Any:
+        """
+        A client that nobody else has, for whoever changes its events; it needs the lease like all.
+
+        Args:
+            core: A botocore session with components of its own.
+        """
+        made = aws.client(side, service, core=core, shared=False)
+        # Before each attempt, not each call: botocore sends again what it had no answer to.
+        made.meta.events.register("before-send", self._need_lease)
+        return made
 
     def call_off(self) -> None:
         """End what this command's threads are at: from here on none of its requests leaves."""

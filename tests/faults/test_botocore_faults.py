@@ -98,7 +98,7 @@ def test_items_that_stay_unprocessed_are_an_error():
     bench.database.seed("staging", item("a", "x"))
     bench.database.unprocessed = 10_000
 
-    def all_handed_back(*, RequestItems):  # noqa: N803
+    def all_handed_back(*, RequestItems, **_):  # noqa: N803
         return {"UnprocessedItems": RequestItems}
 
     bench.database.batch_write_item = all_handed_back

@@ -119,7 +119,7 @@ class FakeDynamoDB:
         answer = {"Responses": {table: copy.deepcopy(found)}}
         return {**answer, "UnprocessedKeys": {table: {**asked, "Keys": later}} if later else {}}
 
-    def batch_write_item(self, *, RequestItems: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N803
+    def batch_write_item(self, *, RequestItems: Mapping[str, Any], **_: Any) -> dict[str, Any]:  # noqa: N803
         self.calls["batch_write_item"] += 1
         self._fault("BatchWriteItem")
         ((table, requests),) = RequestItems.items()

@@ -63,7 +63,7 @@ class Bench:
             ledger_on(self.database, self.notebook),
             self.notebook,
             self.lock,
-            self.seen.append,
+            lambda read, units: self.seen.append(read),
         )
 
     @property
