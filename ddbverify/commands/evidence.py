@@ -29,7 +29,7 @@ def command(config_file: Path, file: Path | None) -> None:
     """
     try:
         config = load(config_file)
-        place = folders.latest(config) if file is None else file
+        place = folders.last(config) if file is None else file
         trusted = signing.trusted_keys(config)
         content = row.content(place) if place.is_dir() or file is None else place.read_bytes()
         print_json(cutover.read_signed(content, trusted))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -27,6 +28,10 @@ STUCK = "stuck.txt"  # where the process stood, if it had to be ended from outsi
 SETTINGS = "pytest.ini"  # written first: it tells a run's folder from any other
 
 
+RUN_ID = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{32}")
+"""Of a run: the second in which it was started, and 128 random bits."""
+
+
 def new_run_id(now: float) -> str:
     """Sorts by time, and cannot be guessed: 128 random bits."""
     return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(16)}"
@@ -45,6 +50,18 @@ def runs(config: Config) -> Path:
 def latest(config: Config) -> Path:
     """The folder of the run that was started last."""
     return home(config) / "latest"
+
+
+def last(config: Config) -> Path:
+    """
+    Where the run lies that was started last: what ``latest`` points at, or the newest by its name.
+
+    A link is lost where folders are copied, and that is no reason to judge nothing.
+    """
+    link = latest(config)
+    if link.is_symlink() or link.exists() or not runs(config).is_dir():
+        return link
+    return max((path for path in runs(config).iterdir() if RUN_ID.fullmatch(path.name)), default=link)
 
 
 def make_home(config: Config) -> Path:

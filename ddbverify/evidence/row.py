@@ -48,11 +48,11 @@ def content(folder: Path) -> bytes:
 
 def previous(config: Config) -> str | None:
     """What a run that starts now says of the one before: `Evidence.previous`."""
-    latest = folders.latest(config)
-    if not latest.is_symlink() and not latest.exists():
+    last = folders.last(config)
+    if not last.is_symlink() and not last.exists():
         return None
     try:
-        return hashlib.sha256(content(latest)).hexdigest()
+        return hashlib.sha256(content(last)).hexdigest()
     except NotTrusted:
         return NO_EVIDENCE
 

@@ -111,7 +111,7 @@ def judge(
         ConfigurationError: The configuration itself cannot be used: no such profile, a transform
             that does not load, a key that is no key.
     """
-    folder = folders.latest(config) if folder is None else folder
+    folder = folders.last(config) if folder is None else folder
     churning = config.gate.churning if allow_churning is None else allow_churning
     folders.make_importable(config)
     checks = folders.checks_folder(config)

@@ -10,12 +10,10 @@ the state table may know of a run on another machine, too.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from ddbverify.config import Config
 from ddbverify.evidence import evidence as documents
@@ -24,8 +22,6 @@ from ddbverify.evidence.envelope import NotTrusted, PublicKey
 from ddbverify.evidence.evidence import Evidence
 from ddbverify.gate.reasons import INCOMPLETE, Reason
 from ddbverify.pipeline.newest_run import NewestRun
-
-_RUN_ID: Final = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +114,7 @@ def _is_later(other: Path, here: Path, found: Evidence, trusted: tuple[PublicKey
 
 def _moment(name: str) -> datetime | None:
     """The second in which the run of this name was started, by DynamoDB's clock; else ``None``."""
-    matched = _RUN_ID.fullmatch(name)
+    matched = folders.RUN_ID.fullmatch(name)
     try:
         return datetime.strptime(matched[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) if matched else None
     except ValueError:

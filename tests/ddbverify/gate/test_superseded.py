@@ -136,7 +136,7 @@ def test_without_latest_the_earlier_run_is_still_superseded(two):
     two.latest.unlink()
 
     assert two.codes(two.passed) == {"superseded"}
-    assert two.codes() == {"evidence"}
+    assert two.codes() == {"failed"}  # the newest by its name
 
 
 def test_no_link_is_no_reason_of_its_own(tmp_path, monkeypatch):
@@ -146,6 +146,16 @@ def test_no_link_is_no_reason_of_its_own(tmp_path, monkeypatch):
     folders.latest(config).unlink()
 
     assert gate.judge(config, only, now=NOW).open
+    assert gate.judge(config, now=NOW).open
+
+    (folders.runs(config) / "zzz").mkdir()  # no run: its name says so
+    assert gate.judge(config, now=NOW).open
+
+
+def test_a_latest_that_points_nowhere_is_not_replaced_by_an_earlier_run(two):
+    shutil.rmtree(two.failed)
+
+    assert two.codes() == {"evidence"}
 
 
 def test_an_artifact_on_a_fresh_runner_is_judged_by_its_content(two, tmp_path_factory):
