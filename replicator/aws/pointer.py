@@ -20,7 +20,7 @@ from ddbverify.words import number_of
 from replicator.context.context import Context
 
 if TYPE_CHECKING:
-    from mypy_boto3_ssm.type_defs import PutParameterRequestTypeDef
+    from mypy_boto3_ssm.type_defs import ParameterTypeDef, PutParameterRequestTypeDef
 
 LIMITS: Final = {"standard": 4096, "advanced": 8192}
 """Characters of a parameter's value, by tier.
@@ -52,6 +52,23 @@ class Pointer:
         held = list(self.values.values())
         return held[0] if len(held) == 1 else json.dumps(dict(self.values), sort_keys=True)
 
+    def check(self) -> None:
+        """
+        Find out what would stop the flip behind the fence. A parameter that is not there yet is made by it.
+
+        Raises:
+            ConfigurationError: A parameter is of another type, which AWS does not let change.
+            EngineError: One cannot be read: a flip that was interrupted could not be decided.
+        """
+        for name in self.values:
+            found = self._read(name)
+            if found is not None and found.get("Type", "String") != "String":
+                raise ConfigurationError(
+                    f"The parameter {name} is a {found['Type']}, and the flip sets a String: AWS does not "
+                    "change the type of a parameter.",
+                    "name another parameter in [cutover] pointer, or remove this one.",
+                )
+
     def flip(self) -> None:
         """Let every parameter point at its target. Interrupted, it is done again from the first."""
         for name, value in self.values.items():
@@ -78,12 +95,15 @@ class Pointer:
             return False
 
     def _points(self, name: str) -> bool:
+        found = self._read(name)
+        return found is not None and found["Value"] == self.values[name]
+
+    def _read(self, name: str) -> ParameterTypeDef | None:
         try:
             with translated(f"read the parameter {name}"):
-                found = self.context.source_client("ssm").get_parameter(Name=name)
+                return self.context.source_client("ssm").get_parameter(Name=name)["Parameter"]
         except NotFoundError:
-            return False
-        return bool(found["Parameter"]["Value"] == self.values[name])
+            return None
 
 
 def of(context: Context, targets: Mapping[Pair, str]) -> Pointer | None:

@@ -49,6 +49,7 @@ def check(context: Context) -> Pointer:
     targets = {pair: context.resources(pair)["target_arn"] for pair in context.config.tables}
     found = pointer.of(context, targets)
     assert found is not None  # noqa: S101  # `settings.pointer` is looked at above
+    found.check()
     return found
 
 

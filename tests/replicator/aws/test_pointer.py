@@ -21,7 +21,7 @@ class FakeParameters:
     """SSM's parameters, with its limits; refuses to set those that are named."""
 
     def __init__(self):
-        self.values, self.tiers, self.refused = {}, {}, set()
+        self.values, self.tiers, self.types, self.refused = {}, {}, {}, set()
 
     def put_parameter(self, *, Name, Value, Type, Overwrite, Tier="Standard"):  # noqa: N803
         assert (Type, Overwrite) == ("String", True)
@@ -32,7 +32,7 @@ class FakeParameters:
     def get_parameter(self, *, Name):  # noqa: N803
         if Name not in self.values:
             raise refusal("ParameterNotFound")
-        return {"Parameter": {"Value": self.values[Name]}}
+        return {"Parameter": {"Value": self.values[Name], "Type": self.types.get(Name, "String")}}
 
 
 def context(tmp_path, pairs, settings='pointer = "ssm:/shop/tables"'):
@@ -201,6 +201,19 @@ def test_a_flip_of_which_a_part_was_done_counts_as_begun(tmp_path, refused):
     assert set(read(here)) == {"/t/users", "/t/orders"}
 
 
+@pytest.mark.parametrize("kind", ["SecureString", "StringList"])
+def test_a_parameter_of_another_type_is_found_before_the_fence(tmp_path, kind):
+    """AWS does not change a parameter's type: the flip failed, behind the fence, every time."""
+    here = context(tmp_path, TWO, 'pointer = "ssm:/t/{source}"')
+    made(here).check()
+    here.ssm.values["/t/orders"], here.ssm.types["/t/orders"] = "x", kind
+
+    with pytest.raises(ConfigurationError, match=f"/t/orders is a {kind}"):
+        made(here).check()
+    here.ssm.types["/t/orders"] = "String"
+    made(here).check()
+
+
 def test_what_cannot_be_read_is_not_surely_unflipped(tmp_path):
     here = context(tmp_path, ONE)
     assert made(here).is_surely_not_begun()
@@ -210,3 +223,5 @@ def test_what_cannot_be_read_is_not_surely_unflipped(tmp_path):
 
     here.ssm.get_parameter = refuse
     assert not made(here).is_surely_not_begun()
+    with pytest.raises(EngineError, match="read the parameter"):
+        made(here).check()

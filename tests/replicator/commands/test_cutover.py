@@ -54,6 +54,10 @@ class Target:
         }
 
 
+def no_parameter(**_):
+    raise refusal("ParameterNotFound")
+
+
 def context(tmp_path, text=FILE, *, follows=True, there=True, emulator=False):
     config = parse(text, tmp_path)
     state = State.of_pair(FakeDynamoDB(), STATE, config.tables[0].id)
@@ -66,6 +70,7 @@ def context(tmp_path, text=FILE, *, follows=True, there=True, emulator=False):
         state=lambda pair: state,
         resources=lambda pair: {"target_arn": f"arn:aws:dynamodb:eu-west-1:123456789012:table/{pair.target}"},
         target=Target(there=there),
+        source_client=lambda _: SimpleNamespace(get_parameter=no_parameter),
     )
 
 
