@@ -107,7 +107,7 @@ ROOMS = (
         "compare",
         "two tables become a `Comparison`: reading, joining, judging, settling, negative controls",
         "items code tables plugins",
-        "alterations causes comparison inspection looks point_values request runner strata",
+        "alterations causes comparison inspection looks point_values request runner sampled_cpu strata",
     ),
     _room(
         "ddbverify",

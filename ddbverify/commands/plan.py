@@ -25,7 +25,8 @@ def command(price: float | None, *, as_json: bool, **given: Any) -> None:
     """
     Say what comparing SOURCE and TARGET costs: items, read units, money, time.
 
-    A table is a name or an ARN. No item is read; the figures are DynamoDB's own, up to six hours old.
+    A table is a name or an ARN. The figures are DynamoDB's own, up to six hours old. No item is read but,
+    with a transform, a page of the source to measure it on.
 
     Exit status: 0 done, 2 usage, or `diff` would refuse these tables, 6 AWS refused.
     """

@@ -1,20 +1,25 @@
 """
 ``ddbverify plan``: what a comparison of two tables costs, before it is made.
 
-It asks DynamoDB what the tables are and touches no item. `estimate` is pure.
+It asks DynamoDB what the tables are, and touches no item unless a transform or checks have to be measured.
+`estimate` is pure.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ddbverify.compare.inspection import ItemCheck
 from ddbverify.compare.looks import ceiling_seconds, fewest_looks, most_looks
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence.folders import make_importable
 from ddbverify.items import transform as transforms
+from ddbverify.reports.plan_cpu import LOOK_CPU_SECONDS, Cpu, measure
+from ddbverify.reports.plan_settling import Settling
 from ddbverify.tables import prices
 from ddbverify.tables import table as tables
 from ddbverify.tables.capacity import DEFAULT_SHARE, ReadRate
@@ -36,6 +41,9 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capac
 
 LONG_SECONDS: Final = 86_400.0
 
+FLIP_SECONDS: Final = 30.0
+"""Less than this of `fence_limit` must not be left when the application is moved (`replicator cutover`)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideEstimate:
@@ -46,6 +54,7 @@ class SideEstimate:
     read_units: int
     seconds: float
     units_per_second: float  # at which it is read
+    is_ceiling: bool  # whether `read_units` is what limits that
     capacity: float | None  # read units per second; None: on demand, without a maximum of its own
     share_of_capacity: float | None  # that the reads take while they last; None: there is no limit
     is_provisioned: bool
@@ -67,43 +76,22 @@ class SideEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settling:
-    """
-    What is read beyond the pass, for each key that differs: nobody knows how many there are.
+class LastVerification:
+    """The verification under the fence, which has to end before the fence does."""
 
-    A look at a key reads source, target, and source again, and an item of average size costs
-    `source_units` or `target_units`. `looks_at_least` decide a key that the scan has seen longer than
-    the settle time ago; `looks_at_most` are made at one that it saw last. Keys that are written
-    all the time are looked at more often still, until `ceiling_seconds`.
-    """
-
-    source_units: int
-    target_units: int
-    looks_at_least: int
-    looks_at_most: int
-    ceiling_seconds: float
-    second_pass_units: int  # over the source, once, if items of a re-keyed target have no owner
+    fence_seconds: float  # `fence_limit`
+    available_seconds: float  # of these, when `quiet` is over and the flip still has to be made
+    seconds: float
 
     @property
-    def units_per_key(self) -> tuple[int, int]:
-        """Read units for one key that differs, at least and at most."""
-        look = 2 * self.source_units + self.target_units
-        return look * self.looks_at_least, look * self.looks_at_most
+    def fits(self) -> bool:
+        """Whether it ends in time, if nothing differs."""
+        return self.seconds <= self.available_seconds
 
-    def of(self, keys: int) -> tuple[int, int]:
-        """Read units for so many keys that differ, at least and at most."""
-        least, most = self.units_per_key
-        return least * keys, most * keys + self.second_pass_units
-
-    def as_json(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {
-            "read_units_per_key": list(self.units_per_key),
-            "looks_at_least": self.looks_at_least,
-            "looks_at_most": self.looks_at_most,
-            "ceiling_seconds": self.ceiling_seconds,
-            "second_pass_read_units": self.second_pass_units,
-        }
+    @property
+    def times_as_large(self) -> float:
+        """How many times as large the tables may be, for it just to fit; below 1 it does not now."""
+        return self.available_seconds / self.seconds if self.seconds else math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +105,8 @@ class Estimate:
     price_source: str
     settle_seconds: float
     settling: Settling
+    cpu: Cpu
+    last_verification: LastVerification
     refused: tuple[str, ...] = ()  # why the comparison would not start
     warnings: tuple[str, ...] = ()
 
@@ -136,9 +126,30 @@ class Estimate:
         return sum(side.money or 0.0 for side in (self.source, self.target))
 
     @property
+    def cpu_seconds(self) -> float:
+        """Of one core, without settling."""
+        return self.cpu.seconds(self.source.items, self.target.items)
+
+    @property
     def seconds(self) -> float:
-        """Until both are read, side by side, without settling."""
-        return max(self.source.seconds, self.target.seconds)
+        """Until both are read and compared, side by side, without settling: as the tightest limit allows."""
+        return max(self.source.seconds, self.target.seconds, self.cpu_seconds)
+
+    @property
+    def bound_by(self) -> str:
+        """What decides how long it takes, in words."""
+        if self.cpu_seconds >= max(self.source.seconds, self.target.seconds):
+            return "the processor"
+        role, slower = max((("source", self.source), ("target", self.target)), key=lambda one: one[1].seconds)
+        if slower.is_ceiling:
+            return "the read ceiling"
+        return f"the capacity of the {role}"
+
+    @property
+    def fits_up_to_items(self) -> int | None:
+        """So many items of the source can be verified under the fence; ``None`` for an empty table."""
+        times = self.last_verification.times_as_large
+        return int(times * self.source.table.item_count) if math.isfinite(times) else None
 
     @property
     def exit_code(self) -> int:
@@ -158,6 +169,14 @@ class Estimate:
             "usd_per_million_read_units": self.price_per_million,
             "price_source": self.price_source,
             "seconds": self.seconds,
+            "bound_by": self.bound_by,
+            "cpu": self.cpu.as_json() | {"seconds": self.cpu_seconds},
+            "last_verification": {
+                "fence_limit_seconds": self.last_verification.fence_seconds,
+                "available_seconds": self.last_verification.available_seconds,
+                "fits": self.last_verification.fits,
+                "fits_up_to_items": self.fits_up_to_items,
+            },
             "settle_seconds": self.settle_seconds,
             "settling": self.settling.as_json(),
             "refused": list(self.refused),
@@ -166,10 +185,17 @@ class Estimate:
 
 
 def plan(
-    config: Config, *, seed: int | None = None, segments: int | None = None, price: float | None = None
+    config: Config,
+    *,
+    seed: int | None = None,
+    segments: int | None = None,
+    price: float | None = None,
+    checks: Sequence[ItemCheck] = (),
 ) -> Estimate:
     """
     Describe both tables of the one pair in *config*, and estimate.
+
+    With a transform or *checks* on items, a page of the source is read, and they are run over it.
 
     Raises:
         ConfigurationError: The transform does not load, or no region or profile.
@@ -181,7 +207,11 @@ def plan(
         transforms.load_function(pair.transform)
     source = tables.describe(config.source, pair.source)
     target = tables.describe(config.target, pair.target)
-    return estimate(config, source, target, seed=seed, segments=segments, price=price)
+    made = estimate(config, source, target, seed=seed, segments=segments, price=price)
+    if made.refused:
+        return made
+    cpu = measure(config, source, target, made.segments.total, checks)
+    return estimate(config, source, target, seed=seed, segments=segments, price=price, cpu=cpu)
 
 
 def estimate(
@@ -192,6 +222,7 @@ def estimate(
     seed: int | None = None,
     segments: int | None = None,
     price: float | None = None,
+    cpu: Cpu = Cpu(),  # noqa: B008 - frozen
 ) -> Estimate:
     """
     What comparing two tables as described costs.
@@ -203,6 +234,7 @@ def estimate(
         seed: Of a sample.
         segments: Overrides the rule of `segments.cut`.
         price: US dollars for a million read request units, in place of `prices.PER_MILLION_READ_UNITS`.
+        cpu: As measured; by default what equal items without transform and checks take.
     """
     (pair,), settings = config.tables, config.verification
     fraction = settings.sampled_fraction
@@ -228,8 +260,19 @@ def estimate(
             target_units=_units_of_an_item(target),
             looks_at_least=fewest_looks(settings.settle),
             looks_at_most=most_looks(settings.settle),
+            settle_seconds=settings.settle,
+            keys=max(side.items for side in sides),
+            source_rate=sides[0].units_per_second,
+            target_rate=sides[1].units_per_second,
+            look_cpu_seconds=LOOK_CPU_SECONDS,
             ceiling_seconds=ceiling_seconds(settings.settle, 0),
             second_pass_units=sides[0].read_units if pair.rekeys else 0,
+        ),
+        cpu=cpu,
+        last_verification=LastVerification(
+            fence_seconds=config.cutover.fence_limit,
+            available_seconds=max(0.0, config.cutover.fence_limit - config.cutover.quiet - FLIP_SECONDS),
+            seconds=max(*(side.seconds for side in sides), cpu.seconds(*(side.items for side in sides))),
         ),
         refused=tuple(refused),
     )
@@ -261,6 +304,7 @@ def _side(table: Table, planned: Plan, ceiling: int | None, price: float) -> Sid
         read_units=units,
         seconds=units / rate,
         units_per_second=rate,
+        is_ceiling=ceiling is not None and rate == ceiling,
         capacity=allowed.capacity,
         share_of_capacity=allowed.share,
         is_provisioned=allowed.is_provisioned,
@@ -282,19 +326,18 @@ def _with_warnings(made: Estimate, config: Config) -> Estimate:
                 f"DynamoDB says that the {role} is empty; its figures are up to six hours old, so a "
                 "table that was just filled looks like that, too."
             )
+    if made.cpu.problem:
+        warnings.append(
+            f"How long transform and checks take could not be measured ({made.cpu.problem}): the time is "
+            "that of items that are read and equal."
+        )
     budget = settings.max_read_units
     if budget is not None and budget < made.read_units:
         warnings.append(
             f"--max-read-units {budget:,} is spent before the end: the verdict would be inconclusive."
         )
     if made.seconds > LONG_SECONDS:
-        limited = any(side.capacity is not None for side in (made.source, made.target))
-        default = "half of the tables' capacity" if limited else "what new on-demand tables give"
-        warnings.append(
-            f"With {'--read-units' if settings.read_units else default} it takes "
-            f"{duration_in_words(made.seconds)}: raise --read-units, or read a --sample first. "
-            "With --out it can be interrupted and resumed."
-        )
+        warnings.append(_long(made, settings.read_units))
     if pair.rekeys:
         warnings.append(
             "A re-keyed pair: items of the target that no source item claims cost one more pass over "
@@ -303,3 +346,15 @@ def _with_warnings(made: Estimate, config: Config) -> Estimate:
     if made.segments.is_sample:
         warnings.append("A sample can show that tables differ, and never that they are equal.")
     return replace(made, warnings=tuple(warnings))
+
+
+def _long(made: Estimate, read_units: int | None) -> str:
+    if made.bound_by == "the processor":
+        cause, advice = "With transform and checks it takes", "make them faster, or read a --sample first"
+    else:
+        limited = any(side.capacity is not None for side in (made.source, made.target))
+        default = "half of the tables' capacity" if limited else "what new on-demand tables give"
+        cause = f"With {'--read-units' if read_units else default} it takes"
+        advice = "raise --read-units, or read a --sample first"
+    took = duration_in_words(made.seconds)
+    return f"{cause} {took}: {advice}. With --out it can be interrupted and resumed."

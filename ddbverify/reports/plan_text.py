@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from tabulate import tabulate
 
 from ddbverify.reports.plan import Estimate, SideEstimate
-from ddbverify.words import about, duration_in_words, money, number_of, size_in_words
-
-KEYS_TO_A_SCENARIO: Final = 1_000  # "if one in so many differs"
+from ddbverify.words import about, duration_in_words, money, number_of, size_in_words, were
 
 
 def text(made: Estimate) -> str:
@@ -37,10 +34,12 @@ def text(made: Estimate) -> str:
         *_settling(made),
         f"money       {about(money(made.money))}: ${made.price_per_million:g} per million read units"
         f" ({made.price_source})",
-        f"time        {about(duration_in_words(made.seconds))}: both tables are read side by side"
-        + (settling if made.settle_seconds else ""),
+        f"time        {about(duration_in_words(made.seconds))}, bound by {made.bound_by}: "
+        "both tables are read side by side" + (settling if made.settle_seconds else ""),
+        f"processor   {_cpu(made)}",
+        f"cutover     {_cutover(made)}",
         "",
-        "No item was read. Items and sizes are DynamoDB's own figures, up to six hours old.",
+        f"{_read(made)} Items and sizes are DynamoDB's own figures, up to six hours old.",
     ]
     lines += [f"\nwarning: {warning}" for warning in made.warnings]
     lines += [f"\nimpossible: {reason}" for reason in made.refused]
@@ -49,16 +48,52 @@ def text(made: Estimate) -> str:
 
 def _settling(made: Estimate) -> Iterator[str]:
     """How much more it is if anything differs."""
-    settling, some = made.settling, max(made.source.items, made.target.items) // KEYS_TO_A_SCENARIO
+    settling = made.settling
     least, most = settling.units_per_key
     each = f"{least}" if least == most else f"{least} to {most}"
-    yield f"settling    {each} read units more for each key that differs; nobody knows how many do"
-    if some:
-        least, most = settling.of(some)
-        yield f"            ({least:,} to {most:,} if one key in {KEYS_TO_A_SCENARIO:,} does)"
+    yield f"settling    {each} read units more for each key that differs; nobody knows how many do:"
+    for share, keys in settling.scenarios():
+        if not keys:
+            yield f"            {share:4.0%} differ: nothing"
+            continue
+        units = " to ".join(f"{one:,}" for one in dict.fromkeys(settling.of(keys)))
+        prices = " to ".join(
+            dict.fromkeys(money(one * made.price_per_million / 1e6) for one in settling.of(keys))
+        )
+        times = " to ".join(dict.fromkeys(duration_in_words(one) for one in settling.seconds(keys)))
+        yield f"            {share:4.0%} differ: {units} read units ({prices} on demand), {times} more"
     if made.settle_seconds:
         ceiling = duration_in_words(settling.ceiling_seconds)
         yield f"            a key that never holds still is looked at up to ten times a second for {ceiling}"
+
+
+def _cpu(made: Estimate) -> str:
+    took = about(duration_in_words(made.cpu_seconds))
+    if not made.cpu.sampled_items:
+        return f"{took} of one core, as for items that are equal"
+    each = made.cpu.seconds_per_source_item * 1e6
+    items = number_of(made.cpu.sampled_items, "item")
+    return f"{took} of one core; transform and checks take {each:,.0f} µs an item, measured on {items}"
+
+
+def _cutover(made: Estimate) -> str:
+    last = made.last_verification
+    left = f"the {duration_in_words(last.available_seconds)} that `fence_limit` leaves it"
+    if made.fits_up_to_items is None:
+        return f"the last verification has {left}"
+    fits = "fits" if last.fits else "does NOT fit"
+    limit = f"up to {number_of(made.fits_up_to_items, 'item')} of this kind would"
+    return f"the last verification {fits} into {left}; {limit}"
+
+
+def _read(made: Estimate) -> str:
+    if not made.cpu.sampled_items:
+        return "No item was read."
+    items, units = (
+        number_of(made.cpu.sampled_items, "item"),
+        number_of(round(made.cpu.read_units), "read unit"),
+    )
+    return f"{items} of the source {were(made.cpu.sampled_items)} measured, which cost {units}."
 
 
 def _money_of(side: SideEstimate) -> str:

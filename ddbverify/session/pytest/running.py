@@ -65,7 +65,12 @@ def _print_plan(session: pytest.Session) -> None:
             continue
         single = msgspec.structs.replace(checking.config, tables=(pair.settings,))
         try:
-            text = plan_text.text(plan.plan(single))
+            checks = [
+                check
+                for item in session.items
+                if pair_of(item) is pair and (check := item_check_of(item)) is not None
+            ]
+            text = plan_text.text(plan.plan(single, checks=checks))
         except DdbVerifyError as error:
             text = f"{pair.settings}: {error}"
         if reporter is not None:

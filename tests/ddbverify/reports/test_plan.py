@@ -128,7 +128,10 @@ def test_settling_is_a_range_and_says_so():
     assert made.settling.of(1_000) == (12_000, 33_000)
     text = plan_text.text(made)
     assert "12 to 33 read units more for each key that differs" in text
-    assert "(12,000 to 33,000 if one key in 1,000 does)" in text
+    assert "  0% differ: nothing\n" in text
+    assert "  1% differ: 120,000 to 330,000 read units ($0.01 to $0.04 on demand), 60 s more\n" in text
+    # A look at each of a million keys: at 12,000 units a second.
+    assert "100% differ: 12,000,000 to 33,000,000 read units ($1.50 to $4.12 on demand), " in text
     assert "is looked at up to ten times a second for 10 min" in text
     assert made.as_json()["settling"]["read_units_per_key"] == [12, 33]
 
