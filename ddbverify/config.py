@@ -83,7 +83,7 @@ def parse(text: str, folder: Path, *, shown_as: str = FILE_NAME) -> Config:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{shown_as} is not valid TOML: {error}.", "mend that line.") from error
+        raise ConfigurationError(f"{shown_as} is not valid TOML: {error}.", "fix that line.") from error
     if "folder" in document:
         raise ConfigurationError(f"{shown_as}: unknown key `folder`.", "remove it.")
     if not document.get("tables"):

@@ -58,14 +58,18 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
-def as_json(value: Any) -> str:
+def as_json(value: Any, *, indent: int | None = None) -> str:
     """
     JSON for people: letters of every script as they are.
 
     Whatever could steer a terminal is escaped, so that it is still JSON.
+
+    Args:
+        value: To show.
+        indent: Blanks for each level, a line for each value; all in one line by default.
     """
-    text = json.dumps(value, ensure_ascii=False)
-    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def docs_folder() -> Path | None:

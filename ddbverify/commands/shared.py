@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from ddbverify.gate.reasons import AWS_REFUSED
 from ddbverify.names import FILE_NAME
 from ddbverify.reports import ci
 from ddbverify.tables.segments import MOST_SEGMENTS
+from ddbverify.words import as_json
 
 CUT_SHORT = 3
 """Nobody reads the outcome, or it was not waited for: never 0, whatever it would have been."""
@@ -100,7 +100,7 @@ def say(line: str) -> None:
 
 def print_json(document: dict[str, Any], *, indent: int | None = 2) -> None:
     """Print the one object that ``--json`` promises."""
-    click.echo(json.dumps(document, indent=indent))
+    click.echo(as_json(document, indent=indent))
 
 
 def refuse(error: DdbVerifyError, *, as_json: bool, indent: int | None = 2) -> NoReturn:

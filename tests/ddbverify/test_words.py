@@ -55,6 +55,8 @@ def test_nouns():
 def test_json_for_people_has_letters_of_every_script_and_steers_no_terminal(value, shown):
     assert as_json(value) == shown
     assert json.loads(shown) == value
+    assert json.loads(as_json([value], indent=2)) == [value]
+    assert all(line.isprintable() for line in as_json([value], indent=2).split("\n"))
 
 
 def test_a_page_is_one_that_can_be_opened_in_a_checkout_and_in_a_wheel(tmp_path, monkeypatch):

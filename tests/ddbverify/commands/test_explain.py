@@ -50,6 +50,17 @@ def test_all_that_was_found_about_a_key_is_shown(home):
     assert "check   check_x.py::check_it" in found[1].text()
 
 
+def test_letters_of_every_script_are_printed_as_such_also_in_json(home, monkeypatch):
+    (home / "runs" / "c").mkdir()
+    with FindingsFile(home / "runs" / "c" / "findings.jsonl") as file:
+        missing = Difference(state=State.MISSING, key={"id": {"S": "grüezi 日本"}}, paths=())
+        file.write("orders", missing, key_hash="abcdef0000000000")
+    monkeypatch.chdir(home.parent)
+
+    for option in ((), ("--json",)):
+        assert "grüezi 日本" in CliRunner().invoke(main, ["explain", "abcdef", *option]).stdout
+
+
 def test_a_run_that_lies_elsewhere_is_found_by_its_name_and_as_the_latest(home, tmp_path):
     (tmp_path / "out").mkdir()
     (home / "runs" / "b" / "findings.jsonl").rename(tmp_path / "out" / "findings.jsonl")
