@@ -353,7 +353,8 @@ def _lifting(why: str) -> Iterator[None]:
     except (DdbVerifyError, KeyboardInterrupt) as error:
         raise EngineError(
             f"{why}, and its fence could not be lifted: {_words(error)}",
-            "lift it by hand now: the application cannot write. Then run `replicator cutover` again.",
+            "the application cannot write: run `replicator cutover` again now, which lifts it first, or lift "
+            "it by hand; `replicator status` says whether and when it ends by itself.",
         ) from error
 
 
