@@ -110,6 +110,7 @@ class Comparison:
     segments_finished: int
     segments_total: int  # more than planned: a sample
     seed: int | None = None  # of the sample; None for a full pass
+    different_by_cause: int = 0  # of the missing, extraneous and different: an upper bound
     converged: int = 0  # suspects that turned out to be changes under way
     slowest_convergence_seconds: float = 0.0
     started_epoch: float

@@ -18,18 +18,19 @@ from typing import Final
 import msgspec
 
 from ddbverify.compare.at_once import AtOnce, KeyOf
+from ddbverify.compare.groups import Groups
 from ddbverify.compare.inspection import Inspector
-from ddbverify.compare.judge import Claim, Judge, Uncomparable
+from ddbverify.compare.judge import Judge, Uncomparable, only
 from ddbverify.compare.memory import BESIDE_THE_ITEM, Memory
 from ddbverify.compare.sides import Role
-from ddbverify.compare.suspects import Suspect
+from ddbverify.compare.suspects import Suspect, fingerprints
 from ddbverify.compare.tally import Tally
-from ddbverify.items.form import ABSENT, UnknownValue
+from ddbverify.items.form import UnknownValue
 from ddbverify.items.keys import JoinKey, typed_key
 from ddbverify.items.lazy import LazyItem
 from ddbverify.items.raw import decode_item
 from ddbverify.items.states import Difference, State
-from ddbverify.names import KeySchema, TypedItem, canary_key
+from ddbverify.names import KeySchema, canary_key
 from ddbverify.tables.pages import Page
 
 _SUSPECT_BYTES: Final = 1_200  # likewise, of one suspect with its key, digests and history
@@ -78,7 +79,12 @@ class KeyJoin:
     """
 
     def __init__(
-        self, judge: Judge, tally: Tally, memory: Memory, inspector: Inspector | None = None
+        self,
+        judge: Judge,
+        tally: Tally,
+        memory: Memory,
+        inspector: Inspector | None = None,
+        groups: Groups | None = None,
     ) -> None:
         """Join under the rules of *judge*; show pairs that are equal as they were read to *inspector*."""
         self._inspector = inspector
@@ -86,6 +92,7 @@ class KeyJoin:
         self.met_canary = False
         self.spilled = False
         self._judge, self._tally, self._memory = judge, tally, memory
+        self._groups = groups or Groups()
         self._at_once = AtOnce(judge, inspector)
         self._suspects: list[Suspect] = []
         self._refused: list[JoinKey] = []  # uncomparable
@@ -249,7 +256,8 @@ class KeyJoin:
         try:
             source_item, target_item = decode_item(source.raw), decode_item(target.raw)
             expected = only(self._judge.claims(source_item))
-            state = self._judge.verdict(expected, target_item, max(one.at, other.at), [source_item])
+            at = max(one.at, other.at)
+            state, ours, theirs = self._judge.states(expected, target_item, at, [source_item])
             if state is State.MATCHED:
                 self._match()
                 if expected is None:
@@ -262,11 +270,24 @@ class KeyJoin:
             if state is State.EXCLUDED:
                 self._exclude()
                 return 0
-            expected_state, target_state = self._judge.state(expected), self._judge.state(target_item)
+            paths = self._judge.paths(expected, target_item) if expected is not None else ()
         except (Uncomparable, UnknownValue) as error:
             self._uncomparable(key, error, source, found=True)
             return 0
-        self._suspect(key, source.at, expected_state, target.at, target_state, source.segment)
+        self._suspect(
+            Suspect(
+                key=key,
+                owners={key},  # the values of both keys are the same, only names may differ
+                expected=ours,
+                target=theirs,
+                expected_since=source.at,
+                target_since=target.at,
+                segment=source.segment,
+                group=self._groups.add(key, state, paths),
+                paths=paths,
+                prints=fingerprints(self._judge.form.secret, source.raw, target.raw),
+            )
+        )
         return _SUSPECT_BYTES
 
     def _match(self) -> None:
@@ -333,41 +354,32 @@ class KeyJoin:
                 self._exclude(dropped=True)
                 return
             made_of = [item] if role is Role.SOURCE else []
-            state = self._judge.verdict(expected, target, now, made_of)
+            state, ours, theirs = self._judge.states(expected, target, now, made_of)
             if other_complete and state is State.EXCLUDED:
                 self._exclude()
                 return
-            expected_state, target_state = self._judge.state(expected), self._judge.state(target)
         except (Uncomparable, UnknownValue) as error:
             self._uncomparable(key, error, waiting, found=role is Role.TARGET)
             return
-        unseen = None if not other_complete else ABSENT
-        if role is Role.SOURCE:
-            self._suspect(key, waiting.at, expected_state, now, unseen, waiting.segment)
-        else:
-            self._suspect(key, now, unseen, waiting.at, target_state, waiting.segment)
-
-    def _suspect(
-        self,
-        key: JoinKey,
-        expected_since: float,
-        expected: bytes | None,
-        target_since: float,
-        target: bytes | None,
-        segment: int | None,
-    ) -> None:
-        self._suspects.append(
+        is_source = role is Role.SOURCE
+        sides = (waiting.raw, None) if is_source else (None, waiting.raw)
+        self._suspect(
             Suspect(
                 key=key,
-                owners={key},  # the values of both keys are the same, only names may differ
-                expected=expected,
-                target=target,
-                expected_since=expected_since,
-                target_since=target_since,
-                first_seen=min(expected_since, target_since),
-                segment=segment,
+                owners={key},
+                expected=ours if is_source or other_complete else None,
+                target=theirs if not is_source or other_complete else None,
+                expected_since=waiting.at if is_source else now,
+                target_since=now if is_source else waiting.at,
+                segment=waiting.segment,
+                group=self._groups.add(key, state, ()) if other_complete else None,
+                prints=fingerprints(self._judge.form.secret, *sides),
             )
         )
+
+    def _suspect(self, suspect: Suspect) -> None:
+        suspect.first_seen = min(suspect.expected_since, suspect.target_since)
+        self._suspects.append(suspect)
 
     def _uncomparable(self, key: JoinKey, error: Exception, waiting: _Waiting, *, found: bool) -> None:
         self._refused.append(key)
@@ -386,8 +398,3 @@ class KeyJoin:
 def _canary_text(schema: KeySchema) -> bytes:
     (content,) = next(iter(canary_key(schema).values())).values()
     return content.encode()
-
-
-def only(claims: list[Claim]) -> TypedItem | None:
-    """The one item that a source item makes where keys go one to one."""
-    return claims[0].item if claims else None

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 from ddbverify.errors import PluginError, TransformError
+from ddbverify.items.differences import differences
 from ddbverify.items.form import ABSENT, Form, UnknownValue, epoch_seconds
 from ddbverify.items.keys import JoinKey, join_key
 from ddbverify.items.states import State
@@ -37,6 +38,11 @@ class Claim:
 
     key: JoinKey
     item: TypedItem
+
+
+def only(claims: list[Claim]) -> TypedItem | None:
+    """The one item that a source item makes where keys go one to one."""
+    return claims[0].item if claims else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,32 @@ class Judge:
         if any(self._is_past_its_ttl(item, now_epoch) for item in alone):
             return State.EXCLUDED
         return State.EXTRANEOUS if expected is None else State.MISSING
+
+    def states(
+        self,
+        expected: TypedItem | None,
+        target: TypedItem | None,
+        now_epoch: float,
+        made_of: Sequence[TypedItem] = (),
+    ) -> tuple[State, bytes, bytes]:
+        """
+        Where a key stands, and the states of both sides; arguments and errors as `verdict`.
+
+        Without plugins the two states decide: each is made once.
+        """
+        ours, theirs = self.state(expected), self.state(target)
+        if expected is None or target is None or self.rulings:
+            return self.verdict(expected, target, now_epoch, made_of), ours, theirs
+        return (State.MATCHED if ours == theirs else State.DIFFERENT), ours, theirs
+
+    def paths(self, expected: TypedItem, target: TypedItem) -> tuple[str, ...]:
+        """
+        Where two items differ, as `items.differences` says it.
+
+        Raises:
+            Uncomparable: As `verdict`.
+        """
+        return differences(*self.remaining(expected, target), self.form)
 
     def remaining(self, expected: TypedItem, target: TypedItem) -> tuple[TypedItem, TypedItem]:
         """

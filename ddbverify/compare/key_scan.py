@@ -38,11 +38,11 @@ class KeyScan:
     def suspects(self) -> Iterator[Suspect]:
         """Read every segment that is left, and give what does not match. Raises as `runner.compare` does."""
         work, reading = self._work, self._work.reading
-        whole = KeyJoin(work.judge, work.tally, work.memory, work.inspector)
+        whole = KeyJoin(work.judge, work.tally, work.memory, work.inspector, work.groups)
         read_before = reading.finished_on_both_sides
 
         def co_scan(segment: int) -> None:
-            join = KeyJoin(work.judge, work.tally, work.memory, work.inspector)
+            join = KeyJoin(work.judge, work.tally, work.memory, work.inspector, work.groups)
             items = self._read(segment, join)
             with work.lock:
                 self._keep(segment, join, items)

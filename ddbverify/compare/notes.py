@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
+from ddbverify.compare.groups import SAMPLE
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.tally import REASONS_ACCEPTED, Tally
 from ddbverify.items.paths import show_path
@@ -30,6 +31,11 @@ def notes(
     if tally.dropped:
         yield f"{number_of(tally.dropped, 'source item')} dropped by the transform, and counted as excluded"
     yield from _by_word_of_plugins(tally)
+    if tally.different_by_cause:
+        yield (
+            f"at most {number_of(tally.different_by_cause, 'difference')} established by cause: each looks "
+            f"like {SAMPLE} drawn at random that have proven persistent, and had not moved in a second look"
+        )
     if tally.by_time_only:
         yield (
             f"{number_of(tally.by_time_only, 'difference')} decided by the settle time of "

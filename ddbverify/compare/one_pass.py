@@ -108,6 +108,7 @@ class Pass:
             segments_finished=len(finished),
             segments_total=planned.total,
             seed=planned.seed,
+            different_by_cause=tally.different_by_cause,
             converged=tally.converged,
             slowest_convergence_seconds=tally.slowest_convergence_seconds,
             started_epoch=started,

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ddbverify.compare.comparison import Stratum
+from ddbverify.compare.judge import only
 from ddbverify.compare.reading import PointReads
+from ddbverify.compare.second_look import SecondLook, Waiting
 from ddbverify.compare.settle import Settler
 from ddbverify.compare.suspects import Suspect
 from ddbverify.compare.tally import Tally
@@ -27,7 +29,52 @@ class Settling:
         self._work = work
 
     def settle(self, suspects: Iterable[Suspect], *, orphans_are_final: bool = False) -> list[Suspect]:
-        """Decide every suspect but those whose owners nobody knows yet; these are returned."""
+        """
+        Decide every suspect but those whose owners nobody knows yet; these are returned.
+
+        Of many that look alike a sample comes first. What it proves, the others have to hold out against
+        one more look only, and count as different by their cause.
+        """
+        waiting = Waiting()
+        try:
+            singly = (one for one in suspects if not self._waits(waiting, one))
+            orphans = self._settle_singly(singly, orphans_are_final=orphans_are_final)
+            look = SecondLook(self._work)
+            for part in waiting.parts():
+                left = self._settle_by_cause(look, part)
+                orphans += self._settle_singly(left, orphans_are_final=orphans_are_final)
+        finally:
+            waiting.close()
+        return orphans
+
+    def _waits(self, waiting: Waiting, suspect: Suspect) -> bool:
+        if not self._work.groups.wait_for_the_sample(suspect):
+            return False
+        waiting.add(suspect)
+        return True
+
+    def _settle_by_cause(self, look: SecondLook, suspects: Sequence[Suspect]) -> list[Suspect]:
+        """Decide those of proven groups that have not moved since the scan; returns the others."""
+        work, passed = self._work, self._work.running.pipeline_passed
+        work.phase, work.open_suspects = "settle", len(suspects)
+        unmoved = look.unmoved([one for one in suspects if work.groups.proven(one) is not None])
+        left = []
+        for one in suspects:
+            state, still = work.groups.proven(one), unmoved.get(one.key)
+            has_passed = passed(one.expected_since) if passed is not None and still is not None else None
+            if still is None or state is None or has_passed is False:
+                left.append(one)
+                continue
+            work.tally.by_cause(one, state, by_time_only=has_passed is None)
+            if work.inspector and still.source is not None and still.target is not None:
+                expected = only(work.judge.claims(still.source))
+                pair = None if expected is None else (still.source, still.target, expected)
+                work.inspector.settled(one.key, pair, different=True)
+            work.open_suspects -= 1
+            work.report()
+        return left
+
+    def _settle_singly(self, suspects: Iterable[Suspect], *, orphans_are_final: bool) -> list[Suspect]:
         orphans: list[Suspect] = []
         waiting = iter(suspects)
         while batch := list(itertools.islice(waiting, SUSPECTS_AT_ONCE)):
@@ -70,6 +117,7 @@ class Settling:
         settler = self._new_settler(orphans_are_final=orphans_are_final, wants_pairs=bool(inspector))
         orphans = []
         for settled in settler.settle(suspects):
+            work.groups.settled(settled.suspect, settled.state)
             if settled.state is None:
                 orphans.append(settled.suspect)
                 continue

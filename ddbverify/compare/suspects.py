@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from ddbverify.compare.sides import Role
 from ddbverify.items.keys import JoinKey
 from ddbverify.items.states import State
 from ddbverify.names import TypedItem
@@ -33,6 +36,9 @@ class Suspect:
     looks: int = 0
     quiet_looks: int = 0  # since it was last seen moving
     failure: str = ""  # why the last look failed
+    group: int | None = None  # of those that look alike; see `ddbverify.compare.groups`
+    paths: tuple[str, ...] = ()  # at which the scan saw the sides differ
+    prints: Mapping[Role, bytes] = field(default_factory=dict)  # of the items, byte for byte
     _both_seen: bool = field(init=False, default=False)
 
     @property
@@ -58,6 +64,17 @@ class Suspect:
         if state != self.target:
             self.target, self.target_since = state, at
             self.quiet_looks = 0
+
+
+def fingerprint(raw: bytes, secret: bytes) -> bytes:
+    """128 keyed bits that stand for the very bytes of an item: another spelling has another one."""
+    return hashlib.blake2b(raw, digest_size=16, key=secret).digest()
+
+
+def fingerprints(secret: bytes, source: bytes | None, target: bytes | None) -> dict[Role, bytes]:
+    """Of both items of a key, as far as there are any."""
+    sides = ((Role.SOURCE, source), (Role.TARGET, target))
+    return {role: fingerprint(raw, secret) for role, raw in sides if raw is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

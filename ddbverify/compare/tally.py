@@ -12,7 +12,7 @@ from typing import Final
 from ddbverify.compare.attribute_counts import AttributeCounts
 from ddbverify.compare.checkpoint import SegmentDone
 from ddbverify.compare.judge import Judge
-from ddbverify.compare.suspects import Settled
+from ddbverify.compare.suspects import Settled, Suspect
 from ddbverify.items.keys import typed_key
 from ddbverify.items.states import Difference, State
 from ddbverify.plugins.asking import Implementation
@@ -44,6 +44,7 @@ class Tally:
         self.converged = 0
         self.slowest_convergence_seconds = 0.0
         self.by_time_only = 0
+        self.different_by_cause = 0  # of the missing, extraneous and different
         self.equal_by: Counter[tuple[str, str]] = Counter()  # plugin, hook -> keys
         self.known: Counter[tuple[str, str, date]] = Counter()  # plugin, reason, expires -> keys
         self.known_no_more: Counter[tuple[str, date]] = Counter()  # plugin, expired -> keys
@@ -101,6 +102,7 @@ class Tally:
                 difference = replace(difference, state=State.KNOWN, reason=f"{said}: {acceptance.reason}")
                 expected = found = False
             self.counts[difference.state] += 1
+            self.different_by_cause += difference.by_cause and difference.state is not State.KNOWN
             if difference.state is State.DIFFERENT:
                 self.different_in.add(difference.paths)
             self.expected_items += expected
@@ -111,6 +113,18 @@ class Tally:
                 self.mismatching_segments.add(segment)
             if self._found is not None:
                 self._found(difference)
+
+    def by_cause(self, one: Suspect, state: State, *, by_time_only: bool) -> None:
+        """A key differs as a proven sample does, and has not moved since the scan."""
+        with self._lock:
+            self.by_time_only += by_time_only
+        key = typed_key(one.key, self._judge.transform.target_keys)
+        self.different(
+            Difference(state=state, key=key, paths=one.paths, by_cause=True),
+            expected=state is not State.EXTRANEOUS,
+            found=state is not State.MISSING,
+            segment=one.segment,
+        )
 
     def _accepts(self, one: Acceptance) -> bool:
         if one.is_over:

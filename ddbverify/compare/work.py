@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ddbverify.compare.checkpoint import Checkpoint
 from ddbverify.compare.controls import Specimens
+from ddbverify.compare.groups import Groups
 from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.memory import Memory
@@ -47,6 +48,7 @@ class Work:
         self.inspector = Inspector(request.item_checks, judge.transform.target_keys, listeners.refuted)
         if listeners.inspecting is not None:
             listeners.inspecting(self.inspector)
+        self.groups = Groups()
         self.memory = Memory(settings.memory)
         self.specimens = Specimens(judge, self.covered) if has_controls else None
         self.phase, self.open_suspects = "scan", 0

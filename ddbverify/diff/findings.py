@@ -71,4 +71,6 @@ def document_of(difference: Difference) -> dict[str, Any]:
         "key": difference.key,
         "paths": list(difference.paths),
     }
+    if difference.by_cause:
+        document["established"] = "by cause"
     return document | ({"reason": difference.reason} if difference.reason else {})

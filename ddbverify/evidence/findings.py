@@ -61,6 +61,7 @@ class FindingsFile:
             key=difference.key,
             paths=list(difference.paths),
             reason=difference.reason,
+            **({"established": "by cause"} if difference.by_cause else {}),
         )
 
     def write_refutation(self, pair_id: str, refutation: Refutation, *, key_hash: str) -> None:

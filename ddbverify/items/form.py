@@ -87,7 +87,7 @@ class Form:
     def without_ignored(self, item: TypedItem) -> dict[str, Any]:
         """The item without what does not count; a list keeps its places, ``NULL`` in those left out."""
         kept = {name: value for name, value in item.items() if not name.startswith(_REPLICATION_PREFIX)}
-        return _pruned_map(kept, self._ignored)
+        return _pruned_map(kept, self._ignored) if self._ignored else kept
 
 
 def epoch_seconds(item: TypedItem, attribute: str) -> Decimal | None:
@@ -112,7 +112,8 @@ def _is_left_out(step: str | int, ignored: _Ignored) -> bool:
 
 
 def _value(value: Any, ignored: _Ignored) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or len(value) != 1:
+    # By exact type first: what an abstract class is asked takes as long as all the rest.
+    if (type(value) is not dict and not isinstance(value, Mapping)) or len(value) != 1:
         raise UnknownValue("a value without exactly one type descriptor")
     ((kind, content),) = value.items()
     encode = _SCALARS.get(kind)
@@ -131,7 +132,7 @@ def _value(value: Any, ignored: _Ignored) -> dict[str, Any]:
 
 
 def _map(content: Any, ignored: _Ignored) -> dict[str, Any]:
-    if not isinstance(content, Mapping):
+    if type(content) is not dict and not isinstance(content, Mapping):
         raise UnknownValue("a malformed M")
     if not ignored:
         return {name: _value(value, ignored) for name, value in content.items()}
@@ -165,6 +166,9 @@ def _number(content: Any) -> str:
     """Its digits without zeros at either end, and their exponent: one text for each value."""
     if not isinstance(content, str) or not NUMBER.fullmatch(content):
         raise UnknownValue("a malformed N")
+    if content.isdigit() and content[0] != "0":  # most numbers
+        short = content.rstrip("0")
+        return f"{short}E{len(content) - len(short)}"
     if "e" in content or "E" in content:
         sign, parts, exponent = Decimal(content).as_tuple()
         # Not Decimal.normalize(): that rounds to the context's 28 digits.

@@ -33,4 +33,5 @@ class Difference:
     state: State
     key: TypedItem  # of the target; of the source where the target key is not known
     paths: tuple[str, ...] = ()  # attribute paths that differ, without values
+    by_cause: bool = False  # it looks as a proven sample does, and was looked at twice: an upper bound
     reason: str = ""  # why it could not be decided or compared, in words, without values

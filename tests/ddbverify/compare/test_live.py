@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from ddbverify.compare import groups
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.request import PassRequest
 from ddbverify.compare.runner import compare
@@ -152,6 +153,15 @@ def hash_of(key: str) -> int:
     return FakeTable.hashed(key)
 
 
+@pytest.fixture(params=[False, True], ids=["groups as they are", "every pair that looks alike"])
+def _groups(request, monkeypatch):
+    """Traffic of this size makes small groups: with two keys to a group, each has a sample and a rest."""
+    if request.param:
+        monkeypatch.setattr(groups, "SAMPLE", 1)
+        monkeypatch.setattr(groups, "FEWEST", 2)
+
+
+@pytest.mark.usefixtures("_groups")
 @pytest.mark.parametrize(("asks_the_pipeline", "runs"), [(False, RUNS), (True, RUNS // 2)])
 @pytest.mark.parametrize("rekeys", [False, True])
 def test_ten_runs_find_what_was_planted_and_nothing_else(rekeys, asks_the_pipeline, runs):

@@ -20,6 +20,7 @@ import pytest
 from botocore.config import Config as ClientConfig
 
 from benchmarks.page_server import EXTRA, REGION, Generated, Listed, page_server
+from ddbverify.compare import groups
 from ddbverify.compare.request import Listeners, PassRequest
 from ddbverify.compare.runner import compare
 from ddbverify.config import Config, parse
@@ -62,7 +63,11 @@ def alter_the_last(plan: Planted, last: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("order", ["the same order and spelling", "no order and no spelling in common"])
-def test_in_memory(case, order):
+@pytest.mark.parametrize("grouped", [False, True], ids=["groups as they are", "every pair that looks alike"])
+def test_in_memory(monkeypatch, case, order, grouped):
+    if grouped:
+        monkeypatch.setattr(groups, "SAMPLE", 1)
+        monkeypatch.setattr(groups, "FEWEST", 2)
     seed = CASES.index(case) * 2 + (order[0] == "n")
     chance = random.Random(seed)
     plan = plan_of(case, seed)
