@@ -112,7 +112,7 @@ def _whose(file: str) -> str:
         return "python"
     if file.startswith(_OURS):
         return "ours"
-    for folder in environment_folders():
+    for folder in sorted(environment_folders(), key=len, reverse=True):  # one may lie in another
         if file.startswith(folder + os.sep):
             top = file.removeprefix(folder + os.sep).partition(os.sep)[0].removesuffix(".py")
             return "ours" if top in _READERS else "user"

@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Iterable
 from importlib.machinery import SourceFileLoader, SourcelessFileLoader
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
@@ -19,20 +21,23 @@ from ddbverify.code.places import OURS, is_environment
 
 _compiled: set[tuple[str, str]] = set()
 _own: set[str] = set()
+_folders: set[str] = set()
 
 _bytecode_or_source = SourceFileLoader.get_code
 _bytecode = SourcelessFileLoader.get_code
 
 
-def install(own: tuple[str, ...] = ()) -> None:
+def install(own: Iterable[str] = (), folders: Iterable[Path] = ()) -> None:
     """
     From now on, for the whole process.
 
     Args:
         own: Top-level packages that count as the user's though they are installed: those of transforms and
             plugins.
+        folders: Likewise: that of the checks, which may be the default suite of an installation.
     """
     _own.update(own)
+    _folders.update(str(folder) + os.sep for folder in folders)
     SourceFileLoader.get_code = _from_source  # type: ignore[method-assign, assignment]
     SourcelessFileLoader.get_code = _refuse_bytecode  # type: ignore[method-assign]
 
@@ -56,7 +61,8 @@ def loaded_otherwise() -> set[str]:
 
 
 def _is_users(module: str, file: str) -> bool:
-    return module.partition(".")[0] in _own or not is_environment(file)
+    is_own = module.partition(".")[0] in _own or file.startswith(tuple(_folders))
+    return is_own or not is_environment(file)
 
 
 def _from_source(self: SourceFileLoader, fullname: str) -> CodeType | None:

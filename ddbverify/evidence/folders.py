@@ -187,9 +187,8 @@ def make_importable(config: Config) -> None:
 
     The user's code is compiled from its text from here on, for the whole process.
     """
-    source.install(
-        tuple(pair.transform.partition(".")[0].partition(":")[0] for pair in config.tables if pair.transform)
-    )
+    transforms = (pair.transform for pair in config.tables if pair.transform)
+    source.install(name.partition(":")[0].partition(".")[0] for name in transforms)
     folder = str(config.folder)
     if folder not in sys.path:
         sys.path.insert(0, folder)

@@ -9,6 +9,7 @@ from ddbverify.code import reads, source
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence import folders
 from ddbverify.evidence.record import RecordWriter
+from ddbverify.plugins.finding import entry_points
 
 
 def begin(migration_file: Path) -> None:
@@ -16,7 +17,12 @@ def begin(migration_file: Path) -> None:
     source.install()
     reads.watch()
     try:
-        folders.make_importable(configuration.load(migration_file))
+        config = configuration.load(migration_file)
+        folders.make_importable(config)
+        # Before a conftest.py imports one of them.
+        allowed = [point for name, point in entry_points().items() if name in config.verification.plugins]
+        own = (point.module.partition(".")[0] for point in allowed)
+        source.install(own, folders=[folders.checks_folder(config)])
     except ConfigurationError:  # the session refuses it, in a moment, with all its words
         return
 

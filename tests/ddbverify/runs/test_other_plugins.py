@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ddbverify.config import load
+from ddbverify.errors import ConfigurationError
 from ddbverify.gate import gate
 from ddbverify.runs import run as runs
 from tests.ddbverify import projects
@@ -130,7 +131,8 @@ def test_a_plugin_that_tells_is_refused_by_name_in_a_gated_run(project, capfd, p
     conftest = project.parent / "checks" / "conftest.py"
     conftest.write_text(conftest.read_text() + f"\npytest_plugins = [{PLUGINS[plugin][1]!r}]\n")
 
-    assert runs.run(project).exit_code == 3
+    with pytest.raises(ConfigurationError, match="what it says stands above"):
+        runs.run(project)
     assert not gate.judge(load(project)).open
     written = capfd.readouterr()
     assert f"{plugin} keeps or shows what checks print" in written.err

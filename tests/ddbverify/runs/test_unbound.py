@@ -186,6 +186,20 @@ def test_a_file_that_is_listed_may_be_read_and_is_bound(project):
     assert [reason.code for reason in gate.judge(load(project)).reasons] == ["changed"]
 
 
+def test_what_hypothesis_keeps_decides_nothing(project):
+    (project.parent / "checks" / "check_own.py").write_text(
+        "from hypothesis import given, strategies as st\n\n\n"
+        "@given(st.integers())\ndef holds(n):\n    assert n == n\n\n\n"
+        "def check_own(pair):\n    holds()\n    assert pair.comparison.examined\n"
+    )
+    runs.run(project)
+    assert any((project.parent / ".hypothesis").rglob("*"))
+
+    result = runs.run(project)
+
+    assert (result.exit_code, said(result)) == (0, "")
+
+
 def test_what_decides_nothing_may_be_read(project):
     (project.parent / ".git").mkdir()
     (project.parent / ".git" / "HEAD").write_text("x")
