@@ -156,7 +156,7 @@ ROOMS = (
         "runs",
         "a gated run: a child process, judged and signed",
         "code tables pipeline plugins suite evidence gate reports session",
-        "run",
+        "result run",
     ),
     _room(
         "ddbverify",

@@ -19,7 +19,7 @@ from ddbverify.commands.shared import (
 from ddbverify.errors import DdbVerifyError
 from ddbverify.reports import ci, summary
 from ddbverify.runs import run as runs
-from ddbverify.runs.run import RunResult
+from ddbverify.runs.result import RunResult
 
 
 @click.command("run")

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -21,8 +20,9 @@ from ddbverify import config as configuration
 from ddbverify.config import Config, Side
 from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.evidence import evidence, folders, record, row, sealing, signing
+from ddbverify.evidence.envelope import PublicKey, SigningKey
 from ddbverify.evidence.evidence import Evidence, PairEvidence
-from ddbverify.evidence.record import Record
+from ddbverify.evidence.record import Fact, Record
 from ddbverify.gate.reasons import AWS_REFUSED, INCOMPLETE
 from ddbverify.gate.unclaimed import unclaimed
 from ddbverify.names import region_of
@@ -32,6 +32,7 @@ from ddbverify.plugins.loading import Plugins
 from ddbverify.reports import summary
 from ddbverify.runs import child, filters, watching
 from ddbverify.runs.clock import Clock
+from ddbverify.runs.result import RunResult
 from ddbverify.runs.shortcomings import Before, changed_since, samples, shortcomings
 from ddbverify.runs.unbound import unbound
 from ddbverify.session import watchdog
@@ -42,70 +43,6 @@ from ddbverify.words import plain
 INTERRUPTED = "it was interrupted"
 
 _USAGE_ERROR = 4  # https://docs.pytest.org/en/stable/reference/exit-codes.html
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What a run came to, and where it lies."""
-
-    folder: Path
-    evidence: Evidence
-    exit_code: int
-    unreported: tuple[str, ...] = ()  # what went wrong with plugins that report; the evidence stands
-    new_key: signing.FileKey | None = None
-    trusted: bool = True  # whether this configuration believes what it has just signed
-
-    def as_json(self) -> dict[str, Any]:
-        """What ``--json`` prints."""
-        found = self.evidence
-        return {
-            "command": "run",
-            "run_id": found.run_id,
-            "folder": str(self.folder),
-            "evidence": str(self.folder / folders.EVIDENCE),
-            "verdict": found.verdict,
-            "exit_code": self.exit_code,
-            "complete": found.complete,
-            "shortcomings": list(found.shortcomings),
-            "unclaimed": [msgspec.to_builtins(one) for one in found.unclaimed],
-            "only_churning": found.only_churning,
-            "trusted": self.trusted,
-            "unreported": list(self.unreported),
-            "coverage": found.coverage,
-            "checks": [
-                {
-                    "name": check.name,
-                    "pair": check.pair,
-                    "state": str(check.state),
-                    "examined": check.examined,
-                    "findings": check.findings,
-                    "tolerated": check.tolerated,
-                    "severity": str(check.severity),
-                    "seconds": check.seconds,
-                    "accepted": list(check.accepted),
-                    "only_churning": check.only_churning,
-                    "why": check.why,
-                }
-                for check in found.checks
-            ],
-            "pairs": [
-                {
-                    "id": pair.id,
-                    "source": pair.source.arn,
-                    "target": pair.target.arn,
-                    "counts": dict(pair.comparison.counts) if pair.comparison else {},
-                    "converged": pair.comparison.converged if pair.comparison else 0,
-                    "read_units": _read_units(pair),
-                    "causes": [
-                        cause
-                        for fact in found.facts
-                        if fact.name == "causes" and fact.about == pair.id and isinstance(fact.value, tuple)
-                        for cause in fact.value
-                    ],
-                }
-                for pair in found.pairs
-            ],
-        }
 
 
 def run(
@@ -133,6 +70,72 @@ def run(
         ConfigurationError: The run could not start.
         EngineError: AWS refused before anything was read.
     """
+    start = _start(config_file, coverage, extra, out)
+    for line in (*start.before.shares, *_other_transforms(start.config)):
+        say(line)
+    command = child.command(
+        config_file,
+        start.folder,
+        start.checks,
+        coverage=coverage,
+        extra=extra,
+        plugins=of_pytest.entry_points(start.config.checks.pytest_plugins),
+    )
+    interrupted, status = watching.watch(command, start.config.folder, to_stderr=output_to_stderr)
+    recorded = record.read(start.folder / folders.RECORD)
+    if recorded.exit_status is None and status == _USAGE_ERROR and not recorded.checks:
+        raise ConfigurationError(
+            "pytest refused its arguments, or checks/conftest.py does not load; what it says stands above.",
+            "mend the arguments after --, conftest.py or migration.toml.",
+        )
+    others = unbound(recorded, start.before.bound, start.config.folder, start.folder)
+    stuck = watchdog.place_in(start.folder / folders.STUCK, start.checks, start.config.folder.resolve())
+    lacking = [
+        *([INTERRUPTED] if interrupted else []),
+        *shortcomings(recorded, status, start.before, stuck),
+        *others.shortcomings,
+        *samples(recorded, asked=coverage is not None),
+        *changed_since(start.before, config_file, coverage, start.checks, start.plugins),
+        *start.clock.was_set(),
+    ]
+    found = _evidence(start, recorded, lacking, others.facts)
+    _leave(start, found)
+    refused = found.verdict == "inconclusive" and recorded.was_refused
+    exit_code = AWS_REFUSED if refused else {"passed": 0, "failed": 1, "inconclusive": 3}[found.verdict]
+    unreported = tuple(start.plugins.report(msgspec.json.encode(found), start.folder))
+    return RunResult(
+        folder=start.folder,
+        evidence=found,
+        exit_code=exit_code or (INCOMPLETE if unreported else 0),
+        unreported=unreported,
+        new_key=start.key if isinstance(start.key, signing.FileKey) and start.key.is_new else None,
+        trusted=start.key.public in start.trusted,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """All that is settled before the child is started, and that its evidence is bound to."""
+
+    config: Config
+    checks: Path
+    plugins: Plugins
+    before: Before
+    endpoints: dict[str, str]
+    emulator: bool
+    identities: dict[str, str | None]
+    clock: Clock
+    started: float
+    key: SigningKey
+    trusted: tuple[PublicKey, ...]
+    sealed_for: sealing.Recipient | None
+    run_id: str
+    previous: str | None
+    folder: Path
+
+
+def _start(config_file: Path, coverage: str | None, extra: Sequence[str], out: Path | None) -> _Start:
+    """Look at everything once, and make the run's folder last: whatever is refused leaves none."""
     config = configuration.load(config_file)
     if coverage is not None:
         config = configuration.with_coverage(config, coverage)
@@ -143,94 +146,74 @@ def run(
     before = Before.of(config, checks, plugins)
     endpoints, emulator = _endpoints(config)
     identities = {"source": _identity(config.source), "target": _identity(config.target)}
-    for line in (*before.shares, *_other_transforms(config)):
-        say(line)
     clock = Clock(config)
     started = clock.now()
     key = signing.signing_key(config)  # made by the first run that can start, which says so
     key.sign(b"may this run sign?")  # KMS could refuse, and not only after an hour of reading
-    trusted = signing.trusted_keys(config)
-    sealed_for = sealing.recipient(config)
+    trusted, sealed_for = signing.trusted_keys(config), sealing.recipient(config)
     run_id = folders.new_run_id(started)
-    before_this = row.previous(config)  # before `latest` points at this one
+    previous = row.previous(config)  # before `latest` points at this one
     folder = folders.make_run_folder(config, run_id, out).resolve()
     with _writing(folder):
-        (folder / folders.SETTINGS).write_text(
-            child.ini_text(filters.project_filters(checks)), encoding="utf-8"
-        )
-    command = child.command(
-        config_file,
-        folder,
-        checks,
-        coverage=coverage,
-        extra=extra,
-        plugins=of_pytest.entry_points(config.checks.pytest_plugins),
-    )
-    interrupted, status = watching.watch(command, config.folder, to_stderr=output_to_stderr)
-    recorded = record.read(folder / folders.RECORD)
-    if recorded.exit_status is None and status == _USAGE_ERROR and not recorded.checks:
-        raise ConfigurationError(
-            "pytest refused its arguments, or checks/conftest.py does not load; what it says stands above.",
-            "mend the arguments after --, conftest.py or migration.toml.",
-        )
-    others = unbound(recorded, before.bound, config.folder, folder)
-    lacking = [
-        *([INTERRUPTED] if interrupted else []),
-        *shortcomings(
-            recorded,
-            status,
-            before,
-            watchdog.place_in(folder / folders.STUCK, checks, config.folder.resolve()),
-        ),
-        *others.shortcomings,
-        *samples(recorded, asked=coverage is not None),
-        *changed_since(before, config_file, coverage, checks, plugins),
-        *clock.was_set(),
-    ]
-    ended = clock.now()
-    checks_run = tuple(recorded.checks.values())
-    pairs = tuple(_pair_evidence(pair.id, before, recorded, clock) for pair in config.tables)
-    nobodys = unclaimed(config.gate, pairs, checks_run)
-    verdict = evidence.verdict_of(checks_run, complete=not lacking, unclaimed=nobodys)
-    found = Evidence(
-        schema=evidence.SCHEMA,
+        settings = child.ini_text(filters.project_filters(checks))
+        (folder / folders.SETTINGS).write_text(settings, encoding="utf-8")
+    return _Start(
+        config=config,
+        checks=checks,
+        plugins=plugins,
+        before=before,
+        endpoints=endpoints,
+        emulator=emulator,
+        identities=identities,
+        clock=clock,
+        started=started,
+        key=key,
+        trusted=trusted,
+        sealed_for=sealed_for,
         run_id=run_id,
-        previous=before_this,
+        previous=previous,
+        folder=folder,
+    )
+
+
+def _evidence(start: _Start, recorded: Record, lacking: Sequence[str], facts: tuple[Fact, ...]) -> Evidence:
+    config, ended = start.config, start.clock.now()
+    checks = tuple(recorded.checks.values())
+    pairs = tuple(_pair_evidence(pair.id, start, recorded) for pair in config.tables)
+    nobodys = unclaimed(config.gate, pairs, checks)
+    return Evidence(
+        schema=evidence.SCHEMA,
+        run_id=start.run_id,
+        previous=start.previous,
         tool_version=evidence.tool_version(),
-        verdict=verdict,
+        verdict=evidence.verdict_of(checks, complete=not lacking, unclaimed=nobodys),
         complete=not lacking,
         shortcomings=tuple(lacking),
         unclaimed=nobodys,
         coverage=config.verification.coverage,
         pairs=pairs,
-        checks=checks_run,
-        facts=(*recorded.facts, *others.facts),
-        digests=before.digests,
-        extensions=before.extensions,
+        checks=checks,
+        facts=(*recorded.facts, *facts),
+        digests=start.before.digests,
+        extensions=start.before.extensions,
         plugins=recorded.plugins or _programs(),
-        identities=identities,
-        endpoints=endpoints,
-        emulator=emulator,
-        started_epoch=started,
+        identities=start.identities,
+        endpoints=start.endpoints,
+        emulator=start.emulator,
+        started_epoch=start.started,
         ended_epoch=ended,
         valid_until_epoch=ended + config.gate.max_age,
     )
+
+
+def _leave(start: _Start, found: Evidence) -> None:
+    """Write what others read; the evidence last, since a folder without it is that of a run that died."""
+    folder = start.folder
     with _writing(folder):
-        if sealed_for is not None and (folder / folders.FINDINGS).exists():
-            sealing.seal(folder / folders.FINDINGS, folder / folders.SEALED, sealed_for)
+        if start.sealed_for is not None and (folder / folders.FINDINGS).exists():
+            sealing.seal(folder / folders.FINDINGS, folder / folders.SEALED, start.sealed_for)
         folders.write_atomically(folder / folders.SUMMARY, summary.cut(summary.markdown(found)))
-        folders.write_atomically(folder / folders.EVIDENCE, evidence.encode(found, key))
-    refused = verdict == "inconclusive" and recorded.was_refused
-    exit_code = AWS_REFUSED if refused else {"passed": 0, "failed": 1, "inconclusive": 3}[verdict]
-    unreported = tuple(plugins.report(msgspec.json.encode(found), folder))
-    return RunResult(
-        folder=folder,
-        evidence=found,
-        exit_code=exit_code or (INCOMPLETE if unreported else 0),
-        unreported=unreported,
-        new_key=key if isinstance(key, signing.FileKey) and key.is_new else None,
-        trusted=key.public in trusted,
-    )
+        folders.write_atomically(folder / folders.EVIDENCE, evidence.encode(found, start.key))
 
 
 def _programs() -> dict[str, str]:
@@ -281,20 +264,14 @@ def _identity(side: Side) -> str | None:
     return aws.caller(side)
 
 
-def _pair_evidence(pair_id: str, before: Before, recorded: Record, clock: Clock) -> PairEvidence:
-    source, target = before.tables[pair_id]
+def _pair_evidence(pair_id: str, start: _Start, recorded: Record) -> PairEvidence:
+    source, target = start.before.tables[pair_id]
     found = recorded.pairs.get(pair_id)
     read = found.comparison if found else None
     if read is not None:
         read = msgspec.structs.replace(
             read,
-            started_epoch=read.started_epoch + clock.ahead_seconds,
-            ended_epoch=read.ended_epoch + clock.ahead_seconds,
+            started_epoch=read.started_epoch + start.clock.ahead_seconds,
+            ended_epoch=read.ended_epoch + start.clock.ahead_seconds,
         )
     return PairEvidence(id=pair_id, source=source, target=target, comparison=read)
-
-
-def _read_units(pair: PairEvidence) -> float:
-    if pair.comparison is None:
-        return 0.0
-    return pair.comparison.source_read_units + pair.comparison.target_read_units
