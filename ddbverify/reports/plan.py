@@ -149,7 +149,8 @@ class Estimate:
     def fits_up_to_items(self) -> int | None:
         """So many items of the source can be verified under the fence; ``None`` for an empty table."""
         times = self.last_verification.times_as_large
-        return int(times * self.source.table.item_count) if math.isfinite(times) else None
+        items = self.source.table.item_count
+        return int(times * items) if items and math.isfinite(times) else None
 
     @property
     def exit_code(self) -> int:

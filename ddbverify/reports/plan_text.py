@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
@@ -44,6 +44,18 @@ def text(made: Estimate) -> str:
     lines += [f"\nwarning: {warning}" for warning in made.warnings]
     lines += [f"\nimpossible: {reason}" for reason in made.refused]
     return "\n".join(lines)
+
+
+def together(made: Sequence[Estimate]) -> str:
+    """What the pairs of one migration come to, which are verified one after another."""
+    last = [one.last_verification for one in made]
+    seconds, available = sum(one.seconds for one in last), min(one.available_seconds for one in last)
+    took = about(duration_in_words(seconds))
+    fits = "fits" if seconds <= available else "does NOT fit"
+    return (
+        f"The last verification of a cutover reads one pair after another: {took}, which {fits} into the "
+        f"{duration_in_words(available)} that `fence_limit` leaves it."
+    )
 
 
 def _settling(made: Estimate) -> Iterator[str]:

@@ -60,6 +60,7 @@ def _print_plan(session: pytest.Session) -> None:
     checking = session.config.stash[CHECKING]
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     wanted = {pair.id for item in session.items if (pair := pair_of(item)) is not None}
+    made = []
     for pair in checking.pairs:
         if pair.id not in wanted:
             continue
@@ -68,14 +69,19 @@ def _print_plan(session: pytest.Session) -> None:
             checks = [
                 check
                 for item in session.items
-                if pair_of(item) is pair and (check := item_check_of(item)) is not None
+                if (own := pair_of(item)) is not None and own.id == pair.id
+                if (check := item_check_of(item)) is not None
             ]
-            text = plan_text.text(plan.plan(single, checks=checks))
+            made.append(plan.plan(single, checks=checks))
+            text = plan_text.text(made[-1])
         except DdbVerifyError as error:
             text = f"{pair.settings}: {error}"
         if reporter is not None:
             reporter.section(f"{pair.id}: what one pass costs")
             reporter.write_line(text)
+    if reporter is not None and len(made) > 1:
+        reporter.section("all pairs")
+        reporter.write_line(plan_text.together(made))
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)  # innermost: pytest's own recorder of warnings never sees them

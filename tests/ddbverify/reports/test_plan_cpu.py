@@ -145,6 +145,14 @@ def test_the_last_verification_is_held_against_the_fence():
     assert estimate(items=0).as_json()["last_verification"]["fits"]
 
 
+def test_pairs_share_one_fence():
+    one = estimate(cpu=MEASURED, items=4_000_000)
+
+    assert one.last_verification.fits
+    assert "about 11 min, which fits into the 14 min that `fence_limit`" in plan_text.together([one, one])
+    assert "about 16 min, which does NOT fit into the 14 min" in plan_text.together([one, one, one])
+
+
 def test_a_plan_says_what_it_has_read():
     assert "No item was read." in plan_text.text(estimate())
     assert "2,000 items of the source were measured, which cost 256 read units." in plan_text.text(

@@ -116,6 +116,28 @@ def test_the_price_is_printed_and_nothing_is_read(own, run):  # noqa: F811
     assert result.ret == 0
 
 
+READER = """
+from types import SimpleNamespace
+from ddbverify.reports import plan_cpu
+from ddbverify.tables.pages import PageDecoder
+
+page = PageDecoder({"id": "S"}).page_of([{"id": {"S": "a"}, "n": {"N": "1"}}])
+plan_cpu.TableReader = lambda *_, **__: SimpleNamespace(scan_page=lambda *_: page, read_units=0.5)
+"""
+
+
+def test_a_plan_measures_checks_on_items(own, run):  # noqa: F811
+    (own / "checks" / "check_own.py").write_text(
+        "from ddbverify import each_item\n\n@each_item\ndef check_n(source):\n    assert source['n']\n"
+    )
+    with (own / "checks" / "conftest.py").open("a") as conftest:
+        conftest.write(READER)
+
+    result = run("--ddb-plan", "checks")
+
+    result.stdout.fnmatch_lines(["processor *measured on 1 item", "1 item of the source was measured*"])
+
+
 def test_many_checks_that_passed_are_counted(own, run):  # noqa: F811
     (own / "checks" / "check_many.py").write_text(
         "".join(f"def check_{number}(pair):\n    assert pair.comparison\n" for number in range(70))
