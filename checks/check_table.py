@@ -49,6 +49,8 @@ def check_the_settings_are_the_same(pair: Pair) -> None:
     """
     What protects and feeds the source is set up for the target, too: recovery, streams, tags, policies.
 
+    Settings that this version does not know are compared as they stand.
+
     Refuted by: any that is set on one side only, or otherwise, by its name.
     Silent about: the source's stream if the migration turned it on; keys of encryption in another region
     or account; alarms, IAM policies and backup plans, which are not settings of a table.
