@@ -40,7 +40,12 @@ class Shortcut:
         """Follow the rules of *judge*."""
         transform, paths = judge.transform, judge.form.ignore
         self._function = transform.function
-        self._keys = tuple(zip(transform.source_keys, transform.target_keys, strict=True))
+        # Which key attribute becomes which; where the transform makes up keys, none does.
+        self._keys = (
+            None
+            if transform.rekeys
+            else tuple(zip(transform.source_keys, transform.target_keys, strict=True))
+        )
         self._kinds = tuple((name, _KINDS[kind]) for name, kind in transform.target_keys.items())
         self._left_out = frozenset(path[0] for path in paths if isinstance(path[0], str))
         # A path into an attribute needs the canonical form; and a key has to be right, left out or not.
@@ -105,6 +110,8 @@ class Shortcut:
 
     def _is_held(self, made: Any, source: Values, target: Values) -> bool:
         """Whether the target's item is *made*, and its key is that of the source's item."""
+        if self._keys is None:
+            return False  # `all_made` is for these
         return raws.surely_holds(target, made, self._left_out) and all(
             source[old] == target[new] for old, new in self._keys
         )

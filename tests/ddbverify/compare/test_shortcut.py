@@ -47,6 +47,19 @@ def test_what_matches_is_called_again_for_one_item_in_sixteen(rekeys):
     assert COUNT / 32 < twice < COUNT / 8  # 250 are expected, and 15 off is one deviation
 
 
+@pytest.mark.parametrize(
+    ("source_keys", "target_keys"),
+    [({"id": "S", "n": "N"}, {"id": "S"}), ({"id": "S"}, {"id": "S", "n": "N"})],
+    ids=["fewer", "more"],
+)
+def test_a_rekeyed_target_may_have_another_number_of_keys(source_keys, target_keys):
+    source = PreparedTable(plain(numbered(100)), source_keys, page_size=50)
+    target = PreparedTable(plain(numbered(100)), target_keys, page_size=50)
+    judge = make_judge(dict, rekeys=True, schema=source_keys, target_schema=target_keys)
+
+    assert counted(run(source, target, judge=judge)) == {"matched": 100}
+
+
 @SHAPES
 def test_every_item_that_does_not_match_or_makes_nothing_is_called_again(rekeys):
     calls = Counter()
