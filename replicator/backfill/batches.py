@@ -16,6 +16,7 @@ from replicator.handlers.wire import json_text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import WriteRequestTypeDef
 
 _OPERATION = "dynamodb.BatchWriteItem"
 _TEXT = "OurText"  # of the requests; taken out again before botocore validates the parameters
@@ -59,9 +60,12 @@ class Batches:
             puts = b",".join(b'{"PutRequest":{"Item":%b}}' % item for item in items)
             text = b'"RequestItems":{%b:[%b]}' % (json_text(self._table).encode("ascii"), puts)
             stand_in: Any = {self._table: [{"DeleteRequest": {"Key": {}}}]}  # enough to be valid
-            answer = self._client.batch_write_item(RequestItems=stand_in, **{_TEXT: text}, **_CAPACITY)
+            write: Any = self._client.batch_write_item  # whose types do not know our own parameter
+            answer = write(RequestItems=stand_in, **{_TEXT: text}, **_CAPACITY)
         else:
-            requests = [{"PutRequest": {"Item": with_bytes(json.loads(item))}} for item in items]
+            requests: list[WriteRequestTypeDef] = [
+                {"PutRequest": {"Item": with_bytes(json.loads(item))}} for item in items
+            ]
             answer = self._client.batch_write_item(RequestItems={self._table: requests}, **_CAPACITY)
         handed_back = (answer.get("UnprocessedItems") or {}).get(self._table, ())
         return [json_text(one["PutRequest"]["Item"]).encode("ascii") for one in handed_back], answer

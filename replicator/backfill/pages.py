@@ -149,7 +149,7 @@ def _encoded(answer: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode(parts)
 
 
-class _ScanParser(botocore.parsers.JSONParser):  # type: ignore[misc]
+class _ScanParser(botocore.parsers.JSONParser):
     def parse(self, response: Any, shape: Any) -> Any:
         """As ever, but for a page, which is `page_of`'s to decode."""
         if shape is not None and shape.name == "ScanOutput" and response["status_code"] < _ERRORS_FROM:
@@ -158,7 +158,7 @@ class _ScanParser(botocore.parsers.JSONParser):  # type: ignore[misc]
         return super().parse(response, shape)
 
 
-class _Parsers(botocore.parsers.ResponseParserFactory):  # type: ignore[misc]
+class _Parsers(botocore.parsers.ResponseParserFactory):
     def __init__(self) -> None:
         super().__init__()
         self._told: dict[str, Any] = {}
