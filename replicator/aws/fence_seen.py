@@ -46,13 +46,14 @@ def look(context: Context, cut: Mapping[str, Any]) -> list[Seen]:
         cut: What is recorded of the cutover. Of a fence by the operator's command nothing else is known.
     """
     names = dict.fromkeys(table_name(pair.source) for pair in context.config.tables)
-    if context.config.cutover.fence.startswith("command:"):
+    notes = dict(context.whole.all(Fact.FENCE))  # of policies, also where the setting is another by now
+    if context.config.cutover.fence.startswith("command:") and not notes:
         up = any(cut.get(step) for step in ("fenced", "flipping", "flipped"))
         return [Seen(name, "up" if up else "none") for name in names]
-    return [_of_policy(context, name) for name in names]
+    return [_of_policy(context, name, notes.get(name)) for name in names]
 
 
-def _of_policy(context: Context, name: str) -> Seen:
+def _of_policy(context: Context, name: str, note: Mapping[str, Any] | None) -> Seen:
     try:
         source = tables.find(context.source, name)
         if source is None:
@@ -60,7 +61,7 @@ def _of_policy(context: Context, name: str) -> Seen:
         policy, _ = Policies(context.source).read(source.arn)
     except EngineError as error:
         return Seen(name, "unknown", why=error.message)
-    now, note = context.server_time(), context.whole.get(Fact.FENCE + name)
+    now = context.server_time()
     if is_fenced(policy):
         until = end_of(policy)
         return Seen(name, "ended" if until is not None and until <= now else "up", until)

@@ -58,7 +58,7 @@ def _fenced(cut: Mapping[str, Any], fences: Sequence[Seen]) -> bool | None:
     """Whether writers are kept off a source; ``None`` where it cannot be known."""
     states = {one.state for one in fences}
     recorded = bool(cut.get("fenced") or cut.get("flipping")) and not cut.get("flipped")
-    if "up" in states or (recorded and states != {"ended"}):
+    if "up" in states or (recorded and "ended" not in states):
         return True
     return None if "unknown" in states else False
 

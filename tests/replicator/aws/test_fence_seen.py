@@ -134,6 +134,24 @@ def test_behind_the_flip_it_stays_and_is_no_news(tmp_path):
     assert told(context(client, tmp_path), {"flipped": True}) == (False, "")
 
 
+def test_a_policy_that_denies_is_a_fence_whatever_the_setting_is_by_now(tmp_path):
+    client = Source()
+    raised(client)
+    here = context(client, tmp_path, fence="command:./fence")
+    here.whole.put(Fact.FENCE + "orders", revision="2", until_epoch=int(NOON + LIMIT), at=text_of(NOON))
+
+    assert told(here, {})[0] is True
+    assert "until 2027" in told(here, {})[1]
+
+
+def test_of_several_one_that_has_ended_and_one_that_was_not_put_keep_nobody_off():
+    seen = [fence_seen.Seen("a", "ended", 1), fence_seen.Seen("b", "none")]
+
+    assert _fenced(CUT, seen) is False
+    assert _fenced(CUT, [*seen, fence_seen.Seen("c", "up")]) is True
+    assert _fenced(CUT, [*seen, fence_seen.Seen("c", "unknown")]) is None
+
+
 def test_the_operators_own_is_known_by_the_record_only_and_knows_no_end(tmp_path):
     here = context(Source(), tmp_path, fence="command:./fence")
 
