@@ -8,27 +8,28 @@ from the source as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+
+import msgspec
 
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact, table_name
 from ddbverify.words import number_of
-from replicator.backfill import backups, boundary, ownership
-from replicator.backfill.load import Load, ReadPace
+from replicator.backfill import backups, boundary, ownership, workers
+from replicator.backfill.load import LOADERS
 from replicator.backfill.ownership import FILLING, MADE, STAGING
-from replicator.backfill.pages import scanning_session
 from replicator.backfill.plan import Plan
 from replicator.backfill.rate import Rate
+from replicator.backfill.share import Share, load_of
 from replicator.context import tables
-from replicator.context.ceiling import ceiling_of
 from replicator.context.console import Step
 from replicator.context.context import Context
 from replicator.context.lock import Lock
 from replicator.context.tables import NameTaken, TableFacts
-from replicator.handlers.ledger import Ledger
 from replicator.handlers.state import now_text
-from replicator.handlers.wire import JsonTransactions
 
 _BEGIN_ANEW = "begin anew with `replicator restart`."
 
@@ -89,8 +90,8 @@ def _by_staging(
 ) -> dict[str, Any]:
     target = _target(context, plan)
     staging = _staging(context, plan, origin, step)
-    load = _load(context, plan, staging, target, lock, step, read_units=None)
-    answer = _loaded(context, load, step)
+    with _one_load(context, step):
+        answer = _told(_load(context, plan, staging, target, lock, step, read_units=None), step)
     tables.delete(context.source, staging.name, poll_seconds=context.pace.poll_seconds)
     context.state(plan.pair).delete(STAGING)
     return answer
@@ -100,8 +101,8 @@ def _by_scan(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str, 
     target = _target(context, plan)
     boundary.begin_scan(context, plan)
     units = context.config.replicated.read_units
-    load = _load(context, plan, plan.source, target, lock, step, read_units=units)
-    return _loaded(context, load, step)
+    with _one_load(context, step):
+        return _told(_load(context, plan, plan.source, target, lock, step, read_units=units), step)
 
 
 def _target(context: Context, plan: Plan) -> str:
@@ -180,33 +181,44 @@ def _load(
     step: Step,
     *,
     read_units: int | None,
-) -> Load:
-    state = context.state(plan.pair)
-    ceiling = ceiling_of(context.config.replicated.write_units, state)
-    client = context.own_client(context.target_side, "dynamodb")
-    rate = Rate(int(plan.source.description.get("ItemCount") or 0))
-    ledger = Ledger(
-        client=JsonTransactions(client),
-        table=context.resources(plan.pair)["ledger_table"],
-        target=target,
-        target_keys=plan.transform.target_keys,
-        contest=state.contest,
-        ceiling=ceiling,
-    )
-    return Load(
-        origin_client=context.own_client(context.source_side, "dynamodb", core=scanning_session()),
+) -> dict[str, int]:
+    """Load *origin* into *target*: a large table in several processes."""
+    reading = reading_of(origin, context.restart_number(plan.pair))
+    processes = workers.processes_for(int(plan.source.description.get("TableSizeBytes") or 0))
+    kept = context.state(plan.pair).get(f"{Fact.LOADED}0") or {}
+    # A load that goes on has the segments that it began with, whatever machine it goes on.
+    of = int(kept["of"]) if kept.get("reading") == reading else LOADERS * processes
+    whole = Share(
+        config=str(context.config_path),
+        pair=plan.pair.id,
         origin=origin.name,
-        target_client=client,
         target=target,
-        transform=plan.transform,
-        ledger=ledger,
-        state=state,
-        lock=lock,
-        progress=lambda read, units: step.at(rate.words(read, units)),
-        reading=reading_of(origin, context.restart_number(plan.pair)),
-        pace=ReadPace(read_units),
-        ceiling=ceiling,
+        source_keys=dict(plan.transform.source_keys),
+        target_keys=dict(plan.transform.target_keys),
+        digest=plan.digest,
+        ledger=context.resources(plan.pair)["ledger_table"],
+        reading=reading,
+        segments=tuple(range(of)),
+        of=of,
+        read_units=read_units,
     )
+    rate = Rate(int(plan.source.description.get("ItemCount") or 0))
+
+    def progress(read: int, units: float) -> None:
+        step.at(rate.words(read, units))
+
+    if processes == 1:
+        load = load_of(context, plan.pair, whole, plan.transform, lock, progress, threading.Event())
+        return load.run()
+    shares = [
+        msgspec.structs.replace(
+            whole,
+            segments=whole.segments[at::processes],
+            read_units=None if read_units is None else max(1, read_units // processes),
+        )
+        for at in range(processes)
+    ]
+    return workers.run(context, lock, shares, progress)
 
 
 def reading_of(origin: TableFacts, restart: int) -> str:
@@ -219,13 +231,14 @@ def reading_of(origin: TableFacts, restart: int) -> str:
     return f"{tables.id_of(origin.description)} {restart}"
 
 
-def _loaded(context: Context, load: Load, step: Step) -> dict[str, Any]:
-    """Run a load, one at a time: of several pairs the restores go on meanwhile."""
+@contextmanager
+def _one_load(context: Context, step: Step) -> Iterator[None]:
+    """One load at a time: of several pairs the restores go on meanwhile."""
     if not context.one_load.acquire(blocking=False):
         step.at("waiting for the load of another pair")
         context.one_load.acquire()
     try:
-        return _told(load.run(), step)
+        yield
     finally:
         context.one_load.release()
 

@@ -27,7 +27,7 @@ from ddbverify.names import Fact, TypedItem, canary_key
 from ddbverify.tables.aws import error_code, translated
 from replicator.backfill.batches import MOST_ITEMS, Batches
 from replicator.backfill.pages import Page, item_of, key_reader, page_of
-from replicator.context.lock import Lock
+from replicator.context.lock import Borrowed, Lock
 from replicator.handlers.ceiling import Ceiling, units_of, write_units
 from replicator.handlers.ledger import Applied, Ledger, Write
 from replicator.handlers.records import NO_NUMBER
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ScanInputTypeDef
 
 LOADERS = 4
+"""Threads of a load in one process, and segments of one that has no other processes."""
+
 _COUNTS = ("read", "written", "quarantined")
 
 # What DynamoDB calls an item that it will never take; a batch with one of them is written item by item.
@@ -95,6 +97,8 @@ class Load:
         reading: What is read: a place that was kept while something else was read is not used.
         pace: Ceiling of the reads.
         ceiling: Of the writes; the ledger of a re-keying pair has its own, the same.
+        segments: Those of this load, of so many as *of*: others are loaded in other processes.
+        stop: Once set, the load ends with the pages in hand, and raises nothing for that.
     """
 
     origin_client: DynamoDBClient
@@ -104,11 +108,14 @@ class Load:
     transform: Transform
     ledger: Ledger
     state: State
-    lock: Lock
+    lock: Lock | Borrowed
     progress: Callable[[int, float], None]
     reading: str = ""
     pace: ReadPace = field(default_factory=ReadPace)
     ceiling: Ceiling | None = None
+    segments: Sequence[int] = range(LOADERS)
+    of: int = LOADERS
+    stop: threading.Event = field(default_factory=threading.Event)
     units: float = field(default=0.0, init=False)
     _batches: Batches = field(init=False)
     _key: Callable[[msgspec.Raw], TypedItem] = field(init=False)
@@ -131,6 +138,8 @@ class Load:
         guard, stop = threading.Lock(), threading.Event()
 
         def load(segment: int) -> None:
+            if stop.is_set() or self.stop.is_set():
+                return
             place = self._place(segment)
             with guard:
                 for name in _COUNTS:
@@ -146,7 +155,7 @@ class Load:
                     self.progress(counts["read"], self.units)
                 # Once the page is in the target: what is read again after a kill is written again.
                 self._keep(segment, {**place, "done": page.last is None, "last": page.last})
-                if stop.is_set():
+                if stop.is_set() or self.stop.is_set():
                     return
 
         def load_or_stop(segment: int) -> None:
@@ -159,7 +168,7 @@ class Load:
         with ThreadPoolExecutor(LOADERS) as pool:
             try:
                 # list() so that an error is raised here, and not swallowed with the futures.
-                list(pool.map(load_or_stop, range(LOADERS)))
+                list(pool.map(load_or_stop, self.segments))
             except BaseException:  # Ctrl-C too: the others end with the page in hand, not with their segment
                 stop.set()
                 raise
@@ -168,14 +177,14 @@ class Load:
     def _place(self, segment: int) -> dict[str, Any]:
         with translated("look up the place of the load"):
             kept = self.state.get(f"{Fact.LOADED}{segment}") or {}
-        if kept.get("reading") != self.reading or int(kept.get("of", 0)) != LOADERS:
+        if kept.get("reading") != self.reading or int(kept.get("of", 0)) != self.of:
             return {**dict.fromkeys(_COUNTS, 0), "done": False, "last": None}
         last = json.loads(kept["last"]) if "last" in kept else None
         return {**{name: int(kept[name]) for name in _COUNTS}, "done": kept["done"], "last": last}
 
     def _keep(self, segment: int, place: dict[str, Any]) -> None:
         last = None if place["last"] is None else json.dumps(place["last"])
-        kept = {**place, "last": last, "reading": self.reading, "of": LOADERS}
+        kept = {**place, "last": last, "reading": self.reading, "of": self.of}
         with translated("keep the place of the load"):
             self.state.put(f"{Fact.LOADED}{segment}", **kept)
 
@@ -186,7 +195,7 @@ class Load:
                 "TableName": self.origin,
                 "ConsistentRead": True,
                 "Segment": segment,
-                "TotalSegments": LOADERS,
+                "TotalSegments": self.of,
             }
             if last is not None:
                 request["ExclusiveStartKey"] = with_bytes(last)

@@ -20,7 +20,7 @@ from ddbverify.names import Fact, KeySchema, pair_pk, state_table
 from ddbverify.tables import aws
 from replicator.context import references, tables
 from replicator.context.console import Console
-from replicator.context.lock import Lock
+from replicator.context.lock import Borrowed, Lock
 from replicator.context.tables import TableFacts
 from replicator.handlers.state import State
 
@@ -67,7 +67,7 @@ class Context:
         self.config = config
         self.config_path = config_path
         self.console = console
-        self.lease: Lock | None = None
+        self.lease: Lock | Borrowed | None = None
         self._clients: dict[tuple[Side, ServiceName], BaseClient] = {}
         self.one_load = threading.Lock()  # a load takes all cores, and has to itself what the target takes
         self._called_off = threading.Event()

@@ -64,14 +64,16 @@ class Lock:
             Refused: It was lost: another operator may be at work.
         """
         if not self.lasts():
-            raise Refused(
-                f"This `{self.command}` lost its lease on the migration, so it stopped before writing more.",
-                "check the network, see `replicator status`, and run the command again: it goes on.",
-            )
+            raise _lost(self.command)
 
     def lasts(self) -> bool:
         """Whether the lease outlasts one more request."""
         return clock.seconds() + _ONE_REQUEST <= self._until
+
+    @property
+    def until(self) -> float:
+        """When the lease ends unless it is renewed, by `clock.seconds`."""
+        return self._until
 
     def regain(self) -> bool:
         """Take a lease again that was not renewed in time; False where another operator holds it."""
@@ -181,6 +183,41 @@ class Lock:
         answer = self.client.get_item(TableName=self.table, Key=_KEY, ConsistentRead=True)
         command: str = answer.get("Item", {}).get("command", {}).get("S", "command")
         return command
+
+
+class Borrowed:
+    """
+    The lease of a command, in another process of it.
+
+    Args:
+        command: What the process is at.
+        until: When the lease ends, by `clock.seconds`, which all processes of a machine share. Whoever
+            holds it tells how it was renewed.
+    """
+
+    def __init__(self, command: str, until: float) -> None:
+        self.command, self.until = command, until
+
+    def check(self) -> None:
+        """
+        Make sure that the lease outlasts one more request.
+
+        Raises:
+            Refused: It was lost, or nobody tells of it any more.
+        """
+        if clock.seconds() + _ONE_REQUEST > self.until:
+            raise _lost(self.command)
+
+    def end(self) -> None:
+        """The lease is no longer this process's."""
+        self.until = -math.inf
+
+
+def _lost(command: str) -> Refused:
+    return Refused(
+        f"This `{command}` lost its lease on the migration, so it stopped before writing more.",
+        "check the network, see `replicator status`, and run the command again: it goes on.",
+    )
 
 
 _KEY = {"pk": {"S": MIGRATION}, "sk": {"S": "lock"}}
