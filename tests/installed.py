@@ -25,12 +25,16 @@ def build_wheel(folder: Path) -> Path:
 
 def lend_dependencies(environment: Path) -> None:
     """
-    Let an environment find the libraries of this one, behind its own.
+    Let an environment have the libraries of this one, as if they were installed in it.
 
-    Not ddbverify: it is here by a ``.pth`` file, and those count in an environment's own folder only.
+    By links, since a folder that is merely on the path is no part of an environment: what a check read from
+    there would have to be named. Not ddbverify, which is here by a ``.pth`` file.
     """
     (packages,) = environment.glob("lib/python*/site-packages")
-    (packages / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for lent in Path(sysconfig.get_path("purelib")).iterdir():
+        is_ours = lent.name.startswith("ddbverify") or lent.suffix == ".pth"
+        if not is_ours and not (packages / lent.name).exists():
+            (packages / lent.name).symlink_to(lent)
 
 
 def offline() -> dict[str, str]:
