@@ -43,7 +43,7 @@ def transform_files(config: Config, name: str) -> Files:
         ConfigurationError: There is no such module, or no such file.
     """
     module = name.partition(":")[0]
-    found = dict(reach.of_module(module))
+    found = dict(reach.of_module(module, config.folder))
     if not found:
         raise _not_there(name, module)
     for pair in config.tables:

@@ -49,20 +49,26 @@ _PATHS = {"path", "modules", "meta_path", "path_hooks"}  # of `sys`
 _known: dict[tuple[str, ...], tuple[Files, dict[str, bytes]]] = {}
 
 
-def of_module(module: str) -> Files:
-    """The files of *module* and of what it imports; its own top-level package counts wherever it lies."""
+def of_module(module: str, home: Path = Path()) -> Files:
+    """
+    The files of *module* and of what it imports; its own top-level package counts wherever it lies.
+
+    Args:
+        module: Its absolute name.
+        home: The folder that the user's code finds itself in.
+    """
     top = module.partition(".")[0]
 
     def find_out() -> Files:
         walk = Walk(own=frozenset({top}))
         walk.module(module)
-        return _with_what_comes_in(walk, {"modules": [module], "own": [top]})
+        return _with_what_comes_in(walk, {"modules": [module], "own": [top]}, home)
 
-    return _remembered(("module", module), find_out)
+    return _remembered(("module", module, str(home)), find_out)
 
 
-def of_folder(folder: Path) -> Files:
-    """The files of modules from outside *folder* that Python files in it import."""
+def of_folder(folder: Path, home: Path = Path()) -> Files:
+    """The files of modules from outside *folder* that Python files in it import; *home* as in `of_module`."""
 
     def find_out() -> Files:
         walk = Walk()
@@ -70,10 +76,10 @@ def of_folder(folder: Path) -> Files:
             for file in _python_files(folder):
                 walk.text(file, f"{file.stem}", is_package=False)
                 walk.files[f"checks:{file.relative_to(folder).as_posix()}"] = file
-            return _with_what_comes_in(walk, {"folder": str(folder)})
+            return _with_what_comes_in(walk, {"folder": str(folder)}, home)
 
     inside = os.path.realpath(folder) + os.sep
-    found = _remembered(("folder", str(folder)), find_out)
+    found = _remembered(("folder", str(folder), str(home)), find_out)
     return {place: file for place, file in found.items() if not os.path.realpath(file).startswith(inside)}
 
 
@@ -158,7 +164,7 @@ def _imports_by_itself(tree: ast.Module) -> bool:
     return False
 
 
-def _with_what_comes_in(walk: Walk, asked: Mapping[str, object]) -> Files:
+def _with_what_comes_in(walk: Walk, asked: Mapping[str, object], home: Path) -> Files:
     if not walk.is_open:
         return walk.files
     asked = {**asked, "path": [path or str(Path.cwd()) for path in sys.path]}
@@ -168,6 +174,7 @@ def _with_what_comes_in(walk: Walk, asked: Mapping[str, object]) -> Files:
             input=json.dumps(asked),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            cwd=home,
             text=True,
             check=False,
             timeout=SECONDS,

@@ -71,6 +71,7 @@ def _came_in(own: set[str]) -> dict[str, Path]:
         spec = getattr(module, "__spec__", None)
         file = getattr(module, "__file__", None) or getattr(spec, "origin", None)
         path = existing(file) if isinstance(file, str) else None
+        path = path.absolute() if path is not None else None
         top = name.partition(".")[0]
         if path is None or top in OURS or name == "__main__" or name.startswith("ddbverify_reach_"):
             continue

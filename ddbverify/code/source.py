@@ -18,6 +18,7 @@ from types import CodeType
 from typing import Any
 
 from ddbverify.code.places import OURS, is_environment
+from ddbverify.code.reach import existing
 
 _compiled: set[tuple[str, str]] = set()
 _own: set[str] = set()
@@ -53,8 +54,9 @@ def loaded_otherwise() -> set[str]:
     found = set()
     for name, module in list(sys.modules.items()):
         file = getattr(getattr(module, "__spec__", None), "origin", None) or getattr(module, "__file__", None)
-        if isinstance(file, str) and file.startswith(os.sep) and _is_users(name, file):
-            real = os.path.realpath(file)
+        there = existing(file) if isinstance(file, str) else None  # the archive, of a module in one
+        if there is not None and _is_users(name, str(there.absolute())):
+            real = os.path.realpath(there)
             if real not in seen and name.partition(".")[0] not in OURS:
                 found.add(real)
     return found

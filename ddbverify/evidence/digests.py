@@ -80,7 +80,7 @@ def bound(config: Config, checks: Path, plugins: Iterable[Path]) -> Bound:
     Raises:
         ConfigurationError: As `current`.
     """
-    modules = [reach.of_folder(checks), *transforms_of(config).values()]
+    modules = [reach.of_folder(checks, config.folder), *transforms_of(config).values()]
     files = {*files_of_checks(config, checks).values(), *plugins}
     files |= {file for some in modules for file in some.values()}
     return Bound.of(files, (config.folder, checks), modules)
@@ -96,7 +96,7 @@ def files_of_checks(config: Config, checks: Path) -> Files:
     named = listed(config.checks.files, config.folder, "[checks] files")
     return {
         **dict(_files_below(checks, None)),
-        **{f"outside:{place}": file for place, file in reach.of_folder(checks).items()},
+        **{f"outside:{place}": file for place, file in reach.of_folder(checks, config.folder).items()},
         **{f"named:{file.relative_to(config.folder).as_posix()}": file for file in named},
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import py_compile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,20 @@ def test_what_a_check_imports_from_outside_its_folder_is_bound(project):
 
     (project.parent / "rules.py").write_text(WEAKER)
 
+    assert [reason.code for reason in gate.judge(load(project)).reasons] == ["changed"]
+
+
+def test_an_archive_that_a_check_imports_from_is_bound(project):
+    with zipfile.ZipFile(project.parent / "lib.zip", "w") as archive:
+        archive.writestr("rules.py", STRICT)
+    path = "import sys\n\nsys.path.insert(0, 'lib.zip')\n"
+    (project.parent / "checks" / "check_own.py").write_text(path + CHECK)
+
+    result = runs.run(project)
+
+    assert (result.exit_code, said(result)) == (0, "")
+    with zipfile.ZipFile(project.parent / "lib.zip", "w") as archive:
+        archive.writestr("rules.py", WEAKER)
     assert [reason.code for reason in gate.judge(load(project)).reasons] == ["changed"]
 
 
