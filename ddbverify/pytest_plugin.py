@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, metavar, text in _WITH_INI:
         group.addoption(f"--ddb-{name.replace('_', '-')}", metavar=metavar, help=text)
         parser.addini(f"ddb_{name}", text.replace("%%", "%"))
+    parser.addini("ddb_checks", "run migration checks in every pytest, not only when named", type="bool")
     group.addoption(
         "--ddb-plan", action="store_true", help="print what reading the tables costs, and run nothing"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -27,14 +27,29 @@ from ddbverify.session.pytest.items import (
     pairs_of,
     settings_of,
 )
-from ddbverify.session.pytest.options import MIGRATION_FILE
+from ddbverify.session.pytest.options import MIGRATION_FILE, are_asked_for
 from ddbverify.suite.blindness import covered_attributes
 from ddbverify.suite.vanishing import Collected, vanished
+from ddbverify.words import number_of
 
 _LONGEST_NAME = 1_000
 
+_NOBODYS: Final = object()
+"""Stands for the pair of a check that nobody has asked for."""
+
+_LEFT_ALONE = pytest.StashKey[set[Path]]()
+"""Of the session: files with such checks."""
+
 _COLLECTED = pytest.StashKey[Collected]()
 """Of the session: what is run of the suite."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave alone the checks that nobody has asked for."""
+    if not is_check_file(collection_path) or are_asked_for(config, collection_path):
+        return None
+    _left_alone(config).add(collection_path)
+    return True
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
@@ -96,12 +111,31 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
     if own:
         return
+    if not are_asked_for(metafunc.config, definition.path):
+        metafunc.parametrize("pair", [_NOBODYS], ids=["not asked for"])
+        _left_alone(metafunc.config).add(definition.path)
+        return
     if hasattr(metafunc.config, "workerinput"):
         raise pytest.Collector.CollectError(
             f"{definition.name}: migration checks cannot be distributed by xdist."
         )
     pairs = pairs_of(metafunc.config.stash[CHECKING])
     metafunc.parametrize("pair", [pair.of_its_own() for pair in pairs], ids=[pair.id for pair in pairs])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Collect as nothing the checks in test files that nobody has asked for."""
+    items[:] = [item for item in items if _pair_given(item) is not _NOBODYS]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say, in a line, that there are checks and how they are run."""
+    if files := _left_alone(config):
+        terminalreporter.write_line(
+            f"migration checks in {number_of(len(files), 'file')} were left alone: `ddbverify run`, or "
+            "`pytest checks/`, runs them; with ddb_checks = true every pytest does."
+        )
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -147,6 +181,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if check is not None:
             checking.subscribe(pair, check, settings.time_limit)
         pair.will_alter(covered_attributes(settings.covers))
+
+
+def _left_alone(config: pytest.Config) -> set[Path]:
+    return config.stash.setdefault(_LEFT_ALONE, set())
+
+
+def _pair_given(item: pytest.Item) -> object:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("pair") if callspec is not None else None
 
 
 def _collected(config: pytest.Config) -> Collected:

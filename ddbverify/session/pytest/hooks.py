@@ -36,7 +36,7 @@ from ddbverify.session.pytest.items import (
     is_check_file,
     pairs_of,
 )
-from ddbverify.session.pytest.options import MIGRATION_FILE, setting
+from ddbverify.session.pytest.options import MIGRATION_FILE, are_asked_for, setting
 from ddbverify.session.pytest.silence import ERRORS
 from ddbverify.suite.pair import Pair
 
@@ -218,15 +218,19 @@ def _is_distributed(config: pytest.Config) -> bool:
     return spread or bool(getattr(config.option, "numprocesses", None))
 
 
+def _is_asked_for(config: pytest.Config, file: Path) -> bool:
+    return is_check_file(file) and are_asked_for(config, file)
+
+
 def _collects_checks(config: pytest.Config) -> bool:
     """Whether the arguments lead to a check file, before anything is collected."""
     ignored = config.getini("norecursedirs")
     for argument in config.args:
         path = config.invocation_params.dir / argument.partition("::")[0]
-        if path.is_file() and is_check_file(path):
+        if path.is_file() and _is_asked_for(config, path):
             return True
-        for _, names, files in os.walk(path):
-            if any(is_check_file(Path(file)) for file in files):
+        for folder, names, files in os.walk(path):
+            if any(_is_asked_for(config, Path(folder) / file) for file in files):
                 return True
             names[:] = [name for name in names if not any(fnmatch.fnmatch(name, glob) for glob in ignored)]
     return False
