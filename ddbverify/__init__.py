@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ddbverify.suite.each_item import each_item
     from ddbverify.suite.marks import check
     from ddbverify.suite.pair import Pair
-    from ddbverify.suite.verdicts import Finding, Outcome, Verdict, comparison_verdict, require
+    from ddbverify.suite.verdicts import Finding, Outcome, Verdict, comparison_verdict, only_if, require
     from ddbverify.tables.parity import key_differences
 
 _HOMES = {
@@ -39,6 +39,7 @@ _HOMES = {
     "each_item": "suite.each_item",
     "hookimpl": "plugins.hookspecs",
     "key_differences": "tables.parity",
+    "only_if": "suite.verdicts",
     "require": "suite.verdicts",
 }
 
@@ -59,6 +60,7 @@ __all__ = [
     "each_item",
     "hookimpl",
     "key_differences",
+    "only_if",
     "require",
 ]
 

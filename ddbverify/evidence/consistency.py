@@ -6,12 +6,15 @@ A trusted key has signed it, so a contradiction is a defect of whatever signed: 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
+from ddbverify.evidence import folders
 from ddbverify.evidence.evidence import Evidence, verdict_of
 from ddbverify.evidence.record import FACTS, CheckState, ComparisonRecord
 from ddbverify.items.states import State
+from ddbverify.suite.definitions import check_functions
 from ddbverify.tables.hosts import is_aws
 
 # A run's id is made, and its pass begins, moments apart from `started`; DynamoDB's clock has whole seconds.
@@ -83,8 +86,15 @@ def _checks(found: Evidence) -> Iterator[str]:
             yield f"the check {check.id} has counted less than nothing"
         if check.state is CheckState.PASSED and check.findings > check.tolerated:
             yield f"the check {check.id} has passed with more findings than it tolerates"
+        if check.state is CheckState.NOT_APPLICABLE and check.name not in _default_checks():
+            yield f"the check {check.id} is said to be not applicable, and is none of the default suite"
         if check.only_churning and check.state is not CheckState.INCONCLUSIVE:
             yield f"the check {check.id} was decided, and is said to wait for churning keys"
+
+
+@functools.cache
+def _default_checks() -> frozenset[str]:
+    return frozenset(check_functions(folders.default_suite()))
 
 
 def _unclaimed(found: Evidence) -> Iterator[str]:

@@ -82,7 +82,7 @@ class Evidence(Strict, frozen=True):
     @property
     def only_churning(self) -> bool:
         """Whether all that keeps the run from passing is keys that never held still."""
-        undecided = [check for check in self.checks if check.counts and check.state is not CheckState.PASSED]
+        undecided = [check for check in self.checks if check.counts and check.is_open]
         decided_but_for_them = self.complete and all(one.allowed for one in self.unclaimed)
         return decided_but_for_them and bool(undecided) and all(check.only_churning for check in undecided)
 
@@ -98,11 +98,13 @@ def verdict_of(
         complete: Whether everything was done.
         unclaimed: Differences that no check has answered for: nothing has passed over these, unless allowed.
     """
-    states = {check.state for check in checks if check.counts}
+    counting = [check for check in checks if check.counts]
+    states = {check.state for check in counting}
     if CheckState.FAILED in states:
         return "failed"
     claimed = all(one.allowed for one in unclaimed)
-    return "passed" if complete and claimed and states == {CheckState.PASSED} else "inconclusive"
+    shown = CheckState.PASSED in states and not any(check.is_open for check in counting)
+    return "passed" if complete and claimed and shown else "inconclusive"
 
 
 def encode(evidence: Evidence, key: SigningKey) -> bytes:

@@ -40,6 +40,7 @@ class CheckState(StrEnum):
     DESELECTED = "deselected"
     ERRORED = "errored"
     NOT_RUN = "not-run"
+    NOT_APPLICABLE = "not-applicable"  # of the default suite only: another check says the same of the pair
 
 
 class CheckRecord(Strict, frozen=True):
@@ -59,6 +60,11 @@ class CheckRecord(Strict, frozen=True):
     only_churning: bool = False  # inconclusive, and for no other reason than keys that never held still
     claims: tuple[str, ...] = ()  # what it would have noticed: see `ddbverify.suite.blindness.claims_of`
     why: str = ""  # it has not passed, in one line: no finding, no key, no hash of one
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its claim has not been shown to hold, and nothing else shows it."""
+        return self.state not in (CheckState.PASSED, CheckState.NOT_APPLICABLE)
 
     @property
     def counts(self) -> bool:

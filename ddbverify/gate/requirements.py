@@ -131,9 +131,7 @@ def _required(
             yield from (
                 _not_passed(check)
                 for check in ran
-                if check.counts
-                and check.state is not CheckState.PASSED
-                and not (churning and check.only_churning)
+                if check.counts and check.is_open and not (churning and check.only_churning)
             )
             yield from (
                 Reason(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from ddbverify.evidence.evidence import Evidence
-from ddbverify.evidence.record import CheckState
 from ddbverify.gate.gate import Decision
 from ddbverify.reports.summary import MOST_BYTES, cut, escaped, known_in_words, printable, unclaimed_in_words
 from ddbverify.words import number_of
@@ -30,7 +29,7 @@ def annotations_of_run(found: Evidence) -> list[str]:
             + (f": {check.why}" if check.why else ""),
         )
         for check in sorted(found.checks, key=lambda check: not check.counts)
-        if check.state is not CheckState.PASSED
+        if check.is_open
     ]
     unclaimed = [("error", "unclaimed", str(one)) for one in found.unclaimed if not one.allowed]
     return _limited([*bad, *(("error", "not complete", one) for one in found.shortcomings), *unclaimed])

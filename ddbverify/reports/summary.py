@@ -88,7 +88,7 @@ def known_in_words(one: KnownKeys) -> str:
 
 def markdown(evidence: Evidence) -> str:
     """``summary.md`` of a run: what has not passed comes first, since a page may be cut."""
-    in_order = sorted(evidence.checks, key=lambda check: check.state is CheckState.PASSED)
+    in_order = sorted(evidence.checks, key=lambda check: not check.is_open)
     lines = [
         f"# Verification {evidence.verdict}",
         "",

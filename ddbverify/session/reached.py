@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import ddbverify
 
-_NO_FACTS: Final = ("id", "settings", "config", "is_reshaped", "compared", "was_refused")
+_NO_FACTS: Final = ("id", "settings", "config", "is_reshaped", "is_sampled", "compared", "was_refused")
 """Attributes of a pair that say what is configured, or whether something was read; nothing of the tables."""
 
 _FAILING: Final = ("fail", "require")

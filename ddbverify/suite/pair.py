@@ -154,6 +154,11 @@ class Pair:
         return self._pipeline()
 
     @property
+    def is_sampled(self) -> bool:
+        """Whether whole segments are drawn, and not every item is read."""
+        return (self._fraction or 1) < 1
+
+    @property
     def is_reshaped(self) -> bool:
         """Whether a transform stands between the tables."""
         return self.settings.transform is not None

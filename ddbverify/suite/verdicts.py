@@ -143,6 +143,27 @@ def require(verdict: Verdict) -> None:
             raise kind(_why_undecided(verdict), _AGAIN if verdict.only_churning else _REMOVE)
 
 
+def only_if(applies: bool, otherwise: str) -> None:
+    """
+    End a check of the default suite here unless it *applies*: another check says the same of this pair.
+
+    Args:
+        applies: A fact about the pair, not about its items.
+        otherwise: Why the check does not, in a line.
+
+    Raises:
+        NotApplicable: It does not apply. Of another check than the default suite's this decides nothing.
+    """
+    if not applies:
+        raise NotApplicable(
+            f"Not applicable: {otherwise}.", "let checks of your own claim what they are about."
+        )
+
+
+class NotApplicable(Inconclusive):
+    """A check of the default suite has nothing of its own to say about a pair; any other is undecided."""
+
+
 class StillChurning(Inconclusive):
     """Not decided, for no other reason than keys that never held still; a gate may allow that."""
 

@@ -23,6 +23,7 @@ import pytest
 from ddbverify.code.imports import words_of_an_import
 from ddbverify.compare.inspection import ItemCheck, kind_of
 from ddbverify.errors import ConfigurationError, DdbVerifyError
+from ddbverify.evidence import folders
 from ddbverify.evidence.record import CheckRecord, CheckState
 from ddbverify.session.checking import Checking
 from ddbverify.session.processes import Own
@@ -113,6 +114,12 @@ def _is_function(obj: object) -> bool:
 def is_check_file(path: Path) -> bool:
     """Whether a file of this name holds checks."""
     return fnmatch.fnmatch(path.name, _FILES)
+
+
+def is_shipped(path: Path) -> bool:
+    """Whether a file is one of the default suite, letter for letter as it came with us."""
+    own = folders.default_suite() / path.name
+    return own.is_file() and path.is_file() and own.read_bytes() == path.read_bytes()
 
 
 def checking_of(item: pytest.Item) -> Checking | None:

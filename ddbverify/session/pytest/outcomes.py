@@ -18,7 +18,7 @@ from ddbverify.evidence.record import CheckRecord, CheckState
 from ddbverify.session.pytest.items import CHECKING, blank_record, item_check_of, pair_of, place, settings_of
 from ddbverify.suite.blindness import claims_of
 from ddbverify.suite.marks import Severity
-from ddbverify.suite.verdicts import UNDECIDED, Outcome, StillChurning, Verdict, without_hashes
+from ddbverify.suite.verdicts import UNDECIDED, NotApplicable, Outcome, StillChurning, Verdict, without_hashes
 from ddbverify.words import plain
 
 CAUSES_SHOWN: Final = 5
@@ -33,6 +33,8 @@ SEES = pytest.StashKey[bool]()
 SECONDS = pytest.StashKey[float]()
 """Of an item: how long its own code has taken."""
 
+_REFUSED = (CheckState.FAILED, CheckState.INCONCLUSIVE, CheckState.ERRORED)
+
 _UNDECIDED = (Inconclusive, EngineError, TransformError)
 
 
@@ -41,9 +43,21 @@ class OwnInterrupt(Exception):
 
 
 def state_of(
-    report: pytest.TestReport, call: pytest.CallInfo[None], verdicts: list[Verdict]
+    report: pytest.TestReport,
+    call: pytest.CallInfo[None],
+    verdicts: list[Verdict],
+    *,
+    is_shipped: bool = False,
 ) -> CheckState | None:
-    """What one phase of a check says about it; ``None`` when it says nothing new."""
+    """
+    What one phase of a check says about it; ``None`` when it says nothing new.
+
+    Args:
+        report: As pytest has made it.
+        call: How the phase ended.
+        verdicts: What was required.
+        is_shipped: It is a check of the default suite as it came with us.
+    """
     if hasattr(report, "wasxfail") or (report.failed and call.excinfo is None):
         return CheckState.XFAILED  # also one that was expected to fail and passed
     if report.skipped:
@@ -55,6 +69,8 @@ def state_of(
     # The verdict counts, not what the function did with the exception that it got for it.
     if isinstance(error, AssertionError | pytest.fail.Exception) or Outcome.FAILED in outcomes:
         return CheckState.FAILED
+    if isinstance(error, NotApplicable) and is_shipped:
+        return CheckState.NOT_APPLICABLE
     if isinstance(error, _UNDECIDED) or (error is None and Outcome.INCONCLUSIVE in outcomes):
         return CheckState.INCONCLUSIVE
     return CheckState.PASSED if error is None else CheckState.ERRORED
@@ -66,6 +82,8 @@ def message_of(state: CheckState, call: pytest.CallInfo[None], item: pytest.Item
         swallowed = state in (CheckState.FAILED, CheckState.INCONCLUSIVE)
         return "the check went on after a verdict that had not passed" if swallowed else ""
     error = call.excinfo.value
+    if state is CheckState.NOT_APPLICABLE:
+        return str(getattr(error, "message", ""))
     if isinstance(error, DdbVerifyError):
         return str(error)
     if item.config.stash[CHECKING].reveal:
@@ -82,14 +100,16 @@ def why_of(state: CheckState, verdicts: list[Verdict], call: pytest.CallInfo[Non
     differ so; never which they are, and never a value.
     """
     error = call.excinfo.value if call.excinfo else None
-    if state not in (CheckState.FAILED, CheckState.INCONCLUSIVE, CheckState.ERRORED):
+    if state not in (*_REFUSED, CheckState.NOT_APPLICABLE):
         return ""
     if call.excinfo is None:
         return message_of(state, call, item)
     if isinstance(error, CheckFailed):
         return _causes(verdicts, place(call.excinfo, item.path))
     if isinstance(error, DdbVerifyError):
-        return without_hashes(error.message).removeprefix(UNDECIDED).rstrip(".")
+        return (
+            without_hashes(error.message).removeprefix(UNDECIDED).removeprefix("Not applicable: ").rstrip(".")
+        )
     name = "KeyboardInterrupt" if isinstance(error, OwnInterrupt) else kind_of(type(error))
     # Without the line of source that a terminal shows: a check may compare with a value.
     return f"{name} {place(call.excinfo, item.path).partition(': ')[0]}"
@@ -156,7 +176,9 @@ def properties(check: CheckRecord) -> list[tuple[str, object]]:
 def show(report: pytest.TestReport, state: CheckState, message: str, item: pytest.Item) -> None:
     """Let *report* say what the state is, and nothing that could hold a value."""
     report.ddb_state = state  # type: ignore[attr-defined]  # read back by pytest_report_teststatus
-    refused = state in (CheckState.FAILED, CheckState.INCONCLUSIVE, CheckState.ERRORED)
+    refused = state in _REFUSED
+    if state is CheckState.NOT_APPLICABLE:
+        report.outcome, report.longrepr = "passed", None
     if refused and settings_of(item).severity is Severity.WARN:
         report.ddb_warns = True  # type: ignore[attr-defined]
         # Not "passed" where a fixture has failed: pytest would go on to call the check without it.

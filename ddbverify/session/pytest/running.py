@@ -24,6 +24,7 @@ from ddbverify.session.pytest.items import (
     OWN,
     blank_record,
     checking_of,
+    is_shipped,
     item_check_of,
     pair_of,
     settings_of,
@@ -242,7 +243,7 @@ def pytest_runtest_makereport(
         report.sections = []  # what the check printed or logged
         report.ddb_hides = True  # type: ignore[attr-defined]  # read back by pytest_runtest_logreport
     known = checking.checks.get(item.nodeid) or blank_record(item, CheckState.NOT_RUN)
-    state = state_of(report, call, item.stash.get(VERDICTS, []))
+    state = state_of(report, call, item.stash.get(VERDICTS, []), is_shipped=is_shipped(item.path))
     if state is None:
         return report
     message = message_of(state, call, item)
@@ -279,8 +280,11 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, Any] 
     """
     The third outcome, letter ``I``: the report stays a failed one, so the exit status is 1.
 
-    And the fourth, letter ``W``: a check of severity "warn" that has not passed fails nothing.
+    And the fourth, letter ``W``: a check of severity "warn" that has not passed fails nothing. A check of
+    the default suite that is not applicable has ``-``.
     """
+    if getattr(report, "ddb_state", None) == CheckState.NOT_APPLICABLE:
+        return "not applicable", "-", ("NOT APPLICABLE", {"cyan": True})
     if getattr(report, "ddb_warns", False):
         return "warned", "W", ("WARNED", {"yellow": True})
     if getattr(report, "ddb_state", None) == CheckState.INCONCLUSIVE and report.failed:

@@ -62,6 +62,10 @@ def header(file: Path, config: Config, from_options: Mapping[str, str]) -> list[
     return lines
 
 
+_SAY_WHY: Final = (CheckState.INCONCLUSIVE, CheckState.NOT_APPLICABLE)
+"""States whose message pytest does not list."""
+
+
 def summary(checking: Checking, *, verbose: bool = False) -> Iterator[str]:
     """
     What was read, one line per check, and what those say that pytest does not list as failed.
@@ -85,7 +89,7 @@ def summary(checking: Checking, *, verbose: bool = False) -> Iterator[str]:
     said: dict[str, list[str]] = {}  # one cause, an item that cannot be compared say, is many checks' message
     for check in checks:
         message = checking.messages.get(check.id)
-        if message and (check.state is CheckState.INCONCLUSIVE or not check.counts):
+        if message and (check.state in _SAY_WHY or not check.counts):
             said.setdefault(message, []).append(shown(check.id))
     for message, names in said.items():
         yield from ("", *names)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 
+import msgspec
 import pytest
 
 from ddbverify import CheckFailed, Outcome, Pair, State, require
 from ddbverify.config import load
 from ddbverify.errors import EngineError
+from ddbverify.suite.verdicts import NotApplicable
 from tests.ddbverify import projects
 
 TOKEN = "SENTINEL-55ad"
+TRANSFORMS = (
+    "check_the_target_has_what_the_transform_makes",
+    "check_the_target_has_nothing_that_the_transform_does_not_make",
+)
 
 
 def test_a_count_without_its_examples_still_refutes(tmp_path, monkeypatch):
@@ -78,8 +84,6 @@ def test_a_pass_that_failed_is_not_tried_again(tmp_path, monkeypatch):
                 "check_item_counts_agree",
                 "check_every_source_key_is_in_the_target",
                 "check_every_item_is_equal",
-                "check_sampled_items_are_equal",
-                "check_the_target_has_what_the_transform_makes",
             },
         ),
         (
@@ -87,8 +91,6 @@ def test_a_pass_that_failed_is_not_tried_again(tmp_path, monkeypatch):
             {
                 "check_item_counts_agree",
                 "check_no_key_is_in_the_target_only",
-                "check_sampled_items_are_equal",
-                "check_the_target_has_nothing_that_the_transform_does_not_make",
             },
         ),
         (
@@ -98,8 +100,6 @@ def test_a_pass_that_failed_is_not_tried_again(tmp_path, monkeypatch):
             },
             {
                 "check_every_item_is_equal",
-                "check_sampled_items_are_equal",
-                "check_the_target_has_what_the_transform_makes",
             },
         ),
         (
@@ -110,8 +110,6 @@ def test_a_pass_that_failed_is_not_tried_again(tmp_path, monkeypatch):
             {
                 "check_every_item_is_equal",
                 "check_no_attribute_changes_its_type",
-                "check_sampled_items_are_equal",
-                "check_the_target_has_what_the_transform_makes",
             },
         ),
         ({"problems": ["a gap is latched"]}, {"check_the_pipeline_is_healthy"}),
@@ -161,13 +159,40 @@ def test_each_planted_fault_is_found_by_exactly_the_checks_that_claim_to(
 ):
     pair = _pair(tmp_path, monkeypatch, **spec)
 
-    failed = set()
+    assert _outcomes(pair, CheckFailed) == refuted
+
+
+@pytest.mark.parametrize(
+    ("pair_changes", "left_out"),
+    [
+        ({}, {"check_sampled_items_are_equal", *TRANSFORMS}),
+        ({"transform": "shop:one"}, {"check_sampled_items_are_equal", "check_every_item_is_equal"}),
+        ({"sampled": True}, set(TRANSFORMS)),
+    ],
+)
+def test_a_check_that_would_say_what_another_says_is_not_applicable(
+    tmp_path, monkeypatch, pair_changes, left_out
+):
+    found = [{"state": "different", "key": {"id": {"S": "7"}}, "paths": ["n: value"]}]
+    pair = _pair(tmp_path, monkeypatch, counts={"matched": 3, "different": 1}, differences=found)
+    assert pair.comparison
+    if pair_changes.get("transform"):
+        pair.settings = msgspec.structs.replace(pair.settings, transform="shop:one")
+    pair._fraction = 0.5 if pair_changes.get("sampled") else None
+
+    assert _outcomes(pair, NotApplicable) == left_out
+    assert len(_outcomes(pair, CheckFailed)) == (2 if pair._fraction else 1)
+
+
+def _outcomes(pair, kind):
+    """The checks of the default suite that end in a kind of error."""
+    found = set()
     for name, check in _default_suite().items():
         try:
             check(pair)
-        except CheckFailed:
-            failed.add(name)
-    assert failed == refuted
+        except (CheckFailed, NotApplicable) as error:
+            found |= {name} if isinstance(error, kind) else set()
+    return found
 
 
 def test_counts_that_agree_by_accident_are_caught_by_the_keys(tmp_path, monkeypatch):

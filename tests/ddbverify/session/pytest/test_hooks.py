@@ -49,7 +49,8 @@ def test_the_default_suite_passes_with_one_pass_over_the_tables(pytester, run):
 
     result = run("checks")
 
-    result.assert_outcomes(passed=14)
+    result.assert_outcomes(passed=11)
+    result.stdout.fnmatch_lines(["checks/check_transform.py --*", "* 11 passed, 3 not applicable *"])
     assert result.ret == 0
     assert projects.passes(pytester.path) == 1
     result.stdout.fnmatch_lines(
@@ -92,7 +93,7 @@ def test_every_pair_gets_every_check(pytester, run):
         pytester.path, toml=projects.TOML + '[[tables]]\nsource = "films"\ntarget = "films-v2"\n'
     )
 
-    run("checks").assert_outcomes(passed=28)
+    run("checks").assert_outcomes(passed=22)
     assert projects.passes(pytester.path) == 2
 
 
@@ -395,6 +396,23 @@ def test_a_verdict_is_true_if_it_has_passed(one_check, run):
     one_check("assert pair.verdict(State.MISSING)", counts={"matched": 2, "missing": 1})
 
     assert run("checks").parseoutcomes() == {"failed": 1}
+
+
+def test_only_the_default_suite_as_it_came_can_be_not_applicable(pytester, run):
+    projects.make_project(pytester.path)
+    file = pytester.path / "checks" / "check_transform.py"
+    (pytester.path / "checks" / "check_own.py").write_text(
+        "from ddbverify import only_if\n\ndef check_own(pair):\n    only_if(pair.is_reshaped, 'it is mine')\n"
+    )
+    file.write_text(file.read_text() + "# changed\n")
+
+    result = run("--ddb-record", "record.jsonl", "checks")
+
+    checks = record.read(pytester.path / "record.jsonl").checks.values()
+    states = {(one.name.rpartition("/")[2].partition("::")[0], str(one.state)) for one in checks}
+    assert {("check_own.py", "inconclusive"), ("check_transform.py", "inconclusive")} <= states
+    assert ("check_items.py", "not-applicable") in states
+    result.stdout.fnmatch_lines(["  Not applicable: every item is read, and the other checks look at each."])
 
 
 def test_the_record_says_what_a_check_claims_once_its_controls_have_proven_it(pytester, run):
