@@ -21,9 +21,11 @@ from msgspec import Meta
 
 from ddbverify.compare.comparison import Comparison, DifferentIn, EqualBy, KnownKeys
 from ddbverify.evidence.strict import Strict
+from ddbverify.items.states import State
 from ddbverify.plugins.loading import PluginRecord
 from ddbverify.suite.marks import Coverage, Severity
 from ddbverify.tables.table import Table
+from ddbverify.words import number_of
 
 _Count = Annotated[int, Meta(ge=0)]
 _Units = Annotated[float, Meta(ge=0)]
@@ -142,6 +144,16 @@ class ComparisonRecord(Strict, frozen=True):
         if self.segments_planned < self.segments_total:
             return f"is a sample: {self.segments_planned} of {self.segments_total} segments"
         return self.gap
+
+    @property
+    def open_keys(self) -> tuple[str, ...]:
+        """Keys in no state that says whether they are equal, in words; those that never held still apart."""
+        found = ((State.UNDECIDED, "stayed undecided"), (State.UNCOMPARABLE, "cannot be compared"))
+        return tuple(
+            f"{number_of(self.counts[state], 'key')} {what}"
+            for state, what in found
+            if self.counts.get(state)
+        )
 
     @property
     def gap(self) -> str | None:

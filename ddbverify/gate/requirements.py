@@ -76,9 +76,8 @@ def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Rea
             yield Reason(
                 "coverage", INCOMPLETE, f"{pair}: the pass over the tables {shortcoming}; run again."
             )
-        if undecided := read.counts.get(State.UNDECIDED, 0):
-            message = f"{pair}: {number_of(undecided, 'key')} stayed undecided; run again."
-            yield Reason("undecided", INCOMPLETE, message)
+        for keys in read.open_keys:
+            yield Reason("undecided", INCOMPLETE, f"{pair}: {keys}; remove the cause and run again.")
         moving = read.counts.get(State.CHURNING, 0)
         if moving and not churning:
             message = (

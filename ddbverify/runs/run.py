@@ -33,7 +33,7 @@ from ddbverify.reports import summary
 from ddbverify.runs import child, filters, watching
 from ddbverify.runs.clock import Clock
 from ddbverify.runs.result import RunResult
-from ddbverify.runs.shortcomings import Before, changed_since, samples, shortcomings
+from ddbverify.runs.shortcomings import Before, changed_since, samples, shortcomings, unread
 from ddbverify.runs.unbound import unbound
 from ddbverify.session import watchdog
 from ddbverify.tables import aws
@@ -94,6 +94,7 @@ def run(
         *([INTERRUPTED] if interrupted else []),
         *shortcomings(recorded, status, start.before, stuck),
         *others.shortcomings,
+        *unread(recorded),
         *samples(recorded, asked=coverage is not None),
         *changed_since(start.before, config_file, coverage, start.checks, start.plugins),
         *start.clock.was_set(),

@@ -154,6 +154,23 @@ def samples(recorded: Record, *, asked: bool) -> list[str]:
     ]
 
 
+def unread(recorded: Record) -> list[str]:
+    """
+    What of the tables was not read or could not be decided, in words, whatever the checks made of it.
+
+    Keys that never held still are left out: whether they may pass is the gate's to say.
+    """
+    found = []
+    for pair in recorded.pairs.values():
+        read = pair.comparison
+        if read is None:
+            continue
+        if read.gap is not None:
+            found.append(f"the pass over {pair.id} {read.gap}")
+        found += [f"{keys}, of {pair.id}" for keys in read.open_keys]
+    return found
+
+
 def changed_since(
     before: Before, config_file: Path, coverage: str | None, checks: Path, plugins: Plugins
 ) -> list[str]:

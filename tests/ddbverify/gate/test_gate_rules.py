@@ -53,7 +53,11 @@ OTHERWISE = {
     "states": st.dictionaries(st.integers(0, 11), st.sampled_from(CheckState), min_size=1, max_size=2),
     "examined": st.sampled_from([1, 0]),
     "counts": st.fixed_dictionaries(
-        {}, optional={name: st.integers(0, 2) for name in ("churning", "undecided", "excluded")}
+        {},
+        optional={
+            name: st.integers(0, 2)
+            for name in ("churning", "undecided", "uncomparable", "excluded", "missing")
+        },
     ),
     "segments": st.sampled_from([(1, 2, 2), (1, 1, 2), (0, 0, 0), (9, 9, 9)]),
     "shortcomings": st.just(("killed",)),
@@ -92,6 +96,8 @@ def may_open(policy, world, names):
         and not world["shortcomings"]
         and world["segments"] in ((2, 2, 2), (9, 9, 9))
         and not world["counts"].get("undecided")
+        and not world["counts"].get("uncomparable")
+        and not world["counts"].get("missing")  # which no check of this evidence claims
         and (policy["churning"] or not world["counts"].get("churning"))
         and world["examined"] > 0
         and all(state in SHOWN or not is_required(names[number]) for number, state in world["states"].items())
@@ -108,8 +114,11 @@ def project(tmp_path_factory):
         config = load(file)
         run = leave(config, good_evidence(config))
         patch.setattr("ddbverify.pipeline.health.health", lambda *_, **__: PipelineHealth(exists=True))
-        assert gate.judge(config, now=NOW).open
-        yield config, run / folders.EVIDENCE
+        artifact = folder / "artifact"  # its folder need not be called as what is written into it
+        run.rename(artifact)
+        folders.latest(config).unlink()
+        assert gate.judge(config, artifact, now=NOW).open
+        yield config, artifact / folders.EVIDENCE
 
 
 def evidence_of(config, world):
@@ -173,7 +182,7 @@ def test_the_gate_opens_exactly_where_its_rules_say_so(project, policy, world):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ddbverify.pipeline.health.health", lambda *_, **__: health)
-        decision = gate.judge(config, not_before=fence, now=NOW)
+        decision = gate.judge(config, file.parent, not_before=fence, now=NOW)
 
     names = [check.name for check in found.checks]
     event("open" if decision.open else "closed")
@@ -205,4 +214,4 @@ def test_whatever_becomes_of_single_bytes_it_never_opens(project, data):
             break
     file.write_bytes(bytes(changed))
 
-    assert gate.judge(config, now=ENDED + 1).open is (bytes(changed) == content)
+    assert gate.judge(config, file.parent, now=ENDED + 1).open is (bytes(changed) == content)

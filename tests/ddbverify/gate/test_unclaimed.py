@@ -265,6 +265,26 @@ def test_a_state_that_is_allowed_by_name_is_shown_in_evidence_and_at_the_gate(pr
     assert [reason.code for reason in gate.judge(load(project)).reasons] == ["unclaimed"]
 
 
+@pytest.mark.parametrize(
+    ("spec", "said", "code"),
+    [
+        ({"counts": {"matched": 2, "uncomparable": 1}}, "1 key cannot be compared, of orders-", "undecided"),
+        ({"counts": {"matched": 2, "undecided": 2}}, "2 keys stayed undecided, of orders-", "undecided"),
+        ({"unexamined": ["segment 3 has no proven end"]}, "the pass over orders-", "coverage"),
+        ({"segments": [3, 2, 3]}, "the pass over orders-", "coverage"),
+    ],
+)
+def test_what_was_not_decided_or_read_closes_by_itself_whatever_the_checks_look_at(project, spec, said, code):
+    with_checks(project, "def check_pass(pair):\n    assert pair.comparison.examined\n", **spec)
+
+    result = runs.run(project)
+
+    assert (result.exit_code, result.evidence.verdict) == (3, "inconclusive")
+    (shortcoming,) = result.evidence.shortcomings
+    assert shortcoming.startswith(said)
+    assert {reason.code for reason in gate.judge(load(project)).reasons} == {"incomplete", code}
+
+
 def test_a_check_that_tolerates_claims_as_many_as_it_tolerates(project):
     body = (
         "@check(covers=['missing'], tolerate=1)\n"
