@@ -143,7 +143,11 @@ def test_keys_are_taken_with_a_byte_order_mark_and_gzipped(tmp_path, pack):
 @pytest.mark.parametrize(
     ("content", "said", "advice"),
     [
-        (gzip.compress(b'{"id": {"S": "7"}}\n' * 99)[:-9], "is a truncated gzip file", "make it again"),
+        (
+            gzip.compress(b'{"id": {"S": "7"}}\n' * 99, mtime=0)[:-9],
+            "is a truncated gzip file",
+            "make it again",
+        ),
         (
             b'{"id": "secret"}',
             "line 1 of .* is plain JSON",
