@@ -107,7 +107,8 @@ ROOMS = (
         "compare",
         "two tables become a `Comparison`: reading, joining, judging, settling, negative controls",
         "items code tables plugins",
-        "alterations causes comparison inspection looks point_values request runner sampled_cpu strata",
+        "alterations causes comparison groups inspection looks point_values request runner sampled_cpu "
+        "second_look strata",
     ),
     _room(
         "ddbverify",

@@ -18,7 +18,7 @@ from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence.folders import make_importable
 from ddbverify.items import transform as transforms
-from ddbverify.reports.plan_cpu import LOOK_CPU_SECONDS, Cpu, measure
+from ddbverify.reports.plan_cpu import LOOK_CPU_SECONDS, SECOND_LOOK_CPU_SECONDS, Cpu, measure
 from ddbverify.reports.plan_settling import Settling
 from ddbverify.tables import prices
 from ddbverify.tables import table as tables
@@ -265,7 +265,10 @@ def estimate(
             keys=max(side.items for side in sides),
             source_rate=sides[0].units_per_second,
             target_rate=sides[1].units_per_second,
+            pass_units=sum(side.read_units for side in sides),
+            has_groups=not pair.rekeys,
             look_cpu_seconds=LOOK_CPU_SECONDS,
+            second_look_cpu_seconds=SECOND_LOOK_CPU_SECONDS,
             ceiling_seconds=ceiling_seconds(settings.settle, 0),
             second_pass_units=sides[0].read_units if pair.rekeys else 0,
         ),

@@ -27,6 +27,9 @@ READ_CPU_SECONDS: Final = 1.0e-6
 LOOK_CPU_SECONDS: Final = 0.2e-3
 """For one look at a key that differs."""
 
+SECOND_LOOK_CPU_SECONDS: Final = 0.1e-3
+"""For a key that differs in the way of others, of which a sample has been settled."""
+
 SAMPLE_ITEMS: Final = 2_000
 SEGMENTS_TRIED: Final = 8  # the first ones of a small table may be empty
 

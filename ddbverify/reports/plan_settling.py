@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ddbverify.compare.groups import FEWEST, SAMPLE
+from ddbverify.compare.second_look import DEAR_POINT_READS
+
 SHARES: Final = (0.0, 0.01, 1.0)
 """Of the keys, that a plan says the price of."""
 
@@ -18,6 +21,10 @@ class Settling:
     `source_units` or `target_units`. `looks_at_least` decide a key that the scan has seen longer than
     the settle time ago; `looks_at_most` are made at one that it saw last. Keys that are written
     all the time are looked at more often still, until `ceiling_seconds`.
+
+    Of many keys that differ in one way a sample is settled like that, and the others are looked at once
+    more, by segment where they are dense (`ddbverify.compare.second_look`). So the least is what it costs
+    if all differ in one way, the most if each differs in a way of its own.
     """
 
     source_units: int
@@ -30,7 +37,10 @@ class Settling:
     keys: int  # that there are
     source_rate: float  # read units per second
     target_rate: float
+    pass_units: int  # read units of one pass over both tables
+    has_groups: bool  # keys that differ in one way are settled by a sample; not where they are re-keyed
     look_cpu_seconds: float
+    second_look_cpu_seconds: float
 
     @property
     def units_per_key(self) -> tuple[int, int]:
@@ -40,23 +50,37 @@ class Settling:
 
     def of(self, keys: int) -> tuple[int, int]:
         """Read units for so many keys that differ, at least and at most."""
-        least, most = self.units_per_key
-        return least * keys, most * keys + self.second_pass_units * (keys > 0)
+        singly = keys * self.units_per_key[1] + self.second_pass_units * (keys > 0)
+        if not self._is_sampled(keys):
+            return keys * self.units_per_key[0], singly
+        return min(SAMPLE * self.units_per_key[0] + self._looked_at_once(keys - SAMPLE), singly), singly
 
     def seconds(self, keys: int) -> tuple[float, float]:
         """How much longer it takes if so many keys differ, at least and at most."""
         if not keys:
             return 0.0, 0.0
-        least, most = (
-            max(
-                self.settle_seconds,
-                keys * looks * 2 * self.source_units / self.source_rate,
-                keys * looks * self.target_units / self.target_rate,
-                keys * looks * self.look_cpu_seconds,
-            )
-            for looks in (self.looks_at_least, self.looks_at_most)
-        )
+        least, most = (self._one_by_one(keys, looks) for looks in (self.looks_at_least, self.looks_at_most))
+        if self._is_sampled(keys):
+            others = keys - SAMPLE
+            once = self._looked_at_once(others) / (self.source_rate + self.target_rate)
+            least = min(least, self.settle_seconds + max(once, others * self.second_look_cpu_seconds))
         return least, most + self.second_pass_units / self.source_rate
+
+    def _is_sampled(self, keys: int) -> bool:
+        return self.has_groups and keys >= FEWEST
+
+    def _looked_at_once(self, keys: int) -> int:
+        """Read units for keys that are spread over all segments: point reads, or the segments once more."""
+        is_dense = 2 * keys > DEAR_POINT_READS * self.pass_units
+        return self.pass_units if is_dense else keys * (self.source_units + self.target_units)
+
+    def _one_by_one(self, keys: int, looks: int) -> float:
+        return max(
+            self.settle_seconds,
+            keys * looks * 2 * self.source_units / self.source_rate,
+            keys * looks * self.target_units / self.target_rate,
+            keys * looks * self.look_cpu_seconds,
+        )
 
     def scenarios(self) -> list[tuple[float, int]]:
         """The shares of `SHARES`, and how many keys each is."""

@@ -63,7 +63,9 @@ def _settling(made: Estimate) -> Iterator[str]:
     settling = made.settling
     least, most = settling.units_per_key
     each = f"{least}" if least == most else f"{least} to {most}"
-    yield f"settling    {each} read units more for each key that differs; nobody knows how many do:"
+    yield f"settling    {each} read units more for each key that differs; nobody knows how many do. The lower"
+    yield "            figures hold if all differ in one way (a sample is settled), the upper ones if each"
+    yield "            differs in a way of its own:"
     for share, keys in settling.scenarios():
         if not keys:
             yield f"            {share:4.0%} differ: nothing"

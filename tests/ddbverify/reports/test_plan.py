@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from ddbverify.cli import main
 from ddbverify.diff.options import Options, config_of
 from ddbverify.reports import plan, plan_text
+from ddbverify.reports.plan_cpu import SECOND_LOOK_CPU_SECONDS
 from tests.ddbverify import projects
 
 OPTIONS = Options(source="orders", target="orders-v2")
@@ -125,16 +126,23 @@ def test_the_price_and_its_date_stand_in_the_output():
 def test_settling_is_a_range_and_says_so():
     made = estimate(settle="60s")
     assert made.settling.units_per_key == (3 * 4, 3 * 11)
-    assert made.settling.of(1_000) == (12_000, 33_000)
+    assert made.settling.of(99) == (99 * 12, 99 * 33)  # too few for a sample
+    assert made.settling.of(1_000) == (20 * 12 + 980 * 2, 33_000)  # 20 are settled, the others looked at once
+    assert made.settling.of(1_000_000) == (20 * 12 + made.read_units, 33_000_000)  # both tables once more
+    assert made.settling.seconds(1_000_000)[0] == pytest.approx(60 + 999_980 * SECOND_LOOK_CPU_SECONDS)
     text = plan_text.text(made)
     assert "12 to 33 read units more for each key that differs" in text
     assert "  0% differ: nothing\n" in text
-    assert "  1% differ: 120,000 to 330,000 read units ($0.01 to $0.04 on demand), 60 s more\n" in text
-    # A look at each of a million keys: at 12,000 units a second.
-    assert "100% differ: 12,000,000 to 33,000,000 read units ($1.50 to $4.12 on demand), " in text
+    assert "  1% differ: 20,200 to 330,000 read units (under $0.01 to $0.04 on demand), 60 s more\n" in text
+    assert (
+        f"100% differ: {made.read_units + 240:,} to 33,000,000 read units ($0.25 to $4.12 on demand), "
+        in text
+    )
     assert "is looked at up to ten times a second for 10 min" in text
     assert made.as_json()["settling"]["read_units_per_key"] == [12, 33]
 
+    rekeyed = estimate(settle="60s", transform="json:loads", rekeys=True).settling
+    assert rekeyed.of(1_000)[0] == 12_000  # no sample there
     quiet = plan_text.text(estimate(settle="0s"))
     assert "3 read units more for each key" in quiet
     assert "never holds still" not in quiet
