@@ -16,6 +16,7 @@ from ddbverify.compare.comparison import Comparison, EqualBy, KnownKeys, SideFac
 from ddbverify.compare.controls import Controls, HeldTable, missed
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.key_scan import KeyScan
+from ddbverify.compare.memory import rare_collections
 from ddbverify.compare.notes import notes
 from ddbverify.compare.plugin_controls import hidden
 from ddbverify.compare.reading import Reader
@@ -79,6 +80,10 @@ class Pass:
 
     def run(self) -> Comparison:
         """Scan, settle, and add up. Raises as `runner.compare` does."""
+        with rare_collections():
+            return self._run()
+
+    def _run(self) -> Comparison:
         work, settling = self._work, Settling(self._work)
         started = work.running.clock()
         claims = ClaimScan(work) if work.judge.transform.rekeys else None

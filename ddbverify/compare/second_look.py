@@ -161,7 +161,7 @@ class SecondLook:
         return self._still(suspects, sights)
 
     def _sight(self, role: Role, suspect: Suspect, raw: bytes) -> _Sight:
-        if fingerprint(raw, self._work.judge.form.secret) == suspect.prints.get(role):
+        if fingerprint(raw, self._work.judge.form.secret) == suspect.prints[role is Role.TARGET]:
             return _Sight(same=True, item=decode_item(raw) if self._keeps_items else None)
         try:
             return self._sight_of_item(role, suspect, decode_item(raw))

@@ -21,6 +21,10 @@ SUSPECTS_AT_ONCE: Final = 50_000
 """About a kilobyte each; more wait where they wait (`ddbverify.compare.spill`)."""
 
 
+REPORTED_EVERY: Final = 256
+"""Keys that are decided by their cause: each takes less time than to say how far the pass is."""
+
+
 class Settling:
     """Settles what one pass has found."""
 
@@ -71,7 +75,8 @@ class Settling:
                 pair = None if expected is None else (still.source, still.target, expected)
                 work.inspector.settled(one.key, pair, different=True)
             work.open_suspects -= 1
-            work.report()
+            if work.open_suspects % REPORTED_EVERY == 0:
+                work.report()
         return left
 
     def _settle_singly(self, suspects: Iterable[Suspect], *, orphans_are_final: bool) -> list[Suspect]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ddbverify.compare.sides import Role
 from ddbverify.items.keys import JoinKey
 from ddbverify.items.states import State
 from ddbverify.names import TypedItem
@@ -32,13 +30,13 @@ class Suspect:
     target_since: float = 0.0
     first_seen: float = 0.0
     segment: int | None = None
-    history: set[bytes] = field(default_factory=set)  # expected states since the first look
+    history: tuple[bytes, ...] = ()  # expected states since the first look; mostly one
     looks: int = 0
     quiet_looks: int = 0  # since it was last seen moving
     failure: str = ""  # why the last look failed
     group: int | None = None  # of those that look alike; see `ddbverify.compare.groups`
     paths: tuple[str, ...] = ()  # at which the scan saw the sides differ
-    prints: Mapping[Role, bytes] = field(default_factory=dict)  # of the items, byte for byte
+    prints: tuple[bytes | None, bytes | None] = (None, None)  # of source and target item, byte for byte
     _both_seen: bool = field(init=False, default=False)
 
     @property
@@ -49,12 +47,12 @@ class Suspect:
     def __post_init__(self) -> None:
         self._both_seen = self.expected is not None and self.target is not None
         if self.expected is not None and self.expected != CONTESTED:
-            self.history.add(self.expected)
+            self.history = (self.expected,)
 
     def see_expected(self, state: bytes, at: float) -> None:
         """Note what the source makes the target hold."""
-        if state != CONTESTED:  # no single state of the target would be right
-            self.history.add(state)
+        if state != CONTESTED and state not in self.history:  # no single state of the target would be right
+            self.history = (*self.history, state)
         if state != self.expected:
             self.expected, self.expected_since = state, at
             self.quiet_looks = 0
@@ -71,10 +69,14 @@ def fingerprint(raw: bytes, secret: bytes) -> bytes:
     return hashlib.blake2b(raw, digest_size=16, key=secret).digest()
 
 
-def fingerprints(secret: bytes, source: bytes | None, target: bytes | None) -> dict[Role, bytes]:
+def fingerprints(
+    secret: bytes, source: bytes | None, target: bytes | None
+) -> tuple[bytes | None, bytes | None]:
     """Of both items of a key, as far as there are any."""
-    sides = ((Role.SOURCE, source), (Role.TARGET, target))
-    return {role: fingerprint(raw, secret) for role, raw in sides if raw is not None}
+    return (
+        None if source is None else fingerprint(source, secret),
+        None if target is None else fingerprint(target, secret),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any, Final
 
-from ddbverify.items.form import Form, UnknownValue
+from ddbverify.items.form import Form, UnknownValue, same_value
 from ddbverify.items.paths import AttributePath, show_path
 from ddbverify.names import TypedItem
 
 PATHS_SHOWN: Final = 50
 LEAVES_LOOKED_INTO: Final = 5_000
 """An item with more values is compared attribute by attribute."""
-
-_EXACT: Final = Form()  # what may be left out has been left out before
 
 
 def differences(expected: TypedItem, found: TypedItem, form: Form) -> tuple[str, ...]:
@@ -26,7 +24,10 @@ def differences(expected: TypedItem, found: TypedItem, form: Form) -> tuple[str,
         or a change of type such as ``N -> S``. At most `PATHS_SHOWN`, then one that counts
         the rest. Never empty if the two differ; attributes under ``ignore`` do not appear.
     """
-    one, other = form.without_ignored(expected), form.without_ignored(found)
+    ours, theirs = form.without_ignored(expected), form.without_ignored(found)
+    # What is spelt alike is equal, and is not looked into.
+    one = {name: value for name, value in ours.items() if theirs.get(name) != value}
+    other = {name: value for name, value in theirs.items() if name not in ours or name in one}
     try:
         if _leaves(one) + _leaves(other) > LEAVES_LOOKED_INTO:
             lines = _by_attribute(one, other)
@@ -60,7 +61,7 @@ def _of_value(one: Mapping[str, Any], other: Mapping[str, Any], path: AttributeP
                 yield f"{show_path(inner)}: {'added' if first is None else 'removed'}"
             elif first != second:
                 yield from _of_value(first, second, inner)
-    elif not _EXACT.same({"": one}, {"": other}):
+    elif not same_value(one, other):
         yield f"{show_path(path)}: {_change(one, other)}"
 
 
@@ -69,7 +70,7 @@ def _by_attribute(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]
     for name in one.keys() | other.keys():
         if name not in one or name not in other:
             lines.append(f"{show_path((name,))}: {'added' if name in other else 'removed'}")
-        elif not _EXACT.same({"": one[name]}, {"": other[name]}):
+        elif not same_value(one[name], other[name]):
             lines.append(f"{show_path((name,))}: {_change(one[name], other[name])}")
     return lines
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from ddbverify.items.paths import AttributePath, parse_path
-from ddbverify.names import TypedItem
+from ddbverify.names import TypedItem, TypedValue
 
 ABSENT: Final = b""
 """The state of a key that holds no item; no digest is empty."""
@@ -67,8 +67,7 @@ class Form:
         Raises:
             UnknownValue: An unknown type descriptor, or content that its type cannot have.
         """
-        kept = {name: value for name, value in item.items() if not name.startswith(_REPLICATION_PREFIX)}
-        form = _map(kept, self._ignored)
+        form = self._normal(item)
         try:
             return _ENCODER.encode(form)
         except (
@@ -82,7 +81,12 @@ class Form:
 
     def same(self, one: TypedItem, other: TypedItem) -> bool:
         """Whether two items are equal."""
-        return self.canonical(one) == self.canonical(other)
+        return self._normal(one) == self._normal(other)
+
+    def _normal(self, item: TypedItem) -> dict[str, Any]:
+        """The item in one spelling, without what does not count: as it is written down by `canonical`."""
+        kept = {name: value for name, value in item.items() if not name.startswith(_REPLICATION_PREFIX)}
+        return _map(kept, self._ignored)
 
     def without_ignored(self, item: TypedItem) -> dict[str, Any]:
         """The item without what does not count; a list keeps its places, ``NULL`` in those left out."""
@@ -111,7 +115,19 @@ def _is_left_out(step: str | int, ignored: _Ignored) -> bool:
     return step in ignored and not ignored[step]
 
 
-def _value(value: Any, ignored: _Ignored) -> dict[str, Any]:
+def same_value(one: TypedValue, other: TypedValue) -> bool:
+    """
+    Whether two typed values are equal.
+
+    Raises:
+        UnknownValue: As `Form.canonical`.
+    """
+    return _value(one, {}) == _value(other, {})
+
+
+def _value(value: Any, ignored: _Ignored) -> Mapping[str, Any]:
+    if type(value) is dict and len(value) == 1 and type(value.get("S")) is str:
+        return value  # most values: a text has one spelling
     # By exact type first: what an abstract class is asked takes as long as all the rest.
     if (type(value) is not dict and not isinstance(value, Mapping)) or len(value) != 1:
         raise UnknownValue("a value without exactly one type descriptor")
