@@ -19,7 +19,7 @@ class Plan:
     target_arn: str
     target_account: str
     transform: Transform
-    digest: str  # of the transform's package; empty without one
+    digest: str  # of all that the transform is made of; empty without one
 
     @property
     def crosses_accounts(self) -> bool:

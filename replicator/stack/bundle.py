@@ -281,6 +281,6 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
     if total > UNZIPPED_LIMIT:
         raise ConfigurationError(
             f"The bundle holds {total // 2**20} MB, more than the {UNZIPPED_LIMIT // 2**20} MB of a Lambda.",
-            "move data files out of the transform's package, or use smaller dependencies.",
+            "take large files off transform_files, or use smaller dependencies.",
         )
     return buffer.getvalue()
