@@ -229,6 +229,6 @@ ROOMS = (
         "one module per command, with its options: what it does, step by step",
         "ddbverify.items ddbverify.code ddbverify.tables ddbverify.pipeline ddbverify.evidence "
         "ddbverify.gate handlers context aws backfill stack demo",
-        "audit cutover demo down pause quarantine repair restart restore resume status up",
+        "",
     ),
 )
