@@ -34,7 +34,7 @@ from ddbverify.gate.unclaimed import unclaimed
 from ddbverify.pipeline import health as pipeline
 from ddbverify.pipeline.newest_run import NewestRun
 from ddbverify.plugins.loading import Plugins
-from ddbverify.suite.definitions import defined_checks
+from ddbverify.suite.definitions import Definition, defined_checks
 from ddbverify.tables import table as tables
 from ddbverify.words import number_of, were
 
@@ -287,7 +287,7 @@ def _in_a_row(
     config: Config,
     folder: Path,
     found: Evidence,
-    defined: Mapping[str, bool],
+    defined: Mapping[str, Definition],
     trusted: tuple[PublicKey, ...],
     *,
     churning: bool,

@@ -10,13 +10,13 @@ from ddbverify.evidence.record import CheckRecord, CheckState
 from ddbverify.gate.reasons import FAILED, INCOMPLETE, NOT_TRUSTED, Reason
 from ddbverify.gate.unclaimed import unclaimed
 from ddbverify.items.states import State
-from ddbverify.suite.definitions import is_brought, means
+from ddbverify.suite.definitions import Definition, is_brought, means
 from ddbverify.suite.marks import Coverage
 from ddbverify.words import number_of
 
 
 def unmet(
-    config: Config, found: Evidence, defined: Mapping[str, bool], *, churning: bool
+    config: Config, found: Evidence, defined: Mapping[str, Definition], *, churning: bool
 ) -> Iterator[Reason]:
     """
     Every requirement that a run does not meet.
@@ -88,7 +88,7 @@ def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Rea
 
 
 def _required(
-    config: Config, found: Evidence, defined: Mapping[str, bool], *, churning: bool
+    config: Config, found: Evidence, defined: Mapping[str, Definition], *, churning: bool
 ) -> Iterator[Reason]:
     """Every required check is there for every pair, and has passed."""
     by_name: dict[str, list[CheckRecord]] = {}
@@ -117,16 +117,18 @@ def _required(
         for name in names:
             ran = by_name.get(name, [])
             pairs = {check.pair for check in ran}
-            wanted: list[str | None] = [pair.id for pair in config.tables] if defined.get(name) else []
+            definition = defined.get(name, Definition(of_a_pair=False))
+            wanted = definition.pairs(config)
             absent = [pair for pair in wanted if pair not in pairs]
-            if not ran:
+            if definition.of_a_pair and not wanted:
+                message = f"The required check {name} is about no table of this migration; do not require it."
+                yield Reason("missing", INCOMPLETE, message)
+            elif not ran:
                 yield Reason(
                     "missing", INCOMPLETE, f"The required check {name} is not in the evidence; run again."
                 )
             elif absent:
-                yield Reason(
-                    "missing", INCOMPLETE, f"{name} was not run on {', '.join(map(str, absent))}; run again."
-                )
+                yield Reason("missing", INCOMPLETE, f"{name} was not run on {', '.join(absent)}; run again.")
             yield from (
                 _not_passed(check)
                 for check in ran

@@ -4,38 +4,57 @@ from __future__ import annotations
 
 import ast
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.plugins.loading import Plugins
+from ddbverify.suite.marks import is_bound
+
+_MARKS: Final = ("check", "each_item", "ddb_check")
 
 
-def check_functions(folder: Path) -> dict[str, bool]:
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a check is about, as far as its text says."""
+
+    of_a_pair: bool  # it takes a pair, or items of one
+    tables: tuple[str, ...] = ()  # names of source tables; none: every pair
+
+    def pairs(self, config: Config) -> list[str]:
+        """Ids of the pairs that it has to be run on."""
+        about = [pair.id for pair in config.tables if is_bound(self.tables, pair.source)]
+        return about if self.of_a_pair else []
+
+
+def check_functions(folder: Path) -> dict[str, Definition]:
     """
     Every check that a folder defines, found without running anything of it.
 
     Returns:
-        ``file.py::function`` -> whether it takes a ``pair``.
+        ``file.py::function`` -> what it is about.
 
     Raises:
-        ConfigurationError: A file is not Python.
+        ConfigurationError: A file is not Python, or the tables of a check are not written out.
     """
     files = sorted((*folder.rglob("check_*.py"), *folder.rglob("test_*.py")))
     return {
-        f"{file.relative_to(folder).as_posix()}::{name}": of_a_pair
+        f"{file.relative_to(folder).as_posix()}::{name}": definition
         for file in files
-        for name, of_a_pair in _functions_in(file)
+        for name, definition in _functions_in(file)
     }
 
 
-def defined_checks(folder: Path, plugins: Plugins) -> dict[str, bool]:
+def defined_checks(folder: Path, plugins: Plugins) -> dict[str, Definition]:
     """Every check that has to be there: those of the folder, and those that plugins bring, likewise."""
     brought = {
-        f"{plugin}:{file.name}::{name}": of_a_pair
+        f"{plugin}:{file.name}::{name}": definition
         for plugin, files in plugins.check_files.items()
         for file in files
-        for name, of_a_pair in _functions_in(file)
+        for name, definition in _functions_in(file)
     }
     return check_functions(folder) | brought
 
@@ -56,17 +75,60 @@ def means(pattern: str, name: str) -> bool:
     return not is_brought(name) and fnmatch.fnmatchcase(name.partition("::")[2], pattern)
 
 
-def _functions_in(file: Path) -> Iterator[tuple[str, bool]]:
+def _functions_in(file: Path) -> Iterator[tuple[str, Definition]]:
     try:
         module = ast.parse(file.read_bytes(), filename=str(file))
     except (SyntaxError, ValueError) as error:
         raise ConfigurationError(
             f"The check file {file} is not valid Python.", "mend it, then run the checks again."
         ) from error
+    of_the_file = next(_tables_in(file, _marks_of(module)), ())
     for node in _statements(module):
         if isinstance(node, ast.FunctionDef) and node.name.startswith(file.name.partition("_")[0] + "_"):
             takes = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
-            yield node.name, "pair" in takes or any(map(is_each_item, node.decorator_list))
+            own = next(_tables_in(file, node.decorator_list), () if _is_marked(node) else of_the_file)
+            of_a_pair = "pair" in takes or any(map(is_each_item, node.decorator_list))
+            yield node.name, Definition(of_a_pair, own)
+
+
+def _marks_of(module: ast.Module) -> list[ast.expr]:
+    """What ``pytestmark`` of a file holds."""
+    values = [
+        node.value
+        for node in module.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"
+    ]
+    return [
+        one
+        for value in values
+        for one in (value.elts if isinstance(value, ast.List | ast.Tuple) else [value])
+    ]
+
+
+def _is_marked(function: ast.FunctionDef) -> bool:
+    """Whether a function has a mark of its own: then that of the file does not count."""
+    return any(_mark_of(one) in ("check", "ddb_check") for one in function.decorator_list)
+
+
+def _mark_of(decorator: ast.expr) -> str:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return ast.unparse(called).rpartition(".")[2]
+
+
+def _tables_in(file: Path, marks: Sequence[ast.expr]) -> Iterator[tuple[str, ...]]:
+    for mark in marks:
+        for keyword in mark.keywords if isinstance(mark, ast.Call) and _mark_of(mark) in _MARKS else ():
+            if keyword.arg != "tables":
+                continue
+            try:
+                names = ast.literal_eval(keyword.value)
+            except ValueError:
+                raise ConfigurationError(
+                    f"{file.name}, line {mark.lineno}: the tables of a check are not written out.",
+                    'name source tables there, as in tables=["orders"]: a gate reads them without running '
+                    "the file.",
+                ) from None
+            yield (names,) if isinstance(names, str) else tuple(names)
 
 
 def _statements(block: ast.AST) -> Iterator[ast.AST]:

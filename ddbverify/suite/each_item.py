@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final, Literal, overload
 
 from ddbverify.compare.inspection import ARGUMENTS, ItemCheck, name_of_file
-from ddbverify.suite.marks import SETTINGS, MarkError
+from ddbverify.suite.marks import SETTINGS, CheckSettings, MarkError, settings_of
 from ddbverify.suite.pair import Pair
 from ddbverify.suite.verdicts import require
 
@@ -18,9 +19,15 @@ _NUMBERS: Final = itertools.count()
 @overload
 def each_item(function: Callable[..., object], /) -> Callable[[Pair], None]: ...
 @overload
-def each_item(*, only: Literal["different"]) -> Callable[[Callable[..., object]], Callable[[Pair], None]]: ...
 def each_item(
-    function: Callable[..., object] | None = None, /, *, only: Literal["different"] | None = None
+    *, only: Literal["different"] | None = None, tables: Iterable[str] = ()
+) -> Callable[[Callable[..., object]], Callable[[Pair], None]]: ...
+def each_item(
+    function: Callable[..., object] | None = None,
+    /,
+    *,
+    only: Literal["different"] | None = None,
+    tables: Iterable[str] = (),
 ) -> Callable[[Pair], None] | Callable[[Callable[..., object]], Callable[[Pair], None]]:
     """
     Make a check of every pair of items, out of a function with plain assertions.
@@ -42,14 +49,25 @@ def each_item(
         only: ``"different"``: call it for items only that differ from what is expected, once that
             is settled. It costs nothing for all others, about which its claim holds.
 
+        tables: Names of the source tables that it is about, as in `check`.
+
     Raises:
         MarkError: The function takes other arguments, or *only* is something else.
     """
     if only not in (None, "different"):
         raise MarkError(f'each_item(only={only!r}): the one thing that it can be is "different"')
     if function is None:
-        return lambda function: _check_of(item_check(function, only_different=only is not None))
+        return lambda function: _bound(item_check(function, only_different=only is not None), tables)
     return _check_of(item_check(function))
+
+
+def _bound(check: ItemCheck, tables: Iterable[str]) -> Callable[[Pair], None]:
+    """What is said below counts on; the tables are those that are said here, if any."""
+    made = _check_of(check)
+    if tables:
+        below: CheckSettings = getattr(made, SETTINGS, settings_of())
+        setattr(made, SETTINGS, replace(below, tables=settings_of(tables=tables).tables))
+    return made
 
 
 def item_check(function: Callable[..., object], *, only_different: bool = False) -> ItemCheck:

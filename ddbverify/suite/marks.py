@@ -7,12 +7,13 @@ Said with `check` above a function, and read by the plugin, the record and the g
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from ddbverify.compare.alterations import ControlKind
 from ddbverify.config import duration
+from ddbverify.names import table_name
 
 SETTINGS: Final = "ddb_settings"
 """The attribute of a check function that holds its `CheckSettings`."""
@@ -50,6 +51,7 @@ class CheckSettings:
             of what was examined.
         covers: Names of the negative controls that this check claims to notice, see `ControlKind`.
         time_limit: Seconds that one call may take, the shared pass apart; ``None``: the run's.
+        tables: Names of the source tables that it is about; none: every pair.
     """
 
     severity: Severity = Severity.ERROR
@@ -57,6 +59,7 @@ class CheckSettings:
     tolerate: int | float = 0
     covers: frozenset[str] = frozenset()
     time_limit: float | None = None
+    tables: tuple[str, ...] = ()
 
     def allowed(self, examined: int) -> int:
         """How many counter-examples among so many examined are tolerated."""
@@ -70,6 +73,7 @@ def settings_of(
     tolerate: Any = 0,
     covers: Any = (),
     time_limit: Any = None,
+    tables: Any = (),
 ) -> CheckSettings:
     """
     The settings that a mark's arguments mean, as users wrote them: see `check`.
@@ -103,7 +107,20 @@ def settings_of(
         tolerate=tolerate,
         covers=names,
         time_limit=_seconds(time_limit),
+        tables=_tables(tables),
     )
+
+
+def is_bound(tables: tuple[str, ...], source: str) -> bool:
+    """Whether a check that names *tables* is about the pair of this source, by its name or ARN."""
+    return not tables or source in tables or table_name(source) in tables
+
+
+def _tables(tables: Any) -> tuple[str, ...]:
+    names = (tables,) if isinstance(tables, str) else tuple(tables)
+    if not all(isinstance(name, str) and name for name in names):
+        raise MarkError(f'tables={tables!r}: give names of source tables, such as tables=["orders"]')
+    return names
 
 
 def _seconds(time_limit: Any) -> float | None:
@@ -125,6 +142,7 @@ def check(
     tolerate: float = 0,
     covers: Iterable[str] = (),
     time_limit: float | str | None = None,
+    tables: Iterable[str] = (),
 ) -> Callable[[_F], _F]:
     """
     Say how a check counts; above or below `each_item`, or on a function that takes a ``pair``.
@@ -144,17 +162,26 @@ def check(
             of what was examined. They are shown and recorded all the same.
         covers: Names of the negative controls that it claims to notice: ``missing``, ``extraneous``,
             ``added``, ``removed``, ``value``, ``type``, or one with an attribute, ``value:total``.
+        tables: Names of the source tables that it is about, as ``[[tables]] source`` has them; by default
+            it is run on every pair. Written out, since a gate reads them without running the file.
         time_limit: Seconds (or ``"90s"``, ``"5m"``) that one call may take, the shared pass apart.
 
     Raises:
         MarkError: An argument that means nothing.
     """
     settings = settings_of(
-        severity=severity, coverage=coverage, tolerate=tolerate, covers=covers, time_limit=time_limit
+        severity=severity,
+        coverage=coverage,
+        tolerate=tolerate,
+        covers=covers,
+        time_limit=time_limit,
+        tables=tables,
     )
 
     def mark(function: _F) -> _F:
-        setattr(function, SETTINGS, settings)
+        before = getattr(function, SETTINGS, None)
+        own = replace(settings, tables=before.tables) if before and not settings.tables else settings
+        setattr(function, SETTINGS, own)
         return function
 
     return mark

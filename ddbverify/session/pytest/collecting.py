@@ -29,6 +29,8 @@ from ddbverify.session.pytest.items import (
 )
 from ddbverify.session.pytest.options import MIGRATION_FILE, are_asked_for
 from ddbverify.suite.blindness import covered_attributes
+from ddbverify.suite.definitions import means
+from ddbverify.suite.marks import is_bound
 from ddbverify.suite.vanishing import Collected, vanished
 from ddbverify.words import number_of
 
@@ -119,7 +121,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         raise pytest.Collector.CollectError(
             f"{definition.name}: migration checks cannot be distributed by xdist."
         )
-    pairs = pairs_of(metafunc.config.stash[CHECKING])
+    every = pairs_of(metafunc.config.stash[CHECKING])
+    tables = marked(definition).tables
+    pairs = [pair for pair in every if is_bound(tables, pair.settings.source)]
+    if not pairs:
+        _refuse_if_required(definition, tables)
+        metafunc.parametrize("pair", [_NOBODYS], ids=["of no pair"])
+        return
     metafunc.parametrize("pair", [pair.of_its_own() for pair in pairs], ids=[pair.id for pair in pairs])
 
 
@@ -148,8 +156,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
             f"{terminal.shown(item.nodeid)}: a check has a name of at most {_LONGEST_NAME:,} characters, "
             "none of them a control character. Rename the file or the function."
         )
-    item.stash[SETTINGS] = marked(item)
     _note(item, _collected(item.config))
+    if _pair_given(item) is _NOBODYS:
+        return
+    item.stash[SETTINGS] = marked(item)
     checking.learn(blank_record(item, CheckState.NOT_RUN))
 
 
@@ -181,6 +191,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if check is not None:
             checking.subscribe(pair, check, settings.time_limit)
         pair.will_alter(covered_attributes(settings.covers))
+
+
+def _refuse_if_required(definition: pytest.Item, tables: tuple[str, ...]) -> None:
+    """A check whose tables are none of this migration is not listed, unless the gate asks for it."""
+    name = f"{definition.nodeid.partition('::')[0]}::{definition.name}"
+    required = definition.config.stash[CHECKING].config.gate.required
+    if any(means(pattern, name) for pattern in required):
+        raise pytest.Collector.CollectError(
+            f"{definition.nodeid}: tables={list(tables)} are the source of no pair in migration.toml, and "
+            "[gate] required asks for the check. Correct the names, or do not require it."
+        )
 
 
 def _left_alone(config: pytest.Config) -> set[Path]:

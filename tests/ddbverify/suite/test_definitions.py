@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ddbverify.suite.definitions import check_functions
+import pytest
+
+from ddbverify.errors import ConfigurationError
+from ddbverify.suite.definitions import Definition, check_functions
 
 
 def test_a_check_cannot_hide_behind_a_condition(tmp_path):
@@ -14,7 +17,31 @@ def test_a_check_cannot_hide_behind_a_condition(tmp_path):
     )
 
     assert check_functions(tmp_path) == {
-        "check_a.py::check_a": True,
-        "check_a.py::check_b": False,
-        "check_a.py::check_c": True,
+        "check_a.py::check_a": Definition(of_a_pair=True),
+        "check_a.py::check_b": Definition(of_a_pair=False),
+        "check_a.py::check_c": Definition(of_a_pair=True),
     }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@check(tables=['orders', 'films'])\ndef check_a(pair): pass\n",
+        "@ddbverify.check(severity='warn', tables=('orders', 'films'))\ndef check_a(pair): pass\n",
+        "@each_item(tables=['orders', 'films'])\ndef check_a(target): pass\n",
+        "@pytest.mark.ddb_check(tables=['orders', 'films'])\ndef check_a(pair): pass\n",
+        "pytestmark = pytest.mark.ddb_check(tables=['orders', 'films'])\ndef check_a(pair): pass\n",
+        "pytestmark = [pytest.mark.ddb_check(tables=['orders', 'films'])]\ndef check_a(pair): pass\n",
+    ],
+)
+def test_the_tables_of_a_check_are_read_from_its_text(tmp_path, text):
+    (tmp_path / "check_a.py").write_text(text)
+
+    assert check_functions(tmp_path) == {"check_a.py::check_a": Definition(True, ("orders", "films"))}
+
+
+def test_tables_that_are_not_written_out_are_refused(tmp_path):
+    (tmp_path / "check_a.py").write_text("@check(tables=NAMES)\ndef check_a(pair): pass\n")
+
+    with pytest.raises(ConfigurationError, match=r"line 1: the tables of a check are not written"):
+        check_functions(tmp_path)
