@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from ddbverify.config import load
-from ddbverify.evidence import envelope, evidence, schema
+from ddbverify.evidence import envelope, evidence, record, schema
 from tests.ddbverify import projects
 from tests.ddbverify.judged import good_evidence
 from tests.ddbverify.keys import ed25519_key
@@ -44,4 +44,4 @@ def test_every_field_of_a_run_is_documented():
     text = (Path(__file__).parents[3] / "docs" / "evidence.md").read_text(encoding="utf-8")
     fields = {field.name for field in msgspec.structs.fields(evidence.Evidence)}
 
-    assert {name for name in fields if f"`{name}`" not in text} == set()
+    assert {name for name in (*fields, *record.FACTS) if f"`{name}`" not in text} == set()
