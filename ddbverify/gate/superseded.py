@@ -10,6 +10,7 @@ the state table may know of a run on another machine, too.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,15 +54,15 @@ def superseded(
         if one.run_id != found.run_id and one.started_ms > found.started_epoch * 1000:
             message = f"The state table says that a later run was started, {one.run_id}; run again."
             yield Reason("superseded", INCOMPLETE, message)
-    here = folder.resolve()
-    if here.parent == folders.runs(config).resolve() and here.name != found.run_id:
+    here = _real(folder)
+    if here.parent == _real(folders.runs(config)) and here.name != found.run_id:
         message = (
             f"The folder {here.name} holds the evidence of another run, {found.run_id}; "
             "judge the folder of that name, or run again."
         )
         yield Reason("superseded", INCOMPLETE, message)
     for other in _traces(config):
-        if other.resolve() != here and _is_later(other, here, found, trusted):
+        if _real(other) != here and _is_later(other, here, found, trusted):
             message = f"A later run was started, {other.name}; judge that one, or run again."
             yield Reason("superseded", INCOMPLETE, message)
             return
@@ -94,7 +95,7 @@ def _traces(config: Config) -> list[Path]:
     """What stands in the folder of runs, the newest name first; and the one that ``latest`` points at."""
     runs, latest = folders.runs(config), folders.latest(config)
     inside = sorted(runs.iterdir(), reverse=True) if runs.is_dir() else []
-    linked = [latest.resolve() if latest.exists() else latest] if _is_there(latest) else []
+    linked = [_real(latest) if latest.exists() else latest] if _is_there(latest) else []
     return [*inside, *linked]
 
 
@@ -125,6 +126,11 @@ def _traced(folder: Path) -> float:
     """When a run began to write here, by this machine's clock; 0.0 where none did."""
     settings = folder / folders.SETTINGS if folder.exists() else folder
     return settings.lstat().st_mtime if _is_there(settings) else 0.0
+
+
+def _real(path: Path) -> Path:
+    """Without links; a link that leads to itself stays as it is."""
+    return Path(os.path.realpath(path))
 
 
 def _is_there(path: Path) -> bool:

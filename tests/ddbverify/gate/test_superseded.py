@@ -242,3 +242,14 @@ def test_what_is_no_run_among_the_runs_says_nothing(two):
     os.utime(folders.runs(two.config) / "README", (NOW + 999, NOW + 999))
 
     assert two.codes() == {"failed"}
+
+
+def test_links_that_lead_to_themselves_close_the_gate_and_break_nothing(two):
+    two.latest.unlink()
+    two.latest.symlink_to("latest")
+    loop = folders.runs(two.config) / "loop"
+    loop.symlink_to("loop")
+
+    assert two.codes() == {"evidence"}
+    assert two.codes(loop) == {"evidence"}
+    assert two.codes(two.passed) == {"superseded"}
