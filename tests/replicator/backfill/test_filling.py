@@ -229,8 +229,8 @@ class Bench:
             pace=SimpleNamespace(poll_seconds=0),
             config=SimpleNamespace(name="m"),
         )
-        loads = SimpleNamespace(run=lambda: dict.fromkeys(("read", "written", "quarantined"), 0))
-        monkeypatch.setattr(filling, "_load", lambda *_, **__: loads)
+        nothing = dict.fromkeys(("read", "written", "quarantined"), 0)
+        monkeypatch.setattr(filling, "_load", lambda *_, **__: nothing)
         monkeypatch.setattr(tables, "delete", lambda client, name, **_: self.database.there.pop(name, None))
 
     def fill(self, *, transform=False):
