@@ -47,6 +47,12 @@ from ddbverify.reports import progress
     help="Keys to compare beside a --sample, in JSON Lines; reported apart from its bound. Repeatable.",
 )
 @click.option("--memory", metavar="SIZE", help="For items that wait for their partner; default 512MB.")
+@click.option(
+    "--max-differences",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="End after so many differences, with their causes; the rest counts as not read.",
+)
 @click.option("--values", is_flag=True, help="Show the items of findings, too; read again for that.")
 @click.option(
     "--format",
@@ -64,7 +70,14 @@ from ddbverify.reports import progress
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run in --out.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 def command(
-    *, values: bool, output_format: str, out: Path | None, resume: bool, quiet: bool, **given: Any
+    *,
+    max_differences: int | None,
+    values: bool,
+    output_format: str,
+    out: Path | None,
+    resume: bool,
+    quiet: bool,
+    **given: Any,
 ) -> None:
     """
     Compare SOURCE and TARGET completely, and show every key that differs.
@@ -79,7 +92,13 @@ def command(
         if resume and out is None:
             raise click.UsageError("--resume needs --out: the folder of the interrupted run.")
         request = Request(
-            options=options_of(given), folder=Path.cwd(), out=out, resume=resume, values=values, lines=lines
+            options=options_of(given),
+            folder=Path.cwd(),
+            out=out,
+            resume=resume,
+            values=values,
+            lines=lines,
+            max_differences=max_differences,
         )
         result = run(request, emit=_print_line, say=say, show=_display(quiet=quiet, lines=lines))
         _print_line(json.dumps({"summary": result.summary}) if lines else text(result))

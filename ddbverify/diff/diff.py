@@ -64,7 +64,7 @@ def run(
     with opened as folder:
         if folder is not None and folder.resumed and not folder.checkpoint.exists():
             say("There is no checkpoint in the folder: the comparison starts from the beginning.")
-        findings = Findings(folder, emit if request.lines else None, work.values)
+        findings = Findings(folder, emit if request.lines else None, work.values, request.max_differences)
         try:
             outcome = _compare(work, findings, show)
         except DdbVerifyError:

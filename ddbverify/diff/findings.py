@@ -11,11 +11,14 @@ from typing import Any, Final
 from ddbverify.compare.causes import Causes
 from ddbverify.compare.point_values import PointValues
 from ddbverify.diff.folder import DiffFolder
+from ddbverify.errors import Inconclusive
 from ddbverify.items.states import Difference, State
+from ddbverify.words import number_of, were
 
 FINDINGS_SHOWN: Final = 20
 
 STATES: Final = tuple(state for state in State if state is not State.KNOWN)  # no plugin is asked here
+REFUTING: Final = (State.MISSING, State.EXTRANEOUS, State.DIFFERENT)
 FINDING_STATES: Final = tuple(state for state in STATES if state not in {State.MATCHED, State.EXCLUDED})
 
 
@@ -30,6 +33,7 @@ class Findings:
     folder: DiffFolder | None = None
     emit: Callable[[str], None] | None = None
     values: PointValues | None = None
+    most: int | None = None  # missing, extraneous and different ones, after which the run ends
     counts: Counter[State] = field(default_factory=Counter)
     causes: Causes = field(default_factory=Causes)
     shown: list[Mapping[str, Any]] = field(default_factory=list)
@@ -49,6 +53,13 @@ class Findings:
         self.count(document)
         if self.emit is not None:
             self.emit(line)
+        if self.most is not None and sum(self.counts[state] for state in REFUTING) >= self.most:
+            self.closed = True
+            raise Inconclusive(
+                f"{number_of(self.most, 'difference')} {were(self.most)} found, "
+                "and --max-differences asks for no more.",
+                "look at the causes, and run it again.",
+            )
 
     def count(self, document: Mapping[str, Any]) -> None:
         """Count one that has been written."""

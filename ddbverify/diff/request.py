@@ -39,6 +39,7 @@ class Request:
     resume: bool = False
     values: bool = False
     lines: bool = False  # findings go to standard output as they are decided
+    max_differences: int | None = None  # the run ends after so many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

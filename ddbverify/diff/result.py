@@ -13,7 +13,7 @@ from ddbverify.compare.causes import Causes
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.point_values import PointValues
 from ddbverify.compare.request import Progress
-from ddbverify.diff.findings import FINDING_STATES, STATES, Findings
+from ddbverify.diff.findings import FINDING_STATES, REFUTING, STATES, Findings
 from ddbverify.diff.request import Work
 from ddbverify.errors import Inconclusive
 from ddbverify.items.states import State
@@ -23,7 +23,6 @@ from ddbverify.words import number_of, were
 
 EXIT_CODES: Final = {"equal": 0, "different": 1, "inconclusive": 3}
 
-REFUTING: Final = (State.MISSING, State.EXTRANEOUS, State.DIFFERENT)
 OPEN: Final = (State.UNCOMPARABLE, State.CHURNING, State.UNDECIDED)
 
 

@@ -606,3 +606,30 @@ def test_a_large_comparison_without_a_folder_is_worth_a_word(engine, tmp_path):
     run(tmp_path, said=said)
     assert "With --out it could be resumed" in said[0]
     assert not [one for one in said if "--out" not in one]
+
+
+# --- an early end ---------------------------------------------------------------------------
+
+
+def test_it_ends_after_so_many_differences_with_their_causes(engine, tmp_path):
+    undecided = Difference(state=State.UNDECIDED, key={"id": {"S": "u"}}, reason="throttled")
+    engine(undecided, *(missing(str(number)) for number in range(100)))
+    result = run(tmp_path, max_differences=7)
+
+    assert (result.summary["missing"], result.summary["undecided"]) == (7, 1)
+    assert (result.summary["verdict"], result.summary["complete"]) == ("different", False)
+    assert result.exit_code == 1
+    (reason,) = result.summary["reasons"]
+    assert reason.startswith("7 differences were found, and --max-differences asks for no more.")
+    assert {"finding": "missing", "cause": "not in the target", "findings": 7} in result.summary["causes"]
+
+
+def test_with_fewer_differences_it_comes_to_its_end(engine, tmp_path):
+    engine(missing("a"), missing("b"))
+    result = run(tmp_path, max_differences=3)
+
+    assert (result.summary["missing"], result.summary["finished"]) == (2, True)
+
+
+def test_no_differences_at_most_is_refused():
+    assert cli("--max-differences", "0").exit_code == 2
