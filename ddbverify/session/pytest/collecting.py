@@ -113,7 +113,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
     if own:
         return
-    if not are_asked_for(metafunc.config, definition.path):
+    # Files of checks have been left alone already, where nobody asked; those of plugins come with a folder.
+    in_a_test_file = definition.getparent(CheckModule) is None
+    if in_a_test_file and not are_asked_for(metafunc.config, definition.path):
         metafunc.parametrize("pair", [_NOBODYS], ids=["not asked for"])
         _left_alone(metafunc.config).add(definition.path)
         return
