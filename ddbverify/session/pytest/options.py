@@ -23,10 +23,12 @@ def are_asked_for(config: pytest.Config, file: Path) -> bool:
     """
     Whether the checks of a file are to run. They read whole tables: ``pytest`` in a root does not.
 
-    They are asked for by `ddbverify run`, ``--ddb-plan``, the setting ``ddb_checks``, or a path on the
-    command line: of the file, of a folder of checks in which it lies, or a node id in it.
+    They are asked for by `ddbverify run`, the setting ``ddb_checks``, what runs nothing (``--ddb-plan``, and
+    ``--collect-only``, by which editors find them), or a path on the command line: of the file, of a folder
+    of checks in which it lies, or a node id in it.
     """
-    if config.getoption("--ddb-record") or config.getoption("--ddb-plan") or config.getini("ddb_checks"):
+    runs_nothing = config.option.collectonly or config.getoption("--ddb-plan")
+    if runs_nothing or config.getoption("--ddb-record") or config.getini("ddb_checks"):
         return True
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         return False
