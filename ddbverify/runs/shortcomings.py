@@ -7,6 +7,7 @@ The record is believed only as far as pytest's exit status and the tables themse
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,7 +113,15 @@ def shortcomings(recorded: Record, status: int, before: Before, stuck: str) -> l
         for pair in recorded.pairs.values()
         if (pair.source, pair.target) != before.tables.get(pair.id)
     ]
-    return found
+    return [*found, *_not_read(recorded, before)]
+
+
+def _not_read(recorded: Record, before: Before) -> Iterator[str]:
+    """A pair over whose tables no pass was made: whatever its checks said, they did not see the items."""
+    for pair in before.tables if recorded.checks else ():
+        found = recorded.pairs.get(pair)
+        if found is None or found.comparison is None:
+            yield f"no check has read the tables of {pair}"
 
 
 def _left_with(status: int) -> str:

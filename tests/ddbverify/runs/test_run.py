@@ -528,3 +528,19 @@ def test_evidence_says_by_cause_how_a_pair_differs(project):
     assert (fact.name, fact.about) == ("causes", load(project).tables[0].id)
     assert fact.value == ("`n` has another value (1 finding)",)
     assert TOKEN not in (result.folder / "evidence.json").read_text()
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["def check_it():\n    assert True\n", "def check_it(pair):\n    assert pair.source.arn\n"],
+    ids=["no pair", "a pair whose items nobody reads"],
+)
+def test_a_run_that_has_read_no_table_has_not_passed(project, body):
+    for file in (project.parent / "checks").glob("*.py"):
+        file.unlink()
+    (project.parent / "checks" / "check_own.py").write_text(body)
+
+    result = runs.run(project)
+
+    assert result.exit_code == 3
+    assert any("no check has read the tables of" in one for one in result.evidence.shortcomings)
