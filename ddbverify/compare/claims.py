@@ -167,7 +167,8 @@ class ClaimJoin:
                 matched += len(results)
                 freed += sum(self._let_go(owner, raw, key, made, at) for key, made in results.items())
         self._memory.use(-freed)
-        self._tally.matched(matched)
+        if matched:
+            self._tally.matched(matched)
         return left
 
     def _unclaimed(self, key: JoinKey) -> bytes | None:

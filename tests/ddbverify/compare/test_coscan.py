@@ -229,7 +229,7 @@ class TestRekeyed:
         suspects, tally, _ = claim_join([("s1", "a"), ("s2", "a")], target)
         assert not tally.counts[State.MATCHED]
         assert suspects["a"].owners == {("s1",), ("s2",)}
-        assert suspects["a"].history == set()
+        assert suspects["a"].history == ()
 
     def test_without_the_whole_source_nothing_is_extraneous(self):
         suspects, tally, _ = claim_join([], [("a", "s1")], source_complete=False)
