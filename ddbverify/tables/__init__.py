@@ -3,5 +3,5 @@ DynamoDB from outside: clients, raw pages, the pace of reading, segments, settin
 
 Everything that asks AWS about a table is in here, and nothing that judges what it answers.
 
-Begin with `wire` (one page is read) and `table` (a table is described).
+Begin with `wire` (one page is requested) and `table` (a table is described).
 """

@@ -5,5 +5,5 @@ The bundle takes this room, and the light modules of ddbverify that it names; no
 more than the standard library, boto3 and powertools.
 
 Begin with `forwarder` (a stream record becomes a message), then `envelope`, then `consumer` (a
-message becomes writes).
+message becomes changes), `applier` (what becomes of each) and `ledger` (a change is written).
 """
