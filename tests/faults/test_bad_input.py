@@ -281,7 +281,9 @@ def test_a_transform_that_raises_or_is_not_pure(server, tmp_path, monkeypatch, n
     monkeypatch.delitem(sys.modules, "transforms_for_bad_input", raising=False)
     comparison = compare(server, tmp_path, pair={"transform": f"transforms_for_bad_input:{name}"})
     assert outcome(comparison) is Outcome.INCONCLUSIVE
-    assert comparison.counts[State.UNCOMPARABLE] == N
+    # One that gives what the target holds at the first call has matched (docs/design.md).
+    matched = comparison.counts[State.MATCHED] if name == "forgetful" else 0
+    assert comparison.counts[State.UNCOMPARABLE] == N - matched > 0
     assert reason in reasons(comparison)
     assert "secret" not in reasons(comparison)
 

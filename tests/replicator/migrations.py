@@ -19,11 +19,17 @@ from replicator.embedded.aws import EmbeddedAws
 SOURCE_REGION, TARGET_REGION = "eu-west-1", "eu-central-1"
 
 TRANSFORMS = """
+import time
+
 def same(item):
     return item
 
 def louder(item):
     return None if item["v"] == "unwanted" else {**item, "v": item["v"].upper()}
+
+def slowly(item):
+    time.sleep(0.02)
+    return louder(item)
 
 def by_name(item):
     return [{"id": "n" + item["v"], "from": item["id"]}] if item["v"] != "unwanted" else []

@@ -65,6 +65,8 @@ def test_two_processes_load_what_one_does_and_go_on_after_one_was_killed(moving,
 
     monkeypatch.setattr(workers._Worker, "hear", kill_once)
     monkeypatch.setattr(filling, "LOADERS", 2)
+    # Else a busy machine hears of the first page when the worker has ended already.
+    moving.configure(backfill="scan", transform="slowly")
     moving.up()
 
     with pytest.raises(EngineError, match="exit status -9"):
