@@ -15,7 +15,11 @@ from pathlib import Path
 from ddbverify.errors import EngineError
 
 HOST = "127.0.0.1"
-STOP_SECONDS = 15.0  # until we say that a child would not end; it takes a fraction of a second
+STOP_SECONDS = 60.0
+"""
+Until we say that a child would not end. It takes a fraction of a second, but for its folder: with the
+unpacked code of many functions in it, removing that takes longer on a busy disk.
+"""
 TAIL_BYTES = 2_000  # of a log, quoted in an error
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
