@@ -11,7 +11,8 @@ from ddbverify.code import purity
 from ddbverify.config import Config, Pair
 from ddbverify.items.transform import Transform
 
-ITEMS = [{"id": {"S": name}, "tags": {"SS": ["x", "y", "z"]}} for name in "abcde"]
+# So many tags that two processes do not have them in one order by chance.
+ITEMS = [{"id": {"S": name}, "tags": {"SS": list("klmnopqrstuv")}} for name in "abcde"]
 KEYS = {"id": "S"}
 
 
