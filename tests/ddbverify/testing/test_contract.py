@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, core, find, given, settings
 from hypothesis import strategies as st
+from hypothesis.internal.cache import LRUCache
 from hypothesis.internal.conjecture import providers
 from hypothesis.internal.floats import float_to_int
 from sortedcontainers import SortedSet
@@ -51,6 +52,8 @@ def the_same_examples_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
         integers=SortedSet(), floats=SortedSet(key=float_to_int), bytes=SortedSet(), strings=SortedSet()
     )
     monkeypatch.setattr(providers, "_get_local_constants", lambda: none)
+    # Nor those that a test before has left in Hypothesis's memory of them, which outlives that test.
+    monkeypatch.setattr(providers, "CONSTANTS_CACHE", LRUCache(1_024))
 
 
 @pytest.fixture(autouse=True)
