@@ -107,7 +107,13 @@ def _by_scan(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str, 
 
 def _target(context: Context, plan: Plan) -> str:
     state, name = context.state(plan.pair), table_name(plan.pair.target)
-    if context.target_table(plan.pair) is None:
+    begun, there = state.get(FILLING), context.target_table(plan.pair)
+    # The places of a load are those of one table: in another, what they say is done would be missing.
+    if begun is not None and any(state.all(Fact.LOADED)) and (there is None or there.id != begun["id"]):
+        raise Refused(
+            f"The target {plan.pair.target} is not the table that the load began to fill.", _BEGIN_ANEW
+        )
+    if there is None:
         try:
             made = tables.create_like(context.target, plan.source, name)
         except NameTaken as error:

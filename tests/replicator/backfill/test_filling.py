@@ -266,6 +266,25 @@ def test_a_target_that_is_made_is_ours_and_one_that_replaces_it_is_not(monkeypat
     assert not bench.ours()
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_target_that_is_removed_in_the_middle_of_a_load_is_not_filled_by_halves(monkeypatch, replaced):
+    """The segments that are done would not be loaded again: what they hold would be missing."""
+    bench = Bench(monkeypatch)
+    bench.fill(transform=True)
+    bench.state.put(f"{Fact.LOADED}0", done=True)
+    assert bench.fill(transform=True), "into the same table it goes on"
+    del bench.database.there["orders-v2"]
+    if replaced:
+        bench.database.there["orders-v2"] = ANOTHERS
+
+    with pytest.raises(Refused, match="not the table that the load began to fill") as caught:
+        bench.fill(transform=True)
+    assert "replicator restart" in caught.value.hint
+    assert ("orders-v2" in bench.database.there) is replaced, "no other is made"
+    with pytest.raises(Refused, match="not the table that the load began to fill"):
+        bench.fill(transform=True)
+
+
 @pytest.mark.parametrize("emulator", [False, True])
 @pytest.mark.parametrize("transform", [False, True])
 def test_a_table_that_somebody_makes_right_before_we_do_is_not_ours(monkeypatch, transform, emulator):
