@@ -62,7 +62,15 @@ def superseded(
         )
         yield Reason("superseded", INCOMPLETE, message)
     for other in _traces(config):
-        if _real(other) != here and _is_later(other, here, found, trusted):
+        if _real(other) == here:
+            if _is_a_later_link(other, found):
+                message = (
+                    f"A later run was started, {other.name}, and its folder holds the evidence of "
+                    f"{found.run_id}; run again."
+                )
+                yield Reason("superseded", INCOMPLETE, message)
+                return
+        elif _is_later(other, here, found, trusted):
             message = f"A later run was started, {other.name}; judge that one, or run again."
             yield Reason("superseded", INCOMPLETE, message)
             return
@@ -111,6 +119,18 @@ def _is_later(other: Path, here: Path, found: Evidence, trusted: tuple[PublicKey
         return not left_evidence and _traced(other) > found.started_epoch
     # The name also tells of a run whose evidence was replaced by an older one.
     return named > judged or (named == judged and not left_evidence and _traced(other) > _traced(here))
+
+
+def _is_a_later_link(other: Path, found: Evidence) -> bool:
+    """
+    Whether a later run with ``--out`` has left this link, and the evidence where it leads is older.
+
+    The link of an earlier one says nothing: its folder may have been emptied and used again.
+    """
+    if not other.is_symlink() or other.name == found.run_id:
+        return False
+    named, judged = _moment(other.name), _moment(found.run_id)
+    return named is not None and judged is not None and named >= judged
 
 
 def _moment(name: str) -> datetime | None:

@@ -180,6 +180,35 @@ def test_a_run_that_lies_elsewhere_is_looked_at_though_latest_points_back(two, t
     assert "superseded" in two.codes(again)
 
 
+def elsewhere(two, tmp_path_factory, seconds):
+    """The folder of one more failed run, with --out."""
+    last = replace(two.bad, **_at(ENDED + seconds)(two.bad))
+    folder = folders.make_run_folder(two.config, last.run_id, tmp_path_factory.mktemp("out") / "run")
+    (folder / folders.EVIDENCE).write_bytes(documents.encode(last, signing.signing_key(two.config)))
+    return folder, last
+
+
+def test_earlier_evidence_in_the_folder_of_a_later_run_that_lies_elsewhere(two, tmp_path_factory):
+    folder, last = elsewhere(two, tmp_path_factory, 200)
+    shutil.rmtree(two.failed)
+    shutil.copy(two.passed / folders.EVIDENCE, folder)
+
+    link = folders.runs(two.config) / last.run_id
+    for judged in (None, folder, link):
+        assert two.codes(judged) == {"superseded"}
+
+
+def test_a_folder_elsewhere_may_be_emptied_and_used_again(two, tmp_path_factory):
+    folder, _ = elsewhere(two, tmp_path_factory, 200)
+    shutil.rmtree(folder)
+    again = replace(good_evidence(two.config), **_at(ENDED + 300)(two.bad))
+    folders.make_run_folder(two.config, again.run_id, folder)
+    key = signing.signing_key(two.config)
+    (folder / folders.EVIDENCE).write_bytes(documents.encode(again, key))
+
+    assert two.codes() == two.codes(folder) == set()  # the link of the run before leads here, too
+
+
 def noted(monkeypatch, run):
     health = PipelineHealth(exists=True, newest_run=run)
     monkeypatch.setattr("ddbverify.pipeline.health.health", lambda *_, **__: health)

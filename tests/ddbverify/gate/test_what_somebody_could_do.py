@@ -246,6 +246,13 @@ def copy_older_evidence_over_it(world):
     return world.codes(now=NOW)
 
 
+def copy_older_evidence_over_it_elsewhere(world):
+    earlier = world.passed()
+    later = folders.make_run_folder(world.config, run_id(ENDED + 100), world.folder.parent / "out")
+    shutil.copy(earlier / folders.EVIDENCE, later)
+    return world.codes(now=NOW)
+
+
 def swap_two_folders(world):
     earlier, later = world.passed(), world.failed_later()
     aside = earlier.with_name("aside")
@@ -389,6 +396,7 @@ ROWS = {
     "Do that for the run, and put the file back for the gate": change_it_for_the_run_only,
     "Change a byte of the evidence": change_a_byte,
     "Copy older evidence into the folder of the last run": copy_older_evidence_over_it,
+    "The same, where that folder lies elsewhere (`--out`)": copy_older_evidence_over_it_elsewhere,
     "Swap the folders of two runs": swap_two_folders,
     "Point `latest` at an earlier run": point_latest_back,
     "Delete the evidence of a later run": delete_evidence_of_a_later_run,
