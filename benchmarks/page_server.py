@@ -2,7 +2,7 @@
 A loopback server of scan pages, in a process of its own: tables of any size in flat memory.
 
 It speaks as much of DynamoDB's JSON protocol as a comparison asks for: DescribeTable,
-DescribeTimeToLive, DescribeLimits, Scan (segments, ``ExclusiveStartKey``, ``Limit``) and
+DescribeTimeToLive, Scan (segments, ``ExclusiveStartKey``, ``Limit``) and
 BatchGetItem, each answer with a right ``x-amz-crc32``, connections kept alive::
 
     tables = {
@@ -504,14 +504,6 @@ _OPERATIONS = {
     "Scan": _scan,
     "BatchGetItem": _batch_get_item,
 }
-_LIMITS = _json(
-    {
-        "AccountMaxReadCapacityUnits": 80000,
-        "AccountMaxWriteCapacityUnits": 80000,
-        "TableMaxReadCapacityUnits": 40000,
-        "TableMaxWriteCapacityUnits": 40000,
-    }
-)
 
 
 class _Tables:
@@ -572,9 +564,6 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(b"", 200)
 
     def _answer(self, operation: str, asked: dict[str, Any]) -> None:
-        if operation == "DescribeLimits":
-            self._send(_LIMITS)
-            return
         known = operation in _OPERATIONS
         if not known and "TableName" not in asked:
             raise _Refusal("UnknownOperationException", "Not one of the operations that are served here")

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,7 +16,7 @@ from ddbverify.config import Config, Pair, Side
 from ddbverify.errors import ConfigurationError, NotFoundError, Refused
 from ddbverify.items.transform import Transform
 from ddbverify.names import Fact, KeySchema, pair_pk, state_table
-from ddbverify.tables import aws
+from ddbverify.tables import aws, table
 from replicator.context import references, tables
 from replicator.context.console import Console
 from replicator.context.lock import Borrowed, Lock
@@ -173,11 +172,12 @@ class Context:
         DynamoDB's own clock, in seconds since the epoch, to the second.
 
         Records and backups are dated by it; this machine's clock may be off by minutes.
+
+        Raises:
+            EngineError: There is no answer, or none with a date.
         """
-        with aws.translated("ask DynamoDB for the time"):
-            # Not by a client of the lease: the lease itself is renewed by this clock.
-            answer = aws.client(self.source_side, "dynamodb").describe_limits()
-        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
+        # Of a request that AWS answers as often as the lease is renewed, and not by a client of the lease.
+        return table.server_time(self.source_side, self.config.tables[0].source)
 
     # --- state ----------------------------------------------------------------------------
 

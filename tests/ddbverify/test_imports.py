@@ -16,7 +16,7 @@ from ddbverify.cli import COMMANDS
 from tests.ddbverify.projects import REPOSITORY
 
 # What the replicator may use of the verifier. `evidence.cutover` is what it leaves of a cutover: signed with
-# the verifier's key, in the verifier's envelope, and about no item.
+# the verifier's key, in the verifier's envelope, and about no item. Of `tables.table` it is DynamoDB's clock.
 FOR_THE_REPLICATOR = {
     "config",
     "errors",
@@ -34,6 +34,7 @@ FOR_THE_REPLICATOR = {
     "tables.indexes",
     "tables.prices",
     "tables.references",
+    "tables.table",
     "gate.gate",
     "gate.superseded",
     "pipeline.newest_run",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
 from ddbverify.config import parse
-from ddbverify.errors import Refused
+from ddbverify.errors import EngineError, Refused
+from ddbverify.tables import aws
 from replicator.context.console import Console
 from replicator.context.context import Context
 
@@ -87,3 +90,40 @@ def test_a_lease_binds_its_own_command_only(context, tmp_path):
     assert other.target is other.target
     with pytest.raises(ZeroDivisionError):  # it would be sent
         other.target.list_tables()
+
+
+# --- the clock ----------------------------------------------------------------------------------
+
+
+def dated(monkeypatch, **headers):
+    """A DynamoDB that takes DescribeTable and nothing else, from clients that ask for no lease."""
+    asked = []
+
+    def describe_table(**request):
+        asked.append(request)
+        return {"ResponseMetadata": {"HTTPHeaders": headers}}
+
+    def client(_, service, *, region=None):
+        assert service == "dynamodb"
+        return SimpleNamespace(describe_table=describe_table)
+
+    monkeypatch.setattr(aws, "client", client)
+    return asked
+
+
+def test_the_clock_is_asked_of_what_aws_answers_every_few_seconds(context, monkeypatch):
+    """DescribeLimits is throttled if asked more than once in a minute, and the lease asks every 5 s."""
+    asked = dated(monkeypatch, date="Wed, 18 Nov 2026 12:00:00 GMT")
+    context.lease = Lease()
+    context.lease.lost = True  # it is taken and renewed by this clock, so the clock needs none
+
+    assert [context.server_time() for _ in range(3)] == [1_795_003_200.0] * 3
+    assert asked == [{"TableName": "orders"}] * 3
+
+
+def test_an_answer_without_a_date_is_an_error_of_ours(context, monkeypatch):
+    """A KeyError would have ended the thread that renews the lease."""
+    dated(monkeypatch)
+
+    with pytest.raises(EngineError, match="what time it is"):
+        context.server_time()
