@@ -12,6 +12,7 @@ from replicator.aws.stream import StreamReader, Trimmed
 from replicator.commands import audit
 from replicator.context.console import Step
 from replicator.context.context import Context
+from replicator.handlers.records import MalformedRecord
 
 _FENCED_BY_SECONDS = 30.0
 """By then a fence holds for everybody: who still writes is not stopped by it."""
@@ -35,10 +36,13 @@ def await_quiet(context: Context, fenced_at: float, in_time: Callable[[str], Non
     try:
         for reader, _ in readers:
             reader.skip(fenced_at)
-        while context.server_time() - quiet_since < quiet:
+        while True:
+            looked_at = context.server_time()  # before the look: what comes behind it is not in it
             if seen := sum(_writes(reader, marker) for reader, marker in readers):
                 late += seen
                 quiet_since = context.server_time()
+            elif looked_at - quiet_since >= quiet:
+                break
             in_time("writes still reach the source: the fence does not hold, or is slow to")
             to_go = f"{quiet - (context.server_time() - quiet_since):.0f} s to go"
             still_written = quiet_since - fenced_at > _FENCED_BY_SECONDS
@@ -47,7 +51,7 @@ def await_quiet(context: Context, fenced_at: float, in_time: Callable[[str], Non
                 context.console.warn(_came_through(late))
                 warned = True
             time.sleep(context.pace.poll_seconds)
-    except Trimmed as error:
+    except (Trimmed, MalformedRecord) as error:
         raise EngineError(
             f"The stream could not be watched: {error}", "begin anew with `replicator restart`."
         ) from error

@@ -17,10 +17,12 @@ from ddbverify.evidence import signing
 from ddbverify.gate.gate import Decision
 from ddbverify.names import Fact
 from replicator.aws.fence import role_of
+from replicator.aws.stream import Trimmed
 from replicator.commands import last_verification, quiet
 from replicator.commands.cutover import CUTOVER, _Attempt
 from replicator.commands.cutover_preflight import LEAST_QUIET_SECONDS, check, need_fence_of
 from replicator.context.context import Pace
+from replicator.handlers.records import MalformedRecord
 from replicator.handlers.state import State
 from tests.ddbverify.judged import good_evidence
 from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
@@ -466,6 +468,42 @@ def test_what_was_under_way_when_the_fence_rose_is_no_alarm(tmp_path, monkeypatc
     assert wall.watch() == "quiet for 60 s, after 2 late writes"
     assert not any("come through" in text for text in wall.texts)
     assert wall.warned == []
+
+
+def test_a_write_of_the_last_seconds_is_looked_for(tmp_path, monkeypatch):
+    """The time was up before the last look, and a write at 58 s was left in the stream."""
+    wall = Wall(tmp_path, monkeypatch, written_at=[58])
+
+    assert wall.watch() == "quiet for 60 s, after 1 late writes"
+    assert wall.written_at == []
+
+
+def test_a_look_that_takes_long_proves_only_what_was_before_it(tmp_path, monkeypatch):
+    """A write that comes behind a long look is not in it, though the time is up when the look ends."""
+    wall = Wall(tmp_path, monkeypatch, written_at=[61])
+    read = wall.read
+
+    def slow():
+        come = read()
+        wall.now += 45
+        return come
+
+    wall.read = slow
+    assert wall.watch() == "quiet for 60 s, after 1 late writes"
+
+
+@pytest.mark.parametrize("error", [Trimmed("records are gone"), MalformedRecord("a record without Keys")])
+def test_a_stream_that_cannot_be_read_says_what_to_do(tmp_path, monkeypatch, error):
+    """A record that is not understood ended the command as a fault of the replicator would."""
+    wall = Wall(tmp_path, monkeypatch, written_at=[])
+
+    def bad():
+        raise error
+
+    wall.read = bad
+    with pytest.raises(EngineError, match="could not be watched") as caught:
+        wall.watch()
+    assert "restart" in caught.value.hint
 
 
 # --- the fence's own end ------------------------------------------------------------------------
