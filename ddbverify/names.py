@@ -165,7 +165,8 @@ class Fact:
 
     CUTOVER: Final = "cutover"
     """Of the whole migration, the latest attempt: ``steps`` (name -> time), ``fenced``, ``flipping``,
-    ``flipped``, ``token`` (of its lease), ``fence`` (the setting), ``verified_by`` (a folder)."""
+    ``flipped``, ``token`` (of its lease), ``fence`` (the setting), ``verified_by`` (a folder), ``pointer``
+    (parameter -> what it is to hold; from the moment in which the flip is asked for)."""
 
     FENCE: Final = "fence#"
     """Prefix, followed by a source table's name; of the whole migration, while its fence stands or may:

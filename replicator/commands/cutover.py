@@ -79,6 +79,8 @@ class _Attempt:
             if cutover_evidence.latest_outcome(context.config) != "flipped":
                 self._leave_evidence("flipped")  # killed right after it, or done from another machine
             return self._answer(self.steps)
+        if before.get("flipping"):
+            cutover_preflight.need_pointer_of(before, self.pointer)
         if before.get("flipping") and self.pointer.is_begun():
             # Killed between the flip and its record: the application has moved already, or a part of it.
             self.pointer.flip()
@@ -289,6 +291,8 @@ class _Attempt:
             token=self.lock.token,
             verified_by=self.verified_by or None,
             fence=self.context.config.cutover.fence,
+            # What a run after a crash has to look at, whatever the settings say by then.
+            pointer=dict(self.pointer.values) if "flip-asked" in self.steps else None,
             **flags,
         )
 

@@ -84,6 +84,18 @@ def need_fence_of(before: Mapping[str, Any], setting: str) -> None:
         )
 
 
+def need_pointer_of(before: Mapping[str, Any], pointer: Pointer) -> None:
+    """Refuse to decide an unfinished flip of one pointer by what another says."""
+    asked = before.get("pointer", pointer.values)
+    if asked != pointer.values:
+        raise Refused(
+            f"An interrupted cutover was to set {', '.join(asked)}, and may have done so; in the settings "
+            "the pointer is another by now, or is to hold something else.",
+            "put [cutover] pointer and pointer_form and the [[tables]] back as they were, and run "
+            "`replicator cutover` again: it decides by what the pointer says.",
+        )
+
+
 def _check_exists(context: Context, pair: Pair) -> None:
     if tables.find(context.target, pair.target) is None:
         raise Refused(

@@ -144,7 +144,10 @@ class Attempt(_Attempt):
 
 
 POINTER = SimpleNamespace(
-    name="/shop/orders-table", value="arn:of:the:target", is_surely_not_begun=lambda: True
+    name="/shop/orders-table",
+    value="arn:of:the:target",
+    values={"/shop/orders-table": "arn:of:the:target"},
+    is_surely_not_begun=lambda: True,
 )
 
 
@@ -607,6 +610,40 @@ def test_killed_half_way_through_the_flip_it_goes_forward(killed_while_flipping)
     assert "lifted" not in log
     assert attempt.context.whole["flipped"] is True
     assert left_behind(attempt.context.config).outcome == "flipped"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"/shop/other": "arn:of:the:target"}, {"/shop/orders-table": '{"orders": "arn:of:the:target"}'}],
+    ids=["another parameter", "another form"],
+)
+@pytest.mark.parametrize("begun", [True, False])
+def test_an_unfinished_flip_is_not_decided_by_another_pointer(killed_while_flipping, values, begun):
+    """The application had moved; by another parameter it had not: the fence was lifted behind the flip."""
+    attempt, recorded = killed_while_flipping, dict(killed_while_flipping.context.whole)
+    assert recorded["pointer"] == POINTER.values
+    other = {"values": values, "is_begun": lambda: begun, "flip": lambda: attempt.log.append("flip")}
+    attempt.pointer = SimpleNamespace(**{**vars(POINTER), **other})
+
+    with pytest.raises(Refused, match="was to set /shop/orders-table, ") as caught:
+        attempt.run()
+    assert "put [cutover] pointer" in caught.value.hint
+    assert attempt.log == []
+    assert attempt.context.whole == recorded
+
+
+def test_before_the_flip_is_asked_for_the_pointer_may_be_another(attempt, monkeypatch):
+    """Nothing of it was touched, so its fence is lifted whatever the pointer is by now."""
+    monkeypatch.setattr(Attempt, "fails_at", "drain")
+    monkeypatch.setattr(Attempt, "_need_ours", lambda *_: (_ for _ in ()).throw(SystemExit))
+    with pytest.raises(SystemExit):
+        attempt._behind(FENCE)
+    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _: SimpleNamespace(lift=lifted))
+    attempt.pointer = SimpleNamespace(**{**vars(POINTER), "values": {"/other": "arn"}})
+
+    with pytest.raises(EngineError, match="An earlier cutover was interrupted"):
+        attempt.run()
+    assert "lifted" in attempt.log
 
 
 def test_a_flip_that_fails_half_way_leaves_the_fence_up(attempt, monkeypatch):
