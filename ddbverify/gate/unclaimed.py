@@ -29,7 +29,7 @@ def unclaimed(
 
     A check claims what it covers and its negative controls have proven; it has to count (severity
     error), and ``[gate] required`` has to name it. One that has passed claims as many keys as it
-    tolerates, since it has let no other ones pass; one that has failed claims all.
+    has found and tolerated: of more it knows nothing. One that has failed claims all.
 
     Args:
         gate: The settings: *required* names checks, *unclaimed* allows states.
@@ -74,7 +74,8 @@ def _is_claimed(state: _State, keys: int, read: ComparisonRecord, checks: Sequen
 
 def _is_answered(claim: str, keys: int, checks: Sequence[CheckRecord]) -> bool:
     return any(
-        claim in check.claims and (check.state is CheckState.FAILED or keys <= check.tolerated)
+        claim in check.claims
+        and (check.state is CheckState.FAILED or keys <= min(check.findings, check.tolerated))
         for check in checks
         if check.state in (CheckState.PASSED, CheckState.FAILED)
     )

@@ -49,13 +49,15 @@ def pair_with(counts, *different_in, told=None):
     return PairEvidence(id="orders", source=table, target=table, comparison=read)
 
 
-def check_that(*claims, state=CheckState.PASSED, tolerated=0, pair="orders", **more):
+def check_that(*claims, state=CheckState.PASSED, tolerated=0, findings=None, pair="orders", **more):
+    """One that has found as much as it tolerates, unless *findings* says otherwise."""
     return CheckRecord(
         id=f"check_own.py::check_{'_'.join(claims)}[{pair}]",
         name="check_own.py::check_own",
         pair=pair,
         state=state,
         examined=3,
+        findings=tolerated if findings is None else findings,
         tolerated=tolerated,
         claims=claims,
         **more,
@@ -91,6 +93,9 @@ def test_a_state_without_a_check_that_claims_it_is_unclaimed_and_equal_tables_as
         (FAILED, True),
         ({}, False),  # it has let pass what it claims to notice
         ({"tolerated": 1}, False),
+        ({"tolerated": 5, "findings": 2}, True),
+        ({"tolerated": 5, "findings": 1}, False),  # of the other one it knows nothing
+        ({"tolerated": 5, "findings": 0}, False),
         ({"tolerated": 2, "severity": Severity.WARN}, False),
         (FAILED | {"severity": Severity.WARN}, False),
         (FAILED | {"pair": "films"}, False),
@@ -101,7 +106,7 @@ def test_a_state_without_a_check_that_claims_it_is_unclaimed_and_equal_tables_as
         ),
     ],
 )
-def test_only_a_check_that_counts_and_tolerates_as_many_claims_them(state, check, is_claimed):
+def test_only_a_check_that_counts_and_has_found_and_tolerates_as_many_claims_them(state, check, is_claimed):
     pair = pair_with({"matched": 3, state: 2})
 
     assert (left(pair, check_that(state, **check)) == []) is is_claimed
@@ -158,7 +163,10 @@ def test_the_sentence_says_who_looks_elsewhere_who_does_not_count_and_who_let_it
 @given(
     keys=st.dictionaries(st.sampled_from(STATES), st.integers(0, 3)),
     claims=st.lists(
-        st.tuples(st.sampled_from(STATES), st.integers(0, 3), st.booleans(), st.booleans()), max_size=4
+        st.tuples(
+            st.sampled_from(STATES), st.integers(0, 3), st.integers(0, 3), st.booleans(), st.booleans()
+        ),
+        max_size=4,
     ),
     allowed=st.sets(st.sampled_from(STATES)),
 )
@@ -167,10 +175,11 @@ def test_whatever_the_checks_are_a_state_is_left_exactly_if_nobody_answers_for_i
         check_that(
             state,
             tolerated=tolerated,
+            findings=findings,
             state=CheckState.FAILED if failed else CheckState.PASSED,
             severity=Severity.WARN if warns else Severity.ERROR,
         )
-        for state, tolerated, failed, warns in claims
+        for state, tolerated, findings, failed, warns in claims
     ]
 
     found = unclaimed(Gate(unclaimed=tuple(allowed)), [pair_with(keys)], checks)
@@ -180,8 +189,8 @@ def test_whatever_the_checks_are_a_state_is_left_exactly_if_nobody_answers_for_i
         for state, count in keys.items()
         if count
         and not any(
-            state == claimed and not warns and (failed or count <= tolerated)
-            for claimed, tolerated, failed, warns in claims
+            state == claimed and not warns and (failed or count <= min(findings, tolerated))
+            for claimed, tolerated, findings, failed, warns in claims
         )
     }
     assert {one.state: one.keys for one in found} == expected
@@ -285,7 +294,7 @@ def test_what_was_not_decided_or_read_closes_by_itself_whatever_the_checks_look_
     assert {reason.code for reason in gate.judge(load(project)).reasons} == {"incomplete", code}
 
 
-def test_a_check_that_tolerates_claims_as_many_as_it_tolerates(project):
+def test_a_check_that_tolerates_claims_as_many_as_it_has_found(project):
     body = (
         "@check(covers=['missing'], tolerate=1)\n"
         "def check_own(pair):\n    require(pair.verdict(State.MISSING))\n"
@@ -296,6 +305,21 @@ def test_a_check_that_tolerates_claims_as_many_as_it_tolerates(project):
 
     assert (result.exit_code, result.evidence.unclaimed) == (0, ())
     assert gate.judge(load(project)).open
+
+
+def test_a_check_that_tolerates_much_does_not_claim_what_it_has_not_found(project):
+    body = (
+        "@check(covers=['missing'], tolerate=5)\n"
+        "def check_own(pair):\n"
+        "    found = pair.verdict(State.MISSING)\n"
+        "    require(found if found.examined < 50 else Verdict(examined=50, unlisted=1))\n"
+    )  # it notices the controls, and one of the two
+    with_checks(project, body, counts={"matched": 50, "missing": 2})
+
+    result = runs.run(project)
+
+    assert (result.exit_code, [one.state for one in result.evidence.unclaimed]) == (3, ["missing"])
+    assert [reason.code for reason in gate.judge(load(project)).reasons] == ["unclaimed"]
 
 
 @pytest.mark.parametrize(("paths", "exit_code"), [(["n: value"], 0), (["n: value", "total: value"], 3)])
