@@ -55,6 +55,7 @@ def cutover(context: Context) -> dict[str, Any]:
     context.need_no_restart()
     pointer = cutover_preflight.check(context)
     with context.locked("replicator cutover") as lock:
+        context.need_no_restart()  # one may have begun while the lease was waited for
         return _Attempt(context, lock, pointer).run()
 
 

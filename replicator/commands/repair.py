@@ -52,6 +52,7 @@ def repair(context: Context) -> dict[str, Any]:
     answer: dict[str, Any] = {}
     stuck = 0
     with context.locked("replicator repair"):
+        context.need_no_restart()  # one may have begun while the lease was waited for
         for pair in context.config.tables:
             if "ledger_table" not in context.resources(pair):
                 raise Refused(f"{pair} has no ledger yet.", "run `replicator restore` first.")

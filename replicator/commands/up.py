@@ -43,6 +43,7 @@ def up(context: Context) -> dict[str, Any]:
     code = bundle.build(transforms_of(context.config))
     base = base_stack(context)
     with context.locked("replicator up") as lock:
+        context.need_no_restart()  # one may have begun while the lease was waited for
         deployment = deployed(context, "up", lock, base, code)
         for plan in plans:
             bind(context, plan)
