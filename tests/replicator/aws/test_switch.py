@@ -165,6 +165,68 @@ def test_a_pause_of_what_has_moved_is_refused(cut):
     assert state.get(Fact.CONTROL) is None
 
 
+class Mapped:
+    """Pairs with a mapping each; the first request to one in *refused* is refused with that code."""
+
+    def __init__(self, monkeypatch, *pairs, refused=None):
+        self.refused, self.log = dict(refused or {}), []
+        self.database = FakeDynamoDB()
+        self.config = SimpleNamespace(tables=list(pairs))
+        self.console = SimpleNamespace(line=lambda text: None)
+        self.whole = {}
+        monkeypatch.setattr(switch, "switch_mapping", lambda _, uuid, *, on: self.log.append(f"wait {uuid}"))
+
+    def need_begun(self):
+        pass
+
+    def state(self, pair):
+        return State.of_pair(self.database, STATE, pair)
+
+    def resources(self, pair):
+        return {"consumer_mapping": pair}
+
+    def source_client(self, _):
+        return SimpleNamespace(update_event_source_mapping=self.update)
+
+    def update(self, *, UUID, Enabled):  # noqa: N803
+        assert Enabled is False
+        self.log.append(f"ask {UUID}")
+        if UUID in self.refused:
+            raise refusal(self.refused[UUID])
+
+    def paused(self):
+        return [pair for pair in self.config.tables if is_paused(self.state(pair).get(Fact.CONTROL))]
+
+
+@pytest.mark.parametrize("code", ["ResourceInUseException", "ResourceConflictException"])
+def test_a_pause_while_the_mapping_is_being_changed_is_one(monkeypatch, code):
+    """Its first request was refused, nothing was written, and the consumer went on."""
+    context = Mapped(monkeypatch, "orders", refused={"orders": code})
+
+    assert pause.pause(context) == {"pairs": {"orders": "pause"}}
+    assert context.paused() == ["orders"]
+    assert context.log == ["ask orders", "wait orders"]
+
+
+def test_whoever_may_not_pause_is_told_so(monkeypatch):
+    """With the fact and without the switch each message would come again until it is a dead letter."""
+    context = Mapped(monkeypatch, "orders", refused={"orders": "AccessDeniedException"})
+
+    with pytest.raises(EngineError, match="pause the consumer of orders: AccessDenied"):
+        pause.pause(context)
+    assert context.paused() == []
+
+
+def test_no_pair_goes_on_while_the_mapping_of_another_is_waited_for(monkeypatch):
+    context = Mapped(monkeypatch, "orders", "users")
+    monkeypatch.setattr(switch, "switch_mapping", lambda *_, on: (_ for _ in ()).throw(KeyboardInterrupt))
+
+    with pytest.raises(KeyboardInterrupt):
+        pause.pause(context)
+    assert context.paused() == ["orders", "users"]
+    assert context.log == ["ask orders", "ask users"]
+
+
 @pytest.mark.parametrize(
     ("cutover", "control", "said"),
     [
