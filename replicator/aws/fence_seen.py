@@ -40,13 +40,14 @@ class Seen:
 
 def look(context: Context, cut: Mapping[str, Any]) -> list[Seen]:
     """
-    The fence of each source table.
+    The fence of each source table, of those too that only a note still names.
 
     Args:
         cut: What is recorded of the cutover. Of a fence by the operator's command nothing else is known.
     """
-    names = dict.fromkeys(table_name(pair.source) for pair in context.config.tables)
     notes = dict(context.whole.all(Fact.FENCE))  # of policies, also where the setting is another by now
+    # A pair that was taken out of the settings keeps its fence.
+    names = dict.fromkeys([*(table_name(pair.source) for pair in context.config.tables), *notes])
     if context.config.cutover.fence.startswith("command:") and not notes:
         up = any(cut.get(step) for step in ("fenced", "flipping", "flipped"))
         return [Seen(name, "up" if up else "none") for name in names]

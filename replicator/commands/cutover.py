@@ -91,6 +91,7 @@ class _Attempt:
             self._leave_evidence("flipped")
             context.console.line("The pointer was flipped by the run before; recorded.")
             return self._answer(self.steps)
+        cutover_preflight.need_fenced_named(context)
         if before.get("fenced") or before.get("flipping"):
             context.console.warn("an earlier cutover was interrupted: its fence is lifted first")
             cutover_preflight.need_fence_of(before, context.config.cutover.fence)

@@ -7,7 +7,8 @@ from typing import Any
 
 from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError, EngineError, Refused
-from ddbverify.names import Fact
+from ddbverify.names import Fact, table_name
+from ddbverify.tables.aws import translated
 from replicator.aws import fence, pointer
 from replicator.aws.pointer import Pointer
 from replicator.context import tables
@@ -81,6 +82,23 @@ def need_fence_of(before: Mapping[str, Any], setting: str) -> None:
         raise Refused(
             f"An interrupted cutover fenced the source by {raised!r}; [cutover] fence is another now.",
             "put the setting back, and run `replicator cutover` again: it lifts the fence first.",
+        )
+
+
+def need_fenced_named(context: Context) -> None:
+    """
+    Refuse settings that name a fenced source no longer: its fence would stay up, and nobody would know.
+
+    Raises:
+        Refused: A fence is noted of a source that no pair has.
+    """
+    named = {table_name(pair.source) for pair in context.config.tables}
+    with translated("read what is noted of fences"):
+        fenced = sorted(name for name, _ in context.whole.all(Fact.FENCE) if name not in named)
+    if fenced:
+        raise Refused(
+            f"A cutover fenced {', '.join(fenced)}, and migration.toml names no such source any more.",
+            "write its [[tables]] as it was, and run `replicator cutover`: it lifts the fence first.",
         )
 
 

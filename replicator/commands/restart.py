@@ -26,7 +26,7 @@ from replicator.aws.switch import CUTOVER
 from replicator.backfill import boundary
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import clearing, protection
+from replicator.commands import clearing, cutover_preflight, protection
 from replicator.commands.invocation import config_option, execute, json_option
 from replicator.commands.phases import base_stack, bind, changed_since, deployed
 from replicator.commands.restore import phase_two
@@ -156,6 +156,7 @@ def _need_no_cutover(context: Context) -> None:
             "An unfinished cutover has left its fence up: the application cannot write.",
             "run `replicator cutover`: it lifts the fence first, whatever the gate says. Then `restart`.",
         )
+    cutover_preflight.need_fenced_named(context)
 
 
 def _may_begin(context: Context, pair: Pair, backup: str | None) -> None:

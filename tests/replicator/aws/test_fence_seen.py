@@ -144,6 +144,18 @@ def test_a_policy_that_denies_is_a_fence_whatever_the_setting_is_by_now(tmp_path
     assert "until 2027" in told(here, {})[1]
 
 
+def test_one_of_a_pair_that_the_settings_name_no_longer_is_seen(tmp_path):
+    client = Source()
+    raised(client)
+    here = context(client, tmp_path)
+    here.config = parse(FILE.replace("orders", "users"), tmp_path)
+    here.whole.put(Fact.FENCE + "orders", revision="2", until_epoch=int(NOON + LIMIT), at=text_of(NOON))
+
+    assert [one.table for one in fence_seen.look(here, {})] == ["users", "orders"]
+    assert told(here, {})[0] is True
+    assert "orders is fenced by a cutover" in told(here, {})[1]
+
+
 def test_of_several_one_that_has_ended_and_one_that_was_not_put_keep_nobody_off():
     seen = [fence_seen.Seen("a", "ended", 1), fence_seen.Seen("b", "none")]
 

@@ -21,6 +21,7 @@ from replicator.aws.stream import Trimmed
 from replicator.commands import last_verification, quiet
 from replicator.commands.cutover import CUTOVER, _Attempt
 from replicator.commands.cutover_preflight import LEAST_QUIET_SECONDS, check, need_fence_of
+from replicator.commands.restart import _need_no_cutover
 from replicator.context.context import Pace
 from replicator.handlers.records import MalformedRecord
 from replicator.handlers.state import State
@@ -158,6 +159,12 @@ class Whole(dict):
     def put(self, _, **facts):
         self.clear()  # as the real one: a fact is replaced
         self.update(facts)
+
+    def all(self, prefix):
+        assert prefix == Fact.FENCE
+        return iter(self.fences)
+
+    fences = ()
 
 
 class Held:
@@ -596,6 +603,37 @@ def test_killed_before_the_flip_its_fence_is_lifted(killed_while_flipping):
     with pytest.raises(EngineError, match="An earlier cutover was interrupted"):
         attempt.run()
     assert "lifted" in attempt.log
+
+
+@pytest.fixture
+def one_more(attempt):
+    """A pair was taken out of the settings while its source is fenced."""
+    attempt.context.whole.fences = [("orders", {}), ("users", {})]
+    return attempt
+
+
+@pytest.mark.parametrize("recorded", [{"steps": {}, "fenced": True}, {"steps": {"lifted": "now"}}])
+def test_a_fence_of_a_pair_that_is_named_no_longer_is_not_left_behind(one_more, monkeypatch, recorded):
+    """The fences of the other pairs were lifted, the record said so, and users stayed fenced for good."""
+    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _: SimpleNamespace(lift=lifted))
+    one_more.context.whole.put(CUTOVER, **recorded)
+
+    with pytest.raises(Refused, match="fenced users, and") as caught:
+        one_more.run()
+    assert "[[tables]]" in caught.value.hint
+    assert one_more.log == []
+    assert one_more.context.whole == recorded
+
+
+def test_nor_by_a_restart(one_more):
+    with pytest.raises(Refused, match="fenced users, and"):
+        _need_no_cutover(one_more.context)
+
+
+def test_behind_the_flip_it_stays_and_nothing_is_to_be_done(one_more):
+    one_more.context.whole.put(CUTOVER, steps={"flip": "now"}, flipped=True)
+
+    assert one_more.run()["flipped"]
 
 
 def test_killed_half_way_through_the_flip_it_goes_forward(killed_while_flipping):
