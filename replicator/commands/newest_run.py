@@ -7,6 +7,9 @@ itself writes nothing to AWS, so commands of the operator do it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ddbverify.gate.superseded import newest
 from ddbverify.names import Fact
 from ddbverify.pipeline.newest_run import NewestRun
@@ -26,13 +29,16 @@ def note(context: Context) -> None:
     if here is None:
         return
     with translated("note the newest run in the state table"):
-        noted = _noted(context)
-        if noted is None or (noted.started_ms, noted.sha256) < (here.started_ms, here.sha256):
-            context.whole.put(Fact.NEWEST_RUN, **here.as_fact())
+        while True:  # another machine may note another between the read and the write
+            held = context.whole.get(Fact.NEWEST_RUN)
+            if _covers(held, here) or context.whole.put_over(Fact.NEWEST_RUN, held, **here.as_fact()):
+                return
 
 
-def _noted(context: Context) -> NewestRun | None:
+def _covers(held: Mapping[str, Any] | None, here: NewestRun) -> bool:
+    """Whether what is noted is newer than *here*, or the same with no less evidence."""
     try:
-        return NewestRun.of_fact(context.whole.get(Fact.NEWEST_RUN))
+        noted = NewestRun.of_fact(held)
     except ValueError:
-        return None  # written anew, which ends that
+        return False  # written anew, which ends that
+    return noted is not None and (noted.started_ms, noted.sha256) >= (here.started_ms, here.sha256)

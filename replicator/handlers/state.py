@@ -72,6 +72,20 @@ class State:
             self.client.put_item, Item=item, ConditionExpression="attribute_not_exists(pk)"
         )
 
+    def put_over(self, fact: str, before: Mapping[str, Any] | None, **attributes: Any) -> bool:
+        """Write a fact if it is still what `get` gave for it; says whether it was written."""
+        if before is None:
+            return self.put_once(fact, **attributes)
+        item = {**self._key(fact), **_typed(attributes)}
+        same = {"pk": {"S": self.pk}, **_typed(before)}  # with `pk`, so that there is a term of it at least
+        return self._conditional(
+            self.client.put_item,
+            Item=item,
+            ConditionExpression=" AND ".join(f"#b{at} = :b{at}" for at in range(len(same))),
+            ExpressionAttributeNames={f"#b{at}": name for at, name in enumerate(same)},
+            ExpressionAttributeValues={f":b{at}": value for at, value in enumerate(same.values())},
+        )
+
     def delete(self, fact: str) -> None:
         """Remove a fact; nothing happens if it is not there."""
         self.client.delete_item(TableName=self.table, Key=self._key(fact))

@@ -52,6 +52,30 @@ def test_a_note_that_cannot_be_read_is_written_anew(context, monkeypatch):
     assert NewestRun.of_fact(context.whole.get(Fact.NEWEST_RUN)) == OLDER
 
 
+@pytest.mark.parametrize("before", [None, {"run_id": "x"}, OLDER.as_fact()])
+@pytest.mark.parametrize("mine", [OLDER, NEWER, NEWER_DIED])
+def test_one_that_another_machine_notes_meanwhile_is_not_replaced_by_an_older(
+    context, monkeypatch, before, mine
+):
+    """Between the read and the write another gate had noted a newer run, and this one's took its place."""
+    database = context.whole.client
+    if before is not None:
+        context.whole.put(Fact.NEWEST_RUN, **before)
+    read, others = database.get_item, [NEWER]
+
+    def read_and_noted(**arguments):
+        answer = read(**arguments)
+        if others:
+            context.whole.put(Fact.NEWEST_RUN, **others.pop().as_fact())
+        return answer
+
+    monkeypatch.setattr(database, "get_item", read_and_noted)
+    monkeypatch.setattr(newest_run, "newest", lambda config: mine)
+    newest_run.note(context)
+
+    assert NewestRun.of_fact(context.whole.get(Fact.NEWEST_RUN)) == NEWER
+
+
 def test_an_audit_notes_it_before_it_finds_anything(context, monkeypatch):
     monkeypatch.setattr(newest_run, "newest", lambda config: OLDER)
     context.need_begun = context.need_no_restart = lambda: None
