@@ -121,9 +121,7 @@ def test_times_are_written_in_utc_with_milliseconds():
     assert text_of(0.25) == "1970-01-01T00:00:00.250Z"
 
 
-def test_a_fact_is_written_over_what_was_read_and_over_nothing_else():
-    state = State.whole(FakeDynamoDB(), STATE)
-
+def test_a_fact_is_written_over_what_was_read_and_over_nothing_else(state):
     assert state.put_over("fact", None, a=1, b="x")
     assert not state.put_over("fact", None, a=2)
     assert not state.put_over("fact", {"a": 1, "b": "y"}, a=2)
