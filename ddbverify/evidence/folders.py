@@ -32,6 +32,15 @@ RUN_ID = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{32}")
 """Of a run: the second in which it was started, and 128 random bits."""
 
 
+def moment(name: str) -> datetime | None:
+    """The second in which the run of this name was started, by DynamoDB's clock; else ``None``."""
+    matched = RUN_ID.fullmatch(name)
+    try:
+        return datetime.strptime(matched[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) if matched else None
+    except ValueError:
+        return None
+
+
 def new_run_id(now: float) -> str:
     """Sorts by time, and cannot be guessed: 128 random bits."""
     return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(16)}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ddbverify.config import Config
@@ -46,15 +46,58 @@ def content(folder: Path) -> bytes:
         return file.read()
 
 
-def previous(config: Config) -> str | None:
-    """What a run that starts now says of the one before: `Evidence.previous`."""
-    last = folders.last(config)
-    if not last.is_symlink() and not last.exists():
+def previous(config: Config, trusted: tuple[PublicKey, ...]) -> str | None:
+    """
+    What a run that starts now says of the one before: `Evidence.previous`.
+
+    That is the newest by its name. So it cannot be left out by pointing ``latest`` at another one, or by
+    putting other evidence into its folder. Of runs of one second ``latest`` tells which was the last.
+
+    Args:
+        config: It says where runs are kept.
+        trusted: Keys that are believed.
+    """
+    runs, latest = folders.runs(config), folders.latest(config)
+    named = {
+        path.name: path for path in (runs.iterdir() if runs.is_dir() else ()) if folders.moment(path.name)
+    }
+    last = ""
+    if latest.is_symlink() or latest.exists():
+        last = _name_of_latest(latest, named, trusted)
+        if not last:
+            return NO_EVIDENCE
+        named.setdefault(last, latest)
+    if not named:
         return None
+    newest = max(named, key=lambda name: (folders.moment(name), name == last, name))
     try:
-        return hashlib.sha256(content(last)).hexdigest()
+        document = content(named[newest])
     except NotTrusted:
         return NO_EVIDENCE
+    is_of_another = _run_of(document, trusted) not in (newest, "")
+    return NO_EVIDENCE if is_of_another else hashlib.sha256(document).hexdigest()
+
+
+def _name_of_latest(latest: Path, named: Mapping[str, Path], trusted: tuple[PublicKey, ...]) -> str:
+    """Which run lies there: as its folder, a link to that, or its evidence says; empty if nothing does."""
+    place = os.path.realpath(latest)
+    names = [name for name, path in named.items() if os.path.realpath(path) == place]
+    if folders.moment(Path(place).name):
+        names.append(Path(place).name)
+    if not names:
+        try:
+            names = [_run_of(content(latest), trusted)]
+        except NotTrusted:
+            return ""
+    return max(name if folders.moment(name) else "" for name in names)
+
+
+def _run_of(document: bytes, trusted: tuple[PublicKey, ...]) -> str:
+    """The run that an evidence file says it is of; empty if it cannot be believed."""
+    try:
+        return evidence.decode(document, trusted).run_id
+    except NotTrusted:
+        return ""
 
 
 def count(

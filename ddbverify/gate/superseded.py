@@ -13,7 +13,6 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ddbverify.config import Config
@@ -94,7 +93,7 @@ def _run_in(folder: Path, trusted: tuple[PublicKey, ...]) -> NewestRun | None:
         content = row.content(folder)
         found = documents.decode(content, trusted)
     except NotTrusted:  # it died, is under way, or its evidence is gone: its name says when it began
-        began = _moment(folder.name)
+        began = folders.moment(folder.name)
         return NewestRun(folder.name, int(began.timestamp() * 1000), "") if began else None
     return NewestRun(found.run_id, int(found.started_epoch * 1000), hashlib.sha256(content).hexdigest())
 
@@ -114,7 +113,7 @@ def _is_later(other: Path, here: Path, found: Evidence, trusted: tuple[PublicKey
             return True
     except NotTrusted:  # it died, is under way, or its evidence is gone
         left_evidence = False
-    named, judged = _moment(other.name), _moment(found.run_id)
+    named, judged = folders.moment(other.name), folders.moment(found.run_id)
     if named is None or judged is None:
         return not left_evidence and _traced(other) > found.started_epoch
     # The name also tells of a run whose evidence was replaced by an older one.
@@ -129,17 +128,8 @@ def _is_a_later_link(other: Path, found: Evidence) -> bool:
     """
     if not other.is_symlink() or other.name == found.run_id:
         return False
-    named, judged = _moment(other.name), _moment(found.run_id)
+    named, judged = folders.moment(other.name), folders.moment(found.run_id)
     return named is not None and judged is not None and named >= judged
-
-
-def _moment(name: str) -> datetime | None:
-    """The second in which the run of this name was started, by DynamoDB's clock; else ``None``."""
-    matched = folders.RUN_ID.fullmatch(name)
-    try:
-        return datetime.strptime(matched[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) if matched else None
-    except ValueError:
-        return None
 
 
 def _traced(folder: Path) -> float:

@@ -153,7 +153,7 @@ def _start(config_file: Path, coverage: str | None, extra: Sequence[str], out: P
     key.sign(b"may this run sign?")  # KMS could refuse, and not only after an hour of reading
     trusted, sealed_for = signing.trusted_keys(config), sealing.recipient(config)
     run_id = folders.new_run_id(started)
-    previous = row.previous(config)  # before `latest` points at this one
+    previous = row.previous(config, trusted)  # before `latest` points at this one
     folder = folders.make_run_folder(config, run_id, out).resolve()
     with _writing(folder):
         settings = child.ini_text(filters.project_filters(checks))

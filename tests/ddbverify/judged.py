@@ -70,12 +70,12 @@ def run_id(began: float = ENDED - 30) -> str:
     return f"{datetime.fromtimestamp(began, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(16)}"
 
 
-def leave(config: Config, found: Evidence) -> Path:
-    """Write evidence, signed, as the latest run, after those that are there."""
+def leave(config: Config, found: Evidence, out: Path | None = None) -> Path:
+    """Write evidence, signed, as the latest run, after those that are there; in *out*, if given."""
     if (folders.runs(config) / found.run_id).exists():  # one more of the same moment
         found = msgspec.structs.replace(found, run_id=run_id(found.started_epoch))
-    found = msgspec.structs.replace(found, previous=row.previous(config))
-    folder = folders.make_run_folder(config, found.run_id, None)
+    found = msgspec.structs.replace(found, previous=row.previous(config, signing.trusted_keys(config)))
+    folder = folders.make_run_folder(config, found.run_id, out)
     (folder / folders.SETTINGS).write_text("")
     key = signing.signing_key(config)
     (folder / folders.EVIDENCE).write_bytes(evidence.encode(found, key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 
@@ -16,8 +17,8 @@ from ddbverify.evidence.evidence import NO_EVIDENCE
 from ddbverify.evidence.record import CheckState
 from ddbverify.gate import gate
 from tests.ddbverify import projects
-from tests.ddbverify.gate.test_gate import ALTERED, _check, _comparison
-from tests.ddbverify.judged import NOW, good_evidence, leave, run_id
+from tests.ddbverify.gate.test_gate import ALTERED, _at, _check, _comparison
+from tests.ddbverify.judged import ENDED, NOW, good_evidence, leave, run_id
 from tests.ddbverify.keys import ed25519_key
 
 replace = msgspec.structs.replace
@@ -33,9 +34,11 @@ class Runs:
         self.good = good_evidence(self.config)
         self.bad = replace(self.good, **_check(CheckState.FAILED)(self.good))
 
-    def run(self, found=None):
+    def run(self, found=None, began=0, out=None):
         found = replace(found or self.good, run_id=run_id())
-        folder = leave(self.config, found)
+        if began:
+            found = replace(found, **_at(ENDED + began)(found))
+        folder = leave(self.config, found, out)
         # `latest` was made when the run started; by this machine's clock it would be later than NOW one day.
         os.utime(folders.latest(self.config), (found.started_epoch,) * 2, follow_symlinks=False)
         return folder
@@ -91,6 +94,55 @@ def test_a_run_between_cannot_be_left_out(runs, what):
 
     assert "1 clean runs" in runs.closed(last)
     assert ("has left no evidence" in runs.closed(last)) is (what == "killed")
+
+
+@pytest.mark.parametrize("what", ["latest points back", "latest is gone", "deleted", "older evidence in it"])
+def test_a_failed_run_cannot_be_left_out_by_what_is_done_before_the_next_one(runs, what):
+    earlier = runs.run(began=-200)
+    between = runs.run(runs.bad, began=-100)
+    if what == "latest points back":
+        folders.point_latest(runs.config, earlier)
+    elif what == "latest is gone":
+        folders.latest(runs.config).unlink()
+    elif what == "deleted":
+        shutil.rmtree(between)  # and `latest` still says that it was
+    else:
+        shutil.copy(earlier / folders.EVIDENCE, between)
+    runs.run()
+
+    assert "1 clean runs" in runs.closed()
+
+
+@pytest.mark.parametrize("points_at", ["the last", "an earlier one", "nothing"])
+def test_runs_that_lie_elsewhere_are_in_the_row(runs, tmp_path_factory, points_at):
+    elsewhere = tmp_path_factory.mktemp("out")
+    made = [runs.run(began=-300 + 100 * number, out=elsewhere / str(number)) for number in range(3)]
+    if points_at == "an earlier one":
+        folders.point_latest(runs.config, made[0])
+    elif points_at == "nothing":
+        folders.latest(runs.config).unlink()
+    before = row.previous(runs.config, signing.trusted_keys(runs.config))
+
+    assert before == hashlib.sha256((made[-1] / folders.EVIDENCE).read_bytes()).hexdigest()
+
+
+def test_a_run_whose_link_was_lost_is_known_by_latest_and_called_as_its_evidence_says(runs, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("out")
+    first, last = (runs.run(began=began, out=elsewhere / str(-began)) for began in (-200, -100))
+    newest, oldest = sorted((path for path in folders.runs(runs.config).iterdir()), reverse=True)
+    digests = {
+        one: hashlib.sha256((one / folders.EVIDENCE).read_bytes()).hexdigest() for one in (first, last)
+    }
+    trusted = signing.trusted_keys(runs.config)
+
+    newest.unlink()
+    assert row.previous(runs.config, trusted) == digests[last]
+    folders.point_latest(runs.config, first)
+    newest.symlink_to(last)
+    oldest.unlink()
+    assert row.previous(runs.config, trusted) == digests[last]
+    (first / folders.EVIDENCE).unlink()
+    assert row.previous(runs.config, trusted) == NO_EVIDENCE  # nobody knows when that one was
 
 
 def test_a_copy_of_a_run_does_not_count_again(runs):
@@ -161,13 +213,14 @@ def test_under_the_fence_runs_before_it_may_have_had_churning_keys(runs):
 
 
 def test_what_a_run_says_of_the_one_before(runs):
-    assert row.previous(runs.config) is None
+    trusted = signing.trusted_keys(runs.config)
+    assert row.previous(runs.config, trusted) is None
     folder = runs.run()
-    assert len(row.previous(runs.config)) == 64
+    assert len(row.previous(runs.config, trusted)) == 64
     (folder / folders.EVIDENCE).unlink()
-    assert row.previous(runs.config) == NO_EVIDENCE
+    assert row.previous(runs.config, trusted) == NO_EVIDENCE
     shutil.rmtree(folder)  # `latest` points nowhere now
-    assert row.previous(runs.config) == NO_EVIDENCE
+    assert row.previous(runs.config, trusted) == NO_EVIDENCE
 
 
 def test_what_is_no_file_is_no_evidence(tmp_path):

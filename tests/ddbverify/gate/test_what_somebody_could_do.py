@@ -301,6 +301,32 @@ def leave_one_out_of_a_row(world):
     return world.codes(now=NOW)
 
 
+def a_row_with_a_failed_run_in_it(world, hide):
+    world.settings("[gate]\nclean_runs = 2\n")
+    hide(world.passed(), world.failed_later())
+    found = good_evidence(world.config)
+    leave(world.config, replace(found, **_at(ENDED + 200)(found)))
+    return world.codes(now=NOW)
+
+
+def point_latest_back_before_the_next_one(world):
+    return a_row_with_a_failed_run_in_it(world, lambda earlier, _: world.point_latest(earlier))
+
+
+def copy_older_evidence_over_it_before_the_next_one(world):
+    return a_row_with_a_failed_run_in_it(
+        world, lambda earlier, between: shutil.copy(earlier / folders.EVIDENCE, between)
+    )
+
+
+def delete_every_trace_before_the_next_one(world):
+    def hide(earlier, between):
+        shutil.rmtree(between)
+        world.point_latest(earlier)
+
+    return a_row_with_a_failed_run_in_it(world, hide)
+
+
 # --- somebody with a key --------------------------------------------------------------------------
 
 
@@ -405,6 +431,11 @@ ROWS = {
         delete_every_trace_after_it_was_noted
     ),
     "Delete a run out of a row (`clean_runs`)": leave_one_out_of_a_row,
+    "Point `latest` at an earlier run before the next one of a row": point_latest_back_before_the_next_one,
+    "Copy older evidence over the last before the next one of a row": (
+        copy_older_evidence_over_it_before_the_next_one
+    ),
+    "Delete every trace of a run before the next one of a row": delete_every_trace_before_the_next_one,
     "Sign anything with a key of their own": sign_with_a_key_of_their_own,
     "Sign a document of another type with the key that is trusted": sign_another_document,
     "Sign evidence of a run that never was, with the key that is trusted": sign_a_run_that_never_was,
