@@ -85,8 +85,8 @@ ROOMS = (
         "tables",
         "DynamoDB from outside: clients, raw pages, pace, segments, settings, prices",
         "items",
-        "aws capacity hosts indexes pace pages parity prices references sampling segments services settings "
-        "table wire",
+        "answers aws capacity hosts indexes pace pages parity prices references sampling segments services "
+        "settings table wire",
     ),
     _room(
         "ddbverify",
@@ -178,7 +178,7 @@ ROOMS = (
         "replicator",
         "handlers",
         "what runs in Lambda: forwarder, consumer, and what they need",
-        "ddbverify.items",
+        "ddbverify.items ddbverify.tables",  # of the tables `answers` only, which decodes nothing
         "ceiling consumer control envelope forwarder ledger limit records state wire",
     ),
     _room(

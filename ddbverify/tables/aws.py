@@ -29,7 +29,7 @@ from ddbverify.errors import (
     NotFoundError,
     ThrottledError,
 )
-from ddbverify.tables import credentials, hosts
+from ddbverify.tables import answers, credentials, hosts
 from ddbverify.words import page
 
 if TYPE_CHECKING:
@@ -229,6 +229,8 @@ def _new_client(
     if found is not None:
         credentials.need(new, found)
     if service == "dynamodb":
+        # Who brings a parser of its own (`wire`) looks at the bodies itself.
+        answers.guard(new, botocore.parsers.ResponseParserError, bodies=core is None)
         new.meta.events.register("after-call.dynamodb.DescribeTable", _keep_as_it_came)
     return new
 

@@ -11,7 +11,6 @@ import functools
 import math
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +27,7 @@ from ddbverify.items.keys import JoinKey, PointRead, ReadFailed, join_key
 from ddbverify.items.values import with_bytes
 from ddbverify.names import TypedItem, region_of
 from ddbverify.tables import aws
+from ddbverify.tables.answers import CHECKSUM, ERRORS_FROM, is_intact
 from ddbverify.tables.pace import PATIENCE_SECONDS, Budget, CalledOff, Patience, ReadPace, until
 from ddbverify.tables.pages import Page, PageDecoder
 from ddbverify.tables.table import Table
@@ -41,8 +41,6 @@ KEYS_PER_REQUEST = 100
 BYTES_PER_UNIT = 4096  # of a strongly consistent read
 
 _RAW_SHAPES = {"ScanOutput", "BatchGetItemOutput"}
-_CHECKSUM = "x-amz-crc32"
-_ERRORS_FROM = 301  # the status from which botocore parses a response as an error
 
 Answer = TypeVar("Answer")
 
@@ -202,14 +200,14 @@ class TableReader:
             response = getattr(self._client, operation)(**arguments)
         body: bytes = response["body"]
         metadata = response["ResponseMetadata"]
-        checksum = metadata[_CHECKSUM]
+        checksum = metadata[CHECKSUM]
         if checksum is None and not self._is_emulator:
             raise EngineError(
                 f"Could not {action}: the response has no CRC32, and DynamoDB's always have.",
                 "look for a proxy that alters responses, then run the command again.",
             )
         # Once is enough: on a page of 1 MB the check costs as much as its keys.
-        if not (self._botocore_checks and _was_checked(metadata)) and not _is_intact(body, checksum):
+        if not (self._botocore_checks and _was_checked(metadata)) and not is_intact(body, checksum):
             raise EngineError(
                 f"Could not {action}: the response is damaged (CRC32).",
                 "run the command again; if it comes back, look for a proxy that alters responses.",
@@ -232,11 +230,9 @@ def raw_client(side: Side, *, region: str | None = None) -> DynamoDBClient:
 class _RawParser(botocore.parsers.JSONParser):
     def parse(self, response: Any, shape: Any) -> Any:
         """As ever, but for a successful page: it is not decoded, and not written to a debug log."""
-        headers = response["headers"]
-        if not headers.get(_CHECKSUM, "0").isdecimal():  # botocore would fail on it, unforeseen
-            raise botocore.parsers.ResponseParserError("the CRC32 in the header is not a number")
-        if shape is not None and shape.name in _RAW_SHAPES and response["status_code"] < _ERRORS_FROM:
-            return {"body": response["body"], "ResponseMetadata": {_CHECKSUM: headers.get(_CHECKSUM)}}
+        if shape is not None and shape.name in _RAW_SHAPES and response["status_code"] < ERRORS_FROM:
+            checksum = response["headers"].get(CHECKSUM)
+            return {"body": response["body"], "ResponseMetadata": {CHECKSUM: checksum}}
         try:
             return super().parse(response, shape)
         except (ValueError, TypeError, AttributeError) as error:  # of a body that is no JSON object
@@ -304,7 +300,7 @@ def _checks_crc32(client: DynamoDBClient) -> bool:
 
     The check is a special case in botocore that its authors would like to be rid of.
     """
-    damaged = AWSResponse("", 200, HTTPHeaders.from_dict({_CHECKSUM: "0"}), _Damaged())
+    damaged = AWSResponse("", 200, HTTPHeaders.from_dict({CHECKSUM: "0"}), _Damaged())
     answers = client.meta.events.emit(
         "needs-retry.dynamodb.Scan",
         response=(damaged, {}),
@@ -332,7 +328,3 @@ def _was_checked(metadata: Mapping[str, Any]) -> bool:
     its retry quota. In both cases it says so.
     """
     return not (metadata.get("MaxAttemptsReached") or metadata.get("RetryQuotaReached"))
-
-
-def _is_intact(body: bytes, checksum: str | None) -> bool:
-    return checksum is None or int(checksum) == zlib.crc32(body)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ddbverify.errors import EngineError
 from ddbverify.items.values import with_bytes
 from replicator.handlers.wire import json_text
 
@@ -54,7 +55,7 @@ class Batches:
 
         Returns:
             Items that DynamoDB has handed back unwritten, and its answer, with what it cost. Raises
-            botocore's errors.
+            botocore's errors, and EngineError for an answer that does not say which these are.
         """
         if self._by_text:
             puts = b",".join(b'{"PutRequest":{"Item":%b}}' % item for item in items)
@@ -67,8 +68,14 @@ class Batches:
                 {"PutRequest": {"Item": with_bytes(json.loads(item))}} for item in items
             ]
             answer = self._client.batch_write_item(RequestItems={self._table: requests}, **_CAPACITY)
-        handed_back = (answer.get("UnprocessedItems") or {}).get(self._table, ())
-        return [json_text(one["PutRequest"]["Item"]).encode("ascii") for one in handed_back], answer
+        handed_back = answer.get("UnprocessedItems")
+        if handed_back is None or handed_back.keys() - {self._table}:
+            raise EngineError(
+                f"The answer to a batch of writes to {self._table} does not say what was left unwritten.",
+                "look for a proxy that alters responses, then run the same command again: it goes on.",
+            )
+        left = handed_back.get(self._table, ())
+        return [json_text(one["PutRequest"]["Item"]).encode("ascii") for one in left], answer
 
 
 def _set_aside(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import MIGRATION
@@ -159,7 +160,7 @@ class Lock:
                         ":until": {"N": str(self._epoch() + int(SECONDS))},
                     },
                 )
-            except (ClientError, BotoCoreError, EngineError):
+            except (ClientError, BotoCoreError, ResponseParserError, EngineError):
                 continue  # not renewed: check() stops the command before the lease ends
             self._until = asked + SECONDS
 
@@ -176,7 +177,7 @@ class Lock:
                 ExpressionAttributeNames={"#token": "token"},
                 ExpressionAttributeValues={":me": {"S": self.holder}, ":token": {"N": str(self.token)}},
             )
-        except (ClientError, BotoCoreError):
+        except (ClientError, BotoCoreError, ResponseParserError):
             return  # somebody else's by now, or `down` removed the table; a lease left behind expires
 
     def _current(self) -> str:

@@ -37,7 +37,7 @@ from replicator.handlers.limit import Allowance, limited
 from replicator.handlers.metrics import emit
 from replicator.handlers.records import Change, is_key_of
 from replicator.handlers.state import State, now_text
-from replicator.handlers.wire import JsonTransactions
+from replicator.handlers.wire import JsonTransactions, guarded
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -258,7 +258,7 @@ class _Deployment:
 def _deployment() -> _Deployment:
     """Clients, settings and the transform, made once per execution environment."""
     environment = os.environ
-    source = boto3.client("dynamodb")
+    source = guarded(boto3.client("dynamodb"))
     state = State.of_pair(source, environment["STATE_TABLE"], environment["PAIR"])
     target_keys: KeySchema = json.loads(environment["TARGET_KEYS"])
     allowance = Allowance()
@@ -270,11 +270,8 @@ def _deployment() -> _Deployment:
         rekeys=environment.get("REKEYS") == "true",
         allowance=allowance,
     )
-    target = JsonTransactions(
-        assumed_role(environment.get("WRITER_ROLE", "")).client(
-            "dynamodb", region_name=environment["TARGET_REGION"]
-        )
-    )
+    writer = assumed_role(environment.get("WRITER_ROLE", ""))
+    target = JsonTransactions(guarded(writer.client("dynamodb", region_name=environment["TARGET_REGION"])))
     units_per_second = int(environment.get("WRITE_UNITS", "0"))
     meter = Meter(WriteCeiling(units_per_second, state) if units_per_second else Unlimited())
     ledger = Ledger(

@@ -24,6 +24,7 @@ from replicator.handlers.envelope import LARGEST_BODY_BYTES, Message, pack
 from replicator.handlers.metrics import emit
 from replicator.handlers.records import Change, MalformedRecord, change_from_record, is_key_of
 from replicator.handlers.state import State, now_text
+from replicator.handlers.wire import guarded
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -159,5 +160,5 @@ def _deployment() -> tuple[Settings, SQSClient, State]:
     return (
         settings,
         sqs,
-        State.of_pair(boto3.client("dynamodb"), os.environ["STATE_TABLE"], os.environ["PAIR"]),
+        State.of_pair(guarded(boto3.client("dynamodb")), os.environ["STATE_TABLE"], os.environ["PAIR"]),
     )

@@ -16,6 +16,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.parsers import ResponseParserError
 
 from replicator.handlers.ceiling import Ceiling, units_of, write_units
 from replicator.handlers.wire import JsonTransactions, json_text
@@ -139,8 +140,10 @@ class _Writer:
             except ParamValidationError:
                 # A type that botocore does not know, say: it has sent nothing, and never will.
                 return {**fates, **self._halve(waiting)}
-            except BotoCoreError:
-                continue  # no answer: it may have happened; the units' own conditions make a repeat safe
+            except (BotoCoreError, ResponseParserError):
+                # No answer, or not DynamoDB's: it may have happened; the units' own conditions make a
+                # repeat safe.
+                continue
             else:
                 return {**fates, **{unit.name: Fate.WRITTEN for unit in waiting}}
         return {**fates, **{unit.name: Fate.LATER for unit in waiting}}

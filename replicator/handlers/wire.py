@@ -12,6 +12,10 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from botocore.parsers import ResponseParserError
+
+from ddbverify.tables.answers import guard
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -53,6 +57,12 @@ class JsonTransactions:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
+
+
+def guarded(client: DynamoDBClient) -> DynamoDBClient:
+    """*client*, which from now on raises ResponseParserError for an answer that is not DynamoDB's."""
+    guard(client, ResponseParserError)
+    return client
 
 
 def json_text(value: Any) -> str:

@@ -30,6 +30,7 @@ FOR_THE_REPLICATOR = {
     "code.places",
     "code.purity",
     "code.reach",
+    "tables.answers",
     "tables.aws",
     "tables.indexes",
     "tables.prices",
@@ -40,8 +41,8 @@ FOR_THE_REPLICATOR = {
     "pipeline.newest_run",
     "evidence.cutover",
 }
-# What travels to Lambda with the handlers.
-FOR_THE_HANDLERS = {"errors", "names", "items.values", "items.transform"}
+# What travels to Lambda with the handlers. `tables.answers` holds no decoding, only what is no answer at all.
+FOR_THE_HANDLERS = {"errors", "names", "items.values", "items.transform", "tables.answers"}
 HANDLERS = ("forwarder", "consumer")
 IN_LAMBDA = {"boto3", "botocore", "aws_lambda_powertools"}
 MAY_KNOW_BOTO3 = {"tables.aws", "tables.credentials", "tables.hosts", "tables.table", "tables.wire"}

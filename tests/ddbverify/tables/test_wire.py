@@ -280,9 +280,9 @@ class TestDamage:
     @pytest.fixture
     def own_checks(self, monkeypatch):
         checked = []
-        real = ddbverify.tables.wire._is_intact
+        real = ddbverify.tables.wire.is_intact
         monkeypatch.setattr(
-            ddbverify.tables.wire, "_is_intact", lambda *given: checked.append(1) or real(*given)
+            ddbverify.tables.wire, "is_intact", lambda *given: checked.append(1) or real(*given)
         )
         return checked
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddbverify.errors import EngineError
 from ddbverify.items.values import with_bytes
 from replicator.backfill.batches import Batches
 from tests.replicator.fakes import KEYS, TARGET, FakeDynamoDB
@@ -60,6 +61,17 @@ def test_what_is_handed_back_is_what_was_sent(wired, items, back):
     left, _ = Batches(ours.client, "t\"'able").put([msgspec.json.encode(item) for item in items])
 
     assert [json.loads(text) for text in left] == items[:back]
+
+
+@pytest.mark.parametrize("back", [{}, {"UnprocessedItems": {"another": []}}])
+@pytest.mark.parametrize("by_text", [True, False])
+def test_an_answer_that_does_not_say_what_was_left_is_not_all_is_written(back, by_text):
+    database = FakeDynamoDB()
+    database.batch_write_item = lambda **_: back
+    client = Wire("dynamodb", database).client if by_text else database
+
+    with pytest.raises(EngineError, match="does not say what was left"):
+        Batches(client, TARGET).put([b'{"id":{"S":"secret"}}'])
 
 
 def test_another_batch_of_the_same_client_is_as_ever():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from botocore.parsers import ResponseParserError
 
 from ddbverify.errors import Refused
 from replicator.context import clock as clock_module
@@ -215,12 +216,13 @@ def test_a_holder_that_was_replaced_cannot_renew_and_is_stopped(table, clock):
     assert item(table)["holder"] == {"S": second.holder}
 
 
-def test_a_renewal_without_an_answer_prolongs_nothing(clock):
+@pytest.mark.parametrize("fault", [no_answer(), ResponseParserError("no JSON")])
+def test_a_renewal_without_an_answer_prolongs_nothing(clock, fault):
     database = FakeDynamoDB()
     held = Lock(database, STATE, "replicator up")
     held._acquire(pytest.fail)
     clock.now += 25
-    database.faults.append(no_answer())
+    database.faults.append(fault)
     renew_once(held)
 
     with pytest.raises(Refused):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from botocore.parsers import ResponseParserError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,7 +63,7 @@ def test_each_unit_is_judged_by_itself_and_written_whole_or_not_at_all(kinds, po
 
 
 FAULTS = st.sampled_from(
-    ["conflict", "throttled", "in progress", "500", "after", "before", "cancelled for throughput"]
+    ["conflict", "throttled", "in progress", "500", "after", "before", "HTML", "cancelled for throughput"]
 )
 
 
@@ -74,6 +75,7 @@ def fault(name):
         "500": refusal("InternalServerError"),
         "after": ("after", no_answer()),
         "before": EndpointConnectionError(endpoint_url="x"),
+        "HTML": ResponseParserError("no JSON"),
         "cancelled for throughput": cancelled("None", "ThrottlingError", "ProvisionedThroughputExceeded"),
     }[name]
 
@@ -87,7 +89,7 @@ def test_what_passes_is_retried(names):
     assert len(database.items(TARGET)) == 2
 
 
-@pytest.mark.parametrize("name", ["conflict", "throttled", "500", "before"])
+@pytest.mark.parametrize("name", ["conflict", "throttled", "500", "before", "HTML"])
 def test_what_does_not_pass_in_time_is_for_later_and_not_written(name):
     database = FakeDynamoDB()
     database.faults.extend([fault(name)] * transact.ATTEMPTS)

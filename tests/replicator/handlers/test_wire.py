@@ -8,10 +8,12 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbverify.items.values import with_bytes
+from replicator.handlers import consumer, fifo, forwarder
 from replicator.handlers.wire import JsonTransactions, json_text
 from tests.replicator.handlers.test_envelope import VALUES
 
@@ -43,8 +45,11 @@ def wire():
 
 
 class _Raw:
+    def __init__(self, body=b"{}"):
+        self.body = body
+
     def stream(self, *_args, **_more):
-        yield b"{}"
+        yield self.body
 
 
 @given(item=st.dictionaries(st.text("abc", min_size=1), VALUES, min_size=1))
@@ -86,3 +91,38 @@ def test_every_other_call_is_the_clients_own(wire):
 
     assert bodies[0] == bodies[1]
     assert ours.meta.region_name == "eu-west-1"
+
+
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "a",
+    "AWS_SECRET_ACCESS_KEY": "b",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    **dict.fromkeys(("PAIR", "STATE_TABLE", "SOURCE_TABLE", "TARGET_TABLE", "LEDGER_TABLE"), "name"),
+    **dict.fromkeys(("SOURCE_KEYS", "TARGET_KEYS", "KEY_SCHEMA"), '{"id":"S"}'),
+    **dict.fromkeys(("RESTART", "BOUNDARY", "GROUPS"), "1"),
+    "STREAM_ARN": "arn",
+    "QUEUE_URL": "https://queue.invalid",
+    "TARGET_REGION": "eu-central-1",
+}
+
+
+@pytest.mark.parametrize("handler", [consumer, forwarder])
+def test_what_is_no_answer_is_none_to_any_client_of_a_function(monkeypatch, handler):
+    """botocore reads a page of HTML as an answer with nothing in it: no fence, no number, all is written."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(fifo, "largest_body", lambda *_: 1_000)
+    made = handler._deployment.__wrapped__()
+    clients = (
+        [made.source, made.state.client, made.ledger.client] if handler is consumer else [made[2].client]
+    )
+
+    for client in clients:
+        client.meta.events.register(
+            "before-send.dynamodb",
+            lambda request, **_: AWSResponse(request.url, 200, {}, _Raw(b"<html>log in</html>")),
+        )
+        with pytest.raises(ResponseParserError):
+            client.get_item(TableName="t", Key={"id": {"S": "a"}})
+        with pytest.raises(ResponseParserError):
+            client.transact_write_items(TransactItems=[{"Delete": {"TableName": "t", "Key": {}}}])

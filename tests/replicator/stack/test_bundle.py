@@ -81,6 +81,8 @@ def test_the_handlers_travel_with_all_they_need_and_nothing_else() -> None:
         "ddbverify/items/__init__.py",
         "ddbverify/items/transform.py",
         "ddbverify/items/values.py",
+        "ddbverify/tables/__init__.py",
+        "ddbverify/tables/answers.py",
         "replicator/__init__.py",
         "replicator/consumer.py",
         "replicator/forwarder.py",
