@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from tabulate import tabulate
@@ -98,7 +98,7 @@ def markdown(evidence: Evidence) -> str:
         "",
         *_listed("Not complete:", evidence.shortcomings),
         *_listed("No check looks at:", [unclaimed_in_words(one) for one in evidence.unclaimed]),
-        *_listed("Has not passed:", [said for check in in_order if (said := why_in_words(check))]),
+        *_listed("Has not passed:", _why(check for check in in_order if check.is_open)),
         check_table(in_order, markdown=True),
         "",
     ]
@@ -106,7 +106,13 @@ def markdown(evidence: Evidence) -> str:
         lines += [f"* `{pair.source.arn}` -> `{pair.target.arn}`: {_counts(pair.comparison)}"]
         lines += [f"  * {escaped(line)}" for line in said_by_plugins(pair.comparison)]
     lines += ["", *_listed("Differs, and refutes nothing:", accepted_lines(evidence.checks))]
+    # Last: a reader of a run that passed is to find nothing here to worry about.
+    lines += _listed("Not applicable:", _why(check for check in in_order if not check.is_open))
     return "\n".join(lines) + "\n"
+
+
+def _why(checks: Iterable[CheckRecord]) -> list[str]:
+    return [said for check in checks if (said := why_in_words(check))]
 
 
 def _listed(title: str, texts: Sequence[str]) -> list[str]:

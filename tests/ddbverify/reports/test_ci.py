@@ -116,6 +116,23 @@ def test_what_is_accepted_stands_in_the_summary_and_in_the_evidence(good):
     assert terminal.isprintable()
 
 
+def test_a_check_that_is_not_applicable_is_not_among_those_that_have_not_passed(good):
+    aside = check(name="check_items.py::check_a", state=CheckState.NOT_APPLICABLE, why="all is read")
+    failed = check(1, name="check_items.py::check_b", why="a price differs")
+
+    def lists(*checks):
+        page = summary.markdown(replace(good, checks=checks)).replace("\\", "")
+        return [line for line in page.splitlines() if line.endswith((":", "all is read", "a price differs"))]
+
+    not_applicable = ["Not applicable:", "* check_items.py::check_a (orders-1): all is read"]
+    assert lists(aside) == not_applicable
+    assert lists(aside, failed) == [
+        "Has not passed:",
+        "* check_items.py::check_b (orders-1): a price differs",
+        *not_applicable,
+    ]
+
+
 def test_a_summary_of_20000_checks_fits_on_a_page(good):
     checks = tuple(check(number, name=f"check_{'ü' * 80}.py::check_{number}") for number in range(20_000))
 
