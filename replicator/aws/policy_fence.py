@@ -113,13 +113,13 @@ class PolicyFence:
 
     def check(self) -> None:
         """
-        Refuse tables whose policies have no room for the fence, before anything is done.
+        Refuse tables that another fence keeps writers off, or whose policies have no room for ours.
 
         Raises:
-            Refused: One would have more bytes than AWS takes.
+            Refused: One is fenced by another migration, or its policy would have more bytes than AWS takes.
         """
         for table in self.tables:
-            policy, _ = self.policies.read(table.arn)
+            policy = self._read_unfenced(table)
             size = size_of(self._fenced(table, policy, int(self.now())))
             if size > LIMIT_BYTES:
                 raise Refused(
@@ -178,6 +178,23 @@ class PolicyFence:
             raise errors[0]
 
     # --- up -----------------------------------------------------------------------------------
+
+    def _read_unfenced(self, table: TableFacts) -> Policy | None:
+        """A table's policy, in which no fence stands but our own: nobody else's is to be lifted by us."""
+        began = self.policies.seconds()
+        while True:
+            policy, _ = self.policies.read(table.arn)
+            end = end_of(policy)
+            ended = end is not None and end <= self.now()
+            if not is_fenced(policy) or ended or self.notes.get(table) is not None:
+                return policy
+            # A read may show what has been lifted a moment ago.
+            if self.policies.seconds() - began >= LAG_SECONDS:
+                raise Refused(
+                    f"{table.name} is fenced already, by another migration that moves its application.",
+                    f"if none has, take {FENCE_SID} out of its resource policy, and run the command again.",
+                )
+            self.policies.pause()
 
     def _put(self, table: TableFacts, until: int) -> Standing:
         doing = f"fence {table.name}"

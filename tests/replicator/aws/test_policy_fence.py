@@ -357,6 +357,41 @@ def test_a_policy_that_has_room_without_its_blanks_is_taken():
     assert client.policy == {"Version": "2012-10-17", "Statement": statements}
 
 
+@pytest.mark.parametrize("fastened", [True, False], ids=["of a finished cutover", "of one under way"])
+def test_the_fence_of_another_migration_is_not_taken_over(fastened):
+    """A second migration's failed cutover lifted the fence of the first: both tables took writes."""
+    client = FakePolicies(copy.deepcopy(OTHERS))
+    first = raised(client)
+    if fastened:
+        first.fasten()
+    before, writes = client.policy, client.writes
+
+    with pytest.raises(Refused, match="orders is fenced already, by another migration") as caught:
+        fence(client).check()
+    assert FENCE_SID in caught.value.hint
+    assert (client.policy, client.writes) == (before, writes)
+    fence(client, first.notes).check()  # its own is
+
+
+def test_one_that_has_ended_by_itself_keeps_nobody_off():
+    client = FakePolicies()
+    raised(client)
+    client.clock.at = NOON + LIMIT
+
+    fence(client).check()
+
+
+def test_one_that_was_lifted_a_moment_ago_is_none_though_a_read_shows_it():
+    client = FakePolicies(lag=5.0)
+    made = raised(client)
+    client.clock.at += 60
+    client.history.append((client.clock.at, None, "3"))
+    assert is_fenced(of(client).read(TABLE.arn)[0])
+
+    fence(client, tell=made.policies.tell).check()
+    assert client.clock.at - NOON < 60 + 15 + 5
+
+
 # --- its own end ------------------------------------------------------------------------------
 
 
