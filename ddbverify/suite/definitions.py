@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,12 @@ from ddbverify.plugins.loading import Plugins
 from ddbverify.suite.marks import is_bound
 
 _MARKS: Final = ("check", "each_item", "ddb_check")
+
+Branch = tuple[int, int]
+"""Which statement, and which of its branches."""
+
+Placed = tuple[ast.stmt, tuple[Branch, ...]]
+"""A statement, and the branches in which it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ def _functions_in(file: Path) -> Iterator[tuple[str, Definition]]:
             f"The check file {file} is not valid Python.", "mend it, then run the checks again."
         ) from error
     of_the_file = next(_tables_in(file, _marks_of(module)), ())
-    for node in _statements(module):
+    for node, _ in statements(module):
         if isinstance(node, ast.FunctionDef) and node.name.startswith(file.name.partition("_")[0] + "_"):
             takes = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
             own = next(_tables_in(file, node.decorator_list), () if _is_marked(node) else of_the_file)
@@ -131,12 +137,38 @@ def _tables_in(file: Path, marks: Sequence[ast.expr]) -> Iterator[tuple[str, ...
             yield (names,) if isinstance(names, str) else tuple(names)
 
 
-def _statements(block: ast.AST) -> Iterator[ast.AST]:
-    """Also those inside `if`, `try`, `for` and `with`: a check may not hide behind a condition."""
-    for node in ast.iter_child_nodes(block):
-        yield node
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            yield from _statements(node)
+def statements(block: ast.AST) -> Iterator[Placed]:
+    """
+    Every statement of a block, with the branches in which it stands: a check may hide behind a condition.
+
+    What a function or a class in the block holds is theirs.
+    """
+
+    def visit(nodes: Iterable[ast.AST], branches: tuple[Branch, ...]) -> Iterator[Placed]:
+        for node in nodes:
+            if isinstance(node, ast.stmt):
+                yield node, branches
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                for number, inner in enumerate(_branches(node)):
+                    yield from visit(inner, (*branches, (id(node), number)))
+
+    yield from visit(ast.iter_child_nodes(block), ())
+
+
+def _branches(node: ast.AST) -> list[Sequence[ast.AST]]:
+    """The statements inside one, those together that may all be run."""
+    match node:
+        case ast.If(body=body, orelse=orelse):
+            return [body, orelse]
+        case (
+            ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final)
+            | ast.TryStar(body=body, handlers=handlers, orelse=orelse, finalbody=final)
+        ):
+            return [[*body, *orelse, *final], *(one.body for one in handlers)]
+        case ast.Match(cases=cases):
+            return [one.body for one in cases]
+    inner = [one for one in ast.iter_child_nodes(node) if isinstance(one, ast.stmt)]
+    return [inner] if inner else []
 
 
 def is_each_item(decorator: ast.expr) -> bool:

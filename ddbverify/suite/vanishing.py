@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from ddbverify.suite.definitions import is_each_item
+from ddbverify.suite.definitions import Branch, Placed, is_each_item, statements
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-_Branch = tuple[int, int]  # which statement, and which of its branches
-_Bound = tuple[ast.stmt, tuple[_Branch, ...]]
 
 _OF_PYTEST: Final = ("pytest_", "ddbverify_")
 
@@ -77,7 +75,7 @@ class _Suite:
             if file not in self._collected.files:
                 yield self._shown(file), " is not valid Python, so nobody knows what it checks"
         for file, module in self._modules.items():
-            for node, _ in _within(module):
+            for node, _ in statements(module):
                 if isinstance(node, _Defined) and (held := self._lost(file, node)):
                     name = node.name if held == node.name else f"{node.name}.{held}"
                     yield f"{self._shown(file)}::{name}", self._why(file, module, node)
@@ -143,7 +141,7 @@ class _Suite:
                         if self._is_module(one, node.module or ""):
                             used |= {
                                 node.name
-                                for node, _ in _within(self._modules[one])
+                                for node, _ in statements(self._modules[one])
                                 if isinstance(node, _Defined)
                             }
         return used
@@ -218,16 +216,12 @@ def _loads(module: ast.Module) -> set[str]:
     return used
 
 
-def _defined(module: ast.Module) -> set[str]:
-    return {node.name for node, _ in _within(module) if isinstance(node, _Defined)}
-
-
 def _twice(module: ast.Module) -> Iterator[tuple[_Defined, ast.stmt, str]]:
     """Each definition whose name gets another value later in the same block, classes' bodies included."""
     blocks = [module, *(node for node in ast.walk(module) if isinstance(node, ast.ClassDef))]
     for block in blocks:
-        bound: dict[str, list[_Bound]] = {}
-        for node, branches in _within(block):
+        bound: dict[str, list[Placed]] = {}
+        for node, branches in statements(block):
             for name in _bound_by(node):
                 for first, others in bound.get(name, ()):
                     if isinstance(first, _Defined) and not _either_or(branches, others):
@@ -235,36 +229,7 @@ def _twice(module: ast.Module) -> Iterator[tuple[_Defined, ast.stmt, str]]:
                 bound.setdefault(name, []).append((node, branches))
 
 
-def _within(block: ast.AST) -> Iterator[_Bound]:
-    """Every statement of a block that gives a name its value, with the branches in which it stands."""
-
-    def visit(nodes: Sequence[ast.AST], branches: tuple[_Branch, ...]) -> Iterator[_Bound]:
-        for node in nodes:
-            if isinstance(node, _Defined | ast.Assign | ast.Import | ast.ImportFrom):
-                yield node, branches
-                continue
-            for number, inner in enumerate(_branches(node)):
-                yield from visit(inner, (*branches, (id(node), number)))
-
-    yield from visit(list(ast.iter_child_nodes(block)), ())
-
-
-def _branches(node: ast.AST) -> list[Sequence[ast.AST]]:
-    match node:
-        case ast.If(body=body, orelse=orelse):
-            return [body, orelse]
-        case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final):
-            return [[*body, *orelse, *final], *([*one.body] for one in handlers)]
-        case ast.Match(cases=cases):
-            return [one.body for one in cases]
-        case ast.For(body=body, orelse=orelse) | ast.While(body=body, orelse=orelse):
-            return [[*body, *orelse]]
-        case ast.With(body=body):
-            return [body]
-    return []
-
-
-def _either_or(one: tuple[_Branch, ...], other: tuple[_Branch, ...]) -> bool:
+def _either_or(one: tuple[Branch, ...], other: tuple[Branch, ...]) -> bool:
     """Whether two statements stand in different branches of one statement."""
     theirs: Mapping[int, int] = dict(other)
     return any(theirs.get(statement, branch) != branch for statement, branch in one)
