@@ -125,6 +125,41 @@ def session(side: Side, *, core: BotocoreSession | None = None) -> boto3.Session
     return made
 
 
+class StrictParser(botocore.parsers.JSONParser):
+    """botocore's own; a body of another form is an error of botocore's, and not one of Python's."""
+
+    def parse(self, response: Any, shape: Any) -> Any:
+        """As ever; ResponseParserError, which quotes nothing, for what is no JSON object."""
+        try:
+            return super().parse(response, shape)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise botocore.parsers.ResponseParserError(type(error).__name__) from None
+
+
+def core_with(parser: type[StrictParser]) -> BotocoreSession:
+    """A botocore session whose clients parse JSON answers with *parser*."""
+    core = botocore.session.Session()
+    core.register_component("response_parser_factory", _Parsers(parser))
+    return core
+
+
+class _Parsers(botocore.parsers.ResponseParserFactory):
+    def __init__(self, parser: type[StrictParser]) -> None:
+        super().__init__()
+        self._parser = parser
+        self._told: dict[str, Any] = {}
+
+    def set_parser_defaults(self, **kwargs: Any) -> None:
+        """Keep what parsers are made with, such as a parser of times."""
+        self._told |= kwargs
+        super().set_parser_defaults(**kwargs)
+
+    def create_parser(self, protocol_name: str) -> botocore.parsers.ResponseParser:
+        if protocol_name == "json":
+            return self._parser(**self._told)
+        return super().create_parser(protocol_name)
+
+
 def shared_loader() -> Loader:
     """Botocore's loader of service models, one for all sessions: each its own costs 10 MB and 0.1 s."""
     return _loader(os.environ.get("AWS_DATA_PATH"))

@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import botocore.parsers
-import botocore.session
 import msgspec
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
@@ -222,37 +220,16 @@ def raw_client(side: Side, *, region: str | None = None) -> DynamoDBClient:
     Errors, and every other operation, are parsed as ever: the session's own calls
     (assume-role, single sign-on) go through the same factory.
     """
-    core = botocore.session.Session()
-    core.register_component("response_parser_factory", _ParserFactory())
-    return aws.client(side, "dynamodb", region=region, core=core)
+    return aws.client(side, "dynamodb", region=region, core=aws.core_with(_RawParser))
 
 
-class _RawParser(botocore.parsers.JSONParser):
+class _RawParser(aws.StrictParser):
     def parse(self, response: Any, shape: Any) -> Any:
         """As ever, but for a successful page: it is not decoded, and not written to a debug log."""
         if shape is not None and shape.name in _RAW_SHAPES and response["status_code"] < ERRORS_FROM:
             checksum = response["headers"].get(CHECKSUM)
             return {"body": response["body"], "ResponseMetadata": {CHECKSUM: checksum}}
-        try:
-            return super().parse(response, shape)
-        except (ValueError, TypeError, AttributeError) as error:  # of a body that is no JSON object
-            raise botocore.parsers.ResponseParserError(type(error).__name__) from None
-
-
-class _ParserFactory(botocore.parsers.ResponseParserFactory):
-    def __init__(self) -> None:
-        super().__init__()
-        self._told: dict[str, Any] = {}
-
-    def set_parser_defaults(self, **kwargs: Any) -> None:
-        """Keep what parsers are made with, such as a parser of times."""
-        self._told |= kwargs
-        super().set_parser_defaults(**kwargs)
-
-    def create_parser(self, protocol_name: str) -> botocore.parsers.ResponseParser:
-        if protocol_name == "json":
-            return _RawParser(**self._told)
-        return super().create_parser(protocol_name)
+        return super().parse(response, shape)
 
 
 class _Consumed(msgspec.Struct):

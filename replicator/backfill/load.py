@@ -99,6 +99,7 @@ class Load:
         ceiling: Of the writes; the ledger of a re-keying pair has its own, the same.
         segments: Those of this load, of so many as *of*: others are loaded in other processes.
         stop: Once set, the load ends with the pages in hand, and raises nothing for that.
+        summed: Whether every page has a CRC32, as DynamoDB's have; an emulator's may have none.
     """
 
     origin_client: DynamoDBClient
@@ -116,6 +117,7 @@ class Load:
     segments: Sequence[int] = range(LOADERS)
     of: int = LOADERS
     stop: threading.Event = field(default_factory=threading.Event)
+    summed: bool = False
     units: float = field(default=0.0, init=False)
     _batches: Batches = field(init=False)
     _key: Callable[[msgspec.Raw], TypedItem] = field(init=False)
@@ -203,7 +205,7 @@ class Load:
                 request["ReturnConsumedCapacity"] = "TOTAL"
             self.pace.wait()
             with translated(f"read the table {self.origin}"):
-                page = page_of(self.origin_client.scan(**request))
+                page = page_of(self.origin_client.scan(**request), summed=self.summed)
             self.pace.paid(page.units)
             last = page.last
             yield page

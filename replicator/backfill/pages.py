@@ -10,15 +10,17 @@ import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import botocore.parsers
-import botocore.session
 import msgspec
 
 from ddbverify.errors import EngineError
 from ddbverify.items.values import with_base64
 from ddbverify.names import KeySchema, TypedItem
+from ddbverify.tables.aws import StrictParser, core_with
+
+if TYPE_CHECKING:
+    from botocore.session import Session
 
 _ERRORS_FROM = 301  # the status from which botocore parses an answer as an error
 _BODY = "replicator_body"
@@ -51,19 +53,18 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 _ITEM = msgspec.json.Decoder(dict[str, dict[str, Any]])
 
 
-def scanning_session() -> botocore.session.Session:
+def scanning_session() -> Session:
     """A botocore session whose clients do not parse the pages of a Scan; `page_of` does."""
-    core = botocore.session.Session()
-    core.register_component("response_parser_factory", _Parsers())
-    return core
+    return core_with(_ScanParser)
 
 
-def page_of(answer: Mapping[str, Any]) -> Page:
+def page_of(answer: Mapping[str, Any], *, summed: bool = False) -> Page:
     """
     One answer as a page.
 
     Args:
         answer: Of a client of `scanning_session`, or of any other: then its items are made JSON again.
+        summed: Whether an answer of `scanning_session` has a CRC32: those of DynamoDB always do.
 
     Raises:
         EngineError: It is no page, is damaged, or its ``Count`` is not the number of its items. Nothing of
@@ -72,6 +73,11 @@ def page_of(answer: Mapping[str, Any]) -> Page:
     body = answer.get(_BODY)
     if body is None:
         body = _encoded(answer)
+    elif summed and answer[_CHECKSUM] is None:
+        raise EngineError(
+            f"A scan page of {len(body)} bytes has no CRC32, and DynamoDB's always have.",
+            "look for a proxy that alters responses, then run the same command again: it goes on.",
+        )
     elif answer[_CHECKSUM] not in (None, str(zlib.crc32(body))):
         # botocore asks again for such a page, and takes it in the end; here it is one no more.
         raise EngineError(f"A scan page of {len(body)} bytes is damaged (CRC32).", _AGAIN)
@@ -149,26 +155,10 @@ def _encoded(answer: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode(parts)
 
 
-class _ScanParser(botocore.parsers.JSONParser):
+class _ScanParser(StrictParser):
     def parse(self, response: Any, shape: Any) -> Any:
         """As ever, but for a page, which is `page_of`'s to decode."""
         if shape is not None and shape.name == "ScanOutput" and response["status_code"] < _ERRORS_FROM:
             checksum = response["headers"].get(_CHECKSUM)
             return {_BODY: response["body"], _CHECKSUM: checksum, "ResponseMetadata": {}}
         return super().parse(response, shape)
-
-
-class _Parsers(botocore.parsers.ResponseParserFactory):
-    def __init__(self) -> None:
-        super().__init__()
-        self._told: dict[str, Any] = {}
-
-    def set_parser_defaults(self, **kwargs: Any) -> None:
-        """Keep what parsers are made with, such as a parser of times."""
-        self._told |= kwargs
-        super().set_parser_defaults(**kwargs)
-
-    def create_parser(self, protocol_name: str) -> botocore.parsers.ResponseParser:
-        if protocol_name == "json":
-            return _ScanParser(**self._told)
-        return super().create_parser(protocol_name)

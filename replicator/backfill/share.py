@@ -88,4 +88,5 @@ def load_of(
         segments=share.segments,
         of=share.of,
         stop=stop,
+        summed=not context.emulator,
     )

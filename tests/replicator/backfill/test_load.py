@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError
@@ -13,12 +14,14 @@ from botocore.exceptions import ClientError
 from ddbverify.errors import EngineError, Refused, ThrottledError
 from ddbverify.items.transform import Transform, key_hash
 from ddbverify.names import canary_key
-from replicator.backfill import load
+from replicator.backfill import load, pages
 from replicator.backfill.load import LOADERS, Load, ReadPace
+from replicator.backfill.share import Share, load_of
 from replicator.handlers.ledger import Write
 from replicator.handlers.records import NO_NUMBER, pad
 from replicator.handlers.state import State
 from tests.replicator.fakes import KEYS, LEDGER, STATE, TARGET, FakeDynamoDB, ledger_on, refusal
+from tests.replicator.wired import Wire
 
 STAGING = "staging"
 
@@ -121,6 +124,31 @@ def test_what_the_transform_or_dynamodb_refuses_is_put_aside_under_zero_and_the_
     assert set(bench.notebook.quarantined()) == {hashed("k7"), hashed("k8")}
     assert {entry.number for entry in bench.notebook.quarantined().values()} == {NO_NUMBER}
     assert counts == {"read": 60, "written": 58, "quarantined": 2}
+
+
+@pytest.mark.parametrize("emulator", [True, False])
+def test_a_page_without_a_checksum_is_an_emulators(emulator):
+    """DynamoDB's have one: what has none was made by something in between."""
+    bench = Bench({})
+    whole = Share("", "pair", STAGING, TARGET, KEYS, KEYS, "", LEDGER, "r", (0,), 1, None)
+    origin = SimpleNamespace(scan=lambda **_: {pages._BODY: b'{"Items":[],"Count":0}', pages._CHECKSUM: None})
+    context = SimpleNamespace(
+        emulator=emulator,
+        source_side="source",
+        target_side="target",
+        state=lambda _: bench.notebook,
+        config=SimpleNamespace(replicated=SimpleNamespace(write_units=None)),
+        own_client=lambda side, *_, **__: (
+            origin if side == "source" else Wire("dynamodb", bench.database).client
+        ),
+    )
+    made = load_of(context, "pair", whole, bench.load.transform, bench.lock, print, threading.Event())
+
+    if emulator:
+        assert made.run()["read"] == 0
+        return
+    with pytest.raises(EngineError, match="has no CRC32"):
+        made.run()
 
 
 def test_what_the_transform_does_not_want_is_not_written():

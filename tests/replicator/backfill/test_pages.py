@@ -17,6 +17,7 @@ from ddbverify.config import Side
 from ddbverify.errors import EngineError
 from ddbverify.items.values import with_base64
 from ddbverify.tables import aws
+from replicator.backfill import pages
 from replicator.backfill.pages import item_of, key_reader, page_of, scanning_session
 from tests.replicator.handlers.test_envelope import VALUES
 
@@ -122,6 +123,33 @@ def test_a_page_that_stays_damaged_is_asked_for_again_and_never_taken(served):
     assert server.asked > 1
     server.checksum = None  # an emulator's
     assert scan(ours).last is None
+
+
+@pytest.mark.parametrize("checksum", ["abc", "-1", ""])
+def test_a_checksum_that_is_no_number_is_an_error(served, checksum):
+    ours, _, server = served
+    server.body, server.checksum = b'{"Items":[],"Count":0}', checksum
+
+    with pytest.raises(EngineError, match="not this service's"), aws.translated("scan"):
+        scan(ours)
+
+
+def test_a_page_of_aws_has_a_checksum():
+    answer = {pages._BODY: b'{"Items":[],"Count":0}', pages._CHECKSUM: None}
+
+    assert page_of(answer).last is None
+    with pytest.raises(EngineError, match="has no CRC32"):
+        page_of(answer, summed=True)
+
+
+@pytest.mark.parametrize("body", [b'["secret"]', b"null", b'"secret"', b'{"__type":7}', b"\xff\xfe"])
+def test_an_error_that_is_no_error_of_dynamodb_is_one_and_quotes_nothing(served, body):
+    ours, _, server = served
+    server.status, server.body = 400, body
+
+    with pytest.raises(EngineError) as caught, aws.translated("scan"):
+        scan(ours)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_refusal_is_botocores_own(served):
