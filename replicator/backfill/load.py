@@ -32,6 +32,7 @@ from replicator.handlers.ceiling import Ceiling, units_of, write_units
 from replicator.handlers.ledger import Applied, Ledger, Write
 from replicator.handlers.records import NO_NUMBER
 from replicator.handlers.state import State
+from replicator.handlers.wire import json_text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -237,7 +238,7 @@ class Load:
         if self.transform.function is None:
             return Made(key, [bytes(raw)], [])
         targets = self.transform(item_of(raw))
-        return Made(key, [msgspec.json.encode(one) for one in targets], targets)
+        return Made(key, [_text(one) for one in targets], targets)
 
     def _write_plain(self, made: Sequence[Made]) -> int:
         """Batch writes; a refused batch is written item by item, and what is refused then is put aside."""
@@ -323,3 +324,11 @@ class Load:
 
     def _quarantine(self, key: TypedItem, reason: str) -> None:
         self.state.quarantine(key_hash(key, self.transform.source_keys), key, NO_NUMBER, reason)
+
+
+def _text(item: TypedItem) -> bytes:
+    """An item as JSON: what msgspec does not take, as half a surrogate pair, in the consumer's way."""
+    try:
+        return msgspec.json.encode(item)
+    except (TypeError, UnicodeEncodeError):
+        return json_text(item).encode("ascii")  # whether it can be written is DynamoDB's to say

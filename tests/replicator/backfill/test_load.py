@@ -151,6 +151,25 @@ def test_a_page_without_a_checksum_is_an_emulators(emulator):
         made.run()
 
 
+class Text(str):
+    """What some libraries give as text."""
+
+
+@pytest.mark.parametrize("rekeys", [False, True])
+def test_one_item_that_a_fast_encoder_does_not_take_does_not_end_the_load(rekeys):
+    """Whether it can be written is DynamoDB's to say, as it is for the consumer."""
+
+    def odd(item):
+        return {**item, "v": {"k1": Text("x"), "k7": "\ud800 secret"}.get(item["id"], item["v"])}
+
+    bench = Bench(ITEMS, odd, rekeys=rekeys)
+    bench.database.poison = lambda item: "\ud800" in item.get("v", {}).get("S", "")
+
+    assert bench.load.run() == {"read": 60, "written": 59, "quarantined": 1}
+    assert bench.target == {key: value for key, value in {**ITEMS, "k1": "x"}.items() if key != "k7"}
+    assert [entry.reason for entry in bench.notebook.quarantined().values()] == ["refused by DynamoDB"]
+
+
 def test_what_the_transform_does_not_want_is_not_written():
     bench = Bench({"a": "x", "b": "unwanted"})
 
