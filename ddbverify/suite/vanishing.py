@@ -67,6 +67,7 @@ class _Suite:
                 self._modules[file] = ast.parse(file.read_bytes())
             except (SyntaxError, ValueError):
                 self._broken.append(file)
+        self._reached: list[Path] = []
         self._used = self._names_used()
 
     def losses(self) -> Iterator[tuple[str, str]]:
@@ -78,13 +79,50 @@ class _Suite:
             for node, _ in statements(module):
                 if isinstance(node, _Defined) and (held := self._lost(file, node)):
                     name = node.name if held == node.name else f"{node.name}.{held}"
-                    yield f"{self._shown(file)}::{name}", self._why(file, module, node)
+                    yield f"{self._shown(file)}::{name}", self._why(file, module, node.name)
+            yield from self._of_no_text(file, module)
             for first, second, name in _twice(module):
                 if _holds_a_check(first) or self._is_run_by_name(file, name):
                     yield (
                         f"{self._shown(file)}::{name}",
                         f" is defined in line {first.lineno} and again in line {second.lineno}",
                     )
+
+    def _of_no_text(self, file: Path, module: ast.Module) -> Iterator[tuple[str, str]]:
+        """
+        What would be run by its name, and whose text does not say that it is a check: a factory has made it.
+
+        Of a file that pytest has looked into, what it did not take is none, unless ``__test__`` says so.
+        """
+        is_of_checks = file.name.startswith("check_")
+        if file in self._collected.files and not (is_of_checks and _mentions_test_mark(module)):
+            return
+        found = False
+        for node, _ in statements(module):
+            for name in _bound_by(node):
+                if not self._is_run_by_name(file, name) or not _may_be_a_check(
+                    node, is_of_checks=is_of_checks
+                ):
+                    continue
+                found = True
+                is_told = isinstance(node, _Defined) and self._lost(file, node)
+                if not is_told and (file, name) not in self._collected.names:
+                    yield f"{self._shown(file)}::{name}", self._why(file, module, name)
+        if (
+            is_of_checks
+            and not found
+            and file not in self._collected.files
+            and self._may_hold_any(file, module)
+        ):
+            yield self._shown(file), self._why(file, module, "check_")
+
+    def _may_hold_any(self, file: Path, module: ast.Module) -> bool:
+        """Whether a file may get checks in ways that its text does not show."""
+        has_star = any(
+            isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node, _ in statements(module)
+        )
+        does_anything = any(not isinstance(node, ast.Expr | ast.Pass) for node in module.body)
+        return has_star or (does_anything and file not in self._reached)
 
     def _shown(self, file: Path) -> str:
         return file.relative_to(self._folder).as_posix()
@@ -106,15 +144,15 @@ class _Suite:
     def _is_run_by_name(file: Path, name: str) -> bool:
         return any(file.name.startswith(prefix) and name.startswith(prefix) for prefix in ("check_", "test_"))
 
-    def _why(self, file: Path, module: ast.Module, node: _Defined) -> str:
+    def _why(self, file: Path, module: ast.Module, name: str) -> str:
         if file in self._collected.skipped:
             return " is not run: its file skips itself when it is imported"
-        if not self._is_run_by_name(file, node.name):
+        if not self._is_run_by_name(file, name):
             return (
                 " is not run, and nothing that runs uses it: the checks of a file check_*.py are its "
                 "functions check_* (a plugin that collects others has to be in [checks] pytest_plugins)"
             )
-        if any(isinstance(one, ast.Attribute | ast.Name) and _is_test_mark(one) for one in ast.walk(module)):
+        if _mentions_test_mark(module):
             return " is not run: `__test__` is false"
         if file not in self._collected.files:
             return " is not run: the file is left out (collect_ignore, a hook, a folder like build/)"
@@ -122,16 +160,15 @@ class _Suite:
 
     def _names_used(self) -> set[str]:
         """Every name that the files which run, and what they import, make use of."""
-        reached: list[Path] = []
         waiting = [
             file for file in self._modules if file in self._collected.files or file.name == "conftest.py"
         ]
         used: set[str] = set()
         while waiting:
             file = waiting.pop()
-            if file in reached:
+            if file in self._reached:
                 continue
-            reached.append(file)
+            self._reached.append(file)
             for name in _imports(self._modules[file]):
                 waiting += [one for one in self._modules if self._is_module(one, name)]
             used |= _loads(self._modules[file])
@@ -176,8 +213,30 @@ def _is_of_pytest(node: _Defined) -> bool:
     return is_fixture or node.name.startswith(_OF_PYTEST)
 
 
-def _is_test_mark(node: ast.Attribute | ast.Name) -> bool:
-    return (node.attr if isinstance(node, ast.Attribute) else node.id) == "__test__"
+def _mentions_test_mark(module: ast.Module) -> bool:
+    return any(
+        (node.attr if isinstance(node, ast.Attribute) else node.id) == "__test__"
+        for node in ast.walk(module)
+        if isinstance(node, ast.Attribute | ast.Name)
+    )
+
+
+def _may_be_a_check(node: ast.stmt, *, is_of_checks: bool) -> bool:
+    """Whether what *node* gives a name, one that is run, may be a check: made by something, or brought."""
+    match node:
+        case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
+            return not _is_written_out(value)
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            return is_of_checks and not _is_of_pytest(node)
+    return is_of_checks and isinstance(node, ast.ImportFrom)
+
+
+def _is_written_out(value: ast.expr) -> bool:
+    try:
+        ast.literal_eval(value)
+    except (ValueError, TypeError):
+        return isinstance(value, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp | ast.JoinedStr)
+    return True
 
 
 def _imports(module: ast.Module) -> Iterator[str]:
@@ -216,15 +275,17 @@ def _loads(module: ast.Module) -> set[str]:
     return used
 
 
-def _twice(module: ast.Module) -> Iterator[tuple[_Defined, ast.stmt, str]]:
-    """Each definition whose name gets another value later in the same block, classes' bodies included."""
+def _twice(module: ast.Module) -> Iterator[tuple[ast.stmt, ast.stmt, str]]:
+    """What may be a check and whose name gets another value later in the same block, classes' bodies too."""
     blocks = [module, *(node for node in ast.walk(module) if isinstance(node, ast.ClassDef))]
     for block in blocks:
         bound: dict[str, list[Placed]] = {}
         for node, branches in statements(block):
             for name in _bound_by(node):
                 for first, others in bound.get(name, ()):
-                    if isinstance(first, _Defined) and not _either_or(branches, others):
+                    is_again = isinstance(first, ast.ImportFrom) and isinstance(node, ast.ImportFrom)
+                    may_be = isinstance(first, _Defined) or _may_be_a_check(first, is_of_checks=True)
+                    if may_be and not is_again and not _either_or(branches, others):
                         yield first, node, name
                 bound.setdefault(name, []).append((node, branches))
 
@@ -241,8 +302,16 @@ def _bound_by(node: ast.stmt) -> list[str]:
             decorators = {ast.unparse(one).rpartition(".")[2] for one in getattr(node, "decorator_list", ())}
             return [] if "overload" in decorators else [name]
         case ast.Assign(targets=targets, value=value):
-            read = {one.id for one in ast.walk(value) if isinstance(one, ast.Name)}
-            return [one.id for one in targets if isinstance(one, ast.Name) and one.id not in read]
+            return _names_given(targets, value)
+        case ast.AnnAssign(target=target, value=ast.expr() as value):
+            return _names_given([target], value)
         case ast.Import(names=names) | ast.ImportFrom(names=names):
             return [alias.asname or alias.name.partition(".")[0] for alias in names]
     return []
+
+
+def _names_given(targets: Sequence[ast.expr], value: ast.expr) -> list[str]:
+    """Names that get a new value; one that is made of what it was before is not lost."""
+    read = {one.id for one in ast.walk(value) if isinstance(one, ast.Name)}
+    names = [one for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)]
+    return [one.id for one in names if isinstance(one.ctx, ast.Store) and one.id not in read]

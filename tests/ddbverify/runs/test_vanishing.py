@@ -12,6 +12,12 @@ from tests.ddbverify.runs.test_run import project as project
 
 CHECK = "def check_total(pair):\n    assert pair.comparison\n"
 TWO = "def check_total(pair):\n    assert False\n\n{}def check_total(pair):\n    assert pair.comparison\n"
+LIB = {
+    "lib.py": "def made(name):\n    def check_it(pair):\n        assert pair.comparison\n"
+    "    return check_it\n",
+    "check_a.py": "from lib import made\ncheck_a = made('a')\n",
+}
+MADE = "from lib import made\ncheck_b = made('b')\n"
 EACH = "from ddbverify import each_item\n\n"
 
 
@@ -51,6 +57,19 @@ EACH = "from ddbverify import each_item\n\n"
         (
             {"check_a.py": CHECK + "check_total.__test__ = False\n"},
             "check_a.py::check_total is not run: `__test__`",
+        ),
+        (
+            LIB | {"check_b.py": "import pytest\npytest.importorskip('no_such_module')\n" + MADE},
+            "check_b.py::check_b is not run: its file skips itself when it is imported",
+        ),
+        (
+            LIB | {"check_b.py": MADE, "conftest.py": "collect_ignore = ['check_b.py']\n"},
+            "check_b.py::check_b is not run: the file is left out",
+        ),
+        (LIB | {"build/check_b.py": MADE}, "build/check_b.py::check_b is not run: the file is left out"),
+        (
+            LIB | {"check_b.py": MADE + "check_b = made('c')\n"},
+            "check_b.py::check_b is defined in line 2 and again in line 3",
         ),
         ({"check_a.py": TWO.format("")}, "check_a.py::check_total is defined in line 1 and again in line 4"),
         (

@@ -71,3 +71,91 @@ def test_of_two_branches_one_is_run(suite, star):
     suite.runs("check_a.py", "check_a", lines=[2, 4])
 
     assert suite.lost == []
+
+
+LIB = "def made(name):\n    def check_it(pair):\n        assert pair.comparison, name\n    return check_it\n"
+IMPORTS = "from lib import made\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        (IMPORTS + "check_b = made('b')\n", ["check_b.py::check_b"]),
+        (IMPORTS + "check_b: object = made('b')\n", ["check_b.py::check_b"]),
+        (
+            IMPORTS + "check_b, check_c = made('b'), made('c')\n",
+            ["check_b.py::check_b", "check_b.py::check_c"],
+        ),
+        (IMPORTS + "if made:\n    [check_b, *_] = [made('b')]\n", ["check_b.py::check_b"]),
+        ("from lib import check_b\n", ["check_b.py::check_b"]),
+        ("from lib import made as check_b\n", ["check_b.py::check_b"]),
+        ("def check_b(rows):\n    assert rows\n", ["check_b.py::check_b"]),
+        (CHECK.replace("check_a", "check_b"), ["check_b.py::check_b"]),
+        ("from lib import *\n", ["check_b.py"]),
+        (IMPORTS + "for name in 'bc':\n    globals()[f'check_{name}'] = made(name)\n", ["check_b.py"]),
+        ("", []),
+        ('"""What is planned."""\n', []),
+    ],
+)
+def test_of_a_file_of_checks_that_pytest_leaves_out_every_check_is_missed(suite, text, lost):
+    suite.write("lib.py", LIB)
+    suite.write("check_a.py", IMPORTS + "check_a = made('a')\n")
+    suite.write("check_b.py", text)
+    suite.runs("check_a.py", "check_a")
+    suite.runs("lib.py", lines=[2])
+
+    assert suite.lost == lost
+    suite.runs("check_b.py", "check_b", "check_c")
+    assert suite.lost == []
+
+
+def test_of_a_file_of_tests_that_skips_itself_only_what_may_be_a_check_is_missed(suite):
+    suite.write("lib.py", LIB)
+    suite.write("conftest.py", "from lib import made\n")
+    ordinary = "from lib import test_data\n\ntest_names = ['a']\n\ndef test_it(rows):\n    assert rows\n"
+    suite.write("test_a.py", ordinary)
+    assert suite.lost == []
+
+    suite.write("test_a.py", ordinary + "test_b = made('b')\n")
+    assert suite.lost == ["test_a.py::test_b"]
+
+
+def test_a_helper_may_be_called_as_a_file_of_checks(suite):
+    suite.write("check_common.py", "LIMIT = 3\n\ndef same(pair):\n    return pair.comparison\n")
+    suite.write("check_a.py", "from check_common import same\n\ndef check_a(pair):\n    assert same(pair)\n")
+    suite.runs("check_a.py", "check_a", lines=[3])
+
+    assert suite.lost == []
+
+
+def test_a_check_from_a_factory_that_says_it_is_none_is_missed(suite):
+    suite.write("lib.py", LIB)
+    suite.write("check_a.py", IMPORTS + "check_a, check_b = made('a'), made('b')\ncheck_b.__test__ = False\n")
+    suite.runs("check_a.py", "check_a")
+
+    assert suite.lost == ["check_a.py::check_b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_lost"),
+    [
+        ("check_a = made('a')\ncheck_a = made('b')\n", True),
+        ("check_a: object = made('a')\ncheck_a: object = made('b')\n", True),
+        ("check_a, check_b = made('a'), made('b')\ncheck_a = made('c')\n", True),
+        ("check_a = made('a')\ndef check_a(pair):\n    assert pair\n", True),
+        ("from lib import check_a\ncheck_a = made('b')\n", True),
+        ("from lib import check_a\nfrom lib import check_a\n", False),
+        ("check_a = made('a')\ncheck_a = print(check_a) or check_a\n", False),
+        ("if made:\n    check_a = made('a')\nelse:\n    check_a = made('b')\n", False),
+        ("check_a: object\ncheck_a = made('a')\n", False),
+        ("check_a = None\ncheck_a = made('a')\n", False),
+        ("check_names = ['a']\ncheck_names = ['a', 'b']\ncheck_a = made(check_names)\n", False),
+        ("same = made('a')\nsame = made('b')\ncheck_a = same\n", False),
+    ],
+)
+def test_a_name_that_gets_two_checks_loses_the_first(suite, text, is_lost):
+    suite.write("lib.py", LIB)
+    suite.write("check_a.py", IMPORTS + text)
+    suite.runs("check_a.py", "check_a", "check_b")
+
+    assert suite.lost == (["check_a.py::check_a"] if is_lost else [])
