@@ -89,8 +89,9 @@ class Transform:
     def _called(self, function: TransformFunction, item: TypedItem) -> Any:
         try:
             return function(item_from_typed(item))
-        # The user's code may raise anything; its text may hold values, so only the type is kept.
-        except Exception as error:  # noqa: BLE001
+        # The user's code may raise anything, and call `sys.exit`; its text may hold values, so only the type
+        # is kept.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             what = f"raised {type(error).__name__}"
             raise self._error(what, "run it on that item in a unit test") from None
 
@@ -98,7 +99,14 @@ class Transform:
         results = [] if result is None else result if isinstance(result, list) else [result]
         if isinstance(result, list) and not self.rekeys:
             raise self._error("returned a list", "return one item or None, or set rekeys = true for the pair")
-        typed: list[TypedItem] = [self._checked(one) for one in results]
+        try:
+            typed: list[TypedItem] = [self._checked(one) for one in results]
+        except TransformError:
+            raise
+        # Reading it can run the user's code again (what loads when it is looked at), or never end.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            what = f"returned what cannot be read: {type(error).__name__}"
+            raise self._error(what, "return plain values that do not hold themselves") from None
         self._check_keys(item, typed)
         return typed
 

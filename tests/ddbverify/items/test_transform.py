@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 
 import pytest
@@ -105,6 +106,48 @@ def test_what_breaks_the_contract_is_refused_without_showing_a_value(function, s
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+def stops(item):
+    raise SystemExit(item["secret"])
+
+
+def holds_itself(item):
+    item["list"] = []
+    item["list"].append(item["list"])
+    return item
+
+
+class Lazy(dict):
+    """Loads what is in it when it is looked at."""
+
+    def items(self):
+        raise LookupError(self["secret"])
+
+
+class LazyList(list):
+    def __iter__(self):
+        raise SystemExit(self[0]["secret"])
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (stops, "raised SystemExit"),
+        (holds_itself, "cannot be read: RecursionError"),
+        (lambda item: {**item, "list": functools.reduce(lambda one, _: [one], range(3000), [])}, "Recursion"),
+        (Lazy, "cannot be read: LookupError"),
+        (lambda item: {**item, "map": Lazy(item)}, "cannot be read: LookupError"),
+        (lambda item: LazyList([item]), "cannot be read: SystemExit"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_like_any_result(function, said):
+    with pytest.raises(TransformError, match=said) as caught:
+        made(function, rekeys=True)(ITEM)
+
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
 
 
 def test_a_rekeying_transform_may_change_keys_and_return_many():
