@@ -1,15 +1,17 @@
 """
-Whether a KeyboardInterrupt came from outside, or from the code of a check.
+What ends a command as Ctrl-C does, and whether a KeyboardInterrupt came from outside or from a check's code.
 
 Signals belong to the process, so this is the one piece of state of its own that the package keeps.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
@@ -44,4 +46,29 @@ def noticed() -> Iterator[None]:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     _came.set()
+    raise KeyboardInterrupt
+
+
+def end_as_ctrl_c_does() -> None:
+    """
+    Let SIGTERM and SIGHUP end this command as Ctrl-C does: what was found is written, a fence is lifted.
+
+    Where SIGHUP is ignored (``nohup``) it stays so.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        shown = [number for number in (1, 2) if os.isatty(number)]
+        signal.signal(signal.SIGHUP, partial(_hang_up, shown))
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _hang_up(shown: Sequence[int], _number: int, _frame: FrameType | None) -> NoReturn:
+    # A shell whose terminal goes sends a second one, which would interrupt what is taken back.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in shown:
+        if not os.isatty(number):  # it is gone: each line would be an error, and end what is taken back
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
     raise KeyboardInterrupt

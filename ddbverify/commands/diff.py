@@ -18,12 +18,12 @@ from ddbverify.commands.shared import (
     options_of,
     refuse,
     say,
-    sigterm_like_ctrl_c,
 )
 from ddbverify.diff.diff import Display, run
 from ddbverify.diff.request import Request
 from ddbverify.diff.text import text
 from ddbverify.errors import DdbVerifyError
+from ddbverify.interrupts import end_as_ctrl_c_does
 from ddbverify.reports import progress
 
 
@@ -86,7 +86,7 @@ def command(
 
     Exit status: 0 equal, 1 differences, 2 usage, 3 inconclusive or incomplete, 6 AWS refused.
     """
-    sigterm_like_ctrl_c()
+    end_as_ctrl_c_does()
     lines = output_format == "jsonl"
     try:
         if resume and out is None:

@@ -14,9 +14,9 @@ from ddbverify.commands.shared import (
     refuse,
     say,
     show_in_pipeline,
-    sigterm_like_ctrl_c,
 )
 from ddbverify.errors import DdbVerifyError
+from ddbverify.interrupts import end_as_ctrl_c_does
 from ddbverify.reports import ci, summary
 from ddbverify.runs import run as runs
 from ddbverify.runs.result import RunResult
@@ -44,7 +44,7 @@ def command(
 
     Exit status: 0 equal, 1 differences, 2 usage, 3 inconclusive or incomplete, 6 AWS refused.
     """
-    sigterm_like_ctrl_c()
+    end_as_ctrl_c_does()
     try:
         result = runs.run(
             config_file,

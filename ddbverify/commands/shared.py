@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -120,12 +118,3 @@ def show_in_pipeline(annotations: list[str], markdown: str, *, err: bool) -> Non
     problem = ci.append_summary(markdown, os.environ)
     if problem is not None:
         say(problem)
-
-
-def sigterm_like_ctrl_c() -> None:
-    """A supervisor ends us with SIGTERM: what was found has to be added up and written then, too."""
-    signal.signal(signal.SIGTERM, _interrupt)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

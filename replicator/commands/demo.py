@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 
 import click
 
 from ddbverify.errors import DdbVerifyError
-from replicator.commands.invocation import EXIT_REFUSED, end_as_ctrl_c_does, exit_status, json_option
+from ddbverify.interrupts import end_as_ctrl_c_does
+from replicator.commands.invocation import EXIT_REFUSED, exit_status, json_option
 from replicator.context.console import Console
 
 
@@ -47,7 +47,7 @@ def command(
 
     options = story.Options(items, count, traffic, transform, seed, keep)
     console = Console(as_json=as_json)
-    signal.signal(signal.SIGTERM, end_as_ctrl_c_does)
+    end_as_ctrl_c_does()
     try:
         outcome = story.demo(options, console)
     except DdbVerifyError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from ddbverify import config as configuration
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError
+from ddbverify.interrupts import end_as_ctrl_c_does
 from ddbverify.tables.aws import translated
 from replicator.context.console import Console
 from replicator.context.context import Context
@@ -47,7 +47,7 @@ def command(name: str, run: Run, text: str) -> click.Command:
 def execute(path: Path, *, as_json: bool, run: Run) -> None:
     """Run one command, say its errors in two lines, and end with the exit status that fits."""
     console = Console(as_json=as_json)
-    signal.signal(signal.SIGTERM, end_as_ctrl_c_does)
+    end_as_ctrl_c_does()  # a cutover lifts its fence first
     try:
         context = Context(configuration.load(path), console, path.resolve())
         with translated(f"do what `{click.get_current_context().command_path}` asked for"):
@@ -61,12 +61,6 @@ def execute(path: Path, *, as_json: bool, run: Run) -> None:
         console.answer({"ok": False, "error": "interrupted", "try": "run the same command again"})
         click.echo("Interrupted. Run the same command again: it goes on from here.", err=True)
         sys.exit(EXIT_REFUSED)
-
-
-def end_as_ctrl_c_does(signum: int, frame: object) -> None:
-    """A supervisor's SIGTERM ends a command as Ctrl-C does: a cutover lifts its fence first."""
-    del signum, frame
-    raise KeyboardInterrupt
 
 
 def exit_status(error: DdbVerifyError) -> int:

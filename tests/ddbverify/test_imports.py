@@ -23,6 +23,7 @@ FOR_THE_REPLICATOR = {
     "names",
     "words",
     "setting_names",
+    "interrupts",  # ends a command as Ctrl-C does, of both packages
     "items.transform",
     "items.values",
     "code.digest",

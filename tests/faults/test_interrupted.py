@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while every thread waits: for a rate, or for a table that throttles for ever."""
+"""Ctrl-C, SIGTERM and SIGHUP while every thread waits: for a rate, or for a table that throttles for ever."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def wait_until(condition):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_nobody_waits_for_the_rate_after_a_signal(tmp_path, number):
     with page_server(TABLES) as server:
         with diff(server, tmp_path, "--read-units=1") as running:

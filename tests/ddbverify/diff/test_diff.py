@@ -487,7 +487,7 @@ def test_a_reader_that_goes_away_ends_the_command_cleanly(tmp_path):
     assert summary["missing"] == len(lines) < 100_000
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_command_with_a_summary(tmp_path, number):
     with child(tmp_path, '[missing("a"), lambda: time.sleep(60)]') as running:
         assert json.loads(running.stdout.readline())["finding"] == "missing"

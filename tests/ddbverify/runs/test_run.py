@@ -430,7 +430,7 @@ def test_a_token_in_every_key_is_in_nothing_but_the_findings(project, capfd):
     assert holding == {"findings.jsonl"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_leaves_incomplete_evidence_and_no_child(project, number):
     pid_file = project.parent / "pid"
     with_check(
