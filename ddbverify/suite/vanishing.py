@@ -77,12 +77,12 @@ class _Suite:
                 yield self._shown(file), " is not valid Python, so nobody knows what it checks"
         for file, module in self._modules.items():
             for node, _ in statements(module):
-                if isinstance(node, _Defined) and (held := self._lost(file, node)):
+                for held in self._lost(file, node) if isinstance(node, _Defined) else ():
                     name = node.name if held == node.name else f"{node.name}.{held}"
-                    yield f"{self._shown(file)}::{name}", self._why(file, module, node.name)
+                    yield f"{self._shown(file)}::{name}", self._why(file, module, name)
             yield from self._of_no_text(file, module)
             for first, second, name in _twice(module):
-                if _holds_a_check(first) or self._is_run_by_name(file, name):
+                if _checks_in(first) or self._is_run_by_name(file, name):
                     yield (
                         f"{self._shown(file)}::{name}",
                         f" is defined in line {first.lineno} and again in line {second.lineno}",
@@ -127,18 +127,32 @@ class _Suite:
     def _shown(self, file: Path) -> str:
         return file.relative_to(self._folder).as_posix()
 
-    def _lost(self, file: Path, node: _Defined) -> str:
-        """The name of what *node* is or holds that would be run and is not; nothing if all is well."""
-        held = _holds_a_check(node)
+    def _lost(self, file: Path, node: _Defined) -> list[str]:
+        """The names of what *node* is or holds that would be run and is not; nothing if all is well."""
+        held = _checks_in(node)
+        if not held:
+            return []
+        if (file, node.name) in self._collected.names or self._runs_in(file, node):
+            inside = [one for one in held if one is not node and not self._runs_in(file, one)]
+            return [one.name for one in inside if not self._is_called(file, node, one)]
+        first = held[0].name
+        must_run = held[0] is node and self._is_run_by_name(file, first)
+        return [first] if must_run or node.name not in self._used else []
+
+    def _runs_in(self, file: Path, node: _Defined) -> bool:
+        """Whether a function that is run stands within *node*, or is it."""
         first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
         lines = range(first, (node.end_lineno or node.lineno) + 1)
-        is_collected = (file, node.name) in self._collected.names or any(
-            path == file and line in lines for path, line in self._collected.lines
+        return any(path == file and line in lines for path, line in self._collected.lines)
+
+    def _is_called(self, file: Path, around: _Defined, function: _Function) -> bool:
+        """Whether something makes use of a function inside another, or in a class, of which something runs."""
+        is_a_method = isinstance(around, ast.ClassDef) and function in around.body
+        return (
+            function.name in self._used
+            or (function.name.startswith("__") and function.name.endswith("__"))
+            or (is_a_method and (file, function.name) in self._collected.names)
         )
-        if not held or is_collected:
-            return ""
-        must_run = held == node.name and self._is_run_by_name(file, held)
-        return held if must_run or node.name not in self._used else ""
 
     @staticmethod
     def _is_run_by_name(file: Path, name: str) -> bool:
@@ -147,7 +161,7 @@ class _Suite:
     def _why(self, file: Path, module: ast.Module, name: str) -> str:
         if file in self._collected.skipped:
             return " is not run: its file skips itself when it is imported"
-        if not self._is_run_by_name(file, name):
+        if "." in name or not self._is_run_by_name(file, name):
             return (
                 " is not run, and nothing that runs uses it: the checks of a file check_*.py are its "
                 "functions check_* (a plugin that collects others has to be in [checks] pytest_plugins)"
@@ -190,14 +204,13 @@ class _Suite:
         return bool(asked) and (own == asked or own.endswith("/" + asked) or asked.endswith("/" + own))
 
 
-def _holds_a_check(node: ast.AST) -> str:
-    """The name of the first function that takes a pair or items: it itself, a method, or one inside it."""
+def _checks_in(node: ast.AST) -> list[_Function]:
+    """The functions that take a pair or items: it itself, methods, and those inside it."""
     if not isinstance(node, _Defined) or _is_of_pytest(node):
-        return ""
-    if isinstance(node, _Function) and _takes_a_pair(node):
-        return node.name
-    inside = (one for one in ast.walk(node) if isinstance(one, _Function) and one is not node)
-    return next((one.name for one in inside if _takes_a_pair(one) and not _is_of_pytest(one)), "")
+        return []
+    inside = [one for one in ast.walk(node) if isinstance(one, _Function) and one is not node]
+    every = [node, *inside] if isinstance(node, _Function) else inside
+    return [one for one in every if _takes_a_pair(one) and not _is_of_pytest(one)]
 
 
 def _takes_a_pair(function: _Function) -> bool:

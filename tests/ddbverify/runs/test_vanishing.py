@@ -111,6 +111,17 @@ EACH = "from ddbverify import each_item\n\n"
             },
             "check_a.py::describe_orders.check_total is not run, and nothing",
         ),
+        (
+            {"check_a.py": CHECK + "\n    def check_b(pair):\n        assert False\n"},
+            "check_a.py::check_total.check_b is not run, and nothing",
+        ),
+        (
+            {
+                "test_a.py": "class TestOrders:\n    def test_a(self, pair):\n        assert pair.comparison\n"
+                "    def check_b(self, pair):\n        assert False\n"
+            },
+            "test_a.py::TestOrders.check_b is not run, and nothing",
+        ),
         ({"conftest.py": CHECK}, "conftest.py::check_total is not run, and nothing"),
         ({"helpers.py": "def same(pair)\n"}, "helpers.py is not valid Python"),
     ],

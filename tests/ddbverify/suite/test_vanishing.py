@@ -159,3 +159,72 @@ def test_a_name_that_gets_two_checks_loses_the_first(suite, text, is_lost):
     suite.runs("check_a.py", "check_a", "check_b")
 
     assert suite.lost == (["check_a.py::check_a"] if is_lost else [])
+
+
+def test_a_check_inside_one_that_runs_is_missed(suite):
+    suite.write("check_a.py", CHECK + "\n    def check_b(pair):\n        assert pair.target\n")
+    suite.runs("check_a.py", "check_a", lines=[1])
+
+    assert suite.lost == ["check_a.py::check_a.check_b"]
+
+
+def test_a_method_beside_one_that_runs_is_missed_and_helpers_are_not(suite):
+    suite.write(
+        "test_a.py",
+        """\
+        import pytest
+        class TestOrders:
+            def __init_subclass__(cls, pair=None): ...
+            @pytest.fixture
+            def rows(self, pair): return pair.comparison
+            def test_a(self, pair): assert self._same(pair)
+            def _same(self, pair): return pair.comparison
+            def check_b(self, pair): assert pair.target
+            class TestInner:
+                def test_c(self, pair): assert pair.target
+                def tets_d(self, pair): assert pair.target
+        """,
+    )
+    suite.runs("test_a.py", "test_a", "test_c", lines=[6, 10])
+
+    assert suite.lost == ["test_a.py::TestOrders.check_b", "test_a.py::TestOrders.tets_d"]
+
+
+def test_what_a_check_or_a_factory_defines_for_itself_is_used(suite):
+    suite.write(
+        "check_a.py",
+        """\
+        from ddbverify import each_item
+        def check_a(pair):
+            def same(pair): return pair.comparison
+            assert same(pair)
+        def made(name):
+            @each_item
+            def check_it(source, target): assert source == target
+            def check_pair(pair): assert pair.comparison
+            def check_left(pair): assert pair.target
+            return check_it if name else check_pair
+        check_b, check_c = made(""), made("c")
+        """,
+    )
+    suite.runs("check_a.py", "check_a", "check_b", "check_c", lines=[2, 6, 8])
+
+    assert suite.lost == ["check_a.py::made.check_left"]
+
+
+def test_a_method_that_a_decorator_has_replaced_runs_under_its_name(suite):
+    suite.write(
+        "test_a.py",
+        """\
+        from lib import logged
+        class TestOrders:
+            def test_a(self, pair): assert pair.comparison
+            @logged
+            def test_b(self, pair): assert pair.comparison
+        """,
+    )
+    suite.write("lib.py", "def logged(function):\n    return lambda self, pair: function(self, pair)\n")
+    suite.runs("test_a.py", "test_a", "test_b", lines=[3])
+    suite.runs("lib.py", lines=[2])
+
+    assert suite.lost == []
