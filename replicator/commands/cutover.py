@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ddbverify.errors import DdbVerifyError, EngineError, Refused
@@ -317,6 +318,9 @@ class _Attempt:
     def _leave_evidence(self, outcome: Outcome, *, reason: str | None = None) -> None:
         """Sign what was done. The cutover stands, or was rolled back, whatever becomes of this."""
         try:
+            if outcome == "flipped" and self.verified is None and self.verified_by:
+                # Verified by the run before, which was killed: read again, whatever the gate says by now.
+                self.verified = gate.judge(self.context.config, Path(self.verified_by))
             cutover_evidence.write(self.context.config, self._evidence(outcome, reason))
         except (DdbVerifyError, OSError) as error:
             self.context.console.warn(f"the evidence of this cutover could not be signed and kept: {error}")

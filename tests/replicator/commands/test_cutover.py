@@ -684,6 +684,31 @@ def test_before_the_flip_is_asked_for_the_pointer_may_be_another(attempt, monkey
     assert "lifted" in attempt.log
 
 
+@pytest.mark.parametrize("recorded", ["in the flip", "behind it"])
+def test_evidence_of_a_run_after_a_crash_names_the_verification(killed_while_flipping, monkeypatch, recorded):
+    """It is known by its folder only: the evidence said that there had been none."""
+    attempt, judged = killed_while_flipping, []
+
+    def judge(config, folder):
+        judged.append(str(folder))
+        return attempt.context.decision
+
+    monkeypatch.setattr("replicator.commands.cutover.gate.judge", judge)
+    attempt.context.whole["verified_by"] = "/a/folder/of/it"
+    if recorded == "behind it":
+        attempt.context.whole.update({"flipped": True, "steps": {"flip": "now"}})
+    attempt.pointer = SimpleNamespace(
+        **{**vars(POINTER), "is_begun": lambda: True, "flip": lambda: attempt.log.append("flip")}
+    )
+    attempt.verified, attempt.verified_by = None, ""
+    attempt.run()
+
+    assert judged == ["/a/folder/of/it"]
+    found = left_behind(attempt.context.config)
+    assert found.verified_by.sha256 == "1" * 64
+    assert [pair.id for pair in found.pairs] == [attempt.context.config.tables[0].id]
+
+
 def test_a_flip_that_fails_half_way_leaves_the_fence_up(attempt, monkeypatch):
     monkeypatch.setattr(Attempt, "fails_at", "flip")
     attempt.pointer = SimpleNamespace(**{**vars(POINTER), "is_surely_not_begun": lambda: False})
