@@ -103,10 +103,13 @@ class Transform:
             typed: list[TypedItem] = [self._checked(one) for one in results]
         except TransformError:
             raise
-        # Reading it can run the user's code again (what loads when it is looked at), or never end.
+        except RecursionError:
+            what = "returned an item that is nested without end"
+            raise self._error(what, "return no list or dict that holds itself") from None
+        # Reading it can run the user's code again: what loads when it is looked at.
         except (Exception, SystemExit) as error:  # noqa: BLE001
             what = f"returned what cannot be read: {type(error).__name__}"
-            raise self._error(what, "return plain values that do not hold themselves") from None
+            raise self._error(what, "return plain values") from None
         self._check_keys(item, typed)
         return typed
 

@@ -97,8 +97,6 @@ class Subject:
                 what = f"It raised {type(raised).__name__}{_where(raised)}."
                 raise Broken(TOTAL, what, (item,), raised) from None
             raise Broken(CONTRACT, f"{error.message} {_sentence(error.hint)}", (item,)) from None
-        except RecursionError:
-            raise Broken(CONTRACT, "It returned an item that is nested without end.", (item,)) from None
         return Run(item, self.watched.given, self.watched.result, results)
 
     def examine(self, item: TypedItem) -> Run:

@@ -134,8 +134,11 @@ class LazyList(list):
     ("function", "said"),
     [
         (stops, "raised SystemExit"),
-        (holds_itself, "cannot be read: RecursionError"),
-        (lambda item: {**item, "list": functools.reduce(lambda one, _: [one], range(3000), [])}, "Recursion"),
+        (holds_itself, "nested without end"),
+        (
+            lambda item: {**item, "list": functools.reduce(lambda one, _: [one], range(3000), [])},
+            "without end",
+        ),
         (Lazy, "cannot be read: LookupError"),
         (lambda item: {**item, "map": Lazy(item)}, "cannot be read: LookupError"),
         (lambda item: LazyList([item]), "cannot be read: SystemExit"),
