@@ -60,7 +60,12 @@ def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Rea
     """Every pair was read in full, and nothing stayed undecided."""
     wanted = {check.coverage for check in found.checks if check.counts}
     sample_will_do = wanted == {Coverage.SAMPLE}
-    if found.coverage != "full" and not sample_will_do:
+    asked = config.verification.coverage
+    if found.coverage != asked:
+        how = "run again" if found.coverage == "full" else "run again without --sample"
+        message = f"Coverage is {found.coverage}, and migration.toml asks for {asked}; {how}."
+        yield Reason("coverage", INCOMPLETE, message)
+    elif found.coverage != "full" and not sample_will_do:
         message = f"Coverage is {found.coverage}, a sample; set coverage to full, then run again."
         yield Reason("coverage", INCOMPLETE, message)
     in_evidence = {pair.id: pair for pair in found.pairs}

@@ -17,7 +17,7 @@ from ddbverify.evidence.record import CheckState
 from ddbverify.gate import gate
 from ddbverify.gate.reasons import CODES
 from ddbverify.pipeline.health import PipelineHealth
-from ddbverify.suite.marks import Severity
+from ddbverify.suite.marks import Coverage, Severity
 from tests.ddbverify import projects
 from tests.ddbverify.judged import ENDED, NOW, good_evidence, leave, run_id
 
@@ -280,6 +280,28 @@ def test_what_changes_after_the_run_closes_it(project, change, code):
     decision = judged(project)
     assert not decision.open
     assert code in codes(decision)
+
+
+@pytest.mark.parametrize(("then", "now"), [("5%", "full"), ("5%", "6%"), ("full", "5%")])
+@pytest.mark.parametrize("mark", [Coverage.FULL, Coverage.SAMPLE])
+def test_another_coverage_than_that_of_the_run_closes_it_and_is_called_that(project, then, now, mark):
+    """By `--sample`, or since migration.toml has changed: the evidence does not say which."""
+    project.write_text(f'{projects.TOML}[verification]\ncoverage = "{then}"\n')
+    config = load(project)
+    found = good_evidence(config, coverage=then)
+    leave(config, replace(found, checks=tuple(replace(check, coverage=mark) for check in found.checks)))
+    before = codes(judged(project))
+    assert before == ({"coverage"} if then != "full" and mark is Coverage.FULL else set())
+
+    project.write_text(f'{projects.TOML}[verification]\ncoverage = "{now}"\n')
+
+    decision = judged(project)
+    assert (codes(decision), decision.exit_code) == ({"coverage"}, 3)
+    (reason,) = decision.reasons
+    assert f"{then}, and migration.toml asks for {now}; " in reason.message
+
+    project.write_text(f'{projects.TOML}[verification]\ncoverage = "{now}"\nsettle = "1s"\n')
+    assert codes(judged(project)) == {"coverage", "changed"}
 
 
 def test_a_transform_that_changes_after_the_run_closes_it(tmp_path, monkeypatch):

@@ -301,9 +301,12 @@ def test_a_sample_never_passes_and_never_opens_the_gate(project, mark):
     assert (result.evidence.verdict, result.evidence.complete) == ("inconclusive", False)
     (said,) = result.evidence.shortcomings
     assert said.endswith(" a sample was read: 1 of 9 segments were to be read")
-    assert {"incomplete", "coverage", "changed"} <= {
-        reason.code for reason in gate.judge(load(project)).reasons
-    }
+    decision = gate.judge(load(project))
+    codes = {reason.code for reason in decision.reasons}
+    assert {"incomplete", "coverage"} <= codes
+    assert "changed" not in codes
+    assert decision.exit_code == 3
+    assert any("run again without --sample" in reason.message for reason in decision.reasons)
 
 
 def test_a_configured_sample_passes_where_it_is_enough_for_every_check(project):
