@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from ddbverify.config import Pair
 from ddbverify.errors import Refused
@@ -19,13 +20,20 @@ CUTOVER = Fact.CUTOVER
 """Fact of the whole migration: how far its cutover is."""
 
 
-def set_consumer(context: Context, pair: Pair, *, on: bool) -> None:
-    """Switch the consumer's mapping, and wait until it is so. On also ends a pause."""
+def set_consumer(
+    context: Context, pair: Pair, *, on: bool, waiting: Callable[[], None] = lambda: None
+) -> None:
+    """
+    Switch the consumer's mapping, and wait until it is so. On also ends a pause.
+
+    Args:
+        waiting: Called before each wait; raises once that takes too long.
+    """
     if on:  # before it is: from here on changes may have been consumed
         context.state(pair).put(Fact.CONTROL, state=RUN, at=now_text())
         context.state(pair).put(Fact.CONSUMER, on=True, since_epoch=int(context.server_time()))
     with translated(f"switch the consumer of {pair} {'on' if on else 'off'}"):
-        switch_mapping(context, context.resources(pair)["consumer_mapping"], on=on)
+        switch_mapping(context, context.resources(pair)["consumer_mapping"], on=on, waiting=waiting)
 
 
 def on_again(context: Context, pair: Pair) -> bool:
@@ -49,16 +57,20 @@ def on_again(context: Context, pair: Pair) -> bool:
     return False
 
 
-def switch_mapping(context: Context, mapping: str, *, on: bool) -> None:
+def switch_mapping(
+    context: Context, mapping: str, *, on: bool, waiting: Callable[[], None] = lambda: None
+) -> None:
     """Switch an event source mapping (by its UUID), and wait until it is so. Raises botocore's errors."""
     functions = context.source_client("lambda")
     wanted = "Enabled" if on else "Disabled"
     while functions.get_event_source_mapping(UUID=mapping)["State"] not in ("Enabled", "Disabled"):
+        waiting()
         time.sleep(context.pace.poll_seconds)  # it takes no change while one is under way
     # Asked for even where it says so already: what a mapping says right after its stack was
     # made is not always what it does (ministack), and asking twice is harmless.
     functions.update_event_source_mapping(UUID=mapping, Enabled=on)
     while functions.get_event_source_mapping(UUID=mapping)["State"] != wanted:
+        waiting()
         time.sleep(context.pace.poll_seconds)
 
 

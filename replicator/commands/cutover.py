@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,8 @@ class _Attempt:
                 self._verify(step)
             with self._step("consumer", "the consumer is off, nothing is in flight") as step:
                 for pair in self.context.config.tables:
-                    switch.set_consumer(self.context, pair, on=False)
+                    late = partial(self._in_time, f"the consumer of {pair} is not off")
+                    switch.set_consumer(self.context, pair, on=False, waiting=late)
                     queue.await_empty_queue(self.context, pair, step, deadline=self.deadline)
             if fence.ends:
                 with self._step("fasten", "the fence stands until it is lifted"):

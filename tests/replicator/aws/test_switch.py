@@ -174,7 +174,9 @@ class Mapped:
         self.config = SimpleNamespace(tables=list(pairs))
         self.console = SimpleNamespace(line=lambda text: None)
         self.whole = {}
-        monkeypatch.setattr(switch, "switch_mapping", lambda _, uuid, *, on: self.log.append(f"wait {uuid}"))
+        monkeypatch.setattr(
+            switch, "switch_mapping", lambda _, uuid, *, on, **__: self.log.append(f"wait {uuid}")
+        )
 
     def need_begun(self):
         pass
@@ -219,7 +221,7 @@ def test_whoever_may_not_pause_is_told_so(monkeypatch):
 
 def test_no_pair_goes_on_while_the_mapping_of_another_is_waited_for(monkeypatch):
     context = Mapped(monkeypatch, "orders", "users")
-    monkeypatch.setattr(switch, "switch_mapping", lambda *_, on: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(switch, "switch_mapping", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
 
     with pytest.raises(KeyboardInterrupt):
         pause.pause(context)

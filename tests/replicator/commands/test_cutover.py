@@ -16,6 +16,7 @@ from ddbverify.evidence import cutover as cutover_evidence
 from ddbverify.evidence import signing
 from ddbverify.gate.gate import Decision
 from ddbverify.names import Fact
+from replicator.aws import switch
 from replicator.aws.fence import role_of
 from replicator.aws.stream import Trimmed
 from replicator.commands import last_verification, quiet
@@ -36,6 +37,9 @@ target = "orders-v2"
 [cutover]
 pointer = "ssm:/shop/orders-table"
 """
+
+
+SET_CONSUMER, SWITCH_MAPPING = switch.set_consumer, switch.switch_mapping
 
 
 class Target:
@@ -195,7 +199,9 @@ def attempt(tmp_path, monkeypatch):
     log = []
     monkeypatch.setattr(Attempt, "log", log)
     for name in ("set_consumer", "switch_mapping"):
-        monkeypatch.setattr(f"replicator.aws.switch.{name}", lambda *_, on: log.append(f"consumer {on}"))
+        monkeypatch.setattr(
+            f"replicator.aws.switch.{name}", lambda *_, on, **__: log.append(f"consumer {on}")
+        )
     monkeypatch.setattr("replicator.aws.queue.await_empty_queue", lambda *_, **__: None)
     monkeypatch.setattr("ddbverify.tables.aws.caller", lambda side: "arn:aws:iam::123456789012:user/ops")
     config = parse(FILE, tmp_path)
@@ -383,6 +389,35 @@ def test_a_lifting_that_cannot_be_recorded_hides_neither_it_nor_the_reason(attem
     assert any("the fence is lifted" in line for line in attempt.log)
     assert any("replicator cutover" in line and "Throttling" in line for line in attempt.log)
     assert "consumer True" in attempt.log
+
+
+@pytest.mark.parametrize("state", ["Enabling", "Disabling"])
+def test_a_consumer_that_aws_does_not_switch_off_is_waited_for_within_the_limit(attempt, monkeypatch, state):
+    """The source stayed fenced for as long as the mapping took, whatever `fence_limit` says."""
+    states, context, now = ["Enabled" if state == "Disabling" else state], attempt.context, [0.0]
+
+    def update(**_):
+        states[0] = state
+
+    functions = SimpleNamespace(
+        get_event_source_mapping=lambda **_: {"State": states[0]}, update_event_source_mapping=update
+    )
+
+    def sleep(seconds):
+        now[0] += seconds
+        assert now[0] < 10 * context.config.cutover.fence_limit, "it waits for ever"
+
+    context.source_client = lambda service: functions
+    context.pace = SimpleNamespace(poll_seconds=5.0)
+    monkeypatch.setattr("replicator.aws.switch.switch_mapping", SWITCH_MAPPING)
+    monkeypatch.setattr("replicator.aws.switch.set_consumer", SET_CONSUMER)
+    monkeypatch.setattr("replicator.aws.switch.on_again", lambda *_: True)
+    monkeypatch.setattr("replicator.context.clock.seconds", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", sleep)
+
+    with pytest.raises(Refused, match=r"fence_limit: the consumer of .* is not off"):
+        attempt._behind(FENCE)
+    assert "lifted" in attempt.log
 
 
 def test_a_fence_that_cannot_be_lifted_does_not_hide_why_it_was_to_be(attempt, monkeypatch):
