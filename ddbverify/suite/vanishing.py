@@ -77,7 +77,9 @@ class _Suite:
                 yield self._shown(file), " is not valid Python, so nobody knows what it checks"
         for file, module in self._modules.items():
             for node, _ in statements(module):
-                for held in self._lost(file, node) if isinstance(node, _Defined) else ():
+                if not isinstance(node, _Defined):
+                    continue
+                for held in self._lost(file, node):
                     name = node.name if held == node.name else f"{node.name}.{held}"
                     yield f"{self._shown(file)}::{name}", self._why(file, module, name)
             yield from self._of_no_text(file, module)
@@ -146,7 +148,7 @@ class _Suite:
         return any(path == file and line in lines for path, line in self._collected.lines)
 
     def _is_called(self, file: Path, around: _Defined, function: _Function) -> bool:
-        """Whether something makes use of a function inside another, or in a class, of which something runs."""
+        """Whether something makes use of a function inside another, or in a class, that runs in part."""
         is_a_method = isinstance(around, ast.ClassDef) and function in around.body
         return (
             function.name in self._used

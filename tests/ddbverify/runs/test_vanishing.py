@@ -117,7 +117,8 @@ EACH = "from ddbverify import each_item\n\n"
         ),
         (
             {
-                "test_a.py": "class TestOrders:\n    def test_a(self, pair):\n        assert pair.comparison\n"
+                "test_a.py": "class TestOrders:\n"
+                "    def test_a(self, pair):\n        assert pair.comparison\n"
                 "    def check_b(self, pair):\n        assert False\n"
             },
             "test_a.py::TestOrders.check_b is not run, and nothing",
