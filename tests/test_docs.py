@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 import re
@@ -219,3 +220,77 @@ def test_what_the_code_cites_of_the_documentation_is_there() -> None:
         for page, number in cited
         if number is not None and f"\n| {number} |" not in _text(page)
     ]
+
+
+OURS = "benchmarks|checks|ddbverify|docs|examples|findings|replicator|tests"
+_PATH = re.compile(rf"(?<![\w./-])((?:{OURS})/[\w./*-]+)")
+_DOTTED = re.compile(r"(?<![\w./~-])((?:benchmarks|ddbverify|replicator|tests)(?:\.\w+)+)")
+_COMMAND = re.compile(r"(?<![\w.-])(ddbverify|replicator) ([a-z]+)\b([^`|;&\n]*)")
+# In the folder of whoever reads this, and in the built wheel.
+_ELSEWHERE = {"checks/conftest.py", "checks/check_orders.py", "checks/check_mine.py"}
+_IN_THE_WHEEL = ("ddbverify/_checks", "ddbverify/_docs", "ddbverify/engines")
+
+
+def _texts() -> list[Any]:
+    """Pages, and modules with their docstrings and comments: whatever a rename would leave behind."""
+    pages = [*PAGES, ROOT / "findings" / "README.md", *(ROOT / "examples").rglob("*.md")]
+    code = [file for folder in OURS.split("|") for file in (ROOT / folder).rglob("*.py")]
+    return [*pages, *(file for file in code if "tests" not in file.relative_to(ROOT).parts)]
+
+
+def _is_there(path: str) -> bool:
+    path = path.rstrip("./")
+    if path in _ELSEWHERE or path.startswith(_IN_THE_WHEEL):
+        return True
+    return any(ROOT.glob(path)) or (ROOT / f"{path}.py").is_file()
+
+
+def test_every_path_of_ours_that_is_named_is_there() -> None:
+    named = {
+        (_name(file), found) for file in _texts() for found in _PATH.findall(file.read_text(encoding="utf-8"))
+    }
+
+    assert len({found for _, found in named}) > 50
+    assert not [(name, found) for name, found in sorted(named) if not _is_there(found)]
+
+
+def _means_something(dotted: str) -> bool:
+    """A module, or what stands in one; of a class also its members."""
+    parts = dotted.split(".")
+    for length in range(len(parts), 0, -1):
+        name = ".".join(parts[:length])
+        place = ROOT.joinpath(*parts[:length])
+        if place.with_suffix(".py").is_file() or (place / "__init__.py").is_file():
+            found: Any = importlib.import_module(name)
+            for part in parts[length:]:
+                if not hasattr(found, part):
+                    return False
+                found = getattr(found, part)
+            return True
+    return False
+
+
+def test_every_module_and_name_of_ours_that_is_named_is_there() -> None:
+    named = {
+        (_name(file), found)
+        for file in _texts()
+        for found in _DOTTED.findall(file.read_text(encoding="utf-8"))
+        if not found.endswith(".md")
+    }
+
+    assert len({found for _, found in named}) > 50
+    assert not [(name, found) for name, found in sorted(named) if not _means_something(found)]
+
+
+def test_every_option_that_is_shown_with_a_command_is_one_of_it() -> None:
+    options = {(one.values[0], one.values[1]): {*_places(one.values[2]), "--help"} for one in _commands()}
+    shown = {
+        (_name(page), program, command, option)
+        for page in _texts()
+        for program, command, rest in _COMMAND.findall(page.read_text(encoding="utf-8"))
+        if (program, command) in options
+        for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", rest.partition(" -- ")[0])
+    }
+
+    assert len(shown) > 10
+    assert not [one for one in sorted(shown) if one[3] not in options[one[1], one[2]]]
