@@ -78,7 +78,7 @@ ROOMS = (
         "code",
         "the user's code: which files of it decide, their digests, what is compiled and read",
         "items",
-        "bound digest imports places purity reach reads second_process source",
+        "below bound digest imports places purity reach reads second_process source",
     ),
     _room(
         "ddbverify",
@@ -114,7 +114,7 @@ ROOMS = (
         "ddbverify",
         "suite",
         "the words that a check is written in: pair, marks, verdicts",
-        "items tables pipeline plugins compare",
+        "items code tables pipeline plugins compare",
         "blindness definitions drift each_item marks pair vanishing verdicts",
     ),
     _room(

@@ -15,10 +15,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from ddbverify.code.below import python_files
 from ddbverify.code.imports import find, imports_of
 from ddbverify.code.places import OURS, is_environment
 
@@ -73,7 +74,7 @@ def of_folder(folder: Path, home: Path = Path()) -> Files:
     def find_out() -> Files:
         walk = Walk()
         with _on_the_path(folder):
-            for file in _python_files(folder):
+            for file in python_files(folder):
                 walk.text(file, f"{file.stem}", is_package=False)
                 walk.files[f"checks:{file.relative_to(folder).as_posix()}"] = file
             return _with_what_comes_in(walk, {"folder": str(folder)}, home)
@@ -183,10 +184,6 @@ def _with_what_comes_in(walk: Walk, asked: Mapping[str, object], home: Path) -> 
     except (subprocess.TimeoutExpired, ValueError):  # it hung, or left: whoever runs the code will say so
         return walk.files
     return walk.files | {place: Path(file) for place, file in came.items()}
-
-
-def _python_files(folder: Path) -> Iterable[Path]:
-    return sorted(file for file in folder.rglob("*.py") if file.is_file())
 
 
 @contextmanager

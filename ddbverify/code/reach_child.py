@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ddbverify.code.below import python_files
 from ddbverify.code.places import OURS, is_environment
 from ddbverify.code.reach import Walk, existing, place_of
 
@@ -46,7 +47,7 @@ def _try(load: Any) -> None:
 
 def _import_files(folder: Path) -> None:
     """As pytest does: every ``conftest.py`` first, its folder on the path, then the checks."""
-    files = sorted(folder.rglob("*.py"))
+    files = python_files(folder)
     for file in files:
         if file.name == "conftest.py":
             sys.path.insert(0, str(file.parent))

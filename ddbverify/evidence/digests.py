@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,15 +13,12 @@ from msgspec import Meta
 
 import ddbverify
 from ddbverify.code import reach
+from ddbverify.code.below import files_below
 from ddbverify.code.bound import Bound
 from ddbverify.code.digest import digest_of, listed, transforms_of
 from ddbverify.code.reach import Files
 from ddbverify.config import Config
 from ddbverify.evidence.strict import Strict
-
-# What Python and pytest write while they run. Bytecode outside of these folders is imported without a
-# source, and therefore bound.
-_CACHES = ("__pycache__", ".pytest_cache")
 
 _Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, in hex")]
 
@@ -95,7 +91,7 @@ def files_of_checks(config: Config, checks: Path) -> Files:
     """
     named = listed(config.checks.files, config.folder, "[checks] files")
     return {
-        **dict(_files_below(checks, None)),
+        **dict(files_below(checks)),
         **{f"outside:{place}": file for place, file in reach.of_folder(checks, config.folder).items()},
         **{f"named:{file.relative_to(config.folder).as_posix()}": file for file in named},
     }
@@ -113,25 +109,7 @@ def folder_digest(folder: Path, *, leaving_out: str | None = None) -> str:
     Raises:
         ConfigurationError: A file cannot be read.
     """
-    return digest_of(dict(_files_below(folder, leaving_out)))
-
-
-def _files_below(folder: Path, leaving_out: str | None) -> Iterator[tuple[str, Path]]:
-    """Name and place of every file, through links to folders as well: Python imports through them, too."""
-    seen = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        here = Path(place)
-        seen.add(here.resolve())
-        folders[:] = [
-            name
-            for name in folders
-            if name not in _CACHES
-            and (here / name).resolve() not in seen
-            and not (here == folder and name == leaving_out)
-        ]
-        for name in files:
-            if (here / name).is_file():  # else a pipe, a socket, or a link to nowhere
-                yield (here / name).relative_to(folder).as_posix(), here / name
+    return digest_of(dict(files_below(folder, leaving_out)))
 
 
 def _digest(content: Any) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ddbverify.code.below import python_files
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.plugins.loading import Plugins
@@ -46,7 +47,7 @@ def check_functions(folder: Path) -> dict[str, Definition]:
     Raises:
         ConfigurationError: A file is not Python, or the tables of a check are not written out.
     """
-    files = sorted((*folder.rglob("check_*.py"), *folder.rglob("test_*.py")))
+    files = [file for file in python_files(folder) if file.name.startswith(("check_", "test_"))]
     return {
         f"{file.relative_to(folder).as_posix()}::{name}": definition
         for file in files

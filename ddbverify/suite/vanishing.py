@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ddbverify.code.below import python_files
 from ddbverify.suite.definitions import Branch, Placed, is_each_item, statements
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -59,10 +60,15 @@ def vanished(folder: Path, collected: Collected, not_checks: Sequence[str] = ())
 
 class _Suite:
     def __init__(self, folder: Path, collected: Collected) -> None:
-        self._folder, self._collected = folder, collected
+        self._collected = collected
         self._modules: dict[Path, ast.Module] = {}
         self._broken: list[Path] = []
-        for file in sorted(folder.rglob("*.py")):
+        self._places: dict[Path, Path] = {}  # where a link leads -> where it stands
+        for place in python_files(folder):
+            file = place.resolve()
+            if file in self._places:
+                continue
+            self._places[file] = place.relative_to(folder)
             try:
                 self._modules[file] = ast.parse(file.read_bytes())
             except (SyntaxError, ValueError):
@@ -96,7 +102,7 @@ class _Suite:
 
         Of a file that pytest has looked into, what it did not take is none, unless ``__test__`` says so.
         """
-        is_of_checks = file.name.startswith("check_")
+        is_of_checks = self._places[file].name.startswith("check_")
         if file in self._collected.files and not (is_of_checks and _mentions_test_mark(module)):
             return
         found = False
@@ -127,7 +133,7 @@ class _Suite:
         return has_star or (does_anything and file not in self._reached)
 
     def _shown(self, file: Path) -> str:
-        return file.relative_to(self._folder).as_posix()
+        return self._places[file].as_posix()
 
     def _lost(self, file: Path, node: _Defined) -> list[str]:
         """The names of what *node* is or holds that would be run and is not; nothing if all is well."""
@@ -156,9 +162,9 @@ class _Suite:
             or (is_a_method and (file, function.name) in self._collected.names)
         )
 
-    @staticmethod
-    def _is_run_by_name(file: Path, name: str) -> bool:
-        return any(file.name.startswith(prefix) and name.startswith(prefix) for prefix in ("check_", "test_"))
+    def _is_run_by_name(self, file: Path, name: str) -> bool:
+        called = self._places[file].name
+        return any(called.startswith(prefix) and name.startswith(prefix) for prefix in ("check_", "test_"))
 
     def _why(self, file: Path, module: ast.Module, name: str) -> str:
         if file in self._collected.skipped:
@@ -177,7 +183,9 @@ class _Suite:
     def _names_used(self) -> set[str]:
         """Every name that the files which run, and what they import, make use of."""
         waiting = [
-            file for file in self._modules if file in self._collected.files or file.name == "conftest.py"
+            file
+            for file in self._modules
+            if file in self._collected.files or self._places[file].name == "conftest.py"
         ]
         used: set[str] = set()
         while waiting:

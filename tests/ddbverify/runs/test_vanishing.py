@@ -191,6 +191,28 @@ def test_what_is_no_check_can_be_said_by_name(project, exempt):
     assert runs.run(project).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("conftest", "said"),
+    [
+        ("", "team/check_b.py::chek_b is not run, and nothing"),
+        (
+            "collect_ignore_glob = ['team/*']\n",
+            "team/check_b.py::check_total is not run: the file is left out",
+        ),
+    ],
+)
+def test_checks_behind_a_link_do_not_vanish(project, tmp_path_factory, conftest, said):
+    shared = tmp_path_factory.mktemp("shared")
+    (shared / "check_b.py").write_text(CHECK + "\ndef chek_b(pair):\n    assert not pair.comparison\n")
+    _write(project, {"check_a.py": CHECK, "conftest.py": conftest})
+    (project.parent / "checks" / "team").symlink_to(shared)
+
+    result = runs.run(project)
+
+    assert result.evidence.shortcomings[0].startswith(said)
+    assert not gate.judge(load(project)).open
+
+
 def _write(project, files):
     for name, text in files.items():
         file = project.parent / "checks" / name

@@ -23,6 +23,23 @@ def test_a_check_cannot_hide_behind_a_condition(tmp_path):
     }
 
 
+def test_checks_behind_links_are_checks_and_no_link_goes_round(tmp_path):
+    folder, shared = tmp_path / "checks", tmp_path / "shared"
+    (shared / "deep").mkdir(parents=True)
+    (folder / "own" / "deep").mkdir(parents=True)
+    for file in (shared / "deep" / "check_a.py", folder / "own" / "deep" / "check_b.py"):
+        file.write_text("def check_it(pair): pass\n")
+    (folder / "team").symlink_to(shared)
+    (folder / "again").symlink_to(folder / "own" / "deep")
+    (shared / "round").symlink_to(folder)
+
+    assert set(check_functions(folder)) == {
+        "team/deep/check_a.py::check_it",
+        "own/deep/check_b.py::check_it",
+        "again/check_b.py::check_it",
+    }
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -228,3 +228,19 @@ def test_a_method_that_a_decorator_has_replaced_runs_under_its_name(suite):
     suite.runs("lib.py", lines=[2])
 
     assert suite.lost == []
+
+
+def test_checks_behind_a_link_are_missed_by_the_name_of_the_link(suite, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "orders.py").write_text(CHECK.replace("check_a", "check_b"))
+    (shared / "check_c.py").write_text(CHECK + "def chek_b(pair):\n    assert pair.target\n")
+    suite.write("check_a.py", CHECK)
+    suite.runs("check_a.py", "check_a", lines=[1])
+    (suite.folder / "check_b.py").symlink_to(shared / "orders.py")
+    (suite.folder / "team").symlink_to(shared)
+
+    assert suite.lost == ["check_b.py::check_b", "team/check_c.py::check_a", "team/check_c.py::chek_b"]
+    suite.runs("check_b.py", "check_b", lines=[1])
+    suite.runs("team/check_c.py", "check_a", lines=[1])
+    assert suite.lost == ["team/check_c.py::chek_b"]
