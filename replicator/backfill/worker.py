@@ -17,7 +17,7 @@ import msgspec
 
 from ddbverify import config as configuration
 from ddbverify.code.digest import transform_digest
-from ddbverify.errors import DdbVerifyError, Refused
+from ddbverify.errors import DdbVerifyError, EngineError, Refused
 from replicator.backfill.share import Share, load_of
 from replicator.context.console import Console
 from replicator.context.context import Context
@@ -95,10 +95,21 @@ def _load(share: Share, lease: Borrowed, stop: threading.Event, progress: Any) -
             f"The transform of {pair} was changed while the load began.",
             "put it back, and run the command again.",
         )
-    return load_of(context, pair, share, transform, lease, progress, stop).run()
+    counts = load_of(context, pair, share, transform, lease, progress, stop).run()
+    if stop.is_set():  # these may not be the counts of the whole share
+        raise EngineError(
+            "A process of the load was stopped before its share was done.",
+            "run the same command again: the load goes on where it was.",
+        )
+    return counts
 
 
 if __name__ == "__main__":
-    status = main()
-    sys.stderr.flush()
-    os._exit(status)  # the thread that listens holds standard input, which Python would wait for
+    status = 1
+    try:
+        status = main()
+    except BaseException as error:  # noqa: BLE001 - its text may hold values
+        sys.stderr.write(f"A process of the load ended with {type(error).__name__}.\n")
+    finally:
+        sys.stderr.flush()
+        os._exit(status)  # the thread that listens holds standard input, which Python would wait for

@@ -32,6 +32,13 @@ Heard: TypeAlias = "queue.Queue[tuple[_Worker, Told | None]]"
 _WORD_EVERY_SECONDS = 1.0
 _ENDING_SECONDS = 15.0
 
+_FOREIGN = Told(
+    failed="EngineError",
+    message="A process of the load wrote to its standard output what is no word of its own.",
+    hint="look for a tool that prints where Python begins (sitecustomize, a .pth file), "
+    "and run the same command again: the load goes on where it was.",
+)
+
 
 def processes_for(size_bytes: int) -> int:
     """How many processes a table of this size is worth, at most one for each core."""
@@ -79,6 +86,7 @@ def run(
     """
     heard: Heard = queue.Queue()
     workers: list[_Worker] = []
+    first: DdbVerifyError | None = None
     told_at = 0.0
     try:
         for share in shares:
@@ -88,7 +96,9 @@ def run(
         while not all(worker.ended for worker in workers):
             context.need_going_on()
             _hear(heard, workers, progress)
-            failed = any(worker.error for worker in workers)
+            # Those that are stopped for it fail, too.
+            first = first or next((worker.error for worker in workers if worker.error), None)
+            failed = first is not None
             if failed or time.monotonic() - told_at >= _WORD_EVERY_SECONDS:
                 told_at = time.monotonic()
                 for worker in workers:
@@ -96,9 +106,8 @@ def run(
     finally:
         for worker in workers:
             _end(worker)
-    for worker in workers:
-        if worker.error is not None:
-            raise worker.error
+    if first is not None:
+        raise first
     counts: dict[str, int] = {}
     for worker in workers:
         for name, number in (worker.done or {}).items():
@@ -117,10 +126,15 @@ def _begin(heard: Heard) -> _Worker:
     worker = _Worker(process, cast("IO[bytes]", process.stdin))
 
     def listen() -> None:
-        with cast("IO[bytes]", process.stdout) as said:
-            for line in said:
-                heard.put((worker, msgspec.json.decode(line, type=Told)))
-        heard.put((worker, None))
+        try:
+            with cast("IO[bytes]", process.stdout) as said:
+                for line in said:
+                    heard.put((worker, msgspec.json.decode(line, type=Told)))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            process.kill()  # what it says from here on nobody hears
+            heard.put((worker, _FOREIGN))
+        finally:
+            heard.put((worker, None))
 
     threading.Thread(target=listen, daemon=True).start()
     return worker

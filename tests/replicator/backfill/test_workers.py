@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import msgspec
 import pytest
@@ -200,6 +203,77 @@ def test_a_worker_ends_with_whoever_began_it(share):
     worker.words.close()  # as the pipe of a process that was killed
 
     assert worker.process.wait(60) == 0
+
+
+@pytest.mark.engine("ministack")
+def test_a_share_that_was_stopped_is_not_done(share):
+    heard = workers.queue.Queue()
+    worker = workers._begin(heard)
+    worker.say(workers.Begin(share, clock.seconds() + 60))
+    worker.say(workers.Word(clock.seconds() + 60, stop=True))  # before it has read anything
+
+    _, told = heard.get(timeout=60)
+    assert told.done is None
+    assert "was stopped" in told.message
+    assert worker.process.wait(60) == 0
+    worker.words.close()
+
+
+NOWHERE = Share(
+    "/nowhere/migration.toml", "p", "o", "t", {"id": "S"}, {"id": "S"}, "", "l", "r", (0,), 1, None
+)
+
+
+def test_a_foreign_line_of_a_worker_ends_it_and_the_load(begun, tmp_path, monkeypatch):
+    """A tool that hooks into every Python (a `.pth` file) may print before the worker does anything."""
+    (tmp_path / "sitecustomize.py").write_text("print('secret tool has begun', flush=True)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    holder, until = Holder(lasts=600.0), time.monotonic() + 60
+
+    def wait_no_longer():
+        assert time.monotonic() < until, "the command waits for ever"
+
+    holder.need_going_on = wait_no_longer
+    with pytest.raises(EngineError, match="no word of its own") as caught:
+        workers.run(holder, holder, [NOWHERE, NOWHERE], lambda *_: None)
+
+    assert "secret" not in f"{caught.value} {caught.value.hint}"
+    assert all(process.poll() is not None for process in begun)
+
+
+def test_what_the_command_is_told_first_is_what_it_says(begun, monkeypatch):
+    """Those that are stopped for it fail as well."""
+    begin, all_of_them = workers._begin, []
+
+    def scripted(heard):
+        worker = begin(workers.queue.Queue())
+        all_of_them.append(worker)
+        if len(all_of_them) == 3:
+            for at in (1, 0, 2):
+                words = "the reason" if at == 1 else "was stopped"
+                heard.put((all_of_them[at], workers.Told(failed="EngineError", message=words, hint="again")))
+            for one in all_of_them:
+                heard.put((one, None))
+        return worker
+
+    monkeypatch.setattr(workers, "_begin", scripted)
+    with pytest.raises(EngineError, match="the reason"):
+        workers.run(Holder(), Holder(), [NOWHERE] * 3, lambda *_: None)
+
+
+def test_a_worker_that_nobody_hears_ends():
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "replicator.backfill.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    worker.stdout.close()
+    worker.stdin.write(msgspec.json.encode(workers.Begin(NOWHERE, clock.seconds() + 60)) + b"\n")
+    worker.stdin.flush()  # and it stays open: the command may be there still
+
+    try:
+        assert worker.wait(60) == 1
+    finally:
+        worker.kill()
+        worker.stdin.close()
 
 
 @pytest.mark.parametrize(
