@@ -290,16 +290,23 @@ class Load:
                 self.lock.check()
 
     def _write_one(self, key: TypedItem, text: bytes) -> int:
+        estimate = write_units(len(text), transaction=False)
         if self.ceiling is not None:
-            self.ceiling.admit(write_units(len(text), transaction=False))
+            self.ceiling.admit(estimate)
         self.lock.check()
         try:
-            self.target_client.put_item(TableName=self.target, Item=with_bytes(json.loads(text)))
+            answer = self.target_client.put_item(
+                TableName=self.target, Item=with_bytes(json.loads(text)), ReturnConsumedCapacity="TOTAL"
+            )
         except ClientError as error:
             if error_code(error) not in _REFUSED:
                 raise
             self._quarantine(key, "refused by DynamoDB")
             return 1
+        used = units_of(answer)
+        self.units += used or 0.0
+        if self.ceiling is not None:
+            self.ceiling.consumed(estimate, used)
         return 0
 
     def _write_guarded(self, made: Sequence[Made]) -> int:

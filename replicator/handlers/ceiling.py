@@ -242,7 +242,8 @@ def write_units(size_bytes: int, *, transaction: bool) -> float:
 
 def units_of(answer: Mapping[str, Any]) -> float | None:
     """What an answer says was consumed, over all its tables; ``None`` where it does not say."""
-    said: Sequence[Mapping[str, Any]] = answer.get("ConsumedCapacity") or ()
+    told: Mapping[str, Any] | Sequence[Mapping[str, Any]] = answer.get("ConsumedCapacity") or ()
+    said = [told] if isinstance(told, Mapping) else told  # of one table, or of each of a request's
     if not said or any("CapacityUnits" not in one for one in said):
         return None
     return float(sum(one["CapacityUnits"] for one in said))

@@ -52,6 +52,7 @@ class FakeDynamoDB:
         self.poison: Callable[[Mapping[str, Any]], bool] = lambda item: "poison" in item
         self.poison_in_reasons = False
         self.unprocessed = 0
+        self.units_an_item = 1.0  # that a plain write consumes; more where an index takes its part
         self.page_items = 3  # of a scan or query
         self.calls: Counter[str] = Counter()
         self.sizes: list[int] = []  # actions of each transaction
@@ -119,7 +120,12 @@ class FakeDynamoDB:
         answer = {"Responses": {table: copy.deepcopy(found)}}
         return {**answer, "UnprocessedKeys": {table: {**asked, "Keys": later}} if later else {}}
 
-    def batch_write_item(self, *, RequestItems: Mapping[str, Any], **_: Any) -> dict[str, Any]:  # noqa: N803
+    def batch_write_item(
+        self,
+        *,
+        RequestItems: Mapping[str, Any],  # noqa: N803
+        ReturnConsumedCapacity: str = "NONE",  # noqa: N803
+    ) -> dict[str, Any]:
         self.calls["batch_write_item"] += 1
         self._fault("BatchWriteItem")
         ((table, requests),) = RequestItems.items()
@@ -131,14 +137,27 @@ class FakeDynamoDB:
         now, later = self._split(requests)
         for request in now:
             self.seed(table, request["PutRequest"]["Item"])
-        return {"UnprocessedItems": {table: later} if later else {}}
+        answer: dict[str, Any] = {"UnprocessedItems": {table: later} if later else {}}
+        if ReturnConsumedCapacity == "TOTAL":
+            units = self.units_an_item * len(now)
+            answer["ConsumedCapacity"] = [{"TableName": table, "CapacityUnits": units}]
+        return answer
 
-    def put_item(self, *, TableName: str, Item: Mapping[str, Any], **condition: Any) -> dict[str, Any]:  # noqa: N803
+    def put_item(
+        self,
+        *,
+        TableName: str,  # noqa: N803
+        Item: Mapping[str, Any],  # noqa: N803
+        ReturnConsumedCapacity: str = "NONE",  # noqa: N803
+        **condition: Any,
+    ) -> dict[str, Any]:
         self._fault("PutItem")
         if self.poison(Item):
             raise refusal("ValidationException")
         self._demand(condition, TableName, Item)
         self.seed(TableName, Item)
+        if ReturnConsumedCapacity == "TOTAL":
+            return {"ConsumedCapacity": {"TableName": TableName, "CapacityUnits": self.units_an_item}}
         return {}
 
     def delete_item(self, *, TableName: str, Key: Mapping[str, Any], **condition: Any) -> dict[str, Any]:  # noqa: N803

@@ -170,6 +170,37 @@ def test_one_item_that_a_fast_encoder_does_not_take_does_not_end_the_load(rekeys
     assert [entry.reason for entry in bench.notebook.quarantined().values()] == ["refused by DynamoDB"]
 
 
+class Told:
+    """A ceiling that admits everything, and keeps what it is told."""
+
+    most_units = 100.0
+
+    def __init__(self):
+        self.admitted, self.used = [], []
+
+    def admit(self, estimate):
+        self.admitted.append(estimate)
+        return True
+
+    def consumed(self, estimate, units):
+        self.used.append((estimate, units))
+
+
+def test_what_each_write_did_consume_is_told_to_the_ceiling():
+    bench = Bench(ITEMS, lambda item: {**item, "poison": "x"} if item["id"] == "k7" else item)
+    bench.load.ceiling, bench.database.units_an_item = Told(), 3.0  # with two indexes
+    counts = bench.load.run()
+
+    assert counts == {"read": 60, "written": 59, "quarantined": 1}
+    told = bench.load.ceiling
+    assert all(units == 3.0 * estimate for estimate, units in told.used)
+    # But the batch that was refused, and of its items the one: nobody knows what these did consume.
+    refused = sum(told.admitted) - sum(estimate for estimate, _ in told.used)
+    assert len(told.admitted) - len(told.used) == 2
+    assert refused == 4.0, "a page has three items: a batch of them and one by itself"
+    assert bench.load.units == 3.0 * 59
+
+
 def test_what_the_transform_does_not_want_is_not_written():
     bench = Bench({"a": "x", "b": "unwanted"})
 
