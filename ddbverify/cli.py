@@ -7,7 +7,8 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -70,35 +71,46 @@ class _Gathered(click.Group):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:
-            status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            with _no_verdict():
+                status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.ClickException as error:
-            error.show()
+            with suppress(OSError):  # nobody reads it, or there is no room
+                error.show()
             sys.exit(_USAGE)
-        except click.Abort:
-            _end("Interrupted.")
         sys.exit(status if isinstance(status, int) else 0)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _no_verdict():  # before click's own `main` makes 1 of a closed pipe
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _no_verdict():
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit):
-            raise  # usage, and the end of --help
-        except (KeyboardInterrupt, click.Abort):
-            _end("Interrupted.")
-        except BrokenPipeError:
-            # Else the interpreter complains when it flushes standard output at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(_NOT_DECIDED)  # nobody reads what was decided
-        except OSError as error:
-            if error.errno not in _NO_ROOM:
-                _end_with_a_defect(error)
-            where = f" ({error.filename})" if error.filename else ""
-            _end(
-                f"Error: There was no room to write to{where}: {error.strerror}. Nothing is decided.\n"
-                "  Try: make room, then run the command again."
-            )
-        except Exception as error:  # noqa: BLE001 - Python would end with 1, which is a verdict
+
+
+@contextmanager
+def _no_verdict() -> Iterator[None]:
+    """Whatever keeps a command from its end ends with a status that says nothing about the tables."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit):
+        raise  # usage, and the end of --help
+    except (KeyboardInterrupt, click.Abort):
+        _end("Interrupted.")
+    except BrokenPipeError:
+        # Else the interpreter complains when it flushes standard output at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_NOT_DECIDED)  # nobody reads what was decided
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
             _end_with_a_defect(error)
+        where = f" ({error.filename})" if error.filename else ""
+        _end(
+            f"Error: There was no room to write to{where}: {error.strerror}. Nothing is decided.\n"
+            "  Try: make room, then run the command again."
+        )
+    except Exception as error:  # noqa: BLE001 - Python would end with 1, which is a verdict
+        _end_with_a_defect(error)
 
 
 def _end_with_a_defect(error: Exception) -> NoReturn:
@@ -120,7 +132,8 @@ def _place(file: str) -> str:
 
 
 def _end(said: str) -> NoReturn:
-    click.echo(said, err=True)
+    with suppress(OSError):  # the status is what counts
+        click.echo(said, err=True)
     sys.exit(_NOT_DECIDED)
 
 

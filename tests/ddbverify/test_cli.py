@@ -154,22 +154,38 @@ def test_whatever_is_raised_the_exit_status_is_no_verdict_and_no_text_is_shown(
     assert "SENTINEL" not in ended.stderr + ended.stdout
 
 
-def test_an_output_that_nobody_reads_is_no_verdict(tmp_path):
+def ended_with(folder, command, **streams):
+    return subprocess.run(
+        [sys.executable, "-m", "ddbverify", *command.split()], cwd=folder, text=True, check=False, **streams
+    )
+
+
+@pytest.mark.parametrize("command", ["plugins", "--help", "--version", "gate --help"])
+def test_an_output_that_nobody_reads_is_no_verdict(tmp_path, command):
     projects.make_project(tmp_path)
     reading, writing = os.pipe()
     os.close(reading)
 
-    ended = subprocess.run(
-        [sys.executable, "-m", "ddbverify", "plugins"],
-        cwd=tmp_path,
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    ended = ended_with(tmp_path, command, stdout=writing, stderr=subprocess.PIPE)
     os.close(writing)
 
     assert (ended.returncode, ended.stderr) == (3, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "status"), [("gate", 3), ("--help", 3), ("nonsense", 2), ("diff orders", 2), ("", 2)]
+)
+@pytest.mark.parametrize("why", ["closed", "full"])
+def test_where_not_even_an_error_can_be_said_the_exit_status_is_no_verdict(tmp_path, command, status, why):
+    """In an empty folder, so that the gate has nothing but an error to say."""
+    reading, writing = os.pipe() if why == "closed" else (None, os.open("/dev/full", os.O_WRONLY))
+    if reading is not None:
+        os.close(reading)
+
+    ended = ended_with(tmp_path, command, stdout=writing, stderr=writing)
+    os.close(writing)
+
+    assert ended.returncode == status
 
 
 @pytest.mark.parametrize("command", ["gate", "plan", "plugins"])
