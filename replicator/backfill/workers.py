@@ -104,8 +104,7 @@ def run(
                 for worker in workers:
                     worker.say(Word(lock.until, stop=failed))
     finally:
-        for worker in workers:
-            _end(worker)
+        _end(workers)
     if first is not None:
         raise first
     counts: dict[str, int] = {}
@@ -155,15 +154,18 @@ def _hear(heard: Heard, workers: Sequence[_Worker], progress: Callable[[int, flo
         worker.error = _failed(f"exit status {worker.process.wait()}")
 
 
-def _end(worker: _Worker) -> None:
-    """Let it end with the request in hand: its lease is over with its input."""
-    with contextlib.suppress(BrokenPipeError):
-        worker.words.close()
-    try:
-        worker.process.wait(_ENDING_SECONDS)
-    except subprocess.TimeoutExpired:
-        worker.process.kill()  # before the command's lease goes: nothing is written without it
-        worker.process.wait()
+def _end(workers: Sequence[_Worker]) -> None:
+    """Let them end with the request in hand: their lease is over with their input."""
+    for worker in workers:
+        with contextlib.suppress(BrokenPipeError):
+            worker.words.close()
+    until = time.monotonic() + _ENDING_SECONDS
+    for worker in workers:
+        try:
+            worker.process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.process.kill()  # before the command's lease goes: nothing is written without it
+            worker.process.wait()
 
 
 def _failed(how: str) -> EngineError:

@@ -261,6 +261,26 @@ def test_what_the_command_is_told_first_is_what_it_says(begun, monkeypatch):
         workers.run(Holder(), Holder(), [NOWHERE] * 3, lambda *_: None)
 
 
+def test_workers_that_hang_are_waited_for_together(monkeypatch):
+    monkeypatch.setattr(workers, "_ENDING_SECONDS", 2.0)
+    processes = []
+
+    def hangs(heard):
+        program = "import time; time.sleep(60)"
+        processes.append(subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE))
+        return workers._Worker(processes[-1], processes[-1].stdin)
+
+    monkeypatch.setattr(workers, "_begin", hangs)
+    holder = Holder()
+    holder.off = True
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        workers.run(holder, holder, [NOWHERE] * 4, lambda *_: None)
+
+    assert time.monotonic() - began < 6, "each for itself takes 8 seconds"
+    assert all(process.poll() is not None for process in processes)
+
+
 def test_a_worker_that_nobody_hears_ends():
     worker = subprocess.Popen(
         [sys.executable, "-m", "replicator.backfill.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
