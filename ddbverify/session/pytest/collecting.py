@@ -28,6 +28,7 @@ from ddbverify.session.pytest.items import (
     settings_of,
 )
 from ddbverify.session.pytest.options import MIGRATION_FILE, are_asked_for
+from ddbverify.session.pytest.stand_ins import HIDDEN
 from ddbverify.suite.blindness import covered_attributes
 from ddbverify.suite.definitions import means
 from ddbverify.suite.marks import is_bound
@@ -88,11 +89,14 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """An import runs the user's code: what it printed, and what it raised, may hold values."""
     report = yield
-    gated = collector.config.stash[CHECKING].is_gated
+    checking = collector.config.stash[CHECKING]
+    gated = checking.is_gated
     if report.skipped and isinstance(collector, pytest.Module):
         _collected(collector.config).skipped.add(collector.path.resolve())
     if isinstance(collector, CheckModule) or gated:
         report.sections = []
+        if report.skipped and isinstance(report.longrepr, tuple) and not checking.reveal:
+            report.longrepr = (*report.longrepr[:2], f"Skipped: {HIDDEN}")
     if gated and report.failed and not isinstance(collector, CheckModule):
         report.longrepr = f"{collector.nodeid} cannot be imported. Try: python {collector.path.name}"
     return report

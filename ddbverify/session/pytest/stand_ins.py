@@ -17,6 +17,9 @@ HIDDEN = "(its text is not shown: it may hold values)"
 
 _OUTCOMES = (pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception, pytest.exit.Exception)
 
+_OF_AN_OUTCOME = ("pytrace", "allow_module_level", "_use_item_location", "returncode")
+"""What pytest reads of an outcome, its text apart."""
+
 
 def stand_in(error: BaseException) -> BaseException:
     """*error*, if it can be shown as it is (our own words), or else one of its type that says nothing."""
@@ -45,7 +48,7 @@ def _made(error: BaseException) -> BaseException:
 
 def _outcome(error: BaseException) -> BaseException:
     made: Any = type(error).__new__(type(error))
-    made.__dict__.update(vars(error))
+    made.__dict__.update({name: value for name, value in vars(error).items() if name in _OF_AN_OUTCOME})
     made.msg, made.args, made.ddb_stands_in = HIDDEN, (HIDDEN,), True
     return made  # type: ignore[no-any-return]
 

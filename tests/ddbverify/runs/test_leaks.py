@@ -29,6 +29,26 @@ WAYS = {
     "a hook of ours": ("conftest.py", "raise ValueError(token)\ndef ddbverify_gate_veto(evidence): pass"),
     "a check that leaves": ("check_own.py", CHECK + "    pytest.exit(token)"),
     "an exception group": ("check_own.py", CHECK + "    raise ExceptionGroup(token, [ValueError(token)])"),
+    "a mark that skips": ("check_own.py", "@pytest.mark.skip(reason=token)\n" + CHECK),
+    "a mark that expects a failure": (
+        "check_own.py",
+        "@pytest.mark.xfail(reason=token)\n" + CHECK + "    assert False",
+    ),
+    "a skip at an import": ("check_own.py", "pytest.skip(token, allow_module_level=True)"),
+    "a skip at the import of a test": ("test_own.py", "import unittest\nraise unittest.SkipTest(token)"),
+    "an import that is skipped": ("check_own.py", "pytest.importorskip('nowhere', reason=token)"),
+    "a note of a skip": (
+        "check_own.py",
+        CHECK + "    e = pytest.skip.Exception('x'); e.add_note(token); e.value = token; raise e",
+    ),
+    "a note of a failure": (
+        "check_own.py",
+        CHECK + "    e = pytest.fail.Exception('x'); e.add_note(token); e.value = token; raise e",
+    ),
+    "a note of a skip at an import": (
+        "check_own.py",
+        "e = pytest.skip.Exception('x', allow_module_level=True); e.add_note(token); raise e",
+    ),
     "a note": ("check_own.py", CHECK + "    e = ValueError(token); e.add_note(token); raise e"),
     "a cause": ("check_own.py", CHECK + "    raise ValueError(1) from KeyError(token)"),
     "an exit handler": ("check_own.py", CHECK + "    import atexit; atexit.register(print, token)"),
@@ -79,7 +99,7 @@ def test_no_value_is_shown_or_stored(project, capfd, way):
     file.write_text(f"{before}import pytest\ntoken = ''.join({SPELT!r})\n{text}\n")
 
     try:
-        said = str(runs.run(project).evidence)
+        said = str(runs.run(project, extra=["-rA", "-v"]).evidence)
     except Exception as error:
         said = f"{error} {error.__cause__}"
 
