@@ -91,7 +91,7 @@ def _by_staging(
     target = _target(context, plan)
     staging = _staging(context, plan, origin, step)
     with _one_load(context, step):
-        answer = _told(_load(context, plan, staging, target, lock, step, read_units=None), step)
+        answer = _told(plan, _load(context, plan, staging, target, lock, step, read_units=None), step)
     tables.delete(context.source, staging.name, poll_seconds=context.pace.poll_seconds)
     context.state(plan.pair).delete(STAGING)
     return answer
@@ -102,7 +102,7 @@ def _by_scan(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str, 
     boundary.begin_scan(context, plan)
     units = context.config.replicated.read_units
     with _one_load(context, step):
-        return _told(_load(context, plan, plan.source, target, lock, step, read_units=units), step)
+        return _told(plan, _load(context, plan, plan.source, target, lock, step, read_units=units), step)
 
 
 def _target(context: Context, plan: Plan) -> str:
@@ -249,7 +249,10 @@ def _one_load(context: Context, step: Step) -> Iterator[None]:
         context.one_load.release()
 
 
-def _told(counts: Mapping[str, int], step: Step) -> dict[str, Any]:
-    aside = f", {counts['quarantined']} in the quarantine" if counts["quarantined"] else ""
-    step.result = f"{number_of(counts['read'], 'item')} read, {counts['written']} written{aside}"
+def _told(plan: Plan, counts: Mapping[str, int], step: Step) -> dict[str, Any]:
+    # Of one source item a pair that changes its keys makes none, or many.
+    source, target = (" of the source", " of the target") if plan.transform.rekeys else ("", "")
+    aside = f", {counts['quarantined']}{source} in the quarantine" if counts["quarantined"] else ""
+    read = f"{number_of(counts['read'], 'item')}{source} read"
+    step.result = f"{read}, {counts['written']}{target} written{aside}"
     return {"how": "load", **counts}

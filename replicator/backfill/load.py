@@ -134,8 +134,8 @@ class Load:
         Load everything; a run after one that was killed goes on behind the last pages that were written.
 
         Returns:
-            ``read`` items, ``written`` items of the target, ``quarantined`` items that the
-            transform or DynamoDB refused; those of the runs before included.
+            ``read`` items of the source, ``written`` items of the target, ``quarantined`` items of the
+            source that the transform or DynamoDB refused; those of the runs before included.
         """
         counts = dict.fromkeys(_COUNTS, 0)
         guard, stop = threading.Lock(), threading.Event()
@@ -230,8 +230,8 @@ class Load:
                     quarantined += 1
             self.lock.check()
             refused = self._write_guarded(made) if self.transform.rekeys else self._write_plain(made)
-            quarantined += refused
-            written += sum(len(one.texts) for one in made) - refused
+            quarantined += len(refused)
+            written += sum(len(one.texts) for one in made) - sum(len(one.texts) for one in refused)
         return read, written, quarantined
 
     def _made(self, key: TypedItem, raw: msgspec.Raw) -> Made:
@@ -240,7 +240,7 @@ class Load:
         targets = self.transform(item_of(raw))
         return Made(key, [_text(one) for one in targets], targets)
 
-    def _write_plain(self, made: Sequence[Made]) -> int:
+    def _write_plain(self, made: Sequence[Made]) -> list[Made]:
         """Batch writes; a refused batch is written item by item, and what is refused then is put aside."""
         texts = [text for one in made for text in one.texts]
         with translated(f"write to the table {self.target}"):
@@ -251,8 +251,9 @@ class Load:
             except ClientError as error:
                 if error_code(error) not in _REFUSED:
                     raise
-                return sum(self._write_one(one.key, text) for one in made for text in one.texts)
-        return 0
+                # One text each at most: these pairs keep their keys.
+                return [one for one in made for text in one.texts if not self._write_one(one.key, text)]
+        return []
 
     def _affordable(self, texts: Sequence[bytes]) -> Iterator[tuple[list[bytes], float]]:
         """The items in batches that the ceiling lets through at once, with their units."""
@@ -289,7 +290,7 @@ class Load:
                 pause *= 2
                 self.lock.check()
 
-    def _write_one(self, key: TypedItem, text: bytes) -> int:
+    def _write_one(self, key: TypedItem, text: bytes) -> bool:
         estimate = write_units(len(text), transaction=False)
         if self.ceiling is not None:
             self.ceiling.admit(estimate)
@@ -302,14 +303,15 @@ class Load:
             if error_code(error) not in _REFUSED:
                 raise
             self._quarantine(key, "refused by DynamoDB")
-            return 1
+            return False
         used = units_of(answer)
         self.units += used or 0.0
         if self.ceiling is not None:
             self.ceiling.consumed(estimate, used)
-        return 0
+        return True
 
-    def _write_guarded(self, made: Sequence[Made]) -> int:
+    def _write_guarded(self, made: Sequence[Made]) -> list[Made]:
+        """The consumer's own transactions; of one source item all is written, or nothing."""
         schema = self.transform.source_keys
         writes = [Write(key_hash(one.key, schema), one.key, NO_NUMBER, one.targets, None) for one in made]
         with translated(f"write to the table {self.target}"):
@@ -321,12 +323,13 @@ class Load:
                 f"The target {self.target} takes no more items for now.",
                 "wait a minute and run the same command again: it goes on.",
             )
-        refused = 0
+        refused = []
         for one, write in zip(made, writes, strict=True):
-            if outcomes[write.source_hash] is Applied.REFUSED:
+            outcome = outcomes[write.source_hash]
+            if outcome is Applied.REFUSED:
                 self._quarantine(one.key, "refused by DynamoDB")
-                refused += 1
-            refused += outcomes[write.source_hash] is Applied.CONTESTED
+            if outcome in (Applied.REFUSED, Applied.CONTESTED):
+                refused.append(one)
         return refused
 
     def _quarantine(self, key: TypedItem, reason: str) -> None:

@@ -229,16 +229,21 @@ class Bench:
             pace=SimpleNamespace(poll_seconds=0),
             config=SimpleNamespace(name="m"),
         )
-        nothing = dict.fromkeys(("read", "written", "quarantined"), 0)
-        monkeypatch.setattr(filling, "_load", lambda *_, **__: nothing)
+        self.counts = dict.fromkeys(("read", "written", "quarantined"), 0)
+        monkeypatch.setattr(filling, "_load", lambda *_, **__: self.counts)
         monkeypatch.setattr(tables, "delete", lambda client, name, **_: self.database.there.pop(name, None))
 
-    def fill(self, *, transform=False):
+    def fill(self, *, transform=False, rekeys=False, step=None):
         there = tables.find(self.database, "orders-v2")
         plan = SimpleNamespace(
-            pair=self.pair, target=there, needs_staging=transform or there is not None, source=SOURCE
+            pair=self.pair,
+            target=there,
+            needs_staging=transform or there is not None,
+            source=SOURCE,
+            transform=SimpleNamespace(rekeys=rekeys),
         )
-        return filling.fill(self.context, plan, None, SimpleNamespace(at=lambda _: None, result=""))
+        step = step or SimpleNamespace(at=lambda _: None, result="")
+        return filling.fill(self.context, plan, None, step)
 
     def ours(self):
         found = tables.find(self.database, "orders-v2")
@@ -264,6 +269,21 @@ def test_a_target_that_is_made_is_ours_and_one_that_replaces_it_is_not(monkeypat
     assert bench.fill(transform=transform), "once more: it goes on"
     bench.database.there["orders-v2"] = ANOTHERS
     assert not bench.ours()
+
+
+@pytest.mark.parametrize(
+    ("rekeys", "said"),
+    [
+        (False, "2 items read, 1 written, 1 in the quarantine"),
+        (True, "2 items of the source read, 30 of the target written, 1 of the source in the quarantine"),
+    ],
+)
+def test_of_a_pair_that_changes_its_keys_it_is_said_whose_items_are_counted(monkeypatch, rekeys, said):
+    bench, step = Bench(monkeypatch), SimpleNamespace(at=lambda _: None, result="")
+    bench.counts.update(read=2, written=30 if rekeys else 1, quarantined=1)
+    bench.fill(transform=True, rekeys=rekeys, step=step)
+
+    assert step.result == said
 
 
 @pytest.mark.parametrize("replaced", [False, True])

@@ -201,6 +201,19 @@ def test_what_each_write_did_consume_is_told_to_the_ceiling():
     assert bench.load.units == 3.0 * 59
 
 
+def test_items_of_the_target_are_counted_as_such_where_one_source_item_makes_many():
+    """All of them are written, or none."""
+
+    def many(item):
+        made = [{**item, "id": f"{item['id']}-{at}"} for at in range(5)]
+        return [{**made[0], "poison": "x"}, *made[1:]] if item["id"] == "k7" else made
+
+    bench = Bench(dict(list(ITEMS.items())[:10]), many, rekeys=True)
+
+    assert bench.load.run() == {"read": 10, "written": 9 * 5, "quarantined": 1}
+    assert len(bench.target) == 9 * 5
+
+
 def test_what_the_transform_does_not_want_is_not_written():
     bench = Bench({"a": "x", "b": "unwanted"})
 
