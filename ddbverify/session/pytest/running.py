@@ -73,7 +73,8 @@ def _print_plan(session: pytest.Session) -> None:
                 if (own := pair_of(item)) is not None and own.id == pair.id
                 if (check := item_check_of(item)) is not None
             ]
-            made.append(plan.plan(single, checks=checks))
+            with _captured(session.config):
+                made.append(plan.plan(single, checks=checks))
             text = plan_text.text(made[-1])
         except DdbVerifyError as error:
             text = f"{pair.settings}: {error}"
@@ -134,7 +135,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         finally:
             passes = checking.seconds_reading - reading
             item.stash[SECONDS] = max(0.0, time.perf_counter() - began - passes)
-    with _watched(item, "controls"):
+    with _watched(item, "controls"), _captured(item.config):
         _require_sight(item)
     return result
 
@@ -153,6 +154,21 @@ def _claiming(item: pytest.Item, verdicts: Sequence[Verdict]) -> Iterator[None]:
             "reads the tables of its pair.",
             "require(...) a verdict, or assert something about the pair, on every way through the check.",
         )
+
+
+@contextmanager
+def _captured(config: pytest.Config) -> Iterator[None]:
+    """What a check prints where pytest captures nothing (in its controls, under --ddb-plan) is dropped."""
+    manager = config.pluginmanager.get_plugin("capturemanager")
+    if manager is None or config.option.capture == "no":  # `-s`: asked for
+        yield
+        return
+    manager.resume_global_capture()
+    try:
+        yield
+    finally:
+        manager.suspend_global_capture(in_=False)
+        manager.read_global_capture()
 
 
 @contextmanager

@@ -183,3 +183,33 @@ def test_what_is_asked_for_is_shown(project):
     assert status == 1
     assert f'{{"id": {{"S": "{TOKEN}-3"}}}}' in said
     assert f"assert '{TOKEN}{TOKEN}' == 'x'" in said
+
+
+TALKS = """\
+import os
+from ddbverify import check, each_item
+
+@check(covers=["value:note"])
+@each_item
+def check_talks(source, target):
+    print(target["note"])
+    os.write(2, target["note"].encode())
+    assert target["note"] == source["note"]
+"""
+
+
+@pytest.mark.parametrize("argument", ["-v", "--ddb-plan"])
+def test_what_a_check_prints_on_altered_copies_or_while_it_is_measured_is_not_shown(project, argument):
+    (project.folder / "checks" / "check_talks.py").write_text(TALKS)
+
+    status, said = project("pytest", "checks/check_talks.py", argument)
+
+    assert status == 0, said
+    assert ("measured on" in said) is (argument == "--ddb-plan")
+    assert TOKEN not in said
+
+
+def test_what_a_check_prints_is_shown_with_s(project):
+    (project.folder / "checks" / "check_talks.py").write_text(TALKS)
+
+    assert TOKEN in project("pytest", "checks/check_talks.py", "-s")[1]
