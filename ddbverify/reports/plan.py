@@ -276,7 +276,7 @@ def estimate(
         last_verification=LastVerification(
             fence_seconds=config.cutover.fence_limit,
             available_seconds=max(0.0, config.cutover.fence_limit - config.cutover.quiet - FLIP_SECONDS),
-            seconds=max(*(side.seconds for side in sides), cpu.seconds(*(side.items for side in sides))),
+            seconds=_whole_pass_seconds(source, target, settings.read_units, cpu),
         ),
         refused=tuple(refused),
     )
@@ -314,6 +314,13 @@ def _side(table: Table, planned: Plan, ceiling: int | None, price: float) -> Sid
         is_provisioned=allowed.is_provisioned,
         money=None if allowed.is_provisioned else units * price / 1e6,
     )
+
+
+def _whole_pass_seconds(source: Table, target: Table, ceiling: int | None, cpu: Cpu) -> float:
+    """Of a pass that leaves nothing out, as the last verification is, whatever is sampled now."""
+    whole = cut(source, target, sample=None, seed=None, segments=None)
+    sides = [_side(table, whole, ceiling, 0.0) for table in (source, target)]
+    return max(*(side.seconds for side in sides), cpu.seconds(*(side.items for side in sides)))
 
 
 def _with_warnings(made: Estimate, config: Config) -> Estimate:

@@ -207,3 +207,13 @@ def test_no_item_is_touched(aws, unique, calls):
     gone = CliRunner().invoke(main, ["plan", name, "no-such-table", "--json"])
     assert gone.exit_code == 6
     assert json.loads(gone.stdout)["error"]["type"] == "NotFoundError"
+
+
+def test_the_last_verification_reads_everything_whatever_is_sampled_now():
+    big = {"ItemCount": 10_000_000, "TableSizeBytes": 40_960_000_000}
+
+    whole, sampled = estimate(big, big), estimate(big, big, sample="1%", seed=1)
+
+    assert sampled.seconds < whole.seconds
+    assert sampled.last_verification == whole.last_verification
+    assert not whole.last_verification.fits
