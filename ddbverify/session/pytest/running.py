@@ -181,9 +181,8 @@ def _looking(item: pytest.Item, verdicts: Sequence[Verdict]) -> Iterator[None]:
         yield
     # A failed `require` in a thread is known, whoever looks at the thread.
     if met.found and not any(verdict.outcome is Outcome.FAILED for verdict in verdicts):
-        what = "; ".join(f"{where} ended with {kind_of(error)}" for where, error in met.found.items())
         raise Inconclusive(
-            f"Not decided: nobody looked at what the check had started: {what}.",
+            f"Not decided: nobody looked at what the check had started: {'; '.join(met.found)}.",
             "wait for it in the check and take its result, so that what it raises is raised there.",
         )
 

@@ -10,7 +10,9 @@ from tests.ddbverify.session.pytest.test_hooks import run as run
 
 TOKEN = "SENTINEL-77fe"
 CHECK = """\
-import asyncio, threading
+import asyncio, multiprocessing, threading, time
+from multiprocessing.pool import ThreadPool
+from threading import Event
 from concurrent.futures import ThreadPoolExecutor
 from ddbverify import Finding, Verdict, require
 
@@ -23,10 +25,20 @@ async def fails_later():
 def refutes():
     require(Verdict(examined=3, findings=(Finding("it is red"),)))
 
+def fails_with(_):
+    fails()
+
+def late():
+    time.sleep(0.2)
+    fails()
+
+def waits():
+    Event().wait()
+
 def works():
     return 1
 
-POOL = ThreadPoolExecutor()
+POOL, THREADS, FORK = ThreadPoolExecutor(), ThreadPool(2), multiprocessing.get_context("fork")
 
 def check_it(pair):
     assert pair.comparison
@@ -62,9 +74,75 @@ def check_it(pair):
         ),
         ("thread = threading.Thread(target=refutes)\nthread.start()\nthread.join()", "failed", ""),
         ("POOL.submit(refutes)", "failed", ""),
+        # pools of multiprocessing, of threads and of processes
+        ("THREADS.apply_async(works)", "passed", ""),
+        ("THREADS.apply_async(fails)", "inconclusive", "a job of a pool ended with ValueError"),
+        ("THREADS.map_async(fails_with, [1, 2])", "inconclusive", "a job of a pool ended with ValueError"),
+        ("THREADS.imap(fails_with, [1])", "inconclusive", "a job of a pool ended with ValueError"),
+        ("THREADS.imap_unordered(fails_with, [1])", "inconclusive", "a job of a pool ended with ValueError"),
+        (
+            "with ThreadPool(1) as pool:\n    pool.map(str, [1])\n    pool.apply_async(late)",
+            "inconclusive",
+            "a job of a pool was never done",
+        ),
+        ("with ThreadPool(1) as pool: assert next(pool.imap(str, [1, 2, 3])) == '1'", "passed", ""),
+        (
+            "assert not THREADS.apply_async(fails).wait()",
+            "inconclusive",
+            "a job of a pool ended with ValueError",
+        ),
+        ("assert THREADS.apply_async(works).get() == 1", "passed", ""),
+        ("assert list(THREADS.imap(str, [1])) == ['1']", "passed", ""),
+        ("try: THREADS.apply_async(fails).get()\nexcept ValueError: pass", "passed", ""),
+        ("try: next(THREADS.imap(fails_with, [1]))\nexcept ValueError: pass", "passed", ""),
+        ("job = THREADS.apply_async(fails)\njob.wait()\nassert not job.successful()", "passed", ""),
+        ("left = []\nTHREADS.apply_async(fails, error_callback=left.append)", "passed", ""),
+        ("THREADS.map(fails_with, [1])", "errored", ""),
+        ("THREADS.apply_async(refutes)", "failed", ""),
+        (
+            "with FORK.Pool(1) as pool:\n    pool.apply_async(fails).wait()",
+            "inconclusive",
+            "a job of a pool ended",
+        ),
+        ("with FORK.Pool(1) as pool: assert pool.map(str, [1]) == ['1']", "passed", ""),
+        # processes
+        ("FORK.Process(target=works).start()", "passed", ""),
+        ("FORK.Process(target=fails).start()", "inconclusive", "a process ended with status 1"),
+        ("one = FORK.Process(target=fails)\none.start()\none.join()\nassert one.exitcode == 1", "passed", ""),
+        # daemon threads: those of a library go on, those of a check have to end
+        (
+            "threading.Thread(target=late, daemon=True).start()",
+            "inconclusive",
+            "a thread ended with ValueError",
+        ),
+        ("threading.Thread(target=works, daemon=True).start()", "passed", ""),
+        (
+            "timer = threading.Timer(0.2, fails)\ntimer.daemon = True\ntimer.start()",
+            "inconclusive",
+            "a thread ended with ValueError",
+        ),
+        ("threading.Thread(target=Event().wait, daemon=True).start()", "passed", ""),
+        (
+            "threading.Thread(target=waits, daemon=True).start()",
+            "inconclusive",
+            "a daemon thread has not come to its end",
+        ),
+        (
+            "class Own(threading.Thread):\n    def run(self): waits()\nOwn(daemon=True).start()",
+            "inconclusive",
+            "a daemon thread has not come to its end",
+        ),
+        (
+            "import functools\nthreading.Thread(target=functools.partial(late), daemon=True).start()",
+            "inconclusive",
+            "a thread ended with ValueError",
+        ),
     ],
 )
-def test_what_fails_beside_a_check_and_is_not_looked_at_leaves_it_undecided(pytester, run, body, state, why):
+def test_what_fails_beside_a_check_and_is_not_looked_at_leaves_it_undecided(
+    pytester, run, body, state, why, monkeypatch
+):
+    monkeypatch.setattr("ddbverify.session.unlooked.PATIENCE", 0.5)
     projects.make_project(pytester.path, default_suite=False)
     lines = "".join(f"    {line}\n" for line in body.splitlines())
     (pytester.path / "checks" / "check_it.py").write_text(CHECK.format(body=lines, token=list(TOKEN)))
