@@ -19,4 +19,6 @@ def check_the_pipeline_is_healthy(pair: Pair) -> None:
     Cost: a query of the state table, two calls to DynamoDB, four to SQS and Lambda, per pair and run.
     """
     health = pair.pipeline
-    require(Verdict(examined=health.facts_examined, findings=tuple(map(Finding, health.problems))))
+    findings = tuple(map(Finding, health.problems))
+    hint = "`replicator status` shows how it stands; mend what is named, then run the checks again."
+    require(Verdict(examined=health.facts_examined, findings=findings, hint=hint))

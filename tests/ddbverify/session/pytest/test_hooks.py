@@ -601,6 +601,17 @@ def test_an_import_that_fails_is_an_error_of_collection(pytester, run, one_check
     result.stdout.fnmatch_lines(["*ModuleNotFoundError at check_two.py:1*"])
 
 
+def test_a_sick_pipeline_is_not_for_the_target_to_mend(pytester, run):
+    projects.make_project(pytester.path, problems=["1 key in the quarantine"])
+
+    result = run("checks", "-k", "pipeline")
+
+    result.stdout.fnmatch_lines(
+        ["1 finding: 1 key in the quarantine", "  Try: `replicator status` shows how it stands; *"],
+        consecutive=True,
+    )
+
+
 def test_causes_are_summed_up_over_all_findings(pytester, run):
     differences = [
         {"state": "different", "key": {"id": {"S": str(n)}}, "paths": ["price: N -> S", "info.deep: value"]}
