@@ -33,6 +33,18 @@ if importlib.util.find_spec("hypothesis") is None:
         name="hypothesis",
     )
 
+_HOMES = {
+    "MAX_ITEM_BYTES": "items.limits",
+    "RealTable": "testing.real_items",
+    "assert_transform": "testing.contract",
+    "item_size": "items.limits",
+    "items": "testing.strategies",
+    "numbers": "testing.strategies",
+    "read_table": "testing.real_items",
+    "texts": "testing.strategies",
+    "values": "testing.strategies",
+}
+
 __all__ = [
     "MAX_ITEM_BYTES",
     "RealTable",
@@ -47,6 +59,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    home = _HOMES.get(name)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.contract"), name)
+    return getattr(importlib.import_module(f"ddbverify.{home}"), name)

@@ -24,7 +24,7 @@ from hypothesis.strategies import SearchStrategy
 
 from ddbverify.code.second_process import SecondProcess, locate
 from ddbverify.errors import ConfigurationError
-from ddbverify.items.limits import MAX_ITEM_BYTES, item_size, typed_size
+from ddbverify.items.limits import typed_size
 from ddbverify.items.transform import Transform, TransformFunction
 from ddbverify.items.values import item_to_typed
 from ddbverify.names import KeySchema
@@ -41,31 +41,14 @@ from ddbverify.testing.invariants import (
     compared,
 )
 from ddbverify.testing.neighbours import as_stored
-from ddbverify.testing.real_items import RealTable, read_table
 from ddbverify.testing.strategies import (
     Item,
     check_schema,
     checked_items,
     drawn,
     families,
-    items,
-    numbers,
-    texts,
-    values,
 )
 from ddbverify.words import number_of
-
-__all__ = [
-    "MAX_ITEM_BYTES",
-    "RealTable",
-    "assert_transform",
-    "item_size",
-    "items",
-    "numbers",
-    "read_table",
-    "texts",
-    "values",
-]
 
 
 def assert_transform(
