@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -75,6 +76,20 @@ def make_project(folder: Path, *, toml: str = TOML, default_suite: bool = True, 
     (folder / "migration.toml").write_text(toml)
     write_spec(folder, **spec)
     return folder / "migration.toml"
+
+
+def runnable(folder: Path, monkeypatch: Any, *paths: Path, **made: Any) -> Path:
+    """
+    A project as `make_project` makes it that `ddbverify.runs.run` runs in earnest, without AWS.
+
+    Its child process finds the repository, after *paths*.
+    """
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (*paths, REPOSITORY))))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    monkeypatch.setattr("ddbverify.runs.run._identity", lambda side: None)
+    stand_in(folder, monkeypatch)
+    return make_project(folder, **made)
 
 
 def write_spec(folder: Path, **spec: Any) -> None:

@@ -204,12 +204,7 @@ def test_whatever_the_checks_are_a_state_is_left_exactly_if_nobody_answers_for_i
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(projects.REPOSITORY))
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "none")
-    monkeypatch.setattr(runs, "_identity", lambda side: None)
-    projects.stand_in(tmp_path, monkeypatch)
-    return projects.make_project(tmp_path, default_suite=False)
+    return projects.runnable(tmp_path, monkeypatch, default_suite=False)
 
 
 def with_checks(project, body, **spec):

@@ -39,13 +39,8 @@ class World:
     """A project with a run that passed (evidence made up and signed), and all that can be done to it."""
 
     def __init__(self, folder, monkeypatch):
-        monkeypatch.setenv("PYTHONPATH", str(projects.REPOSITORY))
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "none")
-        monkeypatch.setattr(runs, "_identity", lambda side: None)
-        projects.stand_in(folder, monkeypatch)
         self.monkeypatch, self.folder = monkeypatch, folder
-        self.file = projects.make_project(folder)
+        self.file = projects.runnable(folder, monkeypatch)
         self.key = signing.signing_key(self.config)
 
     @property

@@ -22,12 +22,7 @@ PATHS = (["price: N -> S"], ["price: N -> S", f"info.{TOKEN}: value"])
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(projects.REPOSITORY))
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "none")
-    monkeypatch.setattr(runs, "_identity", lambda side: None)
-    projects.stand_in(tmp_path, monkeypatch)
-    return projects.make_project(tmp_path)
+    return projects.runnable(tmp_path, monkeypatch)
 
 
 def test_causes_are_in_evidence_summary_annotations_json_and_reasons(project):

@@ -27,12 +27,7 @@ from tests.ddbverify import projects
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project whose child finds the repository, with one check that passes."""
-    monkeypatch.setenv("PYTHONPATH", str(projects.REPOSITORY))
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "none")
-    monkeypatch.setattr(runs, "_identity", lambda side: None)
-    projects.stand_in(tmp_path, monkeypatch)
-    made = projects.make_project(tmp_path, default_suite=False)
+    made = projects.runnable(tmp_path, monkeypatch, default_suite=False)
     with_check(made, "assert pair.comparison.examined")
     return made
 

@@ -6,7 +6,6 @@ pip installs each into a folder of its own, so this needs PyPI: `make test-full`
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -83,13 +82,7 @@ def installed(tmp_path_factory):
 def project(tmp_path, monkeypatch, installed, request):
     """A project in whose environment a plugin is installed."""
     plugin, suite = request.getfixturevalue("plugin"), request.getfixturevalue("suite")
-    path = os.pathsep.join((str(installed(plugin)), str(projects.REPOSITORY)))
-    monkeypatch.setenv("PYTHONPATH", path)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "none")
-    monkeypatch.setattr(runs, "_identity", lambda side: None)
-    projects.stand_in(tmp_path, monkeypatch)
-    made = projects.make_project(tmp_path, default_suite=suite == "default")
+    made = projects.runnable(tmp_path, monkeypatch, installed(plugin), default_suite=suite == "default")
     if suite == "user's":
         (tmp_path / "checks" / "check_shop.py").write_text(USERS_SUITE)
     return made

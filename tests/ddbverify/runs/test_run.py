@@ -29,12 +29,7 @@ TOKEN = "SENTINEL-90ab"
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project whose child finds the repository, with the default suite."""
-    monkeypatch.setenv("PYTHONPATH", str(projects.REPOSITORY))
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "none")
-    monkeypatch.setattr(runs, "_identity", lambda side: None)
-    projects.stand_in(tmp_path, monkeypatch)
-    return projects.make_project(tmp_path)
+    return projects.runnable(tmp_path, monkeypatch)
 
 
 def with_check(file, body):

@@ -28,12 +28,7 @@ def check_own(pair):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(projects.REPOSITORY))
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "none")
-    monkeypatch.setattr(runs, "_identity", lambda side: None)
-    projects.stand_in(tmp_path, monkeypatch)
-    return projects.make_project(tmp_path)
+    return projects.runnable(tmp_path, monkeypatch)
 
 
 def plant_bytecode(file: Path, weaker: str, cached: Path | None = None) -> None:

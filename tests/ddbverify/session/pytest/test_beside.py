@@ -139,10 +139,7 @@ def check_it(pair):
         ),
     ],
 )
-def test_what_fails_beside_a_check_and_is_not_looked_at_leaves_it_undecided(
-    pytester, run, body, state, why, monkeypatch
-):
-    monkeypatch.setattr("ddbverify.session.unlooked.PATIENCE", 0.5)
+def test_what_fails_beside_a_check_and_is_not_looked_at_leaves_it_undecided(pytester, run, body, state, why):
     projects.make_project(pytester.path, default_suite=False)
     lines = "".join(f"    {line}\n" for line in body.splitlines())
     (pytester.path / "checks" / "check_it.py").write_text(CHECK.format(body=lines, token=list(TOKEN)))
