@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ddbverify.commands.starter import _MINE_TEXT, MINE
 from ddbverify.config import load
 from ddbverify.gate import gate
 from ddbverify.runs import run as runs
@@ -172,6 +173,9 @@ def test_a_check_that_vanishes_makes_the_run_incomplete_before_anything_is_read(
         {"check_a.py": CHECK + "check_total = (lambda one: one)(check_total)\n"},
         {"test_own.py": "class TestIt:\n    def test_total(self, pair):\n        assert pair.source\n"},
         {"check_a.py": EACH + "@each_item\ndef check_a(target):\n    assert target\n"},
+        {"check_a.py": CHECK, MINE: _MINE_TEXT},
+        {"check_a.py": CHECK, MINE: _MINE_TEXT.replace("# from", "from")},
+        {"check_a.py": CHECK, MINE: "import os\nfrom ddbverify import each_item\n"},
     ],
 )
 def test_what_runs_or_helps_is_left_alone(project, files):
