@@ -103,11 +103,11 @@ def require_harmless(extra: Sequence[str], folder: Path, checks: Path) -> None:
     Raises:
         ConfigurationError: One of them would.
     """
-    for argument in extra:
-        _require_harmless(argument, folder, checks)
+    for before, argument in zip([None, *extra], extra, strict=False):
+        _require_harmless(argument, folder, checks, is_words=before in ("-k", "-m"))
 
 
-def _require_harmless(argument: str, folder: Path, checks: Path) -> None:
+def _require_harmless(argument: str, folder: Path, checks: Path, *, is_words: bool) -> None:
     if (
         argument.startswith(("@", "--ddb-"))
         or _letters(argument) & _REFUSED_LETTERS
@@ -118,6 +118,8 @@ def _require_harmless(argument: str, folder: Path, checks: Path) -> None:
             "arguments after -- only select checks (-k, -m, -x, a file of checks/); for all else use "
             "`pytest checks/`, which leaves no evidence.",
         )
+    if is_words:
+        return
     path = folder / argument.partition("::")[0]
     if not argument.startswith("-") and path.exists() and not path.resolve().is_relative_to(checks):
         raise ConfigurationError(

@@ -64,6 +64,16 @@ def test_an_argument_that_does_more_than_select_is_refused(tmp_path, argument):
 
 
 @pytest.mark.parametrize(
+    "extra", [["-k", "x", "orders"], ["-kx", "orders"], ["-k", "@orders"], ["-m", "--rootdir=orders"]]
+)
+def test_what_a_selecting_option_takes_is_one_argument_and_no_more(tmp_path, extra):
+    (tmp_path / "orders").mkdir()
+
+    with pytest.raises(ConfigurationError, match=r"gated run"):
+        child.require_harmless(extra, tmp_path, (tmp_path / "checks").resolve())
+
+
+@pytest.mark.parametrize(
     "extra",
     [
         *(
@@ -77,9 +87,11 @@ def test_an_argument_that_does_more_than_select_is_refused(tmp_path, argument):
             ["--co"],
         ),
         *(["checks/check_a.py"], ["checks/check_a.py::check_b"], ["--maxfail=1"], ["--deselect=x::y"]),
+        *(["-k", "orders"], ["-x", "-m", "orders"]),  # words, though a folder has the same name
     ],
 )
 def test_an_argument_that_selects_is_passed_on(tmp_path, extra):
+    (tmp_path / "orders").mkdir()
     checks = tmp_path / "checks"
     checks.mkdir()
     (checks / "check_a.py").write_text("")
