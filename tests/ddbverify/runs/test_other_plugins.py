@@ -1,8 +1,8 @@
 """
 Other people's pytest plugins, installed for real: they open nothing, break nothing, show nothing.
 
-pip installs each into a folder of its own, and all of them into one, so this needs PyPI: `make test-full`. In CI
-there are two of them, and all together.
+pip installs each into a folder of its own, and all of them into one, so this needs PyPI: `make test-full`. In
+CI there are two of them, and all together.
 """
 
 from __future__ import annotations
