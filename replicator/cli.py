@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Final
 
 import click
+
+from ddbverify.commands.gathered import Gathered, Undecided
 
 COMMANDS: Final = {
     "up": "Phase 1: capture every change of the source, then back it up.",
@@ -24,27 +25,21 @@ COMMANDS: Final = {
 """What the help says of each command, in the order in which they are used."""
 
 
-class _Gathered(click.Group):
-    """Finds a command in the module of its name in `replicator.commands`, and imports no other."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"replicator.commands.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+_UNDECIDED = Undecided(
+    status=1,
+    so="The command stopped there.",
+    again="run the same command again: it goes on from here",
+    interrupted="Interrupted. Run the same command again: it goes on from here.",
+)
 
 
-@click.group(cls=_Gathered, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Gathered,
+    package="replicator.commands",
+    texts=COMMANDS,
+    undecided=_UNDECIDED,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="ddbverify")
 def main() -> None:
     """

@@ -171,7 +171,7 @@ ROOMS = (
         "commands",
         "one module per command, with its options",
         "tables plugins evidence gate reports runs diff",
-        "",
+        "gathered",
     ),
     _room("ddbverify", "testing", "for the test suites of users", "items code tables", ""),
     _room(

@@ -61,6 +61,10 @@ def execute(path: Path, *, as_json: bool, run: Run) -> None:
         console.answer({"ok": False, "error": "interrupted", "try": "run the same command again"})
         click.echo("Interrupted. Run the same command again: it goes on from here.", err=True)
         sys.exit(EXIT_REFUSED)
+    except Exception as error:
+        what = f"{type(error).__qualname__}, which nobody has expected"
+        console.answer({"ok": False, "error": what, "try": "run the same command again"})
+        raise  # `ddbverify.commands.gathered` says where, and ends
 
 
 def exit_status(error: DdbVerifyError) -> int:

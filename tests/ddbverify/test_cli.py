@@ -206,7 +206,7 @@ def test_the_help_names_each_command_in_one_line_and_every_module_has_one():
     modules = {path.stem for path in (projects.REPOSITORY / "ddbverify" / "commands").glob("*.py")}
     said = CliRunner().invoke(main, ["--help"]).stdout
 
-    assert modules - {"__init__", "shared", "starter", "lookup"} == set(COMMANDS)
+    assert modules - {"__init__", "gathered", "shared", "starter", "lookup"} == set(COMMANDS)
     for name, line in COMMANDS.items():
         assert f"  {name:<8}  {line}\n" in said
         assert main.get_command(click.Context(main), name).name == name

@@ -17,6 +17,7 @@ from tests.ddbverify.projects import REPOSITORY
 
 # What the replicator may use of the verifier. `evidence.cutover` is what it leaves of a cutover: signed with
 # the verifier's key, in the verifier's envelope, and about no item. Of `tables.table` it is DynamoDB's clock.
+# `commands.gathered` is how a command of either is found and ends; it knows of no table.
 FOR_THE_REPLICATOR = {
     "config",
     "errors",
@@ -41,6 +42,7 @@ FOR_THE_REPLICATOR = {
     "gate.superseded",
     "pipeline.newest_run",
     "evidence.cutover",
+    "commands.gathered",
 }
 # What travels to Lambda with the handlers. `tables.answers` holds no decoding, only what is no answer at all.
 FOR_THE_HANDLERS = {"errors", "names", "items.values", "items.transform", "tables.answers"}
