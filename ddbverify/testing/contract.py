@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.errors import Flaky
@@ -24,7 +24,7 @@ from hypothesis.strategies import SearchStrategy
 
 from ddbverify.code.second_process import SecondProcess, locate
 from ddbverify.errors import ConfigurationError
-from ddbverify.items.limits import typed_size
+from ddbverify.items.limits import MAX_KEY_BYTES, typed_size
 from ddbverify.items.transform import Transform, TransformFunction
 from ddbverify.items.values import item_to_typed
 from ddbverify.names import KeySchema
@@ -46,9 +46,13 @@ from ddbverify.testing.strategies import (
     check_schema,
     checked_items,
     drawn,
+    edges,
     families,
 )
 from ddbverify.words import number_of
+
+_PER_EDGE: Final = 2
+"""How many items are made at each edge: another one differs in what is no edge, and has been searched."""
 
 
 def assert_transform(
@@ -147,7 +151,12 @@ class _Trial:
         """Each invariant that is found broken, the cheapest to look at first."""
         for number, item in enumerate(self.shown):
             yield from self._given(item, f"examples[{number}]", shown=True)
+        if self.subject.transform.rekeys:  # a pasted counter-example is what is answered, no other one
+            for broken in collisions(self.subject.transform, self.tried):
+                yield _from(broken, "examples", shown=True)
         yield from self._search(self._made(real=False), "made up", shown=True)
+        for edge in self._edges():
+            yield from self._search(edge, "made up", shown=True, max_examples=_PER_EDGE)
         for number, item in enumerate(self.real):
             yield from self._given(item, f"like[{number}]", shown=False)
         if self.real:
@@ -164,17 +173,28 @@ class _Trial:
         schema = self.subject.transform.source_keys
         return drawn(schema, self.indexes, self.real, self.attributes, size, real=real)
 
+    def _edges(self) -> Iterator[SearchStrategy[Item]]:
+        schema = self.subject.transform.source_keys
+        keys = [
+            (name, kind, longest)
+            for (name, kind), longest in zip(schema.items(), MAX_KEY_BYTES, strict=False)
+            if name not in self.attributes  # else the user has said what it can be
+        ]
+        return edges(keys, self._made(real=False, largest=0), self.largest)
+
     def _given(self, item: Item, origin: str, *, shown: bool) -> Iterator[Broken]:
         try:
             self.tried.append((self.subject.examine(item_to_typed(item)), shown))
         except Broken as broken:
             yield _from(broken, origin, shown=shown)
 
-    def _search(self, strategy: SearchStrategy[Item], origin: str, *, shown: bool) -> Iterator[Broken]:
+    def _search(
+        self, strategy: SearchStrategy[Item], origin: str, *, shown: bool, max_examples: int | None = None
+    ) -> Iterator[Broken]:
         def check(item: Item) -> None:
             self.tried.append((self.subject.examine(as_stored(item_to_typed(item))), shown))
 
-        yield from _search(strategy, check, self.max_examples, origin, shown=shown)
+        yield from _search(strategy, check, max_examples or self.max_examples, origin, shown=shown)
 
     def _crowd(self, real: bool) -> Iterator[Broken]:
         """Items with keys that are easily taken for each other."""

@@ -83,18 +83,24 @@ def _is_number(number: Decimal) -> bool:
 
 
 def two_readings(kinds: tuple[str, ...]) -> SearchStrategy[list[tuple[Any, Any]]]:
-    """Two pairs of key values that are one text when joined: (1, 2#3) and (1#2, 3)."""
+    """Pairs of key values of which two are one text when joined: (1, 2#3) and (1#2, 3), at three joints."""
     joints = ("#", "", "|", "-", "_", ":", "/", ".", " ") if "N" not in kinds else ("",)
 
-    def both(parts: list[int], joint: str) -> list[tuple[Any, Any]]:
+    def both(parts: list[int], chosen: list[str]) -> list[tuple[Any, Any]]:
         one, two, three = map(str, parts)
         return [
-            (_part(kinds[0], one), _part(kinds[1], two + joint + three)),
-            (_part(kinds[0], one + joint + two), _part(kinds[1], three)),
+            pair
+            for joint in chosen
+            for pair in (
+                (_part(kinds[0], one), _part(kinds[1], two + joint + three)),
+                (_part(kinds[0], one + joint + two), _part(kinds[1], three)),
+            )
         ]
 
     parts = st.lists(st.integers(1, 9), min_size=3, max_size=3)
-    return st.builds(both, parts, st.sampled_from(joints))
+    count = min(3, len(joints))
+    chosen = st.lists(st.sampled_from(joints), min_size=count, max_size=count, unique=True)
+    return st.builds(both, parts, chosen)
 
 
 def _part(kind: str, text: str) -> Any:

@@ -7,7 +7,7 @@ spelling in which DynamoDB gives them back: 1E+3 was stored as 1000.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
@@ -35,6 +35,10 @@ _NAMES: Final = (
     *("a", "b", "A", "0", "a.b", "a[0]", "with space", "quote'", 'double"', "back\\slash", "a/b", "\t", "\0"),
     *("ünï", "u\u0308ni", "日本", "\U0001f600", "\uffff", "#hash", ":colon", "__private__", "n" * 255),
 )
+
+
+_BLANK: Final = (" ", "  ", "\t", "\n", "\u3000")
+"""Keys that a function may strip to nothing. Any text is blank too rarely for a search of some hundred."""
 
 
 _WIDE = 60
@@ -123,10 +127,36 @@ def drawn(
     return _filled(core, others, frozenset(taken), largest)
 
 
+def edges(
+    keys: Sequence[tuple[str, str, int]], of: SearchStrategy[Item], largest: int
+) -> Iterator[SearchStrategy[Item]]:
+    """
+    Items at each edge of what a table takes, which a search of some hundred items can miss.
+
+    Args:
+        keys: Key attributes to take to their edges: name, type, and bytes at most.
+        of: What the rest of each item is drawn from.
+        largest: Bytes of the largest item.
+    """
+    for name, kind, longest in keys:
+        for value in _edges_of_a_key(kind, longest):
+            yield st.builds(lambda item, edge: item | edge, of, st.just({name: value}))
+    yield of.map(lambda item: _padded(item, "padding", largest))
+
+
+def _edges_of_a_key(kind: str, longest: int) -> Sequence[Any]:
+    match kind:
+        case "S":
+            return (*_BLANK, "x" * longest, "\U0001f600" * (longest // 4))
+        case "B":
+            return (b"\0", b"\xff" * longest)
+    return (Decimal(0), *map(as_stored_number, _EXTREMES))
+
+
 @st.composite
 def families(draw: DrawFn, schema: KeySchema, of: SearchStrategy[Item]) -> list[Item]:
     """
-    Up to 8 items that have all but their keys in common; the keys differ by what is easily lost.
+    Up to 12 items that have all but their keys in common; the keys differ by what is easily lost.
 
     Args:
         schema: Key schema of the table.
@@ -245,21 +275,25 @@ def _filled(
     core: SearchStrategy[Item], others: SearchStrategy[Item], taken: frozenset[str], largest: int
 ) -> SearchStrategy[Item]:
     def fill(item: Item, size: int, place: int) -> Item:
-        missing = size - item_size(item)
         texts_there = [
             name for name, value in item.items() if name not in taken and isinstance(value, str | bytes)
         ]
         names = [*texts_there, "padding"]
-        name = names[place % len(names)]
-        old = item.get(name, "")
-        count = missing - (0 if name in item else len(name))
-        if count <= 0 or not isinstance(old, str | bytes):
-            return item
-        return item | {name: old + "x" * count if isinstance(old, str) else old + b"x" * count}
+        return _padded(item, names[place % len(names)], size)
 
     plain = st.builds(lambda one, more: one | more, core, others)
-    size = st.one_of(st.integers(0, largest), st.just(largest))
+    # Some bytes, too, and first: else what was found in the largest item could not be made smaller.
+    size = st.one_of(st.integers(0, largest), st.sampled_from((min(64, largest), largest, largest, largest)))
     return _mostly(plain, st.builds(fill, plain, size, st.integers(0, 3)))
+
+
+def _padded(item: Item, name: str, size: int) -> Item:
+    """An item of *size* bytes by a longer text or binary under *name*; itself where that cannot be."""
+    old = item.get(name, "")
+    count = size - item_size(item) - (0 if name in item else len(name))
+    if count <= 0 or not isinstance(old, str | bytes):
+        return item
+    return item | {name: old + "x" * count if isinstance(old, str) else old + b"x" * count}
 
 
 def _index_attributes(schema: KeySchema, indexes: Mapping[str, KeySchema]) -> Iterable[tuple[str, str, int]]:
@@ -284,7 +318,8 @@ def _key_value(kind: str, longest: int, known: Sequence[Any]) -> SearchStrategy[
         case "S":
             fill = st.sampled_from(("x", "é", "\U0001f600"))
             full = st.builds(lambda one, size: one * max(1, size // len(one.encode())), fill, size)
-            free = _mostly(st.text(min_size=1, max_size=20), full, one_in=20)
+            free = _mostly(st.text(min_size=1, max_size=20), st.sampled_from(_BLANK))
+            free = _mostly(free, full, one_in=20)
         case _:
             full = size.map(lambda size: b"\xff" * size)
             free = _mostly(st.binary(min_size=1, max_size=20), full, one_in=20)

@@ -83,7 +83,7 @@ def test_they_are_from_everywhere_and_others_each_time(monkeypatch):
         {item["id"] for item in _read(monkeypatch, says=500, holds=500, items=40)[0].items} for _ in range(30)
     ]
 
-    assert len(set().union(*draws)) > 400
+    assert len(set().union(*draws)) > 250  # of any 415 to 498; of a single place 40
     one, again = (_read(monkeypatch, says=500, holds=500, items=40, seed=3)[0] for _ in range(2))
     assert one.items == again.items
 
