@@ -67,7 +67,7 @@ class ClaimScan:
 
     def _take_claims(self, role: Role, done: ClaimsDone, join: ClaimJoin, log: ClaimLog) -> None:
         """Join what an earlier run has read of one segment."""
-        work = self._work
+        work, join.is_resumed = self._work, True
         for taken in log.read(role, done.segment):
             # As seen only now: nobody knows what has moved since then.
             join.take(taken, work.running.clock())

@@ -96,6 +96,7 @@ class ClaimJoin:
         can be kept where no item may be. Nobody can be shown an item then, and no plugin asked.
         """
         self.uncomparable_sources = 0
+        self.is_resumed = False  # some of what waits was read by an earlier run: it excuses nothing now
         self._by_state = by_state
         self._inspector = inspector
         self._judge, self._tally, self._memory = judge, tally, memory
@@ -300,8 +301,8 @@ class ClaimJoin:
                 Suspect(
                     key=key,
                     owners=set(held.owners),
-                    expected=held.claimed if held.owners else ABSENT,
-                    target=target,
+                    expected=None if self.is_resumed else held.claimed if held.owners else ABSENT,
+                    target=None if self.is_resumed else target,
                     expected_since=expected_since,
                     target_since=held.at or now,
                     first_seen=min(expected_since, held.at or now),

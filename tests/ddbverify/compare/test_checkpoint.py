@@ -136,6 +136,42 @@ def test_an_interrupted_pass_over_a_rekeyed_pair_too(tmp_path_factory, source, t
     assert again.unexamined == whole.unexamined
 
 
+@pytest.mark.parametrize("rekeys", [False, True])
+def test_a_target_that_stopped_before_the_kill_is_not_excused_by_what_was_read_then(tmp_path, rekeys):
+    judge = make_judge((lambda one: {**one, "id": f"t-{one['id']}"}) if rekeys else None, rekeys=rekeys)
+    keys, path, clock = [f"k{number}" for number in range(40)], tmp_path / "checkpoint", Clock()
+    source = FakeTable([item(key, v="1") for key in keys])
+    target = FakeTable([item(f"t-{key}" if rekeys else key, v="0") for key in keys])
+
+    def kill(progress):
+        if progress.phase == "settle":
+            raise Killed
+
+    def compared(told=None):
+        return Pass(
+            "pair",
+            source,
+            target,
+            judge,
+            Plan(SEGMENTS, tuple(range(SEGMENTS))),
+            Verification(settle=Duration(1.0), memory=10**9),
+            running=on(clock),
+            listeners=Listeners(progress=told),
+            checkpoint=Checkpoint.open(path, []),
+        ).run()
+
+    with pytest.raises(Killed):
+        compared(kill)
+    clock.now += 86_400  # a day later the source is at 2, and the target where the source was
+    for key in keys:
+        source.put(item(key, v="2"))
+        target.put(item(f"t-{key}" if rekeys else key, v="1"))
+    again = compared()
+
+    assert again.counts[State.DIFFERENT] == len(keys)
+    assert again.converged == 0
+
+
 def test_of_a_rekeyed_pair_nothing_is_read_again_either_and_no_item_is_kept(tmp_path):
     content = {str(n): "ab"[n % 2] * (n % 3) for n in range(40)}
     judge = make_judge(lambda one: [{"id": f"t-{one['id']}", "secret": one["v"] + "secret"}], rekeys=True)
