@@ -198,19 +198,32 @@ class Settler:
             for owner in suspect.owners & sight.uncomparable.keys():
                 return settled(State.UNCOMPARABLE, reason=sight.uncomparable[owner])
         try:
-            for sight, at in zip(sights, times, strict=True):
-                suspect.see_expected(self._expected(sight.claims.get(suspect.key, [])), at)
-            suspect.see_target(self._judge.state(target), times[1])
-            belongs = suspect.target == suspect.expected
-            follows = suspect.target in suspect.history and suspect.expected != CONTESTED
-            if follows and (belongs or last_look or not self._wants_pairs):
-                dropped = not claims and target is None and not self._judge.transform.rekeys
-                dropped = dropped and bool(suspect.owners & sights[1].present)
-                return settled(State.EXCLUDED if dropped else State.MATCHED, converged=True, pair=belongs)
-            expected = claims[0].item if len(claims) == 1 else None
-            state = self._judge.verdict(expected, target, times[1], [made.source for made in claims])
+            return self._judged(suspect, settled, sights, times, last_look=last_look)
         except Uncomparable as error:
             return settled(State.UNCOMPARABLE, reason=str(error))
+
+    def _judged(
+        self,
+        suspect: Suspect,
+        settled: _Outcome,
+        sights: tuple[_Sight, _Sight],
+        times: tuple[float, float],
+        *,
+        last_look: bool,
+    ) -> Settled | None:
+        """What a look that failed nowhere decides. Raises Uncomparable where a plugin fails."""
+        claims, target = settled.claims, settled.target
+        for sight, at in zip(sights, times, strict=True):
+            suspect.see_expected(self._expected(sight.claims.get(suspect.key, [])), at)
+        suspect.see_target(self._judge.state(target), times[1])
+        belongs = suspect.target == suspect.expected
+        follows = suspect.target in suspect.history and suspect.expected != CONTESTED
+        if follows and (belongs or last_look or not self._wants_pairs):
+            dropped = not claims and target is None and not self._judge.transform.rekeys
+            dropped = dropped and bool(suspect.owners & sights[1].present)
+            return settled(State.EXCLUDED if dropped else State.MATCHED, converged=True, pair=belongs)
+        expected = claims[0].item if len(claims) == 1 else None
+        state = self._judge.verdict(expected, target, times[1], [made.source for made in claims])
         if suspect.expected != CONTESTED:  # no single state would be right then, neither an item nor none
             if state is State.MATCHED:  # the items differ, and by a plugin's word that counts as equal
                 return settled(State.MATCHED, pair=True)

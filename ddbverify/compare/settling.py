@@ -7,15 +7,20 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ddbverify.compare.comparison import Stratum
-from ddbverify.compare.judge import only
+from ddbverify.compare.judge import Uncomparable, only
 from ddbverify.compare.reading import PointReads
-from ddbverify.compare.second_look import SecondLook, Waiting
+from ddbverify.compare.second_look import SecondLook, Unmoved, Waiting
 from ddbverify.compare.settle import Settler
 from ddbverify.compare.suspects import Suspect
 from ddbverify.compare.tally import Tally
 from ddbverify.compare.work import Work
 from ddbverify.items.keys import JoinKey, typed_key
 from ddbverify.items.states import Difference, State
+from ddbverify.names import TypedItem
+
+_Pair = tuple[TypedItem, TypedItem, TypedItem]
+"""The items of both sides, and what the transform makes of the source's."""
+
 
 SUSPECTS_AT_ONCE: Final = 50_000
 """About a kilobyte each; more wait where they wait (`ddbverify.compare.spill`)."""
@@ -65,19 +70,30 @@ class Settling:
         left = []
         for one in suspects:
             state, still = work.groups.proven(one), unmoved.get(one.key)
+            shown: _Pair | None = None
+            try:
+                if still is not None and work.inspector:
+                    shown = self._shown(still)
+            except Uncomparable:  # settling it by itself says why
+                still = None
             has_passed = passed(one.expected_since) if passed is not None and still is not None else None
             if still is None or state is None or has_passed is False:
                 left.append(one)
                 continue
             work.tally.by_cause(one, state, by_time_only=has_passed is None)
             if work.inspector and still.source is not None and still.target is not None:
-                expected = only(work.judge.claims(still.source))
-                pair = None if expected is None else (still.source, still.target, expected)
-                work.inspector.settled(one.key, pair, different=True)
+                work.inspector.settled(one.key, shown, different=True)
             work.open_suspects -= 1
             if work.open_suspects % REPORTED_EVERY == 0:
                 work.report()
         return left
+
+    def _shown(self, still: Unmoved) -> _Pair | None:
+        """What checks on items are shown. Raises Uncomparable where the transform fails by now."""
+        if still.source is None or still.target is None:
+            return None
+        expected = only(self._work.judge.claims(still.source))
+        return None if expected is None else (still.source, still.target, expected)
 
     def _settle_singly(self, suspects: Iterable[Suspect], *, orphans_are_final: bool) -> list[Suspect]:
         orphans: list[Suspect] = []

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ddbverify.compare.looks import ceiling_seconds, fewest_looks, most_looks
 from ddbverify.compare.settle import Settler
 from ddbverify.compare.suspects import Suspect
+from ddbverify.errors import PluginError
 from ddbverify.items.form import ABSENT
 from ddbverify.items.keys import ReadFailed
 from ddbverify.items.states import State
+from ddbverify.plugins.rulings import Ruling
 from tests.ddbverify.fakes import Clock, item, make_judge
 
 SETTLE = 10.0
@@ -357,3 +361,34 @@ def test_a_key_that_two_source_items_claim_now_is_not_equal_by_what_one_of_them_
 
     assert outcome.state is State.UNCOMPARABLE
     assert "several source items" in outcome.reason
+
+
+class FailsLate:
+    """Its plugin finds two items to differ, each time but one."""
+
+    normalisers, failures, plugins = (), (), ("p",)
+
+    def __init__(self, fails_at=None):
+        self.asked, self.fails_at = 0, fails_at
+
+    @staticmethod
+    def normalised(one):
+        return one
+
+    def ruling(self, expected, target, form):
+        self.asked += 1
+        if self.asked == self.fails_at:
+            raise PluginError("The plugin p failed.", "mend it.")
+        return Ruling(equal=False, expected=expected, target=target, by=())
+
+
+def test_a_plugin_that_fails_when_the_paths_are_asked_for_costs_its_key_and_not_the_pass():
+    never = FailsLate()
+    outcome, *_ = settled("1", "2", judge=replace(make_judge(), rulings=never))
+    assert outcome.state is State.DIFFERENT
+
+    at_last = FailsLate(fails_at=never.asked)  # the paths are what is asked for last
+    outcome, *_ = settled("1", "2", judge=replace(make_judge(), rulings=at_last))
+
+    assert outcome.state is State.UNCOMPARABLE
+    assert "The plugin p failed" in outcome.reason
