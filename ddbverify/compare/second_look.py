@@ -2,7 +2,7 @@
 The suspects of a proven group, looked at once more: where they are dense, by reading their segment again.
 
 Point reads cost a unit a key and side, a segment costs a unit for eight small items. So settling is bounded
-by what the tables hold, not by how much of it differs.
+by what the tables hold, not by how much of it differs; a key that one side lacks costs a point read there.
 """
 
 from __future__ import annotations
@@ -126,8 +126,7 @@ class SecondLook:
         for segment in dense:
             del by_segment[segment]
         for some in by_segment.values():
-            for start in range(0, len(some), SUSPECTS_PER_LOOK):
-                found |= self._by_key(some[start : start + SUSPECTS_PER_LOOK])
+            found |= self._by_key(some)
         return found
 
     def _in_segment(
@@ -146,19 +145,30 @@ class SecondLook:
                 return {}  # an item without a key: nothing is known of this segment
             if segment not in reading.finished[role]:
                 return {}
+        # What was absent may have come in a segment of another number: the tables need not be cut alike.
+        for role, other in ((Role.SOURCE, Role.TARGET), (Role.TARGET, Role.SOURCE)):
+            met, opposite = sights[role], sights[other]
+            sights[role] = met | self._read(
+                role, [one for one in suspects if one.key not in met and one.key in opposite]
+            )
         return self._still(suspects, sights)
 
     def _by_key(self, suspects: Sequence[Suspect]) -> dict[JoinKey, Unmoved]:
+        return self._still(suspects, {role: self._read(role, suspects) for role in Role})
+
+    def _read(self, role: Role, suspects: Sequence[Suspect]) -> dict[JoinKey, _Sight]:
+        """What point reads of one side show of those that are there."""
         reads = PointReads(self._work.readers, self._work.schemas)
-        keys = [one.key for one in suspects]
-        sights: dict[Role, dict[JoinKey, _Sight]] = {role: {} for role in Role}
-        for role, get in ((Role.SOURCE, reads.source), (Role.TARGET, reads.target)):
-            for suspect, item in zip(suspects, get(keys), strict=True):
+        get = reads.source if role is Role.SOURCE else reads.target
+        seen = {}
+        for start in range(0, len(suspects), SUSPECTS_PER_LOOK):
+            some = suspects[start : start + SUSPECTS_PER_LOOK]
+            for suspect, item in zip(some, get([one.key for one in some]), strict=True):
                 if isinstance(item, ReadFailed):
-                    sights[role][suspect.key] = _Sight(same=False)
+                    seen[suspect.key] = _Sight(same=False)
                 elif item is not None:
-                    sights[role][suspect.key] = self._sight_of_item(role, suspect, item)
-        return self._still(suspects, sights)
+                    seen[suspect.key] = self._sight_of_item(role, suspect, item)
+        return seen
 
     def _sight(self, role: Role, suspect: Suspect, raw: bytes) -> _Sight:
         if fingerprint(raw, self._work.judge.form.secret) == suspect.prints[role is Role.TARGET]:
