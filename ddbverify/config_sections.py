@@ -45,6 +45,7 @@ class Pair(_Section, frozen=True):
     rekeys: bool = False
     ignore: tuple[str, ...] = ()
     accept: tuple[str, ...] = ()
+    may_be_empty: bool = False
 
     @property
     def id(self) -> str:

@@ -38,6 +38,8 @@ def command(config_file: Path, folder: Path | None, *, as_json: bool) -> None:
         click.echo(f"  {summary.printable(summary.known_in_words(one))}", err=as_json)
     for allowed in decision.unclaimed:
         click.echo(f"  {summary.printable(summary.unclaimed_in_words(allowed))}", err=as_json)
+    for pair in decision.empty:
+        click.echo(f"  {summary.empty_in_words(pair)}", err=as_json)
     if not decision.open:
         click.echo(
             f"  Try: fix what is named, then `ddbverify run` again; {page('checks.md')} has each code.",

@@ -82,5 +82,7 @@ def _show(result: RunResult, *, err: bool) -> None:
     # Of an interrupted run, all that has not run is no news.
     for shortcoming in lacking[:1] if runs.INTERRUPTED in lacking[:1] else lacking:
         click.echo(f"  not complete: {summary.printable(shortcoming, 2000)}", err=err)
+    for pair in result.evidence.empty_pairs:
+        click.echo(f"  {summary.empty_in_words(pair)}", err=err)
     for nobodys in result.evidence.unclaimed:
         click.echo(f"  {summary.printable(summary.unclaimed_in_words(nobodys))}", err=err)

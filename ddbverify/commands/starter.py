@@ -194,6 +194,7 @@ target = {target}
 {transform}
 # ignore = ["updated_at"]            # attributes that may differ
 # accept = ["pitr", "tags.*"]        # settings that may differ: checks.md
+# may_be_empty = true                # both tables may hold no item
 
 # With this section a pipeline has to be there and healthy. Leave it out to verify tables that
 # something else has filled. `replicator up` makes one, with these settings or the defaults.

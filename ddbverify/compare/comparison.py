@@ -123,6 +123,7 @@ class Comparison:
     strata: tuple[Stratum, ...] = ()  # keys looked up beside a sample; in none of the counts above
     unexamined: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    may_be_empty: bool = False  # the configuration says of both tables that they may hold nothing
     controls: AlteredCopies | None = field(
         default=None, repr=False, compare=False
     )  # altered copies, for checks
@@ -131,6 +132,13 @@ class Comparison:
     def examined(self) -> int:
         """Keys that have a state other than undecided."""
         return sum(self.counts.values()) - self.counts.get(State.UNDECIDED, 0)
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Whether both tables were read to their ends, and neither holds an item, not even one left out."""
+        planned, finished = self.segments_planned, self.segments_finished
+        read = not self.unexamined and 0 < planned == finished == self.segments_total
+        return read and not any(self.counts.values())
 
     @property
     def is_sample(self) -> bool:

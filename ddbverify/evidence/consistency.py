@@ -112,9 +112,19 @@ def _facts(found: Evidence) -> Iterator[str]:
             yield f"it states a fact that is not known here, {fact.name}"
         if fact.name == "unbound" and found.complete:
             yield "files that no digest is over had a say in it, and it is complete"
+        if fact.name == "empty" and not _held_nothing(found, fact.about):
+            yield f"it calls the tables of {fact.about} empty, and has counted keys in them, or not read them"
         if fact.about not in subjects:
             yield f"it states a fact, {fact.name}, about something that is not in it"
     yield from _twice("fact", (f"{fact.name} about {fact.about or 'the run'}" for fact in found.facts))
+
+
+def _held_nothing(found: Evidence, pair_id: str) -> bool:
+    return any(
+        pair.comparison is not None and pair.comparison.holds_nothing
+        for pair in found.pairs
+        if pair.id == pair_id
+    )
 
 
 def _pass(read: ComparisonRecord) -> Iterator[str]:

@@ -80,6 +80,11 @@ class Evidence(Strict, frozen=True):
     valid_until_epoch: float
 
     @property
+    def empty_pairs(self) -> tuple[str, ...]:
+        """Ids of the pairs of which both tables were empty, and allowed to be."""
+        return tuple(fact.about for fact in self.facts if fact.name == "empty")
+
+    @property
     def only_churning(self) -> bool:
         """Whether all that keeps the run from passing is keys that never held still."""
         undecided = [check for check in self.checks if check.counts and check.is_open]

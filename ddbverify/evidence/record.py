@@ -146,6 +146,11 @@ class ComparisonRecord(Strict, frozen=True):
         return self.gap
 
     @property
+    def holds_nothing(self) -> bool:
+        """Whether both tables were read to their ends, and neither held an item."""
+        return self.shortcoming is None and not any(self.counts.values())
+
+    @property
     def open_keys(self) -> tuple[str, ...]:
         """Keys in no state that says whether they are equal, in words; those that never held still apart."""
         found = ((State.UNDECIDED, "stayed undecided"), (State.UNCOMPARABLE, "cannot be compared"))
@@ -180,6 +185,7 @@ class Fact(Strict, frozen=True):
 
 FACTS: Final = {
     "causes": "About a pair: the most frequent ways in which its findings differ, in words without values.",
+    "empty": "About a pair: both tables held no item, and the setting that the value names allowed it.",
     "unbound": "Files of the user's that the checks or a transform have read, and that no digest is over.",
 }
 """Every name of a `Fact` that this version knows, with its meaning. Another one contradicts the evidence."""

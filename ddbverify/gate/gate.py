@@ -77,6 +77,7 @@ class Decision:
             ],
             "known": [msgspec.to_builtins(one) for one in self.known],
             "unclaimed": [msgspec.to_builtins(one) for one in self.unclaimed],
+            "empty": list(self.empty),
         }
 
     @property
@@ -84,6 +85,11 @@ class Decision:
         """Differences that plugins accept: they keep no gate closed, and nobody shall overlook them."""
         pairs = self.evidence.pairs if self.evidence else ()
         return tuple(one for pair in pairs if pair.comparison for one in pair.comparison.known)
+
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """Pairs of which nothing was compared, since both tables were empty and may be."""
+        return self.evidence.empty_pairs if self.evidence else ()
 
 
 def judge(

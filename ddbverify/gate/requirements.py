@@ -110,6 +110,8 @@ def _required(
             "No check counts: every one is of severity warn, or none was run; run again with one that does."
         )
         yield Reason("missing", INCOMPLETE, message)
+    # Both have to say so: the evidence, of what was read, and the settings, of what may be.
+    may_be_empty = {pair.id for pair in config.tables if pair.may_be_empty} & set(found.empty_pairs)
     for pattern in config.gate.required:
         # What ran but is not found by reading the source (a check made in a loop) is required, too.
         names = [name for name in dict.fromkeys((*defined, *by_name)) if means(pattern, name)]
@@ -143,10 +145,12 @@ def _required(
                 Reason(
                     "vacuous",
                     INCOMPLETE,
-                    f"{check.id} has passed without examining anything; run again on tables with items.",
+                    f"{check.id} has passed without examining anything; run again on tables with items, or "
+                    "write may_be_empty = true under the [[tables]] of a pair without any.",
                 )
                 for check in ran
                 if check.counts and check.state is CheckState.PASSED and check.examined < 1
+                if check.pair not in may_be_empty
             )
 
 

@@ -12,7 +12,15 @@ from typing import Final
 
 from ddbverify.evidence.evidence import Evidence
 from ddbverify.gate.gate import Decision
-from ddbverify.reports.summary import MOST_BYTES, cut, escaped, known_in_words, printable, unclaimed_in_words
+from ddbverify.reports.summary import (
+    MOST_BYTES,
+    cut,
+    empty_in_words,
+    escaped,
+    known_in_words,
+    printable,
+    unclaimed_in_words,
+)
 from ddbverify.words import number_of
 
 MOST_ANNOTATIONS: Final = 10
@@ -72,7 +80,8 @@ def gate_markdown(decision: Decision) -> str:
     reasons = (f"* **{reason.code}**: {escaped(reason.message)}\n" for reason in decision.reasons)
     known = (f"* {escaped(known_in_words(one))}\n" for one in decision.known)
     allowed = (f"* {escaped(unclaimed_in_words(one))}\n" for one in decision.unclaimed)
-    return head + run + "".join(reasons) + "".join(known) + "".join(allowed)
+    empty = (f"* {escaped(empty_in_words(one))}\n" for one in decision.empty)
+    return head + run + "".join((*reasons, *known, *allowed, *empty))
 
 
 def _limited(found: Sequence[tuple[str, str, str]]) -> list[str]:

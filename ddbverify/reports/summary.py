@@ -81,6 +81,11 @@ def unclaimed_in_words(one: Unclaimed) -> str:
     return f"allowed by [gate] unclaimed: {one}" if one.allowed else f"unclaimed: {one}"
 
 
+def empty_in_words(pair_id: str) -> str:
+    """A pair of which there was nothing to compare."""
+    return f"empty: {pair_id}: neither table holds an item, and may_be_empty = true allows that"
+
+
 def known_in_words(one: KnownKeys) -> str:
     """Differences that a plugin accepts, whose, until when, and why."""
     return f"known: {number_of(one.keys, 'key')}, accepted by {one.plugin} until {one.expires}: {one.reason}"
@@ -103,7 +108,8 @@ def markdown(evidence: Evidence) -> str:
         "",
     ]
     for pair in evidence.pairs:
-        lines += [f"* `{pair.source.arn}` -> `{pair.target.arn}`: {_counts(pair.comparison)}"]
+        what = "empty on both sides" if pair.id in evidence.empty_pairs else _counts(pair.comparison)
+        lines += [f"* `{pair.source.arn}` -> `{pair.target.arn}`: {what}"]
         lines += [f"  * {escaped(line)}" for line in said_by_plugins(pair.comparison)]
     lines += ["", *_listed("Differs, and refutes nothing:", accepted_lines(evidence.checks))]
     # Last: a reader of a run that passed is to find nothing here to worry about.

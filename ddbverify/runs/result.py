@@ -62,6 +62,7 @@ class RunResult:
                     "source": pair.source.arn,
                     "target": pair.target.arn,
                     "counts": dict(pair.comparison.counts) if pair.comparison else {},
+                    "empty": pair.id in found.empty_pairs,
                     "converged": pair.comparison.converged if pair.comparison else 0,
                     "read_units": _read_units(pair),
                     "causes": [

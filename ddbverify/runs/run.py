@@ -194,7 +194,7 @@ def _evidence(start: _Start, recorded: Record, lacking: Sequence[str], facts: tu
         coverage=config.verification.coverage,
         pairs=pairs,
         checks=checks,
-        facts=(*recorded.facts, *facts),
+        facts=(*recorded.facts, *facts, *_empty(config, pairs)),
         digests=start.before.digests,
         extensions=start.before.extensions,
         plugins=recorded.plugins or _programs(),
@@ -205,6 +205,13 @@ def _evidence(start: _Start, recorded: Record, lacking: Sequence[str], facts: tu
         ended_epoch=ended,
         valid_until_epoch=ended + config.gate.max_age,
     )
+
+
+def _empty(config: Config, pairs: Sequence[PairEvidence]) -> Iterator[Fact]:
+    """What excuses checks of a pair that have examined nothing; without it the gate calls them vacuous."""
+    for settings, pair in zip(config.tables, pairs, strict=True):
+        if settings.may_be_empty and pair.comparison is not None and pair.comparison.holds_nothing:
+            yield Fact(name="empty", about=pair.id, value="may_be_empty = true")
 
 
 def _leave(start: _Start, found: Evidence) -> None:

@@ -48,6 +48,8 @@ def drift_verdict(comparison: Comparison) -> Verdict:
         findings=findings,
         unexamined=(*about_all.unexamined, *left_out),
         churning=about_all.churning,
+        empty=about_all.empty,
+        may_be_empty=about_all.may_be_empty,
     )
 
 

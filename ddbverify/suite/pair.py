@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from ddbverify.compare import runner
 from ddbverify.compare.causes import CAUSES_SHOWN, Causes, without_depth
@@ -43,6 +43,9 @@ from ddbverify.tables.table import Table
 from ddbverify.words import number_of
 
 _T = TypeVar("_T")
+
+BOTH_EMPTY: Final = "both tables are empty, as may_be_empty = true says that they may be"
+"""What a pass over such a pair says of itself."""
 
 
 class Pair:
@@ -253,6 +256,8 @@ class Pair:
             ),
             unexamined=(*about_all.unexamined, *raised),
             churning=about_all.churning + result.missed,
+            empty=about_all.empty,
+            may_be_empty=about_all.may_be_empty,
         )
 
     def verdict(self, *states: State, of: Comparison | None = None) -> Verdict:
@@ -322,6 +327,10 @@ class Pair:
         finally:
             self.is_reading = False
             self.seconds_reading = time.monotonic() - began
+        if self.settings.may_be_empty:
+            comparison = replace(comparison, may_be_empty=True)
+            if comparison.holds_nothing:
+                comparison = replace(comparison, notes=(*comparison.notes, BOTH_EMPTY))
         if self._compared is not None:
             self._compared(self, comparison)
         return sealed(comparison)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -66,13 +66,21 @@ class Verdict:
     accepted: tuple[str, ...] = ()  # what differs, and is no counter-example since the configuration says so
     causes: tuple[str, ...] = ()  # how the counter-examples differ, for evidence that others read: no values
     hint: str = ""  # what to do about counter-examples; by default, to look them up
+    empty: bool = False  # neither table holds an item
+    may_be_empty: bool = False  # and `[[tables]] may_be_empty` says that this is as it should be
 
     @property
     def outcome(self) -> Outcome:
-        """Failed with a finding too many; passed only if something, and everything, was examined."""
+        """
+        Failed with a finding too many; passed only if something, and everything, was examined.
+
+        Of two tables that may be empty, and are, everything is nothing.
+        """
         if self.is_refuted:
             return Outcome.FAILED
-        if self.unexamined or self.churning or self.examined == 0:
+        if self.unexamined or self.churning:
+            return Outcome.INCONCLUSIVE
+        if self.examined == 0 and not (self.empty and self.may_be_empty):
             return Outcome.INCONCLUSIVE
         return Outcome.PASSED
 
@@ -99,6 +107,7 @@ class Verdict:
 @dataclass(frozen=True, slots=True, eq=False)  # told by identity
 class _Learning:
     settings: CheckSettings
+    read: Callable[[], Comparison | None]
     verdicts: list[Verdict] = field(default_factory=list)
 
 
@@ -108,9 +117,18 @@ _under_way: list[_Learning] = []
 
 
 @contextmanager
-def learning(settings: CheckSettings = CheckSettings()) -> Iterator[list[Verdict]]:  # noqa: B008 - frozen
-    """Gather every verdict that `require` is given inside the block, also those that raise."""
-    gathered = _Learning(settings)
+def learning(
+    settings: CheckSettings = CheckSettings(),  # noqa: B008 - frozen
+    read: Callable[[], Comparison | None] = lambda: None,
+) -> Iterator[list[Verdict]]:
+    """
+    Gather every verdict that `require` is given inside the block, also those that raise.
+
+    Args:
+        settings: Of the check.
+        read: The shared pass over its pair, asked for where a verdict has examined nothing.
+    """
+    gathered = _Learning(settings, read)
     token = _learned.set(gathered)
     _under_way.append(gathered)
     try:
@@ -132,6 +150,8 @@ def require(verdict: Verdict) -> None:
     if gathered is not None:
         allowed = gathered.settings.allowed(verdict.examined)
         verdict = replace(verdict, tolerated=max(verdict.tolerated, allowed))
+        if verdict.examined == 0 and (read := gathered.read()) is not None:
+            verdict = replace(verdict, empty=read.holds_nothing, may_be_empty=read.may_be_empty)
         gathered.verdicts.append(verdict)
     match verdict.outcome:
         case Outcome.FAILED:
@@ -198,6 +218,8 @@ def comparison_verdict(
         unlisted=max(0, sum(counts.get(state, 0) for state in refuting) - len(findings)),
         unexamined=tuple(undecided),
         churning=counts.get(State.CHURNING, 0),
+        empty=comparison.holds_nothing,
+        may_be_empty=comparison.may_be_empty,
     )
 
 
@@ -220,8 +242,14 @@ def _why_undecided(verdict: Verdict) -> str:
     why = list(verdict.unexamined)
     if verdict.churning:
         why.append(f"{number_of(verdict.churning, 'key')} never held still long enough to be decided")
-    if verdict.examined == 0:
-        why.append("nothing was examined, and nothing proves nothing")
+    if verdict.empty and not verdict.may_be_empty:
+        why.append(
+            "both tables are empty, and nothing proves nothing; if they may be, write may_be_empty = true "
+            "under their [[tables]]"
+        )
+    elif verdict.examined == 0 and not verdict.empty:
+        silent = "; may_be_empty excuses tables without any item only" if verdict.may_be_empty else ""
+        why.append(f"nothing was examined, and nothing proves nothing{silent}")
     return UNDECIDED + "; ".join(why)
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ddbverify.compare import runner
 from ddbverify.compare.attribute_counts import AttributeCounts
 from ddbverify.compare.comparison import Comparison, EqualBy, KnownKeys, SideFacts
 from ddbverify.compare.controls import Controls, HeldTable
+from ddbverify.compare.inspection import Inspected
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.one_pass import Pass
 from ddbverify.compare.request import Listeners, PassRequest, Progress
@@ -117,7 +119,11 @@ def stand_in(folder: Path, monkeypatch: Any = None) -> None:
     def compare(config: Config, pair: PairSettings, request: PassRequest, listeners: Listeners) -> Comparison:
         with (folder / "passes.log").open("a") as log:
             log.write(pair.id + "\n")
-        made = comparison(pair.id, **{"started_epoch": time.time()} | spec())
+        own = spec().get("pairs", {}).get(pair.source, {})
+        made = comparison(pair.id, **{"started_epoch": time.time()} | spec() | own)
+        seen = sum(made.counts.get(state, 0) for state in (State.MATCHED, State.DIFFERENT))
+        inspected = {check.id: Inspected(examined=seen) for check in request.item_checks}
+        made = replace(made, inspected=inspected)
         for difference in made.differences if listeners.found else ():
             listeners.found(difference)
         if "reads_until_interrupted" in spec():  # how many items, of both tables, so far
