@@ -35,6 +35,17 @@ def files_below(folder: Path, leaving_out: str | None = None) -> Iterator[tuple[
                 yield (here / name).relative_to(folder).as_posix(), here / name
 
 
+def links_to_nowhere(folder: Path) -> list[Path]:
+    """Links below *folder* to what is not there; the locks of Emacs, which are such links, left out."""
+    found = [
+        Path(place) / name
+        for place, _, files in os.walk(folder)
+        for name in files
+        if not name.startswith(".#")
+    ]
+    return sorted(file for file in found if file.is_symlink() and not file.exists())
+
+
 def python_files(folder: Path) -> list[Path]:
     """Those whose name ends as Python's do, sorted."""
     return sorted(file for name, file in files_below(folder) if name.endswith(".py"))

@@ -166,10 +166,18 @@ def checks_folder(config: Config) -> Path:
     The suite of a run: ``checks/`` beside ``migration.toml``, else the one that came with us.
 
     Raises:
-        ConfigurationError: There is neither.
+        ConfigurationError: There is neither, or what is called ``checks`` is no folder: a link into a
+            repository that was not checked out, or what Git makes of one where there are no links.
     """
     own = config.folder / "checks"
-    return own.resolve() if own.is_dir() else default_suite()
+    if own.is_dir():
+        return own.resolve()
+    if own.exists() or own.is_symlink():
+        raise ConfigurationError(
+            f"{own} is no folder{', but a link to what is not there' if own.is_symlink() else ''}.",
+            "put your checks there; for the default suite take it away.",
+        )
+    return default_suite()
 
 
 def default_suite() -> Path:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from ddbverify.code.below import python_files
+from ddbverify.code.below import links_to_nowhere, python_files
 from ddbverify.suite.definitions import Branch, Placed, is_each_item, statements
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -63,6 +63,7 @@ class _Suite:
         self._collected = collected
         self._modules: dict[Path, ast.Module] = {}
         self._broken: list[Path] = []
+        self._to_nowhere = [link.relative_to(folder).as_posix() for link in links_to_nowhere(folder)]
         self._places: dict[Path, Path] = {}  # where a link leads -> where it stands
         for place in python_files(folder):
             file = place.resolve()
@@ -78,6 +79,8 @@ class _Suite:
 
     def losses(self) -> Iterator[tuple[str, str]]:
         """Place -> what is wrong there."""
+        for link in self._to_nowhere:
+            yield link, " is a link to what is not there, so nobody knows which checks are missing"
         for file in self._broken:
             if file not in self._collected.files:
                 yield self._shown(file), " is not valid Python, so nobody knows what it checks"

@@ -6,6 +6,7 @@ import pytest
 
 from ddbverify.commands.starter import _MINE_TEXT, MINE
 from ddbverify.config import load
+from ddbverify.errors import ConfigurationError
 from ddbverify.gate import gate
 from ddbverify.runs import run as runs
 from tests.ddbverify import projects
@@ -215,6 +216,21 @@ def test_checks_behind_a_link_do_not_vanish(project, tmp_path_factory, conftest,
 
     assert result.evidence.shortcomings[0].startswith(said)
     assert not gate.judge(load(project)).open
+
+
+@pytest.mark.parametrize(
+    "made", [lambda place: place.symlink_to("nowhere"), lambda place: place.write_text("x")]
+)
+def test_a_suite_that_cannot_be_reached_is_not_replaced_by_the_default_one(project, made):
+    """A link into a repository that was not checked out; Git without links writes a file with its target."""
+    place = project.parent / "checks"
+    place.rename(project.parent / "shared")
+    made(place)
+
+    with pytest.raises(ConfigurationError, match="checks is no folder"):
+        runs.run(project)
+    with pytest.raises(ConfigurationError, match="checks is no folder"):
+        gate.judge(load(project))
 
 
 def _write(project, files):

@@ -230,6 +230,18 @@ def test_a_method_that_a_decorator_has_replaced_runs_under_its_name(suite):
     assert suite.lost == []
 
 
+def test_a_link_that_leads_nowhere_is_missed(suite, tmp_path):
+    """Of a folder that is shared and was not checked out, say: nobody knows which checks it holds."""
+    suite.write("check_a.py", CHECK)
+    suite.runs("check_a.py", "check_a", lines=[1])
+    (suite.folder / "check_b.py").symlink_to(tmp_path / "shared" / "check_b.py")
+    (suite.folder / "team").symlink_to(tmp_path / "shared")
+    (suite.folder / ".#check_a.py").symlink_to("somebody@machine.4711:1")  # Emacs is at it
+
+    assert suite.lost == ["check_b.py", "team"]
+    assert vanished(suite.folder.resolve(), suite.collected, ["check_b.py", "team"]) == []
+
+
 def test_checks_behind_a_link_are_missed_by_the_name_of_the_link(suite, tmp_path):
     shared = tmp_path / "shared"
     shared.mkdir()
