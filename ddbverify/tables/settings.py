@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _ON: Final = "on"
 _RESOURCES_AT_ONCE: Final = 50  # of DescribeScalableTargets
+_USUAL_METRICS: Final = tuple(
+    {"PredefinedMetricType": f"DynamoDB{rate}CapacityUtilization"} for rate in ("Read", "Write")
+)
 _AUTOSCALED: Final = {"ReadCapacityUnits": "read", "WriteCapacityUnits": "write"}
 
 
@@ -203,24 +206,23 @@ def _autoscaling(side: Side, table: Table) -> dict[Setting, str]:
     indexes = [str(index["IndexName"]) for kind, index in indexes_of(table.raw) if kind == "global"]
     resources = {f"table/{table.name}": ""} | {f"table/{table.name}/index/{name}": name for name in indexes}
     ranges = {
-        (one["ResourceId"], one["ScalableDimension"]): f"{one['MinCapacity']} to {one['MaxCapacity']}"
+        (one["ResourceId"], one["ScalableDimension"]): _range(one)
         for names in _in_batches(list(resources))
         for page in client.get_paginator("describe_scalable_targets").paginate(
             ServiceNamespace="dynamodb", ResourceIds=names
         )
         for one in page["ScalableTargets"]
     }
-    aims = {
-        (one["ResourceId"], one["ScalableDimension"]): _aim(one)
-        for resource in sorted({resource for resource, _ in ranges})
+    aims: dict[tuple[str, str], list[str]] = {}
+    for resource in sorted({resource for resource, _ in ranges}):
         for page in client.get_paginator("describe_scaling_policies").paginate(
             ServiceNamespace="dynamodb", ResourceId=resource
-        )
-        for one in page["ScalingPolicies"]
-    }
+        ):
+            for one in page["ScalingPolicies"]:
+                aims.setdefault((one["ResourceId"], one["ScalableDimension"]), []).append(_aim(one, table))
     return {
         _autoscaled(resources[resource], _AUTOSCALED[dimension.rpartition(":")[2]]): (
-            f"{bounds}{aims.get((resource, dimension), '')}"
+            bounds + " and".join(sorted(aims.get((resource, dimension), [])))
         )
         for (resource, dimension), bounds in ranges.items()
     }
@@ -230,11 +232,39 @@ def _autoscaled(index: str, rate: str) -> Setting:
     return Setting(Kind.INDEX_AUTOSCALING, index, rate) if index else Setting.own(f"autoscaling.{rate}")
 
 
-def _aim(policy: Mapping[str, Any]) -> str:
-    aim = policy.get("TargetTrackingScalingPolicyConfiguration") or {}
-    cooldowns = [f"{aim[key]} s" for key in ("ScaleOutCooldown", "ScaleInCooldown") if key in aim]
-    shown = f" at {aim['TargetValue']:g} %" if "TargetValue" in aim else f" by {policy.get('PolicyType')}"
-    return shown + (f", cooling down for {' and '.join(cooldowns)}" if cooldowns else "")
+def _range(target: Mapping[str, Any]) -> str:
+    state = target.get("SuspendedState") or {}
+    suspended = ", ".join(sorted(name.removesuffix("Suspended") for name, is_on in state.items() if is_on))
+    return f"{target['MinCapacity']} to {target['MaxCapacity']}" + (
+        f" (suspended: {suspended})" if suspended else ""
+    )
+
+
+def _aim(policy: Mapping[str, Any], table: Table) -> str:
+    """A policy in words; what has none of its own is told by a digest, so that no two compare as equal."""
+    aim = dict(policy.get("TargetTrackingScalingPolicyConfiguration") or {})
+    shown = f" at {aim.pop('TargetValue'):g} %" if "TargetValue" in aim else f" by {policy.get('PolicyType')}"
+    cooldowns = [
+        f"{aim.pop(f'Scale{way}Cooldown')} s {way.lower()}"
+        for way in ("Out", "In")
+        if f"Scale{way}Cooldown" in aim
+    ]
+    if cooldowns:
+        shown += f", cooling down for {' and '.join(cooldowns)}"
+    if aim.pop("DisableScaleIn", False):
+        shown += ", never scaling in"
+    if aim.get("PredefinedMetricSpecification") in _USUAL_METRICS:
+        del aim["PredefinedMetricSpecification"]
+    rest = [aim] if aim else []
+    rest += [
+        policy[name]
+        for name in ("StepScalingPolicyConfiguration", "PredictiveScalingPolicyConfiguration")
+        if policy.get(name)
+    ]
+    if rest:  # a metric of the user's own can name the table
+        text = json.dumps(rest, sort_keys=True).replace(json.dumps(table.name), '"<this table>"')
+        shown += f", with more (sha256 {_digest(json.loads(text))[:12]})"
+    return shown
 
 
 def _in_batches(names: list[str]) -> Iterator[list[str]]:

@@ -125,6 +125,11 @@ def answers(monkeypatch):
     return _Answers(monkeypatch)
 
 
+@pytest.fixture
+def new_answers(monkeypatch):
+    return lambda: _Answers(monkeypatch)
+
+
 def _read(**changes):
     return table_settings.read(Side(region=REGION), projects.table("orders", REGION, **changes))
 
@@ -206,9 +211,85 @@ def test_autoscaling_is_read_of_provisioned_tables_only(answers):
 
     values = _spelled(_read(**PROVISIONED).values)
 
-    assert values["autoscaling.read"] == "5 to 90 at 70 %, cooling down for 60 s"
+    assert values["autoscaling.read"] == "5 to 90 at 70 %, cooling down for 60 s in"
     assert (values["billing"], values["capacity.write"]) == ("provisioned", "6")
     scaling.assert_no_pending_responses()
+
+
+TRACKING = {
+    "PolicyType": "TargetTrackingScaling",
+    "TargetTrackingScalingPolicyConfiguration": {"TargetValue": 70.0},
+}
+
+
+def _tracking(**more):
+    aim = {**TRACKING["TargetTrackingScalingPolicyConfiguration"], **more}
+    return {**TRACKING, "TargetTrackingScalingPolicyConfiguration": aim}
+
+
+def _stepping(*steps):
+    made = [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": step} for step in steps]
+    return {"PolicyType": "StepScaling", "StepScalingPolicyConfiguration": {"StepAdjustments": made}}
+
+
+def _metric(table):
+    dimensions = [{"Name": "TableName", "Value": table}]
+    return _tracking(
+        CustomizedMetricSpecification={"MetricName": "m", "Namespace": "n", "Dimensions": dimensions}
+    )
+
+
+def _scaled(answers, *policies, **target):
+    """What is said of a table's reads."""
+    answers.of_dynamodb()
+    common = {
+        "ServiceNamespace": "dynamodb",
+        "ResourceId": "table/orders",
+        "ScalableDimension": "dynamodb:table:ReadCapacityUnits",
+        "CreationTime": 1,
+    }
+    scaling = answers.of("application-autoscaling")
+    scaling.add_response(
+        "describe_scalable_targets",
+        {"ScalableTargets": [{**common, "MinCapacity": 5, "MaxCapacity": 90, "RoleARN": "r", **target}]},
+    )
+    named = [
+        {**common, "PolicyARN": str(number), "PolicyName": str(number), **policy}
+        for number, policy in enumerate(policies)
+    ]
+    scaling.add_response("describe_scaling_policies", {"ScalingPolicies": named})
+    return _spelled(_read(**PROVISIONED).values)["autoscaling.read"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([_tracking()], [_tracking(DisableScaleIn=True)]),
+        ([_tracking(ScaleInCooldown=60)], [_tracking(ScaleOutCooldown=60)]),
+        ([_tracking()], [_metric("orders")]),
+        ([_metric("orders")], [_metric("another")]),
+        ([_stepping(1)], [_stepping(2)]),
+        ([_tracking()], [_tracking(), _stepping(1)]),
+        ([_tracking(TargetValue=50.0), _tracking()], [_tracking(TargetValue=60.0), _tracking()]),
+    ],
+)
+def test_autoscaling_that_differs_is_never_said_in_the_same_words(new_answers, one, other):
+    assert _scaled(new_answers(), *one) != _scaled(new_answers(), *other)
+
+
+def test_autoscaling_that_is_suspended_says_so(answers):
+    said = _scaled(answers, TRACKING, SuspendedState={"DynamicScalingInSuspended": True})
+
+    assert said == "5 to 90 (suspended: DynamicScalingIn) at 70 %"
+
+
+def test_what_is_usual_in_autoscaling_needs_no_words(answers):
+    usual = {"PredefinedMetricType": "DynamoDBReadCapacityUtilization"}
+    off = dict.fromkeys(("DynamicScalingInSuspended", "DynamicScalingOutSuspended"), False)
+
+    policy = _tracking(DisableScaleIn=False, PredefinedMetricSpecification=usual)
+
+    assert _scaled(answers, policy, SuspendedState=off) == "5 to 90 at 70 %"
 
 
 def test_autoscaling_that_may_not_be_read_is_unread(answers):
