@@ -357,6 +357,8 @@ def translated(action: str) -> Iterator[None]:
 def _from_client_error(error: botocore.exceptions.ClientError, action: str) -> EngineError:
     code = error_code(error)
     details = error.response.get("Error", {}).get("Message", "")
+    if not code or code.isdigit():  # no error of AWS's: botocore makes a message of whatever came
+        details = "the answer is no error of AWS's; check endpoint_url and proxies"
     request = error.response.get("ResponseMetadata", {}).get("RequestId", "unknown")
     said = f"AWS refused to {action}: {code}"
     if code in _NOT_FOUND or "NotFound" in code:

@@ -185,6 +185,14 @@ class TestScan:
         assert type(caught.value) is kind
         assert "scan the table orders" in caught.value.message
 
+    @pytest.mark.parametrize("status", [400, 403, 404, 500, 502])
+    @pytest.mark.parametrize("body", [b"SECRET", b"<html>SECRET</html>", b'{"Items": "SECRET"}'])
+    def test_what_somebody_else_answers_is_not_quoted(self, body, status):
+        with served(Answer(body, status)) as (endpoint, _), pytest.raises(EngineError) as caught:
+            reader(endpoint).scan_page(0, 1, None)
+
+        assert "SECRET" not in str(caught.value)
+
     @pytest.mark.parametrize(
         "answer",
         [
