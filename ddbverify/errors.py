@@ -54,6 +54,10 @@ class ThrottledError(EngineError):
     """AWS asked for patience and the retries are used up; the same call may work later."""
 
 
+class UnreadableKeyError(EngineError):
+    """An item of an answer has no key that can be read; which table it is of, the answer's reader knows."""
+
+
 class BudgetSpentError(EngineError):
     """The call was not sent, and none will be: the pass may cost no more."""
 

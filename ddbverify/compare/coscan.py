@@ -110,7 +110,7 @@ class KeyJoin:
         Join one page. Pages of one role are added in the order of their scan.
 
         Raises:
-            EngineError: An item has no key that can be read.
+            UnreadableKeyError: An item has no key that can be read.
             Inconclusive: Nothing more can wait; see `Spill.add`.
         """
         self._key_of[role] = page.key_of

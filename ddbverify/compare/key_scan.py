@@ -10,7 +10,7 @@ from ddbverify.compare.coscan import KeyJoin
 from ddbverify.compare.sides import Role
 from ddbverify.compare.suspects import Suspect
 from ddbverify.compare.work import Work
-from ddbverify.errors import EngineError
+from ddbverify.errors import UnreadableKeyError
 from ddbverify.items.keys import JoinKey, join_key, typed_key
 
 
@@ -43,10 +43,14 @@ class KeyScan:
 
         def co_scan(segment: int) -> None:
             join = KeyJoin(work.judge, work.tally, work.memory, work.inspector, work.groups)
-            items = self._read(segment, join)
-            with work.lock:
-                self._keep(segment, join, items)
-                whole.take_over(join)
+            try:
+                items = self._read(segment, join)
+                with work.lock:
+                    self._keep(segment, join, items)
+                    whole.take_over(join)
+            except UnreadableKeyError as error:  # of which side is not known where both are joined
+                for role in Role:
+                    reading.not_read(role, segment, error)
 
         reading.for_each([one for one in work.plan.segments if one not in read_before], co_scan)
         # In a sample a key that was not met may be in a segment that was not drawn (docs/aws.md T19).
@@ -65,7 +69,7 @@ class KeyScan:
         return itertools.chain(left, unknown)
 
     def _read(self, segment: int, join: KeyJoin) -> Mapping[Role, int]:
-        """Segment i of both tables side by side; how many items each held."""
+        """Segment i of both tables side by side; how many items each held. Raises as `KeyJoin.add` does."""
         reading = self._work.reading
         streams = {role: reading.pages(role, segment) for role in Role}
         items = dict.fromkeys(Role, 0)
@@ -78,11 +82,7 @@ class KeyScan:
                 join.ended(role, segment)
                 continue
             items[role] += page_at[0].count
-            try:
-                join.add(role, *page_at, segment)
-            except EngineError as error:
-                reading.not_read(role, segment, error)
-                del streams[role]
+            join.add(role, *page_at, segment)
         return items
 
     def _keep(self, segment: int, join: KeyJoin, items: Mapping[Role, int]) -> None:

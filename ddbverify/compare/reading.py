@@ -143,8 +143,9 @@ class Reading:
         return typed_key(page.key_of(page.items[-1]), schema) if page.items else None
 
     def not_read(self, role: Role, segment: int, error: EngineError) -> None:
-        """Note that a segment was not read to its end, and why."""
+        """Note that a segment was not read to its end, and why; whatever was thought of it before."""
         with self._lock:
+            self.finished[role].discard(segment)
             self.unexamined.append(
                 f"segment {segment + 1} of {self._plan.total} of the {role} was not read to its "
                 f"end{self._name} ({error.message})"

@@ -113,7 +113,7 @@ class Shortcut:
         if self._keys is None:
             return False  # `all_made` is for these
         return raws.surely_holds(target, made, self._left_out) and all(
-            source[old] == target[new] for old, new in self._keys
+            old in source and source[old] == target.get(new) for old, new in self._keys
         )
 
     def _placed(

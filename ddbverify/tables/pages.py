@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ddbverify.errors import EngineError
+from ddbverify.errors import EngineError, UnreadableKeyError
 from ddbverify.items.form import UnknownValue
 from ddbverify.items.keys import KEY_VALUES, JoinKey
 from ddbverify.names import KeySchema, TypedItem
@@ -31,7 +31,7 @@ class Page:
     consumed: float  # read units
     body: bytes
     key_of: Callable[[bytes | msgspec.Raw], JoinKey]
-    """The key of one of *items*; raises EngineError for an item without it."""
+    """The key of one of *items*; raises UnreadableKeyError for an item without it."""
 
     @property
     def count(self) -> int:
@@ -99,14 +99,14 @@ class PageDecoder:
         The key of one item slice, as a value to join by.
 
         Raises:
-            EngineError: The item has no such key. The message quotes nothing of it.
+            UnreadableKeyError: The item has no such key. The message quotes nothing of it.
         """
         try:
             key = self._key.decode(item)
             hash_key = self._make[0](key.hash.content)
             return (hash_key, self._make[1](key.range.content)) if len(self._make) > 1 else (hash_key,)
         except (msgspec.DecodeError, UnicodeDecodeError, UnknownValue, RecursionError) as error:
-            raise EngineError(
+            raise UnreadableKeyError(
                 f"A scan returned an item whose key cannot be read ({type(error).__name__}).", _AGAIN
             ) from None
 
