@@ -11,6 +11,7 @@ laptop, and fail when ``CI`` is set: a lane that skips everything looks green.
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -52,6 +53,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.stash[_LEFT_OUT] = count
         if hasattr(config, "workeroutput"):  # a worker of xdist collects; the summary is its controller's
             config.workeroutput["left_out"] = count
+
+
+@pytest.fixture(autouse=True)
+def the_path_of_imports_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that is run in this process puts its project there; the next test has another one."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 @pytest.hookimpl(optionalhook=True)
