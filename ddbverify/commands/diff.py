@@ -7,7 +7,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from rich.console import Console
@@ -16,6 +16,7 @@ from ddbverify.commands.shared import (
     CUT_SHORT,
     of_two_sides,
     options_of,
+    our_output,
     refuse,
     say,
 )
@@ -100,7 +101,9 @@ def command(
             lines=lines,
             max_differences=max_differences,
         )
-        result = run(request, emit=_print_line, say=say, show=_display(quiet=quiet, lines=lines))
+        with our_output() as output:
+            emit, show = partial(_print_line, output=output), _display(quiet=quiet, lines=lines)
+            result = run(request, emit=emit, say=say, show=show)
         _print_line(json.dumps({"summary": result.summary}) if lines else text(result))
         if result.unwritten is not None:
             click.echo(f"Error: {result.unwritten}", err=True)
@@ -124,11 +127,11 @@ def _display(*, quiet: bool, lines: bool) -> Display:
     return partial(progress.lines, say=say)
 
 
-def _print_line(line: str) -> None:
+def _print_line(line: str, output: TextIO | None = None) -> None:
     """Raises BrokenPipeError once, when nobody reads any more; from then on it prints nowhere."""
     try:
-        click.echo(line)
+        click.echo(line, file=output)
     except BrokenPipeError:
         # Else the interpreter complains when it flushes standard output at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (output or sys.stdout).fileno())
         raise

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ddbverify.commands.shared import json_option, of_two_sides, options_of, print_json, refuse
+from ddbverify.commands.shared import json_option, of_two_sides, options_of, our_output, print_json, refuse
 from ddbverify.diff.options import config_of
 from ddbverify.errors import DdbVerifyError
 from ddbverify.reports.plan import plan
@@ -32,9 +32,10 @@ def command(price: float | None, *, as_json: bool, **given: Any) -> None:
     """
     try:
         options = options_of(given)
-        estimate = plan(
-            config_of(options, Path.cwd()), seed=options.seed, segments=options.segments, price=price
-        )
+        with our_output():
+            estimate = plan(
+                config_of(options, Path.cwd()), seed=options.seed, segments=options.segments, price=price
+            )
     except DdbVerifyError as error:
         refuse(error, as_json=as_json)
     if as_json:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 import click
 
@@ -94,6 +96,19 @@ def side_of(side: str, given: dict[str, Any]) -> Side:
 def say(line: str) -> None:
     """Tell the user something beside the output."""
     click.echo(f"ddbverify: {line}", err=True)
+
+
+@contextmanager
+def our_output() -> Iterator[TextIO]:
+    """
+    Standard output, for this command alone.
+
+    What a transform or a plugin prints meanwhile goes to standard error: it would stand between the lines
+    that another program reads.
+    """
+    ours = sys.stdout
+    with redirect_stdout(sys.stderr):
+        yield ours
 
 
 def print_json(document: dict[str, Any], *, indent: int | None = 2) -> None:

@@ -178,6 +178,18 @@ def test_findings_that_were_handed_on_and_never_counted_are_not_called_equal(eng
 # --- what goes out --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("form", ["jsonl", "text"])
+def test_what_a_transform_prints_does_not_stand_between_our_lines(engine, form):
+    engine(missing("a"), lambda: print("loud transform"), missing("b"))
+
+    ended = cli("--format", form, "--settle", "0s")
+
+    assert "loud transform" in ended.stderr
+    assert "loud transform" not in ended.stdout
+    if form == "jsonl":
+        assert json.loads(ended.stdout.splitlines()[0])["finding"] == "missing"
+
+
 def test_json_lines_one_object_per_finding_and_the_summary_last(engine):
     engine(
         missing("a"),

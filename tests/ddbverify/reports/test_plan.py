@@ -171,6 +171,20 @@ def calls(aws, monkeypatch):
     return made
 
 
+def test_what_a_transform_prints_while_it_is_measured_does_not_spoil_the_json(monkeypatch):
+    made = estimate()
+
+    def loud(*_, **__):
+        print("loud transform")
+        return made
+
+    monkeypatch.setattr("ddbverify.commands.plan.plan", loud)
+    ended = CliRunner().invoke(main, ["plan", "orders", "orders-v2", "--json"], catch_exceptions=False)
+
+    assert json.loads(ended.stdout) == made.as_json()
+    assert "loud transform" in ended.stderr
+
+
 @pytest.mark.engine("ministack")
 def test_no_item_is_touched(aws, unique, calls):
     name = unique("orders")
