@@ -23,6 +23,7 @@ _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _TABLE_ARN = re.compile(r"arn:[a-z-]+:dynamodb:([a-z0-9-]+):(\d{12}):table/([A-Za-z0-9_.-]{3,255})")
 PLUGIN_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 _TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+")
+_POINTER = re.compile(r"ssm:(arn:[a-z-]+:ssm:[a-z0-9-]+:\d{12}:parameter)?/([\w./-]|\{source\}|\{target\})+")
 LEAST_WRITE_UNITS = 100
 _TRANSFORM = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -153,10 +154,11 @@ def _check_numbers(config: Config, refuse: Refuse) -> None:
 
 
 def _check_pointer(cutover: Cutover, refuse: Refuse) -> None:
-    if not re.fullmatch(r"ssm:/([\w./-]|\{source\}|\{target\})+", cutover.pointer or ""):
+    if not _POINTER.fullmatch(cutover.pointer or ""):
         raise refuse(
             f"[cutover] pointer = {cutover.pointer!r} names no parameter.",
-            'use "ssm:/path/of/the/parameter"; {source} and {target} in it stand for the names of a pair.',
+            'use "ssm:/path/of/the/parameter", or "ssm:" and its ARN; {source} and {target} in it stand for '
+            "the names of a pair.",
         )
     if "{" in (cutover.pointer or "") and cutover.pointer_form != "source":
         raise refuse(

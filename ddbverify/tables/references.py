@@ -72,6 +72,22 @@ def require_named(given: str, answered: str | None, *, place: str, same_resource
         )
 
 
+def require_stream_of(stream: str | None, table: str, *, place: str) -> None:
+    """
+    Refuse a stream of another table.
+
+    Args:
+        stream: ARN, as AWS answers it or as it was recorded; ``None`` where there is none.
+        table: ARN of the table that it has to be of.
+        place: Where the stream is named.
+
+    Raises:
+        ConfigurationError: As `require_named`.
+    """
+    if stream is not None:
+        require_named(table, stream.partition("/stream/")[0], place=place)
+
+
 def arn_at(caller: str, *, service: str, region: str, resource: str) -> str:
     """
     The ARN of a resource that is yet to be made, from the credentials that will make it.

@@ -71,6 +71,12 @@ def read(side: Side, table: Table) -> TableSettings:
     if Setting.own("capacity.read") in values:  # the autoscaling of an on-demand table does nothing
         needed = "application-autoscaling:DescribeScalableTargets and DescribeScalingPolicies"
         calls["autoscaling.*"] = (needed, lambda: _autoscaling(side, table))
+        if table.reference != table.name:  # autoscaling goes by name: that would be our own table's
+            del calls["autoscaling.*"]
+            unread[pattern("autoscaling.*")] = (
+                f"{table.name} is in another account than these credentials, and autoscaling is not shown to "
+                "other accounts"
+            )
     for name, (permission, ask) in calls.items():
         try:
             with aws.translated(f"read the settings of the table {table.name} ({permission})"):

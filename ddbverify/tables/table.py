@@ -19,7 +19,7 @@ from ddbverify.config import Pair as PairSettings
 from ddbverify.errors import ConfigurationError, EngineError, NotFoundError
 from ddbverify.names import KeySchema, region_of, table_name
 from ddbverify.tables import aws
-from ddbverify.tables.references import require_named
+from ddbverify.tables.references import require_named, require_stream_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -87,6 +87,7 @@ def describe(side: Side, name_or_arn: str) -> Table:
         )
     description = answer["Table"]
     require_named(name_or_arn, description.get("TableArn"), place="table")
+    require_stream_of(description.get("LatestStreamArn"), description["TableArn"], place="the stream of")
     with aws.translated(f"read the time-to-live setting of the table {name}"):
         ttl = client.describe_time_to_live(TableName=reference).get("TimeToLiveDescription", {})
     return table_from(description, ttl, reference, as_it_came=_as_it_came(answer, name))

@@ -16,7 +16,9 @@ from ddbverify.config import Cutover, Pair
 from ddbverify.errors import ConfigurationError, DdbVerifyError, NotFoundError
 from ddbverify.names import table_name
 from ddbverify.tables.aws import translated
+from ddbverify.tables.references import require_named
 from ddbverify.words import number_of
+from replicator.context import references
 from replicator.context.context import Context
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ class Pointer:
         Find out what would stop the flip behind the fence. A parameter that is not there yet is made by it.
 
         Raises:
-            ConfigurationError: A parameter is of another type, which AWS does not let change.
+            ConfigurationError: A parameter is of another type, which AWS does not let change; or SSM answers
+                with another one than the settings name by ARN.
             EngineError: One cannot be read: a flip that was interrupted could not be decided.
         """
         for name in self.values:
@@ -101,9 +104,14 @@ class Pointer:
     def _read(self, name: str) -> ParameterTypeDef | None:
         try:
             with translated(f"read the parameter {name}"):
-                return self.context.source_client("ssm").get_parameter(Name=name)["Parameter"]
+                found = self.context.source_client("ssm").get_parameter(Name=name)["Parameter"]
         except NotFoundError:
             return None
+        setting = self.context.config.cutover.pointer or ""
+        if references.names_arn(setting):
+            given = setting.removeprefix("ssm:").partition(":parameter")[0] + f":parameter{name}"
+            require_named(given, found.get("ARN"), place="[cutover] pointer")
+        return found
 
 
 def of(context: Context, targets: Mapping[Pair, str]) -> Pointer | None:
@@ -121,7 +129,7 @@ def of(context: Context, targets: Mapping[Pair, str]) -> Pointer | None:
         return None
     values = values_of(settings, targets)
     _need_room(settings, values, len(targets))
-    return Pointer(context, settings.pointer.removeprefix("ssm:"), values)
+    return Pointer(context, references.parameter_of(settings.pointer), values)
 
 
 def values_of(settings: Cutover, targets: Mapping[Pair, str]) -> dict[str, str]:
@@ -131,7 +139,7 @@ def values_of(settings: Cutover, targets: Mapping[Pair, str]) -> dict[str, str]:
     Raises:
         ConfigurationError: Two pairs would have one name in it.
     """
-    path = (settings.pointer or "").removeprefix("ssm:")
+    path = references.parameter_of(settings.pointer or "")
     if "{" in path:
         names = [path.format(source=_source(pair), target=_target(pair)) for pair in targets]
         _need_distinct(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from ddbverify.tables.aws import translated
+from ddbverify.tables.references import require_named
 from ddbverify.words import number_of
 from replicator.handlers.records import Change, change_from_record
 
@@ -73,6 +74,7 @@ class StreamReader:
         while True:
             with translated("describe the source's stream"):
                 page = self.client.describe_stream(**arguments)["StreamDescription"]
+            require_named(self.stream_arn, page.get("StreamArn"), place="the source's stream")
             found.update((shard["ShardId"], shard) for shard in page["Shards"])
             if "LastEvaluatedShardId" not in page:
                 break

@@ -20,6 +20,7 @@ from ddbverify.words import number_of
 from replicator.aws.queue import dead_letters, queue_depth
 from replicator.aws.stream import Record, StreamReader, Trimmed
 from replicator.commands import invocation, newest_run, repair
+from replicator.context import references
 from replicator.context.context import Context
 from replicator.handlers.ledger import Ledger
 from replicator.handlers.records import MalformedRecord
@@ -104,6 +105,7 @@ def run(context: Context, pair: Pair, *, to_the_end: bool = False) -> Audit:
     state, resources = context.state(pair), context.resources(pair)
     boundary = int((state.get(Fact.BOUNDARY) or {})["boundary_epoch"])
     source = context.source_table(pair)
+    bound = references.bound_stream(resources, source.arn)
     before = state.get(PLACES) or {}
     kept = before.get("places", {})
     ledger = reading_ledger(context, resources["ledger_table"])
@@ -117,13 +119,13 @@ def run(context: Context, pair: Pair, *, to_the_end: bool = False) -> Audit:
         repair.file_dead_letters(context, pair, source.keys)
     judge = _Judge(state, ledger, source.keys, 0.0 if waiting else old, result)
     audited = int(before.get("audited_epoch", boundary))
-    if source.stream_arn != resources["stream_arn"]:
+    if source.stream_arn != bound:
         result.gap = "the source's stream was turned off, or off and on again"
         state.latch_gap(f"the audit found a gap: {result.gap}")
     late = now - audited > STREAM_KEEPS_SECONDS
     reader = StreamReader(
         context.source_client("dynamodbstreams"),
-        resources["stream_arn"],
+        bound,
         dict(kept),
         forgotten_was_read=not late,
     )

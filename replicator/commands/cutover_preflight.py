@@ -11,7 +11,7 @@ from ddbverify.names import Fact, table_name
 from ddbverify.tables.aws import translated
 from replicator.aws import fence, pointer
 from replicator.aws.pointer import Pointer
-from replicator.context import tables
+from replicator.context import references, tables
 from replicator.context.context import Context
 
 LEAST_QUIET_SECONDS = 60.0
@@ -22,7 +22,8 @@ def check(context: Context) -> Pointer:
     What is flipped, once it is clear that it may be.
 
     Raises:
-        ConfigurationError: The settings of ``[cutover]`` do not do.
+        ConfigurationError: The settings of ``[cutover]`` do not do, or something that is named by ARN is of
+            somebody else.
         Refused: A pair does not follow its source, or has no target any more.
     """
     settings = context.config.cutover
@@ -47,6 +48,7 @@ def check(context: Context) -> Pointer:
         if context.state(pair).get(Fact.STEP + "following") is None:
             raise Refused(f"{pair} does not follow its source yet.", "run `replicator restore` first.")
         _check_exists(context, pair)
+        references.bound_stream(context.resources(pair), context.source_table(pair).arn)
     targets = {pair: context.resources(pair)["target_arn"] for pair in context.config.tables}
     found = pointer.of(context, targets)
     assert found is not None  # noqa: S101  # `settings.pointer` is looked at above

@@ -10,6 +10,7 @@ from ddbverify.names import TypedItem, canary_key
 from ddbverify.words import number_of
 from replicator.aws.stream import StreamReader, Trimmed
 from replicator.commands import audit
+from replicator.context import references
 from replicator.context.console import Step
 from replicator.context.context import Context
 from replicator.handlers.records import MalformedRecord
@@ -63,13 +64,15 @@ def _readers(context: Context) -> list[tuple[StreamReader, TypedItem]]:
     made: list[tuple[StreamReader, TypedItem]] = []
     for pair in context.config.tables:
         kept = (context.state(pair).get(audit.PLACES) or {}).get("places", {})
+        source = context.source_table(pair)
+        bound = references.bound_stream(context.resources(pair), source.arn)
         reader = StreamReader(
             context.source_client("dynamodbstreams"),
-            context.resources(pair)["stream_arn"],
+            bound,
             dict(kept),
             forgotten_was_read=True,  # only what comes after the fence matters here
         )
-        made.append((reader, canary_key(context.source_table(pair).keys)))
+        made.append((reader, canary_key(source.keys)))
     return made
 
 

@@ -18,6 +18,7 @@ from replicator.backfill.preflight import check
 from replicator.commands import invocation, passage
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
 from replicator.commands.together import MOST_RESTORES, MOST_STACKS
+from replicator.context import references
 from replicator.context.ceiling import work_in_hand
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -102,6 +103,7 @@ def _target(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
 def _apply(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
     context = deployment.context
     state, resources = context.state(plan.pair), context.resources(plan.pair)
+    bound = references.bound_stream(resources, plan.source.arn)
     outputs = stacks.deploy(
         context.source_client("cloudformation"),
         stack_name(context.config.name, "apply", plan.pair.id),
@@ -110,7 +112,7 @@ def _apply(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
             "Migration": context.config.name,
             "Pair": plan.pair.id,
             "Restart": context.restart_number(plan.pair),
-            "StreamArn": resources["stream_arn"],
+            "StreamArn": bound,
             "Boundary": int((state.get(Fact.BOUNDARY) or {})["boundary_epoch"]),
             "QueueArn": resources["queue_arn"],
             "SourceTableArn": plan.source.arn,

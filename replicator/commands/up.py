@@ -18,6 +18,7 @@ from replicator.backfill.preflight import check
 from replicator.commands import cutover_preflight, invocation, passage
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
 from replicator.commands.together import MOST_STACKS
+from replicator.context import references
 from replicator.context.console import Step
 from replicator.context.context import Context
 from replicator.handlers.state import now_text
@@ -85,10 +86,11 @@ def _capture(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
     context = deployment.context
     state = context.state(plan.pair)
     stream = state.get(Fact.STEP + "stream") or {}
+    bound = references.bound_stream(stream, plan.source.arn)
     pace = context.pace
     timing = stacks.Timing(pace.function_timeout, pace.visibility_timeout)
     resources = context.resources(plan.pair)
-    if resources.get("captured_stream") not in (None, stream["stream_arn"]):
+    if resources.get("captured_stream") not in (None, bound):
         # A restart: what the old stream still holds is not for a forwarder of the new one.
         with translated("switch the forwarder of the old stream off"):
             switch_mapping(context, resources["forwarder_mapping"], on=False)
@@ -100,7 +102,7 @@ def _capture(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
             "Migration": context.config.name,
             "Pair": plan.pair.id,
             "Restart": context.restart_number(plan.pair),
-            "StreamArn": stream["stream_arn"],
+            "StreamArn": bound,
             "StreamViewType": stream["stream_view"],
             "KeySchema": json.dumps(dict(plan.source.keys)),
             "Groups": context.config.replicated.groups,
@@ -118,9 +120,9 @@ def _capture(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
         progress=step.at,
     )
     stacks.check_code(context.source_client("lambda"), outputs["Forwarder"], deployment.code.sha256_base64)
-    if resources.get("captured_stream") != stream["stream_arn"]:
+    if resources.get("captured_stream") != bound:
         # How far back this forwarder can have seen: see `boundary.check_reuse`.
-        add_resources(state, captured_stream=stream["stream_arn"], captured_epoch=int(context.server_time()))
+        add_resources(state, captured_stream=bound, captured_epoch=int(context.server_time()))
     add_resources(
         state,
         queue_url=outputs["QueueUrl"],

@@ -197,7 +197,7 @@ class Context:
 
     def need_own_tables(self) -> None:
         """
-        Refuse tables that the settings name by ARN and that these credentials do not reach.
+        Refuse tables, and a pointer, that the settings name by ARN and that these credentials do not reach.
 
         Raises:
             ConfigurationError: With the ARN, and with the account, region or partition that differs.
@@ -207,6 +207,9 @@ class Context:
             references.require_own(arns, "source", self.source_identity, self.source.meta.region_name)
         if arns := references.named_by_arn(self.config, "target"):
             references.require_own(arns, "target", self.target_identity, self.target.meta.region_name)
+        pointer = self.config.cutover.pointer
+        if references.names_arn(pointer):
+            references.require_own_pointer(pointer, self.source_identity, self.source.meta.region_name)
 
     def begun(self) -> bool:
         """

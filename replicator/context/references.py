@@ -6,13 +6,14 @@ Requests go by name: credentials of another account would reach a table of the s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ddbverify.config import Config
 from ddbverify.errors import AccessError, ConfigurationError
 from ddbverify.names import table_name
 from ddbverify.tables import aws
-from ddbverify.tables.references import Arn, arn_at, require_named
+from ddbverify.tables.references import Arn, arn_at, require_named, require_stream_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
@@ -56,6 +57,46 @@ def require_own(arns: tuple[str, ...], which: str, identity: str, region: str) -
     for arn in arns:
         ours = arn_at(identity, service="dynamodb", region=region, resource=f"table/{table_name(arn)}")
         require_named(arn, ours, place=f"[[tables]] {which}")
+
+
+def bound_stream(recorded: Mapping[str, Any], source: str) -> str:
+    """
+    ARN of the stream that a pair is bound to.
+
+    Args:
+        recorded: The fact of the state table that has it.
+        source: ARN of the pair's source, as AWS answers it.
+
+    Raises:
+        ConfigurationError: It is the stream of another table.
+    """
+    stream = str(recorded["stream_arn"])
+    require_stream_of(stream, source, place="the stream that the state table names, of")
+    return stream
+
+
+def parameter_of(pointer: str) -> str:
+    """The parameter's name in ``[cutover] pointer``, which may give its ARN."""
+    named = pointer.removeprefix("ssm:")
+    return named.partition(":parameter")[2] if named.startswith("arn:") else named
+
+
+def require_own_pointer(pointer: str | None, identity: str, region: str) -> None:
+    """
+    Refuse a parameter that is not of the account, region and partition that the source's requests reach.
+
+    Raises:
+        ConfigurationError: It is of somebody else.
+    """
+    if names_arn(pointer):
+        named = str(pointer).removeprefix("ssm:")
+        ours = arn_at(identity, service="ssm", region=region, resource=f"parameter{parameter_of(named)}")
+        require_named(named, ours, place="[cutover] pointer")
+
+
+def names_arn(pointer: str | None) -> bool:
+    """Whether ``[cutover] pointer`` gives the parameter's ARN, and not only its name."""
+    return pointer is not None and pointer.startswith("ssm:arn:")
 
 
 def require_alarm_topic(topic: str | None, identity: str, region: str) -> None:

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from ddbverify.errors import EngineError, NotFoundError
 from ddbverify.names import table_name
 from ddbverify.tables.aws import error_code, translated
-from ddbverify.tables.references import require_named
+from ddbverify.tables.references import require_named, require_stream_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -83,6 +83,7 @@ def describe(client: DynamoDBClient, name_or_arn: str) -> TableFacts:
     with translated(f"describe the table {name}"):
         table = client.describe_table(TableName=name)["Table"]
     require_named(name_or_arn, table["TableArn"], place="table")
+    require_stream_of(table.get("LatestStreamArn"), table["TableArn"], place="the stream of")
     types = {one["AttributeName"]: one["AttributeType"] for one in table["AttributeDefinitions"]}
     ordered = sorted(table["KeySchema"], key=lambda key: key["KeyType"] != "HASH")
     streaming = table.get("StreamSpecification", {}).get("StreamEnabled", False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import botocore.session
 import pytest
@@ -302,6 +303,24 @@ def test_autoscaling_that_may_not_be_read_is_unread(answers):
         "autoscaling.*": "it takes the permission application-autoscaling:DescribeScalableTargets and "
         "DescribeScalingPolicies on orders"
     }
+
+
+def test_autoscaling_of_a_table_of_another_account_is_not_read_of_ones_own_of_that_name(answers):
+    """It goes by name, and a table that only its ARN reaches is of another account."""
+    answers.of_dynamodb()
+    scaling = answers.of("application-autoscaling")
+    scaling.add_response("describe_scalable_targets", {"ScalableTargets": []})
+    arn = "arn:aws:dynamodb:eu-west-1:222233334444:table/orders"
+    theirs = replace(projects.table("orders", REGION, **PROVISIONED), arn=arn, reference=arn)
+
+    settings = table_settings.read(Side(region=REGION), theirs)
+
+    assert _spelled(settings.unread) == {
+        "autoscaling.*": "orders is in another account than these credentials, and autoscaling is not shown "
+        "to other accounts"
+    }
+    with pytest.raises(AssertionError):
+        scaling.assert_no_pending_responses()
 
 
 def _policy_of(answers, *statements):

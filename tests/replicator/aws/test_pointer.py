@@ -22,6 +22,7 @@ class FakeParameters:
 
     def __init__(self):
         self.values, self.tiers, self.types, self.refused = {}, {}, {}, set()
+        self.owner = "arn:aws:ssm:eu-west-1:123456789012"
 
     def put_parameter(self, *, Name, Value, Type, Overwrite, Tier="Standard"):  # noqa: N803
         assert (Type, Overwrite) == ("String", True)
@@ -32,7 +33,8 @@ class FakeParameters:
     def get_parameter(self, *, Name):  # noqa: N803
         if Name not in self.values:
             raise refusal("ParameterNotFound")
-        return {"Parameter": {"Value": self.values[Name], "Type": self.types.get(Name, "String")}}
+        held = {"Value": self.values[Name], "Type": self.types.get(Name, "String")}
+        return {"Parameter": held | {"ARN": f"{self.owner}:parameter{Name}"}}
 
 
 def context(tmp_path, pairs, settings='pointer = "ssm:/shop/tables"'):
@@ -225,3 +227,55 @@ def test_what_cannot_be_read_is_not_surely_unflipped(tmp_path):
     assert not made(here).is_surely_not_begun()
     with pytest.raises(EngineError, match="read the parameter"):
         made(here).check()
+
+
+# --- given by its ARN -----------------------------------------------------------------------------
+
+BY_ARN = "ssm:arn:aws:ssm:eu-west-1:123456789012:parameter"
+
+
+@pytest.mark.parametrize(("path", "parameter"), [("/t", "/t"), ("/t/{source}", "/t/orders")])
+def test_an_arn_names_the_parameter_that_is_read_and_set(tmp_path, path, parameter):
+    here = context(tmp_path, ONE, f'pointer = "{BY_ARN}{path}"')
+    found = made(here)
+    found.check()
+    found.flip()
+
+    assert found.name == path
+    assert read(here) == {parameter: arn("orders-v2")}
+    assert found.is_begun()
+    found.check()
+
+
+@pytest.mark.parametrize("path", ["/t", "/t/{source}"])
+@pytest.mark.parametrize(
+    ("owner", "part"),
+    [
+        ("arn:aws:ssm:eu-west-1:222233334444", "account"),
+        ("arn:aws:ssm:eu-central-1:123456789012", "region"),
+        ("arn:aws-cn:ssm:eu-west-1:123456789012", "partition"),
+    ],
+)
+def test_an_answer_about_another_parameter_than_the_arn_names_is_refused(tmp_path, path, owner, part):
+    here = context(tmp_path, ONE, f'pointer = "{BY_ARN}{path}"')
+    made(here).flip()
+    here.ssm.owner = owner
+
+    with pytest.raises(ConfigurationError, match=rf"\[cutover\] pointer = .*the {part} "):
+        made(here).check()
+    with pytest.raises(ConfigurationError, match="AWS answered with another resource"):
+        made(here).is_begun()
+
+
+@pytest.mark.parametrize(
+    "pointer",
+    [
+        "ssm:arn:aws:ssm:eu-west-1:1234:parameter/t",
+        "ssm:arn:aws:sns:eu-west-1:123456789012:parameter/t",
+        "arn:aws:ssm:eu-west-1:123456789012:parameter/t",
+        "ssm:arn:aws:ssm:eu-west-1:123456789012:parameter",
+    ],
+)
+def test_what_is_no_arn_of_a_parameter_is_refused(tmp_path, pointer):
+    with pytest.raises(ConfigurationError, match="names no parameter"):
+        context(tmp_path, ONE, f'pointer = "{pointer}"')

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddbverify.errors import EngineError
+from ddbverify.errors import ConfigurationError, EngineError
 from replicator.aws.stream import EMPTY_PAGES, ENDED, StreamReader, Trimmed
 from tests.replicator.fakes import ARN, change, record, refusal
 
@@ -18,6 +18,7 @@ class FakeStreams:
         self.shards: dict[str, dict] = {}
         self.page_size, self.shards_per_page = 2, 2
         self.fails = None
+        self.answers = ARN
         self.empty_before = 0  # empty pages in front of each shard's records
 
     def shard(self, name, parent=None, *, records=(), closed=False):
@@ -36,7 +37,7 @@ class FakeStreams:
             for name in page
         ]
         more = {"LastEvaluatedShardId": page[-1]} if page and page[-1] != names[-1] else {}
-        return {"StreamDescription": {"Shards": described, **more}}
+        return {"StreamDescription": {"StreamArn": self.answers, "Shards": described, **more}}
 
     def get_shard_iterator(self, *, StreamArn, ShardId, ShardIteratorType, SequenceNumber=None):  # noqa: N803
         if ShardId not in self.shards:
@@ -185,3 +186,23 @@ def test_skip_moves_behind_the_newest_record_of_a_moment():
     reader.skip(104)
 
     assert [int(one.change.sequence_number) for one in reader.read()] == [5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        ARN.replace("123456789012", "222233334444"),
+        ARN.replace("eu-west-1", "eu-central-1"),
+        ARN.replace("arn:aws:", "arn:aws-cn:"),
+        ARN + "0",
+        None,
+    ],
+)
+def test_a_stream_that_is_not_the_one_asked_for_is_not_read(answers):
+    streams = family()
+    streams.answers = answers
+    reader = StreamReader(streams, ARN)
+
+    with pytest.raises(ConfigurationError, match="the source's stream = "):
+        list(reader.read())
+    assert reader.places == {}

@@ -22,8 +22,8 @@ BOUNDARY = 1_800_000_000
 class SilentStream:
     """A stream with one open shard and nothing in it."""
 
-    def describe_stream(self, **_):
-        return {"StreamDescription": {"Shards": [{"ShardId": "one"}]}}
+    def describe_stream(self, *, StreamArn):  # noqa: N803
+        return {"StreamDescription": {"StreamArn": StreamArn, "Shards": [{"ShardId": "one"}]}}
 
     def get_shard_iterator(self, **_):
         return {"ShardIterator": "at"}
@@ -47,9 +47,11 @@ def context(tmp_path, monkeypatch):
         pace=SimpleNamespace(young_seconds=60.0),
         target=FakeDynamoDB(),
         state=lambda pair: state,
-        resources=lambda pair: {"stream_arn": "arn", "ledger_table": "ledger", "dead_letter_url": "dead"},
-        source_table=lambda pair: SimpleNamespace(keys={"id": "S"}, stream_arn=made.stream_arn),
-        stream_arn="arn",
+        resources=lambda pair: {"stream_arn": ARN, "ledger_table": "ledger", "dead_letter_url": "dead"},
+        source_table=lambda pair: SimpleNamespace(
+            arn=ARN.partition("/stream/")[0], keys={"id": "S"}, stream_arn=made.stream_arn
+        ),
+        stream_arn=ARN,
         source_client=lambda service: SilentStream(),
     )
     made.server_time = lambda: made.now

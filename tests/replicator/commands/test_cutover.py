@@ -27,7 +27,7 @@ from replicator.context.context import Pace
 from replicator.handlers.records import MalformedRecord
 from replicator.handlers.state import State
 from tests.ddbverify.judged import good_evidence
-from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
+from tests.replicator.fakes import ARN, STATE, FakeDynamoDB, refusal
 
 FILE = """
 [[tables]]
@@ -75,7 +75,11 @@ def context(tmp_path, text=FILE, *, follows=True, there=True, emulator=False):
         emulator=emulator,
         pace=Pace.of(emulator=emulator),
         state=lambda pair: state,
-        resources=lambda pair: {"target_arn": f"arn:aws:dynamodb:eu-west-1:123456789012:table/{pair.target}"},
+        resources=lambda pair: {
+            "target_arn": f"arn:aws:dynamodb:eu-west-1:123456789012:table/{pair.target}",
+            "stream_arn": ARN,
+        },
+        source_table=lambda pair: SimpleNamespace(arn=ARN.partition("/stream/")[0]),
         target=Target(there=there),
         source_client=lambda _: SimpleNamespace(get_parameter=no_parameter),
     )
@@ -471,9 +475,9 @@ class Wall:
             console=SimpleNamespace(warn=self.warned.append),
             pace=SimpleNamespace(poll_seconds=5.0),
             state=lambda pair: {},
-            resources=lambda pair: {"stream_arn": "arn"},
+            resources=lambda pair: {"stream_arn": ARN},
             source_client=lambda service: None,
-            source_table=lambda pair: SimpleNamespace(keys={"id": "S"}),
+            source_table=lambda pair: SimpleNamespace(arn=ARN.partition("/stream/")[0], keys={"id": "S"}),
             server_time=lambda: self.now,
         )
 

@@ -141,3 +141,25 @@ def test_an_alarm_topic_that_no_alarm_of_the_source_can_reach_is_refused(named, 
         up.up(named.context())
 
     assert named.seen() == before
+
+
+@pytest.mark.parametrize(
+    ("owner", "words"),
+    [
+        (f"arn:aws:ssm:{SOURCE_REGION}:{OTHER}", f"instead of {OTHER}"),
+        (f"arn:aws:ssm:{TARGET_REGION}:ACCOUNT", "the region "),
+        (f"arn:aws-cn:ssm:{SOURCE_REGION}:ACCOUNT", "the partition aws instead of aws-cn"),
+    ],
+)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_pointer_of_somebody_else_is_refused_before_anything_is_made(named, command, owner, words):
+    before = named.seen()
+    text = named.moving.folder / "migration.toml"
+    pointer = f"ssm:{owner.replace('ACCOUNT', named.account)}:parameter/shop/orders"
+    text.write_text(text.read_text().replace('"ssm:/shop/orders"', f'"{pointer}"'))
+
+    with pytest.raises(ConfigurationError, match=r"\[cutover\] pointer") as caught:
+        COMMANDS[command](named.context())
+
+    assert words in caught.value.message
+    assert named.seen() == before
