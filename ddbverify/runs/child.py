@@ -77,7 +77,8 @@ def command(
     """
     return [
         # Bytecode that says of itself that its source need not be looked at is held against it all the same.
-        *(sys.executable, "--check-hash-based-pycs", "always", "-m", "pytest"),
+        # -P: what lies beside migration.toml is found once we are loaded, and never in our place.
+        *(sys.executable, "-P", "--check-hash-based-pycs", "always", "-m", "pytest"),
         *extra,
         *("-c", str(folder / folders.SETTINGS), f"--rootdir={checks}", f"--confcutdir={checks}"),
         *("-p", "ddbverify.pytest_plugin", "-p", "no:cacheprovider"),

@@ -37,7 +37,7 @@ def test_our_arguments_come_last():
         Path("/p/migration.toml"), Path("/p/run"), Path("/p/checks"), coverage="5%", extra=["-k", "keys"]
     )
 
-    assert made[3:7] == ["-m", "pytest", "-k", "keys"]
+    assert made[4:8] == ["-m", "pytest", "-k", "keys"]
     assert made[-1] == "/p/checks"
     assert "--ddb-sample=5%" in made
 
@@ -136,6 +136,22 @@ def test_a_plain_assert_counts_whatever_python_was_told(tmp_path, monkeypatch):
     result = run.run(file)
 
     assert [(str(check.state), check.findings) for check in result.evidence.checks] == [("failed", 1)]
+
+
+@pytest.mark.parametrize("name", ["pytest", "copy"])
+def test_a_module_beside_the_settings_does_not_stand_for_pytest_or_one_of_python(tmp_path, monkeypatch, name):
+    """No digest is over it: it could write the record, and be gone when the gate is asked."""
+    file = projects.make_project(tmp_path, default_suite=False)
+    (tmp_path / f"{name}.py").write_text("import os\n\nos._exit(0)\n")
+    (tmp_path / "helpers.py").write_text("HOLDS = True\n")
+    (tmp_path / "checks" / "check_own.py").write_text(
+        "import helpers\n\n\ndef check_own(pair):\n    assert pair.source and helpers.HOLDS\n"
+    )
+    projects.stand_in(tmp_path, monkeypatch)
+    monkeypatch.setattr(run, "_identity", lambda side: None)
+    monkeypatch.setenv("PYTHONPATH", str(projects.REPOSITORY))
+
+    assert [str(check.state) for check in run.run(file).evidence.checks] == ["passed"]
 
 
 def test_bytecode_does_not_stand_for_a_source_that_says_otherwise(tmp_path, monkeypatch):
