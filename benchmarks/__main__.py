@@ -13,7 +13,7 @@ import click
 import msgspec
 from tabulate import tabulate
 
-from benchmarks import replication
+from benchmarks import costs, replication
 from benchmarks.budgets import (
     CASES,
     EQUAL,
@@ -50,6 +50,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     met: bool
     budgets: list[Budget]
     rows: list[Row]
+    costs: list[costs.Cost] = []
     replicator: replication.Report | None = None
 
 
@@ -66,14 +67,13 @@ def run(sizes: Sequence[int], *, patience_seconds: float, say: Callable[[str], N
     return _report(rows, [*judge(rows), collection()])
 
 
-def _report(rows: list[Row], budgets: list[Budget], moving: replication.Report | None = None) -> Report:
+def _report(rows: list[Row], budgets: list[Budget]) -> Report:
     return Report(
         machine=f"{platform.machine()}, {os.cpu_count()} processors",
         python=platform.python_version(),
         met=all(budget.met for budget in budgets),
         budgets=budgets,
         rows=rows,
-        replicator=moving,
     )
 
 
@@ -217,10 +217,23 @@ def main(quick: bool, sizes: list[int] | None, json_file: Path | None, only: str
         patience = QUICK_PATIENCE_SECONDS if quick else PATIENCE_SECONDS
         report = run(sizes or (QUICK_SIZES if quick else SIZES), patience_seconds=patience, say=say)
         show(_shown(report.rows), report.budgets)
+        if sizes is None:
+            dear = costs.run(quick=quick, say=say)
+            show(dear.shown(), dear.budgets)
+            budgets = [*report.budgets, *dear.budgets]
+            report = msgspec.structs.replace(
+                report,
+                costs=list(dear.rows),
+                budgets=budgets,
+                met=all(budget.met for budget in budgets),
+            )
     if only != "verifier":
         moving = replication.run(quick=quick, say=say)
         show(replication.shown(moving), moving.budgets)
-        report = _report(report.rows, [*report.budgets, *moving.budgets], moving)
+        budgets = [*report.budgets, *moving.budgets]
+        report = msgspec.structs.replace(
+            report, replicator=moving, budgets=budgets, met=all(budget.met for budget in budgets)
+        )
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     sys.exit(not report.met)

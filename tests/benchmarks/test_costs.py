@@ -1,0 +1,54 @@
+"""What differences and transforms cost: that each budget can be missed, and that it runs."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from benchmarks import costs
+from benchmarks.against import tables
+from benchmarks.costs import CASES, Cost, Costs
+
+GOOD = Cost(
+    case="all differ", items=1000, microseconds=10.0, plain=100.0, passes=2.0, wall_seconds=1.0, wrong=""
+)
+
+
+def budget(row: Cost | None, case: str = "all differ"):
+    (found,) = [one for one in Costs([row] if row else []).budgets if one.name == f"cost, {case}"]
+    return found
+
+
+def test_every_table_that_a_case_names_is_there():
+    assert {case.target for case in CASES} <= tables(1000).keys()
+
+
+def test_what_is_cheap_enough_is_met():
+    assert budget(GOOD).met
+
+
+@pytest.mark.parametrize(
+    "worse",
+    [{"microseconds": 101.0}, {"microseconds": 0.0}, {"passes": 3.01}, {"wrong": "{}"}],
+    ids=lambda worse: next(iter(worse)),
+)
+def test_each_limit_can_be_missed(worse):
+    assert not budget(msgspec.structs.replace(GOOD, **worse)).met
+
+
+def test_what_was_not_measured_is_not_met():
+    assert not budget(None).met
+    assert budget(None).found == "not measured"
+
+
+def test_all_cases_run_and_say_what_is_so(monkeypatch):
+    monkeypatch.setattr(costs, "QUICK_ITEMS", 1000)
+    said: list[str] = []
+
+    made = costs.run(quick=True, say=said.append)
+
+    assert [row.case for row in made.rows] == [case.name for case in CASES]
+    assert len(said) == len(CASES)
+    assert [row.wrong for row in made.rows] == [""] * len(CASES)
+    assert all(row.plain > 0 and row.passes > 0 for row in made.rows)
+    assert "exact" in made.shown()
