@@ -131,7 +131,8 @@ def _budget(case: Case, row: Cost | None) -> Budget:
     name = f"cost, {case.name}"
     if row is None:
         return Budget(name=name, limit=limit, met=False, found="not measured")
-    found = f"{_times(row):.1f} times ({row.microseconds:.2f} against {row.plain:.1f} µs), {row.passes:.2f} passes"
+    figures = f"{row.microseconds:.2f} against {row.plain:.1f} µs"
+    found = f"{_times(row):.1f} times ({figures}), {row.passes:.2f} passes"
     met = not row.wrong and _times(row) >= case.least
     met &= case.most_passes is None or row.passes <= case.most_passes
     return Budget(name=name, limit=limit, met=met, found=f"wrong: {row.wrong}" if row.wrong else found)
