@@ -22,7 +22,7 @@ from multiprocessing import pool as pools
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from ddbverify.code.places import is_environment
+from ddbverify.code.places import OURS, is_environment
 from ddbverify.compare.inspection import kind_of
 
 PATIENCE = 5.0
@@ -156,9 +156,11 @@ def _is_of_the_user(thread: threading.Thread) -> bool:
 
 
 def _is_of_the_users(function: Any) -> bool:
-    """Whether the code of a function, whatever it is wrapped in, is no installed one."""
+    """Whether the code of a function, whatever it is wrapped in, is no installed one, and none of ours."""
     while isinstance(function, partial):
         function = function.func
+    if str(getattr(function, "__module__", "")).partition(".")[0] in OURS:  # an editable install
+        return False
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     return code is not None and not is_environment(code.co_filename)
 

@@ -137,6 +137,13 @@ def check_it(pair):
             "inconclusive",
             "a thread ended with ValueError",
         ),
+        # our own, which asks plugins, wherever we are installed
+        (
+            "from ddbverify.plugins.asking import Asker, Implementation\n"
+            "assert Asker()(Implementation('p', 'h', int, ()), int) == 0",
+            "passed",
+            "",
+        ),
     ],
 )
 def test_what_fails_beside_a_check_and_is_not_looked_at_leaves_it_undecided(pytester, run, body, state, why):
