@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -261,24 +262,46 @@ def test_what_the_command_is_told_first_is_what_it_says(begun, monkeypatch):
         workers.run(Holder(), Holder(), [NOWHERE] * 3, lambda *_: None)
 
 
+class Hangs:
+    """A process that does not end, by a clock that stands still but while somebody waits for it."""
+
+    def __init__(self, clock, told):
+        self.clock, self.told, self.killed = clock, told, False
+
+    def poll(self):
+        return -9 if self.killed else None
+
+    def wait(self, timeout=None):
+        if self.killed:
+            return -9
+        self.told.append("wait")
+        self.clock.now += timeout
+        raise subprocess.TimeoutExpired("worker", timeout)
+
+    def kill(self):
+        self.killed = True
+
+
 def test_workers_that_hang_are_waited_for_together(monkeypatch):
-    monkeypatch.setattr(workers, "_ENDING_SECONDS", 2.0)
-    processes = []
+    clock, told, made = SimpleNamespace(now=100.0), [], []
 
     def hangs(heard):
-        program = "import time; time.sleep(60)"
-        processes.append(subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE))
-        return workers._Worker(processes[-1], processes[-1].stdin)
+        made.append(Hangs(clock, told))
+        return workers._Worker(
+            made[-1],
+            SimpleNamespace(close=lambda: told.append("close"), write=lambda _: None, flush=lambda: None),
+        )
 
     monkeypatch.setattr(workers, "_begin", hangs)
+    monkeypatch.setattr(workers, "time", SimpleNamespace(monotonic=lambda: clock.now))
     holder = Holder()
     holder.off = True
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         workers.run(holder, holder, [NOWHERE] * 4, lambda *_: None)
 
-    assert time.monotonic() - began < 6, "each for itself takes 8 seconds"
-    assert all(process.poll() is not None for process in processes)
+    assert told[:5] == ["close"] * 4 + ["wait"], "first all of them are told to end"
+    assert clock.now - 100.0 <= workers._ENDING_SECONDS, "one time for all of them"
+    assert all(one.killed for one in made)
 
 
 def test_a_worker_that_nobody_hears_ends():
