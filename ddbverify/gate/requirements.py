@@ -130,6 +130,12 @@ def _required(
             if definition.of_a_pair and not wanted:
                 message = f"The required check {name} is about no table of this migration; do not require it."
                 yield Reason("missing", INCOMPLETE, message)
+            elif unknown := definition.unknown(config):
+                message = (
+                    f"The required check {name} names {', '.join(unknown)}, the source of no pair of this "
+                    "migration; correct its tables, or do not require it."
+                )
+                yield Reason("missing", INCOMPLETE, message)
             elif not ran:
                 yield Reason(
                     "missing", INCOMPLETE, f"The required check {name} is not in the evidence; run again."

@@ -13,7 +13,7 @@ from ddbverify.code.below import python_files
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.plugins.loading import Plugins
-from ddbverify.suite.marks import is_bound
+from ddbverify.suite.marks import is_bound, of_no_pair
 
 _MARKS: Final = ("check", "each_item", "ddb_check")
 
@@ -35,6 +35,10 @@ class Definition:
         """Ids of the pairs that it has to be run on."""
         about = [pair.id for pair in config.tables if is_bound(self.tables, pair.source)]
         return about if self.of_a_pair else []
+
+    def unknown(self, config: Config) -> list[str]:
+        """Tables that it names and that are the source of no pair."""
+        return of_no_pair(self.tables, (pair.source for pair in config.tables))
 
 
 def check_functions(folder: Path) -> dict[str, Definition]:

@@ -116,6 +116,12 @@ def is_bound(tables: tuple[str, ...], source: str) -> bool:
     return not tables or source in tables or table_name(source) in tables
 
 
+def of_no_pair(tables: Iterable[str], sources: Iterable[str]) -> list[str]:
+    """Those of *tables* that are the source of no pair: a name that was misspelt is a table unchecked."""
+    known = list(sources)
+    return [name for name in tables if not any(is_bound((name,), source) for source in known)]
+
+
 def _tables(tables: Any) -> tuple[str, ...]:
     names = (tables,) if isinstance(tables, str) else tuple(tables)
     if not all(isinstance(name, str) and name for name in names):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ from ddbverify.session.pytest.options import MIGRATION_FILE, are_asked_for
 from ddbverify.session.pytest.stand_ins import HIDDEN
 from ddbverify.suite.blindness import covered_attributes
 from ddbverify.suite.definitions import means
-from ddbverify.suite.marks import is_bound
+from ddbverify.suite.marks import is_bound, of_no_pair
 from ddbverify.suite.vanishing import Collected, vanished
 from ddbverify.words import number_of
 
@@ -133,8 +133,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     except pytest.UsageError:  # raised again, as one, when the item is there
         tables = ()
     pairs = [pair for pair in every if is_bound(tables, pair.settings.source)]
+    if unknown := of_no_pair(tables, (pair.settings.source for pair in every)):
+        _refuse_if_required(definition, unknown)
     if not pairs:
-        _refuse_if_required(definition, tables)
         metafunc.parametrize("pair", [_NOBODYS], ids=["of no pair"])
         return
     metafunc.parametrize("pair", [pair.of_its_own() for pair in pairs], ids=[pair.id for pair in pairs])
@@ -202,13 +203,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         pair.will_alter(covered_attributes(settings.covers))
 
 
-def _refuse_if_required(definition: pytest.Item, tables: tuple[str, ...]) -> None:
-    """A check whose tables are none of this migration is not listed, unless the gate asks for it."""
+def _refuse_if_required(definition: pytest.Item, unknown: Sequence[str]) -> None:
+    """A check may name tables that this migration does not have, unless the gate asks for it."""
     name = f"{definition.nodeid.partition('::')[0]}::{definition.name}"
     required = definition.config.stash[CHECKING].config.gate.required
     if any(means(pattern, name) for pattern in required):
         raise pytest.Collector.CollectError(
-            f"{definition.nodeid}: tables={list(tables)} are the source of no pair in migration.toml, and "
+            f"{definition.nodeid}: tables={list(unknown)} are the source of no pair in migration.toml, and "
             "[gate] required asks for the check. Correct the names, or do not require it."
         )
 

@@ -58,6 +58,26 @@ def test_a_required_check_that_is_about_no_pair_is_refused(project):
     assert any("check_own.py::check_it is about no table of this migration" in one for one in said)
 
 
+@pytest.mark.parametrize("tables", ["['films', 'ordres']", "['film', 'orders', 'films']"])
+def test_a_required_check_of_which_one_table_is_misspelt_is_refused(project, tables):
+    _write(project, f"@check(tables={tables})\n" + BODY.replace("== 'films'", "in ('films', 'orders')"))
+
+    assert runs.run(project).exit_code == 3
+    said = [one.message for one in gate.judge(load(project)).reasons]
+    assert any("check_own.py::check_it names" in one and "the source of no pair" in one for one in said)
+
+
+def test_tables_that_are_not_there_may_be_named_by_a_check_that_is_not_required(project):
+    required = '[gate]\nrequired = ["check_items.py::*"]\n'
+    _write(project, "@check(tables=['films', 'ordres'])\n" + BODY, TWO + required)
+
+    result = runs.run(project)
+
+    own = [one.pair.partition("-")[0] for one in result.evidence.checks if one.name.startswith("check_own")]
+    assert (result.exit_code, own) == (0, ["films"])
+    assert gate.judge(load(project)).open
+
+
 def test_one_that_is_not_required_is_not_listed(project):
     _write(project, "@check(tables=['flims'])\n" + BODY, TWO + '[gate]\nrequired = ["check_items.py::*"]\n')
 
