@@ -22,6 +22,9 @@ from replicator.handlers.state import State
 PATIENCE_SECONDS = 1800.0
 """A forwarder that starts at the stream's oldest record has up to 24 hours of changes before it."""
 
+_LONGEST_PAUSE = 1.0
+"""To which short pauses grow: the looks of many pairs were a third of all that an emulator had to do."""
+
 
 def canary_item(keys: KeySchema) -> dict[str, dict[str, str]]:
     """The canary in typed form: its key, and one attribute that says whose it is."""
@@ -73,11 +76,12 @@ def _await_fact(context: Context, source: TableFacts, state: State, fact: str, w
 
 
 def _await(context: Context, who: str, arrived: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline, pause = time.monotonic() + PATIENCE_SECONDS, context.pace.poll_seconds
     while not arrived():
         if time.monotonic() > deadline:
             raise EngineError(
                 f"The canary has not reached {who} after {PATIENCE_SECONDS / 60:.0f} minutes.",
                 f"look at the log and the event source mapping of {who}, then run the command again.",
             )
-        time.sleep(context.pace.poll_seconds)
+        time.sleep(pause)
+        pause = max(pause, min(pause * 1.25, _LONGEST_PAUSE))

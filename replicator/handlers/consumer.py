@@ -258,7 +258,8 @@ class _Deployment:
 def _deployment() -> _Deployment:
     """Clients, settings and the transform, made once per execution environment."""
     environment = os.environ
-    source = guarded(boto3.client("dynamodb"))
+    ambient = boto3.Session()
+    source = guarded(ambient.client("dynamodb"))
     state = State.of_pair(source, environment["STATE_TABLE"], environment["PAIR"])
     target_keys: KeySchema = json.loads(environment["TARGET_KEYS"])
     allowance = Allowance()
@@ -270,7 +271,7 @@ def _deployment() -> _Deployment:
         rekeys=environment.get("REKEYS") == "true",
         allowance=allowance,
     )
-    writer = assumed_role(environment.get("WRITER_ROLE", ""))
+    writer = assumed_role(environment.get("WRITER_ROLE", ""), ambient=ambient)
     target = JsonTransactions(guarded(writer.client("dynamodb", region_name=environment["TARGET_REGION"])))
     units_per_second = int(environment.get("WRITE_UNITS", "0"))
     meter = Meter(WriteCeiling(units_per_second, state) if units_per_second else Unlimited())

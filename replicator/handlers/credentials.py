@@ -9,15 +9,17 @@ import botocore.session
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 
 
-def assumed_role(role_arn: str, session_name: str = "replicator") -> boto3.Session:
+def assumed_role(
+    role_arn: str, session_name: str = "replicator", *, ambient: boto3.Session | None = None
+) -> boto3.Session:
     """
-    A session under *role_arn*, or the ambient one where it is empty.
+    A session under *role_arn*, or the *ambient* one where it is empty: its models are read already.
 
     A bare ``sts.assume_role`` does not refresh and dies within the hour (boto3#443,
     docs/aws.md T21); botocore's own fetcher, which profiles use, does.
     """
     if not role_arn:
-        return boto3.Session()
+        return ambient or boto3.Session()
     source = botocore.session.get_session()
     fetcher = AssumeRoleCredentialFetcher(
         client_creator=source.create_client,
