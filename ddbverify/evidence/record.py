@@ -206,6 +206,7 @@ class Record:
     """A whole session, as far as its file goes."""
 
     plugins: dict[str, str] = field(default_factory=dict)
+    settings: str = ""  # digest of those that the session went by; empty: it came to no check
     extensions: tuple[PluginRecord, ...] = ()
     checks: dict[str, CheckRecord] = field(default_factory=dict)
     pairs: dict[str, PairRecord] = field(default_factory=dict)
@@ -251,6 +252,10 @@ class RecordWriter:
     def plugins(self, versions: Mapping[str, str]) -> None:
         """Say which plugins were there."""
         self._line("plugins", versions)
+
+    def settings(self, digest: str) -> None:
+        """Say by which settings the checks are run."""
+        self._line("settings", digest)
 
     def extensions(self, plugins: Sequence[PluginRecord]) -> None:
         """Say which plugins of our own hooks take part."""
@@ -330,6 +335,7 @@ def read(path: Path) -> Record:
 
 _LINES: Final[Mapping[str, Any]] = {
     "plugins": dict[str, str],
+    "settings": str,
     "extensions": tuple[PluginRecord, ...],
     "check": CheckRecord,
     "running": str,

@@ -99,6 +99,8 @@ def shortcomings(recorded: Record, status: int, before: Before, stuck: str) -> l
             else "no check was collected"
         )
     found += recorded.lost
+    if recorded.checks and recorded.settings != before.digests.configuration:
+        found.append("the checks were run with other settings than migration.toml held at the start")
     if recorded.checks and recorded.extensions != before.extensions:
         found.append("the checks were run with other plugins than those that were found at the start")
     states = [check.state for check in recorded.checks.values() if check.counts]

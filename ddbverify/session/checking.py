@@ -23,7 +23,7 @@ from ddbverify.compare.inspection import EXAMPLES_KEPT, ItemCheck, Refutation
 from ddbverify.compare.request import Progress
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
-from ddbverify.evidence import folders
+from ddbverify.evidence import digests, folders
 from ddbverify.evidence.findings import FindingsFile
 from ddbverify.evidence.record import (
     CheckRecord,
@@ -212,9 +212,10 @@ class Checking:
         loading.note_reads(self._writer)
 
     def note_plugins(self) -> None:
-        """Note in the record which plugins take part. Raises ConfigurationError."""
+        """Note in the record which plugins take part, and by which settings. Raises ConfigurationError."""
         records = self.plugins.records
         if self._writer is not None:
+            self._writer.settings(digests.configuration_digest(self.config))
             self._writer.extensions(records)
 
     def learn(self, check: CheckRecord, message: str = "") -> None:

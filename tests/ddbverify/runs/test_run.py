@@ -270,6 +270,23 @@ def test_what_changes_during_the_run_makes_it_incomplete(project):
     assert "a check, a transform or ddbverify itself was changed" in said
 
 
+def test_settings_that_are_others_while_the_checks_run_leave_it_incomplete(project):
+    """Before and after they are the same: whoever looks then sees nothing of it."""
+    honest = project.read_text()
+    other = honest + 'ignore = ["price"]\n'
+    with (project.parent / "checks" / "conftest.py").open("a") as file:
+        file.write(
+            f"\nSETTINGS = Path({str(project)!r})\nSETTINGS.write_text({other!r})\n"
+            f"def pytest_unconfigure(config):\n    SETTINGS.write_text({honest!r})\n"
+        )
+
+    result = runs.run(project)
+
+    assert result.exit_code == 3
+    assert [said for said in result.evidence.shortcomings if "with other settings" in said]
+    assert not gate.judge(load(project)).open
+
+
 @pytest.mark.parametrize(("moved", "was_set"), [(0, False), (4, False), (60, True), (-60, True)])
 def test_a_clock_that_is_set_during_the_run_is_noticed_one_that_is_wrong_is_not(
     project, monkeypatch, moved, was_set
