@@ -104,8 +104,9 @@ class Shortcut:
             raise NotUnderstood
         try:
             return self._function(raws.in_python(values))
-        # The user's code may raise anything. The judge calls it again, and says what it raised.
-        except Exception as error:
+        # The user's code may raise anything, and call `sys.exit`. The judge calls it again, and says what
+        # it raised.
+        except (Exception, SystemExit, GeneratorExit) as error:
             raise NotUnderstood from error
 
     def _is_held(self, made: Any, source: Values, target: Values) -> bool:

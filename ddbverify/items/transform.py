@@ -91,7 +91,7 @@ class Transform:
             return function(item_from_typed(item))
         # The user's code may raise anything, and call `sys.exit`; its text may hold values, so only the type
         # is kept.
-        except (Exception, SystemExit) as error:  # noqa: BLE001
+        except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001
             what = f"raised {type(error).__name__}"
             raise self._error(what, "run it on that item in a unit test") from None
 
@@ -107,7 +107,7 @@ class Transform:
             what = "returned an item that is nested without end"
             raise self._error(what, "return no list or dict that holds itself") from None
         # Reading it can run the user's code again: what loads when it is looked at.
-        except (Exception, SystemExit) as error:  # noqa: BLE001
+        except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001
             what = f"returned what cannot be read: {type(error).__name__}"
             raise self._error(what, "return plain values") from None
         self._check_keys(item, typed)
@@ -209,7 +209,7 @@ def load_function(name: str) -> TransformFunction:
     try:
         module = importlib.import_module(module_name)
     # An import runs the user's code; whatever it raises, the transform cannot be used.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigurationError(
             f"The transform {name} does not load: {type(error).__name__}: {error}",
             "run in the folder that holds its package, or install the package beside ddbverify.",

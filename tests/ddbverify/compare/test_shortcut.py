@@ -47,6 +47,34 @@ def test_what_matches_is_called_again_for_one_item_in_sixteen(rekeys):
     assert COUNT / 32 < twice < COUNT / 8  # 250 are expected, and 15 off is one deviation
 
 
+@SHAPES
+@pytest.mark.parametrize("error", [ValueError, SystemExit, GeneratorExit])
+def test_whatever_a_function_raises_costs_the_one_item(rekeys, error):
+    def function(item):
+        if item["id"] == "k7":
+            raise error("secret")
+        return item
+
+    comparison = compared(numbered(20), numbered(20), function, rekeys=rekeys)
+
+    assert comparison.counts[State.UNCOMPARABLE] == 1
+    assert comparison.counts[State.MATCHED] == 19
+
+
+@SHAPES
+def test_a_function_that_goes_by_the_target_hides_what_differs(rekeys):
+    """docs/evidence.md says so: what a transform makes is what should be there."""
+    held = {"id": "k7", "n": Decimal(-1)}  # as it would know of the network, say
+    target = numbered(20)
+    target[7] = {"id": {"S": "k7"}, "n": {"N": "-1"}}
+
+    comparison = compared(
+        numbered(20), target, lambda item: held if item["id"] == "k7" else item, rekeys=rekeys
+    )
+
+    assert counted(comparison) == {"matched": 20}
+
+
 @pytest.mark.parametrize(
     ("source_keys", "target_keys"),
     [({"id": "S", "n": "N"}, {"id": "S"}), ({"id": "S"}, {"id": "S", "n": "N"})],

@@ -214,8 +214,9 @@ def test_a_name_that_does_not_load_is_never_the_identity(package):
             load_function(name)
 
 
-def test_an_import_that_raises_is_a_configuration_error(package):
-    (package / "broken.py").write_text("raise RuntimeError('no')\n")
+@pytest.mark.parametrize("error", ["RuntimeError", "SystemExit"])  # of a program that calls its `main()`
+def test_an_import_that_raises_is_a_configuration_error(package, error):
+    (package / "broken.py").write_text(f"raise {error}('no')\n")
 
-    with pytest.raises(ConfigurationError, match="RuntimeError"):
+    with pytest.raises(ConfigurationError, match=error):
         load_function(f"{package.name}.broken:f")
