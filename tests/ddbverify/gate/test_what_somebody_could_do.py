@@ -204,6 +204,23 @@ def tolerate_it(world):
     return world.codes()
 
 
+def let_a_sample_be_enough(world):
+    world.only_check(LOOKS_AT_ALL, f"@check(covers={ALL}, coverage='sample')")
+    world.settings('[verification]\ncoverage = "10%"\n')
+    world.run(segments=[1, 1, 10])
+    return world.codes()
+
+
+def end_the_gate_from_conftest(world):
+    world.passed()
+    conftest = world.folder / "checks" / "conftest.py"
+    conftest.write_text("import os\n\ndef ddbverify_gate_veto():\n    os._exit(0)\n")
+    command = [sys.executable, "-m", "ddbverify", "gate", "--json", "--config", str(world.file)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert not done.stdout  # so that `"open": true` is not in it
+    return OPENS if done.returncode == 0 else {"closed"}
+
+
 def change_the_program_from_conftest(world):
     with (world.folder / "checks" / "conftest.py").open("a") as file:
         file.write(
@@ -266,6 +283,14 @@ def point_latest_back(world):
 def delete_evidence_of_a_later_run(world):
     earlier, later = world.passed(), world.failed_later()
     (later / folders.EVIDENCE).unlink()
+    world.point_latest(earlier)
+    return world.codes(now=NOW)
+
+
+def let_a_later_run_look_earlier(world):
+    earlier, later = world.passed(), world.failed_later()
+    (later / folders.EVIDENCE).unlink()
+    later.rename(later.with_name(run_id(ENDED - 10_000)))
     world.point_latest(earlier)
     return world.codes(now=NOW)
 
@@ -360,6 +385,12 @@ def change_the_gates_settings(world):
     return world.codes(now=NOW + 3_000)
 
 
+def leave_out_attributes_and_settings(world):
+    world.settings('ignore = ["price"]\naccept = ["tags.*"]\n\n[checks]\nnot_checks = ["*"]\n')
+    world.passed()
+    return world.codes(now=NOW)
+
+
 def change_installed_files_elsewhere(world):
     world.passed()
     world.monkeypatch.setattr("ddbverify.evidence.digests.program_digest", lambda: "0" * 64)
@@ -411,6 +442,10 @@ ROWS = {
     "Let a check cover what it does not notice": claim_what_it_does_not_notice,
     "Let a check cover one attribute, where items differ in another": claim_one_attribute,
     "Let a check tolerate what it finds": tolerate_it,
+    "Say of every check that a sample is enough for it, and read one (`coverage`)": let_a_sample_be_enough,
+    "End the process of the gate with status 0, from a `conftest.py` with hooks or a plugin": (
+        end_the_gate_from_conftest
+    ),
     "Change ddbverify itself in the process of the checks, from a `conftest.py`": (
         change_the_program_from_conftest
     ),
@@ -421,6 +456,9 @@ ROWS = {
     "Swap the folders of two runs": swap_two_folders,
     "Point `latest` at an earlier run": point_latest_back,
     "Delete the evidence of a later run": delete_evidence_of_a_later_run,
+    "Delete the evidence of a later run, and give its folder the name of an earlier one": (
+        let_a_later_run_look_earlier
+    ),
     "Delete every trace of a later run": delete_every_trace_of_a_later_run,
     "The same, after `replicator audit` or `cutover` has noted that run": (
         delete_every_trace_after_it_was_noted
@@ -437,17 +475,26 @@ ROWS = {
     "Name their own key, `emulator = true`, `unclaimed`, `required`, `max_age` in `[gate]`": (
         change_the_gates_settings
     ),
+    "Leave out attributes (`ignore`), settings (`accept`) or what looks like a check (`not_checks`) before "
+    "the run": leave_out_attributes_and_settings,
     "Change files of the installed ddbverify where the checks run, and not where the gate is asked": (
         change_installed_files_elsewhere
     ),
     "Change them in both places": change_installed_files_here,
-    "Change anything else that Python loads there: another package, `sitecustomize`": (
+    "Change anything else that Python loads there: another package, bytecode of ddbverify, `sitecustomize`": (
         change_what_python_loads
     ),
     "Change items after the run": change_items_after_the_run,
 }
 
 ELSEWHERE = {
+    "Accept a difference, or call two values equal, by a [plugin's hook](plugins.md#the-hooks)": (
+        "tests/ddbverify/gate/test_plugged_gate.py::test_what_is_known_opens_until_its_last_day_and_is_shown"
+    ),
+    "Let a transform make what the target happens to hold: leave an item out, go by a clock, the "
+    "environment, the network, the name of a file, a file outside of the project or in `.git`": (
+        "tests/ddbverify/compare/test_shortcut.py::test_a_function_that_goes_by_the_target_hides_what_differs"
+    ),
     "Put bytecode beside these files (`__pycache__`)": (
         "tests/ddbverify/runs/test_unbound.py::test_bytecode_beside_a_check_is_never_read"
     ),
