@@ -488,6 +488,9 @@ ROWS = {
 }
 
 ELSEWHERE = {
+    "Write `may_be_empty = true` under every pair": (
+        "tests/ddbverify/runs/test_empty.py::test_a_set_with_an_empty_pair_opens_the_gate_and_shows_it"
+    ),
     "Accept a difference, or call two values equal, by a [plugin's hook](plugins.md#the-hooks)": (
         "tests/ddbverify/gate/test_plugged_gate.py::test_what_is_known_opens_until_its_last_day_and_is_shown"
     ),
