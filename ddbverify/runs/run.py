@@ -156,7 +156,7 @@ def _start(config_file: Path, coverage: str | None, extra: Sequence[str], out: P
     previous = row.previous(config, trusted)  # before `latest` points at this one
     folder = folders.make_run_folder(config, run_id, out).resolve()
     with _writing(folder):
-        settings = child.ini_text(filters.project_filters(checks))
+        settings = child.ini_text(filters.project_filters(_place_in_project(config, checks)))
         (folder / folders.SETTINGS).write_text(settings, encoding="utf-8")
     return _Start(
         config=config,
@@ -175,6 +175,11 @@ def _start(config_file: Path, coverage: str | None, extra: Sequence[str], out: P
         previous=previous,
         folder=folder,
     )
+
+
+def _place_in_project(config: Config, checks: Path) -> Path:
+    """Where to look from for the project's settings: what is above the default suite is another project."""
+    return checks if (config.folder / "checks").is_dir() else config.folder.resolve()
 
 
 def _evidence(start: _Start, recorded: Record, lacking: Sequence[str], facts: tuple[Fact, ...]) -> Evidence:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from ddbverify.errors import ConfigurationError
@@ -43,6 +45,17 @@ def test_settings_that_cannot_be_read_are_named(tmp_path):
 
     with pytest.raises(ConfigurationError, match=r"pytest\.ini, which may hold settings of pytest"):
         project_filters(tmp_path)
+
+
+def test_the_default_suite_goes_by_the_project_and_not_by_where_it_is_installed(project, monkeypatch):
+    """Above it is the checkout of ddbverify, or whatever the installation lies in."""
+    shutil.rmtree(project.parent / "checks")
+    (project.parent / "pytest.ini").write_text("[pytest]\nfilterwarnings = once\n")
+    monkeypatch.setattr("ddbverify.runs.watching.watch", lambda *_, **__: (False, 1))
+
+    settings = (runs.run(project).folder / "pytest.ini").read_text()
+
+    assert settings.partition("filterwarnings =\n")[2].split() == ["once"]
 
 
 WARNS = "import warnings\n\n{}def check_it(pair):\n    warnings.warn('old way')\n    assert pair.comparison\n"
