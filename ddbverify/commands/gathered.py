@@ -88,6 +88,8 @@ class Gathered(click.Group):
             with suppress(OSError):  # nobody reads it, or there is no room
                 error.show()
             sys.exit(_USAGE)
+        finally:
+            _let_go()
         sys.exit(status if isinstance(status, int) else 0)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -137,6 +139,17 @@ class Gathered(click.Group):
         with suppress(OSError):  # the status is what counts
             click.echo(said, err=True)
         sys.exit(self._undecided.status)
+
+
+def _let_go() -> None:
+    """Of streams that take no more: the interpreter would meet them at its end, and leave with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except (AttributeError, ValueError):  # there is none, or it is closed
+            continue
 
 
 def _place(file: str) -> str:

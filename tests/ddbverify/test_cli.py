@@ -8,15 +8,19 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from ddbverify.cli import COMMANDS, main
+from ddbverify.config import load
 from ddbverify.errors import AccessError
+from ddbverify.evidence import signing
 from ddbverify.runs import run as runs
 from tests.ddbverify import projects
+from tests.ddbverify.judged import good_evidence, leave
 
 
 @pytest.fixture
@@ -155,9 +159,10 @@ def test_whatever_is_raised_the_exit_status_is_no_verdict_and_no_text_is_shown(
 
 
 def ended_with(folder, command, **streams):
-    return subprocess.run(
-        [sys.executable, "-m", "ddbverify", *command.split()], cwd=folder, text=True, check=False, **streams
-    )
+    # Unbuffered, a stream that takes no more would not be met a second time, at the interpreter's end.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "ddbverify", *command.split()]
+    return subprocess.run(command, cwd=folder, env=env, text=True, check=False, **streams)
 
 
 @pytest.mark.parametrize("command", ["plugins", "--help", "--version", "gate --help"])
@@ -186,6 +191,17 @@ def test_where_not_even_an_error_can_be_said_the_exit_status_is_no_verdict(tmp_p
     os.close(writing)
 
     assert ended.returncode == status
+
+
+def test_an_output_that_is_full_says_nothing_about_the_evidence(tmp_path):
+    config = load(projects.make_project(tmp_path))
+    signing.signing_key(config)
+    leave(config, good_evidence(config))
+
+    with Path("/dev/full").open("w") as full:
+        ended = ended_with(tmp_path, "evidence", stdout=full, stderr=subprocess.PIPE)
+
+    assert (ended.returncode, "There was no room" in ended.stderr) == (3, True)
 
 
 @pytest.mark.parametrize("command", ["gate", "plan", "plugins"])
