@@ -8,8 +8,9 @@ by what the tables hold, not by how much of it differs; a key that one side lack
 from __future__ import annotations
 
 import pickle
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+import struct
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +30,11 @@ from ddbverify.names import TypedItem
 SUSPECTS_HELD: Final = 50_000
 """About a kilobyte each; more wait on the disk."""
 
+TAKEN_BACK_AT_ONCE: Final = 150_000
+"""Of those from the disk. A segment has 64 MB: of small items that is about as many."""
+
+_SEGMENT: Final = struct.Struct("<q")
+
 DEAR_POINT_READS: Final = 0.25
 """Of what a segment costs: beyond that it is read again instead, which costs less time, too."""
 
@@ -40,6 +46,7 @@ class Waiting:
         """Hold nothing."""
         self._held: list[Suspect] = []
         self._spill: Spill | None = None
+        self._count_of: Counter[bytes] = Counter()  # by segment, on the disk
 
     def add(self, suspect: Suspect) -> None:
         """Keep one. Raises Inconclusive where it fits on no disk."""
@@ -55,7 +62,12 @@ class Waiting:
             return
         self._put_aside()
         for records in self._spill.partitions():
-            yield [pickle.loads(record) for record in records]  # noqa: S301 - this process wrote it
+            for segments in self._few_at_once({record[: _SEGMENT.size] for record in records}):
+                yield [
+                    pickle.loads(record[_SEGMENT.size :])  # noqa: S301 - this process wrote it
+                    for record in records
+                    if record[: _SEGMENT.size] in segments
+                ]
 
     def close(self) -> None:
         """Give the disk back."""
@@ -65,8 +77,21 @@ class Waiting:
     def _put_aside(self) -> None:
         self._spill = self._spill or Spill()
         for one in self._held:
-            self._spill.add((str(one.segment),), pickle.dumps(one, pickle.HIGHEST_PROTOCOL))
+            segment = _SEGMENT.pack(-1 if one.segment is None else one.segment)
+            self._count_of[segment] += 1
+            self._spill.add((segment,), segment + pickle.dumps(one, pickle.HIGHEST_PROTOCOL))
         self._held = []
+
+    def _few_at_once(self, segments: Iterable[bytes]) -> Iterator[set[bytes]]:
+        """Segments together as long as what they hold fits into memory; one alone is bounded by its size."""
+        together: set[bytes] = set()
+        for segment in sorted(segments):
+            if together and sum(self._count_of[one] for one in (*together, segment)) > TAKEN_BACK_AT_ONCE:
+                yield together
+                together = set()
+            together.add(segment)
+        if together:
+            yield together
 
 
 @dataclass(slots=True)

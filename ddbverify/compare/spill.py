@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import IO
 
@@ -53,16 +53,15 @@ class Spill:
                 raise _no_room(self._folder, error) from error
             self.records += 1
 
-    def partitions(self) -> Iterator[Iterator[bytes]]:
-        """Every partition's records; each has to be used up before the next. Ends with nothing left."""
+    def partitions(self) -> Iterator[Iterable[bytes]]:
+        """Each partition's records, read as often as wanted, before the next. Ends with nothing left."""
         try:
             for file in self._files:
                 try:
                     file.flush()
                 except OSError as error:
                     raise _no_room(self._folder, error) from error
-                file.seek(0)
-                yield _records(file)
+                yield _Records(file)
                 file.close()
         finally:
             self.close()
@@ -75,9 +74,14 @@ class Spill:
         self._files = []
 
 
-def _records(file: IO[bytes]) -> Iterator[bytes]:
-    while head := file.read(_LENGTH.size):
-        yield file.read(_LENGTH.unpack(head)[0])
+class _Records:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        while head := self._file.read(_LENGTH.size):
+            yield self._file.read(_LENGTH.unpack(head)[0])
 
 
 def _no_room(folder: str | None, error: OSError) -> Inconclusive:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from ddbverify.compare import groups, second_look
@@ -173,6 +175,35 @@ def test_what_waits_may_wait_on_the_disk(monkeypatch, held, memory):
     assert counted(comparison) == {"different": MANY}
     assert {one.key["id"]["S"] for one in comparison.differences} == set(keys())
     assert comparison.different_by_cause > MANY / 2
+
+
+def test_of_what_waits_on_the_disk_few_segments_are_taken_back_at_once(monkeypatch):
+    monkeypatch.setattr(second_look, "SUSPECTS_HELD", 7)
+    monkeypatch.setattr(second_look, "TAKEN_BACK_AT_ONCE", 25)
+    waiting = second_look.Waiting()
+    sizes = {None: 3, **dict.fromkeys(range(500), 10), 500: 60}
+    for segment, size in sizes.items():
+        for number in range(size):
+            key = (f"{segment}-{number}",)
+            waiting.add(
+                Suspect(
+                    key=key,
+                    owners={key},
+                    expected=b"",
+                    target=b"",
+                    expected_since=0.0,
+                    target_since=0.0,
+                    first_seen=0.0,
+                    segment=segment,
+                )
+            )
+
+    parts = [[one.segment for one in part] for part in waiting.parts()]
+
+    assert Counter(segment for part in parts for segment in part) == sizes
+    assert all(len(part) <= 25 or set(part) == {500} for part in parts)
+    assert sum(len(set(part)) for part in parts) == len(sizes), "those of one segment together"
+    assert any(len(set(part)) > 1 for part in parts)
 
 
 @pytest.mark.parametrize("function", [None, lambda one: {**one, "v": one["v"].upper()}])
