@@ -134,6 +134,7 @@ def _check_numbers(config: Config, refuse: Refuse) -> None:
         ("replication", "read_units", replication.read_units),
         ("verification", "read_units", verification.read_units),
         ("verification", "max_read_units", verification.max_read_units),
+        ("verification", "processes", verification.processes),
         ("gate", "clean_runs", gate.clean_runs),
     ):
         if number is not None and number < 1:

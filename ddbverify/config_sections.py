@@ -75,6 +75,7 @@ class Verification(_Section, frozen=True):
     settle: Duration = Duration(60)
     read_units: int | None = None
     max_read_units: int | None = None
+    processes: int | None = None
     memory: Size = Size(512_000_000)
     plugins: tuple[str, ...] = ()
     time_limit: Duration = Duration(600)

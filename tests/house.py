@@ -78,15 +78,15 @@ ROOMS = (
         "code",
         "the user's code: which files of it decide, their digests, what is compiled and read",
         "items",
-        "below bound digest imports places purity reach reads second_process source",
+        "below bound digest imports places purity reach reads second_process source under_way",
     ),
     _room(
         "ddbverify",
         "tables",
         "DynamoDB from outside: clients, raw pages, pace, segments, settings, prices",
         "items",
-        "answers aws capacity hosts indexes pace pages parity prices references sampling segments services "
-        "settings table wire",
+        "answers aws capacity credentials hosts indexes pace pages parity prices references sampling "
+        "segments services settings table wire",
     ),
     _room(
         "ddbverify",
@@ -107,8 +107,8 @@ ROOMS = (
         "compare",
         "two tables become a `Comparison`: reading, joining, judging, settling, negative controls",
         "items code tables plugins",
-        "alterations causes comparison groups inspection looks point_values request runner sampled_cpu "
-        "second_look strata",
+        "alterations causes comparison groups inspection looks point_values processes request runner "
+        "sampled_cpu second_look strata",
     ),
     _room(
         "ddbverify",

@@ -48,6 +48,14 @@ def report(tell: Callable[[str], None]) -> None:
         tell(path)
 
 
+def seen_elsewhere(path: str) -> None:
+    """Take a file that another process of this session has read for read here."""
+    if _is_watching and path not in _seen and path not in _made:
+        _seen.add(path)
+        if _tell is not None:
+            _tell(path)
+
+
 def rest() -> None:
     """Tell nobody any more."""
     global _tell

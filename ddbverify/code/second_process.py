@@ -171,7 +171,7 @@ def serve() -> None:
     reads.watch()
     reads.report(read.append)
     try:
-        function = _load(place)
+        function = load(place)
     # An import runs the user's code; whatever it raises has to reach the parent.
     except BaseException as error:  # noqa: BLE001
         answer({"failed": f"{type(error).__name__}: {error}"})
@@ -187,7 +187,8 @@ def serve() -> None:
             answer({"failed": error.message.removeprefix(f"The transform {place} ").rstrip(".")})
 
 
-def _load(place: Place) -> TransformFunction:
+def load(place: Place) -> TransformFunction:
+    """The function that stands there. Raises whatever the import of its module raises."""
     if place.file is None:
         return load_function(str(place))
     function: TransformFunction = getattr(_module(place.module, place.file), place.name)

@@ -28,7 +28,7 @@ _bytecode_or_source = SourceFileLoader.get_code
 _bytecode = SourcelessFileLoader.get_code
 
 
-def install(own: Iterable[str] = (), folders: Iterable[Path] = ()) -> None:
+def install(own: Iterable[str] = (), folders: Iterable[Path | str] = ()) -> None:
     """
     From now on, for the whole process.
 
@@ -41,6 +41,18 @@ def install(own: Iterable[str] = (), folders: Iterable[Path] = ()) -> None:
     _folders.update(str(folder) + os.sep for folder in folders)
     SourceFileLoader.get_code = _from_source  # type: ignore[method-assign, assignment]
     SourcelessFileLoader.get_code = _refuse_bytecode  # type: ignore[method-assign]
+
+
+def installed() -> tuple[frozenset[str], frozenset[str]] | None:
+    """What `install` was told, for another process; ``None`` where it was not called."""
+    if SourceFileLoader.get_code is not _from_source:
+        return None
+    return frozenset(_own), frozenset(folder.removesuffix(os.sep) for folder in _folders)
+
+
+def compiled_elsewhere(texts: Iterable[tuple[str, str]]) -> None:
+    """Take what another process of this session has compiled for compiled here."""
+    _compiled.update(texts)
 
 
 def compiled() -> frozenset[tuple[str, str]]:

@@ -61,6 +61,9 @@ _SIDES = [
     click.option("--seed", type=click.IntRange(min=0), help="Of the sample; drawn and shown by default."),
     click.option("--read-units", type=_POSITIVE, help="Ceiling of read units per second, for each table."),
     click.option(
+        "--processes", type=_POSITIVE, help="That read and compare; as many as are worth it by default."
+    ),
+    click.option(
         "--max-read-units", type=_POSITIVE, help="Stop once both tables together have cost so many."
     ),
 ]

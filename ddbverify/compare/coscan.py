@@ -11,17 +11,15 @@ from __future__ import annotations
 import marshal
 import pickle
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Set
 from typing import Final
 
-import msgspec
-
-from ddbverify.compare.at_once import AtOnce, KeyOf
+from ddbverify.compare.at_once import AtOnce
+from ddbverify.compare.entries import SUSPECT_BYTES, Ahead, Left, Waiting
 from ddbverify.compare.groups import Groups
 from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.judge import Judge, Uncomparable, only
-from ddbverify.compare.memory import BESIDE_THE_ITEM, Memory
+from ddbverify.compare.memory import Memory
 from ddbverify.compare.sides import Role
 from ddbverify.compare.suspects import Suspect, fingerprints
 from ddbverify.compare.tally import Tally
@@ -31,9 +29,7 @@ from ddbverify.items.lazy import LazyItem
 from ddbverify.items.raw import decode_item
 from ddbverify.items.states import Difference, State
 from ddbverify.names import KeySchema, canary_key
-from ddbverify.tables.pages import Page
-
-_SUSPECT_BYTES: Final = 1_200  # likewise, of one suspect with its key, digests and history
+from ddbverify.tables.pages import Page, PageDecoder
 
 LONGEST_STRIDE: Final = 256
 """Items of each side that go by key, at most, before it is tried again whether the orders agree."""
@@ -41,33 +37,6 @@ LONGEST_STRIDE: Final = 256
 
 _KINDS: Final = {Role.SOURCE: b"s", Role.TARGET: b"t"}  # of records on disk
 _SUSPECT: Final = b"?"
-
-
-@dataclass(slots=True)
-class _Ahead:
-    """A page of one side, of which the items from *next* on have not been looked at."""
-
-    items: Sequence[msgspec.Raw]
-    key_of: KeyOf
-    at: float
-    holds_canary: bool
-    next: int = 0
-
-    @property
-    def left(self) -> int:
-        return len(self.items) - self.next
-
-
-class _Waiting(msgspec.Struct, gc=False):
-    """An item that has not met its partner. One is made for each that waits: a struct is made quickest."""
-
-    raw: bytes  # a copy: a slice would keep its whole page
-    at: float
-    segment: int | None
-
-    @property
-    def size(self) -> int:
-        return len(self.raw) + BESIDE_THE_ITEM
 
 
 class KeyJoin:
@@ -96,10 +65,10 @@ class KeyJoin:
         self._at_once = AtOnce(judge, inspector)
         self._suspects: list[Suspect] = []
         self._refused: list[JoinKey] = []  # uncomparable
-        self._ahead: dict[Role, deque[_Ahead]] = {role: deque() for role in Role}
+        self._ahead: dict[Role, deque[Ahead]] = {role: deque() for role in Role}
         self._ended: set[Role] = set()
         self._stride = 1
-        self._waiting: dict[Role, dict[JoinKey, _Waiting]] = {role: {} for role in Role}
+        self._waiting: dict[Role, dict[JoinKey, Waiting]] = {role: {} for role in Role}
         self._key_of: dict[Role, Callable[[bytes], JoinKey]] = {}
         self._canaries = {Role.SOURCE: judge.source_canary, Role.TARGET: judge.target_canary}
         # As it stands in a page: one without it needs no look at each key.
@@ -114,7 +83,7 @@ class KeyJoin:
             Inconclusive: Nothing more can wait; see `Spill.add`.
         """
         self._key_of[role] = page.key_of
-        self._ahead[role].append(_Ahead(page.items, page.key_of, at, self._canary_text in page.body))
+        self._ahead[role].append(Ahead(page.items, page.key_of, at, self._canary_text in page.body))
         self._advance(segment)
 
     def ended(self, role: Role, segment: int | None = None) -> None:
@@ -132,6 +101,23 @@ class KeyJoin:
                 self._memory.use(-waiting.size)
                 self._place(role, key, waiting)
         self._make_room(0)
+
+    def take_in(self, left: Left) -> None:
+        """Likewise, of a segment that another process has read (`part_join`). Raises as `add` does."""
+        if not self._key_of:
+            transform = self._judge.transform
+            schemas = {Role.SOURCE: transform.source_keys, Role.TARGET: transform.target_keys}
+            self._key_of = {role: PageDecoder(schema).key_of for role, schema in schemas.items()}
+        for suspect, state in left.suspects:
+            if state is not None:
+                suspect.group = self._groups.add(suspect.key, state, suspect.paths)
+            self._suspects.append(suspect)
+        used = len(left.suspects) * SUSPECT_BYTES
+        for key, source, target in left.pairs:
+            used += self._meet(Role.SOURCE, key, Waiting(*source), Waiting(*target))
+        for role, key, entry in left.waiting:
+            self._place(role, key, Waiting(*entry))
+        self._make_room(used)
 
     def open_keys(self) -> Iterator[JoinKey]:
         """Every key that is neither matched nor excluded, as far as it is in memory."""
@@ -198,7 +184,7 @@ class KeyJoin:
         self._tally.matched(matched)
         self._make_room(used)
 
-    def _meet_in_order(self, source: _Ahead, target: _Ahead) -> int:
+    def _meet_in_order(self, source: Ahead, target: Ahead) -> int:
         """Go over both pages as long as their items are equal; how many were."""
         if source.holds_canary or target.holds_canary:
             return 0
@@ -210,7 +196,7 @@ class KeyJoin:
         target.next += count
         return count
 
-    def _by_key(self, role: Role, page: _Ahead, count: int, segment: int | None) -> int:
+    def _by_key(self, role: Role, page: Ahead, count: int, segment: int | None) -> int:
         """Join the next *count* items by key; how many bytes more wait now."""
         mine, others = self._waiting[role], self._waiting[role.other]
         canary, used, key_of = self._canaries[role], 0, page.key_of
@@ -220,25 +206,25 @@ class KeyJoin:
             key = key_of(raw)
             partner = others.pop(key, None)
             if partner is not None:
-                used += self._meet(role, key, _Waiting(bytes(raw), page.at, segment), partner) - partner.size
+                used += self._meet(role, key, Waiting(bytes(raw), page.at, segment), partner) - partner.size
             elif key == canary:
                 self._tally.canary()
                 self.met_canary = True
             else:
                 if key in mine:  # a scan that gives a key twice: the newer item counts
                     used -= mine[key].size
-                mine[key] = waiting = _Waiting(bytes(raw), page.at, segment)
+                mine[key] = waiting = Waiting(bytes(raw), page.at, segment)
                 used += waiting.size
         return used
 
-    def _catch_up(self, role: Role, page: _Ahead, segment: int | None) -> int:
+    def _catch_up(self, role: Role, page: Ahead, segment: int | None) -> int:
         """Take items whose partners wait already: after one that is missing, the orders agree again."""
         used, others = 0, self._waiting[role.other]
         while others and page.left and page.key_of(page.items[page.next]) in others:
             used += self._by_key(role, page, 1, segment)
         return used
 
-    def _place(self, role: Role, key: JoinKey, waiting: _Waiting) -> None:
+    def _place(self, role: Role, key: JoinKey, waiting: Waiting) -> None:
         """Join one entry that has waited elsewhere."""
         partner = self._waiting[role.other].pop(key, None)
         if partner is None:
@@ -247,7 +233,7 @@ class KeyJoin:
         else:
             self._memory.use(self._meet(role, key, waiting, partner) - partner.size)
 
-    def _meet(self, role: Role, key: JoinKey, one: _Waiting, other: _Waiting) -> int:
+    def _meet(self, role: Role, key: JoinKey, one: Waiting, other: Waiting) -> int:
         """Decide about the two sides of a key; how many bytes more wait now, since it is a suspect."""
         source, target = (one, other) if role is Role.SOURCE else (other, one)
         if self._at_once.match(key, source.raw, target.raw):
@@ -288,7 +274,7 @@ class KeyJoin:
                 prints=fingerprints(self._judge.form.secret, source.raw, target.raw),
             )
         )
-        return _SUSPECT_BYTES
+        return SUSPECT_BYTES
 
     def _match(self) -> None:
         self.matched += 1
@@ -314,7 +300,7 @@ class KeyJoin:
             entries.clear()
         for suspect in self._suspects:
             spill.add(suspect.key, _SUSPECT + pickle.dumps(suspect, pickle.HIGHEST_PROTOCOL))
-        freed += len(self._suspects) * _SUSPECT_BYTES
+        freed += len(self._suspects) * SUSPECT_BYTES
         self._suspects.clear()
         self.spilled |= freed > 0
         self._memory.use(-freed)
@@ -324,15 +310,15 @@ class KeyJoin:
         kind, content = record[:1], memoryview(record)[1:]
         if kind == _SUSPECT:
             self._suspects.append(pickle.loads(content))  # noqa: S301
-            self._memory.use(_SUSPECT_BYTES)
+            self._memory.use(SUSPECT_BYTES)
             return
-        waiting = _Waiting(*marshal.loads(content))  # noqa: S302
+        waiting = Waiting(*marshal.loads(content))  # noqa: S302
         role = Role.SOURCE if kind == _KINDS[Role.SOURCE] else Role.TARGET
         self._place(role, self._key_of[role](waiting.raw), waiting)
 
     def _left(self, now: float, complete: dict[Role, bool], known: Set[JoinKey]) -> Iterator[Suspect]:
         """The suspects in memory, and those that the entries make which still wait alone."""
-        self._memory.use(-len(self._suspects) * _SUSPECT_BYTES)
+        self._memory.use(-len(self._suspects) * SUSPECT_BYTES)
         for role, entries in self._waiting.items():
             for key, waiting in entries.items():
                 if key not in known:
@@ -342,9 +328,7 @@ class KeyJoin:
         suspects, self._suspects = self._suspects, []
         yield from suspects
 
-    def _alone(
-        self, role: Role, key: JoinKey, waiting: _Waiting, now: float, *, other_complete: bool
-    ) -> None:
+    def _alone(self, role: Role, key: JoinKey, waiting: Waiting, now: float, *, other_complete: bool) -> None:
         try:
             item = decode_item(waiting.raw)
             expected = only(self._judge.claims(item)) if role is Role.SOURCE else None
@@ -381,7 +365,7 @@ class KeyJoin:
         suspect.first_seen = min(suspect.expected_since, suspect.target_since)
         self._suspects.append(suspect)
 
-    def _uncomparable(self, key: JoinKey, error: Exception, waiting: _Waiting, *, found: bool) -> None:
+    def _uncomparable(self, key: JoinKey, error: Exception, waiting: Waiting, *, found: bool) -> None:
         self._refused.append(key)
         self._tally.different(
             Difference(

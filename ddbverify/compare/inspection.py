@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
@@ -39,6 +39,7 @@ class ItemCheck:
     wants: tuple[str, ...]
     file: str = ""  # that it is written in
     only_different: bool = False  # it does not want to see items that are as expected
+    stateless: bool = False  # it keeps nothing between items: any process may call it, in any order
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,17 @@ class Inspected:
     examples: list[Refutation] = field(default_factory=list)  # the first `EXAMPLES_KEPT`
     places: Counter[str] = field(default_factory=Counter)  # file and line of the assertion -> items
     raised: Counter[str] = field(default_factory=Counter)  # what else than an assertion, and where
+
+    def add(self, other: Inspected) -> None:
+        """Add what the same check has learned elsewhere."""
+        self.calls += other.calls
+        self.examined += other.examined
+        self.seconds += other.seconds
+        self.missed += other.missed
+        self.refuted += other.refuted
+        self.examples += other.examples[: EXAMPLES_KEPT - len(self.examples)]
+        self.places.update(other.places)
+        self.raised.update(other.raised)
 
 
 class ReturnedInsteadOfAsserted(Exception):
@@ -114,6 +126,18 @@ class Inspector:
         """The check that is being called now, and a number that grows with its every call."""
         running = self._running
         return (running[0], running[1].calls) if running else None
+
+    def learn(self, results: Mapping[str, Inspected]) -> None:
+        """Add what the same checks have learned in another process."""
+        with self._lock:
+            for name, other in results.items():
+                self.results[name].add(other)
+
+    def tell(self, refutation: Refutation) -> None:
+        """Hand on what a check in another process has found; it is counted by `learn`."""
+        with self._lock:
+            if self._refuted is not None:
+                self._refuted(refutation)
 
     def equal(self, key_of: Callable[[msgspec.Raw], JoinKey], items: Sequence[msgspec.Raw]) -> None:
         """Show items that are the same on both sides."""

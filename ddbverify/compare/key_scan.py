@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ddbverify.compare.checkpoint import SegmentDone
 from ddbverify.compare.coscan import KeyJoin
+from ddbverify.compare.hired_scan import Counts, HiredScan
+from ddbverify.compare.reading import side_by_side
 from ddbverify.compare.sides import Role
 from ddbverify.compare.suspects import Suspect
 from ddbverify.compare.work import Work
@@ -40,19 +42,28 @@ class KeyScan:
         work, reading = self._work, self._work.reading
         whole = KeyJoin(work.judge, work.tally, work.memory, work.inspector, work.groups)
         read_before = reading.finished_on_both_sides
+        left_over = [one for one in work.plan.segments if one not in read_before]
 
         def co_scan(segment: int) -> None:
             join = KeyJoin(work.judge, work.tally, work.memory, work.inspector, work.groups)
             try:
-                items = self._read(segment, join)
+                items = side_by_side(reading, segment, join)
                 with work.lock:
-                    self._keep(segment, join, items)
+                    if not join.spilled:
+                        self._keep(segment, join, items, join.open_keys())
                     whole.take_over(join)
             except UnreadableKeyError as error:  # of which side is not known where both are joined
                 for role in Role:
                     reading.not_read(role, segment, error)
 
-        reading.for_each([one for one in work.plan.segments if one not in read_before], co_scan)
+        if work.crew is None:
+            reading.for_each(left_over, co_scan)
+        else:
+            with work.crew as crew:
+                hired = HiredScan(work, crew, whole, self._keep)
+                reading.for_each(left_over, hired.scan, threads=crew.threads)
+                for learned in work.crew.finish():
+                    work.inspector.learn(learned)
         # In a sample a key that was not met may be in a segment that was not drawn (docs/aws.md T19).
         whole_read = not work.plan.is_sample
         left = whole.finish(
@@ -68,39 +79,23 @@ class KeyScan:
         )
         return itertools.chain(left, unknown)
 
-    def _read(self, segment: int, join: KeyJoin) -> Mapping[Role, int]:
-        """Segment i of both tables side by side; how many items each held. Raises as `KeyJoin.add` does."""
-        reading = self._work.reading
-        streams = {role: reading.pages(role, segment) for role in Role}
-        items = dict.fromkeys(Role, 0)
-        while streams:
-            # The side that lags behind goes next: then little has to wait.
-            role = min(streams, key=lambda role: items[role])
-            page_at = next(streams[role], None)
-            if page_at is None:
-                del streams[role]
-                join.ended(role, segment)
-                continue
-            items[role] += page_at[0].count
-            join.add(role, *page_at, segment)
-        return items
-
-    def _keep(self, segment: int, join: KeyJoin, items: Mapping[Role, int]) -> None:
-        """Note a segment in the checkpoint, unless some of it was not read, or waits on the disk."""
+    def _keep(
+        self, segment: int, counts: Counts, items: Mapping[Role, int], open_keys: Iterable[JoinKey]
+    ) -> None:
+        """Note a segment in the checkpoint, unless some of it was not read."""
         work = self._work
-        read = segment in work.reading.finished_on_both_sides
-        if work.checkpoint is None or not read or join.spilled:
+        if work.checkpoint is None or segment not in work.reading.finished_on_both_sides:
             return
         readers = work.readers.items()
         work.checkpoint.done(
             SegmentDone(
                 segment=segment,
-                matched=join.matched,
-                excluded=join.excluded,
-                canary=join.met_canary,
+                matched=counts.matched,
+                excluded=counts.excluded,
+                canary=counts.met_canary,
                 scanned={str(role): count for role, count in items.items()},
                 read_units={str(role): reader.read_units for role, reader in readers},
                 requests={str(role): reader.requests for role, reader in readers},
-                open_keys=[typed_key(key, work.judge.transform.target_keys) for key in join.open_keys()],
+                open_keys=[typed_key(key, work.judge.transform.target_keys) for key in open_keys],
             )
         )

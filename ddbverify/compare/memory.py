@@ -37,15 +37,16 @@ def rare_collections() -> Iterator[None]:
 class Memory:
     """What waits, in bytes, over all segments, and where it goes when it is too much. Threads share it."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, shares: int = 1) -> None:
         """
         Allow *limit* bytes in all: what the interpreter and the pages in hand take is held back.
 
         Args:
             limit: Of the whole process; where that is little, half of it may wait.
+            shares: Processes among which it is divided; this is one of them.
         """
         self.spill = Spill()
-        self._limit, self._used = max(limit - BESIDE_WHAT_WAITS, limit // 2), 0
+        self._limit, self._used = max(limit - BESIDE_WHAT_WAITS, limit // 2) // shares, 0
         self._lock = threading.Lock()
 
     def use(self, change: int) -> bool:

@@ -23,7 +23,7 @@ from ddbverify.compare.reading import Reader
 from ddbverify.compare.request import Listeners, PassRequest, Running
 from ddbverify.compare.settling import Settling
 from ddbverify.compare.sides import Role
-from ddbverify.compare.work import Work
+from ddbverify.compare.work import Hiring, Work
 from ddbverify.config import Duration, Verification
 from ddbverify.items.states import State
 from ddbverify.names import TypedItem
@@ -47,6 +47,7 @@ class Pass:
         running: Running | None = None,
         checkpoint: Checkpoint | None = None,
         has_controls: bool = True,
+        crew: Hiring | None = None,
     ) -> None:
         """
         Prepare; nothing is read yet.
@@ -64,6 +65,7 @@ class Pass:
             running: Clock and threads.
             checkpoint: Of this pass, open.
             has_controls: Whether to alter copies at the end; a control has no controls.
+            crew: Processes that read the segments; not of a re-keyed pair.
         """
         self._pair_id = pair_id
         self._work = Work(
@@ -76,6 +78,7 @@ class Pass:
             running=running or Running(),
             checkpoint=checkpoint,
             has_controls=has_controls,
+            crew=crew,
         )
 
     def run(self) -> Comparison:

@@ -151,9 +151,24 @@ class Reading:
                 f"end{self._name} ({error.message})"
             )
 
-    def for_each(self, segments: Sequence[int], work: Callable[[int], None]) -> None:
+    def came(self, items: Mapping[Role, int]) -> None:
+        """Count items that another process has read."""
+        with self._lock:
+            for role, count in items.items():
+                self.scanned[role] += count
+
+    def read_elsewhere(self, segment: int, finished: Sequence[Role], unexamined: Sequence[str]) -> None:
+        """Note a segment of another process: sides that were read to their end, and what was not."""
+        with self._lock:
+            for role in finished:
+                self.finished[role].add(segment)
+            self.unexamined += unexamined
+
+    def for_each(
+        self, segments: Sequence[int], work: Callable[[int], None], *, threads: int | None = None
+    ) -> None:
         """
-        Call *work* for every one of *segments*, in threads.
+        Call *work* for every one of *segments*, in threads; *threads*: another number than usual.
 
         Raises the first error of any, Ctrl-C too, once the threads have ended or
         `GRACE_SECONDS` are over: one that waits for an answer cannot be ended from outside. It
@@ -177,23 +192,23 @@ class Reading:
             finally:
                 over.release()
 
-        threads = [
+        serving = [
             threading.Thread(target=serve, name=f"ddbverify-scan-{number}", daemon=True)
-            for number in range(min(self._threads, len(segments)))
+            for number in range(min(threads or self._threads, len(segments)))
         ]
         try:
-            for thread in threads:
+            for thread in serving:
                 thread.start()
-            for _ in threads:
+            for _ in serving:
                 while not over.acquire(timeout=SECONDS_BETWEEN_SIGNALS):
                     pass
                 if errors:
                     break
         except BaseException:  # Ctrl-C
-            self._abandon(threads)
+            self._abandon(serving)
             raise
         if errors:
-            self._abandon(threads)
+            self._abandon(serving)
             raise errors[0]
 
     def _abandon(self, threads: Sequence[threading.Thread]) -> None:
@@ -203,6 +218,33 @@ class Reading:
         for thread in threads:
             if thread.ident is not None:  # it was started
                 thread.join(max(0.0, deadline - time.monotonic()))
+
+
+class PagesJoin(Protocol):
+    """`KeyJoin`, as far as it is fed with pages."""
+
+    def add(self, role: Role, page: Page, at: float, segment: int | None = None) -> None:
+        """Take one page. Raises UnreadableKeyError for an item without a key."""
+
+    def ended(self, role: Role, segment: int | None = None) -> None:
+        """No more pages of *role* will come."""
+
+
+def side_by_side(reading: Reading, segment: int, join: PagesJoin) -> dict[Role, int]:
+    """Read one segment of both tables into *join*; how many items each held. Raises as its `add` does."""
+    streams = {role: reading.pages(role, segment) for role in Role}
+    items = dict.fromkeys(Role, 0)
+    while streams:
+        # The side that lags behind goes next: then little has to wait.
+        role = min(streams, key=lambda role: items[role])
+        page_at = next(streams[role], None)
+        if page_at is None:
+            del streams[role]
+            join.ended(role, segment)
+            continue
+        items[role] += page_at[0].count
+        join.add(role, *page_at, segment)
+    return items
 
 
 class _Way:

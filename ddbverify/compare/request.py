@@ -66,6 +66,28 @@ class PassRequest:
             raise ValueError("a pass with checks on items, or with plugins, cannot be resumed")
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of the user's code that is under way in another process."""
+
+    process: int
+    number: int  # another one for every call
+    check: str | None = None  # its id; None: the transform
+
+
+class Elsewhere:
+    """The other processes of a pass, as somebody sees them who watches over the user's code."""
+
+    def __init__(self) -> None:
+        """There are none yet."""
+        self.ask: Callable[[], Call | None] = lambda: None
+
+    @property
+    def call(self) -> Call | None:
+        """The call that is under way for the longest."""
+        return self.ask()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listeners:
     """
@@ -76,12 +98,14 @@ class Listeners:
         found: Every difference as soon as it is decided, one call at a time.
         refuted: Every item that a check on items failed on, one call at a time.
         inspecting: What calls the checks on items, before the first is called.
+        elsewhere: Knows which call of the user's code is under way in other processes.
     """
 
     progress: Callable[[Progress], None] | None = None
     found: Callable[[Difference], None] | None = None
     refuted: Callable[[Refutation], None] | None = None
     inspecting: Callable[[Inspector], None] | None = None
+    elsewhere: Elsewhere | None = None
 
 
 def steady_clock() -> Callable[[], float]:

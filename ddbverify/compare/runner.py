@@ -7,15 +7,20 @@ the pass itself (`ddbverify.compare.one_pass`) reads from any reader.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from ddbverify.code import source as source_texts
 from ddbverify.code.digest import transform_digest
 from ddbverify.compare.checkpoint import Checkpoint
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.one_pass import Pass
+from ddbverify.compare.processes import Begin, PlacedCheck, Processes, chosen
 from ddbverify.compare.request import Listeners, PassRequest, Running
+from ddbverify.compare.sides import Role
 from ddbverify.config import Config, Side
 from ddbverify.config import Pair as PairSettings
 from ddbverify.errors import ConfigurationError, EngineError
@@ -23,6 +28,7 @@ from ddbverify.items.form import Form
 from ddbverify.items.transform import Transform
 from ddbverify.names import table_name
 from ddbverify.plugins.rulings import Rulings
+from ddbverify.tables import credentials
 from ddbverify.tables.capacity import ReadRate
 from ddbverify.tables.pace import Budget
 from ddbverify.tables.segments import Plan, cut
@@ -88,20 +94,67 @@ def compare(
         rate = ReadRate.of(table, settings.read_units).ceiling
         return TableReader(side, table, units_per_second=rate, budget=budget, stop=running.stop)
 
+    readers = {Role.SOURCE: reader(config.source, source), Role.TARGET: reader(config.target, target)}
+    judge = Judge(transform, form, tuple(attributes), rulings)
     comparison = Pass(
         pair.id,
-        reader(config.source, source),
-        reader(config.target, target),
-        Judge(transform, form, tuple(attributes), rulings),
+        readers[Role.SOURCE],
+        readers[Role.TARGET],
+        judge,
         planned,
         config.verification,
         request=request,
         listeners=listeners,
         running=running,
         checkpoint=kept,
+        crew=_crew(config, pair, request, listeners, running, readers, judge, planned),
     ).run()
     replaced = _replaced(config, pair, source, target)
     return replace(comparison, unexamined=(*comparison.unexamined, *replaced))
+
+
+def _crew(
+    config: Config,
+    pair: PairSettings,
+    request: PassRequest,
+    listeners: Listeners,
+    running: Running,
+    readers: Mapping[Role, TableReader],
+    judge: Judge,
+    planned: Plan,
+) -> Processes | None:
+    """The processes that read the segments; ``None``: the threads of this one do."""
+    settings = config.verification
+    source, target = (readers[role].table for role in Role)
+    number = chosen(settings, pair, source, target, len(planned.segments), request.item_checks)
+    if number < 2 or judge.transform.name != (pair.transform or ""):  # another process loads it by its name
+        return None
+    checks = [PlacedCheck.of(check) for check in request.item_checks if not check.only_different]
+
+    def begin(shares: int) -> Begin:
+        return Begin(
+            sides={Role.SOURCE: config.source, Role.TARGET: config.target},
+            tables={role: reader.table for role, reader in readers.items()},
+            is_free={role: reader.is_free for role, reader in readers.items()},
+            transform=pair.transform,
+            rekeys=pair.rekeys,
+            ignore=judge.form.ignore,
+            secret=judge.form.secret,
+            ttl_attributes=judge.ttl_attributes,
+            covered=frozenset(request.covered),
+            plan=planned,
+            judges=not judge.rulings,
+            memory=settings.memory,
+            shares=shares,
+            clock_ahead=running.clock() - time.monotonic(),
+            silence_seconds=settings.time_limit,
+            assumed=credentials.assumed(),
+            bound=source_texts.installed(),
+            filters=tuple(warnings.filters),
+            checks=tuple(check for check in checks if check is not None),
+        )
+
+    return Processes(number, begin, readers, running.stop, listeners.elsewhere)
 
 
 def _replaced(config: Config, pair: PairSettings, source: Table, target: Table) -> Iterator[str]:

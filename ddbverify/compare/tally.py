@@ -79,11 +79,16 @@ class Tally:
 
     def resume(self, done: SegmentDone) -> None:
         """A segment was decided by an earlier run of this pass."""
-        self.matched(done.matched)
-        if done.canary:
+        self.counted(done.matched, done.excluded, 0, canary=done.canary)
+
+    def counted(self, matched: int, excluded: int, dropped: int, *, canary: bool) -> None:
+        """Count a segment that somebody else has joined; *excluded* is without the canary."""
+        self.matched(matched)
+        if canary:
             self.canary()
         with self._lock:
-            self.counts[State.EXCLUDED] += done.excluded
+            self.counts[State.EXCLUDED] += excluded
+            self.dropped += dropped
 
     def excluded(self, *, dropped: bool = False) -> None:
         """A key is left out: by the transform, or past its TTL on one side."""

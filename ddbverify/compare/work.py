@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from ddbverify.compare.checkpoint import Checkpoint
 from ddbverify.compare.controls import Specimens
+from ddbverify.compare.crew import Crew
 from ddbverify.compare.groups import Groups
-from ddbverify.compare.inspection import Inspector
+from ddbverify.compare.inspection import Inspected, Inspector
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.memory import Memory
 from ddbverify.compare.reading import Reader, Reading
@@ -19,6 +22,16 @@ from ddbverify.config import Verification
 from ddbverify.items.keys import JoinKey, join_key
 from ddbverify.items.states import Difference
 from ddbverify.tables.segments import Plan
+
+
+class Hiring(AbstractContextManager[Crew], Protocol):
+    """Other processes, for as long as the block lasts."""
+
+    shares: int
+    """Processes that have a part of the memory, this one in it."""
+
+    def finish(self) -> Iterable[Mapping[str, Inspected]]:
+        """Called once all segments have been read: what the checks on items have learned, by their ids."""
 
 
 class Work:
@@ -36,11 +49,13 @@ class Work:
         running: Running,
         checkpoint: Checkpoint | None,
         has_controls: bool,
+        crew: Hiring | None = None,
     ) -> None:
         """Prepare; nothing is read yet."""
         self.readers, self.judge, self.plan, self.settings = readers, judge, planned, settings
         self.schemas = {Role.SOURCE: judge.transform.source_keys, Role.TARGET: judge.transform.target_keys}
         self.request, self.running, self.checkpoint = request, running, checkpoint
+        self.crew = crew  # that reads the segments; None: the threads of this process
         self.covered = frozenset(request.covered)
         self._listeners = listeners
         self._reported: set[JoinKey] = set()  # kept for the strata only
@@ -49,7 +64,7 @@ class Work:
         if listeners.inspecting is not None:
             listeners.inspecting(self.inspector)
         self.groups = Groups()
-        self.memory = Memory(settings.memory)
+        self.memory = Memory(settings.memory, shares=crew.shares if crew else 1)
         self.specimens = Specimens(judge, self.covered) if has_controls else None
         self.phase, self.open_suspects = "scan", 0
         self.lock = threading.Lock()

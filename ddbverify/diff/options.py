@@ -39,6 +39,7 @@ class Options:
     memory: str | None = None  # "512MB"
     read_units: int | None = None  # ceiling per second and table
     max_read_units: int | None = None  # over both tables together
+    processes: int | None = None  # that read and compare; None: as many as are worth it
 
 
 def config_of(options: Options, folder: Path) -> Config:
@@ -63,6 +64,7 @@ def config_of(options: Options, folder: Path) -> Config:
         "memory": _measured("--memory", options.memory, configuration.size),
         "read_units": options.read_units,
         "max_read_units": options.max_read_units,
+        "processes": options.processes,
     }
     config = configuration.of_options(
         Pair(

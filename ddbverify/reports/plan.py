@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from ddbverify.compare.inspection import ItemCheck
 from ddbverify.compare.looks import ceiling_seconds, fewest_looks, most_looks
+from ddbverify.compare.processes import chosen
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence.folders import make_importable
@@ -106,6 +107,7 @@ class Estimate:
     settle_seconds: float
     settling: Settling
     cpu: Cpu
+    processes: int
     last_verification: LastVerification
     refused: tuple[str, ...] = ()  # why the comparison would not start
     warnings: tuple[str, ...] = ()
@@ -133,12 +135,12 @@ class Estimate:
     @property
     def seconds(self) -> float:
         """Until both are read and compared, side by side, without settling: as the tightest limit allows."""
-        return max(self.source.seconds, self.target.seconds, self.cpu_seconds)
+        return max(self.source.seconds, self.target.seconds, self.cpu_seconds / self.processes)
 
     @property
     def bound_by(self) -> str:
         """What decides how long it takes, in words."""
-        if self.cpu_seconds >= max(self.source.seconds, self.target.seconds):
+        if self.cpu_seconds / self.processes >= max(self.source.seconds, self.target.seconds):
             return "the processor"
         role, slower = max((("source", self.source), ("target", self.target)), key=lambda one: one[1].seconds)
         if slower.is_ceiling:
@@ -172,6 +174,7 @@ class Estimate:
             "seconds": self.seconds,
             "bound_by": self.bound_by,
             "cpu": self.cpu.as_json() | {"seconds": self.cpu_seconds},
+            "processes": self.processes,
             "last_verification": {
                 "fence_limit_seconds": self.last_verification.fence_seconds,
                 "available_seconds": self.last_verification.available_seconds,
@@ -212,7 +215,7 @@ def plan(
     if made.refused:
         return made
     cpu = measure(config, source, target, made.segments.total, checks)
-    return estimate(config, source, target, seed=seed, segments=segments, price=price, cpu=cpu)
+    return estimate(config, source, target, seed=seed, segments=segments, price=price, cpu=cpu, checks=checks)
 
 
 def estimate(
@@ -224,6 +227,7 @@ def estimate(
     segments: int | None = None,
     price: float | None = None,
     cpu: Cpu = Cpu(),  # noqa: B008 - frozen
+    checks: Sequence[ItemCheck] = (),
 ) -> Estimate:
     """
     What comparing two tables as described costs.
@@ -236,6 +240,7 @@ def estimate(
         segments: Overrides the rule of `segments.cut`.
         price: US dollars for a million read request units, in place of `prices.PER_MILLION_READ_UNITS`.
         cpu: As measured; by default what equal items without transform and checks take.
+        checks: On items: with some of them, one process does it all.
     """
     (pair,), settings = config.tables, config.verification
     fraction = settings.sampled_fraction
@@ -273,10 +278,11 @@ def estimate(
             second_pass_units=sides[0].read_units if pair.rekeys else 0,
         ),
         cpu=cpu,
+        processes=chosen(settings, pair, source, target, len(planned.segments), checks),
         last_verification=LastVerification(
             fence_seconds=config.cutover.fence_limit,
             available_seconds=max(0.0, config.cutover.fence_limit - config.cutover.quiet - FLIP_SECONDS),
-            seconds=_whole_pass_seconds(source, target, settings.read_units, cpu),
+            seconds=_whole_pass_seconds(config, source, target, cpu, checks),
         ),
         refused=tuple(refused),
     )
@@ -316,11 +322,15 @@ def _side(table: Table, planned: Plan, ceiling: int | None, price: float) -> Sid
     )
 
 
-def _whole_pass_seconds(source: Table, target: Table, ceiling: int | None, cpu: Cpu) -> float:
+def _whole_pass_seconds(
+    config: Config, source: Table, target: Table, cpu: Cpu, checks: Sequence[ItemCheck]
+) -> float:
     """Of a pass that leaves nothing out, as the last verification is, whatever is sampled now."""
+    (pair,), settings = config.tables, config.verification
     whole = cut(source, target, sample=None, seed=None, segments=None)
-    sides = [_side(table, whole, ceiling, 0.0) for table in (source, target)]
-    return max(*(side.seconds for side in sides), cpu.seconds(*(side.items for side in sides)))
+    sides = [_side(table, whole, settings.read_units, 0.0) for table in (source, target)]
+    processes = chosen(settings, pair, source, target, whole.total, checks)
+    return max(*(side.seconds for side in sides), cpu.seconds(*(side.items for side in sides)) / processes)
 
 
 def _with_warnings(made: Estimate, config: Config) -> Estimate:

@@ -83,11 +83,14 @@ def _settling(made: Estimate) -> Iterator[str]:
 
 def _cpu(made: Estimate) -> str:
     took = about(duration_in_words(made.cpu_seconds))
+    spread = f" ({made.processes} processes)" if made.processes > 1 else ""
     if not made.cpu.sampled_items:
-        return f"{took} of one core, as for items that are equal"
+        return f"{took} of one core{spread}, as for items that are equal"
     each = made.cpu.seconds_per_source_item * 1e6
     items = number_of(made.cpu.sampled_items, "item")
-    return f"{took} of one core; transform and checks take {each:,.0f} µs an item, measured on {items}"
+    return (
+        f"{took} of one core{spread}; transform and checks take {each:,.0f} µs an item, measured on {items}"
+    )
 
 
 def _cutover(made: Estimate) -> str:

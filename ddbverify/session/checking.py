@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -330,7 +330,7 @@ class Checking:
                     self._operands.append(f"{check.name}: {error}")
                 raise
 
-        return replace(check, function=call)
+        return replace(check, function=call, stateless=False)
 
     def runs(self, what: str, call: str, time_limit: float | None = None) -> None:
         """Note that code of the user's begins: *what* it is, and what tells this call from others."""
@@ -356,10 +356,11 @@ class Checking:
             check, calls = pair.running
             what = f"{check.name}, on an item of {pair.id},"
             return Running(what, (check.id, calls), self._limits[check.id])
-        call = pair.transforming.oldest
+        call: Hashable = pair.transforming.oldest or pair.elsewhere.call
         if call is None:
             return None
-        what = f"the transform {pair.settings.transform}, on an item of {pair.id},"
+        name = pair.settings.transform
+        what = f"{f'the transform {name}' if name else 'a check on items'}, on an item of {pair.id},"
         return Running(what, (pair.id, call), self.time_limit)
 
     def watch(self, stuck: TextIO) -> None:

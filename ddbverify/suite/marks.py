@@ -52,6 +52,7 @@ class CheckSettings:
         covers: Names of the negative controls that this check claims to notice, see `ControlKind`.
         time_limit: Seconds that one call may take, the shared pass apart; ``None``: the run's.
         tables: Names of the source tables that it is about; none: every pair.
+        stateless: Of a check on items: whether it keeps nothing between items.
     """
 
     severity: Severity = Severity.ERROR
@@ -60,6 +61,7 @@ class CheckSettings:
     covers: frozenset[str] = frozenset()
     time_limit: float | None = None
     tables: tuple[str, ...] = ()
+    stateless: bool = False
 
     def allowed(self, examined: int) -> int:
         """How many counter-examples among so many examined are tolerated."""
@@ -74,6 +76,7 @@ def settings_of(
     covers: Any = (),
     time_limit: Any = None,
     tables: Any = (),
+    stateless: Any = False,
 ) -> CheckSettings:
     """
     The settings that a mark's arguments mean, as users wrote them: see `check`.
@@ -101,6 +104,8 @@ def settings_of(
                 f"covers: {name!r} is no control. Use {', '.join(ControlKind)}, or one of them with the "
                 "attribute that is altered, such as covers={'missing', 'value:total'}"
             )
+    if not isinstance(stateless, bool):
+        raise MarkError(f"stateless={stateless!r}: give True or False")
     return CheckSettings(
         severity=made_severity,
         coverage=made_coverage,
@@ -108,6 +113,7 @@ def settings_of(
         covers=names,
         time_limit=_seconds(time_limit),
         tables=_tables(tables),
+        stateless=stateless,
     )
 
 
@@ -149,6 +155,7 @@ def check(
     covers: Iterable[str] = (),
     time_limit: float | str | None = None,
     tables: Iterable[str] = (),
+    stateless: bool = False,
 ) -> Callable[[_F], _F]:
     """
     Say how a check counts; above or below `each_item`, or on a function that takes a ``pair``.
@@ -171,6 +178,8 @@ def check(
         tables: Names of the source tables that it is about, as ``[[tables]] source`` has them; by default
             it is run on every pair. Written out, since a gate reads them without running the file.
         time_limit: Seconds (or ``"90s"``, ``"5m"``) that one call may take, the shared pass apart.
+        stateless: The check on items keeps nothing between items, so that several processes may call it at
+            the same time, in any order. Where all checks on items are, all cores are used.
 
     Raises:
         MarkError: An argument that means nothing.
@@ -182,6 +191,7 @@ def check(
         covers=covers,
         time_limit=time_limit,
         tables=tables,
+        stateless=stateless,
     )
 
     def mark(function: _F) -> _F:

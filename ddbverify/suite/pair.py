@@ -13,16 +13,17 @@ import hmac
 import json
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
+from ddbverify.code.under_way import UnderWay
 from ddbverify.compare import runner
 from ddbverify.compare.causes import CAUSES_SHOWN, Causes, without_depth
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.inspection import Inspector, ItemCheck, Refutation, ReturnedInsteadOfAsserted
-from ddbverify.compare.request import Listeners, PassRequest, Progress
+from ddbverify.compare.request import Elsewhere, Listeners, PassRequest, Progress
 from ddbverify.config import Config
 from ddbverify.config import Pair as PairSettings
 from ddbverify.errors import DdbVerifyError, EngineError
@@ -34,7 +35,6 @@ from ddbverify.pipeline.health import PipelineHealth
 from ddbverify.plugins.loading import Plugins
 from ddbverify.setting_names import Setting, is_one_of, pattern
 from ddbverify.suite.sealed import sealed
-from ddbverify.suite.under_way import UnderWay
 from ddbverify.suite.verdicts import HASH_DIGITS, Finding, Verdict, comparison_verdict
 from ddbverify.tables import settings as table_settings
 from ddbverify.tables import table as tables
@@ -94,6 +94,7 @@ class Pair:
         self._item_checks: list[ItemCheck] = []
         self._covered: set[str] = set()
         self._inspector: Inspector | None = None
+        self.elsewhere = Elsewhere()
         self._source = _Once(lambda: sealed(tables.describe(config.source, settings.source)))
         self._target = _Once(lambda: sealed(tables.describe(config.target, settings.target)))
         self.transforming = UnderWay()
@@ -199,9 +200,12 @@ class Pair:
         )
 
     @property
-    def running(self) -> tuple[ItemCheck, int] | None:
-        """The check on items that is being called now, and how often it has been."""
-        return self._inspector.running if self._inspector else None
+    def running(self) -> tuple[ItemCheck, Hashable] | None:
+        """The check on items that is being called now, and what tells this call from others."""
+        if self._inspector and (running := self._inspector.running):
+            return running
+        call = self.elsewhere.call
+        return next(((one, call) for one in self._item_checks if call and one.id == call.check), None)
 
     def subscribe(self, check: ItemCheck) -> None:
         """
@@ -322,6 +326,7 @@ class Pair:
                         found=self._tell,
                         refuted=self._tell,
                         inspecting=self._inspecting,
+                        elsewhere=self.elsewhere,
                     ),
                 )
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import getpass
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -84,6 +84,16 @@ def load(session: boto3.Session) -> Credentials | None:
             if getattr(provider, "_prompter", None) is getpass.getpass:
                 provider._prompter = _ask  # noqa: SLF001 - botocore reads standard input where no terminal is
         return session.get_credentials()
+
+
+def assumed() -> dict[str, Any]:
+    """Credentials of roles that this process has assumed, for another one."""
+    return dict(_ASSUMED)
+
+
+def take_assumed(known: Mapping[str, Any]) -> None:
+    """Begin with those."""
+    _ASSUMED.update(known)
 
 
 def need(client: BaseClient, credentials: Credentials) -> None:

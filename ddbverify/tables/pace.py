@@ -156,6 +156,11 @@ class Budget:
         self._under_way = 0
         self._lock = threading.Lock()
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit."""
+        return self._limit is not None
+
     @contextmanager
     def request(self) -> Iterator[Bill]:
         """

@@ -12,6 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -26,7 +27,7 @@ from ddbverify.items.values import with_bytes
 from ddbverify.names import TypedItem, region_of
 from ddbverify.tables import aws
 from ddbverify.tables.answers import CHECKSUM, ERRORS_FROM, is_intact
-from ddbverify.tables.pace import PATIENCE_SECONDS, Budget, CalledOff, Patience, ReadPace, until
+from ddbverify.tables.pace import PATIENCE_SECONDS, Bill, Budget, CalledOff, Patience, ReadPace, until
 from ddbverify.tables.pages import Page, PageDecoder
 from ddbverify.tables.table import Table
 
@@ -57,6 +58,7 @@ class TableReader:
         stop: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] | None = None,
+        places: Callable[[], AbstractContextManager[Bill]] | None = None,
     ) -> None:
         """
         Read *table* with the credentials and the endpoint of *side*.
@@ -71,6 +73,7 @@ class TableReader:
             clock: Seconds, never going back.
             sleep: Waits for so many seconds: for the rate, and while the table throttles. By
                 default as long as *stop* is not set.
+            places: Of requests, in place of *units_per_second* and *budget*: another process gives them.
         """
         self.table = table
         self.read_units = 0.0
@@ -83,8 +86,34 @@ class TableReader:
         sleep = sleep or until(self._stop)
         self._pace = ReadPace(units_per_second, clock=clock, sleep=sleep)
         self._budget = budget or Budget()
+        self._places = places
+        self.is_free = units_per_second is None and not self._budget.is_limited
         self._patience = Patience(patience_seconds, clock=clock, sleep=sleep)
         self._lock = threading.Lock()
+
+    @contextmanager
+    def place(self) -> Iterator[Bill]:
+        """
+        Under the rate, and in the budget, for one request of this table; counted once it is answered.
+
+        Raises:
+            BudgetSpentError: As `Budget.request`.
+        """
+        if self._places is not None:
+            with self._places() as bill:
+                yield bill
+        else:
+            with self._pace.request() as paced, self._budget.request() as budgeted:
+                bill = Bill()
+                yield bill
+                paced.units = budgeted.units = bill.units
+        self.count(bill.units, 1)
+
+    def count(self, units: float, requests: int) -> None:
+        """Count what requests have consumed, another process's too."""
+        with self._lock:
+            self.requests += requests
+            self.read_units += units
 
     def scan_page(self, segment: int, total_segments: int, start: TypedItem | None) -> Page:
         """
@@ -175,21 +204,17 @@ class TableReader:
         while True:
             self._patience.wait()
             try:
-                with self._pace.request() as paced, self._budget.request() as budgeted:
+                with self.place() as bill:
                     if self._stop.is_set():
                         raise CalledOff
                     body = self._call(operation, action, arguments)
                     answer = decode(body)
                     # An endpoint that does not say what it consumed is not free of charge.
-                    units = cost(answer) or math.ceil(len(body) / BYTES_PER_UNIT)
-                    paced.units = budgeted.units = units
+                    bill.units = cost(answer) or math.ceil(len(body) / BYTES_PER_UNIT)
             except ThrottledError as error:
                 self._patience.throttled(error)
                 continue
             self._patience.answered()
-            with self._lock:
-                self.requests += 1
-                self.read_units += units
             return answer
 
     def _call(self, operation: str, action: str, arguments: Mapping[str, Any]) -> bytes:

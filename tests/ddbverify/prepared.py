@@ -17,6 +17,7 @@ from ddbverify.items.keys import join_key
 from ddbverify.tables.pages import PageDecoder
 from ddbverify.tables.segments import Plan
 from tests.ddbverify.fakes import Clock, make_judge, on
+from tests.ddbverify.hired import InThreads
 
 
 class PreparedTable:
@@ -111,17 +112,30 @@ def run(
     memory: int = 10**9,
     clock: Clock | None = None,
     pipeline_passed: PipelinePassed | None = None,
+    hired: int = 0,
     **more: Any,
 ) -> Comparison:
-    """One whole pass over two readers, on time that passes only when somebody sleeps."""
+    """
+    One whole pass over two readers, on time that passes only when somebody sleeps.
+
+    With *hired*, so many others read the segments, as the processes of a pass do (`tests.ddbverify.hired`).
+    """
     clock = clock or Clock()
+    judge = judge or make_judge(schema=schema or source.schema)
+    plan, running = Plan(segments, tuple(range(segments))), on(clock, pipeline_passed)
+    crew = (
+        InThreads(source, target, judge, plan, running=running, members=hired, memory=memory)
+        if hired
+        else None
+    )
     return Pass(
         "pair",
         source,
         target,
-        judge or make_judge(schema=schema or source.schema),
-        Plan(segments, tuple(range(segments))),
+        judge,
+        plan,
         Verification(settle=Duration(settle), memory=Size(memory)),
-        running=on(clock, pipeline_passed),
+        running=running,
+        crew=crew,
         **more,
     ).run()

@@ -72,6 +72,7 @@ def test_durations_sizes_and_samples_are_read_with_their_units(tmp_path):
             "number 1, source: the ARN is of eu-west-1",
         ),
         (GOOD + '[verification]\nsettle = "60"\n', "verification.settle"),
+        (GOOD + "[verification]\nprocesses = 0\n", "processes = 0 is out of range"),
         (GOOD + "[verification]\nmax_read_units = 0\n", "max_read_units = 0 is out of range"),
         (GOOD + "[verification]\nmax_read_units = 1.5\n", "verification.max_read_units"),
         (GOOD + '[verification]\ncoverage = "half"\n', "coverage"),

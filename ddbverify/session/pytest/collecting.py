@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -199,7 +200,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             continue
         settings = settings_of(item)
         if check is not None:
-            checking.subscribe(pair, check, settings.time_limit)
+            checking.subscribe(pair, replace(check, stateless=settings.stateless), settings.time_limit)
         pair.will_alter(covered_attributes(settings.covers))
 
 

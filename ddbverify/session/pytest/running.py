@@ -8,6 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -70,7 +71,7 @@ def _print_plan(session: pytest.Session) -> None:
         single = msgspec.structs.replace(checking.config, tables=(pair.settings,))
         try:
             checks = [
-                check
+                replace(check, stateless=settings_of(item).stateless)
                 for item in session.items
                 if (own := pair_of(item)) is not None and own.id == pair.id
                 if (check := item_check_of(item)) is not None

@@ -22,6 +22,7 @@ from ddbverify.items.states import State
 from ddbverify.names import canary_key
 from ddbverify.tables.segments import Plan
 from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge, on
+from tests.ddbverify.hired import InThreads
 
 SEGMENTS = 5
 DONE = SegmentDone(
@@ -40,7 +41,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-def run(source, target, checkpoint=None, *, kill_after=None, memory=10**9, judge=None):
+def run(source, target, checkpoint=None, *, kill_after=None, memory=10**9, judge=None, hired=0):
     clock, calls = Clock(), []
 
     def progress(one):
@@ -48,16 +49,20 @@ def run(source, target, checkpoint=None, *, kill_after=None, memory=10**9, judge
         if len(calls) == kill_after:
             raise Killed
 
+    judge = judge or make_judge()
+    plan, running = Plan(SEGMENTS, tuple(range(SEGMENTS))), on(clock)
+    crew = InThreads(source, target, judge, plan, running=running, memory=memory) if hired else None
     return Pass(
         "pair",
         source,
         target,
-        judge or make_judge(),
-        Plan(SEGMENTS, tuple(range(SEGMENTS))),
+        judge,
+        plan,
         Verification(settle=Duration(1.0), memory=memory),
-        running=on(clock),
+        running=running,
         listeners=Listeners(progress=progress),
         checkpoint=checkpoint,
+        crew=crew,
     ).run()
 
 
@@ -72,17 +77,27 @@ contents = st.dictionaries(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), st.sam
 
 
 @settings(max_examples=60, deadline=None)
-@given(contents, contents, st.lists(st.integers(1, 25), max_size=3), st.sampled_from([10**9, 1_000]))
-def test_an_interrupted_pass_ends_as_if_it_had_not_been(tmp_path_factory, source, target, kills, memory):
+@given(
+    contents,
+    contents,
+    st.lists(st.integers(1, 25), max_size=3),
+    st.sampled_from([10**9, 1_000]),
+    st.lists(st.booleans(), min_size=4, max_size=4),
+)
+def test_an_interrupted_pass_ends_as_if_it_had_not_been(
+    tmp_path_factory, source, target, kills, memory, hired
+):
+    """Each run by one process or by several, as it comes."""
     path = tmp_path_factory.mktemp("run") / "checkpoint.jsonl"
     whole = run(*tables(source, target), memory=memory)
-    for kill_after in kills:
+    for kill_after, more in zip(kills, hired, strict=False):
         try:
-            run(*tables(source, target), Checkpoint.open(path, []), kill_after=kill_after, memory=memory)
+            kept = Checkpoint.open(path, [])
+            run(*tables(source, target), kept, kill_after=kill_after, memory=memory, hired=more)
         except Killed:
             continue
         break
-    again = run(*tables(source, target), Checkpoint.open(path, []), memory=memory)
+    again = run(*tables(source, target), Checkpoint.open(path, []), memory=memory, hired=hired[-1])
 
     assert again.counts == whole.counts
     assert sorted(map(str, again.differences)) == sorted(map(str, whole.differences))

@@ -64,7 +64,8 @@ def alter_the_last(plan: Planted, last: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("order", ["the same order and spelling", "no order and no spelling in common"])
 @pytest.mark.parametrize("grouped", [False, True], ids=["groups as they are", "every pair that looks alike"])
-def test_in_memory(monkeypatch, case, order, grouped):
+@pytest.mark.parametrize("hired", [0, 2])
+def test_in_memory(monkeypatch, case, order, grouped, hired):
     if grouped:
         monkeypatch.setattr(groups, "SAMPLE", 1)
         monkeypatch.setattr(groups, "FEWEST", 2)
@@ -88,7 +89,7 @@ def test_in_memory(monkeypatch, case, order, grouped):
         respelt = [(item, generated.spelt_item(chance, item)) for item in plan.target]
         target = PreparedTable(respelt, plan.schema, page_size=31)
     told = []
-    comparison = run(source, target, segments=SEGMENTS, listeners=Listeners(found=told.append))
+    comparison = run(source, target, segments=SEGMENTS, listeners=Listeners(found=told.append), hired=hired)
     require_exactly(comparison, plan, seed)
     assert tuple(told) == comparison.differences
     assert source.pages > SEGMENTS

@@ -268,8 +268,11 @@ def made_of(source, claims_of, chance_keys):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("troubled", [False, True])
-@SWEEPS
-def test_keys_that_go_one_to_one(name, troubled, examples):
+@pytest.mark.parametrize(
+    ("examples", "hired"),
+    [(40, 0), (15, 2), *(pytest.param(1_000, n, marks=pytest.mark.full) for n in (0, 2))],
+)
+def test_keys_that_go_one_to_one(name, troubled, examples, hired):
     function, claims_of = FUNCTIONS[name]
     troubles = TROUBLES if troubled else st.just(Trouble())
 
@@ -295,6 +298,7 @@ def test_keys_that_go_one_to_one(name, troubled, examples):
             segments=segments,
             memory=memory,
             settle=1.0,
+            hired=hired,
         )
         states, refused, matched = oracle(source, target, claims_of)
         require_no_lie(comparison, states, refused)
@@ -425,8 +429,11 @@ WRITES = st.lists(
 )
 
 
-@SWEEPS
-def test_what_was_lost_before_is_found_and_what_is_on_its_way_is_not(examples):
+@pytest.mark.parametrize(
+    ("examples", "hired"),
+    [(40, 0), (10, 1), *(pytest.param(1_000, n, marks=pytest.mark.full) for n in (0, 1))],
+)
+def test_what_was_lost_before_is_found_and_what_is_on_its_way_is_not(examples, hired):
     """Writes of one key arrive in order. The replica loses some for good."""
 
     @settings(max_examples=2 * examples, deadline=None)
@@ -475,6 +482,7 @@ def test_what_was_lost_before_is_found_and_what_is_on_its_way_is_not(examples):
             memory=memory,
             settle=SETTLE,
             clock=clock,
+            hired=hired if transform != "rekeyed" else 0,
         )
         clock.pass_until(clock.now + 60)
         differs = {

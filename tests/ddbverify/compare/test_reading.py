@@ -276,13 +276,14 @@ class WithoutAKey(FakeTable):
     ("source", "target"), [(WithoutAKey, FakeTable), (FakeTable, WithoutAKey), (WithoutAKey, WithoutAKey)]
 )
 @pytest.mark.parametrize("other", ["the same", "others", "nothing"])
-def test_an_item_without_a_key_is_never_a_pass_that_ended(source, target, function, other):
+@pytest.mark.parametrize("hired", [0, 1])
+def test_an_item_without_a_key_is_never_a_pass_that_ended(source, target, function, other, hired):
     items = [item(f"k{number}", v="1") for number in range(6)]
     beside = {"the same": items, "others": [item(f"o{number}", v="1") for number in range(6)], "nothing": []}
     first = source(items if source is WithoutAKey else beside[other])
     second = target(items if target is WithoutAKey else beside[other])
 
-    comparison = run(first, second, judge=make_judge(function))
+    comparison = run(first, second, judge=make_judge(function), hired=hired)
 
     assert verdict_of(comparison)[0] == "inconclusive"
     assert any("an item whose key cannot be read" in said for said in comparison.unexamined)

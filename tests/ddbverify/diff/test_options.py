@@ -33,6 +33,7 @@ def test_everything_that_is_given_arrives():
             memory="2GB",
             read_units=7,
             max_read_units=9,
+            processes=3,
         ),
         Path(),
     )
@@ -41,6 +42,7 @@ def test_everything_that_is_given_arrives():
     settings = config.verification
     assert (settings.settle, settings.memory) == (0, 2_000_000_000)
     assert (settings.read_units, settings.max_read_units) == (7, 9)
+    assert settings.processes == 3
     assert settings.sampled_fraction is None
     assert config.target == Side(region="eu-central-1", endpoint_url="http://127.0.0.1:1")
 

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from ddbverify.compare import sampled_cpu
+from ddbverify.compare import processes, sampled_cpu
 from ddbverify.diff.options import Options, config_of
 from ddbverify.errors import AccessError
 from ddbverify.reports import plan, plan_cpu, plan_text
@@ -18,6 +18,14 @@ from ddbverify.tables.pages import PageDecoder
 from tests.ddbverify import projects
 
 ITEMS = [{"id": {"S": str(number)}, "n": {"N": str(number)}} for number in range(200)]
+
+
+@pytest.fixture(autouse=True)
+def cores(monkeypatch):
+    """As many as a test says, whatever the machine has."""
+    number = [1]
+    monkeypatch.setattr(processes, "cores", lambda: number[0])
+    return number
 
 
 @pytest.fixture
@@ -128,6 +136,17 @@ def test_the_time_is_that_of_the_tightest_limit(cpu, options, bound_by):
     assert made.seconds == max(made.source.seconds, made.target.seconds, made.cpu_seconds)
     assert f"bound by {bound_by}: both tables" in plan_text.text(made)
     assert made.as_json()["bound_by"] == bound_by
+
+
+def test_the_processors_time_is_that_of_all_processes(cores):
+    cores[0] = 4
+    one, four = (estimate(cpu=MEASURED, items=3_000_000, processes=number) for number in (1, None))
+
+    assert (one.processes, four.processes) == (1, 4)
+    assert four.cpu_seconds == one.cpu_seconds
+    assert four.seconds == max(four.source.seconds, four.cpu_seconds / 4) < one.seconds
+    assert "of one core (4 processes); transform" in plan_text.text(four)
+    assert four.as_json()["processes"] == 4
 
 
 def test_the_last_verification_is_held_against_the_fence():

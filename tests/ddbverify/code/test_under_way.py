@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from ddbverify.suite.under_way import UnderWay
+from ddbverify.code.under_way import UnderWay
 
 
 def test_a_call_is_under_way_until_it_comes_back_or_raises():
