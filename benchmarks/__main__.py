@@ -20,7 +20,11 @@ from benchmarks.budgets import (
     OTHER_BORDERS,
     ROLES,
     SCAN_ORDER,
+    SPREAD,
     THIRTY_CHECKS,
+    TRANSFORM,
+    TWO_PROCESSES,
+    TWO_PROCESSES_TRANSFORM,
     Budget,
     Row,
     judge,
@@ -37,6 +41,8 @@ MOST_OF_OTHER_CASES = 1_000_000  # items; only `equal` goes further
 OTHER_PAGE_ITEMS = 2_000  # of a target whose pages end elsewhere than the source's
 WAITING_BYTES_PER_ITEM = 256  # about half of what waits at once where no order is shared: it has to spill
 ROUNDS = 5
+PROCESSES = {TWO_PROCESSES: 2, TWO_PROCESSES_TRANSFORM: 2}
+TRANSFORMED = (TRANSFORM, TWO_PROCESSES_TRANSFORM)
 PATIENCE_SECONDS, QUICK_PATIENCE_SECONDS = 20.0, 2.0
 
 EMPTY = ("empty-source", "empty-target")
@@ -88,6 +94,9 @@ def _planned(sizes: Sequence[int]) -> Iterator[tuple[Who, str, int]]:
         for case in CASES:
             if case == EQUAL or items <= MOST_OF_OTHER_CASES:
                 yield "ours", case, items
+        if items <= MOST_OF_OTHER_CASES and (position or len(sizes) == 1):
+            for case in SPREAD:
+                yield "ours", case, items
 
 
 def _tables(sizes: Sequence[int]) -> dict[str, Table]:
@@ -104,7 +113,7 @@ def _tables(sizes: Sequence[int]) -> dict[str, Table]:
 
 
 def _row(server: Server, who: Who, case: str, items: int, patience_seconds: float) -> Row:
-    other = EQUAL if case == THIRTY_CHECKS else case
+    other = EQUAL if case in (THIRTY_CHECKS, *SPREAD) else case
     names = dict(zip(ROLES, (f"source-{items}", f"{other}-{items}"), strict=True))
     memory = items * WAITING_BYTES_PER_ITEM if case == SCAN_ORDER else None
     before = server.stats()
@@ -116,6 +125,8 @@ def _row(server: Server, who: Who, case: str, items: int, patience_seconds: floa
             target=names["target"],
             empty=EMPTY,
             memory=memory,
+            processes=PROCESSES.get(case, 1),
+            transform="benchmarks.shapes:identity" if case in TRANSFORMED else None,
             rounds=ROUNDS,
             patience_seconds=patience_seconds,
         )

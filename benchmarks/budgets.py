@@ -17,12 +17,18 @@ EQUAL, ATTRIBUTE_ORDER, OTHER_BORDERS, SCAN_ORDER = CASES = (
     "other-borders",
     "scan-order",
 )
-SAME_ORDER = {EQUAL, ATTRIBUTE_ORDER, OTHER_BORDERS, THIRTY_CHECKS}
+TRANSFORM = "transform"
+TWO_PROCESSES, TWO_PROCESSES_TRANSFORM = "two-processes", "two-processes-transform"
+SPREAD = (TRANSFORM, TWO_PROCESSES, TWO_PROCESSES_TRANSFORM)
+"""Cases that are worth more than one process, and what they are held against."""
+SAME_ORDER = {EQUAL, ATTRIBUTE_ORDER, OTHER_BORDERS, THIRTY_CHECKS, *SPREAD}
 
 LEAST_EQUAL, AIM_EQUAL = 40.0, 60.0  # times less CPU per item than the plain diff
 LEAST_ATTRIBUTE_ORDER = 12.0
 MOST_OF_THE_LOOP = 3.0  # times the CPU of the loop by hand that makes the same thirty comparisons
-MOST_BYTES = 120_000_000  # orders agree
+LEAST_TIMES_FASTER = 1.7  # two processes, of a transform, on two cores
+MOST_TIMES_DEARER = 1.15  # two processes, CPU per item
+MOST_BYTES = 120_000_000  # orders agree; of each process
 ROLES = ("source", "target")
 
 
@@ -82,6 +88,8 @@ def judge(rows: Sequence[Row]) -> list[Budget]:
         _cost(EQUAL, ours, plain, LEAST_EQUAL, f" (aim {AIM_EQUAL:g})"),
         _cost(ATTRIBUTE_ORDER, ours, plain, LEAST_ATTRIBUTE_ORDER),
         _thirty_checks(rows),
+        _two_processes_cost(ours),
+        _two_processes_speed(ours),
         _memory_same_order([row for row in ours if row.case in SAME_ORDER]),
         _memory_no_order([row for row in ours if row.case == SCAN_ORDER]),
         _requests(ours),
@@ -124,6 +132,43 @@ def _thirty_checks(rows: Sequence[Row]) -> Budget:
         f"({2 * row.microseconds:.1f} against {2 * loop.microseconds:.1f} µs per pair)"
     )
     return Budget(name=name, limit=limit, met=times <= MOST_OF_THE_LOOP, found=found)
+
+
+def _both(rows: Sequence[Row], case: str, beside: str) -> tuple[Row, Row] | None:
+    """Two cases at the largest size that both have run."""
+    others = {row.items: row for row in rows if row.case == beside and row.is_exact}
+    both = [row for row in rows if row.case == case and row.items in others and row.is_exact]
+    if not both:
+        return None
+    row = max(both, key=lambda row: row.items)
+    return row, others[row.items]
+
+
+def _two_processes_cost(rows: Sequence[Row]) -> Budget:
+    name, limit = "CPU per item, two processes, equal", f"≤ {MOST_TIMES_DEARER:g} times that of one"
+    both = _both(rows, TWO_PROCESSES, EQUAL)
+    if both is None:
+        return _missing(name, limit)
+    two, one = both
+    times = two.microseconds / one.microseconds if one.microseconds else float("inf")
+    found = (
+        f"{times:.2f} times at {two.items:,} items ({two.microseconds:.2f} against {one.microseconds:.2f} µs)"
+    )
+    return Budget(name=name, limit=limit, met=times <= MOST_TIMES_DEARER, found=found)
+
+
+def _two_processes_speed(rows: Sequence[Row]) -> Budget:
+    name, limit = "items per second, two processes, transform", f"≥ {LEAST_TIMES_FASTER:g} times that of one"
+    both = _both(rows, TWO_PROCESSES_TRANSFORM, TRANSFORM)
+    if both is None:
+        return _missing(name, limit)
+    two, one = both
+    seconds = two.measured.wall_seconds
+    times = one.measured.wall_seconds / seconds if seconds else float("inf")
+    found = (
+        f"{times:.2f} times at {two.items:,} items ({seconds:.1f} against {one.measured.wall_seconds:.1f} s)"
+    )
+    return Budget(name=name, limit=limit, met=times >= LEAST_TIMES_FASTER, found=found)
 
 
 def _memory_same_order(rows: Sequence[Row]) -> Budget:

@@ -33,6 +33,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     empty: tuple[str, str]  # a pair without items: what it costs is start-up
     memory: int | None = None  # bytes that may wait; None: the default
+    processes: int = 1
+    transform: str | None = None
     rounds: int = 1  # at most
     patience_seconds: float = 0.0  # of CPU; once they are spent, no further round
 
@@ -90,7 +92,15 @@ def run(job: Job) -> Measured:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has held."""
+    """The most memory that this process has held, or one that it has begun and that has ended."""
+    begun = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    if begun:
+        # On Linux that begins with the size of this process, so it can only be too high.
+        return max(_own_peak_bytes(), begun * (1024 if STATUS.exists() else 1))
+    return _own_peak_bytes()
+
+
+def _own_peak_bytes() -> int:
     if STATUS.exists():
         # Not ru_maxrss: on Linux that begins with the size of the process that forked this one.
         fields = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
@@ -99,16 +109,22 @@ def peak_bytes() -> int:
 
 
 class _Timed(NamedTuple):
-    cpu: float  # seconds of all threads, user and system
+    cpu: float  # seconds of all threads and processes, user and system
     wall: float
     outcome: Outcome
 
 
 def _timed(compare: Callable[[str, str], Outcome], source: str, target: str) -> _Timed:
     gc.collect()  # what the round before has left is not this one's
-    cpu, wall = time.process_time(), time.perf_counter()
+    cpu, wall = _cpu_seconds(), time.perf_counter()
     outcome = compare(source, target)
-    return _Timed(time.process_time() - cpu, time.perf_counter() - wall, outcome)
+    return _Timed(_cpu_seconds() - cpu, time.perf_counter() - wall, outcome)
+
+
+def _cpu_seconds() -> float:
+    """Of this process, and of those that it has begun and that have ended."""
+    begun = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + begun.ru_utime + begun.ru_stime
 
 
 def _agreed(outcomes: Sequence[Outcome]) -> Outcome:
@@ -125,16 +141,21 @@ def _ours(job: Job) -> Callable[[str, str], Outcome]:
     from ddbverify.config import Config, Pair, Side, Size, Verification
     from ddbverify.errors import Inconclusive
     from ddbverify.items.states import State
+    from ddbverify.tables.segments import SEGMENTS_AT_ONCE
 
     side = Side(region=REGION, endpoint_url=job.endpoint_url)
-    settings = Verification() if job.memory is None else Verification(memory=Size(job.memory))
+    settings = Verification(processes=job.processes)
+    if job.memory is not None:
+        settings = msgspec.structs.replace(settings, memory=Size(job.memory))
+    # Tables without items would be read by one process, and so would pay for the start of no other.
+    segments = SEGMENTS_AT_ONCE if job.processes > 1 else None
 
     def compare(source: str, target: str) -> Outcome:
-        pair = Pair(source=source, target=target)
+        pair = Pair(source=source, target=target, transform=job.transform)
         config = Config(tables=(pair,), source=side, target=side, verification=settings)
         checks = item_checks() if job.who == "checks" else []
         try:
-            found = runner.compare(config, pair, PassRequest(item_checks=checks))
+            found = runner.compare(config, pair, PassRequest(item_checks=checks, segments=segments))
         except Inconclusive as error:
             return Outcome(incomplete=(error.message,))
         matched = found.counts[State.MATCHED]

@@ -16,7 +16,11 @@ from benchmarks.budgets import (
     EQUAL,
     OTHER_BORDERS,
     SCAN_ORDER,
+    SPREAD,
     THIRTY_CHECKS,
+    TRANSFORM,
+    TWO_PROCESSES,
+    TWO_PROCESSES_TRANSFORM,
     Row,
     judge,
 )
@@ -28,6 +32,8 @@ NAMES = [
     "CPU per item, equal",
     "CPU per item, attribute-order",
     "CPU of thirty checks on items, the whole pass in it",
+    "CPU per item, two processes, equal",
+    "items per second, two processes, transform",
     "memory, orders agree",
     "memory, no order in common",
     "requests",
@@ -35,7 +41,9 @@ NAMES = [
 ]
 
 
-def a_row(case, who="ours", *, items=ITEMS, cost=1.0, peak=50_000_000, requests=2, units=8.0, **outcome):
+def a_row(
+    case, who="ours", *, items=ITEMS, cost=1.0, wall=1.0, peak=50_000_000, requests=2, units=8.0, **outcome
+):
     """A row without fault; *cost* is in microseconds per item read."""
     served = {
         role: Asked(requests=requests * 2, items=items * 2, units=units) for role in ("source", "target")
@@ -48,7 +56,7 @@ def a_row(case, who="ours", *, items=ITEMS, cost=1.0, peak=50_000_000, requests=
         memory=200_000_000 if case == SCAN_ORDER else None,
         measured=Measured(
             cpu_seconds=cost * 2 * items / 1e6,
-            wall_seconds=1.0,
+            wall_seconds=wall,
             startup_cpu_seconds=0.1,
             peak_bytes=peak,
             rounds=2,
@@ -63,7 +71,9 @@ def a_row(case, who="ours", *, items=ITEMS, cost=1.0, peak=50_000_000, requests=
 def missed(*changed):
     """Names of the budgets that rows without fault miss when some are replaced."""
     rows = {(row.who, row.case, row.items): row for row in [a_row(EQUAL, "plain", cost=60.0)]}
-    rows |= {("ours", case, ITEMS): a_row(case) for case in CASES}
+    rows |= {("ours", case, ITEMS): a_row(case) for case in (*CASES, TWO_PROCESSES)}
+    rows |= {("ours", TRANSFORM, ITEMS): a_row(TRANSFORM, wall=1.8)}
+    rows |= {("ours", TWO_PROCESSES_TRANSFORM, ITEMS): a_row(TWO_PROCESSES_TRANSFORM)}
     rows |= {(who, THIRTY_CHECKS, ITEMS): a_row(THIRTY_CHECKS, who, cost=20.0) for who in ("checks", "loop")}
     rows |= {(row.who, row.case, row.items): row for row in changed}
     return [budget.name for budget in judge(list(rows.values())) if not budget.met]
@@ -93,6 +103,11 @@ def test_nothing_measured_meets_no_budget():
         (a_row(THIRTY_CHECKS, "checks", requests=3), ["requests"]),
         (a_row(THIRTY_CHECKS, "checks", cost=1.0, others=1), [NAMES[2], "results"]),
         (a_row(THIRTY_CHECKS, "checks", peak=121_000_000), ["memory, orders agree"]),
+        (a_row(TWO_PROCESSES, cost=1.16), [NAMES[3]]),
+        (a_row(TWO_PROCESSES, cost=1.14), []),
+        (a_row(TWO_PROCESSES_TRANSFORM, wall=1.07), [NAMES[4]]),
+        (a_row(TWO_PROCESSES_TRANSFORM, wall=1.05), []),
+        (a_row(TWO_PROCESSES, peak=121_000_000), ["memory, orders agree"]),
         (a_row(EQUAL, peak=121_000_000), ["memory, orders agree"]),
         (a_row(OTHER_BORDERS, items=10**6, peak=121_000_000), ["memory, orders agree"]),
         (a_row(SCAN_ORDER, peak=321_000_000), ["memory, no order in common"]),
@@ -105,9 +120,9 @@ def test_nothing_measured_meets_no_budget():
         (a_row(SCAN_ORDER, incomplete=("not read",)), ["memory, no order in common", "results"]),
         (a_row(EQUAL, "plain", cost=60.0, matched=1), ["results"]),
         # Nothing costs nothing.
-        (a_row(EQUAL, cost=0.0), ["CPU per item, equal"]),
+        (a_row(EQUAL, cost=0.0), ["CPU per item, equal", NAMES[3]]),
         # What stopped early was fast for the wrong reason.
-        (a_row(EQUAL, matched=0, cost=0.1), ["CPU per item, equal", "results"]),
+        (a_row(EQUAL, matched=0, cost=0.1), ["CPU per item, equal", NAMES[3], "results"]),
     ],
 )
 def test_a_fault_misses_exactly_its_budgets(row, names):
@@ -151,7 +166,7 @@ def test_a_whole_run_counts_what_it_compared(tmp_path, monkeypatch):
     assert all(budget["name"] in ran.stdout for budget in report["budgets"])
     rows = {(row["who"], row["case"]): row for row in report["rows"]}
     thirty = {("checks", THIRTY_CHECKS), ("loop", THIRTY_CHECKS)}
-    assert set(rows) == {("plain", EQUAL), *thirty, *(("ours", case) for case in CASES)}
+    assert set(rows) == {("plain", EQUAL), *thirty, *(("ours", case) for case in (*CASES, *SPREAD))}
     assert {row["items"] for row in rows.values()} == {2500}
     for row in [rows["plain", EQUAL], *(rows["ours", case] for case in CASES if case != SCAN_ORDER)]:
         rounds = row["measured"]["rounds"]
