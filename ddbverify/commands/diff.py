@@ -102,7 +102,7 @@ def command(
             max_differences=max_differences,
         )
         with our_output() as output:
-            emit, show = partial(_print_line, output=output), _display(quiet=quiet, lines=lines)
+            emit, show = partial(_print_finding, output=output), _display(quiet=quiet, lines=lines)
             result = run(request, emit=emit, say=say, show=show)
         _print_line(json.dumps({"summary": result.summary}) if lines else text(result))
         if result.unwritten is not None:
@@ -127,11 +127,27 @@ def _display(*, quiet: bool, lines: bool) -> Display:
     return partial(progress.lines, say=say)
 
 
-def _print_line(line: str, output: TextIO | None = None) -> None:
+def _print_line(line: str) -> None:
     """Raises BrokenPipeError once, when nobody reads any more; from then on it prints nowhere."""
     try:
-        click.echo(line, file=output)
+        click.echo(line)
     except BrokenPipeError:
-        # Else the interpreter complains when it flushes standard output at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), (output or sys.stdout).fileno())
+        _print_nowhere(sys.stdout)
         raise
+
+
+def _print_finding(line: str, output: TextIO | None) -> None:
+    """Like `_print_line`, for one of millions: plain ASCII, in which nobody has to look for colours."""
+    if output is None:  # standard output was closed before the command began
+        return
+    try:
+        output.write(line + "\n")
+        output.flush()
+    except BrokenPipeError:
+        _print_nowhere(output)
+        raise
+
+
+def _print_nowhere(output: TextIO) -> None:
+    # Else the interpreter complains when it flushes standard output at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())

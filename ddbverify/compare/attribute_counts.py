@@ -8,7 +8,7 @@ attribute (``value:price``), so differences are counted in the same words. Pure.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -36,12 +36,11 @@ class AttributeCounts:
         self.told = 0
         self._counts: Counter[tuple[str, _Kind]] = Counter()
 
-    def add(self, paths: Iterable[str]) -> None:
+    def add(self, paths: Sequence[str]) -> None:
         """Count one item, whose *paths* are as `items.differences` says them."""
-        places = {_place(path) for path in paths}
-        known = {place for place in places if place is not None}
+        known = _places(tuple(paths))
         room = MOST_ATTRIBUTES - len(self._counts)
-        if not known or None in places or len(known - self._counts.keys()) > room:
+        if not known or len(known - self._counts.keys()) > room:
             return
         self.told += 1
         self._counts.update(known)
@@ -56,6 +55,12 @@ class AttributeCounts:
 
 
 @lru_cache(maxsize=4_096)
+def _places(paths: tuple[str, ...]) -> frozenset[tuple[str, _Kind]]:
+    """Where an item differs; nowhere, if one of the places cannot be told."""
+    places = [_place(path) for path in paths]
+    return frozenset() if None in places else frozenset(place for place in places if place is not None)
+
+
 def _place(path: str) -> tuple[str, _Kind] | None:
     """``info.rating: N -> S`` is another value of ``info``; ``price: N -> S`` another type of ``price``."""
     name, separator, kind = path.rpartition(": ")

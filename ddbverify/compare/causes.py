@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ddbverify.items.paths import parse_path, show_path
@@ -105,6 +106,7 @@ def without_depth(path: str) -> str:
     return f"{show_path(steps[:1])}: value" if len(steps) > 1 else path
 
 
+@lru_cache(maxsize=4_096)
 def _in_words(path: str) -> str:
     """``price: N -> S`` -> "`price` is S instead of N"."""
     name, separator, kind = path.rpartition(": ")

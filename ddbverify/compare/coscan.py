@@ -18,7 +18,7 @@ from ddbverify.compare.at_once import AtOnce
 from ddbverify.compare.entries import SUSPECT_BYTES, Ahead, Left, Waiting
 from ddbverify.compare.groups import Groups
 from ddbverify.compare.inspection import Inspector
-from ddbverify.compare.judge import Judge, Uncomparable, only
+from ddbverify.compare.judge import Judge, Uncomparable
 from ddbverify.compare.memory import Memory
 from ddbverify.compare.sides import Role
 from ddbverify.compare.suspects import Suspect, fingerprints
@@ -26,7 +26,7 @@ from ddbverify.compare.tally import Tally
 from ddbverify.items.form import UnknownValue
 from ddbverify.items.keys import JoinKey, typed_key
 from ddbverify.items.lazy import LazyItem
-from ddbverify.items.raw import decode_item
+from ddbverify.items.raw import decode_both, decode_item
 from ddbverify.items.states import Difference, State
 from ddbverify.names import KeySchema, canary_key
 from ddbverify.tables.pages import Page, PageDecoder
@@ -240,8 +240,8 @@ class KeyJoin:
             self._match()
             return 0
         try:
-            source_item, target_item = decode_item(source.raw), decode_item(target.raw)
-            expected = only(self._judge.claims(source_item))
+            source_item, target_item = decode_both(source.raw, target.raw)
+            expected = self._judge.expected(source_item)
             at = max(one.at, other.at)
             state, ours, theirs = self._judge.states(expected, target_item, at, [source_item])
             if state is State.MATCHED:
@@ -331,7 +331,7 @@ class KeyJoin:
     def _alone(self, role: Role, key: JoinKey, waiting: Waiting, now: float, *, other_complete: bool) -> None:
         try:
             item = decode_item(waiting.raw)
-            expected = only(self._judge.claims(item)) if role is Role.SOURCE else None
+            expected = self._judge.expected(item) if role is Role.SOURCE else None
             target = item if role is Role.TARGET else None
             dropped = role is Role.SOURCE and expected is None
             if other_complete and dropped:

@@ -63,7 +63,7 @@ class Groups:
             # Every key with the same chance, however many follow (reservoir sampling).
             if len(group.drawn) < SAMPLE:
                 group.drawn.append(key)
-            elif (place := random.randrange(group.keys)) < SAMPLE:  # noqa: S311
+            elif (place := int(random.random() * group.keys)) < SAMPLE:  # noqa: S311
                 group.drawn[place] = key
             return number
 

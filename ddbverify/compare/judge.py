@@ -40,11 +40,6 @@ class Claim:
     item: TypedItem
 
 
-def only(claims: list[Claim]) -> TypedItem | None:
-    """The one item that a source item makes where keys go one to one."""
-    return claims[0].item if claims else None
-
-
 @dataclass(frozen=True, slots=True)
 class Judge:
     """
@@ -80,13 +75,23 @@ class Judge:
         """
         if source is None:
             return []
+        schema = self.transform.target_keys
         try:
-            results = self.transform(source, twice=True)  # one that is not pure could be right by chance
-            schema = self.transform.target_keys
-            return [Claim(join_key(item, schema), item) for item in results]
+            return [Claim(join_key(item, schema), item) for item in self._made(source)]
+        except ValueError as error:
+            raise Uncomparable(_said(error)) from error
+
+    def expected(self, source: TypedItem) -> TypedItem | None:
+        """The one target item that a source item makes, where keys go one to one. Raises as `claims`."""
+        made = self._made(source)
+        return made[0] if made else None
+
+    def _made(self, source: TypedItem) -> list[TypedItem]:
+        try:
+            return self.transform(source, twice=True)  # one that is not pure could be right by chance
         except TransformError as error:
             raise Uncomparable(error.message.rstrip(".")) from error
-        except (UnknownValue, ValueError) as error:
+        except ValueError as error:
             raise Uncomparable(_said(error)) from error
 
     def state(self, item: TypedItem | None) -> bytes:
@@ -141,9 +146,13 @@ class Judge:
 
         Without plugins the two states decide: each is made once.
         """
-        ours, theirs = self.state(expected), self.state(target)
         if expected is None or target is None or self.rulings:
+            ours, theirs = self.state(expected), self.state(target)
             return self.verdict(expected, target, now_epoch, made_of), ours, theirs
+        try:
+            ours, theirs = self.form.digests(expected, target)
+        except UnknownValue as error:
+            raise Uncomparable(_said(error)) from error
         return (State.MATCHED if ours == theirs else State.DIFFERENT), ours, theirs
 
     def paths(self, expected: TypedItem, target: TypedItem) -> tuple[str, ...]:

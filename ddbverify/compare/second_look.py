@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ddbverify.compare.judge import Uncomparable, only
+from ddbverify.compare.judge import Uncomparable
 from ddbverify.compare.reading import PointReads, Reading
 from ddbverify.compare.settle import SUSPECTS_PER_LOOK
 from ddbverify.compare.sides import Role
@@ -209,7 +209,7 @@ class SecondLook:
             if role is Role.TARGET:
                 same = judge.state(item) == suspect.target
             else:
-                same = judge.state(only(judge.claims(item))) == suspect.expected
+                same = judge.state(judge.expected(item)) == suspect.expected
         except (Uncomparable, UnknownValue):
             same = False
         return _Sight(same=same, item=item if self._keeps_items else None)

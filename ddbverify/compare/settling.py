@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ddbverify.compare.comparison import Stratum
-from ddbverify.compare.judge import Uncomparable, only
+from ddbverify.compare.judge import Uncomparable
 from ddbverify.compare.reading import PointReads
 from ddbverify.compare.second_look import SecondLook, Unmoved, Waiting
 from ddbverify.compare.settle import Settler
@@ -92,7 +92,7 @@ class Settling:
         """What checks on items are shown. Raises Uncomparable where the transform fails by now."""
         if still.source is None or still.target is None:
             return None
-        expected = only(self._work.judge.claims(still.source))
+        expected = self._work.judge.expected(still.source)
         return None if expected is None else (still.source, still.target, expected)
 
     def _settle_singly(self, suspects: Iterable[Suspect], *, orphans_are_final: bool) -> list[Suspect]:

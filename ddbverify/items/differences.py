@@ -24,10 +24,7 @@ def differences(expected: TypedItem, found: TypedItem, form: Form) -> tuple[str,
         or a change of type such as ``N -> S``. At most `PATHS_SHOWN`, then one that counts
         the rest. Never empty if the two differ; attributes under ``ignore`` do not appear.
     """
-    ours, theirs = form.without_ignored(expected), form.without_ignored(found)
-    # What is spelt alike is equal, and is not looked into.
-    one = {name: value for name, value in ours.items() if theirs.get(name) != value}
-    other = {name: value for name, value in theirs.items() if name not in ours or name in one}
+    one, other = _unlike(*map(form.without_ignored, _unlike(expected, found)))
     try:
         if _leaves(one) + _leaves(other) > LEAVES_LOOKED_INTO:
             lines = _by_attribute(one, other)
@@ -39,6 +36,15 @@ def differences(expected: TypedItem, found: TypedItem, form: Form) -> tuple[str,
     if len(lines) > PATHS_SHOWN:
         lines = [*lines[:PATHS_SHOWN], f"(and {len(lines) - PATHS_SHOWN} more)"]
     return tuple(lines)
+
+
+def _unlike(one: TypedItem, other: TypedItem) -> tuple[TypedItem, TypedItem]:
+    """The attributes that are not spelt alike: those that are are equal, and are not looked into."""
+    alike = {name for name, value in one.items() if (found := other.get(name)) is value or found == value}
+    return (
+        {name: value for name, value in one.items() if name not in alike},
+        {name: value for name, value in other.items() if name not in alike},
+    )
 
 
 def _in_depth(one: Mapping[str, Any], other: Mapping[str, Any], path: AttributePath = ()) -> Iterator[str]:

@@ -67,17 +67,22 @@ class Form:
         Raises:
             UnknownValue: An unknown type descriptor, or content that its type cannot have.
         """
-        form = self._normal(item)
-        try:
-            return _ENCODER.encode(form)
-        except (
-            UnicodeEncodeError
-        ):  # a lone surrogate, which JSON in UTF-8 cannot hold; no other text begins so
-            return json.dumps(form, sort_keys=True).encode("ascii")
+        return _written(self._normal(item))
 
     def digest(self, item: TypedItem) -> bytes:
         """128 keyed bits that stand for the canonical form (BLAKE2b)."""
-        return hashlib.blake2b(self.canonical(item), digest_size=16, key=self.secret).digest()
+        return self._hash(self._normal(item))
+
+    def digests(self, one: TypedItem, other: TypedItem) -> tuple[bytes, bytes]:
+        """The digests of two items; a value that is one object in both is brought into form once."""
+        ours = self._normal(one)
+        shared = {name for name, value in other.items() if value is one.get(name)}
+        theirs = self._normal({name: value for name, value in other.items() if name not in shared})
+        theirs |= {name: ours[name] for name in shared & ours.keys()}
+        return self._hash(ours), self._hash(theirs)
+
+    def _hash(self, normal: dict[str, Any]) -> bytes:
+        return hashlib.blake2b(_written(normal), digest_size=16, key=self.secret).digest()
 
     def same(self, one: TypedItem, other: TypedItem) -> bool:
         """Whether two items are equal."""
@@ -98,6 +103,13 @@ def epoch_seconds(item: TypedItem, attribute: str) -> Decimal | None:
     """The number in *attribute*, ``None`` where there is none."""
     value = item.get(attribute, {}).get("N")
     return Decimal(value) if isinstance(value, str) and NUMBER.fullmatch(value) else None
+
+
+def _written(normal: dict[str, Any]) -> bytes:
+    try:
+        return _ENCODER.encode(normal)
+    except UnicodeEncodeError:  # a lone surrogate, which JSON in UTF-8 cannot hold; no other text begins so
+        return json.dumps(normal, sort_keys=True).encode("ascii")
 
 
 def _tree(paths: Sequence[AttributePath]) -> _Ignored:
@@ -126,12 +138,12 @@ def same_value(one: TypedValue, other: TypedValue) -> bool:
 
 
 def _value(value: Any, ignored: _Ignored) -> Mapping[str, Any]:
-    if type(value) is dict and len(value) == 1 and type(value.get("S")) is str:
-        return value  # most values: a text has one spelling
     # By exact type first: what an abstract class is asked takes as long as all the rest.
     if (type(value) is not dict and not isinstance(value, Mapping)) or len(value) != 1:
         raise UnknownValue("a value without exactly one type descriptor")
     ((kind, content),) = value.items()
+    if kind == "S" and type(content) is str and type(value) is dict:
+        return value  # most values: a text has one spelling
     encode = _SCALARS.get(kind)
     if encode is not None:
         return {kind: encode(content)}
@@ -180,11 +192,13 @@ def _text(content: Any) -> str:
 
 def _number(content: Any) -> str:
     """Its digits without zeros at either end, and their exponent: one text for each value."""
-    if not isinstance(content, str) or not NUMBER.fullmatch(content):
+    if not isinstance(content, str):
         raise UnknownValue("a malformed N")
-    if content.isdigit() and content[0] != "0":  # most numbers
+    if content.isdigit() and content.isascii() and content[0] != "0":  # most numbers
         short = content.rstrip("0")
         return f"{short}E{len(content) - len(short)}"
+    if not NUMBER.fullmatch(content):
+        raise UnknownValue("a malformed N")
     if "e" in content or "E" in content:
         sign, parts, exponent = Decimal(content).as_tuple()
         # Not Decimal.normalize(): that rounds to the context's 28 digits.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ddbverify.errors import ConfigurationError
 
@@ -40,6 +41,7 @@ def parse_path(text: str) -> AttributePath:
     return tuple(steps)
 
 
+@lru_cache(maxsize=4_096)  # items mostly differ in the same few places
 def show_path(path: AttributePath) -> str:
     """The inverse of `parse_path`."""
     shown = ""

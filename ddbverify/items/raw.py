@@ -43,6 +43,12 @@ Values = Mapping[str, Value]
 """An item, or the content of a map."""
 
 _ITEM = msgspec.json.Decoder(dict[str, Value])
+_VALUE = msgspec.json.Decoder(Value)
+_TYPED_ITEM = msgspec.json.Decoder(dict[str, dict[str, Any]])
+_TYPED_VALUE = msgspec.json.Decoder(dict[str, Any])
+_ATTRIBUTES = msgspec.json.Decoder(dict[str, msgspec.Raw])  # each as its bytes: what is spelt alike is equal
+
+_REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # by the decoders
 
 
 class NotUnderstood(Exception):
@@ -57,9 +63,35 @@ def decode_item(raw: bytes | msgspec.Raw) -> TypedItem:
         UnknownValue: It is no JSON object that Python can hold (a lone surrogate, say).
     """
     try:
-        return msgspec.json.decode(raw, type=dict[str, dict[str, Any]])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnknownValue(f"an item that cannot be decoded ({type(error).__name__})") from None
+        item: TypedItem = _TYPED_ITEM.decode(raw)
+    except _REFUSED as error:
+        raise _undecoded(error) from None
+    return item
+
+
+def decode_both(one: bytes | msgspec.Raw, other: bytes | msgspec.Raw) -> tuple[TypedItem, TypedItem]:
+    """
+    Two item slices as typed items that share the very objects of attributes which both spell alike.
+
+    So whoever compares them, or brings them into form, has to look at the others only.
+
+    Raises:
+        UnknownValue: As `decode_item`.
+    """
+    ours = decode_item(one)
+    try:
+        spelt, attributes = _ATTRIBUTES.decode(one), _ATTRIBUTES.decode(other)
+        theirs = {
+            name: ours[name] if spelt.get(name) == attribute else _TYPED_VALUE.decode(attribute)
+            for name, attribute in attributes.items()
+        }
+    except _REFUSED as error:
+        raise _undecoded(error) from None
+    return ours, theirs
+
+
+def _undecoded(error: Exception) -> UnknownValue:
+    return UnknownValue(f"an item that cannot be decoded ({type(error).__name__})")
 
 
 def surely_equal(one: bytes | msgspec.Raw, other: bytes | msgspec.Raw) -> bool:
@@ -71,8 +103,12 @@ def surely_equal(one: bytes | msgspec.Raw, other: bytes | msgspec.Raw) -> bool:
     if len(bytes(one)) != len(bytes(other)):
         return False
     try:
-        return bool(_ITEM.decode(one) == _ITEM.decode(other))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        ours, theirs = _ATTRIBUTES.decode(one), _ATTRIBUTES.decode(other)
+        return len(ours) == len(theirs) and all(
+            attribute == theirs[name] or _VALUE.decode(attribute) == _VALUE.decode(theirs[name])
+            for name, attribute in ours.items()
+        )
+    except (*_REFUSED, KeyError):
         return False
 
 
@@ -85,7 +121,7 @@ def values_of(raw: bytes | msgspec.Raw) -> Values:
     """
     try:
         values: Values = _ITEM.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _REFUSED as error:
         raise NotUnderstood(type(error).__name__) from None
     return values
 

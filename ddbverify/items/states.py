@@ -21,6 +21,8 @@ class State(StrEnum):
     CHURNING = "churning"  # never held still long enough to be decided
     UNDECIDED = "undecided"  # a read failed, or time ran out
 
+    __hash__ = str.__hash__  # an enum's own is written in Python, and every key that differs is counted by it
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:

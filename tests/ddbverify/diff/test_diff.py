@@ -222,6 +222,16 @@ def test_json_lines_one_object_per_finding_and_the_summary_last(engine):
     assert list(last) == ["summary"]
 
 
+def test_a_standard_output_that_was_closed_from_the_start_changes_no_verdict(engine, monkeypatch):
+    engine(missing("a"))
+    monkeypatch.setattr(sys, "stdout", None)
+
+    with pytest.raises(SystemExit) as ended:
+        main(["diff", "orders", "orders-v2", "--format", "jsonl", "--settle", "0s"])
+
+    assert ended.value.code == 1
+
+
 def test_findings_go_out_as_they_are_decided(engine, tmp_path):
     seen = []
 

@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbverify.items.form import Form, UnknownValue
-from ddbverify.items.raw import NotUnderstood, decode_item, in_python, surely_holds, values_of
+from ddbverify.items.raw import (
+    NotUnderstood,
+    decode_both,
+    decode_item,
+    in_python,
+    surely_equal,
+    surely_holds,
+    values_of,
+)
 from ddbverify.items.values import ValueNotAllowed, item_from_typed, item_to_typed
 from tests.ddbverify.items.test_form import items, mutations, respelt_map
 
@@ -135,3 +143,33 @@ def test_left_out_attributes_may_differ_but_have_to_be_possible():
 def test_an_item_that_python_cannot_hold_is_unknown():
     with pytest.raises(UnknownValue):
         decode_item(b'{"a": {"S": "\\ud800"}}')
+
+
+@given(items, items, st.sampled_from([(), ("a",), ("a.b", "b[0]")]))
+def test_two_items_decoded_together_are_what_each_is_alone(item, more, ignore):
+    other = item | more
+    form = Form.of(ignore)
+
+    ours, theirs = decode_both(raw(item), raw(other))
+
+    assert (raw(ours), raw(theirs)) == (raw(item), raw(other))
+    assert form.digests(ours, theirs) == (form.digest(item), form.digest(other))
+    alike = {name for name in item.keys() & other.keys() if raw(item[name]) == raw(other[name])}
+    assert all(ours[name] is theirs[name] for name in alike)
+
+
+def test_one_that_is_no_truth_value_is_not_taken_for_the_truth_value_beside_it():
+    ours, theirs = decode_both(raw({"a": {"BOOL": True}}), raw({"a": {"BOOL": 1}}))
+
+    with pytest.raises(UnknownValue):
+        Form().digests(ours, theirs)
+    assert not surely_equal(raw({"a": {"BOOL": True}}), raw({"a": {"BOOL": 1}, "b": {"S": ""}}))
+    assert not surely_equal(raw({"a": {"BOOL": 1}, "b": {"S": ""}}), raw({"b": {"S": ""}, "a": {"BOOL": 2}}))
+
+
+@pytest.mark.parametrize("text", ['{"a": {"S": "\\ud800"}}', '{"a": 1}', "[]", '{"a": {"S": "x"}'])
+def test_an_item_that_cannot_be_decoded_is_unknown_on_either_side(text):
+    good = raw({"a": {"S": "x"}})
+    for one, other in ((text.encode(), good), (good, text.encode()), (text.encode(), text.encode())):
+        with pytest.raises(UnknownValue, match="cannot be decoded"):
+            decode_both(one, other)
