@@ -84,12 +84,11 @@ class Shortcut:
         Returns:
             The results by their keys; ``None``, as `made`.
         """
-        held: dict[JoinKey, Values] = {}
         try:
             values = raws.values_of(source)
-            placed = self._placed(values, target_of, held)
+            placed = self._placed(values, target_of)
             if placed is not None and self._is_called_again():
-                again = self._placed(values, target_of, held)
+                again = self._placed(values, target_of)
                 if again is None or again.keys() != placed.keys():
                     return None
         except NotUnderstood:
@@ -118,7 +117,7 @@ class Shortcut:
         )
 
     def _placed(
-        self, values: Values, target_of: Callable[[JoinKey], bytes | None], held: dict[JoinKey, Values]
+        self, values: Values, target_of: Callable[[JoinKey], bytes | None]
     ) -> dict[JoinKey, Made] | None:
         made = self._called(values)
         placed: dict[JoinKey, Made] = {}
@@ -126,12 +125,8 @@ class Shortcut:
             key = self._key_of(one)
             if key is None or key in placed:
                 return None
-            if key not in held:
-                raw = target_of(key)
-                if raw is None:
-                    return None
-                held[key] = raws.values_of(raw)
-            if not raws.surely_holds(held[key], one, self._left_out):
+            held = target_of(key)
+            if held is None or not raws.surely_holds(raws.values_of(held), one, self._left_out):
                 return None
             placed[key] = one
         return placed or None
