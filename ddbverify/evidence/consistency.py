@@ -134,6 +134,9 @@ def _pass(read: ComparisonRecord) -> Iterator[str]:
         yield "the keys counted are not the keys examined"
     if read.different_told > read.counts.get(State.DIFFERENT, 0):
         yield "more different keys were looked into than there are"
+    refuting = (State.MISSING, State.EXTRANEOUS, State.DIFFERENT)
+    if read.different_by_cause > sum(read.counts.get(state, 0) for state in refuting):
+        yield "more keys differ by their cause than differ"
     if any(not 1 <= one.keys <= read.different_told for one in read.different_in):
         yield "more keys differ in one attribute than were looked into"
     if not read.segments_finished <= read.segments_planned <= read.segments_total:

@@ -106,6 +106,7 @@ class ComparisonRecord(Strict, frozen=True):
     known: tuple[KnownKeys, ...]  # accepted by plugins
     different_in: tuple[DifferentIn, ...]  # where the different ones differ
     different_told: _Count  # of the different ones, those whose every difference stands there
+    different_by_cause: _Count  # of the missing, extraneous and different: an upper bound
     notes: tuple[str, ...]  # what else has to be known of the pass, in words
     started_epoch: float
     ended_epoch: float
@@ -132,6 +133,7 @@ class ComparisonRecord(Strict, frozen=True):
             known=comparison.known,
             different_in=comparison.different_in,
             different_told=comparison.different_told,
+            different_by_cause=comparison.different_by_cause,
             notes=comparison.notes,
             started_epoch=comparison.started_epoch,
             ended_epoch=comparison.ended_epoch,

@@ -227,6 +227,7 @@ def comparison(pair_id: str = "orders", **spec: Any) -> Comparison:
         known=msgspec.convert(spec.get("known", ()), tuple[KnownKeys, ...]),
         different_in=places.counted,
         different_told=places.told,
+        different_by_cause=spec.get("different_by_cause", 0),
         unexamined=tuple(spec.get("unexamined", ())),
         controls=_controls(),
     )

@@ -16,9 +16,9 @@ from ddbverify.errors import ConfigurationError
 from ddbverify.evidence import envelope, evidence, folders, signing
 from ddbverify.evidence.consistency import contradictions
 from ddbverify.evidence.envelope import NotTrusted
-from ddbverify.evidence.record import FACTS, Fact
+from ddbverify.evidence.record import FACTS, ComparisonRecord, Fact
 from tests.ddbverify import projects
-from tests.ddbverify.judged import good_evidence
+from tests.ddbverify.judged import NOW, good_evidence
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +129,21 @@ def test_a_fact_that_this_version_does_not_know_or_of_nothing_or_told_twice_cont
     found = signed[2]
 
     assert len(list(contradictions(msgspec.structs.replace(found, facts=facts)))) == 1
+
+
+def test_evidence_says_how_many_differences_were_established_by_their_cause(
+    signed,
+):
+    _, _, found, _ = signed
+    counts = {"matched": 3, "missing": 1, "extraneous": 2, "different": 4}
+    for by_cause, is_believed in ((0, True), (7, True), (8, False)):
+        read = ComparisonRecord.of(
+            projects.comparison(
+                found.pairs[0].id, counts=counts, different_by_cause=by_cause, started_epoch=NOW - 320
+            )
+        )
+        pair = msgspec.structs.replace(found.pairs[0], comparison=read)
+        said = list(contradictions(msgspec.structs.replace(found, pairs=(pair, *found.pairs[1:]))))
+
+        assert read.different_by_cause == by_cause
+        assert any("more keys differ by their cause than differ" in one for one in said) is not is_believed

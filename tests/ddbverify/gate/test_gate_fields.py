@@ -59,6 +59,7 @@ REASONS = {
     "pairs.*.comparison.known": "evidence",  # one that has passed its day: test_plugins.py
     "pairs.*.comparison.different_in": "evidence",  # together with `claims`: test_unclaimed.py
     "pairs.*.comparison.different_told": "contradiction",
+    "pairs.*.comparison.different_by_cause": "contradiction",
     "pairs.*.comparison.notes": INFORMS,
     "pairs.*.comparison.started_epoch": "contradiction",
     "pairs.*.comparison.ended_epoch": "contradiction",
