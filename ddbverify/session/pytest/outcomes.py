@@ -7,6 +7,7 @@ operand, a warning or captured output, because those hold the values of items.
 
 from __future__ import annotations
 
+import traceback
 from typing import Final
 
 import msgspec
@@ -38,6 +39,9 @@ _REFUSED = (CheckState.FAILED, CheckState.INCONCLUSIVE, CheckState.ERRORED)
 _UNDECIDED = (Inconclusive, EngineError, TransformError)
 
 
+_NOT_AWAITED: Final = "it is async, and nothing here awaits it"
+
+
 class OwnInterrupt(Exception):
     """A check has raised KeyboardInterrupt itself; nobody has pressed Ctrl-C."""
 
@@ -66,6 +70,8 @@ def state_of(
         return CheckState.ERRORED if report.failed else None
     outcomes = {verdict.outcome for verdict in verdicts}
     error = call.excinfo.value if call.excinfo else None
+    if _is_not_awaited(error):
+        return CheckState.ERRORED
     # The verdict counts, not what the function did with the exception that it got for it.
     if isinstance(error, AssertionError | pytest.fail.Exception) or Outcome.FAILED in outcomes:
         return CheckState.FAILED
@@ -74,6 +80,15 @@ def state_of(
     if isinstance(error, _UNDECIDED) or (error is None and Outcome.INCONCLUSIVE in outcomes):
         return CheckState.INCONCLUSIVE
     return CheckState.PASSED if error is None else CheckState.ERRORED
+
+
+def _is_not_awaited(error: BaseException | None) -> bool:
+    """Whether pytest has failed a check because it is async: its code was not run."""
+    frames = traceback.walk_tb(error.__traceback__ if isinstance(error, pytest.fail.Exception) else None)
+    return any(
+        frame.f_code.co_name == "async_fail" and frame.f_globals["__name__"] == "_pytest.python"
+        for frame, _ in frames
+    )
 
 
 def message_of(state: CheckState, call: pytest.CallInfo[None], item: pytest.Item) -> str:
@@ -86,6 +101,10 @@ def message_of(state: CheckState, call: pytest.CallInfo[None], item: pytest.Item
         return str(getattr(error, "message", ""))
     if isinstance(error, DdbVerifyError):
         return str(error)
+    if _is_not_awaited(error):
+        return (
+            f"{state}: {_NOT_AWAITED}; make it `def`, or name a plugin that does in [checks] pytest_plugins"
+        )
     if item.config.stash[CHECKING].reveal:
         return f"{state}: {call.excinfo.getrepr(style='short', showlocals=True)}"
     name = "KeyboardInterrupt" if isinstance(error, OwnInterrupt) else kind_of(type(error))
@@ -110,6 +129,8 @@ def why_of(state: CheckState, verdicts: list[Verdict], call: pytest.CallInfo[Non
         return (
             without_hashes(error.message).removeprefix(UNDECIDED).removeprefix("Not applicable: ").rstrip(".")
         )
+    if _is_not_awaited(error):
+        return _NOT_AWAITED
     name = "KeyboardInterrupt" if isinstance(error, OwnInterrupt) else kind_of(type(error))
     # Without the line of source that a terminal shows: a check may compare with a value.
     return f"{name} {place(call.excinfo, item.path).partition(': ')[0]}"

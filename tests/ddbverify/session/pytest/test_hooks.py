@@ -192,6 +192,21 @@ def test_each_way_to_end_has_its_state_in_the_record(pytester, run, one_check, b
     assert (check.examined > 0) == (state in (CheckState.PASSED, CheckState.FAILED) or "examined=1" in body)
 
 
+def test_a_check_that_nobody_awaits_has_found_nothing(pytester, run):
+    """pytest fails it without calling it; that is no difference of the tables."""
+    projects.make_project(pytester.path, default_suite=False)
+    (pytester.path / "checks" / "check_it.py").write_text(
+        "async def check_it(pair):\n    assert pair.comparison\n"
+    )
+
+    result = run("--ddb-record", "record.jsonl", "checks")
+
+    (check,) = record.read(pytester.path / "record.jsonl").checks.values()
+    assert (check.state, check.findings) == (CheckState.ERRORED, 0)
+    assert check.why == "it is async, and nothing here awaits it"
+    assert "it is async, and nothing here awaits it" in result.stdout.str()
+
+
 @pytest.mark.parametrize(
     ("mark", "state"),
     [
