@@ -203,7 +203,10 @@ def _key_of(header: _Header, path: Path, private_key: Path | None) -> bytes:
             f"{path} is sealed for {header.recipient}, and {private_key} is another key.",
             "name the file of that key with --key.",
         )
-    shared = private.exchange(X25519PublicKey.from_public_bytes(header.share))
+    try:
+        shared = private.exchange(X25519PublicKey.from_public_bytes(header.share))
+    except ValueError as error:  # of another length, or one that agrees on nothing
+        raise _damaged(path) from error
     return _agreed(shared, header.share, header.recipient)
 
 

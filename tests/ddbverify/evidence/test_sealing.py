@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import stat
 
@@ -64,6 +65,17 @@ def test_a_file_that_was_cut_off_does_not_open(sealed, key, kept):
     file = sealed(b"x" * (2 * PIECE + 7))
     header, _, body = file.read_bytes().partition(b"\n")
     file.write_bytes(header + b"\n" + body[:kept])
+
+    with pytest.raises(ConfigurationError, match="altered or cut off"):
+        list(sealing.lines(file, key[0]))
+
+
+@pytest.mark.parametrize("share", [b"short", b"x" * 33, b"\0" * 32], ids=["short", "long", "of no order"])
+def test_a_share_that_agrees_on_no_key_does_not_open(sealed, key, share):
+    file = sealed(b"a line\n")
+    header, _, body = file.read_bytes().partition(b"\n")
+    altered = json.loads(header) | {"share": base64.b64encode(share).decode()}
+    file.write_bytes(json.dumps(altered).encode() + b"\n" + body)
 
     with pytest.raises(ConfigurationError, match="altered or cut off"):
         list(sealing.lines(file, key[0]))
