@@ -443,7 +443,7 @@ ROWS = {
     "Let a check cover one attribute, where items differ in another": claim_one_attribute,
     "Let a check tolerate what it finds": tolerate_it,
     "Say of every check that a sample is enough for it, and read one (`coverage`)": let_a_sample_be_enough,
-    "End the process of the gate with status 0, from a `conftest.py` with hooks or a plugin": (
+    "End the process of the run or of the gate with status 0, from a `conftest.py` with hooks or a plugin": (
         end_the_gate_from_conftest
     ),
     "Change ddbverify itself in the process of the checks, from a `conftest.py`": (
