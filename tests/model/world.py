@@ -500,7 +500,7 @@ class World:
                 "dead_letter_url": "dead",
             },
             restart_number=lambda pair: self.restart,
-            source_table=lambda pair: table(name=SOURCE, stream_arn=ARN),
+            source_table=lambda pair: table(name=SOURCE, arn=ARN.partition("/stream/")[0], stream_arn=ARN),
             target_table=lambda pair: table(name=TARGET),
             transform=lambda *_: self.transform,
             source=client,
