@@ -10,6 +10,8 @@ def check_the_pipeline_is_healthy(pair: Pair) -> None:
     The live stream is the bound one, mappings read it and are enabled, queue not backlogged, no dead letter,
     no quarantine, no gap, canary arrived, and the consumer's transform is the one of `migration.toml`.
 
+    Under a cutover's fence the consumer is off, and has to be.
+
     Where no state table exists and `migration.toml` has no [replication] section there is no
     pipeline to look at, and the claim holds.
 

@@ -9,6 +9,17 @@ from typing import Any
 from ddbverify.names import Fact
 
 
+def keeps_consumer_off(facts: Mapping[str, Mapping[str, Any]], now: float) -> bool:
+    """
+    Whether a cutover under way has switched the consumers off, behind a fence that stands.
+
+    The last verification is made like that. Where the fence was lifted, or has ended by itself, the
+    application writes again, and a consumer that is off is a fault.
+    """
+    steps = (facts.get(Fact.CUTOVER) or {}).get("steps") or {}
+    return "consumer" in steps and "lifted" not in steps and standing(facts, now) is not None
+
+
 def standing(facts: Mapping[str, Mapping[str, Any]], now: float) -> str | None:
     """
     Say what keeps writers off the sources, and what to do; ``None`` where nothing does.

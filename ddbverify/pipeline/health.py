@@ -98,7 +98,9 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
         if not uuid:
             problems.append(f"the state table names no {part}_mapping")
         sources[part] = mappings.look(config, pair, uuid) if uuid else mappings.Source("unknown")
-    problems += mappings.problems(resources, sources, mappings.live_stream(config, pair))
+    expected_off = ("consumer",) if fence.keeps_consumer_off(facts, now) else ()
+    live = mappings.live_stream(config, pair)
+    problems += mappings.problems(resources, sources, live, expected_off=expected_off)
     return PipelineHealth(
         exists=True,
         problems=(

@@ -7,7 +7,7 @@ one, which gets no more changes, and everything else looks healthy until somebod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from ddbverify.errors import NotFoundError
 from ddbverify.tables import aws, table
 
 ENABLED: Final = "Enabled"
+DISABLED: Final = "Disabled"
 GONE: Final = "gone"
 
 # What Lambda says when nothing is wrong; else it is "PROBLEM: ...", or a word that nobody here knows.
@@ -68,7 +69,13 @@ def live_stream(config: Config, pair: Pair) -> str | None:
         return None
 
 
-def problems(resources: Mapping[str, Any], sources: Mapping[str, Source], live: str | None) -> list[str]:
+def problems(
+    resources: Mapping[str, Any],
+    sources: Mapping[str, Source],
+    live: str | None,
+    *,
+    expected_off: Collection[str] = (),
+) -> list[str]:
     """
     Name everything that keeps changes from coming in. Pure.
 
@@ -76,6 +83,7 @@ def problems(resources: Mapping[str, Any], sources: Mapping[str, Source], live: 
         resources: The fact of that name: what the migration is bound to.
         sources: ``forwarder`` and ``consumer`` -> its mapping.
         live: The source's stream as it is now.
+        expected_off: Which of the mappings are to be off now.
     """
     found = []
     bound = str(resources.get("stream_arn") or "")
@@ -90,8 +98,9 @@ def problems(resources: Mapping[str, Any], sources: Mapping[str, Source], live: 
             "was written since may be lost (`replicator restart` starts over)"
         )
     for part, source in sources.items():
-        if source.state != ENABLED:
-            found.append(f"the {part}'s event source mapping is {source.state}, not {ENABLED}")
+        wanted = DISABLED if part in expected_off else ENABLED
+        if source.state != wanted:
+            found.append(f"the {part}'s event source mapping is {source.state}, not {wanted}")
         if source.reads and not (
             source.reads == bound if part == "forwarder" else _is_queue(source.reads, resources)
         ):

@@ -89,18 +89,6 @@ def need_not_moved(context: Context) -> None:
         )
 
 
-def need_running(context: Context) -> None:
-    """
-    Refuse a command that would silently end a pause.
-
-    Raises:
-        Refused: A pair is paused.
-    """
-    for pair in context.config.tables:
-        if is_paused(context.state(pair).get(Fact.CONTROL)):
-            raise paused(pair)
-
-
 def paused(pair: Pair) -> Refused:
     """The refusal of a command that needs a consumer which is on."""
     return Refused(f"{pair} is paused.", "run `replicator resume` first, and let the queue drain.")

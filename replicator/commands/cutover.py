@@ -1,5 +1,5 @@
 """
-The cutover: gate, fence, quiet, drain, last verification, consumer off, flip.
+The cutover: gate, fence, quiet, drain, consumer off, last verification, flip.
 
 Until the flip every failure is answered by lifting the fence, before anything is reported:
 the application goes on with the source as if nothing had been tried. From the moment the flip
@@ -8,11 +8,9 @@ may have happened the fence is never lifted, since both tables would take writes
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +20,16 @@ from ddbverify.evidence.cutover import CutoverEvidence, Outcome
 from ddbverify.gate import gate
 from ddbverify.tables import aws
 from ddbverify.tables.aws import translated
-from ddbverify.words import number_of
-from replicator.aws import canary, fence, queue, switch
+from replicator.aws import canary, fence, switch
 from replicator.aws.fence import Fence
 from replicator.aws.pointer import Pointer
 from replicator.commands import (
-    audit,
+    cutover_drain,
     cutover_preflight,
     invocation,
     last_verification,
     newest_run,
     quiet,
-    repair,
 )
 from replicator.context import clock
 from replicator.context.console import Step
@@ -103,11 +99,9 @@ class _Attempt:
             context.whole.put(CUTOVER, steps={"lifted": now_text()})
         else:
             behind = fence.of(context)
+        # First: the run before may have left them off, and what is refused next must not keep them so.
+        cutover_drain.need_consumers_on(context)
         behind.check()
-        switch.need_running(context)
-        for pair in context.config.tables:
-            if not switch.on_again(context, pair):
-                raise switch.paused(pair)
         self._ask_gate()
         self._fly_canaries()
         self._behind(behind)
@@ -155,13 +149,11 @@ class _Attempt:
                 quiet.await_quiet(self.context, self.fenced_at, self._in_time, step)
             with self._step("drain", "everything under way has been applied") as step:
                 self._drain(step)
+            with self._step("consumer", "the consumer is off, nothing is in flight") as step:
+                cutover_drain.consumers_off(self.context, self._in_time, self.deadline, step)
+            # Behind the last moment in which a consumer can have written: it sees a late write, too.
             with self._step("verification", "last verification, under the fence") as step:
                 self._verify(step)
-            with self._step("consumer", "the consumer is off, nothing is in flight") as step:
-                for pair in self.context.config.tables:
-                    late = partial(self._in_time, f"the consumer of {pair} is not off")
-                    switch.set_consumer(self.context, pair, on=False, waiting=late)
-                    queue.await_empty_queue(self.context, pair, step, deadline=self.deadline)
             if fence.ends:
                 with self._step("fasten", "the fence stands until it is lifted"):
                     fence.fasten()
@@ -214,51 +206,25 @@ class _Attempt:
 
     def _undo(self, fence: Fence, reason: str) -> None:
         """Lift the fence, and say so; what fails after that is told, and hides neither it nor *reason*."""
-        with _lifting(f"The cutover failed ({reason})"):
-            fence.lift()
         warn = self.context.console.warn
+        try:
+            with _lifting(f"The cutover failed ({reason})"):
+                fence.lift()
+        except EngineError as error:
+            warn(error.message)  # at once: what follows takes its time
+            # It may end by itself, and then changes have to be applied again.
+            cutover_drain.consumers_on(self.context)
+            raise
         warn("the fence is lifted: the application goes on with the source")
         try:  # at once: whoever finds it recorded as up would lift it again, or refuse to go on
             with translated("record that the fence is lifted"):
                 self.context.whole.put(CUTOVER, steps={**self.steps, "lifted": now_text()})
         except DdbVerifyError as error:
             warn(f"`replicator status` calls it up until the next `replicator cutover`: {error.message}")
-        for pair in self.context.config.tables:
-            try:
-                with translated(f"switch the consumer of {pair} on"):
-                    switch.on_again(self.context, pair)
-            except DdbVerifyError as error:
-                warn(
-                    f"the consumer of {pair} may be off, `replicator resume` switches it on: {error.message}"
-                )
+        cutover_drain.consumers_on(self.context)
 
     def _drain(self, step: Step) -> None:
-        examined = 0
-        for pair in self.context.config.tables:
-            clean = 0
-            while clean < 2:
-                self._in_time(f"the pipeline of {pair} is not drained")
-                queue.await_empty_queue(self.context, pair, step, deadline=self.deadline)
-                url = self.context.resources(pair)["dead_letter_url"]
-                if queue.dead_letters(self.context, url) or self.context.state(pair).quarantined():
-                    repaired = repair.run(self.context, pair)
-                    if repaired.left:
-                        raise EngineError(
-                            f"{number_of(len(repaired.left), 'key')} left in quarantine: {repaired.left[0]}",
-                            "see `replicator quarantine`, mend the items in the source, then run it again.",
-                        )
-                found = audit.run(self.context, pair, to_the_end=True)
-                examined += found.examined
-                if found.gap:
-                    raise EngineError(found.gap, "begin anew with `replicator restart`.")
-                if found.lost:
-                    raise EngineError(
-                        f"{number_of(len(found.lost), 'change')} of {pair} never applied.", audit.LOST_HINT
-                    )
-                clean = clean + 1 if found.clean else 0
-                if not found.clean:
-                    time.sleep(self.context.pace.poll_seconds)
-        step.result = f"audit clean twice, {number_of(examined, 'record')} examined"
+        cutover_drain.drain(self.context, self._in_time, self.deadline, step)
 
     def _verify(self, step: Step) -> None:
         folder = self.context.config.folder / ".ddbverify" / f"cutover-{int(self.fenced_at)}"

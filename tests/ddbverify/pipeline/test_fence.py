@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ddbverify.names import Fact
-from ddbverify.pipeline.fence import standing
+from ddbverify.pipeline.fence import keeps_consumer_off, standing
 
 NOW = 1_800_000_000.0
 ENDS = {"until_epoch": NOW + 60}
@@ -50,3 +50,23 @@ def test_a_fence_that_stands_is_told_with_its_end_and_what_to_do(facts, said):
 )
 def test_no_fence_is_told_where_none_keeps_anybody_off(facts):
     assert standing(facts, NOW) is None
+
+
+OFF = {"fence": "now", "consumer": "now"}
+
+
+@pytest.mark.parametrize(
+    ("cut", "note", "off"),
+    [
+        ({"fenced": True, "steps": OFF}, ENDS, True),
+        ({"fenced": True, "flipping": True, "steps": OFF}, {}, True),
+        ({"fenced": True, "steps": OFF}, {"until_epoch": NOW}, False),
+        ({"fenced": True, "steps": {"fence": "now"}}, ENDS, False),
+        ({"steps": {**OFF, "lifted": "now"}}, ENDS, False),
+        ({"flipped": True, "steps": OFF}, {}, False),
+        ({}, ENDS, False),
+    ],
+    ids=["under way", "flipping", "ended by itself", "not yet", "lifted, its note stayed", "flipped", "none"],
+)
+def test_the_consumer_is_to_be_off_only_behind_a_fence_that_stands(cut, note, off):
+    assert keeps_consumer_off({Fact.CUTOVER: cut, Fact.FENCE + "orders": note}, NOW) is off

@@ -73,6 +73,12 @@ def aws(monkeypatch):
         yield
 
 
+def typed(value):
+    if isinstance(value, dict):
+        return {"M": {name: typed(one) for name, one in value.items()}}
+    return {"BOOL": value} if isinstance(value, bool) else {"S": value}
+
+
 def make_state_table(config, facts):
     client = boto3.client("dynamodb", region_name="eu-west-1")
     client.create_table(
@@ -85,10 +91,7 @@ def make_state_table(config, facts):
         item = {"pk": names.pair_pk(config.tables[0].id), "sk": name, **fact}
         client.put_item(
             TableName=names.state_table(config.name),
-            Item={
-                key: {"BOOL": value} if isinstance(value, bool) else {"S": value}
-                for key, value in item.items()
-            },
+            Item={key: typed(value) for key, value in item.items()},
         )
 
 
@@ -158,6 +161,23 @@ def test_queues_are_counted_with_what_is_in_flight_and_what_is_gone_is_said(aws,
         "the source's stream is off: changes are not captured, and some may be lost "
         "(`replicator restart` starts over)",
     }
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"), [({"fence": "now", "consumer": "now"}, False), ({"fence": "now"}, True)]
+)
+def test_behind_a_cutovers_fence_a_consumer_that_is_off_is_no_problem(
+    aws, tmp_path, monkeypatch, steps, said
+):
+    """The last verification is made with the consumer off, so that it sees a late write of it."""
+    config, states = parse(projects.TOML, tmp_path), {"f": "Enabled", "c": "Disabled"}
+    monkeypatch.setattr(pipeline.mappings, "look", lambda *given: pipeline.mappings.Source(states[given[2]]))
+    resources = {"forwarder_mapping": "f", "consumer_mapping": "c"}
+    cut = {"fenced": True, "steps": steps}
+    make_state_table(config, HEALTHY | {Fact.RESOURCES: resources, Fact.CUTOVER: cut})
+
+    found = pipeline.health(config, config.tables[0]).problems
+    assert any("the consumer's event source mapping is Disabled" in one for one in found) is said
 
 
 def test_a_queue_that_is_gone_is_a_problem(aws, tmp_path):

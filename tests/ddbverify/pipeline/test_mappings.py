@@ -17,8 +17,8 @@ FORWARDER = Source("Enabled", STREAM, "OK")
 CONSUMER = Source("Enabled", QUEUE)
 
 
-def problems(forwarder=FORWARDER, consumer=CONSUMER, live=STREAM, bound=BOUND):
-    return mappings.problems(bound, {"forwarder": forwarder, "consumer": consumer}, live)
+def problems(forwarder=FORWARDER, consumer=CONSUMER, live=STREAM, bound=BOUND, **options):
+    return mappings.problems(bound, {"forwarder": forwarder, "consumer": consumer}, live, **options)
 
 
 @pytest.mark.parametrize("result", ["", "OK", "No records processed", "OK - 10 records, 1 partial failures"])
@@ -51,6 +51,14 @@ def test_each_problem_is_named_alone(changed, said):
     (problem,) = problems(**changed)
 
     assert said in problem
+
+
+def test_a_consumer_that_is_to_be_off_has_to_be():
+    assert problems(consumer=Source("Disabled", QUEUE), expected_off=("consumer",)) == []
+    (problem,) = problems(expected_off=("consumer",))
+    assert problem == "the consumer's event source mapping is Enabled, not Disabled"
+    (problem,) = problems(Source("Disabled", STREAM), Source("Disabled", QUEUE), expected_off=("consumer",))
+    assert problem == "the forwarder's event source mapping is Disabled, not Enabled"
 
 
 def test_a_state_table_that_names_no_stream_proves_nothing():

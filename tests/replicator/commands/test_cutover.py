@@ -250,8 +250,8 @@ def test_a_cutover_leaves_signed_evidence(attempt):
         "fence",
         "quiet",
         "drain",
-        "verification",
         "consumer",
+        "verification",
         "fasten",
         "flip-asked",
         "flip",
@@ -302,6 +302,51 @@ def test_one_that_is_interrupted_twice_says_that_the_fence_may_be_up(attempt, mo
         EngineError, match=r"failed \(interrupted\), and its fence could not be lifted: interrupted"
     ):
         attempt._behind(SimpleNamespace(raise_=FENCE.raise_, lift=lift))
+
+
+def test_the_last_verification_sees_what_the_consumer_wrote_last(attempt):
+    """The consumer was switched off behind it: a late write of its was in no verification."""
+    attempt._behind(FENCE)
+
+    assert attempt.log == ["fence", "quiet", "drain", "consumer False", "verify", "fasten", "flip"]
+
+
+@pytest.mark.parametrize("at", ["quiet", "drain", "verify", "flip"])
+def test_whatever_fails_the_consumer_is_switched_on_again(attempt, monkeypatch, at):
+    monkeypatch.setattr(Attempt, "fails_at", at)
+
+    with pytest.raises(Refused):
+        attempt._behind(FENCE)
+    assert attempt.log.index("lifted") < attempt.log.index("consumer True")
+    assert "consumer False" not in attempt.log[attempt.log.index("consumer True") :]
+
+
+def test_nor_does_it_stay_off_where_the_fence_cannot_be_lifted(attempt, monkeypatch):
+    """The fence ends by itself, and then the application writes again: nothing applied it."""
+    monkeypatch.setattr(Attempt, "fails_at", "verify")
+
+    def lift():
+        raise EngineError("no connection", "x")
+
+    with pytest.raises(EngineError, match="could not be lifted: no connection"):
+        attempt._behind(SimpleNamespace(**{**vars(FENCE), "lift": lift}))
+    told = [line for line in attempt.log if "could not be lifted" in line]
+    assert attempt.log.index(told[0]) < attempt.log.index("consumer True"), "what is urgent is told first"
+
+
+def test_one_that_was_killed_leaves_no_consumer_off_whatever_is_refused_next(attempt, monkeypatch):
+    """The fence was lifted, the policy was then found to be full, and the consumer stayed off."""
+    attempt.context.whole.put(CUTOVER, steps={"consumer": "now"}, fenced=True)
+
+    def check():
+        raise Refused("The policy has no room for the fence", "x")
+
+    left = SimpleNamespace(lift=lambda: attempt.log.append("lifted"), check=check)
+    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _: left)
+
+    with pytest.raises(Refused, match="no room"):
+        attempt.run()
+    assert [line for line in attempt.log if not line.startswith("an earlier")] == ["lifted", "consumer True"]
 
 
 def test_one_that_is_rolled_back_ends_no_pause(attempt, monkeypatch):
