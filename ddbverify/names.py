@@ -171,7 +171,8 @@ class Fact:
     FENCE: Final = "fence#"
     """Prefix, followed by a source table's name; of the whole migration, while its fence stands or may:
     ``rest`` (JSON of the policy without it, or not there), ``revision`` (of the policy with it; not there:
-    asked for, no answer yet), ``until_epoch`` (not there: until it is lifted), ``shown``, ``at``."""
+    asked for, no answer yet), ``begin_epoch`` (it denies behind that second; not there: it denies),
+    ``until_epoch`` (not there: until it is lifted), ``shown``, ``at``."""
 
     GAP: Final = "gap"
     """Latched while it exists: ``reason``, ``at``."""

@@ -41,11 +41,18 @@ def standing(facts: Mapping[str, Mapping[str, Any]], now: float) -> str | None:
     has_end = bool(ends) and len(ends) == len(notes)
     if has_end and max(ends) <= now:
         return None  # it has ended by itself, and the application writes again
-    if has_end:
-        until = f"until {datetime.fromtimestamp(max(ends), UTC):%Y-%m-%d %H:%M:%S} UTC at the latest"
+    until = f"until {_time(max(ends))} at the latest" if has_end else "until it is lifted"
+    begins = [float(note["begin_epoch"]) for note in notes.values() if "begin_epoch" in note]
+    sources = ", ".join(sorted(notes)) or "the source"
+    if begins and len(begins) == len(notes) and min(begins) >= now:
+        what = f"is to fence {sources}: nobody writes there behind {_time(min(begins))}"
     else:
-        until = "until it is lifted"
+        what = f"has fenced {sources}: nobody writes there"
     return (
-        f"A cutover has fenced {', '.join(sorted(notes)) or 'the source'}: nobody writes there, {until}. If "
+        f"A cutover {what}, {until}. If "
         "none is under way, run `replicator cutover` again, which lifts the fence first."
     )
+
+
+def _time(epoch: float) -> str:
+    return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC"

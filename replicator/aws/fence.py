@@ -7,20 +7,17 @@ Either a deny statement in the table's own policy, or the operator's command, ca
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from ddbverify.errors import EngineError
-from ddbverify.names import Fact
 from ddbverify.tables.aws import translated
-from replicator.aws.policies import Policies, text_of
-from replicator.aws.policy_fence import InMemory, PolicyFence, Standing
+from replicator.aws.fence_notes import InMemory, StateNotes
+from replicator.aws.policies import Policies
+from replicator.aws.policy_fence import PolicyFence
 from replicator.context.context import Context
-from replicator.context.tables import TableFacts
-from replicator.handlers.state import State, now_text
 
 
 class Fence(Protocol):
@@ -30,11 +27,24 @@ class Fence(Protocol):
     def ends(self) -> bool:
         """Whether it ends by itself, unless it is fastened."""
 
+    @property
+    def lead_seconds(self) -> float:
+        """How long before its beginning it is to be put; 0: it begins at once."""
+
     def check(self) -> None:
         """Refuse what would keep it from being put up."""
 
-    def raise_(self, until: float) -> None:
-        """Put the fence up; nothing happens if it is up. It ends *until* then (epoch seconds) if it can."""
+    def raise_(self, begins: float | None, until: float) -> None:
+        """
+        Put the fence up; nothing happens if it is up.
+
+        Args:
+            begins: Behind which moment it keeps writers off (epoch seconds); ``None``: at once.
+            until: When it ends by itself, if it can.
+        """
+
+    def need_standing(self) -> None:
+        """Refuse to go on where it can be seen that it is not the one that was put up."""
 
     def fasten(self) -> None:
         """Let it stand until it is lifted."""
@@ -52,14 +62,18 @@ class CommandFence:
     timeout_seconds: float = 120.0
 
     ends: ClassVar[bool] = False
+    lead_seconds: ClassVar[float] = 0.0
 
     def check(self) -> None:
         """Nothing is known of a command before it is run."""
 
-    def raise_(self, until: float) -> None:
-        """Run the command with ``on``. It knows no end."""
-        del until
+    def raise_(self, begins: float | None, until: float) -> None:
+        """Run the command with ``on``. It knows neither a beginning nor an end."""
+        del begins, until
         self._run("on")
+
+    def need_standing(self) -> None:
+        """Nothing is known of a command behind its run."""
 
     def fasten(self) -> None:
         """It stands until it is lifted already."""
@@ -89,44 +103,6 @@ class CommandFence:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class StateNotes:
-    """What was put, in the migration's state table: one fact per source table."""
-
-    state: State
-
-    def get(self, table: TableFacts) -> Standing | None:
-        """What was put to a table; ``None``: nothing."""
-        with translated(f"read what is noted of the fence of {table.name}"):
-            found = self.state.get(Fact.FENCE + table.name)
-        if found is None:
-            return None
-        until = found.get("until_epoch")
-        return Standing(
-            json.loads(found["rest"]) if found.get("rest") else None,
-            found.get("revision"),
-            None if until is None else int(until),
-            shown=bool(found.get("shown")),
-        )
-
-    def put(self, table: TableFacts, standing: Standing) -> None:
-        """Keep it."""
-        with translated(f"note the fence of {table.name}"):
-            self.state.put(
-                Fact.FENCE + table.name,
-                at=now_text(),
-                rest=None if standing.rest is None else text_of(standing.rest),
-                revision=standing.revision,
-                until_epoch=standing.until,
-                shown=standing.shown,
-            )
-
-    def remove(self, table: TableFacts) -> None:
-        """Forget it."""
-        with translated(f"forget the fence of {table.name}"):
-            self.state.delete(Fact.FENCE + table.name)
-
-
 def of(context: Context) -> Fence:
     """The fence that ``[cutover] fence`` asks for, of all sources of the migration."""
     setting = context.config.cutover.fence
@@ -142,6 +118,8 @@ def of(context: Context) -> Fence:
         context.server_time,
         context.pace.fence_margin,
         StateNotes(context.whole) if context.begun() else InMemory(),
+        context.pace.fence_lead,
+        context.pace.fence_spread,
     )
 
 

@@ -10,11 +10,11 @@ from typing import Any, Literal
 from ddbverify.errors import EngineError
 from ddbverify.names import Fact, table_name
 from replicator.aws.policies import LAG_SECONDS, Policies
-from replicator.aws.policy_fence import end_of, is_fenced
+from replicator.aws.policy_deny import begin_of, end_of, is_fenced
 from replicator.context import tables
 from replicator.context.context import Context
 
-State = Literal["up", "ended", "none", "unknown"]
+State = Literal["up", "scheduled", "ended", "none", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +25,23 @@ class Seen:
     Args:
         until: When it ends by itself, in seconds since the epoch; ``None``: when it is lifted.
         why: Why it is unknown.
+        begins: Of one that is scheduled: behind which second it keeps writers off.
     """
 
     table: str
     state: State
     until: int | None = None
     why: str = ""
+    begins: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
-        ends = None if self.until is None else datetime.fromtimestamp(self.until, UTC).isoformat()
-        return {"state": self.state, "ends": ends, "unknown": self.why or None}
+        return {
+            "state": self.state,
+            "begins": _iso(self.begins),
+            "ends": _iso(self.until),
+            "unknown": self.why or None,
+        }
 
 
 def look(context: Context, cut: Mapping[str, Any]) -> list[Seen]:
@@ -64,12 +70,25 @@ def _of_policy(context: Context, name: str, note: Mapping[str, Any] | None) -> S
         return Seen(name, "unknown", why=error.message)
     now = context.server_time()
     if is_fenced(policy):
-        until = end_of(policy)
-        return Seen(name, "ended" if until is not None and until <= now else "up", until)
+        return _at(name, begin_of(policy), end_of(policy), now)
     if note is not None and now - _epoch(note["at"]) < 2 * LAG_SECONDS:
         # Put a moment ago: a read may not show it yet. Twice the lag, since the note is of another clock.
-        return Seen(name, "up", int(note["until_epoch"]) if "until_epoch" in note else None)
+        begins, until = (int(note[one]) if one in note else None for one in ("begin_epoch", "until_epoch"))
+        return _at(name, begins, until, now)
     return Seen(name, "none")
+
+
+def _at(name: str, begins: int | None, until: int | None, now: float) -> Seen:
+    """What a fence between two moments is now."""
+    if until is not None and until <= now:
+        return Seen(name, "ended", until)
+    if begins is not None and begins >= now:  # it denies behind that second
+        return Seen(name, "scheduled", until, begins=begins)
+    return Seen(name, "up", until)
+
+
+def _iso(epoch: int | None) -> str | None:
+    return None if epoch is None else datetime.fromtimestamp(epoch, UTC).isoformat()
 
 
 def _epoch(at: str) -> float:

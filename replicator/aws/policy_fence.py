@@ -1,6 +1,9 @@
 """
 The fence in the source tables' own resource policies: a statement that denies every write.
 
+It is put ahead of the moment in which it begins to deny, since AWS needs time until every request is held
+against a new policy: it spreads while the application still writes, and bites everywhere at once.
+
 It is lifted from what was put, not from what a read says: a read may be some seconds late, and then shows
 a table without its fence. It ends by itself until it is fastened, so that an application can write again
 when the operator's machine dies.
@@ -10,14 +13,14 @@ Several tables take each change first and are waited for together: AWS needs sec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, Protocol
+from typing import ClassVar
 
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import FENCE_SID
+from replicator.aws.fence_notes import InMemory, Notes, Standing
 from replicator.aws.policies import (
     LAG_SECONDS,
     LIMIT_BYTES,
@@ -27,65 +30,8 @@ from replicator.aws.policies import (
     Policy,
     size_of,
 )
+from replicator.aws.policy_deny import end_of, fenced, is_fenced, what_changed, without
 from replicator.context.tables import TableFacts
-
-# Every action that changes an item. https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
-_WRITES: Final = [
-    "dynamodb:BatchWriteItem",
-    "dynamodb:DeleteItem",
-    "dynamodb:PartiQLDelete",
-    "dynamodb:PartiQLInsert",
-    "dynamodb:PartiQLUpdate",
-    "dynamodb:PutItem",
-    "dynamodb:UpdateItem",
-]
-
-_EMPTY: Final[Policy] = {"Version": "2012-10-17", "Statement": []}
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """
-    A fence that stands, or may.
-
-    Args:
-        rest: The policy without the fence, to be put back; ``None``: the table had none.
-        revision: Of the policy with the fence; ``None``: it was asked for, and there was no answer yet.
-        until: Seconds since the epoch; ``None``: until it is lifted.
-        shown: Whether a read has shown it.
-    """
-
-    rest: Policy | None
-    revision: str | None
-    until: int | None
-    shown: bool = False
-
-
-class Notes(Protocol):
-    """Keeps what was put, beyond the end of this process."""
-
-    def get(self, table: TableFacts) -> Standing | None: ...
-    def put(self, table: TableFacts, standing: Standing) -> None: ...
-    def remove(self, table: TableFacts) -> None: ...
-
-
-class InMemory:
-    """Notes that end with the process."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, Standing] = {}
-
-    def get(self, table: TableFacts) -> Standing | None:
-        """What was put to a table; ``None``: nothing."""
-        return self._kept.get(table.arn)
-
-    def put(self, table: TableFacts, standing: Standing) -> None:
-        """Keep it."""
-        self._kept[table.arn] = standing
-
-    def remove(self, table: TableFacts) -> None:
-        """Forget it."""
-        self._kept.pop(table.arn, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +47,8 @@ class PolicyFence:
         now: Seconds since the epoch, DynamoDB's clock.
         margin_seconds: The fence is fastened this long before its end at the latest, because a change needs
             seconds until it holds everywhere.
+        lead_seconds: How long before its beginning a fence is to be put; 0: it has none, and denies at once.
+        spread_seconds: How much of that has to be left once AWS has taken it.
     """
 
     policies: Policies
@@ -109,6 +57,8 @@ class PolicyFence:
     now: Callable[[], float]
     margin_seconds: float
     notes: Notes = field(default_factory=InMemory)
+    lead_seconds: float = 0.0
+    spread_seconds: float = 0.0
     ends: ClassVar[bool] = True
 
     def check(self) -> None:
@@ -120,7 +70,8 @@ class PolicyFence:
         """
         for table in self.tables:
             policy = self._read_unfenced(table)
-            size = size_of(self._fenced(table, policy, int(self.now())))
+            now = int(self.now())
+            size = size_of(self._fenced(table, policy, now, now))
             if size > LIMIT_BYTES:
                 raise Refused(
                     f"The resource policy of {table.name} has no room for the fence: with it, it would have "
@@ -128,18 +79,40 @@ class PolicyFence:
                     'shorten that policy, or fence with a command of yours: [cutover] fence = "command:…".',
                 )
 
-    def raise_(self, until: float) -> None:
+    def raise_(self, begins: float | None, until: float) -> None:
         """
         Add the statement to each table's policy, keeping what else is in it, and wait until reads show it.
 
         Args:
-            until: When it ends by itself unless it is fastened, in seconds since the epoch.
+            begins: Behind which moment it denies, in seconds since the epoch; ``None``: at once.
+            until: When it ends by itself unless it is fastened, likewise.
+
+        Raises:
+            EngineError: AWS took it, or showed it, too late for it to hold everywhere when it begins.
         """
-        put = {table.arn: self._put(table, int(until)) for table in self.tables}
+        first = None if begins is None else int(begins)
+        put = {table.arn: self._put(table, first, int(until)) for table in self.tables}
         for table in self.tables:
             standing = put[table.arn]
             self._await_revision(table, standing, f"fence {table.name}")
             self.notes.put(table, replace(standing, shown=True))
+        if begins is not None and self.spread_seconds and self.now() >= begins:
+            raise EngineError(
+                "AWS took the fence, and did not show it before it began.", "run `replicator cutover` again."
+            )
+
+    def need_standing(self) -> None:
+        """
+        Refuse to go on behind a fence that is not, or no longer, the one that was put.
+
+        Raises:
+            EngineError: Somebody else has changed a table's policy; what they made of it is named.
+        """
+        for table in self.tables:
+            standing = self.notes.get(table)
+            if standing is None or standing.revision is None:
+                raise _not_ours(table)
+            self._need_shown(table, standing)
 
     def fasten(self) -> None:
         """
@@ -196,17 +169,18 @@ class PolicyFence:
                 )
             self.policies.pause()
 
-    def _put(self, table: TableFacts, until: int) -> Standing:
+    def _put(self, table: TableFacts, begins: int | None, until: int) -> Standing:
         doing = f"fence {table.name}"
         deadline = self.policies.seconds() + PATIENCE_SECONDS
         while True:
             policy, revision = self.policies.read(table.arn)
-            standing, fenced = Standing(_without(policy), None, until), self._fenced(table, policy, until)
-            if policy == fenced:  # ours, since no other ends in that second: its answer was lost
+            standing = Standing(without(policy), None, until, begins)
+            put = self._fenced(table, policy, begins, until)
+            if policy == put:  # ours, since no other ends in that second: its answer was lost
                 break
             self.notes.put(table, standing)  # before: from here on it may be up
             try:
-                revision = self.policies.change(table.arn, fenced, revision, doing=doing)
+                revision = self.policies.change(table.arn, put, revision, doing=doing)
                 break
             except Changed:  # the read was late, or somebody else changes it
                 if self.policies.seconds() >= deadline:
@@ -214,40 +188,51 @@ class PolicyFence:
                 self.policies.pause()
         standing = replace(standing, revision=revision)
         self.notes.put(table, standing)
+        left = None if begins is None or not self.spread_seconds else begins - self.now()
+        if left is not None and left < self.spread_seconds:
+            raise EngineError(
+                f"AWS took the fence of {table.name} {max(left, 0):.0f} s before it was to begin, and it "
+                f"needs {self.spread_seconds:.0f} s until it holds everywhere.",
+                "run `replicator cutover` again; AWS takes the next change of a policy 15 s after the last.",
+            )
         return standing
+
+    def _need_shown(self, table: TableFacts, standing: Standing) -> None:
+        began = self.policies.seconds()
+        while True:
+            policy, revision = self.policies.read(table.arn)
+            if revision == standing.revision:
+                return
+            # A read may be late, though one has shown it before.
+            if self.policies.seconds() - began >= LAG_SECONDS:
+                put = self._fenced(table, standing.rest, standing.begins, standing.until)
+                raise EngineError(
+                    f"Somebody else has changed the resource policy of {table.name} behind the fence: "
+                    f"{what_changed(policy, put)}.",
+                    "find out which tool writes that policy, hold it, then run `replicator cutover` again.",
+                )
+            self.policies.pause()
 
     def _fasten(self, table: TableFacts) -> tuple[Standing, int]:
         """What stands now, and when what stood before would have ended."""
         standing = self.notes.get(table)
         if standing is None or standing.revision is None or standing.until is None:
-            raise EngineError(
-                f"The fence of {table.name} is not the one that was put.", "run `replicator cutover` again."
-            )
+            raise _not_ours(table)
         self._need_margin(table, standing.until)
-        fenced = self._fenced(table, standing.rest, None)
+        lasting = self._fenced(table, standing.rest, None, None)
         doing = f"fasten the fence of {table.name}"
-        put = self.policies.change(table.arn, fenced, standing.revision, doing=doing)
-        fastened = replace(standing, revision=put, until=None)
+        put = self.policies.change(table.arn, lasting, standing.revision, doing=doing)
+        fastened = replace(standing, revision=put, until=None, begins=None)
         self.notes.put(table, fastened)
         return fastened, standing.until
 
     def _await_revision(self, table: TableFacts, standing: Standing, doing: str) -> None:
         self._await(table, lambda _, revision: revision == standing.revision, doing)
 
-    def _fenced(self, table: TableFacts, policy: Policy | None, until: int | None) -> Policy:
-        condition: dict[str, Any] = {"ArnNotLike": {"aws:PrincipalArn": list(self.exempt)}}
-        if until is not None:  # both have to hold, so that it denies nothing from then on
-            condition["DateLessThan"] = {"aws:CurrentTime": _iso(until)}
-        statement = {
-            "Sid": FENCE_SID,
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": _WRITES,
-            "Resource": table.arn,
-            "Condition": condition,
-        }
-        kept = _without(policy) or _EMPTY
-        return {**kept, "Statement": [*kept["Statement"], statement]}
+    def _fenced(
+        self, table: TableFacts, policy: Policy | None, begins: int | None, until: int | None
+    ) -> Policy:
+        return fenced(policy, table.arn, self.exempt, begins, until)
 
     def _need_margin(self, table: TableFacts, until: float) -> None:
         left = until - self.now()
@@ -297,7 +282,7 @@ class PolicyFence:
             policy, revision = self.policies.read(table.arn)
             now = self.policies.seconds()
             if revision is not None and is_fenced(policy):
-                shown = Standing(_without(policy), revision, None, shown=True)
+                shown = Standing(without(policy), revision, None, shown=True)
                 try:
                     return self._replace(table, shown, revision)
                 except Changed:
@@ -357,6 +342,12 @@ class _Lifted:
     at: float
 
 
+def _not_ours(table: TableFacts) -> EngineError:
+    return EngineError(
+        f"The fence of {table.name} is not the one that was put.", "run `replicator cutover` again."
+    )
+
+
 @contextmanager
 def _collected(errors: list[EngineError]) -> Iterator[None]:
     try:
@@ -367,33 +358,3 @@ def _collected(errors: list[EngineError]) -> Iterator[None]:
 
 def _is_unknown(standing: Standing | None) -> bool:
     return standing is not None and standing.revision is None
-
-
-def is_fenced(policy: Policy | None) -> bool:
-    """Whether a policy has the fence's statement in it, whether that has ended or not."""
-    return any(one.get("Sid") == FENCE_SID for one in _statements(policy))
-
-
-def end_of(policy: Policy | None) -> int | None:
-    """When the fence in a policy ends, in seconds since the epoch; ``None``: when it is lifted."""
-    ends = [
-        one.get("Condition", {}).get("DateLessThan", {}).get("aws:CurrentTime")
-        for one in _statements(policy)
-        if one.get("Sid") == FENCE_SID
-    ]
-    known = [int(datetime.fromisoformat(end).timestamp()) for end in ends if end]
-    return max(known) if known and len(known) == len(ends) else None
-
-
-def _without(policy: Policy | None) -> Policy | None:
-    """A policy without the fence; ``None`` where nothing else is in it."""
-    others = [one for one in _statements(policy) if one.get("Sid") != FENCE_SID]
-    return {**policy, "Statement": others} if policy is not None and others else None
-
-
-def _statements(policy: Policy | None) -> Iterable[dict[str, Any]]:
-    return policy["Statement"] if policy is not None else ()
-
-
-def _iso(epoch: int) -> str:
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -25,6 +25,7 @@ from replicator.aws.fence import Fence
 from replicator.aws.pointer import Pointer
 from replicator.commands import (
     cutover_drain,
+    cutover_fence,
     cutover_preflight,
     invocation,
     last_verification,
@@ -140,11 +141,13 @@ class _Attempt:
         """Everything from the fence to the flip; whatever fails, the fence is lifted first."""
         self._record("fence", fenced=True)  # the intent: a run after a crash knows that it has to be lifted
         try:
-            with self._step("fence", "the source is fenced"):
-                limit = self.context.config.cutover.fence_limit
-                deadline = clock.seconds() + limit  # before the fence: its own end is not to come sooner
-                fence.raise_(self.context.server_time() + limit)
-                self.fenced_at, self.deadline = self.context.server_time(), deadline
+            scheduled = "the fence is put, and spreads while the application writes"
+            with self._step("fence", scheduled if fence.lead_seconds else "the source is fenced"):
+                raised = cutover_fence.put(self.context, fence)
+                self.fenced_at, self.deadline = raised.since, raised.deadline
+            if raised.scheduled:
+                with self._step("fence-holds", "the source is fenced") as step:
+                    cutover_fence.await_beginning(self.context, fence, self.fenced_at, step)
             with self._step("quiet", "no write gets through the fence") as step:
                 quiet.await_quiet(self.context, self.fenced_at, self._in_time, step)
             with self._step("drain", "everything under way has been applied") as step:

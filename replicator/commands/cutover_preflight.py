@@ -16,6 +16,9 @@ from replicator.context.context import Context
 
 LEAST_QUIET_SECONDS = 60.0
 
+LEAST_QUIET_BEHIND_A_POLICY_SECONDS = 10.0
+"""That fence has spread before it begins: what is left is the stream's own delay."""
+
 
 def check(context: Context) -> Pointer:
     """
@@ -32,13 +35,15 @@ def check(context: Context) -> Pointer:
             "[cutover] pointer is missing: there is nothing to flip.",
             'name the parameter that your application reads: pointer = "ssm:/shop/orders-table".',
         )
-    if settings.quiet < LEAST_QUIET_SECONDS and not context.emulator:
+    by_command = settings.fence.startswith("command:")
+    least = LEAST_QUIET_SECONDS if by_command else LEAST_QUIET_BEHIND_A_POLICY_SECONDS
+    if settings.quiet < least and not context.emulator:
         raise ConfigurationError(
             f"[cutover] quiet of {settings.quiet:.0f} s is too short to prove the fence on AWS.",
-            'use at least "60s".',
+            f'use at least "{least:.0f}s".',
         )
     needed = settings.quiet + context.pace.fence_margin
-    if settings.fence_limit <= needed and not settings.fence.startswith("command:"):
+    if settings.fence_limit <= needed and not by_command:
         raise ConfigurationError(
             f"[cutover] fence_limit of {settings.fence_limit:.0f} s leaves no time: the quiet time takes "
             f"{settings.quiet:.0f} s, and the fence has to last {context.pace.fence_margin:.0f} s longer.",

@@ -45,13 +45,15 @@ def await_quiet(context: Context, fenced_at: float, in_time: Callable[[str], Non
             elif looked_at - quiet_since >= quiet:
                 break
             in_time("writes still reach the source: the fence does not hold, or is slow to")
-            to_go = f"{quiet - (context.server_time() - quiet_since):.0f} s to go"
+            left = quiet - (context.server_time() - quiet_since)
+            to_go = f"{left:.0f} s to go"
             still_written = quiet_since - fenced_at > _FENCED_BY_SECONDS
             step.at(f"{to_go}; {_came_through(late)}" if still_written else to_go)
             if still_written and not warned:
                 context.console.warn(_came_through(late))
                 warned = True
-            time.sleep(context.pace.poll_seconds)
+            # The application waits: no longer than the next look has anything to say.
+            time.sleep(min(context.pace.poll_seconds, max(left, 0.2)))
     except (Trimmed, MalformedRecord) as error:
         raise EngineError(
             f"The stream could not be watched: {error}", "begin anew with `replicator restart`."

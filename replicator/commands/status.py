@@ -58,7 +58,7 @@ def _fenced(cut: Mapping[str, Any], fences: Sequence[Seen]) -> bool | None:
     """Whether writers are kept off a source; ``None`` where it cannot be known."""
     states = {one.state for one in fences}
     recorded = bool(cut.get("fenced") or cut.get("flipping")) and not cut.get("flipped")
-    if "up" in states or (recorded and "ended" not in states):
+    if "up" in states or (recorded and states.isdisjoint({"ended", "scheduled"})):
         return True
     return None if "unknown" in states else False
 
@@ -71,24 +71,35 @@ def _fence_first(context: Context, cut: Mapping[str, Any], fences: Sequence[Seen
     if cut.get("flipped"):
         return  # it stays up for good
     again = "if none is under way, run `replicator cutover` again: it lifts the fence first"
+    off = "consumer" in (cut.get("steps") or {}) and bool(cut.get("fenced"))
+    consumer = ", or `replicator resume`: nothing is applied, since its consumer is off" if off else ""
     for one in fences:
         if one.state == "up":
             yield f"{one.table} is fenced by a cutover: nobody writes to it, {_end(context, one)}; {again}"
+        elif one.state == "scheduled" and one.begins is not None:
+            yield (
+                f"{one.table} is to be fenced by a cutover: nobody writes to it behind {_time(one.begins)}, "
+                f"{_end(context, one)}; {again}"
+            )
         elif one.state == "ended":
             yield (
                 f"the fence of {one.table} has ended by itself, and the application writes again: "
-                "run `replicator cutover` again, which starts over"
+                f"run `replicator cutover` again, which starts over{consumer}"
             )
-    if cut.get("fenced") and not any(one.state in ("up", "ended") for one in fences):
+    if cut.get("fenced") and not any(one.state in ("up", "scheduled", "ended") for one in fences):
         yield f"a cutover has begun to fence the source; {again}"
 
 
 def _end(context: Context, fence: Seen) -> str:
     if fence.until is not None:
-        return f"until {datetime.fromtimestamp(fence.until, UTC):%Y-%m-%d %H:%M:%S} UTC at the latest"
+        return f"until {_time(fence.until)} at the latest"
     if context.config.cutover.fence.startswith("command:"):
         return "and your fence command knows no end"
     return "until it is lifted"
+
+
+def _time(epoch: int) -> str:
+    return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _without_state(context: Context, end: dict[str, Any] | None) -> str:

@@ -41,16 +41,32 @@ class Pace:
     visibility_timeout: int
     batching_window: int
     fence_margin: float  # before its own end, by which a fence has to be fastened: changes hold later
+    fence_lead: float  # before its beginning, by which a fence in a policy is put
+    fence_spread: float  # of that, what has to be left when AWS has taken it: it holds everywhere by then
 
     @classmethod
     def of(cls, *, emulator: bool) -> Pace:
         """The pace against an emulator, or against AWS."""
         if emulator:
             return cls(
-                0.2, 2.0, function_timeout=20, visibility_timeout=20, batching_window=0, fence_margin=2.0
+                0.2,
+                2.0,
+                function_timeout=20,
+                visibility_timeout=20,
+                batching_window=0,
+                fence_margin=2.0,
+                fence_lead=1.0,
+                fence_spread=0.0,
             )
         return cls(
-            5.0, 60.0, function_timeout=60, visibility_timeout=360, batching_window=1, fence_margin=30.0
+            5.0,
+            60.0,
+            function_timeout=60,
+            visibility_timeout=360,
+            batching_window=1,
+            fence_margin=30.0,
+            fence_lead=90.0,
+            fence_spread=60.0,
         )
 
 

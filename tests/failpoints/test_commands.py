@@ -22,7 +22,7 @@ from ddbverify.errors import DdbVerifyError
 from ddbverify.names import Fact
 from replicator.aws import fence, policy_fence
 from replicator.aws.policies import Policies
-from replicator.aws.policy_fence import is_fenced
+from replicator.aws.policy_deny import is_fenced
 from replicator.commands import audit, clearing, last_verification, restore, up
 from replicator.commands.cutover import CUTOVER
 from replicator.stack import bundle

@@ -34,12 +34,20 @@ class FakePolicies:
         policy: What the table has to begin with, or nothing.
         lag: A read answers with what was there so many seconds ago.
         block: For so many seconds after a change the next one is refused.
+        spread: So many seconds after a change there are requests that are still held against the policy
+            before it: "it will take some time to apply the policy to all requests".
     """
 
     def __init__(
-        self, policy: Any = None, *, clock: Clock | None = None, lag: float = 0.0, block: float = 0.0
+        self,
+        policy: Any = None,
+        *,
+        clock: Clock | None = None,
+        lag: float = 0.0,
+        block: float = 0.0,
+        spread: float = 0.0,
     ) -> None:
-        self.clock, self.lag, self.block = clock or Clock(), lag, block
+        self.clock, self.lag, self.block, self.spread = clock or Clock(), lag, block, spread
         self.revision, self.writes, self.refused = 1, 0, 0
         text = None if policy is None else json.dumps(policy)
         self.history: list[tuple[float, str | None, str]] = [(0.0, text, "1")]
@@ -52,12 +60,18 @@ class FakePolicies:
         return None if text is None else json.loads(text)
 
     def denies(self, epoch: float) -> bool:
-        """Whether a writer of the application is kept off at this moment."""
-        for one in self.policy["Statement"] if self.policy else ():
-            if one["Effect"] == "Deny":
-                end = one["Condition"].get("DateLessThan", {}).get("aws:CurrentTime")
-                return end is None or epoch < epoch_of(end)
-        return False
+        """Whether every request of the application is refused at this moment."""
+        return all(_denied(text, epoch) for text in self._held_against(epoch))
+
+    def lets_through(self, epoch: float) -> bool:
+        """Whether no request of the application is refused at this moment."""
+        return not any(_denied(text, epoch) for text in self._held_against(epoch))
+
+    def _held_against(self, epoch: float) -> list[str | None]:
+        """The policies that requests of this moment are held against: one of them each."""
+        put = [one for one in self.history if one[0] <= epoch]
+        spread = [at for at, one in enumerate(put) if one[0] <= epoch - self.spread]
+        return [text for _, text, _ in put[spread[-1] :]]
 
     def get_resource_policy(self, *, ResourceArn: str) -> dict[str, Any]:  # noqa: N803
         del ResourceArn
@@ -95,6 +109,19 @@ class FakePolicies:
         self.revision += 1
         self.history.append((self.clock.at, text, str(self.revision)))
         return str(self.revision)
+
+
+def _denied(text: str | None, epoch: float) -> bool:
+    """Whether a policy denies a request of that second: conditions are held against each, to the second."""
+    for one in json.loads(text)["Statement"] if text else ():
+        if one["Effect"] != "Deny":
+            continue
+        begin = one["Condition"].get("DateGreaterThan", {}).get("aws:CurrentTime")
+        end = one["Condition"].get("DateLessThan", {}).get("aws:CurrentTime")
+        begun = begin is None or int(epoch) > epoch_of(begin)
+        if begun and (end is None or int(epoch) < epoch_of(end)):
+            return True
+    return False
 
 
 def of(client: Any, clock: Clock | None = None, tell: Any = lambda _: None) -> Policies:

@@ -29,6 +29,18 @@ ENDS = {"until_epoch": NOW + 60}
             {Fact.FENCE + "b": ENDS, Fact.FENCE + "a": {}},
             "fenced a, b: nobody writes there, until it",
         ),
+        (
+            {Fact.CUTOVER: {"fenced": True}, Fact.FENCE + "orders": {**ENDS, "begin_epoch": NOW}},
+            "is to fence orders: nobody writes there behind 2027-01-15 08:00:00 UTC, until 2027",
+        ),
+        (
+            {Fact.CUTOVER: {"fenced": True}, Fact.FENCE + "orders": {**ENDS, "begin_epoch": NOW - 1}},
+            "has fenced orders: nobody writes there, until 2",
+        ),
+        (
+            {Fact.FENCE + "a": {**ENDS, "begin_epoch": NOW + 9}, Fact.FENCE + "b": ENDS},
+            "has fenced a, b: nobody writes there, until 2",
+        ),
     ],
 )
 def test_a_fence_that_stands_is_told_with_its_end_and_what_to_do(facts, said):

@@ -27,7 +27,7 @@ def command(tmp_path, status=0, **more):
 
 def test_the_command_is_called_with_on_and_off_in_its_folder(tmp_path):
     made = command(tmp_path)
-    made.raise_(0.0)
+    made.raise_(None, 0.0)
     made.lift()
 
     assert (tmp_path / "fence log.txt").read_text() == "0on 0off "
@@ -45,14 +45,14 @@ def test_a_command_that_fails_is_an_error_with_its_last_line(tmp_path):
 @pytest.mark.parametrize("line", ["no-such-command-anywhere", "'unbalanced"])
 def test_a_command_that_cannot_be_run_is_an_error(tmp_path, line):
     with pytest.raises(EngineError, match="could not be run"):
-        CommandFence(line, str(tmp_path)).raise_(0.0)
+        CommandFence(line, str(tmp_path)).raise_(None, 0.0)
 
 
 def test_a_command_that_does_not_end_is_an_error(tmp_path):
     (tmp_path / "slow.py").write_text("import time\ntime.sleep(60)\n")
 
     with pytest.raises(EngineError, match="could not be run"):
-        CommandFence(f"{sys.executable} slow.py", str(tmp_path), timeout_seconds=0.2).raise_(0.0)
+        CommandFence(f"{sys.executable} slow.py", str(tmp_path), timeout_seconds=0.2).raise_(None, 0.0)
 
 
 # --- whom the policy exempts ------------------------------------------------------------------

@@ -50,7 +50,7 @@ def context(client, tmp_path, fence="resource-policy"):
 
 def raised(client):
     made = PolicyFence(of(client), (TABLE,), (OPERATOR,), client.clock.now, MARGIN)
-    made.raise_(NOON + LIMIT)
+    made.raise_(None, NOON + LIMIT)
     return made
 
 
@@ -85,6 +85,44 @@ def test_one_that_has_ended_is_none_and_is_told(tmp_path):
 
     assert fenced is False
     assert "has ended by itself, and the application writes again" in said
+
+
+def test_one_that_has_not_begun_is_told_with_its_beginning(tmp_path):
+    client = Source()
+    made = PolicyFence(of(client), (TABLE,), (OPERATOR,), client.clock.now, MARGIN)
+    made.raise_(NOON + 90, NOON + 90 + LIMIT)
+    here = context(client, tmp_path)
+    (seen,) = fence_seen.look(here, CUT)
+    fenced, said = told(here, CUT)
+
+    assert seen.as_json()["begins"] == "2027-01-15T08:01:30+00:00"
+    assert fenced is False
+    assert "orders is to be fenced by a cutover: nobody writes to it behind 2027-01-15 08:01:30 UTC" in said
+    assert "begun to fence" not in said
+    client.clock.at = NOON + 90
+    assert told(here, CUT)[0] is False, "it denies behind that second"
+    client.clock.at = NOON + 91
+    assert told(here, CUT)[0] is True
+
+
+def test_one_that_has_not_begun_and_that_reads_do_not_show_yet_is_told(tmp_path):
+    client = Source(lag=LAG_SECONDS)
+    here = context(client, tmp_path)
+    here.whole.put(
+        Fact.FENCE + "orders", begin_epoch=int(NOON + 90), until_epoch=int(NOON + LIMIT), at=text_of(NOON)
+    )
+
+    assert "is to be fenced" in told(here, CUT)[1]
+
+
+def test_one_that_has_ended_with_the_consumer_off_says_so(tmp_path):
+    client = Source()
+    raised(client)
+    client.clock.at = NOON + LIMIT
+    here = context(client, tmp_path)
+
+    assert "replicator resume" in told(here, {"fenced": True, "steps": {"consumer": "now"}})[1]
+    assert "replicator resume" not in told(here, {"fenced": True, "steps": {"drain": "now"}})[1]
 
 
 def test_no_fence_is_none(tmp_path):

@@ -11,8 +11,10 @@ import pytest
 
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import FENCE_SID
+from replicator.aws.fence_notes import InMemory, Standing
 from replicator.aws.policies import LIMIT_BYTES, PATIENCE_SECONDS, Policies
-from replicator.aws.policy_fence import InMemory, PolicyFence, Standing, end_of, is_fenced
+from replicator.aws.policy_deny import end_of, is_fenced
+from replicator.aws.policy_fence import PolicyFence
 from tests.replicator.fakes import no_answer, refusal
 from tests.replicator.policies import NOON, Clock, FakePolicies, of
 
@@ -37,7 +39,7 @@ def fence(client, notes=None, tell=lambda _: None):
 
 def raised(client, notes=None):
     made = fence(client, notes)
-    made.raise_(NOON + LIMIT)
+    made.raise_(None, NOON + LIMIT)
     return made
 
 
@@ -95,7 +97,7 @@ def test_both_are_idempotent(before):
     client = FakePolicies(copy.deepcopy(before))
     made = raised(client)
     once, writes = copy.deepcopy(client.policy), client.writes
-    made.raise_(NOON + LIMIT)
+    made.raise_(None, NOON + LIMIT)
     assert (client.policy, client.writes) == (once, writes)
     made.lift()
     writes = client.writes
@@ -179,7 +181,7 @@ def test_one_that_is_interrupted_while_it_rises_is_lifted(before, lag, block, at
     client.at = at
     made = fence(client)
     with pytest.raises(KeyboardInterrupt):
-        made.raise_(NOON + LIMIT)
+        made.raise_(None, NOON + LIMIT)
     assert is_fenced(client.policy)
     made.lift()
 
@@ -249,7 +251,7 @@ def test_what_is_waited_for_is_told_once():
     told = []
     client = FakePolicies(block=15.0)
     made = fence(client, tell=told.append)
-    made.raise_(NOON + LIMIT)
+    made.raise_(None, NOON + LIMIT)
     made.lift()
 
     assert len(told) == 1
@@ -282,7 +284,7 @@ def several(names, **manners):
     methods = ("get_resource_policy", "put_resource_policy", "delete_resource_policy")
     client = SimpleNamespace(**{name: to(name) for name in methods})
     made = PolicyFence(of(client, clock), tables, (OPERATOR,), clock.now, MARGIN)
-    made.raise_(NOON + LIMIT)
+    made.raise_(None, NOON + LIMIT)
     return made, list(policies.values()), clock
 
 
@@ -467,7 +469,7 @@ def test_an_engine_takes_the_policy_and_gives_it_back(aws, unique):
     table = SimpleNamespace(name=name, arn=arn)
     up = PolicyFence(Policies(client), (table,), (OPERATOR,), time.time, MARGIN)
     up.check()
-    up.raise_(time.time() + LIMIT)
+    up.raise_(None, time.time() + LIMIT)
     stored = json.loads(client.get_resource_policy(ResourceArn=arn)["Policy"])
     assert [one["Sid"] for one in stored["Statement"]] == [FENCE_SID]
     assert end_of(stored) is not None

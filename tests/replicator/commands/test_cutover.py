@@ -21,7 +21,12 @@ from replicator.aws.fence import role_of
 from replicator.aws.stream import Trimmed
 from replicator.commands import last_verification, quiet
 from replicator.commands.cutover import CUTOVER, _Attempt
-from replicator.commands.cutover_preflight import LEAST_QUIET_SECONDS, check, need_fence_of
+from replicator.commands.cutover_preflight import (
+    LEAST_QUIET_BEHIND_A_POLICY_SECONDS,
+    LEAST_QUIET_SECONDS,
+    check,
+    need_fence_of,
+)
 from replicator.commands.restart import _need_no_cutover
 from replicator.context.context import Pace
 from replicator.handlers.records import MalformedRecord
@@ -94,14 +99,25 @@ def test_without_a_pointer_there_is_nothing_to_flip(tmp_path):
         check(context(tmp_path, FILE.partition("[cutover]")[0]))
 
 
-@pytest.mark.parametrize("quiet", ["0s", "59s"])
-def test_a_short_quiet_time_is_for_emulators(tmp_path, quiet):
-    text = f'{FILE}quiet = "{quiet}"\n'
+@pytest.mark.parametrize(
+    ("fence", "least"),
+    [
+        ("command:./fence", LEAST_QUIET_SECONDS),
+        ("resource-policy", LEAST_QUIET_BEHIND_A_POLICY_SECONDS),
+    ],
+)
+def test_a_short_quiet_time_is_for_emulators(tmp_path, fence, least):
+    """A fence in a policy has spread before it begins; of any other nothing is known."""
 
-    with pytest.raises(ConfigurationError, match=r"\[cutover\] quiet"):
-        check(context(tmp_path, text))
-    assert check(context(tmp_path, text, emulator=True))
-    assert check(context(tmp_path, f'{FILE}quiet = "{LEAST_QUIET_SECONDS:.0f}s"\n'))
+    def settings(seconds):
+        return f'{FILE}fence = "{fence}"\nquiet = "{seconds:.0f}s"\n'
+
+    for short in (0, least - 1):
+        with pytest.raises(ConfigurationError, match=r"\[cutover\] quiet") as caught:
+            check(context(tmp_path, settings(short)))
+        assert f"{least:.0f}s" in caught.value.hint
+        assert check(context(tmp_path, settings(short), emulator=True))
+    assert check(context(tmp_path, settings(least)))
 
 
 def test_a_cutover_before_restore_is_refused(tmp_path):
@@ -230,7 +246,9 @@ def attempt(tmp_path, monkeypatch):
 
 FENCE = SimpleNamespace(
     ends=True,
-    raise_=lambda until: Attempt.log.append("fence"),
+    lead_seconds=0.0,
+    raise_=lambda begins, until: Attempt.log.append("fence"),
+    need_standing=lambda: Attempt.log.append("standing"),
     fasten=lambda: Attempt.log.append("fasten"),
     lift=lambda: Attempt.log.append("lifted"),
 )
@@ -301,7 +319,7 @@ def test_one_that_is_interrupted_twice_says_that_the_fence_may_be_up(attempt, mo
     with pytest.raises(
         EngineError, match=r"failed \(interrupted\), and its fence could not be lifted: interrupted"
     ):
-        attempt._behind(SimpleNamespace(raise_=FENCE.raise_, lift=lift))
+        attempt._behind(SimpleNamespace(**{**vars(FENCE), "lift": lift}))
 
 
 def test_the_last_verification_sees_what_the_consumer_wrote_last(attempt):
@@ -476,7 +494,7 @@ def test_a_fence_that_cannot_be_lifted_does_not_hide_why_it_was_to_be(attempt, m
         raise EngineError("no connection", "x")
 
     with pytest.raises(EngineError, match="could not be lifted: no connection") as caught:
-        attempt._behind(SimpleNamespace(raise_=FENCE.raise_, lift=lift))
+        attempt._behind(SimpleNamespace(**{**vars(FENCE), "lift": lift}))
     assert "writes still reach the source" in caught.value.message
 
 
@@ -605,11 +623,106 @@ def test_a_stream_that_cannot_be_read_says_what_to_do(tmp_path, monkeypatch, err
 
 def test_the_fence_ends_by_itself_when_the_limit_is_over(attempt, monkeypatch):
     ends = []
-    fence = SimpleNamespace(**{**vars(FENCE), "raise_": ends.append})
+    fence = SimpleNamespace(**{**vars(FENCE), "raise_": lambda begins, until: ends.append(until)})
     attempt.context.server_time = lambda: 1_000.0
     attempt._behind(fence)
 
     assert ends == [1_000.0 + attempt.context.config.cutover.fence_limit]
+
+
+class Scheduled:
+    """A fence that is put ahead, by a clock that passes while it is waited for."""
+
+    ends, lead_seconds = True, 90.0
+
+    def __init__(self, attempt, monkeypatch, *, edited_at=None):
+        self.now, self.edited_at, self.given, self.looks = 1_000.0, edited_at, None, []
+        attempt.context.server_time = lambda: float(int(self.now))
+        attempt.context.pace = SimpleNamespace(poll_seconds=5.0)
+        monkeypatch.setattr("replicator.context.clock.seconds", lambda: self.now)
+        monkeypatch.setattr(time, "sleep", self.sleep)
+
+    def sleep(self, seconds):
+        assert seconds > 0
+        self.now += seconds
+
+    def raise_(self, begins, until):
+        self.given = begins, until
+        self.now += 20  # AWS takes its time
+        Attempt.log.append("fence")
+
+    def need_standing(self):
+        self.looks.append(self.now)
+        if self.edited_at is not None and self.now >= self.edited_at:
+            raise EngineError("Somebody else has changed the resource policy of orders", "x")
+
+    def fasten(self):
+        Attempt.log.append("fasten")
+
+    def lift(self):
+        Attempt.log.append(f"lifted at {self.now:.0f}")
+
+
+def test_the_fence_is_put_ahead_and_all_times_count_from_its_beginning(attempt, monkeypatch):
+    fence = Scheduled(attempt, monkeypatch)
+    quiet_from, deadlines = [], []
+    monkeypatch.setattr(quiet, "await_quiet", lambda _, since, *__: quiet_from.append((since, fence.now)))
+    monkeypatch.setattr(Attempt, "_drain", lambda self, _: deadlines.append(self.deadline))
+    attempt._behind(fence)
+
+    limit = attempt.context.config.cutover.fence_limit
+    assert fence.given == (1_090.0, 1_090.0 + limit)
+    ((since, now),) = quiet_from
+    assert since == 1_090.0
+    assert 1_091.0 <= now < 1_097.0
+    assert deadlines == [1_090.0 + limit]
+    assert list(attempt.steps)[:3] == ["fence", "fence-holds", "quiet"]
+
+
+def test_whether_it_still_stands_is_read_again_until_it_begins(attempt, monkeypatch):
+    fence = Scheduled(attempt, monkeypatch)
+    attempt._behind(fence)
+
+    assert len(fence.looks) >= 70 / 5
+    assert 1_090.0 - fence.looks[-1] <= 5
+
+
+@pytest.mark.parametrize("edited_at", [0.0, 1_050.0, 1_086.0])
+def test_one_that_another_tool_edits_before_it_begins_is_lifted_and_named(attempt, monkeypatch, edited_at):
+    fence = Scheduled(attempt, monkeypatch, edited_at=edited_at)
+
+    with pytest.raises(Refused, match="Somebody else has changed the resource policy of orders"):
+        attempt._behind(fence)
+    (lifted,) = (line for line in attempt.log if "lifted at" in line)
+    assert int(lifted.removeprefix("lifted at ")) <= 1_095
+    assert "quiet" not in attempt.log
+    assert left_behind(attempt.context.config).outcome == "rolled-back"
+
+
+def test_one_that_is_interrupted_before_it_begins_is_lifted(attempt, monkeypatch):
+    fence = Scheduled(attempt, monkeypatch)
+
+    def need_standing():
+        raise KeyboardInterrupt
+
+    fence.need_standing = need_standing
+    with pytest.raises(Refused, match="interrupted, and rolled back"):
+        attempt._behind(fence)
+    assert any("lifted at 1020" in line for line in attempt.log)
+
+
+def test_another_operator_who_takes_over_before_it_begins_finds_it(attempt, monkeypatch):
+    fence = Scheduled(attempt, monkeypatch)
+
+    def need_standing():
+        attempt.lock.lost, attempt.lock.free = True, False
+        attempt.lock.check()
+
+    fence.need_standing = need_standing
+    with pytest.raises(Refused, match="another operator has taken over"):
+        attempt._behind(fence)
+    assert not any("lifted" in line for line in attempt.log)
+    assert attempt.context.whole["fenced"] is True
 
 
 @pytest.mark.parametrize("error", [EngineError("The fence ends by itself in 3 s", "x"), KeyboardInterrupt()])
