@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "diff": "Compare two tables, and show every key that differs.",
     "run": "Run all checks and leave signed evidence.",
     "gate": "Say whether the evidence allows the cutover.",
+    "report": "Write one page on a run or a diff, to send around.",
     "explain": "Show the key that a hash in a message stands for.",
     "evidence": "Verify a signed file, and print what it says as JSON.",
     "keygen": "Make the key that signs evidence.",

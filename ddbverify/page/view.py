@@ -1,0 +1,312 @@
+"""What a page shows, section by section: numbers, sentences and marks. Pure; `templates/` lays it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from ddbverify.evidence.evidence import Evidence, PairEvidence
+from ddbverify.evidence.record import CheckRecord, CheckState
+from ddbverify.page import plots, told
+from ddbverify.page.origin import DiffSummary, Origin
+from ddbverify.page.plots import Chart, Mark
+from ddbverify.reports.summary import check_state, said_by_plugins
+from ddbverify.words import duration_in_words, number_of
+
+MOST_LISTED: Final = 40
+MOST_CHECKS: Final = 300
+MOST_PAIRS: Final = 40
+MOST_CLAIMS: Final = 8
+MOST_CAUSES: Final = 15
+
+GLYPHS: Final = {
+    **dict.fromkeys(("passed", "equal"), "✓"),
+    **dict.fromkeys(("failed", "different"), "✗"),
+    "inconclusive": "?",
+}
+_TONES: Final = {"✓": "good", "✗": "bad", "?": "open"}
+_KINDS: Final = ("value", "type", "removed", "added")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The first of many lines."""
+
+    lines: tuple[str, ...]
+    more: int
+
+    @classmethod
+    def of(cls, texts: list[str]) -> Listed:
+        """Keep as many as a page can take."""
+        shown, more = told.first(texts, MOST_LISTED)
+        return cls(tuple(shown), more)
+
+
+@dataclass(frozen=True, slots=True)
+class StateRow:
+    """Keys of a pair in one state."""
+
+    state: str
+    keys: int | None
+    share: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Keys that differ in one attribute in one way."""
+
+    keys: int
+    shade: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairView:
+    """What was read of one pair."""
+
+    name: str
+    source: str
+    target: str
+    states: tuple[StateRow, ...]
+    marks: tuple[Mark, ...]
+    read: str
+    settled: str
+    matrix: tuple[tuple[str, tuple[Cell, ...]], ...]  # attribute -> one cell for each kind
+    matrix_more: int
+    untold: int  # keys that differ, and of which it is not known where
+    notes: Listed
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One check on one pair."""
+
+    name: str
+    pair: str
+    state: str
+    tone: str
+    glyph: str
+    examined: int
+    findings: int
+    claims: str
+    cost: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CutoverView:
+    """The last attempt of a cutover."""
+
+    sentence: str
+    chart: Chart | None
+    budget: str
+    budget_length: float
+
+
+def glyph_of(verdict: str) -> str:
+    """A sign that tells verdicts apart without colours."""
+    return GLYPHS.get(verdict, "?")
+
+
+def tone_of(verdict: str) -> str:
+    """Which colours go with it."""
+    return _TONES[glyph_of(verdict)]
+
+
+def moment(epoch: float) -> str:
+    """A time for people and machines."""
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def facts(origin: Origin) -> list[tuple[str, str]]:
+    """The numbers of the first screen, each as the evidence or the summary has it."""
+    about = origin.about
+    if isinstance(about, DiffSummary):
+        return [
+            ("Source", about.tables.get("source", "")),
+            ("Target", about.tables.get("target", "")),
+            ("Started", about.started),
+            ("Ended", about.ended),
+            ("Read", _units(*(about.read_units.get(side) for side in ("source", "target", "both")))),
+            ("SHA-256 of summary.json", origin.sha256),
+            ("Signed by", "nobody: a diff leaves no evidence and opens no gate"),
+        ]
+    took = duration_in_words(about.ended_epoch - about.started_epoch)
+    caller = about.identities.get("source") or "a caller that is not known"
+    units = [
+        value
+        for pair in about.pairs
+        if pair.comparison
+        for value in (pair.comparison.source_read_units, pair.comparison.target_read_units)
+    ]
+    return [
+        ("Run", about.run_id),
+        ("Started", moment(about.started_epoch)),
+        ("Ended", f"{moment(about.ended_epoch)}, after {took}"),
+        ("Coverage", about.coverage),
+        ("Read", _units(*units)),
+        ("By", f"ddbverify {about.tool_version}, {caller}"),
+        ("SHA-256 of evidence.json", origin.sha256),
+        ("Signed by the key", origin.key_id),
+    ]
+
+
+def _units(*units: float | None) -> str:
+    return f"{sum(one or 0 for one in units):,.1f} read units"
+
+
+def pairs(about: Evidence | DiffSummary) -> list[PairView]:
+    """Each pair."""
+    if isinstance(about, DiffSummary):
+        return [_diffed(about)]
+    return [_pair(pair) for pair in about.pairs[:MOST_PAIRS]]
+
+
+def _states(counts: dict[str, int | None]) -> tuple[StateRow, ...]:
+    total = sum(count or 0 for count in counts.values())
+    return tuple(
+        StateRow(state, counts[state], share(counts[state] or 0, total), meaning)
+        for state, meaning in told.MEANINGS.items()
+        if counts.get(state) or (state in ("matched", *told.REFUTING) and state in counts)
+    )
+
+
+def _diffed(about: DiffSummary) -> PairView:
+    states = [state for state in told.MEANINGS if state not in ("known", "refuted")]
+    counts = {state: getattr(about, state) for state in states}
+    planned, read = about.segments.get("planned"), ""
+    if planned is not None:
+        read = f"{about.segments.get('finished'):,} of {number_of(planned, 'segment')} read to the end."
+    return PairView(
+        name="",
+        source=about.tables.get("source", ""),
+        target=about.tables.get("target", ""),
+        states=_states(counts),
+        marks=tuple(plots.stacked({state: count or 0 for state, count in counts.items()})),
+        read=read,
+        settled=f"{number_of(about.converged, 'key')} differed at first sight and converged."
+        if about.converged
+        else "",
+        matrix=(),
+        matrix_more=0,
+        untold=0,
+        notes=Listed.of(
+            [
+                *about.notes,
+                *(f"{one.get('name')}: {one.get('keys')} keys of a list" for one in about.strata),
+            ]
+        ),
+    )
+
+
+def _pair(pair: PairEvidence) -> PairView:
+    read = pair.comparison
+    counts = {
+        state: read.counts.get(state, 0) if read else 0 for state in told.MEANINGS if state != "refuted"
+    }
+    matrix, more = _matrix(pair)
+    untold = read.counts.get("different", 0) - read.different_told if read else 0
+    return PairView(
+        name=pair.id,
+        source=pair.source.arn,
+        target=pair.target.arn,
+        states=_states(dict(counts)),
+        marks=tuple(plots.stacked(counts)),
+        read="No check has read these tables."
+        if read is None
+        else (
+            f"{read.segments_finished:,} of {number_of(read.segments_total, 'segment')} read to the end: "
+            f"{read.source_items:,} items of the source, {read.target_items:,} of the target, "
+            f"{_units(read.source_read_units, read.target_read_units)} in "
+            f"{number_of(read.requests, 'request')}, "
+            f"{duration_in_words(read.ended_epoch - read.started_epoch)}."
+        ),
+        settled=told.settled(pair),
+        matrix=matrix,
+        matrix_more=more,
+        untold=untold,
+        notes=Listed.of(said_by_plugins(read)),
+    )
+
+
+def _matrix(pair: PairEvidence) -> tuple[tuple[tuple[str, tuple[Cell, ...]], ...], int]:
+    """Attributes in which items differ, the commonest first, against the ways."""
+    found = pair.comparison.different_in if pair.comparison else ()
+    keys: dict[str, dict[str, int]] = {}
+    for one in found:
+        keys.setdefault(one.attribute, {})[one.kind] = one.keys
+    ranked = sorted(keys, key=lambda name: (-max(keys[name].values()), name))
+    most = max((one.keys for one in found), default=0)
+    rows = tuple(
+        (
+            name,
+            tuple(
+                Cell(count, plots.shade(count, most))
+                for kind in _KINDS
+                for count in (keys[name].get(kind, 0),)
+            ),
+        )
+        for name in ranked[:MOST_CAUSES]
+    )
+    return rows, max(0, len(ranked) - MOST_CAUSES)
+
+
+def checks(found: Evidence) -> tuple[list[CheckRow], int]:
+    """Every check, those that have not passed first; and how many are not shown."""
+    ranked = sorted(found.checks, key=lambda check: (not check.is_open, not check.counts))
+    rows = [_check(check) for check in ranked[:MOST_CHECKS]]
+    return rows, max(0, len(ranked) - MOST_CHECKS)
+
+
+def _check(check: CheckRecord) -> CheckRow:
+    failed = check.state is CheckState.FAILED
+    more = len(check.claims) - MOST_CLAIMS
+    return CheckRow(
+        name=check.name,
+        pair=check.pair or "",
+        state=check_state(check),
+        tone="good" if not check.is_open else "bad" if failed and check.counts else "open",
+        glyph="✓" if check.state is CheckState.PASSED else "✗" if failed else "·",
+        examined=check.examined,
+        findings=check.findings,
+        claims=", ".join(check.claims[:MOST_CLAIMS]) + (f" and {more} more" if more > 0 else ""),
+        cost=f"{check.seconds:.1f} s" if check.seconds >= 0.05 else "0 s",
+        why=check.why,
+    )
+
+
+def share(part: int, whole: int) -> str:
+    """``98 %``; neither 0 nor 100 for what is not."""
+    if not part or not whole:
+        return "0 %" if whole else ""
+    percent = 100 * part / whole
+    if part < whole and percent > 99.9:
+        return "> 99.9 %"
+    return "< 0.1 %" if percent < 0.1 else f"{percent:.1f} %".replace(".0 %", " %")
+
+
+def cutover(origin: Origin) -> CutoverView | None:
+    """The last attempt, if the evidence of one is here."""
+    found = origin.cutover
+    if found is None:
+        return None
+    by = ""
+    if found.verified_by is not None:
+        same = found.verified_by.sha256 == origin.sha256
+        other = f"the run {found.verified_by.run_id}, not this one"
+        by = f" It was verified by {'this run' if same else other}."
+    if found.outcome == "flipped":
+        said = f"The application was moved at {found.written}: {found.pointer} is {found.value}.{by}"
+    else:
+        why = (found.reason or "for a reason that is not known").rstrip(".")
+        said = f"The last cutover was rolled back at {found.written}: {why}.{by}"
+    chart = plots.gantt(found.steps)
+    limit, stood = origin.fence_limit, chart.fenced_seconds if chart else 0.0
+    return CutoverView(
+        said,
+        chart,
+        f"From the fence to the last step: {duration_in_words(stood)} of the {duration_in_words(limit)} that "
+        "fence_limit allows.",
+        round(min(plots.WIDTH, plots.WIDTH * stood / limit), 1) if limit else 0.0,
+    )

@@ -1,0 +1,253 @@
+"""What a page says, to whom it says it, and what it is made of."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import html.parser
+import re
+from typing import Any
+
+import msgspec
+import pytest
+
+from ddbverify.config import load
+from ddbverify.evidence import folders
+from ddbverify.evidence.record import CheckState
+from ddbverify.page import making, plots, told
+from tests.ddbverify import projects
+from tests.ddbverify.judged import good_evidence, leave
+from tests.ddbverify.pages import HOSTILE, STEPS, TOKEN, failed_evidence, finding, rich, write_findings
+
+
+class Seen(html.parser.HTMLParser):
+    """Elements, attributes and text, as a browser takes them."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.inside: dict[str, str] = {}
+        self._open: list[str] = []
+        self.feed(content.decode())
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in ("meta", "input", "br", "rect"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] in ("style", "script"):
+            self.inside[self._open[-1]] = data
+        else:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, Any]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def config(tmp_path):
+    return load(projects.make_project(tmp_path))
+
+
+def seen(folder, config, **how):
+    return Seen(making.make(folder, config, **how).content)
+
+
+def test_the_first_screen_of_a_run_that_failed(config):
+    folder = rich(config)
+
+    page = seen(folder, config)
+
+    assert "3 of 14 checks failed: 30 keys missing, 2 keys extraneous, 60 keys different." in page.text
+    assert "check_every_item_is_equal" in page.text
+    assert "30 keys are missing, and no check of this run looks at missing keys." in page.text
+    assert 'leave them to yourself: [gate] unclaimed = ["missing"].' in page.text
+    assert "4 keys accepted by the plugin rounding until 2027-01-31" in page.text
+    evidence = (folder / folders.EVIDENCE).read_bytes()
+    assert hashlib.sha256(evidence).hexdigest() in page.text
+    assert "This page opens nothing." in page.text
+
+
+def test_what_follows_it(config):
+    page = seen(rich(config), config)
+
+    assert "17 keys differed at first sight and converged, 92 stayed different" in page.text
+    assert "94 findings." in page.text
+    assert 'accept = ["pitr"]' in page.text
+    assert """accept = ['index."order.status".keys']""" in page.text
+    assert "ttl: on (until the cutover)" in page.text
+    assert "4 min of the 15 min that fence_limit allows" in page.text
+    assert "left out by `ignore`: updated_at" in page.text
+    assert "was the first run." in page.text
+    # One figure of each kind has marks in it.
+    assert [one["class"] for one in page.all("svg") if one["class"] in ("stack", "columns")] == [
+        "stack",
+        "columns",
+    ]
+    assert sum(one.get("class") == "fenced" for one in page.all("rect")) == 7
+
+
+def test_a_run_that_passed_has_nothing_left_to_do(config):
+    page = seen(leave(config, good_evidence(config)), config)
+
+    assert "All 14 checks passed and nothing was left out: 3 keys match." in page.text
+    assert "Nothing is left to do" in page.text
+    assert "findings.jsonl was not beside the evidence" in page.text
+
+
+@pytest.mark.parametrize(
+    "state", [state for state in CheckState if state.name not in ("PASSED", "NOT_APPLICABLE")]
+)
+def test_each_state_of_a_check_has_something_to_do_about_it(config, state):
+    found = good_evidence(config)
+    checks = (msgspec.structs.replace(found.checks[0], state=state), *found.checks[1:])
+
+    (reason,) = told.reasons(msgspec.structs.replace(found, checks=checks))
+
+    assert found.checks[0].name in reason.what
+    assert reason.do.endswith(".")
+
+
+def test_it_holds_no_key_and_no_value_unless_they_are_asked_for(config):
+    folder = rich(config)
+
+    assert TOKEN.encode() not in making.make(folder, config).content
+    with_keys = making.make(folder, config, keys=True).content
+    assert TOKEN.encode() in with_keys
+    assert b"This page holds raw keys of items" in with_keys
+
+
+def test_hostile_names_stay_text(config):
+    content = making.make(rich(config), config).content
+    page = Seen(content)
+
+    assert HOSTILE in page.text
+    assert len(page.all("script")) == 1
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert not re.search("[\u200e\u200f\u202a-\u202e\u2066-\u2069]", content.decode())
+    assert max(map(len, re.findall("x+", page.text))) <= 160
+
+
+def test_the_policy_names_what_is_inside_and_nothing_else(config):
+    content = making.make(rich(config), config).content
+    page = Seen(content)
+    (policy,) = [one["content"] for one in page.all("meta") if one.get("http-equiv")]
+
+    assert "unsafe" not in policy
+    assert policy.startswith("default-src 'none'; ")
+    for name in ("style", "script"):
+        hashed = base64.b64encode(hashlib.sha256(page.inside[name].encode()).digest()).decode()
+        assert f"{name}-src 'sha256-{hashed}'" in policy
+    # Styles as attributes would be refused; so what is drawn has its colours as attributes of SVG.
+    assert not [attributes for _, attributes in page.elements if "style" in attributes]
+    assert all(one["fill"] for one in page.all("rect"))
+    assert not [one for tag in ("link", "img", "iframe") for one in page.all(tag)]
+    assert not re.findall(r"https?://", content.decode())
+
+
+def test_tables_can_be_read_by_ear(config):
+    page = seen(rich(config), config)
+
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert all(one.get("scope") in ("row", "col") for one in page.all("th"))
+    assert {tag for tag, _ in page.elements} >= {"header", "main", "footer", "h1"}
+    assert len(page.all("h1")) == 1
+    assert all(one.get("aria-label") or one.get("aria-hidden") for one in page.all("svg"))
+
+
+def test_the_same_folder_gives_the_same_bytes(config):
+    folder = rich(config)
+
+    assert making.make(folder, config).content == making.make(folder, config).content
+
+
+@pytest.mark.parametrize("findings", [10, 20_000])
+def test_it_stays_small(config, findings):
+    folder = rich(config)
+    write_findings(
+        folder, (finding(number, paths=("price: N -> S", "size: value")) for number in range(findings))
+    )
+
+    assert len(making.make(folder, config).content) < 400_000
+
+
+def test_it_stays_small_with_many_checks_pairs_and_names(config):
+    found = failed_evidence(config)
+    checks = [
+        msgspec.structs.replace(check, id=f"{number}{check.id}", why="z" * 5_000, claims=("different",) * 50)
+        for number in range(100)
+        for check in found.checks
+    ]
+    many = msgspec.structs.replace(
+        found,
+        checks=tuple(checks),
+        shortcomings=tuple(f"{number}{'s' * 3_000}" for number in range(1_000)),
+    )
+    folder = leave(config, many)
+    write_findings(
+        folder,
+        (
+            finding(number, paths=tuple(f"{'n' * 2_000}{number}-{place}: value" for place in range(9)))
+            for number in range(600)
+        ),
+    )
+
+    content = making.make(folder, config).content
+    with_keys = making.make(folder, config, keys=True).content
+
+    assert len(content) < 1_000_000
+    assert len(with_keys) < 1_000_000
+
+
+def test_findings_that_are_not_those_of_the_evidence_are_said_to_be(config):
+    folder = rich(config)
+    write_findings(folder, [finding(1, pair=failed_evidence(config).pairs[0].id)])
+
+    made = making.make(folder, config)
+
+    assert [one.partition(":")[0].split(" keys")[0] for one in made.problems] == [
+        "findings.jsonl lists 0 missing",
+        "findings.jsonl lists 0 extraneous",
+        "findings.jsonl lists 1 different",
+    ]
+    assert made.problems[0] in Seen(made.content).text
+
+
+def test_the_steps_of_a_cutover_follow_one_another():
+    chart = plots.gantt(STEPS)
+
+    assert chart is not None
+    assert [span.name for span in chart.spans] == list(STEPS)[1:]
+    assert chart.seconds == 229.0
+    assert chart.fenced_seconds == 226.5
+    assert [span.fenced for span in chart.spans] == [False] + [True] * 6
+    for before, after in zip(chart.spans, chart.spans[1:], strict=False):
+        assert after.mark.x >= before.mark.x
+    assert all(span.mark.x + span.mark.width <= plots.WIDTH + 0.2 for span in chart.spans[:-1])
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [{}, {"gate": "2026-11-18T11:00:00Z"}, {"gate": "then", "flip": "now"}, dict(reversed(STEPS.items()))],
+)
+def test_steps_that_make_no_line_of_time_make_no_chart(steps):
+    assert plots.gantt(steps) is None
+
+
+def test_what_is_there_can_be_seen_however_little():
+    marks = plots.stacked({"matched": 10**9, "missing": 1, "different": 0})
+
+    assert [mark.name for mark in marks] == ["matched", "missing"]
+    assert marks[1].width >= 5
+    assert round(sum(mark.width for mark in marks)) == plots.WIDTH
+    assert plots.shade(1, 10**6) == 1
+    assert plots.shade(10**6, 10**6) == 5
+    assert dataclasses.astuple(plots.columns([3, 0, 6])[0])[3] == plots.HEIGHT
