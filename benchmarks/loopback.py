@@ -1,7 +1,7 @@
 """
 A loopback SQS and DynamoDB that take everything and answer at once, in a process of their own.
 
-They speak as much of the two JSON protocols as forwarder and consumer ask for, keep nothing, and
+They speak as much of the two JSON protocols as forwarder, consumer and load ask for, keep nothing, and
 count what AWS would bill::
 
     with loopback() as server:
@@ -30,7 +30,11 @@ from benchmarks.child import serving
 from benchmarks.page_server import REGION
 from replicator.handlers.envelope import sqs_units
 
-__all__ = ["REGION", "Billed", "Loopback", "item_size", "loopback"]
+__all__ = ["MOST_WRITES", "REGION", "Billed", "Loopback", "item_size", "loopback"]
+
+
+MOST_WRITES = 25
+"""Of one request. https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html"""
 
 
 class Billed(msgspec.Struct, frozen=True):
@@ -106,6 +110,11 @@ def _value_size(value: Mapping[str, Any]) -> int:
 
 # --- answers ----------------------------------------------------------------------------
 
+
+class _Refused(Exception):
+    """A request that DynamoDB answers with ValidationException."""
+
+
 _Bill = dict[str, Billed]
 
 
@@ -140,6 +149,25 @@ def _transact(asked: dict[str, Any], bill: _Bill) -> dict[str, Any]:
     }
 
 
+def _batch_write(asked: dict[str, Any], bill: _Bill) -> dict[str, Any]:
+    requests = [(table, one) for table, some in asked["RequestItems"].items() for one in some]
+    if not 0 < len(requests) <= MOST_WRITES:
+        raise _Refused(f"1 validation error detected: {len(requests)} requests, of 1 to {MOST_WRITES}")
+    units: dict[str, float] = {}
+    for table, request in requests:
+        size = item_size(request["PutRequest"]["Item"])
+        billed = float(max(1, math.ceil(size / 1024)))
+        _count(bill, f"BatchWriteItem {table}", 1, size, billed)
+        units[table] = units.get(table, 0.0) + billed
+    _count(bill, "BatchWriteItem", len(requests), 0, sum(units.values()))
+    answer: dict[str, Any] = {"UnprocessedItems": {}}
+    if asked.get("ReturnConsumedCapacity", "NONE") != "NONE":
+        answer["ConsumedCapacity"] = [
+            {"TableName": table, "CapacityUnits": number} for table, number in units.items()
+        ]
+    return answer
+
+
 def _update(asked: dict[str, Any], bill: _Bill) -> dict[str, Any]:
     _count(bill, "UpdateItem", 1, 0, 1.0)
     return {"Attributes": {}} if asked.get("ReturnValues") == "ALL_NEW" else {}
@@ -162,6 +190,7 @@ def _attributes(asked: dict[str, Any], bill: _Bill) -> dict[str, Any]:
 _OPERATIONS = {
     "SendMessageBatch": _send,
     "TransactWriteItems": _transact,
+    "BatchWriteItem": _batch_write,
     "UpdateItem": _update,
     "PutItem": _nothing("PutItem"),
     "GetItem": _nothing("GetItem"),
@@ -198,15 +227,21 @@ class _Connection(asyncio.Protocol):
             self._answer(lines[0].split(" ")[1], headers.get("x-amz-target", "").rpartition(".")[2], body)
 
     def _answer(self, path: str, operation: str, body: bytes) -> None:
+        status = "200 OK"
         if path == "/bill":
             content = msgspec.json.encode(self.bill)
         elif path == "/reset":
             self.bill.clear()
             content = b"{}"
         else:
-            content = json.dumps(_OPERATIONS[operation](msgspec.json.decode(body), self.bill)).encode()
+            try:
+                answer = _OPERATIONS[operation](msgspec.json.decode(body), self.bill)
+            except _Refused as error:
+                kind = "com.amazon.coral.validate#ValidationException"
+                status, answer = "400 Bad Request", {"__type": kind, "message": str(error)}
+            content = json.dumps(answer).encode()
         head = (
-            f"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\n"
+            f"HTTP/1.1 {status}\r\nContent-Type: application/x-amz-json-1.0\r\n"
             f"Content-Length: {len(content)}\r\nx-amzn-RequestId: LOOPBACK\r\n"
             f"x-amz-crc32: {zlib.crc32(content)}\r\n\r\n"
         )

@@ -1,4 +1,4 @@
-"""What moving a change costs: forwarder and consumer on a loopback, the queue's bill, the lag."""
+"""What moving data costs: forwarder, consumer and load on a loopback, the queue's bill, the lag."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from tabulate import tabulate
 
-from benchmarks import lag
+from benchmarks import lag, loading
 from benchmarks.budgets import Budget
 from benchmarks.changes import FILMS, Content
 from benchmarks.loopback import Billed, Loopback, loopback
@@ -38,6 +38,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[Row]
     ways: list[Way]
     steady: Measured | None
+    loads: list[loading.Load]
     lag: lag.Lag
 
 
@@ -60,12 +61,14 @@ def run(*, quick: bool, say: Callable[[str], None]) -> Report:
         kept = measure(
             Job(who="both", endpoint_url=server.endpoint_url, content="text", item_bytes=480, changes=steady)
         )
+    loads = loading.run(quick=quick, say=say)
     say("lag: a migration on the embedded AWS ...")
     return Report(
-        budgets=judge(rows, kept),
+        budgets=[*judge(rows, kept), loading.judge(loads)],
         rows=rows,
         ways=ways(rows),
         steady=kept,
+        loads=loads,
         lag=lag.measured(seconds=10.0 if quick else 60.0),
     )
 
@@ -84,7 +87,7 @@ def shown(report: Report) -> str:
     """As tables."""
     cpu = [_cpu_line(report.rows, row) for row in report.rows if not row.who.startswith("plain")]
     bills = [_bill_line(report.ways, way) for way in report.ways]
-    tables = [_table(cpu), "", _table(bills), "", report.lag.shown()]
+    tables = [_table(cpu), "", _table(bills), "", loading.shown(report.loads), "", report.lag.shown()]
     return "\n".join(tables)
 
 
