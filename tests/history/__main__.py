@@ -25,7 +25,8 @@ def main() -> int:
     print(f"the nemesis: {' '.join(history.done)}")
     print("faults met: " + ", ".join(f"{count} {kind}" for kind, count in history.struck.most_common()))
     print(
-        f"drained {history.drained}, gap {history.gap}, ddbverify run {history.verified} {history.not_passed}"
+        f"drained {history.drained}, gap {history.gap}, ddbverify run {history.verified} "
+        f"{history.not_passed}, ddbverify diff {history.by_two}"
     )
     print(told(history.judgement))
     print(

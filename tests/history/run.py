@@ -54,6 +54,7 @@ class History:
     judgement: Judgement
     verified: int  # exit status of the last `ddbverify run`
     not_passed: list[str]  # checks of it
+    by_two: int  # exit status of a `ddbverify diff` by two processes, or by one where the pair is re-keyed
     done: list[str]  # the nemesis's deeds, in order
     struck: Counter[str]  # faults that the functions met
     drained: bool = True
@@ -62,7 +63,8 @@ class History:
     @property
     def holds(self) -> bool:
         """Whether all that was promised was kept, and the verifier agrees."""
-        return self.judgement.holds and self.drained and self.gap is None and self.verified == 0
+        agrees = self.verified == 0 and self.by_two == 0
+        return self.judgement.holds and self.drained and self.gap is None and agrees
 
 
 class Stage:
@@ -76,12 +78,20 @@ class Stage:
 
     def run(self, *command: str) -> tuple[int, dict[str, Any]]:
         """One of our commands: exit status, and its JSON document."""
+        done = self.done(*command, "--json")
+        try:
+            return done.returncode, json.loads(done.stdout)
+        except ValueError:
+            raise AssertionError(f"{' '.join(command)} said no JSON:\n{done.stderr[-3000:]}") from None
+
+    def done(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """One of our commands, once it has ended."""
         environment = self.aws.environment(REGION) | {
             "PYTHONPATH": os.pathsep.join([str(self.code), str(self.folder)])
         }
         program, *arguments = command
-        done = subprocess.run(
-            [sys.executable, "-m", program, *arguments, "--json"],
+        return subprocess.run(
+            [sys.executable, "-m", program, *arguments],
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -89,10 +99,6 @@ class Stage:
             text=True,
             check=False,
         )
-        try:
-            return done.returncode, json.loads(done.stdout)
-        except ValueError:
-            raise AssertionError(f"{' '.join(command)} said no JSON:\n{done.stderr[-3000:]}") from None
 
     def need(self, *command: str) -> None:
         """A command that has to work in the end; the nemesis may cost it some tries."""
@@ -199,7 +205,18 @@ def make(folder: Path, options: Options, say: Callable[[str], None] = print) -> 
         not_passed = [
             one["name"] for one in outcome["checks"] if one["state"] not in ("passed", "not-applicable")
         ]
-        return History(found, verified, not_passed, done, stage.struck(), drained, gap)
+        by_two = _by_two(stage)
+        return History(found, verified, not_passed, by_two, done, stage.struck(), drained, gap)
+
+
+def _by_two(stage: Stage) -> int:
+    """Exit status of a diff whose segments two processes read; a re-keyed pair is always read by one."""
+    shape = stage.options.shape
+    rekeys = ("--rekeys",) if shape == "moved" else ()
+    transform = ("--transform", f"shapes:{shape}", *rekeys) if shape else ()
+    regions = (f"--source-region={REGION}", f"--target-region={REGION}")
+    cut = ("--segments", "4", "--processes", "2", "--settle", "2s")
+    return stage.done("ddbverify", "diff", SOURCE, TARGET, *regions, *cut, *transform).returncode
 
 
 def _rage(stage: Stage, options: Options) -> Iterator[str]:

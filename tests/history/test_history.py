@@ -22,7 +22,8 @@ def assert_held(history: History, options: Options) -> None:
     again = f"python -m tests.history --seed {options.seed} --seconds {options.seconds:g} "
     assert history.judgement.holds, f"{told(history.judgement)}\n{again}--shape '{options.shape}'"
     assert history.holds, (
-        f"drained {history.drained}, gap {history.gap}, run {history.verified} {history.not_passed}\n{again}"
+        f"drained {history.drained}, gap {history.gap}, run {history.verified} {history.not_passed}, "
+        f"diff {history.by_two}\n{again}"
     )
 
 

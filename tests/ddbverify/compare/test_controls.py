@@ -13,6 +13,7 @@ from ddbverify.items import form as items
 from ddbverify.items.form import Form
 from ddbverify.tables.segments import Plan
 from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, make_judge, on
+from tests.ddbverify.hired import InThreads
 from tests.ddbverify.items.test_form import items as typed_items
 
 EVERY_TYPE = {
@@ -30,16 +31,18 @@ EVERY_TYPE = {
 }
 
 
-def run(content, *, judge=None):
-    clock = Clock()
+def run(content, *, judge=None, hired=0):
+    source, target = FakeTable(content), FakeTable(content)
+    judge, plan, running = judge or make_judge(), Plan(1, (0,)), on(Clock())
     return Pass(
         "pair",
-        FakeTable(content),
-        FakeTable(content),
-        judge or make_judge(),
-        Plan(1, (0,)),
+        source,
+        target,
+        judge,
+        plan,
         Verification(settle=Duration(1.0)),
-        running=on(clock),
+        running=running,
+        crew=InThreads(source, target, judge, plan, running=running, members=hired) if hired else None,
     ).run()
 
 
@@ -96,22 +99,23 @@ def test_an_item_past_its_time_to_live_may_be_missing():
         (items, "_bool", lambda content: b"", "another value of type BOOL"),
     ],
 )
-def test_an_engine_that_does_not_look_is_found_out(monkeypatch, where, name, broken, missed):
+@pytest.mark.parametrize("hired", [0, 2])
+def test_an_engine_that_does_not_look_is_found_out(monkeypatch, where, name, broken, missed, hired):
     monkeypatch.setattr(where, name, broken)
     monkeypatch.setattr(items, "_SETS", {**items._SETS, "NS": items._number})
     monkeypatch.setattr(items, "_SCALARS", {**items._SCALARS, "N": items._number, "BOOL": items._bool})
 
-    (why,) = run([EVERY_TYPE]).unexamined
+    (why,) = run([EVERY_TYPE], hired=hired).unexamined
 
     assert why.startswith("a control failed")
     assert missed in why
 
 
-@pytest.mark.parametrize("rekeys", [False, True])
-def test_a_transform_whose_result_is_not_looked_at_is_found_out(monkeypatch, rekeys):
+@pytest.mark.parametrize(("rekeys", "hired"), [(False, 0), (True, 0), (False, 2)])
+def test_a_transform_whose_result_is_not_looked_at_is_found_out(monkeypatch, rekeys, hired):
     monkeypatch.setattr(shortcut.raws, "surely_holds", lambda *_: True)
 
-    (why,) = run([EVERY_TYPE], judge=make_judge(dict, rekeys=rekeys)).unexamined
+    (why,) = run([EVERY_TYPE], judge=make_judge(dict, rekeys=rekeys), hired=hired).unexamined
 
     assert why.startswith("a control failed")
     assert "another value of type N" in why

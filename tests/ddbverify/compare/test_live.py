@@ -23,6 +23,7 @@ import pytest
 
 from ddbverify.compare import groups
 from ddbverify.compare.comparison import Comparison
+from ddbverify.compare.processes import Processes
 from ddbverify.compare.request import PassRequest
 from ddbverify.compare.runner import compare
 from ddbverify.config import parse
@@ -297,9 +298,18 @@ WRITES_OF_A_HOT_KEY = 10  # a second
         *(pytest.param(seed, 200, 5.0, 10.0, marks=pytest.mark.full) for seed in range(1, RUNS + 1)),
     ],
 )
-@pytest.mark.parametrize("rekeys", [False, True])
+@pytest.mark.parametrize(("rekeys", "processes"), [(False, 1), (False, 2), (True, 1)])
 def test_live_tables_on_the_embedded_aws(
-    rekeys, seed, writes_per_second, longest_lag, settle_seconds, aws, unique, tmp_path, monkeypatch
+    rekeys,
+    processes,
+    seed,
+    writes_per_second,
+    longest_lag,
+    settle_seconds,
+    aws,
+    unique,
+    tmp_path,
+    monkeypatch,
 ):
     """
     Three planted differences are found under traffic, and nothing else.
@@ -325,7 +335,8 @@ def test_live_tables_on_the_embedded_aws(
             puts = [{"PutRequest": {"Item": one}} for one in items[start : start + 25]]
             client.batch_write_item(RequestItems={name: puts})
     side = f'region = "eu-west-1"\nendpoint_url = "{aws.endpoint_url}"\n'
-    text = f'[source]\n{side}[target]\n{side}[verification]\nsettle = "{settle_seconds:g}s"\n'
+    settings = f'settle = "{settle_seconds:g}s"\nprocesses = {processes}\n'
+    text = f"[source]\n{side}[target]\n{side}[verification]\n{settings}"
     text += f'[[tables]]\nsource = "{source}"\ntarget = "{target}"\n'
     config = parse(text + ('transform = "tests:moved"\nrekeys = true\n' if rekeys else ""), tmp_path)
     lanes = [
@@ -344,6 +355,9 @@ def test_live_tables_on_the_embedded_aws(
     def passed(moved_at: float) -> bool:
         return all(lane.passed(moved_at) for lane in lanes)
 
+    hired = []
+    begin = Processes.__enter__
+    monkeypatch.setattr(Processes, "__enter__", lambda crew: hired.append(crew.shares - 1) or begin(crew))
     began = time.monotonic()
     with ExitStack() as traffic:
         for lane in lanes:
@@ -362,6 +376,7 @@ def test_live_tables_on_the_embedded_aws(
     seconds = time.monotonic() - began
     for name in (source, target):
         client.delete_table(TableName=name)
+    assert hired == [processes] * (processes > 1)
     assert not [error for lane in lanes for error in lane.errors]
     hot = [lane.written[key] for lane in lanes for key in lane.hot]
     written = sum(lane.written.total() for lane in lanes)

@@ -18,11 +18,13 @@ import pytest
 
 from benchmarks.page_server import REGION, Asked, Fault, Generated, Listed, page_server
 from ddbverify.compare import processes
+from ddbverify.compare.alterations import ControlKind
 from ddbverify.compare.inspection import ItemCheck, Refutation
 from ddbverify.compare.processes import PlacedCheck, cores, worthwhile
 from ddbverify.compare.request import Listeners, PassRequest
 from ddbverify.compare.runner import compare
 from ddbverify.config import parse
+from ddbverify.diff.result import REFUTING, verdict_of
 from ddbverify.errors import AccessError, ConfigurationError, Inconclusive
 from ddbverify.items.states import State
 from ddbverify.items.transform import Transform
@@ -35,6 +37,18 @@ from tests.processes import linux_only, wait_until
 ITEMS = 8_000
 SEGMENTS = 8
 PLANTED = {0: "missing", 1_000: "extra", 5_000: "changed", ITEMS - 1: "changed"}
+
+TRANSFORMS = """\
+def same(item):
+    return item
+
+def choosy(item):
+    if item["pk"].endswith("3"):
+        return None
+    if item["pk"].endswith("77"):
+        raise KeyError("secret")
+    return {**item, "made": True} if item["pk"].endswith("1") else item
+"""
 
 pytestmark = pytest.mark.usefixtures("on_loopback")
 
@@ -109,10 +123,15 @@ def found(comparison):
     return sorted((str(one.state), str(one.key), one.paths) for one in comparison.differences)
 
 
-@pytest.mark.parametrize("transform", [None, "mine:same"])
+def noticed(comparison):
+    """What the negative controls could alter, and the engine noticed."""
+    return {name for altered in comparison.controls.altered() for name in altered.names}
+
+
+@pytest.mark.parametrize("transform", [None, "mine:same", "mine:choosy"])
 @pytest.mark.parametrize("target", ["altered", "no-order"])
 def test_two_processes_find_what_one_finds_for_the_same_reads(server, tmp_path, module, transform, target):
-    module("mine", "def same(item):\n    return item\n")
+    module("mine", TRANSFORMS)
     one, two = (
         ran(config_of(server, tmp_path, target=target, transform=transform, processes=number))
         for number in (1, 2)
@@ -120,11 +139,32 @@ def test_two_processes_find_what_one_finds_for_the_same_reads(server, tmp_path, 
 
     assert found(two) == found(one)
     assert two.counts == one.counts
-    assert (two.source, two.target) == (one.source, one.target)
+    for mine, theirs in ((two.source, one.source), (two.target, one.target)):
+        # A sample of many differences is drawn at random, and items are not all of a size.
+        assert (mine.items, mine.scanned) == (theirs.items, theirs.scanned)
+        assert mine.read_units == pytest.approx(theirs.read_units, rel=0.01 * (transform == "mine:choosy"))
     assert (two.unexamined, two.notes) == (one.unexamined, one.notes) == ((), one.notes)
     assert two.segments_finished == SEGMENTS
     assert len(two.controls._sources) == 3
+    assert noticed(two) == noticed(one) >= set(ControlKind)
     assert not processes_below()
+
+
+@pytest.mark.parametrize("kind", ["crc", "cut", "end", "count", "stuck"])
+def test_two_processes_call_equal_only_what_was_read(server, tmp_path, kind):
+    """What one has lost is looked up key by key, and the whole is not equal; an end is asked about again."""
+    server.set_faults("equal", [Fault(kind=kind, first=2, times=None, segment=SEGMENTS - 1)])
+    try:
+        comparison = ran(config_of(server, tmp_path))
+    finally:
+        server.set_faults("equal", [])
+
+    read_on = kind == "end"
+    assert verdict_of(comparison)[0] == ("equal" if read_on else "inconclusive")
+    assert bool(comparison.unexamined) is not read_on
+    assert comparison.only(*REFUTING) == ()
+    assert comparison.counts[State.MATCHED] == ITEMS
+    assert comparison.target.scanned == (ITEMS if read_on else ITEMS - 500)
 
 
 @pytest.mark.parametrize("case", ["films", "text-and-number", "binary"])

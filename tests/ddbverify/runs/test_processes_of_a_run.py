@@ -29,6 +29,22 @@ def check_every_item_is_there(pair):
     require(pair.verdict(State.MISSING, State.EXTRANEOUS, State.DIFFERENT))
 """
 
+COVERING = """\
+from ddbverify import check, each_item
+
+
+@check(stateless=True, covers={"value:total", "removed:total"})
+@each_item
+def check_the_total(source, target):
+    assert target["total"] == source["total"]
+
+
+@check(stateless=True, covers={"value:note"})
+@each_item
+def check_nothing_of_the_note(target):
+    assert "note" in target
+"""
+
 TRANSFORM = """\
 import json, os, pathlib
 
@@ -54,13 +70,13 @@ def ran(server, tmp_path, monkeypatch):
     monkeypatch.setattr("ddbverify.runs.run._identity", lambda side: None)
     monkeypatch.setattr("ddbverify.runs.run._other_transforms", lambda config: ())
 
-    def run(body="pass", **settings):
+    def run(body="pass", checks=CHECKS, **settings):
         side = f'region = "{REGION}"\nendpoint_url = "{server.endpoint_url}"\n'
         given = {"settle": "0s", "processes": 2} | settings
         lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in given.items())
         (tmp_path / "shop_moves.py").write_text(TRANSFORM.replace("BODY", body))
         (tmp_path / "checks").mkdir()
-        (tmp_path / "checks" / "check_own.py").write_text(CHECKS)
+        (tmp_path / "checks" / "check_own.py").write_text(checks)
         (tmp_path / "migration.toml").write_text(
             f"[source]\n{side}[target]\n{side}[verification]\n{lines}\n[gate]\nemulator = true\n"
             '[[tables]]\nsource = "orders"\ntarget = "orders-v2"\ntransform = "shop_moves:same"\n'
@@ -79,6 +95,16 @@ def test_both_processes_have_a_part_in_it(ran, tmp_path):
     assert pair.comparison.counts["matched"] == ITEMS
     assert {check.examined for check in evidence.checks} == {ITEMS}
     assert len(list(tmp_path.glob("called-in-*"))) >= 2
+
+
+def test_a_check_that_would_not_have_noticed_is_named(ran, tmp_path):
+    evidence = ran(checks=COVERING)
+
+    notes, total = sorted(evidence.checks, key=lambda check: check.name)
+    assert len(list(tmp_path.glob("called-in-*"))) >= 2
+    assert (total.state, total.examined) == ("passed", ITEMS)
+    assert notes.state == "inconclusive"
+    assert "altered on purpose, it did not notice: value:note" in str(notes)
 
 
 def test_what_a_transform_reads_there_has_to_be_bound(ran, tmp_path):

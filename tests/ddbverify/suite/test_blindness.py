@@ -18,6 +18,7 @@ from ddbverify.suite.marks import SETTINGS
 from ddbverify.tables.segments import Plan
 from tests.ddbverify import projects
 from tests.ddbverify.fakes import FakeTable, make_judge
+from tests.ddbverify.hired import InThreads
 from tests.ddbverify.suite.test_pair import _default_suite
 
 ORDERS = [
@@ -29,21 +30,35 @@ COVERING = {
 }
 
 
-def _pair(tmp_path, *item_checks, content=ORDERS, judge=None, attributes=()):
-    """A pair of tables in memory whose shared pass has been made."""
+JUDGES = {
+    "as it is": make_judge(),
+    "reshaped": make_judge(lambda one: {**one, "extra": 1}),
+    "mostly dropped": make_judge(lambda one: None if one["id"] in ("1", "2", "3") else dict(one)),
+    "re-keyed": make_judge(
+        lambda one: [{**one, "id": "x" + one["id"]}, {**one, "id": "y" + one["id"]}], rekeys=True
+    ),
+}
+
+
+def _pair(tmp_path, *item_checks, content=ORDERS, judge=None, attributes=(), hired=0):
+    """A pair of tables in memory whose shared pass has been made, with *hired* others to read for it."""
     config = parse(projects.TOML, tmp_path)
     pair = Pair(config, config.tables[0], secret=b"of this run")
     judge = judge or make_judge()
-    claims = [claim.item for item in content for claim in judge.claims(item)]
+    source = FakeTable(content)
+    target = FakeTable([claim.item for item in content for claim in judge.claims(item)])
+    plan, running = Plan(3, (0, 1, 2)), Running(threads=1)
+    crew = InThreads(source, target, judge, plan, running=running, members=hired, covered=attributes)
     comparison = Pass(
         "pair",
-        FakeTable(content),
-        FakeTable(claims),
+        source,
+        target,
         judge,
-        Plan(1, (0,)),
+        plan,
         Verification(settle=Duration(0)),
         request=PassRequest(item_checks=[one.ddb_item_check for one in item_checks], covered=attributes),
-        running=Running(threads=1),
+        running=running,
+        crew=crew if hired else None,
     ).run()
     assert comparison.unexamined == ()
     return pair.seeing(comparison)
@@ -64,17 +79,14 @@ def test_the_checks_of_the_shared_pass_say_what_they_cover():
 
 @pytest.mark.parametrize("name", sorted(COVERING))
 @pytest.mark.parametrize(
-    "judge",
+    ("rules", "hired"),
     [
-        make_judge(),
-        make_judge(lambda one: {**one, "extra": 1}),
-        make_judge(lambda one: None if one["id"] in ("1", "2", "3") else dict(one)),
-        make_judge(lambda one: [{**one, "id": "x" + one["id"]}, {**one, "id": "y" + one["id"]}], rekeys=True),
+        *((rules, hired) for rules in ("as it is", "reshaped", "mostly dropped") for hired in (0, 2)),
+        ("re-keyed", 0),
     ],
-    ids=["as it is", "reshaped", "mostly dropped", "re-keyed"],
 )
-def test_every_check_of_the_default_suite_notices_what_it_covers(tmp_path, name, judge):
-    assert _blind(_default_suite()[name], _pair(tmp_path, judge=judge)) == ""
+def test_every_check_of_the_default_suite_notices_what_it_covers(tmp_path, name, rules, hired):
+    assert _blind(_default_suite()[name], _pair(tmp_path, judge=JUDGES[rules], hired=hired)) == ""
 
 
 @pytest.mark.parametrize("name", sorted(COVERING))
@@ -174,7 +186,8 @@ def test_checks_on_items_are_run_on_altered_copies(tmp_path, function, said):
     assert _blind(function, pair) == said
 
 
-def test_an_item_that_has_a_covered_attribute_is_looked_for(tmp_path):
+@pytest.mark.parametrize("hired", [0, 2])
+def test_an_item_that_has_a_covered_attribute_is_looked_for(tmp_path, hired):
     rare = {"id": {"S": "rare"}, "discount": {"N": "10"}}
     many = [{"id": {"S": f"{number:04}"}} for number in range(500)]
 
@@ -182,7 +195,8 @@ def test_an_item_that_has_a_covered_attribute_is_looked_for(tmp_path):
     def check_it(pair):
         require(pair.verdict(State.DIFFERENT))
 
-    assert _blind(check_it, _pair(tmp_path, content=[*many, rare], attributes={"discount"})) == ""
+    pair = _pair(tmp_path, content=[*many, rare], attributes={"discount"}, hired=hired)
+    assert _blind(check_it, pair) == ""
 
 
 def test_what_no_item_allows_says_nothing_about_a_check(tmp_path):
