@@ -125,7 +125,10 @@ def test_what_is_kept_holds_no_key_of_an_item():
 
     assert upload["if"] == "always()"
     assert gitlab["artifacts"]["when"] == "always"
-    assert set(kept) == {"run/evidence.json", "run/findings.sealed", "run/junit.xml", "run/summary.md"}
+    assert set(kept) == {
+        f"run/{name}"
+        for name in ("evidence.json", "findings.sealed", "junit.xml", "report.html", "summary.md")
+    }
 
 
 def test_what_is_kept_of_a_cutover_holds_no_key_either_and_is_kept_whatever_came_of_it():
@@ -136,7 +139,7 @@ def test_what_is_kept_of_a_cutover_holds_no_key_either_and_is_kept_whatever_came
     assert (upload["if"], gitlab["cutover"]["artifacts"]["when"]) == ("always()", "always")
     assert kept == gitlab["cutover"]["artifacts"]["paths"]
     assert {path.rpartition("/")[2] for path in kept} == {
-        *("cutover.json", "evidence.json", "findings.sealed", "summary.md"),
+        *("cutover.json", "evidence.json", "findings.sealed", "report.html", "summary.md"),
     }
 
 

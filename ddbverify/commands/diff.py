@@ -25,6 +25,7 @@ from ddbverify.diff.request import Request
 from ddbverify.diff.text import text
 from ddbverify.errors import DdbVerifyError
 from ddbverify.interrupts import end_as_ctrl_c_does
+from ddbverify.page import making
 from ddbverify.reports import progress
 
 
@@ -107,6 +108,8 @@ def command(
         _print_line(json.dumps({"summary": result.summary}) if lines else text(result))
         if result.unwritten is not None:
             click.echo(f"Error: {result.unwritten}", err=True)
+        elif out is not None:
+            making.leave(out, lambda: None, say)
     except DdbVerifyError as error:
         refuse(error, as_json=lines, indent=None)
     except BrokenPipeError:

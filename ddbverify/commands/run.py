@@ -15,8 +15,10 @@ from ddbverify.commands.shared import (
     say,
     show_in_pipeline,
 )
+from ddbverify.config import load
 from ddbverify.errors import DdbVerifyError
 from ddbverify.interrupts import end_as_ctrl_c_does
+from ddbverify.page import making
 from ddbverify.reports import ci, summary
 from ddbverify.runs import run as runs
 from ddbverify.runs.result import RunResult
@@ -59,6 +61,7 @@ def command(
     _show(result, err=as_json)
     if as_json:
         print_json(result.as_json())
+    making.leave(result.folder, lambda: load(config_file), say)
     show_in_pipeline(ci.annotations_of_run(result.evidence), summary.markdown(result.evidence), err=as_json)
     sys.exit(result.exit_code)
 

@@ -160,10 +160,14 @@ def leave(folder: Path, load: Callable[[], Config | None], say: Callable[[str], 
     try:
         write(make(folder, load()).content, folder / FILE)
     except NotTrusted as error:
-        say(f"no {FILE}: the evidence is not believed here: {error}")
+        why = f"the evidence is not believed here: {error}"
     except DdbVerifyError as error:
-        say(f"no {FILE}: {error.message}")
+        why = error.message
     except KeyboardInterrupt:
-        say(f"no {FILE}: interrupted")
+        why = "interrupted"
     except Exception as error:  # noqa: BLE001 - a picture of the outcome must not become the outcome
-        say(f"no {FILE}: {type(error).__name__}, which nobody has expected; `ddbverify report` says where")
+        why = f"{type(error).__name__}, which nobody has expected; `ddbverify report` says where"
+    else:
+        return
+    with suppress(OSError):  # nobody reads what is said
+        say(f"no {FILE}: {why}")

@@ -19,6 +19,7 @@ from ddbverify.evidence import folders, signing
 from ddbverify.evidence.envelope import RUN, open_envelope
 from ddbverify.evidence.record import CheckState
 from ddbverify.gate import gate
+from ddbverify.page import making
 from ddbverify.runs import run as runs
 from ddbverify.runs.clock import Clock
 from tests.ddbverify import projects
@@ -437,6 +438,8 @@ def test_a_token_in_every_key_is_in_nothing_but_the_findings(project, capfd):
     payload = open_envelope((result.folder / "evidence.json").read_bytes(), RUN, (key,))
     assert TOKEN.encode() not in payload
     assert document["payloadType"].endswith("evidence+json")
+    making.leave(result.folder, lambda: load(project), pytest.fail)
+    assert (result.folder / "report.html").exists()
     holding = {
         path.name
         for path in project.parent.rglob("*")
