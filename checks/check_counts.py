@@ -5,7 +5,7 @@ from __future__ import annotations
 from ddbverify import Finding, Pair, State, check, comparison_verdict, require
 
 
-@check(covers=["missing", "extraneous"])
+@check(covers=["missing", "extraneous"], by_key=True)
 def check_item_counts_agree(pair: Pair) -> None:
     """
     The target holds as many items as the source's items make (through the transform, if any).

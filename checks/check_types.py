@@ -5,7 +5,7 @@ from __future__ import annotations
 from ddbverify import Pair, check, drift_verdict, require
 
 
-@check(covers=["type"])
+@check(covers=["type"], by_key=True)
 def check_no_attribute_changes_its_type(pair: Pair) -> None:
     """
     No attribute of an item in the target has another type than it should have (a number as text, say).

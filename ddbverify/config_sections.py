@@ -80,6 +80,8 @@ class Verification(_Section, frozen=True):
     plugins: tuple[str, ...] = ()
     time_limit: Duration = Duration(600)
     findings_key: str | None = None
+    last: Literal["changes", "full"] = "changes"
+    max_base_age: Duration = Duration(7 * 86_400)
 
     @property
     def sampled_fraction(self) -> float | None:
@@ -118,6 +120,7 @@ class Cutover(_Section, frozen=True):
     fence: str = "resource-policy"
     fence_limit: Duration = Duration(900)
     quiet: Duration = Duration(60)
+    stream_lag: Duration = Duration(10)
 
 
 class Config(_Section, frozen=True, kw_only=True):

@@ -40,6 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--ddb-record", metavar="FILE", help="write the raw record; used by `ddbverify run`")
     group.addoption(
+        "--ddb-changed", metavar="FOLDER", help="keys to look at; used by `ddbverify run --since`"
+    )
+    group.addoption(
         "--ddb-parent", metavar="FD", type=int, help="end when this pipe does; used by `ddbverify run`"
     )
 

@@ -86,3 +86,8 @@ def page(name: str) -> str:
         return f"docs/{name}"
     path = folder / name
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def in_toml(text: str) -> str:
+    """A text as a list of TOML holds it."""
+    return f"'{text}'" if '"' in text and "'" not in text else json.dumps(text, ensure_ascii=False)

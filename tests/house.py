@@ -90,6 +90,13 @@ ROOMS = (
     ),
     _room(
         "ddbverify",
+        "changes",
+        "what has changed in a table since a moment: its stream, places in it, keys of its records",
+        "items tables",
+        "following places shards wire",
+    ),
+    _room(
+        "ddbverify",
         "pipeline",
         "the replication into a target, seen from outside",
         "items code tables",
@@ -121,15 +128,15 @@ ROOMS = (
         "ddbverify",
         "evidence",
         "what is signed: records, envelope, folders, the row of runs",
-        "items code tables plugins compare suite",
-        "consistency cutover digests envelope evidence findings folders record row sealing signing",
+        "items code tables changes plugins compare suite",
+        "consistency cutover digests envelope evidence findings folders links record row sealing signing",
     ),
     _room(
         "ddbverify",
         "gate",
         "requirements, reasons, decision",
-        "items tables pipeline plugins compare suite evidence",
-        "gate reasons superseded unclaimed",
+        "items tables changes pipeline plugins compare suite evidence",
+        "gate links reasons superseded unclaimed",
     ),
     _room(
         "ddbverify",
@@ -156,7 +163,7 @@ ROOMS = (
         "ddbverify",
         "runs",
         "a gated run: a child process, judged and signed",
-        "code tables pipeline plugins suite evidence gate reports session",
+        "items code tables changes pipeline plugins suite evidence gate reports session",
         "result run",
     ),
     _room(

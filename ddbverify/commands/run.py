@@ -35,9 +35,20 @@ from ddbverify.runs.result import RunResult
     metavar="PERCENT",
     help='Read a sample, such as "0.5%"; it shows differences, and never ends with 0.',
 )
+@click.option(
+    "--since",
+    metavar="RUN",
+    help='Look only at what was written since a run that has passed: "latest", or its folder.',
+)
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
 def command(
-    config_file: Path, out: Path | None, sample: str | None, pytest_args: tuple[str, ...], *, as_json: bool
+    config_file: Path,
+    out: Path | None,
+    sample: str | None,
+    since: str | None,
+    pytest_args: tuple[str, ...],
+    *,
+    as_json: bool,
 ) -> None:
     """
     Run all checks and leave signed evidence.
@@ -52,6 +63,7 @@ def command(
             config_file,
             out=out,
             coverage=sample,
+            since=since,
             extra=pytest_args,
             output_to_stderr=as_json,
             say=say,

@@ -123,6 +123,7 @@ class Comparison:
     strata: tuple[Stratum, ...] = ()  # keys looked up beside a sample; in none of the counts above
     unexamined: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    of_changes: bool = False  # only keys that were written since an earlier pass were looked at
     may_be_empty: bool = False  # the configuration says of both tables that they may hold nothing
     controls: AlteredCopies | None = field(
         default=None, repr=False, compare=False

@@ -41,7 +41,7 @@ def notes(
             f"{number_of(tally.by_time_only, 'difference')} decided by the settle time of "
             f"{settle_seconds:g} s alone: nobody knew whether the pipeline had passed them"
         )
-    if planned.is_sample:
+    if planned.is_sample and planned.segments:
         mismatching = len(tally.mismatching_segments & finished)
         bound = sampling.mismatch_bound(planned.total, len(finished), mismatching)
         yield (

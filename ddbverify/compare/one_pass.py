@@ -89,6 +89,9 @@ class Pass:
     def _run(self) -> Comparison:
         work, settling = self._work, Settling(self._work)
         started = work.running.clock()
+        if work.request.changed is not None:
+            settling.settle_changed(work.request.changed)
+            return self._comparison(started, (), ())
         claims = ClaimScan(work) if work.judge.transform.rekeys else None
         try:
             suspects = claims.suspects() if claims else KeyScan(work).suspects()
@@ -139,6 +142,7 @@ class Pass:
                 *self._controls(),
             ),
             strata=tuple(strata),
+            of_changes=work.request.changed is not None,
             notes=(
                 *notes(tally, work.judge, planned, finished, work.settings.settle),
                 *map(str, strata),

@@ -43,6 +43,8 @@ class PassRequest:
         checkpoint: File that keeps how far the pass is; where there is one, the pass goes on
             from it. Of a re-keyed pair, whose segments have nothing to do with each other, the
             keys that were read are kept in a folder beside it.
+        changed: Keys that were written since an earlier pass. Only these are looked at, each by itself, and
+            no segment is read; ``None``: the pass reads the tables. Not of a re-keyed pair.
         strata: Keys to look up beside a sample, by the name of their list; reported apart from it.
         item_checks: Run on every pair of items that belong together; not with a checkpoint, which
             does not know what they said before.
@@ -56,6 +58,7 @@ class PassRequest:
     segments: int | None = None
     transform: Transform | None = None
     checkpoint: Path | None = None
+    changed: Sequence[JoinKey] | None = None
     strata: Mapping[str, Sequence[JoinKey]] = field(default_factory=dict)
     item_checks: Sequence[ItemCheck] = ()
     plugins: Plugins | None = None

@@ -66,6 +66,11 @@ def compare(
             f"[[tables]] {pair}: a re-keyed pair cannot be sampled, its keys move between segments.",
             'set [verification] coverage = "full".',
         )
+    if pair.rekeys and request.changed is not None:
+        raise ConfigurationError(
+            f"[[tables]] {pair}: a change of a re-keyed pair's source names no key of the target.",
+            "compare the whole tables.",
+        )
     source, target = describe_pair(config, pair)
     transform = request.transform or Transform.load(
         pair.transform, source.key_schema, target.key_schema, rekeys=pair.rekeys
@@ -75,6 +80,8 @@ def compare(
     rulings = Rulings(plugins, table_name(pair.source), target.key_schema) if plugins else None
     form = Form.of(pair.ignore)
     planned = cut(source, target, sample=request.sample, seed=request.seed, segments=request.segments)
+    if request.changed is not None:
+        planned = Plan.of_none(planned.total)
     kept = None
     if request.checkpoint is not None:
         digest = transform_digest(config, pair)

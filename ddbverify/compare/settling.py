@@ -113,6 +113,16 @@ class Settling:
             work.tally.different(difference, expected=False, found=bool(one.target))
         self.settle([one for one in suspects if one.owners or not reason], orphans_are_final=True)
 
+    def settle_changed(self, keys: Iterable[JoinKey]) -> None:
+        """Decide keys of which it is known that they were written, and nothing else."""
+        judge, left = self._work.judge, []
+        for key in keys:
+            if key == judge.source_canary:
+                self._work.tally.canary()
+            else:
+                left.append(Suspect(key=key, owners={key}, expected=None, target=None))
+        self._settle_singly(left, orphans_are_final=True)
+
     def settle_stratum(self, name: str, keys: Sequence[JoinKey]) -> Stratum:
         """Look up keys that somebody has chosen, with counts of their own."""
         work = self._work

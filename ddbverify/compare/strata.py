@@ -41,6 +41,13 @@ def read(path: Path, *schemas: KeySchema) -> tuple[JoinKey, ...]:
     return tuple(keys)
 
 
+def changed(path: Path | None, schema: KeySchema) -> tuple[JoinKey, ...] | None:
+    """The keys in a file as `read` reads it, which may be empty; ``None`` where there is no file."""
+    if path is None:
+        return None
+    return read(path, schema) if path.stat().st_size else ()
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file: another list is another comparison."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from ddbverify.evidence import folders
 from ddbverify.evidence.evidence import Evidence, verdict_of
+from ddbverify.evidence.links import is_link, link_of
 from ddbverify.evidence.record import FACTS, CheckState, ComparisonRecord
 from ddbverify.items.states import State
 from ddbverify.suite.definitions import check_functions
@@ -33,6 +34,7 @@ def contradictions(found: Evidence) -> Iterator[str]:
     yield from _facts(found)
     yield from _twice("plugin", (one.name for one in found.extensions))
     yield from _twice("pair", (pair.id for pair in found.pairs))
+    yield from _links(found)
     for pair in found.pairs:
         if pair.comparison is not None:
             yield from (f"{pair.id}: {one}" for one in _pass(pair.comparison))
@@ -117,6 +119,18 @@ def _facts(found: Evidence) -> Iterator[str]:
         if fact.about not in subjects:
             yield f"it states a fact, {fact.name}, about something that is not in it"
     yield from _twice("fact", (f"{fact.name} about {fact.about or 'the run'}" for fact in found.facts))
+
+
+def _links(found: Evidence) -> Iterator[str]:
+    """A run that looks at changes reads no segment, and one that reads none looks at changes."""
+    if is_link(found) and link_of(found) is None:
+        yield "it goes on from another run, and does not say all of that"
+    for pair in found.pairs:
+        read = pair.comparison
+        if read is None or read.segments_total < 1:
+            continue
+        if is_link(found) != (read.segments_planned == 0):
+            yield f"the pass over {pair.id} is not of the kind that the run says it is"
 
 
 def _held_nothing(found: Evidence, pair_id: str) -> bool:

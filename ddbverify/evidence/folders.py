@@ -28,6 +28,9 @@ STUCK = "stuck.txt"  # where the process stood, if it had to be ended from outsi
 SETTINGS = "pytest.ini"  # written first: it tells a run's folder from any other
 
 
+CHANGED = "changed-{}.jsonl"  # keys to look at, of a pair; gone at the end of the run
+
+
 RUN_ID = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{32}")
 """Of a run: the second in which it was started, and 128 random bits."""
 
@@ -44,6 +47,11 @@ def moment(name: str) -> datetime | None:
 def new_run_id(now: float) -> str:
     """Sorts by time, and cannot be guessed: 128 random bits."""
     return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(16)}"
+
+
+def changed_keys(folder: Path, pair_id: str) -> Path:
+    """The keys of one pair that a run looks at, where it looks at changes only."""
+    return folder / CHANGED.format(pair_id)
 
 
 def home(config: Config) -> Path:

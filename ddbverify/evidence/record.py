@@ -186,9 +186,19 @@ class Fact(Strict, frozen=True):
 
 
 FACTS: Final = {
+    "base": "Of a link: SHA-256 of the evidence of the full pass that its chain begins with.",
     "causes": "About a pair: the most frequent ways in which its findings differ, in words without values.",
     "empty": "About a pair: both tables held no item, and the setting that the value names allowed it.",
+    "changed": "Of a link, about a pair: how many keys had been written since, on either side.",
+    "full-pass": "The whole tables were read although changes were asked for, and why.",
+    "lag": "Of a link: seconds without a record after which a stream was taken to be read to its end.",
+    "no-places": "About a pair: why no later run can look at what has changed since this one.",
+    "since": "Of a link: SHA-256 of the evidence of the run that it goes on from.",
+    "source-places": "About a pair: where a later run goes on in the source's stream, a line for each shard.",
+    "target-places": "About a pair: where a later run goes on in the target's stream, a line for each shard.",
+    "ttl": "About a pair: the attributes by which items of source and target expire.",
     "unbound": "Files of the user's that the checks or a transform have read, and that no digest is over.",
+    "whole": "About a check: it has read the comparison as a whole, and cannot be shown changes only.",
 }
 """Every name of a `Fact` that this version knows, with its meaning. Another one contradicts the evidence."""
 

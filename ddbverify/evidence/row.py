@@ -132,7 +132,7 @@ def count(
             return clean, f"{run.run_id} was the first run"
         if run.previous == NO_EVIDENCE:
             return clean, f"the run before {run.run_id} has left no evidence"
-        beside = _by_digest(config, folder) if beside is None else beside
+        beside = by_digest(config, folder) if beside is None else beside
         before = beside.get(run.previous)
         if before is None:
             return clean, f"the evidence of the run before {run.run_id} is not here"
@@ -140,7 +140,7 @@ def count(
             earlier = evidence.decode(before, trusted)
         except NotTrusted as error:
             return clean, f"the evidence of the run before {run.run_id} cannot be used: {error}"
-        if _subject(earlier) != _subject(judged):
+        if subject(earlier) != subject(judged):
             return clean, f"{earlier.run_id} was about other tables, settings, checks or programs"
         if not is_clean(earlier):
             return clean, f"{earlier.run_id} was not clean"
@@ -148,7 +148,8 @@ def count(
     return clean, ""
 
 
-def _by_digest(config: Config, folder: Path) -> dict[str, bytes]:
+def by_digest(config: Config, folder: Path) -> dict[str, bytes]:
+    """Every evidence file beside *folder* and among the runs, by its SHA-256."""
     found = {}
     for runs in {folder.resolve().parent, folders.runs(config).resolve()}:
         for path in runs.iterdir() if runs.is_dir() else ():
@@ -160,7 +161,8 @@ def _by_digest(config: Config, folder: Path) -> dict[str, bytes]:
     return found
 
 
-def _subject(run: Evidence) -> object:
+def subject(run: Evidence) -> object:
+    """What a run is about: equal, and two runs are about the same tables, settings, checks and programs."""
     return (
         run.digests,
         run.plugins,

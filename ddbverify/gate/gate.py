@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,9 @@ from ddbverify.evidence import evidence as documents
 from ddbverify.evidence.consistency import contradictions
 from ddbverify.evidence.envelope import NotTrusted, PublicKey
 from ddbverify.evidence.evidence import Evidence, Unclaimed
+from ddbverify.evidence.links import link_of
 from ddbverify.evidence.record import TableRecord
+from ddbverify.gate.links import Chains
 from ddbverify.gate.reasons import AWS_REFUSED, FAILED, INCOMPLETE, NOT_TRUSTED, STALE, Reason, in_order
 from ddbverify.gate.requirements import unmet
 from ddbverify.gate.superseded import Judged, superseded
@@ -34,7 +36,7 @@ from ddbverify.gate.unclaimed import unclaimed
 from ddbverify.pipeline import health as pipeline
 from ddbverify.pipeline.newest_run import NewestRun
 from ddbverify.plugins.loading import Plugins
-from ddbverify.suite.definitions import Definition, defined_checks
+from ddbverify.suite.definitions import defined_checks
 from ddbverify.tables import table as tables
 from ddbverify.words import number_of, were
 
@@ -141,17 +143,22 @@ def judge(
             message = f"DynamoDB cannot be asked what time it is. {error.message}"
             unhealthy.append(Reason("aws", AWS_REFUSED, message))
             now = time.time()
+    defined = defined_checks(checks, plugins)
+    chains = Chains(config, trusted, defined, now, folder)
+    stands_on = chains.bases(found)
     reasons = [
         *(Reason("contradiction", NOT_TRUSTED, _contradicts(one)) for one in contradictions(found)),
         *_bound(config, found, checks, plugins),
         *_timely(config, found, not_before, now),
-        *unmet(config, found, defined_checks(checks, plugins), churning=churning),
-        *_followed(found, followed),
+        *unmet(config, found, defined, churning=churning),
+        *chains.broken(found),
+        *_read_to_the_end(config, found, not_before),
+        *(reason for run in (found, *stands_on) for reason in _followed(run, followed)),
         *unhealthy,
-        *_known_no_more(found, now),
+        *(reason for run in (found, *stands_on) for reason in _known_no_more(run, now)),
         *(Reason("veto", INCOMPLETE, veto) for veto in plugins.vetoes(msgspec.json.encode(found), folder)),
         *superseded(config, Judged(folder, found, sha256), trusted, noted),
-        *_in_a_row(config, folder, found, defined_checks(checks, plugins), trusted, churning=churning),
+        *_in_a_row(config, folder, found, chains, churning=churning),
     ]
     allowed = tuple(one for one in unclaimed(config.gate, found.pairs, found.checks) if one.allowed)
     return Decision(folder, in_order(reasons), found, sha256, allowed)
@@ -231,14 +238,14 @@ def _unchanged(config: Config, found: Evidence, checks: Path, plugins: Plugins) 
         ("ddbverify itself", now.program == found.digests.program),
         ("a transform", now.transforms == found.digests.transforms),
         ("a plugin, or the set of them,", plugins.records == found.extensions),
-        ("a program (pytest, ddbverify or a plugin)", _installed(found.plugins) == found.plugins),
+        ("a program (pytest, ddbverify or a plugin)", installed(found.plugins) == found.plugins),
     ):
         if not is_same:
             message = f"Since the run, {what} has changed; run `ddbverify run` again."
             yield Reason("changed", NOT_TRUSTED, message)
 
 
-def _installed(plugins: dict[str, str]) -> dict[str, str]:
+def installed(plugins: dict[str, str]) -> dict[str, str]:
     """The same distributions in the versions that are here now; nothing for those that are not."""
     installed = {}
     for name in {"ddbverify", "pytest", *plugins}:
@@ -283,6 +290,17 @@ def _known_no_more(found: Evidence, now: float) -> Iterator[Reason]:
                 yield Reason("known", FAILED, message)
 
 
+def _read_to_the_end(config: Config, found: Evidence, not_before: float | None) -> Iterator[Reason]:
+    """Under a fence a link has waited for late records: what it would not meet, no later one will."""
+    link, wanted = link_of(found), float(config.cutover.stream_lag)
+    if link is not None and not_before is not None and link.lag_seconds < wanted:
+        message = (
+            f"The streams were taken to be read to their ends after {link.lag_seconds:g} s without a record, "
+            f"and [cutover] stream_lag asks for {wanted:g} s; run again."
+        )
+        yield Reason("chain", INCOMPLETE, message)
+
+
 def _followed(found: Evidence, followed: dict[str, float]) -> Iterator[Reason]:
     """While the overlap replays, items pass through older states: such a pass proves nothing."""
     for pair in found.pairs:
@@ -296,8 +314,7 @@ def _in_a_row(
     config: Config,
     folder: Path,
     found: Evidence,
-    defined: Mapping[str, Definition],
-    trusted: tuple[PublicKey, ...],
+    chains: Chains,
     *,
     churning: bool,
 ) -> Iterator[Reason]:
@@ -309,9 +326,12 @@ def _in_a_row(
     def is_clean(run: Evidence) -> bool:
         # Under a fence the judged run may have no churning keys; those before it were made on live tables.
         allowed = churning if run is found else config.gate.churning
-        return not any(contradictions(run)) and not any(unmet(config, run, defined, churning=allowed))
+        by_itself = not any(contradictions(run)) and not any(
+            unmet(config, run, chains.defined, churning=allowed)
+        )
+        return by_itself and not any(chains.broken(run))
 
-    clean, why = row.count(config, folder, found, trusted, is_clean=is_clean, wanted=wanted)
+    clean, why = row.count(config, folder, found, chains.trusted, is_clean=is_clean, wanted=wanted)
     if clean < wanted:
         message = f"{clean} clean runs in a row, and [gate] clean_runs = {wanted}: {why}; run again."
         yield Reason("clean-runs", INCOMPLETE, message)

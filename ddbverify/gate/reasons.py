@@ -20,10 +20,10 @@ CODES: Final = (
     # the replication cannot be relied on, or AWS does not say,
     *("pipeline", "aws", "before-following", "too-early"),
     # the run has left something open,
-    *("incomplete", "errored", "inconclusive", "undecided", "churning", "coverage", "vacuous"),
+    *("incomplete", "errored", "inconclusive", "undecided", "churning", "coverage", "chain", "vacuous"),
     *("unclaimed", "missing", "not-run", "deselected", "skipped", "xfailed"),
     # and a new run is all that it needs, or somebody's word.
-    *("superseded", "stale", "clean-runs", "veto"),
+    *("superseded", "stale", "base", "clean-runs", "veto"),
 )
 """Every code of a reason, the worst first: the order in which a gate gives its reasons."""
 

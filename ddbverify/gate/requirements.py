@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from ddbverify.config import Config
 from ddbverify.evidence.evidence import Evidence
+from ddbverify.evidence.links import is_link
 from ddbverify.evidence.record import CheckRecord, CheckState
 from ddbverify.gate.reasons import FAILED, INCOMPLETE, NOT_TRUSTED, Reason
 from ddbverify.gate.unclaimed import unclaimed
@@ -76,7 +77,8 @@ def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Rea
             message = f"{pair}: no check has read the tables, so their items are unknown; run again with one."
             yield Reason("coverage", INCOMPLETE, message)
             continue
-        shortcoming = read.gap if sample_will_do else read.shortcoming
+        # What a link has not read its base has; whether it stands on one is asked elsewhere (`gate.links`).
+        shortcoming = read.gap if sample_will_do or is_link(found) else read.shortcoming
         if shortcoming is not None:
             yield Reason(
                 "coverage", INCOMPLETE, f"{pair}: the pass over the tables {shortcoming}; run again."
@@ -156,7 +158,7 @@ def _required(
                 )
                 for check in ran
                 if check.counts and check.state is CheckState.PASSED and check.examined < 1
-                if check.pair not in may_be_empty
+                if check.pair not in may_be_empty and not is_link(found)
             )
 
 

@@ -62,6 +62,7 @@ def command(
     *,
     coverage: str | None,
     extra: Sequence[str],
+    changed: Path | None = None,
     plugins: Sequence[str] = (),
 ) -> list[str]:
     """
@@ -72,6 +73,7 @@ def command(
         folder: Of the run. Its ``pytest.ini`` has to hold `ini_text`.
         checks: The suite.
         coverage: Instead of the configured one.
+        changed: Folder with the keys that are to be looked at, see `runs.since`.
         extra: Further arguments; ours come after them, since the last one counts.
         plugins: Of pytest, by their entry points; no other is loaded.
     """
@@ -88,6 +90,7 @@ def command(
         f"--ddb-config={config_file.resolve()}",
         f"--ddb-record={folder / folders.RECORD}",
         *([f"--ddb-sample={coverage}"] if coverage is not None else []),
+        *([f"--ddb-changed={changed}"] if changed is not None else []),
         str(checks),
     ]
 

@@ -23,6 +23,8 @@ from ddbverify.evidence import evidence, folders, record, row, sealing, signing
 from ddbverify.evidence.envelope import PublicKey, SigningKey
 from ddbverify.evidence.evidence import Evidence, PairEvidence
 from ddbverify.evidence.record import Fact, Record
+from ddbverify.gate import gate
+from ddbverify.gate.links import Chains, candidates
 from ddbverify.gate.reasons import AWS_REFUSED, INCOMPLETE
 from ddbverify.gate.unclaimed import unclaimed
 from ddbverify.names import region_of
@@ -34,8 +36,10 @@ from ddbverify.runs import child, filters, watching
 from ddbverify.runs.clock import Clock
 from ddbverify.runs.result import RunResult
 from ddbverify.runs.shortcomings import Before, changed_since, samples, shortcomings, unread
+from ddbverify.runs.since import Predecessor, look, require_believable
 from ddbverify.runs.unbound import unbound
 from ddbverify.session import watchdog
+from ddbverify.suite.definitions import defined_checks
 from ddbverify.tables import aws
 from ddbverify.tables.hosts import is_aws
 from ddbverify.words import plain
@@ -50,6 +54,8 @@ def run(
     *,
     out: Path | None = None,
     coverage: str | None = None,
+    since: str | None = None,
+    lag_seconds: float | None = None,
     extra: Sequence[str] = (),
     output_to_stderr: bool = False,
     say: Callable[[str], None] = lambda _: None,
@@ -61,6 +67,10 @@ def run(
         config_file: The ``migration.toml``.
         out: Folder of the run; it must be empty or not exist.
         coverage: Instead of the configured one.
+        since: ``latest``, or the folder of a run: where that has passed, only what was written since is
+            looked at. Where it has not, or that cannot be known, the tables are read.
+        lag_seconds: For so long no record may come before a stream's end is believed, instead of
+            ``[cutover] stream_lag``.
         extra: Further arguments for pytest. What they leave out closes the gate.
         output_to_stderr: Keep standard output free for the caller.
         say: Is told before anything is read, in a line each, what the run takes of the tables' capacity,
@@ -70,18 +80,24 @@ def run(
         ConfigurationError: The run could not start.
         EngineError: AWS refused before anything was read.
     """
-    start = _start(config_file, coverage, extra, out)
+    start = _start(config_file, coverage, since, lag_seconds, extra, out)
     for line in (*start.before.shares, *_other_transforms(start.config)):
         say(line)
+    with _writing(start.folder):
+        streams = look(start.config, start.folder, start.since, lag_seconds=start.lag_seconds, say=say)
     command = child.command(
         config_file,
         start.folder,
         start.checks,
         coverage=coverage,
+        changed=streams.changed,
         extra=extra,
         plugins=of_pytest.entry_points(start.config.checks.pytest_plugins),
     )
-    interrupted, status = watching.watch(command, start.config.folder, to_stderr=output_to_stderr)
+    try:
+        interrupted, status = watching.watch(command, start.config.folder, to_stderr=output_to_stderr)
+    finally:
+        streams.forget(start.config)
     recorded = record.read(start.folder / folders.RECORD)
     if recorded.exit_status is None and status == _USAGE_ERROR and not recorded.checks:
         raise ConfigurationError(
@@ -99,7 +115,7 @@ def run(
         *changed_since(start.before, config_file, coverage, start.checks, start.plugins),
         *start.clock.was_set(),
     ]
-    found = _evidence(start, recorded, lacking, others.facts)
+    found = _evidence(start, recorded, lacking, (*streams.facts, *others.facts))
     _leave(start, found)
     refused = found.verdict == "inconclusive" and recorded.was_refused
     exit_code = AWS_REFUSED if refused else {"passed": 0, "failed": 1, "inconclusive": 3}[found.verdict]
@@ -132,10 +148,19 @@ class _Start:
     sealed_for: sealing.Recipient | None
     run_id: str
     previous: str | None
+    since: Predecessor | str | None
+    lag_seconds: float
     folder: Path
 
 
-def _start(config_file: Path, coverage: str | None, extra: Sequence[str], out: Path | None) -> _Start:
+def _start(
+    config_file: Path,
+    coverage: str | None,
+    since: str | None,
+    lag_seconds: float | None,
+    extra: Sequence[str],
+    out: Path | None,
+) -> _Start:
     """Look at everything once, and make the run's folder last: whatever is refused leaves none."""
     config = configuration.load(config_file)
     if coverage is not None:
@@ -154,6 +179,10 @@ def _start(config_file: Path, coverage: str | None, extra: Sequence[str], out: P
     trusted, sealed_for = signing.trusted_keys(config), sealing.recipient(config)
     run_id = folders.new_run_id(started)
     previous = row.previous(config, trusted)  # before `latest` points at this one
+    lag_seconds = float(config.cutover.stream_lag) if lag_seconds is None else lag_seconds
+    if since is not None and not emulator:
+        require_believable(lag_seconds)
+    goes_on_from = _predecessor(config, since, before, plugins, checks, trusted, started)
     folder = folders.make_run_folder(config, run_id, out).resolve()
     with _writing(folder):
         settings = child.ini_text(filters.project_filters(_place_in_project(config, checks)))
@@ -173,8 +202,37 @@ def _start(config_file: Path, coverage: str | None, extra: Sequence[str], out: P
         sealed_for=sealed_for,
         run_id=run_id,
         previous=previous,
+        since=goes_on_from,
+        lag_seconds=lag_seconds,
         folder=folder,
     )
+
+
+def _predecessor(
+    config: Config,
+    since: str | None,
+    before: Before,
+    plugins: Plugins,
+    checks: Path,
+    trusted: tuple[PublicKey, ...],
+    now: float,
+) -> Predecessor | str | None:
+    """The run to go on from, or why there is none; ``None``: that was not asked for."""
+    if since is None:
+        return None
+    if config.verification.last == "full":
+        return '[verification] last = "full" says so'
+    chains = Chains(config, trusted, defined_checks(checks, plugins), now, folders.runs(config))
+    places = candidates(config) if since == "latest" else [config.folder / since]
+    found = chains.newest(places)
+    if isinstance(found, str):
+        return found
+    evidence, sha256 = found
+    tables_then = {pair.id: (pair.source, pair.target) for pair in evidence.pairs}
+    then = (evidence.digests, evidence.extensions, tables_then, gate.installed(evidence.plugins))
+    if then != (before.digests, before.extensions, before.tables, evidence.plugins):
+        return f"{evidence.run_id} was about other tables, settings, checks or programs"
+    return Predecessor(evidence, sha256)
 
 
 def _place_in_project(config: Config, checks: Path) -> Path:

@@ -161,7 +161,7 @@ def samples(recorded: Record, *, asked: bool) -> list[str]:
         f"of {pair.id} a sample was read: {read.segments_planned:,} of {read.segments_total:,} segments were "
         "to be read"
         for pair in recorded.pairs.values()
-        if (read := pair.comparison) is not None and read.segments_planned < read.segments_total
+        if (read := pair.comparison) is not None and 0 < read.segments_planned < read.segments_total
     ]
 
 

@@ -63,6 +63,7 @@ class Checking:
         file: Path,
         *,
         sample: str | None = None,
+        changed: Path | None = None,
         time_limit: float | None = None,
         record: Path | None = None,
         reveal: bool = False,
@@ -75,6 +76,7 @@ class Checking:
         Args:
             file: The ``migration.toml``.
             sample: Coverage in place of the configured one, such as ``"0.5%"``.
+            changed: Folder with a file of keys for each pair: only these are looked at.
             time_limit: Seconds that a call of a check may take, in place of the configured ones.
             record: File for the session's record; ``None`` where nobody judges it.
             reveal: Keys, and what failing assertions on items compared, may be shown.
@@ -89,6 +91,7 @@ class Checking:
         self.warned: Counter[str] = Counter()  # kinds of warnings
         self.refuted: Counter[str] = Counter()  # checks on items -> items that they failed on
         self.items_read: dict[str, int] = {}  # by pair, of both tables, so far
+        self._changed = changed
         self._sample, self._time_limit, self._display, self._say = sample, time_limit, display, say
         self._config: Config | None = None
         self._pairs: list[Pair] = []
@@ -171,6 +174,7 @@ class Checking:
                     self.config,
                     table,
                     fraction=fraction,
+                    changed=self._changed and folders.changed_keys(self._changed, table.id),
                     secret=secret,
                     found=self._found,
                     reading=self._reading,
@@ -225,6 +229,11 @@ class Checking:
             self.messages[check.id] = message
         if self._writer is not None:
             self._writer.check(check)
+
+    def note_whole(self, check_id: str) -> None:
+        """Note that a check has read the comparison as a whole: it cannot be shown changes only."""
+        if self._writer is not None:
+            self._writer.fact(Fact(name="whole", about=check_id, value="pair.comparison"))
 
     def miss(self, lost: Sequence[str]) -> None:
         """Note checks that nothing runs, in words; the run is not complete then."""

@@ -13,7 +13,7 @@ from typing import Final
 from ddbverify.compare.alterations import ControlKind
 from ddbverify.compare.comparison import Comparison
 from ddbverify.items.states import State
-from ddbverify.suite.pair import Pair
+from ddbverify.suite.pair import Pair, shared_pass
 from ddbverify.suite.verdicts import Outcome, learning
 
 _ANY_DIFFERENCE: Final = frozenset(
@@ -54,7 +54,7 @@ def unnoticed_by(check: Callable[[Pair], object], covers: Iterable[str], pair: P
         covers: As marked; one alteration of each name has to be noticed.
         pair: Its shared pass has been made.
     """
-    controls = pair.comparison.controls
+    controls = shared_pass(pair).controls
     if not controls:
         return "there was no pair of items to alter"
     if not _passes(check, pair, controls.unaltered()):

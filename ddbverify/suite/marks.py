@@ -53,6 +53,7 @@ class CheckSettings:
         time_limit: Seconds that one call may take, the shared pass apart; ``None``: the run's.
         tables: Names of the source tables that it is about; none: every pair.
         stateless: Of a check on items: whether it keeps nothing between items.
+        by_key: Whether its claim holds of all keys if it holds of each.
     """
 
     severity: Severity = Severity.ERROR
@@ -62,6 +63,7 @@ class CheckSettings:
     time_limit: float | None = None
     tables: tuple[str, ...] = ()
     stateless: bool = False
+    by_key: bool = False
 
     def allowed(self, examined: int) -> int:
         """How many counter-examples among so many examined are tolerated."""
@@ -77,6 +79,7 @@ def settings_of(
     time_limit: Any = None,
     tables: Any = (),
     stateless: Any = False,
+    by_key: Any = False,
 ) -> CheckSettings:
     """
     The settings that a mark's arguments mean, as users wrote them: see `check`.
@@ -104,8 +107,9 @@ def settings_of(
                 f"covers: {name!r} is no control. Use {', '.join(ControlKind)}, or one of them with the "
                 "attribute that is altered, such as covers={'missing', 'value:total'}"
             )
-    if not isinstance(stateless, bool):
-        raise MarkError(f"stateless={stateless!r}: give True or False")
+    for name, flag in (("stateless", stateless), ("by_key", by_key)):
+        if not isinstance(flag, bool):
+            raise MarkError(f"{name}={flag!r}: give True or False")
     return CheckSettings(
         severity=made_severity,
         coverage=made_coverage,
@@ -114,6 +118,7 @@ def settings_of(
         time_limit=_seconds(time_limit),
         tables=_tables(tables),
         stateless=stateless,
+        by_key=by_key,
     )
 
 
@@ -156,6 +161,7 @@ def check(
     time_limit: float | str | None = None,
     tables: Iterable[str] = (),
     stateless: bool = False,
+    by_key: bool = False,
 ) -> Callable[[_F], _F]:
     """
     Say how a check counts; above or below `each_item`, or on a function that takes a ``pair``.
@@ -180,6 +186,9 @@ def check(
         time_limit: Seconds (or ``"90s"``, ``"5m"``) that one call may take, the shared pass apart.
         stateless: The check on items keeps nothing between items, so that several processes may call it at
             the same time, in any order. Where all checks on items are, all cores are used.
+        by_key: The check reads ``pair.comparison``, and what it claims holds of all keys if it holds of each,
+            such as "none differs". After a run that has passed it may then be shown the keys alone that were
+            written since; a check that is not marked, and reads it, needs a pass over the whole tables.
 
     Raises:
         MarkError: An argument that means nothing.
@@ -192,6 +201,7 @@ def check(
         time_limit=time_limit,
         tables=tables,
         stateless=stateless,
+        by_key=by_key,
     )
 
     def mark(function: _F) -> _F:

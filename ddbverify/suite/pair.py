@@ -16,17 +16,18 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Final, Generic, TypeVar
+from pathlib import Path
+from typing import Final
 
 from ddbverify.code.under_way import UnderWay
-from ddbverify.compare import runner
+from ddbverify.compare import runner, strata
 from ddbverify.compare.causes import CAUSES_SHOWN, Causes, without_depth
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.inspection import Inspector, ItemCheck, Refutation, ReturnedInsteadOfAsserted
 from ddbverify.compare.request import Elsewhere, Listeners, PassRequest, Progress
 from ddbverify.config import Config
 from ddbverify.config import Pair as PairSettings
-from ddbverify.errors import DdbVerifyError, EngineError
+from ddbverify.errors import EngineError, Inconclusive
 from ddbverify.items.states import Difference, State
 from ddbverify.items.transform import Transform
 from ddbverify.names import TypedItem
@@ -34,15 +35,14 @@ from ddbverify.pipeline import health as pipeline
 from ddbverify.pipeline.health import PipelineHealth
 from ddbverify.plugins.loading import Plugins
 from ddbverify.setting_names import Setting, is_one_of, pattern
+from ddbverify.suite.once import Once
 from ddbverify.suite.sealed import sealed
 from ddbverify.suite.verdicts import HASH_DIGITS, Finding, Verdict, comparison_verdict
 from ddbverify.tables import settings as table_settings
 from ddbverify.tables import table as tables
 from ddbverify.tables.parity import Parity, compare_settings
 from ddbverify.tables.table import Table
-from ddbverify.words import number_of
-
-_T = TypeVar("_T")
+from ddbverify.words import in_toml, number_of
 
 BOTH_EMPTY: Final = "both tables are empty, as may_be_empty = true says that they may be"
 """What a pass over such a pair says of itself."""
@@ -63,6 +63,7 @@ class Pair:
         settings: PairSettings,
         *,
         fraction: float | None = None,
+        changed: Path | None = None,
         secret: bytes,
         found: Callable[[str, Difference | Refutation, str], None] | None = None,
         plugins: Plugins | None = None,
@@ -76,6 +77,8 @@ class Pair:
             config: The whole configuration.
             settings: One of its tables.
             fraction: Of the segments to read; ``None`` for all of them.
+            changed: File of keys, as `compare.strata` reads it: the shared pass looks at these alone; an
+                empty one: at none.
             secret: Key of the hashes that stand for keys in messages.
             found: Told of every difference and every refutation of the shared pass as it is
                 decided: the pair's id, what it is, and the hash that stands for its key.
@@ -88,6 +91,8 @@ class Pair:
         self._id = settings.id
         self._secret = secret
         self._found, self._reading, self._compared = found, reading, compared
+        self.by_key = True  # the check that sees it claims of all keys what holds of each
+        self.read_whole = False  # the check has read the comparison, and does not claim by key
         self.is_reading = False
         self.seconds_reading = 0.0  # that the shared pass has taken
         self.progress: Progress | None = None  # as reported last
@@ -95,14 +100,14 @@ class Pair:
         self._covered: set[str] = set()
         self._inspector: Inspector | None = None
         self.elsewhere = Elsewhere()
-        self._source = _Once(lambda: sealed(tables.describe(config.source, settings.source)))
-        self._target = _Once(lambda: sealed(tables.describe(config.target, settings.target)))
+        self._source = Once(lambda: sealed(tables.describe(config.source, settings.source)))
+        self._target = Once(lambda: sealed(tables.describe(config.target, settings.target)))
         self.transforming = UnderWay()
-        self._transform = _Once(self._load_transform)
-        self._fraction, self._plugins = fraction, plugins
-        self._comparison = _Once(self._compare)
-        self._pipeline = _Once(lambda: sealed(pipeline.health(config, settings)))
-        self._parity = _Once(self._compare_settings)
+        self._transform = Once(self._load_transform)
+        self._fraction, self._changed, self._plugins = fraction, changed, plugins
+        self._comparison = Once(self._compare)
+        self._pipeline = Once(lambda: sealed(pipeline.health(config, settings)))
+        self._parity = Once(self._compare_settings)
 
     def __repr__(self) -> str:
         return f"<Pair {self.settings.id}>"
@@ -129,8 +134,23 @@ class Pair:
 
     @property
     def comparison(self) -> Comparison:
-        """The one shared pass over both tables. The first check that touches it pays for all."""
-        return self._comparison()
+        """
+        The one shared pass over both tables. The first check that touches it pays for all.
+
+        Raises:
+            Inconclusive: Only keys that were written since an earlier pass are looked at, and the check is
+                not marked ``by_key``: what it counts would be something else.
+        """
+        comparison = self._comparison()
+        if not self.by_key:
+            self.read_whole = True
+            if comparison.of_changes:
+                raise Inconclusive(
+                    "Not decided: the check reads the whole comparison, and only changes were looked at.",
+                    "mark it @check(by_key=True) if its claim holds of all keys where it holds of each, or "
+                    "run without --since.",
+                )
+        return comparison
 
     @property
     def was_refused(self) -> bool:
@@ -188,7 +208,7 @@ class Pair:
         refuting = [one for one in differences if not one.deferred and not is_one_of(one.setting, accepts)]
         undecided = [one for one in unread if not is_one_of(one.setting, accepts)]
         accepted = [one for one in (*differences, *unread) if one not in refuting and one not in undecided]
-        quoted = ", ".join(_in_toml(str(one.setting)) for one in refuting)
+        quoted = ", ".join(in_toml(str(one.setting)) for one in refuting)
         return Verdict(
             # Where neither side has anything of that kind, just that was looked at.
             examined=max(1, sum(is_one_of(one, wanted) for one in parity.examined)),
@@ -225,7 +245,7 @@ class Pair:
     def seeing(self, comparison: Comparison) -> Pair:
         """The same pair to a check that is to see another comparison than the shared pass."""
         other = copy.copy(self)
-        other._comparison = _Once(lambda: sealed(comparison))  # noqa: SLF001 - it is one of us
+        other._comparison = Once(lambda: sealed(comparison))  # noqa: SLF001 - it is one of us
         return other
 
     def of_its_own(self) -> Pair:
@@ -238,7 +258,7 @@ class Pair:
 
         Keys on one side only are silent here: other checks are about them.
         """
-        comparison = self.comparison
+        comparison = self._comparison()
         result = comparison.inspected.get(check.id)
         if result is None:
             return Verdict(examined=0, unexamined=(f"{check.name} did not see the shared pass",))
@@ -272,7 +292,7 @@ class Pair:
             states: Such as ``State.MISSING``.
             of: Another comparison than the shared pass.
         """
-        comparison = of or self.comparison
+        comparison = of or self._comparison()
         refuted, causes = comparison.only(*states), Causes()
         for one in refuted:
             causes.add(one.state, map(without_depth, one.paths), one.reason)
@@ -316,6 +336,7 @@ class Pair:
                     self.settings,
                     PassRequest(
                         sample=self._fraction,
+                        changed=strata.changed(self._changed, self.source.key_schema),
                         transform=transform,
                         item_checks=self._item_checks,
                         covered=self._covered,
@@ -363,9 +384,9 @@ class Pair:
         return replace(transform, function=self.transforming.noting(transform.function))
 
 
-def _in_toml(text: str) -> str:
-    """A text as a list of TOML holds it."""
-    return f"'{text}'" if '"' in text and "'" not in text else json.dumps(text, ensure_ascii=False)
+def shared_pass(pair: Pair) -> Comparison:
+    """`Pair.comparison` for whoever judges a check, and is none."""
+    return pair._comparison()  # noqa: SLF001 - it is one of us
 
 
 def _did(what: str) -> str:
@@ -373,26 +394,3 @@ def _did(what: str) -> str:
     if what.startswith(f"{ReturnedInsteadOfAsserted.__name__} "):
         return "returned something instead of asserting it"
     return f"raised {what}"
-
-
-class _Once(Generic[_T]):
-    """A value made on the first call and kept; an expected error is kept in the same way."""
-
-    def __init__(self, make: Callable[[], _T]) -> None:
-        self._make = make
-        self._made: list[_T] = []
-        self.error: DdbVerifyError | None = None
-
-    def __call__(self) -> _T:
-        if self.error is not None:
-            raise self.error.with_traceback(None)  # else it grows with every check that gets it
-        if not self._made:
-            try:
-                self._made.append(self._make())
-            except DdbVerifyError as error:
-                self.error = error
-                raise
-        return self._made[0]
-
-    def peek(self) -> _T | None:
-        return self._made[0] if self._made else None

@@ -67,6 +67,7 @@ class Verdict:
     causes: tuple[str, ...] = ()  # how the counter-examples differ, for evidence that others read: no values
     hint: str = ""  # what to do about counter-examples; by default, to look them up
     empty: bool = False  # neither table holds an item
+    unchanged: bool = False  # nothing was written since a pass on which the claim was shown
     may_be_empty: bool = False  # and `[[tables]] may_be_empty` says that this is as it should be
 
     @property
@@ -74,13 +75,14 @@ class Verdict:
         """
         Failed with a finding too many; passed only if something, and everything, was examined.
 
-        Of two tables that may be empty, and are, everything is nothing.
+        Of two tables that may be empty, and are, everything is nothing; likewise of those in which nothing
+        has changed since an earlier pass.
         """
         if self.is_refuted:
             return Outcome.FAILED
         if self.unexamined or self.churning:
             return Outcome.INCONCLUSIVE
-        if self.examined == 0 and not (self.empty and self.may_be_empty):
+        if self.examined == 0 and not (self.empty and self.may_be_empty) and not self.unchanged:
             return Outcome.INCONCLUSIVE
         return Outcome.PASSED
 
@@ -151,7 +153,12 @@ def require(verdict: Verdict) -> None:
         allowed = gathered.settings.allowed(verdict.examined)
         verdict = replace(verdict, tolerated=max(verdict.tolerated, allowed))
         if verdict.examined == 0 and (read := gathered.read()) is not None:
-            verdict = replace(verdict, empty=read.holds_nothing, may_be_empty=read.may_be_empty)
+            verdict = replace(
+                verdict,
+                empty=read.holds_nothing,
+                may_be_empty=read.may_be_empty,
+                unchanged=verdict.unchanged or (gathered.settings.by_key and read.of_changes),
+            )
         gathered.verdicts.append(verdict)
     match verdict.outcome:
         case Outcome.FAILED:
@@ -219,6 +226,7 @@ def comparison_verdict(
         unexamined=tuple(undecided),
         churning=counts.get(State.CHURNING, 0),
         empty=comparison.holds_nothing,
+        unchanged=comparison.of_changes,
         may_be_empty=comparison.may_be_empty,
     )
 
@@ -247,7 +255,7 @@ def _why_undecided(verdict: Verdict) -> str:
             "both tables are empty, and nothing proves nothing; if they may be, write may_be_empty = true "
             "under their [[tables]]"
         )
-    elif verdict.examined == 0 and not verdict.empty:
+    elif verdict.examined == 0 and not verdict.empty and not verdict.unchanged:
         silent = "; may_be_empty excuses tables without any item only" if verdict.may_be_empty else ""
         why.append(f"nothing was examined, and nothing proves nothing{silent}")
     return UNDECIDED + "; ".join(why)

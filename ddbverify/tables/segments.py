@@ -25,6 +25,11 @@ class Plan:
     segments: tuple[int, ...]
     seed: int | None = None
 
+    @classmethod
+    def of_none(cls, total: int) -> Plan:
+        """No segment is read, of so many."""
+        return cls(total, ())
+
     @property
     def is_sample(self) -> bool:
         """Whether some are left out."""

@@ -123,6 +123,8 @@ def run(
     clock = clock or Clock()
     judge = judge or make_judge(schema=schema or source.schema)
     plan, running = Plan(segments, tuple(range(segments))), on(clock, pipeline_passed)
+    if "request" in more and more["request"].changed is not None:  # as `runner.compare` plans it
+        plan = Plan.of_none(segments)
     crew = (
         InThreads(source, target, judge, plan, running=running, members=hired, memory=memory)
         if hired

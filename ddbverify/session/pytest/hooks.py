@@ -44,13 +44,14 @@ from ddbverify.suite.pair import Pair
 def pytest_configure(config: pytest.Config) -> None:
     """Begin a session of checks; refuse what would read the tables twice, or show what is in them."""
     sample, _ = setting(config, "sample")
-    record = config.getoption("--ddb-record")
+    record, changed = config.getoption("--ddb-record"), config.getoption("--ddb-changed")
     config.stash[ERRORS] = terminal_file = config.stash.get(ERRORS, None) or os.fdopen(
         os.dup(2), "w", encoding="utf-8", errors="replace"
     )
     config.stash[CHECKING] = Checking(
         config.stash[MIGRATION_FILE],
         sample=sample,
+        changed=Path(changed) if changed else None,
         time_limit=_time_limit(config),
         record=Path(record) if record else None,
         reveal=config.getoption("--ddb-reveal"),

@@ -45,7 +45,7 @@ from ddbverify.session.pytest.outcomes import (
 )
 from ddbverify.session.pytest.unloaded import require_its_plugins
 from ddbverify.suite.blindness import unnoticed_by
-from ddbverify.suite.pair import Pair
+from ddbverify.suite.pair import Pair, shared_pass
 from ddbverify.suite.verdicts import Outcome, Verdict, learning
 
 
@@ -123,8 +123,11 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Gather what the check learns, also where it raises."""
     checking = item.config.stash[CHECKING]
+    pair = pair_of(item)
+    if pair is not None:
+        pair.by_key = settings_of(item).by_key or item_check_of(item) is not None
     with (
-        learning(settings_of(item), partial(_read_of, pair_of(item))) as verdicts,
+        learning(settings_of(item), partial(_read_of, pair)) as verdicts,
         _watched(item, "call"),
         _claiming(item, verdicts),
         _looking(item, verdicts),
@@ -136,6 +139,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
             with _nothing_returned(item):
                 result = yield
         finally:
+            if pair is not None and pair.read_whole:
+                checking.note_whole(item.nodeid)
             passes = checking.seconds_reading - reading
             item.stash[SECONDS] = max(0.0, time.perf_counter() - began - passes)
     with _watched(item, "controls"), _captured(item.config):
@@ -147,7 +152,7 @@ def _read_of(pair: Pair | None) -> Comparison | None:
     """The shared pass, made for a check that has examined nothing only where that may be right."""
     if pair is None:
         return None
-    return pair.comparison if pair.settings.may_be_empty else pair.compared
+    return shared_pass(pair) if pair.settings.may_be_empty else pair.compared
 
 
 @contextmanager
@@ -242,7 +247,10 @@ def _require_sight(item: pytest.Item) -> None:
     wants = inspect.signature(item.obj).parameters
     given = {name: value for name, value in item.funcargs.items() if name in wants}
     pair = given.get("pair")
-    if isinstance(pair, Pair) and pair.comparison.may_be_empty and pair.comparison.holds_nothing:
+    if isinstance(pair, Pair) and shared_pass(pair).of_changes:
+        item.stash[SEES] = True  # shown on the pass that this one goes on from, by the same check
+        return
+    if isinstance(pair, Pair) and shared_pass(pair).may_be_empty and shared_pass(pair).holds_nothing:
         return  # there is nothing to alter: it claims nothing, and there is nothing that it could miss
     blind = (
         unnoticed_by(lambda one: item.obj(**given | {"pair": one}), covers, pair)

@@ -542,7 +542,7 @@ def test_evidence_says_by_cause_how_a_pair_differs(project):
 
     result = runs.run(project)
 
-    (fact,) = result.evidence.facts
+    (fact,) = [fact for fact in result.evidence.facts if fact.name == "causes"]
     assert (fact.name, fact.about) == ("causes", load(project).tables[0].id)
     assert fact.value == ("`n` has another value (1 finding)",)
     assert TOKEN not in (result.folder / "evidence.json").read_text()

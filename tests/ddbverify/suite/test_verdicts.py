@@ -50,3 +50,10 @@ def test_the_outcome_is_passed_only_when_something_and_everything_was_examined(
 )
 def test_what_the_engine_could_not_decide_decides_nothing(spec, outcome):
     assert comparison_verdict(projects.comparison(**spec)).outcome is outcome
+
+
+def test_nothing_examined_passes_only_where_nothing_was_written_since_a_pass():
+    assert Verdict(examined=0).outcome is Outcome.INCONCLUSIVE
+    assert Verdict(examined=0, unchanged=True).outcome is Outcome.PASSED
+    assert Verdict(examined=0, unchanged=True, churning=1).outcome is Outcome.INCONCLUSIVE
+    assert Verdict(examined=0, unchanged=True, findings=(Finding("one"),)).outcome is Outcome.FAILED

@@ -1,0 +1,207 @@
+"""
+The keys that have changed in a table since earlier places in its stream, read to a proven end.
+
+A record may become readable after its write was acknowledged, so some empty pages prove nothing. The end of a
+shard is proven by a record that was written after the reading began (in a shard they are in order), or
+assumed where none has come for `lag_seconds`; a closed shard ends where it says so, and its children follow.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from ddbverify.changes.places import ENDED, STEP_BACK_SECONDS, Kind, Place, Places
+from ddbverify.changes.shards import Gap, Shard, childless, first_places, need_no_gap, readable
+from ddbverify.changes.wire import Expired, Records
+from ddbverify.errors import ThrottledError
+from ddbverify.items.keys import JoinKey
+from ddbverify.tables.pace import Patience
+
+LONGEST_SECONDS: Final = 23 * 3600
+"""
+After which a place is taken for trimmed. A stream keeps records for 24 hours
+(https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html), and a shard that is read from
+its beginning does not say what was there before.
+"""
+
+CHILD_PATIENCE_SECONDS: Final = 30.0
+"""For which the successor of a closed shard is waited for."""
+
+MOST_KEYS: Final = 1_000_000
+"""Of one table. About 200 bytes each in memory; a whole pass costs less than so many point reads."""
+
+_AFTER_THE_BEGINNING_SECONDS: Final = 2  # clocks of whole seconds
+_SHARDS_AT_ONCE: Final = 8
+_POLL_SECONDS: Final = 1.0
+_LEAST_POLL_SECONDS: Final = 0.05
+
+
+class Stream(Protocol):
+    """One stream, as `ddbverify.changes.wire.StreamWire` reads it."""
+
+    stream_arn: str
+
+    def shards(self) -> list[Shard]:
+        """Every shard that is listed."""
+
+    def iterator(self, shard_id: str, place: Place | None) -> str:
+        """What asks for the records of a shard from a place on."""
+
+    def records(self, iterator: str, since_epoch: float = 0.0) -> Records:
+        """One page of records."""
+
+
+def places_now(stream: Stream, server_time: float) -> Places:
+    """
+    Where a later reading has to begin so that it meets every write from now on.
+
+    Args:
+        stream: Of the table.
+        server_time: Seconds since the epoch, asked for before.
+
+    Raises:
+        Gap: The stream is off.
+        EngineError: AWS refused.
+    """
+    epoch = int(server_time)
+    return Places(stream.stream_arn, epoch, first_places(stream.shards(), epoch - STEP_BACK_SECONDS))
+
+
+def changed_keys(
+    stream: Stream,
+    places: Places,
+    *,
+    lag_seconds: float,
+    server_time: Callable[[], float],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> tuple[frozenset[JoinKey], Places]:
+    """
+    Every key that was written since *places* were taken, and where the next reading goes on.
+
+    Args:
+        stream: Of the table, as it is now.
+        places: From earlier.
+        lag_seconds: For so long no record may come before a shard's end is believed.
+        server_time: The server's, in seconds since the epoch.
+        clock: Seconds, never going back.
+        sleep: Waits for so many seconds.
+
+    Raises:
+        Gap: Something may be gone that was not read, or it is too much; the text says what.
+        EngineError: AWS refused.
+    """
+    if stream.stream_arn != places.stream_arn:
+        raise Gap("the stream was switched off and on, or is another table's")
+    began = server_time()
+    reading = _Reading(stream, dict(places.shards), began, lag_seconds, clock, sleep)
+    reading.to_the_end()
+    age = server_time() - places.taken_epoch
+    if age > LONGEST_SECONDS:
+        raise Gap(f"the last look is {age / 3600:.0f} hours old, and a stream keeps 24 hours")
+    return frozenset(reading.keys), Places(stream.stream_arn, int(began), reading.places)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A shard whose end has not been met."""
+
+    iterator: str | None = None
+    silent_since: float = 0.0
+    is_proven: bool = False  # everything that was written before the reading began has been read
+
+
+@dataclass(slots=True)
+class _Reading:
+    stream: Stream
+    places: dict[str, Place]
+    began: float
+    lag_seconds: float
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    keys: set[JoinKey] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _open: dict[str, _Open] = field(default_factory=dict)
+    _ended_at: dict[str, float] = field(default_factory=dict)
+
+    def to_the_end(self) -> None:
+        patience = Patience(clock=self.clock, sleep=self.sleep)
+        shards = self._listed()
+        with ThreadPoolExecutor(_SHARDS_AT_ONCE, thread_name_prefix="stream") as threads:
+            while True:
+                unproven = [one for one in readable(shards, self.places) if not self._of(one).is_proven]
+                patience.wait()
+                try:
+                    found = list(threads.map(self._read, unproven))
+                except ThrottledError as error:
+                    patience.throttled(error)
+                    continue
+                patience.answered()
+                ended = [shard.id for shard, has_ended in zip(unproven, found, strict=True) if has_ended]
+                self._ended_at.update(dict.fromkeys(ended, self.clock()))
+                if self._ended_at:
+                    shards = self._listed()
+                waiting = self._without_children(shards)
+                if not waiting and all(self._of(one).is_proven for one in readable(shards, self.places)):
+                    return
+                if not ended:
+                    self.sleep(max(_LEAST_POLL_SECONDS, min(_POLL_SECONDS, self.lag_seconds / 4)))
+
+    def _listed(self) -> Sequence[Shard]:
+        shards = self.stream.shards()
+        need_no_gap(shards, self.places)
+        named = {name for shard in shards for name in (shard.id, shard.parent)}
+        for gone in [one for one, place in self.places.items() if place == ENDED and one not in named]:
+            del self.places[gone]
+        return shards
+
+    def _without_children(self, shards: Sequence[Shard]) -> bool:
+        """Whether a shard that has ended in this reading has no successor yet."""
+        for shard_id in childless(shards, self._ended_at):
+            if self.clock() - self._ended_at[shard_id] > CHILD_PATIENCE_SECONDS:
+                raise Gap("a shard of the stream has ended, and no other one follows it")
+            return True
+        return False
+
+    def _of(self, shard: Shard) -> _Open:
+        return self._open.setdefault(shard.id, _Open(silent_since=self.clock()))
+
+    def _read(self, shard: Shard) -> bool:
+        """Read a shard until a page is empty or its end is proven. Returns whether it has ended."""
+        at = self._of(shard)
+        while True:
+            asked_at = self.clock()
+            try:
+                if at.iterator is None:
+                    at.iterator = self.stream.iterator(shard.id, self.places.get(shard.id))
+                page = self.stream.records(at.iterator, self._since(shard))
+            except Expired:
+                at.iterator = None
+                continue
+            with self._lock:
+                self.keys.update(page.keys)
+                if len(self.keys) > MOST_KEYS:
+                    raise Gap(f"more than {MOST_KEYS:,} keys have changed")
+            if page.last_number:
+                self.places[shard.id] = Place.after(page.last_number)
+                at.silent_since = self.clock()
+            at.iterator = page.iterator
+            if at.iterator is None:
+                self.places[shard.id] = ENDED
+                return True
+            if page.last_epoch >= self.began + _AFTER_THE_BEGINNING_SECONDS:
+                at.is_proven = True
+                return False
+            if not page.last_number:
+                # A closed shard has an end of its own; what follows it is in another one.
+                at.is_proven = not shard.is_closed and asked_at - at.silent_since >= self.lag_seconds
+                return False
+
+    def _since(self, shard: Shard) -> float:
+        place = self.places.get(shard.id)
+        return float(place.at) if place is not None and place.kind is Kind.SINCE else 0.0

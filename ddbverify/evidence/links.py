@@ -1,0 +1,92 @@
+"""
+A run that looks only at what was written since an earlier one: how its evidence says so. Pure.
+
+A *base* is a full pass. A *link* names the run that it goes on from, the base or a link, by the digest of its
+evidence. Both name the places in the streams of each pair from which the next one goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ddbverify.changes.places import Places
+from ddbverify.evidence.evidence import Evidence
+from ddbverify.evidence.record import Fact
+
+SIDES: Final = ("source", "target")
+
+
+@dataclass(frozen=True, slots=True)
+class PairPlaces:
+    """Where the next run goes on in both streams of a pair, and what it has to find unchanged."""
+
+    source: Places
+    target: Places
+    ttl: str  # the attributes of both tables by which items expire
+
+    def facts(self, pair_id: str) -> Iterator[Fact]:
+        """As evidence states it."""
+        yield Fact(name="source-places", about=pair_id, value=self.source.as_texts())
+        yield Fact(name="target-places", about=pair_id, value=self.target.as_texts())
+        yield Fact(name="ttl", about=pair_id, value=self.ttl)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a run says of itself that goes on from an earlier one."""
+
+    since: str  # SHA-256 of that one's evidence
+    base: str  # likewise, of the full pass
+    lag_seconds: float  # for so long no record had come where a stream was taken to be read to its end
+
+    def facts(self, changed: Mapping[str, int]) -> Iterator[Fact]:
+        """As evidence states it; *changed*: pair -> keys that were looked at."""
+        yield Fact(name="since", about="", value=self.since)
+        yield Fact(name="base", about="", value=self.base)
+        yield Fact(name="lag", about="", value=self.lag_seconds)
+        for pair_id, keys in changed.items():
+            yield Fact(name="changed", about=pair_id, value=keys)
+
+
+def link_of(found: Evidence) -> Link | None:
+    """What *found* goes on from; ``None``: it is no link, or does not say all of it."""
+    said = _about(found.facts, "")
+    since, base, lag = said.get("since"), said.get("base"), said.get("lag")
+    if isinstance(since, str) and isinstance(base, str) and isinstance(lag, int | float):
+        return Link(since, base, float(lag))
+    return None
+
+
+def is_link(found: Evidence) -> bool:
+    """Whether a run says that it has looked at changes only."""
+    return any(fact.name == "since" for fact in found.facts)
+
+
+def places_of(found: Evidence, pair_id: str) -> PairPlaces | None:
+    """Where the next run can go on with a pair; ``None``: nowhere."""
+    said = _about(found.facts, pair_id)
+    source, target, ttl = (said.get(name) for name in ("source-places", "target-places", "ttl"))
+    if not (isinstance(source, tuple) and isinstance(target, tuple) and isinstance(ttl, str)):
+        return None
+    try:
+        return PairPlaces(Places.of_texts(source), Places.of_texts(target), ttl)
+    except ValueError:
+        return None
+
+
+def why_none(found: Evidence, pair_id: str) -> str:
+    """Why no run can go on from *found*, as far as it knows; empty where it does not."""
+    said = _about(found.facts, pair_id).get("no-places", "")
+    return said if isinstance(said, str) else ""
+
+
+def reads_whole(found: Evidence) -> list[str]:
+    """The checks that count and that cannot be shown changes only, by their names."""
+    ids = {fact.about for fact in found.facts if fact.name == "whole"}
+    return sorted({check.name for check in found.checks if check.id in ids and check.counts})
+
+
+def _about(facts: Iterable[Fact], about: str) -> dict[str, object]:
+    return {fact.name: fact.value for fact in facts if fact.about == about}

@@ -1,0 +1,296 @@
+"""Reading a stream from earlier places on: nothing that was written is passed over, or it is said."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ddbverify.changes import following
+from ddbverify.changes.following import changed_keys, places_now
+from ddbverify.changes.places import ENDED, Place, Places
+from ddbverify.changes.shards import Gap
+from ddbverify.errors import ThrottledError
+from tests.ddbverify.streams import DAY, FakeStream
+
+LAG = 10.0
+
+
+def places(stream):
+    return places_now(stream, stream.server_time())
+
+
+def changed(stream, before, lag=LAG):
+    keys, after = changed_keys(
+        stream,
+        before,
+        lag_seconds=lag,
+        server_time=stream.server_time,
+        clock=stream.clock,
+        sleep=stream.sleep,
+    )
+    return {key[0] for key in keys}, after
+
+
+def test_what_was_written_since_is_found_and_what_is_older_is_not():
+    stream = FakeStream()
+    stream.write("old", ago=3600)
+    before = places(stream)
+    stream.write("new")
+
+    assert changed(stream, before)[0] == {"new"}
+
+
+def test_what_was_written_in_the_seconds_before_counts_as_well():
+    """The times of records are approximate."""
+    stream = FakeStream()
+    stream.write("just before", ago=10)
+
+    assert changed(stream, places(stream))[0] == {"just before"}
+
+
+def test_the_next_reading_goes_on_where_this_one_ended():
+    stream = FakeStream()
+    before = places(stream)
+    stream.write("first")
+    found, middle = changed(stream, before)
+    stream.write("second")
+
+    assert found == {"first"}
+    assert changed(stream, middle)[0] == {"second"}
+    assert changed(stream, Places.of_texts(middle.as_texts()))[0] == {"second"}
+
+
+def test_an_idle_second_is_no_end():
+    """A record may be readable seconds after its write was acknowledged."""
+    stream = FakeStream()
+    before = places(stream)
+    stream.write("late", late=8)
+
+    assert changed(stream, before)[0] == {"late"}
+    assert changed(stream, before, lag=1)[0] == {"late"}  # it is readable by now
+
+
+def test_without_the_wait_a_late_record_is_missed():
+    """The fake has lags: what the wait is for is shown by leaving it out."""
+    stream = FakeStream()
+    before = places(stream)
+    stream.write("late", late=8)
+
+    assert changed(stream, before, lag=1)[0] == set()
+
+
+def test_a_record_that_comes_during_the_wait_prolongs_it():
+    stream = FakeStream()
+    before = places(stream)
+    stream.write("first", late=9)
+    stream.write("second", late=17)
+
+    assert changed(stream, before)[0] == {"first", "second"}
+
+
+def test_a_busy_stream_comes_to_an_end():
+    """A record that was written after the reading began proves all before it, in its shard."""
+    stream = FakeStream()
+    before = places(stream)
+    stream.write("wanted", late=5)
+    stream.on_request.append(lambda one: one.write(f"busy-{one.requests}", late=5))
+
+    found, after = changed(stream, before)
+
+    assert "wanted" in found
+    assert stream.requests < 5000
+    stream.on_request.clear()
+    assert changed(stream, after)[0]
+
+
+def test_a_split_is_followed_parents_first():
+    stream = FakeStream()
+    before = places(stream)
+    stream.write("in the parent")
+    left, right = stream.split("shard-0")
+    stream.write("left", shard=left)
+    stream.write("right", shard=right)
+    (child,) = stream.split(left, 1)
+    stream.write("grandchild", shard=child)
+
+    found, after = changed(stream, before)
+
+    assert found == {"in the parent", "left", "right", "grandchild"}
+    assert {name: str(place).split()[0] for name, place in after.shards.items()} == {
+        "shard-0": "ended",
+        left: "ended",
+        right: "after",
+        child: "after",
+    }
+
+
+def test_a_shard_that_was_split_before_the_places_were_taken():
+    stream = FakeStream()
+    stream.write("before", ago=600)
+    left, _ = stream.split("shard-0")
+    before = places(stream)
+    stream.write("new", shard=left)
+
+    assert before.shards["shard-0"] == ENDED
+    assert changed(stream, before)[0] == {"new"}
+
+
+def test_a_child_that_is_listed_late_is_waited_for():
+    stream = FakeStream()
+    before = places(stream)
+    (child,) = stream.split("shard-0", 1, listed_after=12)
+    stream.write("in the child", shard=child)
+
+    assert changed(stream, before)[0] == {"in the child"}
+
+
+def test_a_closed_shard_is_not_ended_by_silence():
+    """Its last record is late, and what follows stands in the child."""
+    stream = FakeStream()
+    before = places(stream)
+    stream.write("last of the parent", late=25)
+    (child,) = stream.split("shard-0", 1)
+    stream.write("first of the child", shard=child)
+
+    assert changed(stream, before)[0] == {"last of the parent", "first of the child"}
+
+
+def closed_for_good(stream):
+    stream.shards_by_id["shard-0"].closed_at = stream.now
+
+
+def switched_off_and_on(stream):
+    stream.stream_arn = stream.stream_arn.replace("2026-01-01", "2026-02-02")
+
+
+def vanished(stream):
+    stream.split("shard-0")
+    del stream.shards_by_id["shard-0"]
+
+
+def another_root(stream):
+    stream.shards_by_id["shard-9"] = type(stream.shards_by_id["shard-0"])(None)
+
+
+def a_day_later(stream):
+    stream.now += DAY - 1000
+
+
+def trimmed(stream):
+    stream.write("gone")
+    stream.now += DAY + 1
+
+
+@pytest.mark.parametrize(
+    ("happens", "said"),
+    [
+        (closed_for_good, "no other one follows"),
+        (switched_off_and_on, "switched off and on"),
+        (vanished, "not read to its end"),
+        (another_root, "comes of none"),
+        (a_day_later, "24 hours"),
+        (trimmed, "24 hours"),
+    ],
+)
+def test_what_may_be_gone_is_a_gap(happens, said):
+    stream = FakeStream()
+    before = places(stream)
+    stream.write("read")
+    happens(stream)
+
+    with pytest.raises(Gap, match=said):
+        changed(stream, before)
+
+
+def test_a_child_whose_beginning_was_trimmed_without_a_word_is_a_gap():
+    """AWS hands out what is left of a shard that is read from its beginning."""
+    stream = FakeStream()
+    before = places(stream)
+    (child,) = stream.split("shard-0", 1)
+    stream.write("gone", shard=child)
+    stream.now += DAY + 100
+    stream.write("left", shard=child)
+
+    with pytest.raises(Gap, match="24 hours"):
+        changed(stream, before)
+
+
+def test_a_place_at_a_trimmed_record_is_a_gap():
+    stream = FakeStream()
+    stream.write("known")
+    number = str(stream.shards_by_id["shard-0"].records[0].number)
+    before = Places(stream.stream_arn, int(stream.now), {"shard-0": Place.after(number)})
+    stream.now += DAY + 1
+
+    with pytest.raises(Gap, match="gone"):
+        changed(stream, before)
+
+
+def test_too_many_keys_are_a_gap(monkeypatch):
+    monkeypatch.setattr(following, "MOST_KEYS", 10)
+    stream = FakeStream()
+    before = places(stream)
+    for number in range(11):
+        stream.write(number)
+
+    with pytest.raises(Gap, match="more than 10 keys"):
+        changed(stream, before)
+
+
+def test_an_iterator_that_has_aged_is_made_anew():
+    stream = FakeStream(seconds_per_request=400)
+    before = places(stream)
+    for number in range(10):
+        stream.write(number)
+
+    assert changed(stream, before)[0] == set(range(10))
+
+
+def test_a_throttled_stream_is_asked_again_and_not_for_ever():
+    def refuse(stream):
+        if stream.now < until:
+            raise ThrottledError("AWS refused to read the stream of a table: too fast", "wait.")
+
+    stream = FakeStream()
+    before = places(stream)
+    stream.write("new")
+    until = stream.now + 20
+    stream.on_request.append(refuse)
+    with pytest.raises(ThrottledError):
+        places(stream)  # nobody waits for that
+    stream.on_request.clear()
+    listed = stream.shards
+    stream.on_request.append(lambda one: refuse(one) if one.requests % 2 else None)
+    stream.shards = lambda: (stream.on_request.clear(), listed(), stream.on_request.append(refuse))[1]
+    assert changed(stream, before)[0] == {"new"}
+
+    until = stream.now + 100_000
+    with pytest.raises(ThrottledError):
+        changed(stream, before)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_no_write_is_passed_over(data):
+    """Any history of writes, lags below the wait, splits and readings: each write is in the next reading."""
+    stream = FakeStream(page_size=data.draw(st.integers(1, 4)))
+    for number in range(data.draw(st.integers(0, 3))):
+        stream.write(f"before-{number}", ago=data.draw(st.floats(100, DAY / 2)))
+    if data.draw(st.booleans()):
+        stream.split("shard-0", data.draw(st.integers(1, 2)))
+    before = places(stream)
+    for turn in range(data.draw(st.integers(1, 3))):
+        wanted = set()
+        for number in range(data.draw(st.integers(0, 6))):
+            open_ones = [name for name, one in stream.shards_by_id.items() if one.closed_at is None]
+            shard = data.draw(st.sampled_from(open_ones))
+            if data.draw(st.integers(0, 3)) == 0:
+                stream.split(shard, data.draw(st.integers(1, 2)), listed_after=data.draw(st.floats(0, 20)))
+            else:
+                key = f"{turn}-{number}"
+                stream.write(key, late=data.draw(st.floats(0, LAG - 1)), shard=shard)
+                wanted.add(key)
+            stream.now += data.draw(st.floats(0, 5))
+        found, before = changed(stream, before)
+        assert wanted <= found

@@ -1,0 +1,316 @@
+"""A run that has looked at changes only stands on a full pass, without a gap; else the gate stays closed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace as replaced
+from datetime import date
+
+import msgspec
+import pytest
+
+from ddbverify.changes.places import ENDED, Place, Places
+from ddbverify.compare.comparison import KnownKeys
+from ddbverify.config import load
+from ddbverify.evidence import folders
+from ddbverify.evidence.evidence import verdict_of
+from ddbverify.evidence.links import Link, PairPlaces, link_of, places_of
+from ddbverify.evidence.record import CheckState, Fact
+from ddbverify.gate import gate
+from ddbverify.plugins.loading import PluginRecord
+from tests.ddbverify import projects
+from tests.ddbverify.judged import NOW, good_evidence, leave, run_id
+
+replace = msgspec.structs.replace
+
+HOUR = 3600.0
+PLACES = PairPlaces(
+    Places("arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/1", 0, {"shard-0": ENDED}),
+    Places("arn:aws:dynamodb:eu-west-1:123456789012:table/o2/stream/1", 0, {"shard-0": Place.since(7)}),
+    "source: off; target: off",
+)
+
+
+def taken(epoch, places=PLACES):
+    return PairPlaces(
+        replaced(places.source, taken_epoch=int(epoch)),
+        replaced(places.target, taken_epoch=int(epoch)),
+        places.ttl,
+    )
+
+
+class Chain:
+    """A migration whose base was made two hours ago, and links that go on from it, an hour ago and now."""
+
+    def __init__(self, folder):
+        self.file = projects.make_project(folder)
+        self.config = load(self.file)
+        (self.pair,) = self.config.tables
+        self.good = good_evidence(self.config)
+        self.folders, self.digests, self.base = [], [], ""
+
+    def run(self, ended, *, link=True, places=None, facts=(), alter=lambda found: {}, said=None):
+        """Leave the evidence of a run that passed, but for what *alter* changes of it."""
+        (pair,) = self.good.pairs
+        read = replace(pair.comparison, started_epoch=ended - 20, ended_epoch=ended - 19)
+        where = [*(places or taken(ended - 25)).facts(self.pair.id)] if places is not False else []
+        since = []
+        if link:
+            read = replace(
+                read,
+                counts={"matched": 2},
+                examined=2,
+                segments_planned=0,
+                segments_finished=0,
+                segments_total=5,
+            )
+            since = [*(said or Link(self.digests[-1], self.base, 10.0)).facts({self.pair.id: 2})]
+        found = replace(
+            self.good,
+            run_id=run_id(ended - 30),
+            started_epoch=ended - 30,
+            ended_epoch=ended,
+            valid_until_epoch=ended + HOUR,
+            pairs=(replace(pair, comparison=read),),
+            facts=(*since, *where, *facts),
+        )
+        self.folders.append(leave(self.config, replace(found, **alter(found))))
+        content = (self.folders[-1] / folders.EVIDENCE).read_bytes()
+        self.digests.append(hashlib.sha256(content).hexdigest())
+        self.base = self.base or self.digests[-1]
+
+    def judged(self, **options):
+        return gate.judge(load(self.file), self.folders[-1], now=NOW, **options)
+
+    def reasons(self, **options):
+        return [(reason.code, reason.message) for reason in self.judged(**options).reasons]
+
+
+@pytest.fixture
+def chain(tmp_path, monkeypatch):
+    projects.stand_in(tmp_path, monkeypatch)
+    return Chain(tmp_path)
+
+
+def test_base_and_links_open_the_gate(chain):
+    chain.run(NOW - 2 * HOUR, link=False)
+    chain.run(NOW - HOUR)
+    chain.run(NOW - 60)
+
+    assert chain.reasons() == []
+
+
+def test_a_link_without_changes_has_examined_nothing_and_opens_it_as_well(chain):
+    def nothing(found):
+        checks = tuple(replace(check, examined=0) for check in found.checks)
+        pair = found.pairs[0]
+        read = replace(pair.comparison, counts={}, examined=0)
+        return {"checks": checks, "pairs": (replace(pair, comparison=read),)}
+
+    chain.run(NOW - HOUR, link=False)
+    chain.run(NOW - 60, alter=nothing)
+
+    assert chain.reasons() == []
+
+
+def test_a_full_pass_that_examined_nothing_does_not(chain):
+    chain.run(
+        NOW - 60,
+        link=False,
+        alter=lambda found: {"checks": (replace(found.checks[0], examined=0), *found.checks[1:])},
+    )
+
+    assert [code for code, _ in chain.reasons()] == ["vacuous"]
+
+
+def _failed(found):
+    checks = (replace(found.checks[0], state=CheckState.FAILED, findings=1), *found.checks[1:])
+    return {"checks": checks, "verdict": verdict_of(checks, complete=True)}
+
+
+def _incomplete(found):
+    return {"complete": False, "shortcomings": ("it was interrupted",), "verdict": "inconclusive"}
+
+
+def _of_another_program(found):
+    return {"digests": replace(found.digests, program="0" * 64)}
+
+
+def _a_sample(found):
+    pair = found.pairs[0]
+    read = replace(pair.comparison, segments_planned=1, segments_finished=1, segments_total=9)
+    return {"pairs": (replace(pair, comparison=read),)}
+
+
+BROKEN = {
+    "the base failed": ({"alter": _failed}, {}, "has not passed"),
+    "the base was interrupted": ({"alter": _incomplete}, {}, "has not passed"),
+    "the base was a sample": ({"alter": _a_sample}, {}, "has not passed"),
+    "the base was another program's": ({"alter": _of_another_program}, {}, "other tables, settings, checks"),
+    "the base names no places": ({"places": False}, {}, "names no places"),
+    "the base says why it names none": (
+        {"places": False, "facts": [("no-places", "the target has no stream")]},
+        {},
+        "the target has no stream",
+    ),
+    "a check of the base reads all": (
+        {"facts": [("whole", "pair.comparison")]},
+        {},
+        "reads the comparison as a whole",
+    ),
+    "the link names no places": ({}, {"places": False}, "does not say how far"),
+    "another stream": (
+        {},
+        {
+            "places": replaced(
+                taken(NOW - 90), source=replaced(PLACES.source, stream_arn="arn:other", taken_epoch=int(NOW))
+            )
+        },
+        "the stream of the source is another one",
+    ),
+    "other expiry": ({}, {"places": replaced(taken(NOW - 90), ttl="source: x; target: off")}, "expire"),
+    "a day lies between": ({"places": taken(NOW - 25 * HOUR)}, {}, "more than 23 hours"),
+    "read before the base": ({"places": taken(NOW)}, {"places": taken(NOW - 90)}, "more than 23 hours"),
+    "of no run": ({}, {"said": Link("0" * 64, "0" * 64, 10.0)}, "is not here"),
+    "on another base": ({}, {"said": "another base"}, "another full pass"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_whatever_breaks_the_chain_closes_the_gate(chain, what):
+    base, link, said = BROKEN[what]
+    about = {"whole": chain.good.checks[0].id}
+    facts = [
+        Fact(name=name, about=about.get(name, chain.pair.id), value=value)
+        for name, value in base.get("facts", ())
+    ]
+    chain.run(NOW - HOUR, link=False, **base | {"facts": facts})
+    if link.get("said") == "another base":
+        link = {"said": Link(chain.digests[-1], "0" * 64, 10.0)}
+    chain.run(NOW - 60, **link)
+
+    (reason,) = chain.reasons()
+    assert reason[0] == "chain"
+    assert said in reason[1]
+    assert reason[1].endswith("run again without --since.")
+
+
+@pytest.mark.parametrize("gone", ["deleted", "cut", "another"])
+def test_the_base_has_to_be_there(chain, gone):
+    chain.run(NOW - 2 * HOUR, link=False)
+    chain.run(NOW - HOUR)
+    chain.run(NOW - 60)
+    base, middle = (folder / folders.EVIDENCE for folder in chain.folders[:2])
+    if gone == "deleted":
+        base.unlink()
+    elif gone == "cut":
+        base.write_bytes(base.read_bytes()[:-5])
+    else:
+        base.write_bytes(middle.read_bytes())
+
+    assert "chain" in [code for code, _ in chain.reasons()]
+
+
+def test_a_run_between_that_failed_is_none_to_go_on_from_but_the_one_before_it_is(chain):
+    """What somebody else has written is not forgotten because a link has reported it."""
+    chain.run(NOW - 3 * HOUR, link=False)
+    passed = chain.digests[-1]
+    chain.run(NOW - 2 * HOUR, alter=_failed)
+    chain.run(NOW - HOUR)
+    assert "has not passed" in dict(chain.reasons())["chain"]
+
+    chain.run(NOW - 60, said=Link(passed, passed, 10.0))
+    assert chain.reasons() == []
+
+
+def test_keys_that_never_held_still_are_met_again_by_the_next_link(chain):
+    def churning(found):
+        checks = (
+            replace(found.checks[0], state=CheckState.INCONCLUSIVE, only_churning=True),
+            *found.checks[1:],
+        )
+        pair = found.pairs[0]
+        read = replace(pair.comparison, counts={"matched": 2, "churning": 1}, examined=3)
+        return {"checks": checks, "pairs": (replace(pair, comparison=read),), "verdict": "inconclusive"}
+
+    chain.run(NOW - 2 * HOUR, link=False, alter=churning)
+    chain.run(NOW - HOUR, alter=churning)
+    assert {code for code, _ in chain.reasons()} == {"inconclusive", "churning", "incomplete"} - {
+        "incomplete"
+    }
+
+    chain.run(NOW - 60)
+    assert chain.reasons() == []
+
+
+def test_a_base_that_is_too_old_is_no_base(chain):
+    chain.run(NOW - 8 * 24 * HOUR, link=False)
+    for days in range(8, 0, -1):
+        for hours in (12, 0):
+            chain.run(NOW - (days - 1) * 24 * HOUR - hours * HOUR - 60)
+    (reason,) = chain.reasons()
+    assert reason[0] == "base"
+
+    chain.file.write_text(projects.TOML + '[verification]\nmax_base_age = "9d"\n')
+    assert "base" not in dict(chain.reasons())
+
+
+def test_a_difference_that_the_base_accepted_counts_from_its_day_on(chain):
+    def known(found):
+        pair = found.pairs[0]
+        one = KnownKeys(plugin="acme", reason="ticket 7", expires=date(2020, 1, 1), keys=1)
+        read = replace(pair.comparison, counts={"matched": 2, "known": 1}, known=(one,))
+        return {"pairs": (replace(pair, comparison=read),)}
+
+    plugin = PluginRecord(name="acme", origin="entry-point", digest="0" * 64, hooks=("ddbverify_known",))
+    chain.good = replace(chain.good, extensions=(plugin,))
+    chain.run(NOW - HOUR, link=False, alter=known)
+    chain.run(NOW - 60)
+
+    assert dict(chain.reasons()).keys() == {"known", "changed"}  # the plugin is not here
+
+
+def test_under_a_fence_the_streams_have_to_have_been_silent_for_as_long_as_asked(chain):
+    chain.run(NOW - HOUR, link=False)
+    chain.run(NOW - 60, said=Link(chain.digests[-1], chain.base, 9.0))
+
+    assert chain.reasons() == []
+    assert dict(chain.reasons(not_before=NOW - 100)).keys() == {"chain"}
+    chain.run(NOW - 50, said=Link(chain.base, chain.base, 10.0))
+    assert chain.reasons(not_before=NOW - 100) == []
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_a_run_is_of_the_kind_that_it_says(chain, link):
+    def other_kind(found):
+        pair = found.pairs[0]
+        planned = 5 if link else 0
+        read = replace(pair.comparison, segments_planned=planned, segments_finished=planned, segments_total=5)
+        return {"pairs": (replace(pair, comparison=read),)}
+
+    chain.run(NOW - HOUR, link=False)
+    chain.run(NOW - 60, link=link, alter=other_kind)
+
+    assert "contradiction" in dict(chain.reasons())
+
+
+def test_clean_runs_in_a_row_may_be_links(chain):
+    chain.file.write_text(projects.TOML + "[gate]\nclean_runs = 3\n")
+    chain.config = load(chain.file)
+    chain.good = good_evidence(chain.config)
+    chain.run(NOW - 2 * HOUR, link=False)
+    chain.run(NOW - HOUR)
+    assert [code for code, _ in chain.reasons()] == ["clean-runs"]
+    chain.run(NOW - 60)
+
+    assert chain.reasons() == []
+
+
+def test_facts_are_read_back_as_they_were_stated(chain):
+    chain.run(NOW - HOUR, link=False)
+    said = Link(chain.base, chain.base, 10.0)
+    found = replace(chain.good, facts=(*said.facts({chain.pair.id: 2}), *PLACES.facts(chain.pair.id)))
+
+    assert link_of(found) == said
+    assert places_of(found, chain.pair.id) == PLACES
+    assert places_of(chain.good, chain.pair.id) is None
