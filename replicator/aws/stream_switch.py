@@ -1,5 +1,5 @@
 """
-A source's stream, on and off.
+A table's stream, on and off.
 
 AWS refuses to turn on a stream that is on, and to turn off one that is off. Two pairs may have one source and
 ask in the same moment: after a refusal the stream is looked at, and it is an error where it is not as wanted.
@@ -7,16 +7,30 @@ ask in the same moment: after a refusal the stream is looked at, and it is an er
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ddbverify.errors import AccessError, EngineError
 from ddbverify.tables.aws import translated
 from replicator.context import tables
 from replicator.context.context import Context
 from replicator.context.tables import TableFacts
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.literals import StreamViewTypeType
 
-def turn_on(context: Context, name: str) -> TableFacts:
+
+def turn_on(
+    context: Context, client: DynamoDBClient, name: str, view: StreamViewTypeType = "NEW_IMAGE"
+) -> TableFacts:
     """
-    Turn the stream of a source on, if it is not, and wait until it is.
+    Turn the stream of a table on, if it is not, and wait until it is.
+
+    Args:
+        context: Of the migration.
+        client: Of the table's account and region.
+        name: Of the table.
+        view: What its records hold beside the key.
 
     Returns:
         The table with its stream.
@@ -26,19 +40,18 @@ def turn_on(context: Context, name: str) -> TableFacts:
     """
     try:
         with translated(f"turn on the stream of {name}"):
-            context.source.update_table(
-                TableName=name,
-                StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+            client.update_table(
+                TableName=name, StreamSpecification={"StreamEnabled": True, "StreamViewType": view}
             )
     except AccessError as error:
-        hint = f"allow dynamodb:UpdateTable on {name}, or turn its stream on yourself (NEW_IMAGE)."
+        hint = f"allow dynamodb:UpdateTable on {name}, or turn its stream on yourself ({view})."
         raise AccessError(error.message, hint) from error
     except EngineError:
-        found = _settled(context, name)
+        found = _settled(context, client, name)
         if found.stream_arn is None:
             raise
         return found
-    return _settled(context, name)
+    return _settled(context, client, name)
 
 
 def turn_off(context: Context, name: str) -> None:
@@ -50,10 +63,10 @@ def turn_off(context: Context, name: str) -> None:
         with translated(f"turn off the stream of {name}"):
             context.source.update_table(TableName=name, StreamSpecification={"StreamEnabled": False})
     except EngineError:
-        if _settled(context, name).stream_arn is not None:
+        if _settled(context, context.source, name).stream_arn is not None:
             raise
-    _settled(context, name)
+    _settled(context, context.source, name)
 
 
-def _settled(context: Context, name: str) -> TableFacts:
-    return tables.wait_until_active(context.source, name, poll_seconds=context.pace.poll_seconds)
+def _settled(context: Context, client: DynamoDBClient, name: str) -> TableFacts:
+    return tables.wait_until_active(client, name, poll_seconds=context.pace.poll_seconds)

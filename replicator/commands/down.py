@@ -124,7 +124,7 @@ def _remove_pair(context: Context, pair: Pair, *, flipped: bool) -> list[str]:
     if target is None:
         pass
     elif flipped:
-        context.console.line(f"  · {target.name} stays: the application uses it")
+        context.console.line(f"  · {target.name} stays: the application uses it; so does its stream")
     elif ownership.is_ours(context, pair, MADE, target):
         with context.console.step(f"remove the target {target.name}, which was not flipped to"):
             tables.delete(context.target, target.name, poll_seconds=context.pace.poll_seconds)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ddbverify.code.digest import transforms_of
 from ddbverify.config import Pair
-from ddbverify.errors import Refused
-from ddbverify.names import Fact, stack_name
+from ddbverify.errors import AccessError, Refused
+from ddbverify.names import Fact, stack_name, table_name
+from replicator.aws import stream_switch
 from replicator.aws.switch import set_consumer
 from replicator.backfill import filling
 from replicator.backfill.plan import Plan
@@ -18,7 +19,7 @@ from replicator.backfill.preflight import check
 from replicator.commands import invocation, passage
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
 from replicator.commands.together import MOST_RESTORES, MOST_STACKS
-from replicator.context import references
+from replicator.context import references, tables
 from replicator.context.ceiling import work_in_hand
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -26,7 +27,10 @@ from replicator.handlers.ceiling import WAITING_SHARE
 from replicator.handlers.state import text_of
 from replicator.stack import bundle, stacks
 
-RESTORE_STEPS = ("target", "backfill", "apply", "consumer", "following")
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.literals import StreamViewTypeType
+
+RESTORE_STEPS = ("target", "backfill", "target-stream", "apply", "consumer", "following")
 
 
 def restore(context: Context) -> dict[str, Any]:
@@ -61,6 +65,8 @@ def phase_two(deployment: Deployment, plans: Sequence[Plan]) -> None:
 
     step("target", plans, "ledger beside the target", partial(_target, context), at_once=MOST_STACKS)
     step("backfill", plans, lambda plan: f"{plan.pair.target} is filled", fill, at_once=MOST_RESTORES)
+    # Behind the load, whose writes nobody has to read; before the first change that is applied.
+    step("target-stream", plans, _stream_title(context), partial(_target_stream, context))
     step("apply", plans, "consumer", partial(_apply, deployment), at_once=MOST_STACKS)
     step("consumer", plans, passage.arrived_title(context), partial(_consumer_on, context))
     step("following", plans, "replay has passed the backup", partial(_following, context))
@@ -98,6 +104,35 @@ def _target(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
         target_arn=plan.target_arn,
     )
     return {}
+
+
+def _stream_title(context: Context) -> Callable[[Plan], str]:
+    def title(plan: Plan) -> str:
+        name = plan.pair.target
+        return f"stream of {name} is on" if _needs_stream(context, plan) else f"{name} needs no stream"
+
+    return title
+
+
+def _needs_stream(context: Context, plan: Plan) -> bool:
+    """Whether a verification can look at what has changed: it reads the streams of both tables."""
+    return context.config.verification.last == "changes" and not plan.pair.rekeys
+
+
+def _target_stream(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
+    """Turn the target's stream on, as the source has it, so that no setting differs."""
+    if not _needs_stream(context, plan):
+        return {}
+    name = table_name(plan.pair.target)
+    target = tables.describe(context.target, name)
+    if target.stream_arn is None:
+        try:
+            view = cast("StreamViewTypeType", plan.source.stream_view or "NEW_IMAGE")
+            target = stream_switch.turn_on(context, context.target, name, view)
+        except AccessError as error:
+            step.result = f"it is off, so each verification reads the whole tables: {error.message}"
+            return {}
+    return {"stream_arn": target.stream_arn, "stream_view": target.stream_view}
 
 
 def _apply(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def _stream(context: Context, plan: Plan, _: Step) -> dict[str, Any]:
     if source.stream_arn is None:
         # The intent first: if this is killed between the two, `down` still knows whose stream it is.
         state.put(Fact.STREAM_ENABLED_BY_US, at=now_text())
-        source = stream_switch.turn_on(context, source.name)
+        source = stream_switch.turn_on(context, context.source, source.name)
     facts = {"stream_arn": source.stream_arn, "stream_view": source.stream_view}
     add_resources(state, stream_arn=source.stream_arn)
     return {**facts, "since": source.stream_since}
