@@ -174,6 +174,14 @@ class Fact:
     asked for, no answer yet), ``begin_epoch`` (it denies behind that second; not there: it denies),
     ``until_epoch`` (not there: until it is lifted), ``shown``, ``at``."""
 
+    MOVED: Final = "moved"
+    """``at``: the application reads the target since then, so that whoever still writes to the source is
+    late. Read by the forwarder for every batch."""
+
+    LATE: Final = "late#"
+    """Prefix, followed by the source key's hash, of what was written to the source behind the flip: ``key``
+    (typed), ``number``, ``at`` (when it was written)."""
+
     GAP: Final = "gap"
     """Latched while it exists: ``reason``, ``at``."""
 

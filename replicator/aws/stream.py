@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from ddbverify.tables.aws import translated
 from ddbverify.tables.references import require_named
 from ddbverify.words import number_of
-from replicator.handlers.records import Change, change_from_record
+from replicator.handlers.records import Change, change_from_record, is_by_ttl
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 ENDED = "ended"
 """The place of a shard that is closed and read to its end."""
 
+
+PLACES = "audit"
+"""
+Fact of a pair: ``places`` (shard id -> last audited sequence number), ``audited_epoch`` (all that was
+created before is audited), ``at_epoch``, and the last result; behind the flip also ``unread`` (why not all
+of the stream could be read).
+"""
+
+KEEPS_SECONDS = 24 * 3600
+"""A record older than this is trimmed: what was not audited by then never can be."""
 
 EMPTY_PAGES = 4
 """An open shard has no end: so many pages without a record in a row count as "nothing there now"."""
@@ -148,13 +158,10 @@ class StreamReader:
                     iterator = self._iterator(shard_id, self.places[shard_id])  # the caller took its time
                     continue
                 for record in page["Records"]:
-                    user = record.get("userIdentity") or {}
-                    # TTL's own removals (docs/aws.md T16).
-                    by_ttl = user.get("PrincipalId", user.get("principalId")) == "dynamodb.amazonaws.com"
                     change = change_from_record(record)
                     if until is not None and change.created_at > until:
                         return
-                    yield Record(shard_id, change, by_ttl)
+                    yield Record(shard_id, change, is_by_ttl(record))
                     self.places[shard_id] = record["dynamodb"]["SequenceNumber"]
                 empty_pages = 0 if page["Records"] else empty_pages + 1
                 iterator = page.get("NextShardIterator")

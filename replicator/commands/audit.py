@@ -17,20 +17,18 @@ from ddbverify.items.transform import key_hash
 from ddbverify.names import Fact, KeySchema, canary_key
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
+from replicator.aws import stream
 from replicator.aws.queue import dead_letters, queue_depth
 from replicator.aws.stream import Record, StreamReader, Trimmed
-from replicator.commands import invocation, newest_run, repair
+from replicator.aws.switch import CUTOVER
+from replicator.commands import after_flip, invocation, newest_run, repair
 from replicator.context import references
 from replicator.context.context import Context
 from replicator.handlers.ledger import Ledger
 from replicator.handlers.records import MalformedRecord
 from replicator.handlers.state import State
 
-PLACES = "audit"
-"""
-Fact of a pair: ``places`` (shard id -> last audited sequence number), ``audited_epoch`` (all that was
-created before is audited), ``at_epoch``, and the last result.
-"""
+PLACES = stream.PLACES
 
 _CHUNK = 500
 
@@ -39,9 +37,6 @@ LOST_HINT = (
     "what is lost then is lost, and `replicator restart` begins anew."
 )
 """What to do about `Audit.lost`: nothing that an audit can read tells a change that is not forwarded yet."""
-
-STREAM_KEEPS_SECONDS = 24 * 3600
-"""A record older than this is trimmed: what was not audited by then never can be."""
 
 
 @dataclass(slots=True)
@@ -61,7 +56,7 @@ class Audit:
 
 def audit(context: Context) -> dict[str, Any]:
     """
-    Audit every pair, and tell what was found.
+    Audit every pair, and tell what was found; behind the flip, who still writes to the sources.
 
     Raises:
         Refused: Something is lost, or may be; or a pair has no ledger yet.
@@ -69,6 +64,8 @@ def audit(context: Context) -> dict[str, Any]:
     context.need_begun()
     context.need_no_restart()
     newest_run.note(context)
+    if (context.whole.get(CUTOVER) or {}).get("flipped"):
+        return after_flip.audited(context)
     answer: dict[str, Any] = {}
     for pair in context.config.tables:
         if "ledger_table" not in context.resources(pair):
@@ -122,7 +119,7 @@ def run(context: Context, pair: Pair, *, to_the_end: bool = False) -> Audit:
     if source.stream_arn != bound:
         result.gap = "the source's stream was turned off, or off and on again"
         state.latch_gap(f"the audit found a gap: {result.gap}")
-    late = now - audited > STREAM_KEEPS_SECONDS
+    late = now - audited > stream.KEEPS_SECONDS
     reader = StreamReader(
         context.source_client("dynamodbstreams"),
         bound,

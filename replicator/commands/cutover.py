@@ -24,6 +24,7 @@ from replicator.aws import canary, fence, switch
 from replicator.aws.fence import Fence
 from replicator.aws.pointer import Pointer
 from replicator.commands import (
+    after_flip,
     cutover_drain,
     cutover_fence,
     cutover_preflight,
@@ -76,6 +77,7 @@ class _Attempt:
             context.console.line(f"This migration was cut over at {before['steps']['flip']}: nothing to do.")
             self.verified_by = before.get("verified_by") or ""
             self.steps = dict(before["steps"])
+            self._watch()
             if cutover_evidence.latest_outcome(context.config) != "flipped":
                 self._leave_evidence("flipped")  # killed right after it, or done from another machine
             return self._answer(self.steps)
@@ -88,6 +90,7 @@ class _Attempt:
             self.verified_by = before.get("verified_by") or ""
             self._record("flip", flipped=True)
             self._leave_evidence("flipped")
+            self._watch()
             context.console.line("The pointer was flipped by the run before; recorded.")
             return self._answer(self.steps)
         cutover_preflight.need_fenced_named(context)
@@ -184,6 +187,19 @@ class _Attempt:
             raise
         self._record("flip", flipped=True)
         self._leave_evidence("flipped")
+        self._watch()
+
+    def _watch(self) -> None:
+        """Begin to watch the sources. The flip stands, whatever becomes of this."""
+        warn = self.context.console.warn
+        try:
+            with translated("watch the source behind the flip"):
+                after_flip.begin(self.context)
+                for pair in self.context.config.tables:
+                    if problem := after_flip.problem_of(pair, after_flip.look(self.context, pair)):
+                        warn(f"{problem} {after_flip.HINT}")
+        except DdbVerifyError as error:
+            warn(f"who still writes to the source is not watched yet: {error.message}")
 
     def _need_ours(self, reason: str) -> None:
         """

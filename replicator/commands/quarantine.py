@@ -1,5 +1,5 @@
 """
-What could not be applied: keys in the quarantine and dead letters, listed without values.
+What was not applied: keys in the quarantine, dead letters, and writes behind the flip, without values.
 
 `replicator.commands.repair` puts the keys of dead letters into the quarantine, and mends what stands there.
 """
@@ -18,6 +18,7 @@ from ddbverify.words import number_of, plain
 from replicator.aws.queue import dead_letters
 from replicator.commands.invocation import config_option, execute, json_option
 from replicator.context.context import Context
+from replicator.handlers import late
 from replicator.handlers.records import NO_NUMBER
 
 
@@ -47,7 +48,13 @@ def _of_pair(context: Context, pair: Pair, *, keys: bool) -> dict[str, Any]:
             if entry.reason == reason:
                 raw = f"  {_words(entry.key)}" if keys else ""
                 console.line(f"    {name}  {_age(entry.number)}  since {entry.at}{raw}")
-    if entries and not keys:
+    written = sorted(late.noted(context.state(pair)).items())
+    if written:
+        console.line(f"{pair}: {number_of(len(written), 'key')} written to the source behind the flip")
+        for name, one in written:
+            raw = f"  {_words(one.key)}" if keys else ""
+            console.line(f"    {name}  written at {one.at}{raw}")
+    if (entries or written) and not keys:
         console.line("  --keys shows the keys behind the hashes")
     if dead:
         console.warn("dead letters are listed here, key by key, once `replicator repair` has taken them up")
@@ -64,6 +71,10 @@ def _of_pair(context: Context, pair: Pair, *, keys: bool) -> dict[str, Any]:
                 **({"key": entry.key} if keys else {}),
             }
             for name, entry in entries
+        ],
+        "late_writes": [
+            {"key_hash": name, "written_at": one.at, **({"key": one.key} if keys else {})}
+            for name, one in written
         ],
     }
 

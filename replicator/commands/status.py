@@ -14,11 +14,14 @@ from replicator.aws import fence_seen, queue, sight
 from replicator.aws.fence_seen import Seen
 from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
-from replicator.commands import audit, ended, invocation
+from replicator.commands import after_flip, audit, ended, invocation
 from replicator.commands.restore import RESTORE_STEPS
 from replicator.commands.up import UP_STEPS
 from replicator.context.context import Context
 from replicator.handlers.control import is_paused
+
+_MOST_KEYS = 5
+"""Of late writes, that are shown here."""
 
 
 def status(context: Context) -> dict[str, Any]:
@@ -46,6 +49,10 @@ def status(context: Context) -> dict[str, Any]:
     }
     for text in _fence_first(context, cut, fences):
         context.console.warn(text)
+    for pair in context.config.tables if answer["flipped"] else ():
+        known = after_flip.known(context.state(pair), context.server_time())
+        if problem := after_flip.problem_of(pair, known):
+            context.console.warn(f"{problem} {after_flip.HINT}")
     for name, facts in answer["pairs"].items():
         context.console.line(f"{name}")
         context.console.line(tabulate(_rows(facts), tablefmt="plain"))
@@ -141,6 +148,9 @@ def _pair(context: Context, pair: Pair, *, flipped: bool) -> dict[str, Any]:
         "audit": _audit(state.get(audit.PLACES), now),
         "staging_table": (state.get(ownership.STAGING) or {}).get("table"),
     }
+    if flipped:
+        known = after_flip.as_json(after_flip.known(state, now))
+        facts["behind_flip"] = {"late_writes": known["late_writes"], "unread": known["unread"]}
     if "queue_url" in resources:
         facts["queue"] = queue.queue_depth(context, pair)
         facts["dead_letters"] = queue.dead_letters(context, resources["dead_letter_url"])
@@ -210,6 +220,15 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     rows += _lag_rows(facts)
     if facts["counters"]:
         rows.append(("  changes", ", ".join(f"{n} {name}" for name, n in sorted(facts["counters"].items()))))
+    if behind := facts.get("behind_flip"):
+        late = [
+            f"{hashed} written at {at}" for hashed, at in list(behind["late_writes"].items())[:_MOST_KEYS]
+        ]
+        if rest := len(behind["late_writes"]) - len(late):
+            late.append(f"and {rest} more (`replicator quarantine` lists them)")
+        rows.append(("  late writes", "\n".join(late) or "none known"))
+        if behind["unread"]:
+            rows.append(("  its stream", f"cannot be read whole: {behind['unread']}"))
     if facts["audit"]:
         found = facts["audit"]
         rows.append(("  audit", f"{found['seconds_ago']} s ago, lost {found['lost']}"))

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
 
 from ddbverify.names import Fact, KeySchema, canary_key
-from replicator.handlers import fifo
+from replicator.handlers import fifo, late
 from replicator.handlers.envelope import LARGEST_BODY_BYTES, Message, pack
 from replicator.handlers.metrics import emit
-from replicator.handlers.records import Change, MalformedRecord, change_from_record, is_key_of
+from replicator.handlers.records import Change, MalformedRecord, change_from_record, is_by_ttl, is_key_of
 from replicator.handlers.state import State, now_text
 from replicator.handlers.wire import guarded
 
@@ -122,6 +123,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: 
             "complete": outcome.first_unsent is None,
         },
     )
+    behind_flip = watched(event["Records"], settings.schema, state)
     emit(
         "forwarder",
         os.environ,
@@ -130,10 +132,35 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: 
             "Messages": outcome.messages,
             "Unsent": int(outcome.first_unsent is not None),
             "Gaps": outcome.gaps,
+            **behind_flip,
         },
     )
     failures = [] if outcome.first_unsent is None else [{"itemIdentifier": outcome.first_unsent}]
     return {"batchItemFailures": failures}
+
+
+def watched(records: Sequence[Mapping[str, Any]], schema: KeySchema, state: State) -> dict[str, int]:
+    """
+    Note what reaches the stream behind the flip, and count it for the alarm; nothing before.
+
+    Capture does not wait for it: where it cannot be known or noted, that is counted instead, and the audit,
+    which reads the stream itself, finds what was missed.
+    """
+    try:
+        if state.get(Fact.MOVED) is None:
+            return {}
+        changes, unknown = [], 0
+        for record in records:
+            try:
+                changes.append((change_from_record(record), is_by_ttl(record)))
+            except MalformedRecord:
+                unknown += 1  # its gap is latched already
+        found = late.foreign(changes, schema)
+        late.note(state, found)
+    except (ClientError, BotoCoreError) as error:
+        logger.warning("not watched", extra={"error": type(error).__name__})
+        return {"NotWatched": 1}
+    return {"LateWrites": len(found) + unknown}
 
 
 def _decode(record: Mapping[str, Any], settings: Settings, latch_gap: Callable[[str], None]) -> Change | None:

@@ -87,6 +87,14 @@ def change_from_record(record: Mapping[str, Any]) -> Change:
     )
 
 
+def is_by_ttl(record: Mapping[str, Any]) -> bool:
+    """Whether time to live has made this record (docs/aws.md T16); it knows two spellings."""
+    user = record.get("userIdentity") or {}
+    return isinstance(user, dict) and (
+        user.get("PrincipalId", user.get("principalId")) == "dynamodb.amazonaws.com"
+    )
+
+
 def is_key_of(key: TypedItem, schema: KeySchema) -> bool:
     """Whether *key* has the attributes of *schema*, of its types, and no other."""
     if key.keys() != schema.keys():

@@ -266,7 +266,7 @@ class State:
     def quarantined(self) -> dict[str, Quarantined]:
         """What stands in the quarantine, by the key's hash."""
         return {
-            key_hash: Quarantined(_key_from_strings(fact["key"]), fact["number"], fact["reason"], fact["at"])
+            key_hash: Quarantined(key_from_strings(fact["key"]), fact["number"], fact["reason"], fact["at"])
             for key_hash, fact in self.all(Fact.QUARANTINE)
         }
 
@@ -335,5 +335,6 @@ def _key_as_strings(key: TypedItem) -> dict[str, Any]:
     }
 
 
-def _key_from_strings(stored: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+def key_from_strings(stored: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """A key as `State` keeps it, with its types, as text."""
     return {name: dict(value) for name, value in stored.items()}

@@ -19,7 +19,7 @@ from ddbverify.names import Fact
 from replicator.aws import switch
 from replicator.aws.fence import role_of
 from replicator.aws.stream import Trimmed
-from replicator.commands import last_verification, quiet
+from replicator.commands import after_flip, last_verification, quiet
 from replicator.commands.cutover import CUTOVER, _Attempt
 from replicator.commands.cutover_preflight import (
     LEAST_QUIET_BEHIND_A_POLICY_SECONDS,
@@ -239,6 +239,9 @@ def attempt(tmp_path, monkeypatch):
         resources=lambda pair: {"consumer_mapping": "uuid"},
         decision=Decision(tmp_path, (), found, "1" * 64),
     )
+    watched = after_flip.Watched()
+    monkeypatch.setattr(after_flip, "begin", lambda _: log.append("watching"))
+    monkeypatch.setattr(after_flip, "look", lambda *_: watched)
     made = Attempt(fake, Held(), POINTER)
     monkeypatch.setattr(quiet, "await_quiet", lambda *_: made._do("quiet"))
     return made
@@ -326,7 +329,28 @@ def test_the_last_verification_sees_what_the_consumer_wrote_last(attempt):
     """The consumer was switched off behind it: a late write of its was in no verification."""
     attempt._behind(FENCE)
 
-    assert attempt.log == ["fence", "quiet", "drain", "consumer False", "verify", "fasten", "flip"]
+    done = ["fence", "quiet", "drain", "consumer False", "verify", "fasten", "flip", "watching"]
+    assert attempt.log == done
+
+
+def test_who_wrote_behind_the_flip_is_told_and_changes_nothing_of_it(attempt, monkeypatch):
+    monkeypatch.setattr(after_flip, "look", lambda *_: after_flip.Watched(unread="it is off"))
+    attempt._behind(FENCE)
+
+    assert any("is not known" in line and "it is off" in line for line in attempt.log)
+    assert attempt.context.whole["flipped"] is True
+
+
+def test_a_source_that_cannot_be_watched_yet_is_told_and_the_flip_stands(attempt, monkeypatch):
+    def refused(_):
+        raise refusal("ThrottlingException")
+
+    monkeypatch.setattr(after_flip, "begin", refused)
+    attempt._behind(FENCE)
+
+    assert any("is not watched yet" in line and "Throttling" in line for line in attempt.log)
+    assert attempt.context.whole["flipped"] is True
+    assert "lifted" not in attempt.log
 
 
 @pytest.mark.parametrize("at", ["quiet", "drain", "verify", "flip"])
@@ -831,6 +855,7 @@ def test_behind_the_flip_it_stays_and_nothing_is_to_be_done(one_more):
     one_more.context.whole.put(CUTOVER, steps={"flip": "now"}, flipped=True)
 
     assert one_more.run()["flipped"]
+    assert "watching" in one_more.log, "the run before may have been killed in between"
 
 
 def test_killed_half_way_through_the_flip_it_goes_forward(killed_while_flipping):
@@ -841,7 +866,7 @@ def test_killed_half_way_through_the_flip_it_goes_forward(killed_while_flipping)
     )
 
     assert attempt.run()["flipped"]
-    assert log[0] == "flip"
+    assert [log[0], log[1]] == ["flip", "watching"]
     assert "lifted" not in log
     assert attempt.context.whole["flipped"] is True
     assert left_behind(attempt.context.config).outcome == "flipped"

@@ -10,11 +10,12 @@ import pytest
 
 from ddbverify.errors import Refused
 from ddbverify.gate import gate
+from ddbverify.items.transform import key_hash
 from ddbverify.names import Fact
 from replicator.aws import fence, policy_fence
 from replicator.aws.policies import Policies
 from replicator.aws.policy_deny import begin_of, end_of, is_fenced
-from replicator.commands import last_verification
+from replicator.commands import audit, last_verification
 from replicator.commands.cutover import CUTOVER
 from replicator.commands.status import status
 from tests.replicator.fakes import refusal
@@ -84,6 +85,27 @@ def test_a_fence_is_told_until_it_is_lifted_and_ends_by_itself(following, capsys
     assert status(following.context())["fenced"] is True
     (note,) = (note for _, note in following.context().whole.all(Fact.FENCE))
     assert {"until_epoch", "rest"}.isdisjoint(note), "it has no end, and the table had no policy"
+    named_behind_the_flip(following)
+
+
+def named_behind_the_flip(moved):
+    """A write that the fence lets through (this one is not enforced) is named by forwarder and audit."""
+
+    def late():
+        pair = status(moved.context())["pairs"][str(moved.pair)]
+        return set(pair["behind_flip"]["late_writes"])
+
+    assert audit.audit(moved.context())["pairs"][str(moved.pair)]["late_writes"] == {}
+    moved.put("k7", "late")
+    deadline = time.monotonic() + 60
+    while not late():
+        assert time.monotonic() < deadline, "the forwarder does not note it"
+        time.sleep(0.5)
+    assert late() == {key_hash({"id": {"S": "k7"}}, {"id": "S"})}
+    moved.state().delete(Fact.LATE + next(iter(late())))
+    with pytest.raises(Refused, match="1 key written to the source"):
+        audit.audit(moved.context())
+    assert len(late()) == 1
 
 
 def test_a_cutover_that_fails_leaves_the_policy_that_it_found(following, monkeypatch):

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddbverify.names import Fact, canary_key
-from replicator.handlers import fifo, forwarder
+from replicator.handlers import fifo, forwarder, late
 from replicator.handlers.envelope import open_body
 from replicator.handlers.forwarder import Settings, forward
 from replicator.handlers.records import Change, pad
 from replicator.handlers.state import State
-from tests.replicator.fakes import ARN, KEYS, STATE, FakeDynamoDB, FakeQueue, change, record
+from tests.replicator.fakes import ARN, KEYS, STATE, FakeDynamoDB, FakeQueue, change, record, refusal
 
 SETTINGS = Settings(ARN, "https://queue.fifo", KEYS, groups=4, restart=1)
 CANARY = Change(pad("77"), "REMOVE", canary_key(KEYS), None, 1_800_000_000)
@@ -121,9 +121,11 @@ def test_a_canary_counts_as_sent_only_when_it_was_placed_in_every_group():
     assert (lost.canary, lost.first_unsent) == (None, "77")
 
 
-def run_handler(monkeypatch, records, queue):
+def run_handler(monkeypatch, records, queue, **facts):
     database = FakeDynamoDB()
     state = State.of_pair(database, STATE, "orders")
+    for fact in facts:
+        state.put(fact, at="now")
     monkeypatch.setattr(forwarder, "_deployment", lambda: (SETTINGS, queue, state))
     monkeypatch.setattr(fifo.time, "sleep", lambda _: None)
     return forwarder.handler({"Records": records}, None), state
@@ -156,3 +158,58 @@ def test_the_handler_latches_the_first_gap_and_goes_on(monkeypatch):
     assert answer == {"batchItemFailures": []}
     assert len(queue.bodies) == 1
     assert "Keys" in state.get(Fact.GAP)["reason"]
+
+
+# --- behind the flip ------------------------------------------------------------------------------
+
+BY_TTL = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+
+
+@pytest.fixture
+def metrics(monkeypatch):
+    told = []
+    monkeypatch.setattr(forwarder, "emit", lambda _service, _environment, values: told.append(values))
+    return told
+
+
+def test_a_write_behind_the_flip_is_counted_for_the_alarm_and_noted_by_its_key(monkeypatch, metrics):
+    expired = {**record(change("d", 2_000)), "userIdentity": BY_TTL}
+    records = [*stream("aba"), record(CANARY), expired]
+
+    answer, state = run_handler(monkeypatch, records, FakeQueue(), **{Fact.MOVED: ""})
+
+    assert answer == {"batchItemFailures": []}
+    assert metrics[0]["LateWrites"] == 2
+    found = late.noted(state)
+    assert {one.key["id"]["S"]: one.number for one in found.values()} == {"a": pad("1002"), "b": pad("1001")}
+
+
+def test_before_the_flip_nothing_is_late(monkeypatch, metrics):
+    _, state = run_handler(monkeypatch, stream("ab"), FakeQueue())
+
+    assert "LateWrites" not in metrics[0]
+    assert late.noted(state) == {}
+
+
+def test_one_that_is_not_understood_is_counted_too(monkeypatch, metrics):
+    records = stream("ab")
+    del records[0]["dynamodb"]["Keys"]
+
+    run_handler(monkeypatch, records, FakeQueue(), **{Fact.MOVED: ""})
+    assert metrics[0]["LateWrites"] == 2
+
+
+@pytest.mark.parametrize("at", ["get_item", "put_item"])
+def test_capture_goes_on_where_it_cannot_be_known_and_that_is_counted(monkeypatch, metrics, at):
+    def refused(*_, **__):
+        raise refusal("ThrottlingException")
+
+    database, queue = FakeDynamoDB(), FakeQueue()
+    state = State.of_pair(database, STATE, "orders")
+    state.put(Fact.MOVED, at="now")
+    monkeypatch.setattr(database, at, refused)
+    monkeypatch.setattr(forwarder, "_deployment", lambda: (SETTINGS, queue, state))
+
+    assert forwarder.handler({"Records": stream("ab")}, None) == {"batchItemFailures": []}
+    assert len(queue.bodies) > 0
+    assert (metrics[0]["NotWatched"], "LateWrites" in metrics[0]) == (1, False)

@@ -315,6 +315,7 @@ WATCHED = {
         ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
         ("Replicator", "Gaps"),
+        ("Replicator", "LateWrites"),
     },
     "apply": {
         ("AWS/Lambda", "Errors"),
