@@ -13,7 +13,7 @@ import click
 import msgspec
 from tabulate import tabulate
 
-from benchmarks import costs, replication
+from benchmarks import costs, planning, replication
 from benchmarks.budgets import (
     CASES,
     EQUAL,
@@ -57,6 +57,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     budgets: list[Budget]
     rows: list[Row]
     costs: list[costs.Cost] = []
+    plans: list[planning.Planned] = []
     replicator: replication.Report | None = None
 
 
@@ -231,10 +232,13 @@ def main(quick: bool, sizes: list[int] | None, json_file: Path | None, only: str
         if sizes is None:
             dear = costs.run(quick=quick, say=say)
             show(dear.shown(), dear.budgets)
-            budgets = [*report.budgets, *dear.budgets]
+            plans = planning.run(quick=quick, say=say)
+            show(planning.shown(plans), planning.judge(plans))
+            budgets = [*report.budgets, *dear.budgets, *planning.judge(plans)]
             report = msgspec.structs.replace(
                 report,
                 costs=list(dear.rows),
+                plans=plans,
                 budgets=budgets,
                 met=all(budget.met for budget in budgets),
             )

@@ -142,7 +142,7 @@ def worktree(commit: str) -> Iterator[Path]:
 def measure(build: Build, case: Case, server: Server, items: int, folder: Path) -> None:
     """Ask *build* for one comparison, and note what it took and whether it said what is so."""
     before = _units(server)
-    cpu, wall, summary = _diff(build, "source", case.target, case.options, server, folder)
+    cpu, wall, summary = diff(build, "source", case.target, case.options, server, folder)
     build.cpu.setdefault(case.name, []).append(max(0.0, cpu - build.startup))
     build.wall.setdefault(case.name, []).append(wall)
     build.units[case.name] = _units(server) - before
@@ -154,16 +154,14 @@ def measure(build: Build, case: Case, server: Server, items: int, folder: Path) 
 
 def startup(build: Build, server: Server, folder: Path) -> float:
     """Seconds of CPU that *build* takes for two empty tables."""
-    return min(_diff(build, "empty", "void", (), server, folder)[0] for _ in range(3))
+    return min(diff(build, "empty", "void", (), server, folder)[0] for _ in range(3))
 
 
-def _diff(
+def diff(
     build: Build, source: str, target: str, options: Sequence[str], server: Server, folder: Path
 ) -> tuple[float, float, dict[str, object]]:
     """CPU and wall time of one ``ddbverify diff`` with all its processes, and its summary."""
-    side = [f"--{side}-endpoint-url={server.endpoint_url}" for side in ("source", "target")]
-    side += [f"--{side}-region={REGION}" for side in ("source", "target")]
-    command = [sys.executable, "-m", "ddbverify", "diff", source, target, *side, *options]
+    command = [sys.executable, "-m", "ddbverify", "diff", source, target, *sides(server), *options]
     with (folder / "findings.jsonl").open("w+b") as out:
         began = time.perf_counter()
         child = subprocess.Popen(
@@ -179,6 +177,12 @@ def _diff(
         last = out.read().splitlines()[-1:]
     summary = json.loads(last[0])["summary"] if last and child.returncode in (0, 1, 3) else {}
     return used.ru_utime + used.ru_stime, wall, summary
+
+
+def sides(server: Server) -> list[str]:
+    """Options that say how both tables are reached."""
+    reached = [f"--{side}-endpoint-url={server.endpoint_url}" for side in ("source", "target")]
+    return reached + [f"--{side}-region={REGION}" for side in ("source", "target")]
 
 
 def _units(server: Server) -> float:

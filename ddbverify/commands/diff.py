@@ -33,14 +33,6 @@ from ddbverify.reports import progress
 @of_two_sides
 @click.option("--ignore", multiple=True, metavar="PATH", help="Attribute path to leave out; repeatable.")
 @click.option(
-    "--settle",
-    metavar="DURATION",
-    default="60s",
-    show_default=True,
-    help="A difference counts once the source has held still for so long. Waited for only where "
-    "something differs; 0s is right for tables that nobody writes to, and wrong for all others.",
-)
-@click.option(
     "--stratum",
     "strata",
     multiple=True,

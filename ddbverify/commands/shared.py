@@ -66,6 +66,14 @@ _SIDES = [
     click.option(
         "--max-read-units", type=_POSITIVE, help="Stop once both tables together have cost so many."
     ),
+    click.option(
+        "--settle",
+        metavar="DURATION",
+        default="60s",
+        show_default=True,
+        help="A difference counts once the source has held still for so long. Waited for only where "
+        "something differs; 0s is right for tables that nobody writes to, and wrong for all others.",
+    ),
 ]
 
 

@@ -19,7 +19,13 @@ from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence.folders import make_importable
 from ddbverify.items import transform as transforms
-from ddbverify.reports.plan_cpu import LOOK_CPU_SECONDS, SECOND_LOOK_CPU_SECONDS, Cpu, measure
+from ddbverify.reports.plan_cpu import (
+    LOOK_CPU_SECONDS,
+    SECOND_LOOK_CPU_SECONDS,
+    Cpu,
+    measure,
+    pass_seconds,
+)
 from ddbverify.reports.plan_settling import Settling
 from ddbverify.tables import prices
 from ddbverify.tables import table as tables
@@ -108,6 +114,7 @@ class Estimate:
     settling: Settling
     cpu: Cpu
     processes: int
+    is_rekeyed: bool
     last_verification: LastVerification
     refused: tuple[str, ...] = ()  # why the comparison would not start
     warnings: tuple[str, ...] = ()
@@ -134,8 +141,10 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Until both are read and compared, side by side, without settling: as the tightest limit allows."""
-        return max(self.source.seconds, self.target.seconds, self.cpu_seconds / self.processes)
+        """Until both are read and compared, without settling."""
+        reading = self.source.seconds, self.target.seconds
+        items = self.source.items, self.target.items
+        return pass_seconds(self.cpu, items, reading, self.processes, rekeys=self.is_rekeyed)
 
     @property
     def bound_by(self) -> str:
@@ -279,6 +288,7 @@ def estimate(
         ),
         cpu=cpu,
         processes=chosen(settings, pair, source, target, len(planned.segments), checks),
+        is_rekeyed=pair.rekeys,
         last_verification=LastVerification(
             fence_seconds=config.cutover.fence_limit,
             available_seconds=max(0.0, config.cutover.fence_limit - config.cutover.quiet - FLIP_SECONDS),
@@ -328,9 +338,10 @@ def _whole_pass_seconds(
     """Of a pass that leaves nothing out, as the last verification is, whatever is sampled now."""
     (pair,), settings = config.tables, config.verification
     whole = cut(source, target, sample=None, seed=None, segments=None)
-    sides = [_side(table, whole, settings.read_units, 0.0) for table in (source, target)]
+    ours, theirs = (_side(table, whole, settings.read_units, 0.0) for table in (source, target))
     processes = chosen(settings, pair, source, target, whole.total, checks)
-    return max(*(side.seconds for side in sides), cpu.seconds(*(side.items for side in sides)) / processes)
+    items, reading = (ours.items, theirs.items), (ours.seconds, theirs.seconds)
+    return pass_seconds(cpu, items, reading, processes, rekeys=pair.rekeys)
 
 
 def _with_warnings(made: Estimate, config: Config) -> Estimate:

@@ -18,17 +18,17 @@ from ddbverify.tables.capacity import ReadRate
 from ddbverify.tables.table import Table
 from ddbverify.tables.wire import TableReader
 
-EQUAL_CPU_SECONDS: Final = 2.5e-6
+EQUAL_CPU_SECONDS: Final = 2.0e-6
 """For one item that is read and equal, no transform and no check: docs/benchmarks.md."""
 
-READ_CPU_SECONDS: Final = 1.0e-6
-"""Of these, for reading it alone."""
+READ_CPU_SECONDS: Final = 1.5e-6
+"""Of these, for reading it alone, in threads."""
 
 LOOK_CPU_SECONDS: Final = 0.2e-3
 """For one look at a key that differs."""
 
 SECOND_LOOK_CPU_SECONDS: Final = 0.1e-3
-"""For a key that differs in the way of others, of which a sample has been settled."""
+"""For a key that differs in the way of others, of which a sample has been settled: judging and telling it."""
 
 SAMPLE_ITEMS: Final = 2_000
 SEGMENTS_TRIED: Final = 8  # the first ones of a small table may be empty
@@ -58,6 +58,27 @@ class Cpu:
             "sample_read_units": self.read_units,
             "problem": self.problem or None,
         }
+
+
+def pass_seconds(
+    cpu: Cpu, items: tuple[int, int], reading_seconds: tuple[float, float], processes: int, *, rekeys: bool
+) -> float:
+    """
+    How long it takes until both tables are read and compared: as the tightest limit allows.
+
+    Args:
+        cpu: Per item.
+        items: Of source and target.
+        reading_seconds: What reading them takes, at the rate of each.
+        processes: That compare.
+        rekeys: Whether the whole target is read before the source (`ddbverify.compare.claim_scan`).
+    """
+    source, target = reading_seconds
+    spent = cpu.seconds(*items) / processes
+    if not rekeys:
+        return max(source, target, spent)
+    before = items[1] * READ_CPU_SECONDS
+    return max(target, before) + max(source, spent - before)
 
 
 def measure(

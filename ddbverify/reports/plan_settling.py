@@ -8,7 +8,7 @@ from typing import Any, Final
 from ddbverify.compare.groups import FEWEST, SAMPLE
 from ddbverify.compare.second_look import DEAR_POINT_READS
 
-SHARES: Final = (0.0, 0.01, 1.0)
+SHARES: Final = (0.0, 0.01, 0.1, 1.0)
 """Of the keys, that a plan says the price of."""
 
 
@@ -63,7 +63,8 @@ class Settling:
         if self._is_sampled(keys):
             others = keys - SAMPLE
             once = self._looked_at_once(others) / (self.source_rate + self.target_rate)
-            least = min(least, self.settle_seconds + max(once, others * self.second_look_cpu_seconds))
+            # They are judged and told before and after it, and not meanwhile.
+            least = min(least, self.settle_seconds + once + others * self.second_look_cpu_seconds)
         return least, most + self.second_pass_units / self.source_rate
 
     def _is_sampled(self, keys: int) -> bool:

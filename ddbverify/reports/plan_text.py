@@ -27,6 +27,9 @@ def text(made: Estimate) -> str:
     planned, total = len(made.segments.segments), made.segments.total
     read = f"{planned:,} of {number_of(total, 'segment')}" if planned < total else number_of(total, "segment")
     settling = f", and {duration_in_words(made.settle_seconds)} of settling if anything differs"
+    order = "both tables are read side by side"
+    if made.is_rekeyed:
+        order = "the whole target is read, then the source"
     lines = [
         table,
         "",
@@ -34,8 +37,8 @@ def text(made: Estimate) -> str:
         *_settling(made),
         f"money       {about(money(made.money))}: ${made.price_per_million:g} per million read units"
         f" ({made.price_source})",
-        f"time        {about(duration_in_words(made.seconds))}, bound by {made.bound_by}: "
-        "both tables are read side by side" + (settling if made.settle_seconds else ""),
+        f"time        {about(duration_in_words(made.seconds))}, bound by {made.bound_by}: {order}"
+        + (settling if made.settle_seconds else ""),
         f"processor   {_cpu(made)}",
         f"cutover     {_cutover(made)}",
         "",

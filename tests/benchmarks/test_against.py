@@ -72,7 +72,7 @@ def test_an_answer_that_is_not_so_is_noted(tmp_path: Path):
         build = Build("now", against.ROOT)
         against.measure(build, EQUAL, server, 300, tmp_path)
         assert not build.wrong
-        lying = against.Case("lying", "changed-100")
+        lying = against.Case("lying", "changed-100", ("--settle", "0s"))
         against.measure(build, lying, server, 300, tmp_path)
 
     assert '"different": 3' in build.wrong["lying"]

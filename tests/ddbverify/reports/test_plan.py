@@ -129,11 +129,15 @@ def test_settling_is_a_range_and_says_so():
     assert made.settling.of(99) == (99 * 12, 99 * 33)  # too few for a sample
     assert made.settling.of(1_000) == (20 * 12 + 980 * 2, 33_000)  # 20 are settled, the others looked at once
     assert made.settling.of(1_000_000) == (20 * 12 + made.read_units, 33_000_000)  # both tables once more
-    assert made.settling.seconds(1_000_000)[0] == pytest.approx(60 + 999_980 * SECOND_LOOK_CPU_SECONDS)
+    once_more = made.read_units / 24_000  # both tables, side by side
+    assert made.settling.seconds(1_000_000)[0] == pytest.approx(
+        60 + once_more + 999_980 * SECOND_LOOK_CPU_SECONDS
+    )
     text = plan_text.text(made)
     assert "12 to 33 read units more for each key that differs" in text
     assert "  0% differ: nothing\n" in text
     assert "  1% differ: 20,200 to 330,000 read units (under $0.01 to $0.04 on demand), 60 s more\n" in text
+    assert "\n             10% differ: " in text
     assert (
         f"100% differ: {made.read_units + 240:,} to 33,000,000 read units ($0.25 to $4.12 on demand), "
         in text
@@ -153,6 +157,16 @@ def test_settling_costs_what_the_items_weigh_and_a_rekeyed_pair_a_second_pass():
     made = estimate(large, settle="0s", transform="json:loads", rekeys=True, segments=1)
     assert made.settling.units_per_key == (7, 7)
     assert made.settling.of(2) == (14, 14 + made.source.read_units)
+
+
+def test_the_settle_time_is_an_option(monkeypatch):
+    monkeypatch.setattr(
+        "ddbverify.commands.plan.plan",
+        lambda config, **_: estimate(settle=f"{config.verification.settle:g}s"),
+    )
+    ended = CliRunner().invoke(main, ["plan", "orders", "orders-v2", "--settle", "0s", "--json"])
+
+    assert json.loads(ended.stdout)["settle_seconds"] == 0
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from ddbverify.compare import processes, sampled_cpu
 from ddbverify.diff.options import Options, config_of
 from ddbverify.errors import AccessError
 from ddbverify.reports import plan, plan_cpu, plan_text
-from ddbverify.reports.plan_cpu import Cpu
+from ddbverify.reports.plan_cpu import READ_CPU_SECONDS, Cpu
 from ddbverify.suite.each_item import item_check
 from ddbverify.tables.pages import PageDecoder
 from tests.ddbverify import projects
@@ -85,7 +85,9 @@ def test_a_transform_is_measured_as_often_as_a_comparison_calls_it(rekeys):
     assert (cpu.sampled_items, cpu.read_units) == (200, 256)
     # Once for each item, and again for those on which it is shown to be pure.
     assert 0.001 <= cpu.seconds_per_source_item <= 0.002
-    assert cpu.seconds(1_000_000, 1_000_000) == pytest.approx(1e6 * cpu.seconds_per_source_item + 2.0)
+    assert cpu.seconds(1_000_000, 1_000_000) == pytest.approx(
+        1e6 * cpu.seconds_per_source_item + 2e6 * READ_CPU_SECONDS
+    )
 
 
 @pytest.mark.usefixtures("reader")
@@ -138,6 +140,17 @@ def test_the_time_is_that_of_the_tightest_limit(cpu, options, bound_by):
     assert made.as_json()["bound_by"] == bound_by
 
 
+@pytest.mark.parametrize("seconds_per_item", [1e-6, 80e-6])
+def test_of_a_re_keyed_pair_the_target_is_read_before_the_source(seconds_per_item):
+    cpu = Cpu(seconds_per_source_item=seconds_per_item, sampled_items=2_000, read_units=256)
+    made = estimate(cpu=cpu, transform="json:loads", rekeys=True)
+
+    source = max(made.source.seconds, made.cpu_seconds - 1e6 * READ_CPU_SECONDS)
+    assert made.seconds == pytest.approx(made.target.seconds + source)
+    assert made.last_verification.seconds == pytest.approx(made.seconds, rel=0.01)
+    assert "the whole target is read, then the source" in plan_text.text(made)
+
+
 def test_the_processors_time_is_that_of_all_processes(cores):
     cores[0] = 4
     one, four = (estimate(cpu=MEASURED, items=3_000_000, processes=number) for number in (1, None))
@@ -154,11 +167,11 @@ def test_the_last_verification_is_held_against_the_fence():
 
     assert small.last_verification.available_seconds == 900 - 60 - 30
     assert (small.last_verification.fits, large.last_verification.fits) == (True, False)
-    # 82 µs of processor time an item on one core: 810 s are enough for 9.88 million.
-    assert small.fits_up_to_items == large.fits_up_to_items == 9_878_048
+    # 83 µs of processor time an item on one core: 810 s are enough for 9.76 million.
+    assert small.fits_up_to_items == large.fits_up_to_items == 9_759_036
     assert "the last verification fits into the 14 min" in plan_text.text(small)
     assert (
-        "does NOT fit into the 14 min that `fence_limit` leaves it; up to 9,878,048 items"
+        "does NOT fit into the 14 min that `fence_limit` leaves it; up to 9,759,036 items"
         in plan_text.text(large)
     )
     assert estimate(items=0).as_json()["last_verification"]["fits"]
@@ -169,7 +182,7 @@ def test_pairs_share_one_fence():
 
     assert one.last_verification.fits
     assert "about 11 min, which fits into the 14 min that `fence_limit`" in plan_text.together([one, one])
-    assert "about 16 min, which does NOT fit into the 14 min" in plan_text.together([one, one, one])
+    assert "about 17 min, which does NOT fit into the 14 min" in plan_text.together([one, one, one])
 
 
 def test_a_plan_says_what_it_has_read():
