@@ -82,6 +82,11 @@ def why_none(found: Evidence, pair_id: str) -> str:
     return said if isinstance(said, str) else ""
 
 
+def changed_in(found: Evidence) -> int:
+    """How many keys a link has looked at, of all pairs; 0 for a full pass."""
+    return sum(fact.value for fact in found.facts if fact.name == "changed" and isinstance(fact.value, int))
+
+
 def reads_whole(found: Evidence) -> list[str]:
     """The checks that count and that cannot be shown changes only, by their names."""
     ids = {fact.about for fact in found.facts if fact.name == "whole"}

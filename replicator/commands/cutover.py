@@ -106,7 +106,7 @@ class _Attempt:
         # First: the run before may have left them off, and what is refused next must not keep them so.
         cutover_drain.need_consumers_on(context)
         behind.check()
-        self._ask_gate()
+        self._approach(self._ask_gate())
         self._fly_canaries()
         self._behind(behind)
         context.console.line("")
@@ -126,7 +126,14 @@ class _Attempt:
                 source = self.context.source_table(pair)
                 canary.await_arrived(self.context, source, self.context.state(pair), step)
 
-    def _ask_gate(self) -> None:
+    def _approach(self, judged: gate.Decision) -> None:
+        """Keep the last verification short: what was written so far is looked at before the fence."""
+        if last_verification.can_follow(self.context, judged.evidence):
+            with self.context.console.step("what was written since the last run is as it should be") as step:
+                last_verification.approach(self.context, step, float(self.context.config.gate.max_age))
+            self._record("changes")
+
+    def _ask_gate(self) -> gate.Decision:
         with self.context.console.step("the gate is open"):
             newest_run.note(self.context)
             decision = gate.judge(self.context.config, None)
@@ -137,6 +144,7 @@ class _Attempt:
                     "mend what it names, then `ddbverify run`, then `replicator cutover` again.",
                 )
         self._record("gate")
+        return decision
 
     # --- behind the fence -------------------------------------------------------------------
 

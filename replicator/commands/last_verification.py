@@ -1,4 +1,8 @@
-"""The last verification: `ddbverify run` as a child, under the fence, and what the gate says of it."""
+"""
+The last verification: `ddbverify run` as a child, under the fence, and what the gate says of it.
+
+Where it can, it looks only at what was written since the run before it: one before the fence keeps it short.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,20 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from ddbverify.errors import EngineError
+from ddbverify.errors import EngineError, Refused
+from ddbverify.evidence import links
+from ddbverify.evidence.evidence import Evidence
 from ddbverify.gate import gate
+from ddbverify.words import number_of
+from replicator.context.console import Step
 from replicator.context.context import Context
 
+SMALL: Final = 10_000
+"""Changed keys that are no reason for one more run before the fence: looked at in seconds."""
+
+MOST_APPROACHES: Final = 3
 _ENDING_SECONDS = 30.0  # that a verification has which took too long; it ends its own child in ten
 
 
@@ -25,18 +38,7 @@ def verify(context: Context, folder: Path, *, fenced_at: float, limit_seconds: f
     Raises:
         EngineError: It took too long, or does not open the gate.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "ddbverify",
-        "run",
-        "--config",
-        str(context.config_path),
-        "--out",
-        str(folder),
-        "--json",
-    ]
-    status = run(command, context.config.folder, limit_seconds)
+    status = run(_command(context, "--out", str(folder)), context.config.folder, limit_seconds)
     if status is None:
         raise EngineError(
             "The last verification did not end within [cutover] fence_limit.",
@@ -50,6 +52,49 @@ def verify(context: Context, folder: Path, *, fenced_at: float, limit_seconds: f
             f"look into {folder} (findings.jsonl names the keys), then run `replicator cutover` again.",
         )
     return decision
+
+
+def can_follow(context: Context, evidence: Evidence | None) -> bool:
+    """Whether a run can look only at what was written since the one of *evidence*, as far as that says."""
+    if evidence is None or context.config.verification.last == "full" or links.reads_whole(evidence):
+        return False
+    return all(links.places_of(evidence, pair.id) is not None for pair in context.config.tables)
+
+
+def approach(context: Context, step: Step, limit_seconds: float) -> None:
+    """
+    Look at what was written since the last run while the application still writes, until little is left.
+
+    Args:
+        context: Of the migration.
+        step: Is told how much there was.
+        limit_seconds: One run is ended when it takes longer.
+
+    Raises:
+        Refused: What was written does not open the gate; nothing was touched.
+    """
+    before: int | None = None
+    for _ in range(MOST_APPROACHES):
+        status = run(_command(context), context.config.folder, limit_seconds)
+        decision = gate.judge(context.config, None)
+        if not decision.open:
+            reasons = "".join(f"\n  - {reason}" for reason in decision.reasons)
+            raise Refused(
+                f"What was written since the last run (exit {status}) does not open the gate, so nothing was "
+                f"touched:{reasons}",
+                "mend what it names, then `ddbverify run`, then `replicator cutover` again.",
+            )
+        changed = links.changed_in(decision.evidence) if decision.evidence else 0
+        step.result = f"{number_of(changed, 'key')} looked at"
+        if changed <= SMALL or (before is not None and changed > before / 2):
+            return
+        before = changed
+
+
+def _command(context: Context, *options: str) -> list[str]:
+    since = ("--since", "latest") if context.config.verification.last == "changes" else ()
+    config = str(context.config_path)
+    return [sys.executable, "-m", "ddbverify", "run", "--config", config, "--json", *since, *options]
 
 
 def run(command: Sequence[str], folder: Path, limit_seconds: float) -> int | None:

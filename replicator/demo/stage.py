@@ -104,7 +104,7 @@ def write_settings(folder: Path, aws: EmbeddedAws, transform: str | None, *, rek
         # Short times, allowed under an emulator: its backups are exact and its fence is at once.
         f'[replication]\noverlap = "1s"\ngroups = 4\n\n[verification]\nsettle = "{_SETTLE_SECONDS}s"\n\n'
         "[gate]\nemulator = true\nchurning = true\n\n"
-        f'[cutover]\npointer = "ssm:{POINTER}"\nquiet = "1s"\n'
+        f'[cutover]\npointer = "ssm:{POINTER}"\nquiet = "1s"\nstream_lag = "1s"\n'
         f"fence = {json.dumps('command:' + shlex.join(fence))}\n"
     )
     (folder / "migration.toml").write_text(text, encoding="utf-8")

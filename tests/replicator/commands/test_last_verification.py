@@ -1,0 +1,98 @@
+"""The last verification looks at changes where it can; one before the fence leaves it little to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from ddbverify.config import load
+from ddbverify.errors import Refused
+from ddbverify.evidence.links import Link
+from ddbverify.evidence.record import Fact
+from ddbverify.gate.gate import Decision
+from ddbverify.gate.reasons import Reason
+from replicator.commands import last_verification
+from tests.ddbverify import projects
+from tests.ddbverify.gate.test_links import PLACES
+from tests.ddbverify.judged import good_evidence
+
+replace = msgspec.structs.replace
+
+
+@pytest.fixture
+def context(tmp_path, monkeypatch):
+    projects.stand_in(tmp_path, monkeypatch)
+    file = projects.make_project(tmp_path)
+    return SimpleNamespace(config=load(file), config_path=file)
+
+
+@pytest.fixture
+def evidence(context):
+    (pair,) = context.config.tables
+    return replace(good_evidence(context.config), facts=tuple(PLACES.facts(pair.id)))
+
+
+class Runs:
+    """Runs before the fence, each of which finds so many changed keys."""
+
+    def __init__(self, monkeypatch, context, evidence, found, closed=()):
+        self.commands, self.found, self.closed = [], list(found), closed
+        self.pair, self.evidence = context.config.tables[0].id, evidence
+        monkeypatch.setattr(last_verification, "run", self.run)
+        monkeypatch.setattr(last_verification.gate, "judge", self.judge)
+
+    def run(self, command, folder, limit_seconds):
+        self.commands.append(command)
+        return 0
+
+    def judge(self, config, folder):
+        link = Link("0" * 64, "0" * 64, 10.0).facts({self.pair: self.found[len(self.commands) - 1]})
+        return Decision(Path(), self.closed, replace(self.evidence, facts=tuple(link)))
+
+
+@pytest.mark.parametrize(
+    ("found", "runs"),
+    [
+        ([0], 1),
+        ([10_000], 1),
+        ([200_000, 9_000], 2),
+        ([200_000, 90_000, 20_000], 3),
+        ([200_000, 150_000], 2),  # it writes as fast as it is looked at
+        ([10**6, 4 * 10**5, 10**5, 10**4], 3),
+    ],
+)
+def test_it_is_repeated_as_long_as_it_becomes_shorter(monkeypatch, context, evidence, found, runs):
+    made, step = Runs(monkeypatch, context, evidence, found), SimpleNamespace(result="")
+
+    last_verification.approach(context, step, 60.0)
+
+    assert len(made.commands) == runs
+    assert all(command[-2:] == ["--since", "latest"] for command in made.commands)
+    assert step.result == f"{found[runs - 1]:,} key{'s' if found[runs - 1] != 1 else ''} looked at"
+
+
+def test_what_closes_the_gate_before_the_fence_is_told_and_nothing_is_touched(monkeypatch, context, evidence):
+    closed = (Reason("failed", 1, "check_items.py::check_every_item_is_equal has 1 finding in 7 examined."),)
+    Runs(monkeypatch, context, evidence, [7], closed)
+
+    with pytest.raises(Refused, match="has 1 finding in 7 examined"):
+        last_verification.approach(context, SimpleNamespace(), 60.0)
+
+
+def test_only_where_a_run_can_be_gone_on_from(context, evidence):
+    can = last_verification.can_follow
+    full = msgspec.structs.replace(context.config.verification, last="full")
+    whole = Fact(name="whole", about=evidence.checks[0].id, value="pair.comparison")
+
+    assert can(context, evidence)
+    assert not can(context, None)
+    assert not can(context, replace(evidence, facts=()))
+    assert not can(context, replace(evidence, facts=(*evidence.facts, whole)))
+    assert not can(SimpleNamespace(config=replace(context.config, verification=full)), evidence)
+    command = last_verification._command
+    assert "--since" not in command(
+        SimpleNamespace(config=replace(context.config, verification=full), config_path=context.config_path)
+    )
