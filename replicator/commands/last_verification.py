@@ -10,15 +10,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ddbverify.errors import EngineError, Refused
 from ddbverify.evidence import links
-from ddbverify.evidence.evidence import Evidence
 from ddbverify.gate import gate
 from ddbverify.words import number_of
 from replicator.context.console import Step
 from replicator.context.context import Context
+
+if TYPE_CHECKING:
+    from ddbverify.evidence.evidence import Evidence
 
 SMALL: Final = 10_000
 """Changed keys that are no reason for one more run before the fence: looked at in seconds."""

@@ -42,6 +42,7 @@ FOR_THE_REPLICATOR = {
     "gate.superseded",
     "pipeline.newest_run",
     "evidence.cutover",
+    "evidence.links",
     "commands.gathered",
 }
 # What travels to Lambda with the handlers. `tables.answers` holds no decoding, only what is no answer at all.
