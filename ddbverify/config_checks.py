@@ -152,6 +152,8 @@ def _check_numbers(config: Config, refuse: Refuse) -> None:
             f"[cutover] fence = {cutover.fence!r} is not a fence.",
             'use "resource-policy" or "command:YOUR COMMAND".',
         )
+    if cutover.before_flip is not None and not cutover.before_flip.strip():
+        raise refuse("[cutover] before_flip names no command.", "name one, or leave it out.")
 
 
 def _check_pointer(cutover: Cutover, refuse: Refuse) -> None:

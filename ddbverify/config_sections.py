@@ -121,6 +121,7 @@ class Cutover(_Section, frozen=True):
     fence_limit: Duration = Duration(900)
     quiet: Duration = Duration(60)
     stream_lag: Duration = Duration(10)
+    before_flip: str | None = None
 
 
 class Config(_Section, frozen=True, kw_only=True):

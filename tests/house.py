@@ -207,7 +207,7 @@ ROOMS = (
         "aws",
         "the pieces of AWS that a migration moves: queues, mappings, streams, fence, canary",
         "ddbverify.items ddbverify.tables handlers context",
-        "canary fence fence_seen pointer queue readers sight stream stream_switch switch",
+        "canary fence fence_seen operators_command pointer queue readers sight stream stream_switch switch",
     ),
     _room(
         "replicator",

@@ -7,13 +7,11 @@ Either a deny statement in the table's own policy, or the operator's command, ca
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from ddbverify.errors import EngineError
 from ddbverify.tables.aws import translated
+from replicator.aws import operators_command
 from replicator.aws.fence_notes import InMemory, StateNotes
 from replicator.aws.policies import Policies
 from replicator.aws.policy_fence import PolicyFence
@@ -59,7 +57,7 @@ class CommandFence:
 
     command: str
     folder: str
-    timeout_seconds: float = 120.0
+    timeout_seconds: float = operators_command.TIMEOUT_SECONDS
 
     ends: ClassVar[bool] = False
     lead_seconds: ClassVar[float] = 0.0
@@ -83,24 +81,14 @@ class CommandFence:
         self._run("off")
 
     def _run(self, word: str) -> None:
-        hint = "run it by hand to see why; it has to succeed with `on` and with `off`, twice in a row too."
-        try:
-            done = subprocess.run(
-                [*shlex.split(self.command), word],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=self.timeout_seconds,
-                check=False,
-            )
-        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-            raise EngineError(f"The fence's command could not be run: {error}", hint) from error
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["nothing"]
-            raise EngineError(
-                f"The fence's command ended with {done.returncode} for `{word}`, saying: {said[0]}", hint
-            )
+        operators_command.run(
+            self.command,
+            word,
+            folder=self.folder,
+            whose="The fence's command",
+            hint="run it by hand to see why; it has to succeed with `on` and with `off`, twice in a row too.",
+            timeout_seconds=self.timeout_seconds,
+        )
 
 
 def of(context: Context) -> Fence:

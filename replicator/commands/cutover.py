@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
+
 from ddbverify.errors import DdbVerifyError, EngineError, Refused
 from ddbverify.evidence import cutover as cutover_evidence
 from ddbverify.evidence.cutover import CutoverEvidence, Outcome
@@ -27,12 +29,13 @@ from replicator.commands import (
     after_flip,
     cutover_drain,
     cutover_fence,
+    cutover_hold,
     cutover_preflight,
-    invocation,
     last_verification,
     newest_run,
     quiet,
 )
+from replicator.commands.invocation import config_option, execute, json_option
 from replicator.context import clock
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -43,9 +46,12 @@ CUTOVER = switch.CUTOVER
 """Fact of the migration: ``steps`` (name -> time) of the latest attempt, ``flipped`` once it is done."""
 
 
-def cutover(context: Context) -> dict[str, Any]:
+def cutover(context: Context, *, hold: bool = False) -> dict[str, Any]:
     """
     Move the application over, or leave everything as it was.
+
+    Args:
+        hold: Wait, before the last verification, until the operator lets it go on.
 
     Raises:
         Refused: The gate is closed, an earlier step is missing, or another operator is at work.
@@ -54,9 +60,10 @@ def cutover(context: Context) -> dict[str, Any]:
     context.need_begun()
     context.need_no_restart()
     pointer = cutover_preflight.check(context)
+    answers = cutover_hold.need_input() if hold else None
     with context.locked("replicator cutover") as lock:
         context.need_no_restart()  # one may have begun while the lease was waited for
-        return _Attempt(context, lock, pointer).run()
+        return _Attempt(context, lock, pointer, answers).run()
 
 
 @dataclass(slots=True)
@@ -64,6 +71,7 @@ class _Attempt:
     context: Context
     lock: Lock
     pointer: Pointer
+    answers: int | None = None  # the descriptor on which a held cutover is let go; None: it is not held
     steps: dict[str, str] = field(default_factory=dict)
     fenced_at: float = 0.0  # the server's time
     deadline: float = 0.0  # clock.seconds
@@ -163,6 +171,13 @@ class _Attempt:
                 quiet.await_quiet(self.context, self.fenced_at, self._in_time, step)
             with self._step("drain", "everything under way has been applied") as step:
                 self._drain(step)
+            if self.context.config.cutover.before_flip:
+                with self._step("before-flip", "your command agrees ([cutover] before_flip)"):
+                    told = cutover_hold.document(self.context, raised, self.pointer.values)
+                    cutover_hold.ask_command(self.context, told)
+            if self.answers is not None:
+                with self._step("hold", "held until you let it go on") as step:
+                    cutover_hold.hold(self.context, self.answers, self.deadline, self._still, step)
             with self._step("consumer", "the consumer is off, nothing is in flight") as step:
                 cutover_drain.consumers_off(self.context, self._in_time, self.deadline, step)
             # Behind the last moment in which a consumer can have written: it sees a late write, too.
@@ -252,6 +267,11 @@ class _Attempt:
 
     def _drain(self, step: Step) -> None:
         cutover_drain.drain(self.context, self._in_time, self.deadline, step)
+
+    def _still(self) -> None:
+        """Whether a cutover that waits may go on."""
+        self.lock.check()
+        self._in_time("nobody has let it go on")
 
     def _verify(self, step: Step) -> None:
         folder = self.context.config.folder / ".ddbverify" / f"cutover-{int(self.fenced_at)}"
@@ -363,6 +383,10 @@ def _lifting(why: str) -> Iterator[None]:
         ) from error
 
 
-command = invocation.command(
-    "cutover", cutover, "Gate, fence, drain, verify, flip; rolled back if a step fails."
-)
+@click.command(name="cutover")
+@config_option
+@json_option
+@click.option("--hold", is_flag=True, help="Wait under the fence, before the last verification, for a line.")
+def command(path: Path, as_json: bool, hold: bool) -> None:
+    """Gate, fence, drain, verify, flip; rolled back if a step fails."""
+    execute(path, as_json=as_json, run=lambda context: cutover(context, hold=hold))

@@ -51,7 +51,7 @@ def test_a_command_that_cannot_be_run_is_an_error(tmp_path, line):
 def test_a_command_that_does_not_end_is_an_error(tmp_path):
     (tmp_path / "slow.py").write_text("import time\ntime.sleep(60)\n")
 
-    with pytest.raises(EngineError, match="could not be run"):
+    with pytest.raises(EngineError, match="The fence's command did not end within 0 s"):
         CommandFence(f"{sys.executable} slow.py", str(tmp_path), timeout_seconds=0.2).raise_(None, 0.0)
 
 

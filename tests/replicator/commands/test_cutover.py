@@ -216,6 +216,11 @@ def quiet_step(title):
 
 @pytest.fixture
 def attempt(tmp_path, monkeypatch):
+    return begun(tmp_path, monkeypatch)
+
+
+def begun(tmp_path, monkeypatch, text=FILE):
+    """A cutover whose steps only say that they are taken."""
     log = []
     monkeypatch.setattr(Attempt, "log", log)
     for name in ("set_consumer", "switch_mapping"):
@@ -224,7 +229,7 @@ def attempt(tmp_path, monkeypatch):
         )
     monkeypatch.setattr("replicator.aws.queue.await_empty_queue", lambda *_, **__: None)
     monkeypatch.setattr("ddbverify.tables.aws.caller", lambda side: "arn:aws:iam::123456789012:user/ops")
-    config = parse(FILE, tmp_path)
+    config = parse(text, tmp_path)
     found = good_evidence(config)
     console = SimpleNamespace(step=quiet_step, warn=log.append, line=log.append)
     whole = Whole()

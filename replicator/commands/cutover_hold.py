@@ -1,0 +1,121 @@
+"""
+What is waited for before the last verification: a command of the operator's, and the operator.
+
+Both stand behind the drain, when the target holds everything, and before the consumer is off. So nothing
+waits between the last verification and the flip, and what happens meanwhile is verified.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ddbverify.errors import Refused
+from replicator.aws import operators_command
+from replicator.commands.cutover_fence import Raised
+from replicator.context import clock
+from replicator.context.console import Step
+from replicator.context.context import Context
+
+GO_ON: Final = ("", "yes", "y", "flip")
+
+_LOOK_SECONDS: Final = 0.5
+
+
+def document(context: Context, raised: Raised, pointer: Mapping[str, str]) -> dict[str, Any]:
+    """
+    What ``[cutover] before_flip`` is told on its standard input.
+
+    Args:
+        pointer: Parameter -> what it holds once it is flipped.
+    """
+    return {
+        "migration": context.config.name,
+        "fenced_since": datetime.fromtimestamp(raised.since, UTC).isoformat(),
+        "seconds_left": int(max(raised.deadline - clock.seconds(), 0)),
+        "pairs": [
+            {
+                "id": pair.id,
+                "source": context.source_table(pair).arn,
+                "target": context.resources(pair)["target_arn"],
+            }
+            for pair in context.config.tables
+        ],
+        "pointer": dict(pointer),
+    }
+
+
+def ask_command(context: Context, told: Mapping[str, Any]) -> None:
+    """
+    Run ``[cutover] before_flip``.
+
+    Raises:
+        EngineError: It does not agree: it ends with another status than 0, or not in time.
+    """
+    operators_command.run(
+        context.config.cutover.before_flip or "",
+        folder=str(context.config.folder),
+        whose="The command of [cutover] before_flip",
+        hint="see why it does not agree, then run `replicator cutover` again.",
+        document=json.dumps(told),
+        timeout_seconds=max(min(operators_command.TIMEOUT_SECONDS, told["seconds_left"]), 1.0),
+    )
+
+
+def need_input() -> int:
+    """
+    The descriptor of standard input, on which the operator lets a held cutover go on.
+
+    Raises:
+        Refused: There is none: nobody could.
+    """
+    try:
+        return sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):
+        raise Refused(
+            "--hold waits for a line on standard input, and there is none.", "run it in a terminal."
+        ) from None
+
+
+def hold(context: Context, answers: int, deadline: float, still: Callable[[], None], step: Step) -> None:
+    """
+    Wait until the operator lets it go on.
+
+    Args:
+        answers: The descriptor that a line is read from.
+        deadline: By when the flip has to be done, on `clock.seconds`.
+        still: Called before each look; raises where the cutover cannot go on.
+
+    Raises:
+        Refused: The answer is another one, or there will be none.
+    """
+    context.console.line(
+        f"  ▸ held: the source is fenced, and the target holds everything. Enter goes on with the last "
+        f"verification and the flip; `no` or Ctrl-C rolls back. {deadline - clock.seconds():.0f} s are left "
+        "for all of it."
+    )
+    line = b""
+    while b"\n" not in line:
+        still()
+        step.at(f"waiting for you, {deadline - clock.seconds():.0f} s left")
+        if not select.select([answers], [], [], _LOOK_SECONDS)[0]:
+            continue
+        read = os.read(answers, 1024)
+        if not read:
+            raise _not_let_go("standard input has ended")
+        line += read
+    answer = line.partition(b"\n")[0].decode(errors="replace").strip().lower()
+    if answer not in GO_ON:
+        raise _not_let_go("the answer was not to go on")
+
+
+def _not_let_go(why: str) -> Refused:
+    return Refused(
+        f"The cutover was held, and {why}.",
+        "run `replicator cutover` again: it starts over, with the gate.",
+    )

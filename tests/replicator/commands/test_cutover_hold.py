@@ -1,0 +1,216 @@
+"""What a cutover waits for under its fence: the operator's command, and the operator."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from ddbverify.config import parse
+from ddbverify.errors import ConfigurationError, Refused
+from replicator.commands import cutover, cutover_hold
+from replicator.context import clock
+from tests.replicator.commands.test_cutover import FENCE, FILE, Attempt, begun, left_behind
+
+SOURCE, TARGET = (f"arn:aws:dynamodb:eu-west-1:123456789012:table/{name}" for name in ("orders", "orders-v2"))
+BEFORE = ["fence", "quiet", "drain"]
+BEHIND = ["consumer False", "verify", "fasten", "flip", "watching"]
+
+
+def asking(tmp_path, monkeypatch, body):
+    """A cutover whose `before_flip` is this Python."""
+    (tmp_path / "agree.py").write_text(
+        f"import json, sys, time, pathlib\ntold = json.load(sys.stdin)\n{body}\n"
+    )
+    made = begun(tmp_path, monkeypatch, f'{FILE}before_flip = "{sys.executable} agree.py"\n')
+    made.context.source_table = lambda pair: SimpleNamespace(arn=SOURCE)
+    made.context.resources = lambda pair: {"target_arn": TARGET, "consumer_mapping": "uuid"}
+    return made
+
+
+# --- before_flip ----------------------------------------------------------------------------------
+
+
+def test_the_command_is_told_what_is_to_be_flipped_before_the_consumer_is_off(tmp_path, monkeypatch):
+    made = asking(tmp_path, monkeypatch, 'pathlib.Path("told.json").write_text(json.dumps(told))')
+    made._behind(FENCE)
+
+    told = json.loads((tmp_path / "told.json").read_text())
+    pair = made.context.config.tables[0]
+    assert told.pop("seconds_left") in range(890, 901)
+    assert told == {
+        "migration": "migration",
+        "fenced_since": "1970-01-01T00:00:00+00:00",
+        "pairs": [{"id": pair.id, "source": SOURCE, "target": TARGET}],
+        "pointer": {"/shop/orders-table": "arn:of:the:target"},
+    }
+    assert made.log == BEFORE + BEHIND
+    assert list(made.steps)[2:6] == ["drain", "before-flip", "consumer", "verification"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('print("two orders are open", file=sys.stderr); sys.exit(3)', "ended with 3, saying: two orders"),
+        ("time.sleep(60)", "did not end within 1 s"),
+    ],
+)
+def test_one_that_does_not_agree_rolls_back(tmp_path, monkeypatch, body, said):
+    monkeypatch.setattr("replicator.aws.operators_command.TIMEOUT_SECONDS", 1.0)
+    made = asking(tmp_path, monkeypatch, body)
+
+    with pytest.raises(Refused, match=f"before_flip.* {said}"):
+        made._behind(FENCE)
+    assert made.log[:3] == BEFORE
+    assert "verify" not in made.log
+    assert made.log.index("lifted") < made.log.index("consumer True")
+    assert left_behind(made.context.config).outcome == "rolled-back"
+
+
+def test_one_that_cannot_be_run_rolls_back(tmp_path, monkeypatch):
+    made = asking(tmp_path, monkeypatch, "")
+    made.context.config = parse(f'{FILE}before_flip = "no-such-command-anywhere"\n', tmp_path)
+
+    with pytest.raises(Refused, match="before_flip could not be run"):
+        made._behind(FENCE)
+    assert "lifted" in made.log
+
+
+def test_it_gets_no_longer_than_the_fence_may_stand(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr("replicator.aws.operators_command.run", lambda *_, **more: given.append(more))
+    made = asking(tmp_path, monkeypatch, "")
+    cutover_hold.ask_command(made.context, {"seconds_left": 7})
+    cutover_hold.ask_command(made.context, {"seconds_left": 700})
+
+    assert [one["timeout_seconds"] for one in given] == [7, 120.0]
+
+
+def test_a_setting_that_names_no_command_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="before_flip names no command"):
+        parse(f'{FILE}before_flip = " "\n', tmp_path)
+
+
+# --- --hold ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def held(tmp_path, monkeypatch):
+    monkeypatch.setattr(cutover_hold, "_LOOK_SECONDS", 0.01)
+    made = begun(tmp_path, monkeypatch)
+    made.answers, answer = os.pipe()
+    yield made, lambda text: os.write(answer, text)
+    for one in (made.answers, answer):
+        if one is not None:
+            os.close(one)
+
+
+@pytest.mark.parametrize("answer", [b"\n", b"yes\n", b" Flip \n"])
+def test_a_held_cutover_goes_on_when_it_is_let_go(held, answer):
+    made, type_ = held
+    type_(answer)
+    made._behind(FENCE)
+
+    log = [line for line in made.log if "held:" not in line]
+    assert log == BEFORE + BEHIND
+    assert made.log.index("drain") < next(at for at, line in enumerate(made.log) if "held:" in line)
+    assert list(made.steps)[2:5] == ["drain", "hold", "consumer"]
+
+
+@pytest.mark.parametrize("answer", [b"no\n", b"rollback\n", b"yes, but\n", b"\xff\n"])
+def test_any_other_answer_rolls_back(held, answer):
+    made, type_ = held
+    type_(answer)
+
+    with pytest.raises(Refused, match="held, and the answer was not to go on"):
+        made._behind(FENCE)
+    assert "verify" not in made.log
+    assert made.log.index("lifted") < made.log.index("consumer True")
+
+
+def test_without_anybody_to_answer_it_rolls_back(tmp_path, monkeypatch):
+    made = begun(tmp_path, monkeypatch)
+    made.answers, answer = os.pipe()
+    os.close(answer)
+
+    with pytest.raises(Refused, match="standard input has ended"):
+        made._behind(FENCE)
+    os.close(made.answers)
+    assert "lifted" in made.log
+
+
+def test_nobody_answers_until_the_fence_has_stood_for_too_long(held, monkeypatch):
+    made, _ = held
+    now = [clock.seconds()]
+
+    def later():
+        now[0] += 20.0
+        return now[0]
+
+    monkeypatch.setattr("replicator.context.clock.seconds", later)
+    with pytest.raises(Refused, match="fence_limit: nobody has let it go on"):
+        made._behind(FENCE)
+    assert "lifted" in made.log
+
+
+def test_one_whose_lease_ends_while_it_is_held_takes_nothing_back(held):
+    made, _ = held
+    check, asked = made.lock.check, []
+
+    def lost():
+        asked.append(1)
+        if len(asked) > 8:
+            made.lock.lost, made.lock.free = True, False
+        check()
+
+    made.lock.check = lost
+    with pytest.raises(Refused, match="another operator has taken over"):
+        made._behind(FENCE)
+    assert "lifted" not in made.log
+
+
+def test_ctrl_c_while_it_is_held_rolls_back(held, monkeypatch):
+    made, _ = held
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cutover_hold.select, "select", interrupted)
+    with pytest.raises(Refused, match="interrupted, and rolled back"):
+        made._behind(FENCE)
+    assert "lifted" in made.log
+
+
+def test_an_answer_in_parts_is_read_to_its_end(held, monkeypatch):
+    made, type_ = held
+    read, parts = os.read, [b"n", b"o\n"]
+    type_(b"x")
+    monkeypatch.setattr(os, "read", lambda *_: parts.pop(0))
+
+    with pytest.raises(Refused, match="not to go on"):
+        made._behind(FENCE)
+    monkeypatch.setattr(os, "read", read)
+
+
+def test_without_standard_input_nothing_is_begun(monkeypatch):
+    touched = []
+    here = SimpleNamespace(
+        need_begun=lambda: None, need_no_restart=lambda: None, locked=lambda _: touched.append("lease")
+    )
+    monkeypatch.setattr(cutover.cutover_preflight, "check", lambda _: None)
+    monkeypatch.setattr(sys, "stdin", None)
+
+    with pytest.raises(Refused, match="there is none"):
+        cutover.cutover(here, hold=True)
+    assert touched == []
+
+
+def test_the_steps_of_one_that_is_not_held_are_those_of_before(tmp_path, monkeypatch):
+    made = begun(tmp_path, monkeypatch)
+    made._behind(FENCE)
+
+    assert {"hold", "before-flip"}.isdisjoint(made.steps)
+    assert Attempt.log == BEFORE + BEHIND
