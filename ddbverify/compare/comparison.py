@@ -143,8 +143,8 @@ class Comparison:
 
     @property
     def is_sample(self) -> bool:
-        """Whether only some of the segments were planned."""
-        return self.segments_planned < self.segments_total
+        """Whether only some of the segments were planned, to speak for the others."""
+        return self.segments_planned < self.segments_total and not self.of_changes
 
     def only(self, *states: State) -> tuple[Difference, ...]:
         """The differences in one of *states*, in the order met."""

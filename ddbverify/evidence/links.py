@@ -82,9 +82,19 @@ def why_none(found: Evidence, pair_id: str) -> str:
     return said if isinstance(said, str) else ""
 
 
-def changed_in(found: Evidence) -> int:
-    """How many keys a link has looked at, of all pairs; 0 for a full pass."""
-    return sum(fact.value for fact in found.facts if fact.name == "changed" and isinstance(fact.value, int))
+def changed_in(found: Evidence) -> dict[str, int]:
+    """How many keys a link has looked at, by pair; nothing for a full pass."""
+    return {
+        fact.about: fact.value
+        for fact in found.facts
+        if fact.name == "changed" and isinstance(fact.value, int)
+    }
+
+
+def why_full(found: Evidence) -> str | None:
+    """Why the whole tables were read although changes were asked for; ``None`` where they were not."""
+    said = _about(found.facts, "").get("full-pass")
+    return said if isinstance(said, str) else None
 
 
 def reads_whole(found: Evidence) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Final
 from tabulate import tabulate
 
 from ddbverify.compare.comparison import Comparison, KnownKeys
+from ddbverify.evidence import links
 from ddbverify.evidence.evidence import Evidence, Unclaimed
 from ddbverify.evidence.record import CheckRecord, CheckState, ComparisonRecord
 from ddbverify.words import number_of
@@ -100,6 +101,7 @@ def markdown(evidence: Evidence) -> str:
         f"Run `{evidence.run_id}`, coverage {evidence.coverage}"
         + (", against an emulator" if evidence.emulator else "")
         + ".",
+        *_since(evidence),
         "",
         *_listed("Not complete:", evidence.shortcomings),
         *_listed("No check looks at:", [unclaimed_in_words(one) for one in evidence.unclaimed]),
@@ -115,6 +117,15 @@ def markdown(evidence: Evidence) -> str:
     # Last: a reader of a run that passed is to find nothing here to worry about.
     lines += _listed("Not applicable:", _why(check for check in in_order if not check.is_open))
     return "\n".join(lines) + "\n"
+
+
+def _since(evidence: Evidence) -> list[str]:
+    """What a run says that has looked at changes only, or that was asked to."""
+    if changed := links.changed_in(evidence):
+        keys = ", ".join(f"{number_of(count, 'key')} of {escaped(pair)}" for pair, count in changed.items())
+        return [f"Only what was written since an earlier run was looked at: {keys}."]
+    why = links.why_full(evidence)
+    return [f"The whole tables were read: {escaped(why)}."] if why else []
 
 
 def _why(checks: Iterable[CheckRecord]) -> list[str]:

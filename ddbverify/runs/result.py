@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ddbverify.evidence import folders, signing
+from ddbverify.evidence import folders, links, signing
 from ddbverify.evidence.evidence import Evidence, PairEvidence
 
 
@@ -25,7 +25,7 @@ class RunResult:
 
     def as_json(self) -> dict[str, Any]:
         """What ``--json`` prints."""
-        found = self.evidence
+        found, changed = self.evidence, links.changed_in(self.evidence)
         return {
             "command": "run",
             "run_id": found.run_id,
@@ -40,6 +40,8 @@ class RunResult:
             "trusted": self.trusted,
             "unreported": list(self.unreported),
             "coverage": found.coverage,
+            "since": link.since if (link := links.link_of(found)) else None,
+            "full_pass": links.why_full(found),
             "checks": [
                 {
                     "name": check.name,
@@ -62,6 +64,7 @@ class RunResult:
                     "source": pair.source.arn,
                     "target": pair.target.arn,
                     "counts": dict(pair.comparison.counts) if pair.comparison else {},
+                    "changed": changed.get(pair.id),
                     "empty": pair.id in found.empty_pairs,
                     "converged": pair.comparison.converged if pair.comparison else 0,
                     "read_units": _read_units(pair),

@@ -20,7 +20,17 @@ from typing import Any, Final
 
 import ddbverify
 
-_NO_FACTS: Final = ("id", "settings", "config", "is_reshaped", "is_sampled", "compared", "was_refused")
+_NO_FACTS: Final = (
+    "id",
+    "settings",
+    "config",
+    "is_reshaped",
+    "is_sampled",
+    "compared",
+    "was_refused",
+    "by_key",
+    "read_whole",
+)
 """Attributes of a pair that say what is configured, or whether something was read; nothing of the tables."""
 
 _FAILING: Final = ("fail", "require")

@@ -86,7 +86,7 @@ def approach(context: Context, step: Step, limit_seconds: float) -> None:
                 f"touched:{reasons}",
                 "mend what it names, then `ddbverify run`, then `replicator cutover` again.",
             )
-        changed = links.changed_in(decision.evidence) if decision.evidence else 0
+        changed = sum(links.changed_in(decision.evidence).values()) if decision.evidence else 0
         step.result = f"{number_of(changed, 'key')} looked at"
         if changed <= SMALL or (before is not None and changed > before / 2):
             return

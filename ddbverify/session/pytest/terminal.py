@@ -177,6 +177,8 @@ def _read(comparison: Comparison, price: float, seconds: float) -> str:
     part = (
         f"a sample, {comparison.segments_planned} of {comparison.segments_total} segments"
         if comparison.is_sample
+        else "changes only"
+        if comparison.of_changes
         else "full coverage"
     )
     counted = ", ".join(f"{count:,} {state}" for state, count in comparison.counts.items() if count)

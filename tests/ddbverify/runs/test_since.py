@@ -94,6 +94,7 @@ class Migration:
     def since(self):
         """Of a run since the latest: exit status, counts, and what was said."""
         code, ran, said = self.ddbverify("run", "--since", "latest")
+        self.ran = ran
         return code, {state: n for state, n in ran["pairs"][0]["counts"].items() if n}, said
 
     def gate(self):
@@ -119,6 +120,10 @@ def test_a_link_looks_at_what_was_written_on_either_side_and_opens_the_gate(migr
     code, counts, said = migration.since()
     assert (code, counts) == (0, {"matched": 3}), said
     assert "3 keys written since" in said
+    assert (ran := migration.ran)["pairs"][0]["changed"] == 3
+    assert (len(ran["since"]), ran["full_pass"]) == (64, None)
+    summary = (migration.folder / ".ddbverify" / "latest" / "summary.md").read_text()
+    assert "Only what was written since an earlier run was looked at: 3 keys of" in summary
     assert migration.gate() == (0, [])
     latest = migration.folder / ".ddbverify" / "latest"
     assert not list(latest.glob("changed-*"))
@@ -141,6 +146,8 @@ def test_where_nothing_can_be_gone_on_from_the_tables_are_read_and_it_says_why(m
     code, counts, said = migration.since()
     assert (code, counts) == (0, {"matched": 30})
     assert "The whole tables are read: no run has left evidence that is trusted." in said
+    assert migration.ran["full_pass"] == "no run has left evidence that is trusted"
+    assert (migration.ran["since"], migration.ran["pairs"][0]["changed"]) == (None, None)
 
     migration.toml.write_text(migration.toml.read_text().replace('settle = "1s"', 'settle = "2s"'))
     assert "other tables, settings, checks or programs" in migration.since()[2]
