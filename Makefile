@@ -103,7 +103,7 @@ $(VENV)/.made:
 
 $(VENV)/.for-use: pyproject.toml | $(VENV)/.made
 	@echo 'set-up: ddbverify and the libraries it uses'
-	@$(PIP) install -e .
+	@$(PIP) install -e '.[report]'
 	@touch $@
 
 $(VENV)/.for-test: pyproject.toml | $(VENV)/.made

@@ -33,6 +33,7 @@ from benchmarks.budgets import (
 from benchmarks.collection import collection
 from benchmarks.measure import Job, Who, measure
 from benchmarks.page_server import PAGE_ITEMS, Asked, Generated, Server, Table, page_server
+from benchmarks.reporting import reporting
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 QUICK_SIZES = SIZES[:2]
@@ -71,7 +72,9 @@ def run(sizes: Sequence[int], *, patience_seconds: float, say: Callable[[str], N
             rows.append(_row(server, who, case, items, patience_seconds))
             say(f"    {_in_short(rows[-1])}")
     say("collection ...")
-    return _report(rows, [*judge(rows), collection()])
+    collected = collection()
+    say("report ...")
+    return _report(rows, [*judge(rows), collected, reporting()])
 
 
 def _report(rows: list[Row], budgets: list[Budget]) -> Report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from ddbverify.evidence.evidence import Evidence
 from ddbverify.page import plots, told
@@ -12,6 +13,9 @@ from ddbverify.page.plots import Mark
 from ddbverify.page.tally import SLICES, Shown, Tally
 from ddbverify.page.view import MOST_CAUSES, MOST_PAIRS, share
 from ddbverify.words import number_of
+
+FEWEST_FINDINGS: Final = 20
+"""Of fewer, any may lie in a slice of its own, or two in one by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ def findings(tally: Tally, about: Evidence | DiffSummary) -> FindingsView:
 
 def _slices(pair: str, counts: list[int]) -> SliceView:
     total, fullest, some = sum(counts), max(counts), sum(1 for count in counts if count)
+    if total < FEWEST_FINDINGS:
+        return SliceView(pair, (), f"With fewer than {FEWEST_FINDINGS} findings that cannot be told.")
     return SliceView(
         pair,
         tuple(plots.columns(counts)),

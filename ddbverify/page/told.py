@@ -65,7 +65,9 @@ def sentence(about: Evidence | DiffSummary) -> str:
 
 
 def _of_run(found: Evidence) -> str:
-    counting = [check for check in found.checks if check.counts]
+    counting = [
+        check for check in found.checks if check.counts and check.state is not CheckState.NOT_APPLICABLE
+    ]
     differences = _differences(found)
     match found.verdict:
         case "passed":

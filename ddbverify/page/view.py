@@ -260,13 +260,19 @@ def checks(found: Evidence) -> tuple[list[CheckRow], int]:
 
 
 def _check(check: CheckRecord) -> CheckRow:
-    failed = check.state is CheckState.FAILED
+    failed, idle = check.state is CheckState.FAILED, check.state is CheckState.NOT_APPLICABLE
     more = len(check.claims) - MOST_CLAIMS
     return CheckRow(
         name=check.name,
         pair=check.pair or "",
         state=check_state(check),
-        tone="good" if not check.is_open else "bad" if failed and check.counts else "open",
+        tone="quiet"
+        if idle
+        else "good"
+        if not check.is_open
+        else "bad"
+        if failed and check.counts
+        else "open",
         glyph="✓" if check.state is CheckState.PASSED else "✗" if failed else "·",
         examined=check.examined,
         findings=check.findings,

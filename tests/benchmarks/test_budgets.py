@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import collection
+from benchmarks import collection, reporting
 from benchmarks.__main__ import main, pages
 from benchmarks.budgets import (
     ATTRIBUTE_ORDER,
@@ -154,6 +154,7 @@ def test_a_whole_run_counts_what_it_compared(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.__main__.ROUNDS", 1)
     monkeypatch.setattr(collection, "CHECKS", 40)
     monkeypatch.setattr(collection, "PAIRS", 2)
+    monkeypatch.setattr(reporting, "MANY", 2_000)
     file = tmp_path / "figures.json"
 
     ran = CliRunner().invoke(main, ["--only", "verifier", "--sizes", "2500", "--json", str(file)])
@@ -161,8 +162,9 @@ def test_a_whole_run_counts_what_it_compared(tmp_path, monkeypatch):
     report = json.loads(file.read_text())
     assert ran.exit_code == (0 if report["met"] else 1), ran.output
     assert report["met"] == all(budget["met"] for budget in report["budgets"])
-    assert [budget["name"] for budget in report["budgets"]] == [*NAMES, "collection by pytest"]
-    assert "for 80 checks" in report["budgets"][-1]["found"]
+    assert [budget["name"] for budget in report["budgets"]] == [*NAMES, "collection by pytest", "report"]
+    assert "for 80 checks" in report["budgets"][-2]["found"]
+    assert "at 2,000 findings" in report["budgets"][-1]["limit"]
     assert all(budget["name"] in ran.stdout for budget in report["budgets"])
     rows = {(row["who"], row["case"]): row for row in report["rows"]}
     thirty = {("checks", THIRTY_CHECKS), ("loop", THIRTY_CHECKS)}

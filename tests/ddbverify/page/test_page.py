@@ -125,6 +125,30 @@ def test_it_holds_no_key_and_no_value_unless_they_are_asked_for(config):
     assert b"This page holds raw keys of items" in with_keys
 
 
+def test_checks_that_do_not_apply_are_not_said_to_have_passed(config):
+    found = good_evidence(config)
+    checks = [
+        msgspec.structs.replace(check, state=CheckState.NOT_APPLICABLE)
+        if check.name.startswith("check_transform")
+        else check
+        for check in found.checks
+    ]
+
+    page = seen(leave(config, msgspec.structs.replace(found, checks=tuple(checks))), config)
+
+    assert "All 12 checks passed and nothing was left out" in page.text
+
+
+def test_of_a_few_findings_it_is_not_said_whether_they_are_scattered(config):
+    folder = rich(config)
+    pair = failed_evidence(config).pairs[0].id
+    write_findings(folder, [finding(number, pair=pair) for number in range(19)])
+
+    assert "With fewer than 20 findings that cannot be told." in seen(folder, config).text
+    write_findings(folder, [finding(number, pair=pair) for number in range(20)])
+    assert "slices of 64 hold findings" in seen(folder, config).text
+
+
 def test_hostile_names_stay_text(config):
     content = making.make(rich(config), config).content
     page = Seen(content)
