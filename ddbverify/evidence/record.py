@@ -45,7 +45,7 @@ class CheckState(StrEnum):
     NOT_APPLICABLE = "not-applicable"  # of the default suite only: another check says the same of the pair
 
 
-class CheckRecord(Strict, frozen=True):
+class CheckRecord(Strict, frozen=True, gc=False):  # there are thousands, and no cycle can go through one
     """One check on one pair."""
 
     id: str  # pytest's node id, from the checks folder

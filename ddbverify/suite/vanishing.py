@@ -30,6 +30,30 @@ class Collected:
     lines: set[tuple[Path, int]] = field(default_factory=set)  # where a function begins that is run
     names: set[tuple[Path, str]] = field(default_factory=set)  # under which name, in which file
     skipped: set[Path] = field(default_factory=set)  # files that skip themselves when they are imported
+    _noted: set[tuple[str, str, str, int]] = field(default_factory=set)
+    _resolved: dict[str, Path] = field(default_factory=dict)
+
+    def note(self, file: str, name: str, code_file: str = "", line: int = 0) -> None:
+        """
+        Note what is run, of one pair; of all further pairs it is known by then, and costs nothing.
+
+        Args:
+            file: Of the check, and *name* what it is called there.
+            code_file: Where its function stands, and *line* where that begins; nothing if it has no code.
+        """
+        one = (file, name, code_file, line)
+        if one in self._noted:
+            return
+        self._noted.add(one)
+        self.names.add((self._real(file), name))
+        if code_file:
+            self.lines.add((self._real(code_file), line))
+
+    def _real(self, file: str) -> Path:
+        """Where a name leads. To ask the system for each check of each pair costs more than all the rest."""
+        if file not in self._resolved:
+            self._resolved[file] = Path(file).resolve()
+        return self._resolved[file]
 
     @property
     def files(self) -> set[Path]:

@@ -15,13 +15,13 @@ from ddbverify.evidence.record import CheckState
 from ddbverify.session.pytest import terminal
 from ddbverify.session.pytest.items import (
     CHECKING,
-    SETTINGS,
     WHAT_IS_RUN,
     CheckModule,
     blank_record,
     checking_of,
     is_check_file,
     item_check_of,
+    mark,
     marked,
     overlooked,
     pair_of,
@@ -162,15 +162,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     checking = checking_of(item)
     if checking is None:
         return
-    if not item.nodeid.isprintable() or len(item.nodeid) > _LONGEST_NAME:
+    node_id = item.nodeid
+    if not node_id.isprintable() or len(node_id) > _LONGEST_NAME:
         raise pytest.UsageError(
-            f"{terminal.shown(item.nodeid)}: a check has a name of at most {_LONGEST_NAME:,} characters, "
+            f"{terminal.shown(node_id)}: a check has a name of at most {_LONGEST_NAME:,} characters, "
             "none of them a control character. Rename the file or the function."
         )
-    _note(item, _collected(item.config))
+    if checking.is_gated:  # who runs checks with pytest itself may leave out any
+        _note(item, _collected(item.config))
     if _pair_given(item) is _NOBODYS:
         return
-    item.stash[SETTINGS] = marked(item)
+    mark(item)
     checking.learn(blank_record(item, CheckState.NOT_RUN))
 
 
@@ -236,9 +238,9 @@ def _note(item: pytest.Item, collected: Collected) -> None:
     while inner := getattr(function, "__wrapped__", None) or getattr(function, "func", None):
         function = inner
     code = getattr(getattr(function, "__func__", function), "__code__", None)
-    if code is not None:
-        collected.lines.add((Path(code.co_filename).resolve(), code.co_firstlineno))
-    collected.names.add((item.path.resolve(), getattr(item, "originalname", None) or item.name))
+    name = getattr(item, "originalname", None) or item.name
+    where = (code.co_filename, code.co_firstlineno) if code is not None else ()
+    collected.note(str(item.path), name, *where)
 
 
 def _is_of_the_migration(item: pytest.Item) -> bool:

@@ -125,4 +125,5 @@ def _numbered(call: Any) -> Any:
         value.id if isinstance(value, Pair) else f"{name}{call.indices[name]}"
         for name, value in call.params.items()
     ]
-    return dataclasses.replace(call, _idlist=ids)
+    # Most take a pair and nothing else, and are called after it already.
+    return call if ids == list(call._idlist) else dataclasses.replace(call, _idlist=ids)  # noqa: SLF001

@@ -38,7 +38,7 @@ CHECKING = pytest.StashKey[Checking]()
 OWN = pytest.StashKey[Own]()
 """Of a gated session: what it shares with no process that a check forks off."""
 
-SETTINGS = pytest.StashKey[CheckSettings]()
+_SETTINGS = pytest.StashKey[CheckSettings]()
 """Of an item: how it counts."""
 
 _BY_DEFAULT: Final = CheckSettings()
@@ -150,9 +150,15 @@ def item_check_of(item: pytest.Item) -> ItemCheck | None:
     return check
 
 
+def mark(item: pytest.Item) -> None:
+    """Keep how it counts, if that is not as any check does: see `settings_of`."""
+    if (settings := marked(item)) is not _BY_DEFAULT:
+        item.stash[_SETTINGS] = settings
+
+
 def settings_of(item: pytest.Item) -> CheckSettings:
     """How it counts; as any check does, where nothing is said of it."""
-    return item.stash.get(SETTINGS, _BY_DEFAULT)
+    return item.stash.get(_SETTINGS, _BY_DEFAULT)
 
 
 def marked(item: pytest.Item) -> CheckSettings:
@@ -174,9 +180,10 @@ def blank_record(item: pytest.Item, state: CheckState) -> CheckRecord:
     pair = pair_of(item)
     function = getattr(item, "originalname", None) or item.name
     settings = settings_of(item)
+    node_id = item.nodeid
     return CheckRecord(
-        id=item.nodeid,
-        name=f"{item.nodeid.partition('::')[0]}::{function}",
+        id=node_id,
+        name=f"{node_id.partition('::')[0]}::{function}",
         pair=pair.id if pair is not None else None,
         state=state,
         severity=settings.severity,

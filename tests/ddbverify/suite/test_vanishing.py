@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -256,3 +257,21 @@ def test_checks_behind_a_link_are_missed_by_the_name_of_the_link(suite, tmp_path
     suite.runs("check_b.py", "check_b", lines=[1])
     suite.runs("team/check_c.py", "check_a", lines=[1])
     assert suite.lost == ["team/check_c.py::chek_b"]
+
+
+def test_a_file_is_looked_up_once_however_many_pairs_its_checks_are_run_on(suite, monkeypatch):
+    """To ask the system for each check of each pair cost more than all the rest of their collection."""
+    file = suite.write("shared/orders.py", CHECK + "def check_b(pair):\n    assert pair.target\n").resolve()
+    link = suite.folder / "check_a.py"
+    link.symlink_to(file)
+    asked, resolve = [], Path.resolve
+    monkeypatch.setattr(Path, "resolve", lambda path: asked.append(path) or resolve(path))
+
+    for name, line in [("check_a", 1), ("check_b", 3)] * 20:
+        suite.collected.note(str(link), name, str(file), line)
+    suite.collected.note(str(link), "check_of_no_code")
+
+    assert sorted(asked) == sorted([link, file])
+    assert suite.collected.names == {(file, name) for name in ("check_a", "check_b", "check_of_no_code")}
+    assert suite.collected.lines == {(file, 1), (file, 3)}
+    assert suite.collected.files == {file}

@@ -88,6 +88,34 @@ def test_collecting_costs_no_call_and_ids_hold_no_keys(pytester, run):
     result.stdout.fnmatch_lines(["checks/check_counts.py::check_item_counts_agree[[]orders-*]"])
 
 
+COUNTING = """\
+from pathlib import Path
+
+asked, resolve = [], Path.resolve
+Path.resolve = lambda path, strict=False: asked.append(path) or resolve(path, strict)
+
+def pytest_sessionfinish():
+    Path("asked").write_text(str(len(asked)))
+"""
+
+
+@pytest.mark.parametrize("is_gated", [False, True])
+def test_more_pairs_are_collected_without_asking_the_system_for_more(pytester, run, is_gated):
+    """A thousand checks of twenty pairs would ask it 40,000 times."""
+    asked, found = [], []
+    for pairs in (1, 5):
+        tables = [f'[[tables]]\nsource = "tab{n}"\ntarget = "tab{n}-v2"\n' for n in range(1, pairs)]
+        projects.make_project(pytester.path, toml=projects.TOML + "".join(tables))
+        (pytester.path / "checks" / "conftest.py").write_text(COUNTING)
+        record = [f"--ddb-record={pytester.mkdir(f'run-{pairs}') / 'record'}"] if is_gated else []
+        collected = run("--collect-only", "-q", *record, "checks")
+        found.append(sum("::check_" in line for line in collected.outlines))
+        asked.append(int((pytester.path / "asked").read_text()))
+
+    assert found[1] == 5 * found[0] > 0
+    assert asked[0] == asked[1] > 0
+
+
 def test_every_pair_gets_every_check(pytester, run):
     projects.make_project(
         pytester.path, toml=projects.TOML + '[[tables]]\nsource = "films"\ntarget = "films-v2"\n'
