@@ -41,9 +41,9 @@ class Shell:
         if (done.returncode != 0) != fails:
             raise StepFailed(f"`{shlex.join(command)}` ended with {done.returncode}")
 
-    def json(self, *command: str, fails: bool | None) -> dict[str, Any]:
-        """Run a command for its JSON; *fails* None takes any exit status."""
-        done = self._child(*command, more=("--json",))
+    def json(self, *command: str, fails: bool | None, more: tuple[str, ...] = ("--json",)) -> dict[str, Any]:
+        """Run a command for its JSON, which *more* asks it for; *fails* None takes any exit status."""
+        done = self._child(*command, more=more)
         if fails is not None and (done.returncode != 0) != fails:
             for line in done.stderr.splitlines():
                 self.console.line(f"      {line}")

@@ -25,7 +25,7 @@ from ddbverify.errors import ConfigurationError
 from ddbverify.items.transform import load_function
 from ddbverify.words import number_of
 from replicator.context.console import Console
-from replicator.demo import shapes, stage
+from replicator.demo import refusal, shapes, stage
 from replicator.demo.proof import Proof, prove
 from replicator.demo.shapes import Item, Schema
 from replicator.demo.shell import Shell, StepFailed
@@ -75,6 +75,7 @@ class Story:
     told: list[Done] = field(default_factory=list)
     swapped: tuple[Item, Item] | None = None
     proof: Proof | None = None
+    refusal: str = ""  # for how long a write was refused at most, and what took how long of it
 
     @property
     def _shell(self) -> Shell:
@@ -147,6 +148,8 @@ class Story:
             done.result = number_of(application.after_flip, "write")
             if not application.after_flip:
                 raise StepFailed("no writer went on after the flip")
+        cutover = self._shell.json("ddbverify", "evidence", ".ddbverify/cutover.json", more=(), fails=False)
+        self.refusal = f"{application.longest_refusal:.1f} s ({refusal.parts(cutover['steps'])})"
 
     def _load(self) -> Journal:
         client = self.aws.client("dynamodb", SOURCE_REGION)
@@ -294,6 +297,9 @@ class Story:
                 f"{self.proof.acknowledged} acknowledged writes, {self.proof.expected} items expected, "
                 f"{application.after_flip} writes after the flip, seed {self.options.seed}, {seconds:.1f} s"
             )
+        if self.refusal:
+            self.console.line(f"longest time that a write was refused: {self.refusal}")
+        if self.proof:
             self.console.line(str(self.proof))
         return {
             "held": not failed,
@@ -301,6 +307,7 @@ class Story:
             "seed": self.options.seed,
             "seconds": round(seconds, 1),
             "writes_after_flip": application.after_flip,
+            "longest_refusal_seconds": round(application.longest_refusal, 2),
             "proof": asdict(self.proof) if self.proof else None,
             "steps": [asdict(one) for one in self.told],
         }

@@ -78,6 +78,7 @@ class Application:
     journal: Journal
     moved: bool = False
     refused: int = 0  # writes that the fence kept out
+    longest_refusal: float = 0.0  # seconds from the first time that a write was refused until it was taken
     after_flip: int = 0
     errors: list[str] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -94,6 +95,7 @@ class Application:
         Returns:
             False where the application stopped before the write was acknowledged.
         """
+        refused_at: float | None = None
         while not self.stopping.is_set():
             try:
                 if self.moved:
@@ -105,6 +107,7 @@ class Application:
                 if error.response["Error"]["Code"] not in ("AccessDeniedException", "AccessDenied"):
                     raise
                 self.refused += 1
+                refused_at = time.monotonic() if refused_at is None else refused_at
                 self.moved = self.moved or self.pointer() == self.flipped_value
                 time.sleep(0.05)
                 continue
@@ -112,6 +115,8 @@ class Application:
                 time.sleep(0.05)  # not acknowledged; every write sets a state, so trying again is safe
                 continue
             self.journal.wrote(key, after)
+            if refused_at is not None:
+                self.longest_refusal = max(self.longest_refusal, time.monotonic() - refused_at)
             return True
         return False
 
