@@ -154,8 +154,11 @@ class Transform:
                 )
             return
         source_key = {name: item[name] for name in self.source_keys}
-        wanted = canonical_key(self.target_key_of(source_key), self.target_keys)
+        target_key = self.target_key_of(source_key)
         for result in results:
+            if self.target_key(result) == target_key:  # in one spelling, as nearly all are
+                continue
+            wanted = canonical_key(target_key, self.target_keys)
             if canonical_key(self.target_key(result), self.target_keys) != wanted:
                 raise self._error(
                     "changed the item's key",

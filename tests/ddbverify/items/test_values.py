@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import json
+from collections import OrderedDict
 from decimal import Decimal
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
@@ -141,3 +144,35 @@ def _types(value):
     if isinstance(value, set):
         return {type(one).__name__ for one in value}
     return type(value).__name__
+
+
+class _Text(str):
+    __slots__ = ()
+
+
+class _Number(Decimal):
+    """As a library of the user's may have it."""
+
+
+class _Size(enum.IntEnum):
+    LARGE = 3
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (_Text("x"), "x"),
+        (_Number("1.50"), Decimal("1.50")),
+        (_Size.LARGE, 3),
+        (bytearray(b"x"), b"x"),
+        (OrderedDict(a=[1]), {"a": [1]}),
+        (MappingProxyType({"a": None}), {"a": None}),
+        (({"x"}, True), [{"x"}, True]),
+        (frozenset({_Text("b"), "a"}), {"a", "b"}),
+        (frozenset({Decimal(2), 1}), {1, 2}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_subclass_is_what_it_stands_for(value, plain):
+    assert to_typed(value) == to_typed(plain)
+    assert item_to_typed({"v": value}) == item_to_typed({"v": plain})
