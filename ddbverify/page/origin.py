@@ -14,7 +14,7 @@ import msgspec
 from ddbverify.config import Config
 from ddbverify.diff import folder as diffs
 from ddbverify.errors import ConfigurationError
-from ddbverify.evidence import cutover, evidence, folders, row, signing
+from ddbverify.evidence import cutover, evidence, folders, links, row, signing
 from ddbverify.evidence.cutover import CutoverEvidence
 from ddbverify.evidence.envelope import NotTrusted, PublicKey
 from ddbverify.evidence.evidence import NO_EVIDENCE, Evidence
@@ -57,6 +57,7 @@ class Earlier:
     run_id: str
     verdict: str
     sha256: str
+    changes_only: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +159,7 @@ def _earlier(
             run = evidence.decode(content, trusted)
         except NotTrusted:
             return tuple(known), f"The evidence of the run before {run.run_id} cannot be believed."
-        known.append(Earlier(run.run_id, run.verdict, wanted))
+        known.append(Earlier(run.run_id, run.verdict, wanted, links.is_link(run)))
     return tuple(known), "Runs before these are not shown."
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ddbverify.evidence import links
 from ddbverify.evidence.evidence import Evidence, PairEvidence
 from ddbverify.evidence.record import CheckRecord, CheckState
 from ddbverify.page.origin import DiffSummary
@@ -73,8 +74,11 @@ def _of_run(found: Evidence) -> str:
         case "passed":
             matched = sum(pair.comparison.counts.get("matched", 0) for pair in found.pairs if pair.comparison)
             allowed = " Not all is equal: what differs is allowed, and listed below." if differences else ""
+            over = "and nothing was left out"
+            if links.is_link(found):
+                over = "on what was written since an earlier run"
             return (
-                f"All {number_of(len(counting), 'check')} passed and nothing was left out: "
+                f"All {number_of(len(counting), 'check')} passed {over}: "
                 f"{number_of(matched, 'key')} match.{allowed}"
             )
         case "failed":
@@ -153,6 +157,13 @@ def _stands(check: CheckRecord) -> str:
 
 
 def _limits(found: Evidence) -> Iterator[Reason]:
+    if links.is_link(found):
+        changed = links.changed_in(found)
+        keys = ", ".join(f"{number_of(count, 'key')} of {pair}" for pair, count in changed.items())
+        yield Reason(
+            f"Only what was written since an earlier run was looked at: {keys or 'no key'}.",
+            "It is worth what the runs are that it goes on from, back to one that has read both tables.",
+        )
     if found.coverage != "full":
         yield Reason(
             f"Only a sample was read: {found.coverage}.",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from ddbverify.evidence import links
 from ddbverify.evidence.evidence import Evidence, PairEvidence
 from ddbverify.evidence.record import CheckRecord, CheckState
 from ddbverify.page import plots, told
@@ -144,11 +145,27 @@ def facts(origin: Origin) -> list[tuple[str, str]]:
         ("Run", about.run_id),
         ("Started", moment(about.started_epoch)),
         ("Ended", f"{moment(about.ended_epoch)}, after {took}"),
-        ("Coverage", about.coverage),
+        *_extent(about),
         ("Read", _units(*units)),
         ("By", f"ddbverify {about.tool_version}, {caller}"),
         ("SHA-256 of evidence.json", origin.sha256),
         ("Signed by the key", origin.key_id),
+    ]
+
+
+def _extent(about: Evidence) -> list[tuple[str, str]]:
+    link = links.link_of(about)
+    if not links.is_link(about):
+        why = links.why_full(about)
+        return [
+            ("Coverage", f"{about.coverage}; the whole tables were read: {why}" if why else about.coverage)
+        ]
+    if link is None:
+        return [("Coverage", "changes only, of a run that is not named")]
+    return [
+        ("Coverage", "changes only, since the run of the evidence below"),
+        ("SHA-256 of that", link.since),
+        ("SHA-256 of the full pass's", link.base),
     ]
 
 

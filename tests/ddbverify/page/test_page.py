@@ -14,7 +14,8 @@ import pytest
 
 from ddbverify.config import load
 from ddbverify.evidence import folders
-from ddbverify.evidence.record import CheckState
+from ddbverify.evidence.links import Link
+from ddbverify.evidence.record import CheckState, Fact
 from ddbverify.page import making, plots, told
 from tests.ddbverify import projects
 from tests.ddbverify.judged import good_evidence, leave
@@ -137,6 +138,30 @@ def test_checks_that_do_not_apply_are_not_said_to_have_passed(config):
     page = seen(leave(config, msgspec.structs.replace(found, checks=tuple(checks))), config)
 
     assert "All 12 checks passed and nothing was left out" in page.text
+
+
+def test_a_run_that_has_looked_at_changes_only_says_so(config):
+    base = good_evidence(config)
+    link = Link(since="1" * 64, base="2" * 64, lag_seconds=1.0)
+    folder = leave(config, msgspec.structs.replace(base, facts=tuple(link.facts({base.pairs[0].id: 3}))))
+    last = leave(config, good_evidence(config))
+
+    page = seen(folder, config)
+
+    assert "nothing was left out" not in page.text
+    assert "All 14 checks passed on what was written since an earlier run: 3 keys match." in page.text
+    assert f"since an earlier run was looked at: 3 keys of {base.pairs[0].id}." in page.text
+    assert "1" * 64 in page.text
+    assert "2" * 64 in page.text
+    assert "passed, changes only" in seen(last, config).text
+
+
+def test_why_the_whole_tables_were_read_is_said(config):
+    fact = Fact(name="full-pass", about="", value="no stream is on")
+
+    page = seen(leave(config, msgspec.structs.replace(good_evidence(config), facts=(fact,))), config)
+
+    assert "full; the whole tables were read: no stream is on" in page.text
 
 
 def test_of_a_few_findings_it_is_not_said_whether_they_are_scattered(config):
