@@ -18,21 +18,21 @@ import click
 
 from ddbverify.errors import DdbVerifyError, EngineError, Refused
 from ddbverify.evidence import cutover as cutover_evidence
-from ddbverify.evidence.cutover import CutoverEvidence, Outcome
+from ddbverify.evidence.cutover import Outcome
 from ddbverify.gate import gate
-from ddbverify.tables import aws
 from ddbverify.tables.aws import translated
-from replicator.aws import canary, fence, switch
+from replicator.aws import fence, switch
 from replicator.aws.fence import Fence
 from replicator.aws.pointer import Pointer
 from replicator.commands import (
     after_flip,
     cutover_drain,
     cutover_fence,
+    cutover_gate,
     cutover_hold,
     cutover_preflight,
+    cutover_record,
     last_verification,
-    newest_run,
     quiet,
 )
 from replicator.commands.invocation import config_option, execute, json_option
@@ -114,8 +114,10 @@ class _Attempt:
         # First: the run before may have left them off, and what is refused next must not keep them so.
         cutover_drain.need_consumers_on(context)
         behind.check()
-        self._approach(self._ask_gate())
-        self._fly_canaries()
+        judged = cutover_gate.ask(context)
+        self._record("gate")
+        self._approach(judged)
+        cutover_gate.fly_canaries(context)
         self._behind(behind)
         context.console.line("")
         context.console.line(f"Cut over: {self.pointer.name} points at {self.pointer.value}.")
@@ -126,33 +128,12 @@ class _Attempt:
 
     # --- before the fence -----------------------------------------------------------------
 
-    def _fly_canaries(self) -> None:
-        if not self.context.config.replicated.canary:
-            return  # the audits of the drain prove the way, under the fence
-        with self.context.console.step("a canary has come all the way") as step:
-            for pair in self.context.config.tables:
-                source = self.context.source_table(pair)
-                canary.await_arrived(self.context, source, self.context.state(pair), step)
-
     def _approach(self, judged: gate.Decision) -> None:
         """Keep the last verification short: what was written so far is looked at before the fence."""
         if last_verification.can_follow(self.context, judged.evidence):
             with self.context.console.step("what was written since the last run is as it should be") as step:
                 last_verification.approach(self.context, step, float(self.context.config.gate.max_age))
             self._record("changes")
-
-    def _ask_gate(self) -> gate.Decision:
-        with self.context.console.step("the gate is open"):
-            newest_run.note(self.context)
-            decision = gate.judge(self.context.config, None)
-            if not decision.open:
-                reasons = "".join(f"\n  - {reason}" for reason in decision.reasons)
-                raise Refused(
-                    f"The gate is closed, so nothing was touched:{reasons}",
-                    "mend what it names, then `ddbverify run`, then `replicator cutover` again.",
-                )
-        self._record("gate")
-        return decision
 
     # --- behind the fence -------------------------------------------------------------------
 
@@ -331,36 +312,9 @@ class _Attempt:
         }
 
     def _leave_evidence(self, outcome: Outcome, *, reason: str | None = None) -> None:
-        """Sign what was done. The cutover stands, or was rolled back, whatever becomes of this."""
-        try:
-            if outcome == "flipped" and self.verified is None and self.verified_by:
-                # Verified by the run before, which was killed: read again, whatever the gate says by now.
-                self.verified = gate.judge(self.context.config, Path(self.verified_by))
-            cutover_evidence.write(self.context.config, self._evidence(outcome, reason))
-        except (DdbVerifyError, OSError) as error:
-            self.context.console.warn(f"the evidence of this cutover could not be signed and kept: {error}")
-
-    def _evidence(self, outcome: Outcome, reason: str | None) -> CutoverEvidence:
-        judged = self.verified
-        found = judged.evidence if judged else None
-        return cutover_evidence.make(
-            self.context.config,
-            outcome=outcome,
-            reason=reason,
-            pointer=self.pointer.name,
-            value=self.pointer.value if outcome == "flipped" else None,
-            steps=dict(self.steps),
-            verified_by=cutover_evidence.VerifiedBy(run_id=found.run_id, sha256=judged.sha256)
-            if judged and found and judged.sha256
-            else None,
-            pairs=tuple(
-                cutover_evidence.CutoverPair(id=pair.id, source=pair.source, target=pair.target)
-                for pair in (found.pairs if found else ())
-            ),
-            operator=aws.caller(self.context.source_side),
-            emulator=self.context.emulator,
-            written=now_text(),
-        )
+        before = self.verified_by if outcome == "flipped" and self.verified is None else ""
+        judged = Path(before) if before else self.verified  # by the run before, which was killed
+        cutover_record.leave(self.context, outcome, self.pointer, self.steps, judged, reason)
 
 
 def _words(error: BaseException) -> str:
