@@ -32,6 +32,9 @@ class Fence(Protocol):
     def check(self) -> None:
         """Refuse what would keep it from being put up."""
 
+    def rehearse(self) -> list[str]:
+        """Refuse what would keep us from changing it, and say what was not tried."""
+
     def raise_(self, begins: float | None, until: float) -> None:
         """
         Put the fence up; nothing happens if it is up.
@@ -64,6 +67,10 @@ class CommandFence:
 
     def check(self) -> None:
         """Nothing is known of a command before it is run."""
+
+    def rehearse(self) -> list[str]:
+        """It is run by a cutover only."""
+        return ["the fence's command: it is not run"]
 
     def raise_(self, begins: float | None, until: float) -> None:
         """Run the command with ``on``. It knows neither a beginning nor an end."""

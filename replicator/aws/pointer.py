@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ddbverify.config import Cutover, Pair
-from ddbverify.errors import ConfigurationError, DdbVerifyError, NotFoundError
+from ddbverify.errors import AccessError, ConfigurationError, DdbVerifyError, EngineError, NotFoundError
 from ddbverify.names import table_name
 from ddbverify.tables.aws import translated
 from ddbverify.tables.references import require_named
@@ -71,6 +71,34 @@ class Pointer:
                     "change the type of a parameter.",
                     "name another parameter in [cutover] pointer, or remove this one.",
                 )
+
+    def rehearse(self) -> list[str]:
+        """
+        Find out whether we may set each parameter, without setting one: it is not to be overwritten.
+
+        Returns:
+            What could not be found out, in words.
+
+        Raises:
+            AccessError: We may not.
+        """
+        unknown = []
+        for name in self.values:
+            found = self._read(name)
+            if found is None:
+                unknown.append(f"whether {name} may be set: there is no such parameter yet")
+                continue
+            try:
+                with translated(f"set the parameter {name}"):
+                    self.context.source_client("ssm").put_parameter(
+                        Name=name, Value=found["Value"], Type="String", Overwrite=False
+                    )
+            except AccessError:
+                raise
+            except EngineError as error:
+                if "ParameterAlreadyExists" not in error.message:
+                    unknown.append(f"whether {name} may be set: {error.message}")
+        return unknown
 
     def flip(self) -> None:
         """Let every parameter point at its target. Interrupted, it is done again from the first."""

@@ -32,6 +32,8 @@ PATIENCE_SECONDS: Final = 60.0
 
 _POLL_SECONDS: Final = 1.0
 
+_NO_REVISION: Final = "no-revision-of-any-policy"
+
 Policy = Mapping[str, Any]
 
 
@@ -104,6 +106,35 @@ class Policies:
                     told = True
             self.pause()
 
+    def need_permitted(self, arn: str, policy: Policy | None) -> str:
+        """
+        Find out whether we may change a policy, by changes that AWS refuses for another reason.
+
+        They name a revision that no policy has, so that nothing is put or removed: who may is told that there
+        is no such revision. What one would put is what is there, or denies nobody.
+
+        Args:
+            policy: What the table has now.
+
+        Returns:
+            What of it could not be found out, in words; empty where all was.
+
+        Raises:
+            AccessError: We may not.
+        """
+        tried: list[Policy | None] = [policy] if policy is not None else [_denies_nobody(arn), None]
+        for one in tried:  # the fence is put; it is lifted by putting what was there, or by removing it
+            try:
+                self._change(arn, one, _NO_REVISION, f"change the resource policy of {_name(arn)}")
+            except Changed:
+                continue
+            except AccessError:
+                raise
+            except EngineError as error:
+                return f"whether the resource policy of {_name(arn)} may be changed: {error.message}"
+            return f"whether the resource policy of {_name(arn)} may be changed: AWS took a wrong revision"
+        return ""
+
     def pause(self) -> None:
         """Wait between two looks at a policy."""
         self.sleep(_POLL_SECONDS)
@@ -134,6 +165,22 @@ def text_of(policy: Policy) -> str:
 def size_of(policy: Policy) -> int:
     """Bytes that AWS counts."""
     return len(text_of(policy).encode())
+
+
+def _denies_nobody(arn: str) -> Policy:
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "NobodyAtNoTime",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "dynamodb:PutItem",
+                "Resource": arn,
+                "Condition": {"DateLessThan": {"aws:CurrentTime": "2000-01-01T00:00:00Z"}},
+            }
+        ],
+    }
 
 
 def _may_pass(error: EngineError) -> bool:

@@ -79,6 +79,19 @@ class PolicyFence:
                     'shorten that policy, or fence with a command of yours: [cutover] fence = "command:…".',
                 )
 
+    def rehearse(self) -> list[str]:
+        """
+        Find out whether AWS lets us change each policy, without changing one.
+
+        Raises:
+            AccessError: It does not.
+        """
+        return [
+            unknown
+            for table in self.tables
+            if (unknown := self.policies.need_permitted(table.arn, self.policies.read(table.arn)[0]))
+        ]
+
     def raise_(self, begins: float | None, until: float) -> None:
         """
         Add the statement to each table's policy, keeping what else is in it, and wait until reads show it.

@@ -32,6 +32,7 @@ from replicator.commands import (
     cutover_hold,
     cutover_preflight,
     cutover_record,
+    cutover_rehearsal,
     last_verification,
     quiet,
 )
@@ -46,12 +47,13 @@ CUTOVER = switch.CUTOVER
 """Fact of the migration: ``steps`` (name -> time) of the latest attempt, ``flipped`` once it is done."""
 
 
-def cutover(context: Context, *, hold: bool = False) -> dict[str, Any]:
+def cutover(context: Context, *, hold: bool = False, dry_run: bool = False) -> dict[str, Any]:
     """
     Move the application over, or leave everything as it was.
 
     Args:
         hold: Wait, before the last verification, until the operator lets it go on.
+        dry_run: Go as far as the fence, and say how long writes would be refused.
 
     Raises:
         Refused: The gate is closed, an earlier step is missing, or another operator is at work.
@@ -63,6 +65,8 @@ def cutover(context: Context, *, hold: bool = False) -> dict[str, Any]:
     answers = cutover_hold.need_input() if hold else None
     with context.locked("replicator cutover") as lock:
         context.need_no_restart()  # one may have begun while the lease was waited for
+        if dry_run:
+            return cutover_rehearsal.rehearse(context, pointer)
         return _Attempt(context, lock, pointer, answers).run()
 
 
@@ -341,6 +345,7 @@ def _lifting(why: str) -> Iterator[None]:
 @config_option
 @json_option
 @click.option("--hold", is_flag=True, help="Wait under the fence, before the last verification, for a line.")
-def command(path: Path, as_json: bool, hold: bool) -> None:
+@click.option("--dry-run", is_flag=True, help="Go as far as the fence; say how long writes would be refused.")
+def command(path: Path, as_json: bool, hold: bool, dry_run: bool) -> None:
     """Gate, fence, drain, verify, flip; rolled back if a step fails."""
-    execute(path, as_json=as_json, run=lambda context: cutover(context, hold=hold))
+    execute(path, as_json=as_json, run=lambda context: cutover(context, hold=hold, dry_run=dry_run))

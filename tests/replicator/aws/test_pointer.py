@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from ddbverify.config import parse
-from ddbverify.errors import ConfigurationError, EngineError
+from ddbverify.errors import AccessError, ConfigurationError, EngineError
 from replicator.aws import pointer
 from tests.replicator.fakes import refusal
 
@@ -21,11 +21,16 @@ class FakeParameters:
     """SSM's parameters, with its limits; refuses to set those that are named."""
 
     def __init__(self):
-        self.values, self.tiers, self.types, self.refused = {}, {}, {}, set()
+        self.values, self.tiers, self.types, self.refused, self.denied = {}, {}, {}, set(), set()
         self.owner = "arn:aws:ssm:eu-west-1:123456789012"
 
     def put_parameter(self, *, Name, Value, Type, Overwrite, Tier="Standard"):  # noqa: N803
-        assert (Type, Overwrite) == ("String", True)
+        assert Type == "String"
+        if Name in self.denied:
+            raise refusal("AccessDeniedException")
+        if Name in self.values and not Overwrite:
+            raise refusal("ParameterAlreadyExists")
+        assert Overwrite, "a rehearsal would have made it"
         if Name in self.refused or len(Value) > pointer.LIMITS[Tier.lower()]:
             raise refusal("ValidationException")
         self.values[Name], self.tiers[Name] = Value, Tier
@@ -92,6 +97,30 @@ def test_an_application_finds_every_table(tmp_path, pairs, settings, parameters)
     assert read(here) == parameters
     assert found.is_begun()
     assert not found.is_surely_not_begun()
+
+
+def test_whether_it_may_be_set_is_found_out_without_setting_it(tmp_path):
+    here = context(tmp_path, TWO, 'pointer = "ssm:/t/{source}"')
+    here.ssm.values["/t/users"] = "the old table"
+    (said,) = made(here).rehearse()
+
+    assert said == "whether /t/orders may be set: there is no such parameter yet"
+    assert (here.ssm.values, here.ssm.tiers) == ({"/t/users": "the old table"}, {}), "none was set"
+    here.ssm.denied.add("/t/users")
+    with pytest.raises(AccessError):
+        made(here).rehearse()
+
+
+def test_what_else_is_refused_leaves_it_unknown(tmp_path, monkeypatch):
+    here = context(tmp_path, ONE, 'pointer = "ssm:/t"')
+    here.ssm.values["/t"] = "the old table"
+
+    def throttled(**_):
+        raise refusal("ThrottlingException")
+
+    monkeypatch.setattr(here.ssm, "put_parameter", throttled)
+    (said,) = made(here).rehearse()
+    assert said.startswith("whether /t may be set: ")
 
 
 def test_without_a_pointer_there_is_none(tmp_path):

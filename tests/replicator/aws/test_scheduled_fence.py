@@ -7,14 +7,14 @@ import json
 
 import pytest
 
-from ddbverify.errors import EngineError, Refused
+from ddbverify.errors import AccessError, EngineError, Refused
 from replicator.aws.fence_notes import InMemory, StateNotes
 from replicator.aws.policies import LIMIT_BYTES
 from replicator.aws.policy_deny import begin_of, end_of, fenced, is_fenced, what_changed, without
 from replicator.aws.policy_fence import PolicyFence
 from replicator.handlers.state import State
 from tests.replicator.aws.test_policy_fence import LIMIT, MARGIN, OPERATOR, OTHERS, READERS, TABLE, several
-from tests.replicator.fakes import STATE, FakeDynamoDB
+from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
 from tests.replicator.policies import NOON, FakePolicies, of
 
 LEAD, SPREAD = 90.0, 60.0
@@ -268,3 +268,58 @@ def test_of_two_fences_one_that_has_no_beginning_denies_already():
     assert begin_of({"Statement": [ours]}) == BITES
     assert begin_of({"Statement": [ours, bare]}) is None
     assert end_of({"Statement": [ours, bare]}) is None
+
+
+# --- whether it may be put, without putting it ------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [None, OTHERS])
+def test_who_may_change_the_policy_is_told_so_and_nothing_changes(before):
+    client = FakePolicies(copy.deepcopy(before))
+
+    assert fence(client).rehearse() == []
+    assert (client.policy, client.writes) == (before, 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "lacks"),
+    [(None, "put_resource_policy"), (None, "delete_resource_policy"), (OTHERS, "put_resource_policy")],
+)
+def test_who_may_not_is_told_before_anything_is_fenced(before, lacks):
+    client = FakePolicies(copy.deepcopy(before))
+
+    def denied(**_):
+        raise refusal("AccessDeniedException")
+
+    setattr(client, lacks, denied)
+    with pytest.raises(AccessError):
+        fence(client).rehearse()
+
+
+def test_what_cannot_be_found_out_is_said():
+    client = FakePolicies()
+
+    def odd(**_):
+        raise refusal("ValidationException")
+
+    client.put_resource_policy = odd
+    (said,) = fence(client).rehearse()
+    assert "whether the resource policy of orders may be changed" in said
+    client.put_resource_policy = lambda **_: {"RevisionId": "taken"}
+    (said,) = fence(client).rehearse()
+    assert "wrong revision" in said
+
+
+def test_what_a_rehearsal_would_put_denies_nobody_at_no_time():
+    client, put = FakePolicies(), []
+
+    def taken(**arguments):
+        put.append(arguments)
+        raise refusal("PolicyNotFoundException")
+
+    client.put_resource_policy = taken
+    fence(client).rehearse()
+    client.history.append((client.clock.at, put[0]["Policy"], "2"))
+
+    assert put[0]["ExpectedRevisionId"] not in ("NO_POLICY", "1")
+    assert all(client.lets_through(at) for at in range(int(NOON), int(NOON) + 100_000, 1_000))

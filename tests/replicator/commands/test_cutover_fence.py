@@ -6,6 +6,7 @@ import time
 from types import SimpleNamespace
 
 import botocore.client
+import msgspec
 import pytest
 
 from ddbverify.errors import Refused
@@ -15,9 +16,10 @@ from ddbverify.names import Fact
 from replicator.aws import fence, policy_fence
 from replicator.aws.policies import Policies
 from replicator.aws.policy_deny import begin_of, end_of, is_fenced
-from replicator.commands import audit, last_verification
+from replicator.commands import audit, cutover, last_verification
 from replicator.commands.cutover import CUTOVER
 from replicator.commands.status import status
+from tests.ddbverify.judged import good_evidence
 from tests.replicator.fakes import refusal
 from tests.replicator.migrations import SOURCE_REGION, Migration
 
@@ -76,6 +78,8 @@ def test_a_fence_is_told_until_it_is_lifted_and_ends_by_itself(following, capsys
     said = status(following.context())
     assert (said["fenced"], said["fence"]["tables"][following.source]["state"]) == (False, "ended")
 
+    with pytest.raises(Refused, match="An earlier cutover was interrupted"):
+        cutover.cutover(following.context(), dry_run=True)
     answer = following.cutover()  # which lifts what is left of it first
     assert answer["flipped"]
     assert {"fence-holds", "fasten"} <= answer["steps"].keys()
@@ -126,6 +130,33 @@ def test_a_cutover_that_fails_leaves_the_policy_that_it_found(following, monkeyp
 
 def interrupted():
     raise KeyboardInterrupt
+
+
+def test_a_dry_run_goes_as_far_as_the_fence_and_changes_nothing(following, monkeypatch):
+    def stands():
+        context = following.context()
+        mapping = context.resources(following.pair)["consumer_mapping"]
+        return (
+            policy_of(following),
+            context.whole.get(CUTOVER),
+            context.source_client("lambda").get_event_source_mapping(UUID=mapping)["State"],
+            context.source_client("ssm").get_parameters(Names=[f"/fence/{following.name}"])["Parameters"],
+        )
+
+    before = stands()
+    good = good_evidence(following.context().config)
+    found = msgspec.structs.replace(good, started_epoch=0.0, ended_epoch=40.0)
+    monkeypatch.setattr(OPEN, "evidence", found)
+    said = cutover.cutover(following.context(), dry_run=True)
+
+    assert stands() == before
+    assert (said["flipped"], said["fits"], said["lead_seconds"]) == (False, True, 1.0)
+    assert said["parts"]["verification"]["seconds"] == 40.0
+    assert said["unknown"] == []
+    monkeypatch.setattr(OPEN, "evidence", None)
+    assert following.cutover()["flipped"]
+    with pytest.raises(Refused, match="was cut over already"):
+        cutover.cutover(following.context(), dry_run=True)
 
 
 class LatePolicies:
