@@ -11,7 +11,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -111,6 +112,7 @@ def changed_keys(
 class _Open:
     """A shard whose end has not been met."""
 
+    since_epoch: float = 0.0  # keys of older records are none of this reading
     iterator: str | None = None
     silent_since: float = 0.0
     is_proven: bool = False  # everything that was written before the reading began has been read
@@ -128,6 +130,7 @@ class _Reading:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: dict[str, _Open] = field(default_factory=dict)
     _ended_at: dict[str, float] = field(default_factory=dict)
+    _is_over: bool = False  # it was interrupted, or something is gone: threads need not read on
 
     def to_the_end(self) -> None:
         patience = Patience(clock=self.clock, sleep=self.sleep)
@@ -137,20 +140,30 @@ class _Reading:
                 unproven = [one for one in readable(shards, self.places) if not self._of(one).is_proven]
                 patience.wait()
                 try:
-                    found = list(threads.map(self._read, unproven))
+                    found = self._together(threads, unproven)
                 except ThrottledError as error:
                     patience.throttled(error)
                     continue
                 patience.answered()
-                ended = [shard.id for shard, has_ended in zip(unproven, found, strict=True) if has_ended]
-                self._ended_at.update(dict.fromkeys(ended, self.clock()))
                 if self._ended_at:
                     shards = self._listed()
                 waiting = self._without_children(shards)
                 if not waiting and all(self._of(one).is_proven for one in readable(shards, self.places)):
                     return
-                if not ended:
+                if not any(found):
                     self.sleep(max(_LEAST_POLL_SECONDS, min(_POLL_SECONDS, self.lag_seconds / 4)))
+
+    def _together(self, threads: ThreadPoolExecutor, shards: Sequence[Shard]) -> list[bool]:
+        """Which of them have ended. Whatever ends the reading, ends it in every thread."""
+        reading = [threads.submit(self._read, shard) for shard in shards]
+        try:
+            for one in as_completed(reading):
+                with suppress(ThrottledError):  # raised below, once all have said what they met
+                    one.result()
+        except BaseException:
+            self._is_over = True
+            raise
+        return [one.result() for one in reading]
 
     def _listed(self) -> Sequence[Shard]:
         shards = self.stream.shards()
@@ -169,17 +182,21 @@ class _Reading:
         return False
 
     def _of(self, shard: Shard) -> _Open:
-        return self._open.setdefault(shard.id, _Open(silent_since=self.clock()))
+        if shard.id not in self._open:
+            place = self.places.get(shard.id)
+            since = float(place.at) if place is not None and place.kind is Kind.SINCE else 0.0
+            self._open[shard.id] = _Open(since_epoch=since, silent_since=self.clock())
+        return self._open[shard.id]
 
     def _read(self, shard: Shard) -> bool:
         """Read a shard until a page is empty or its end is proven. Returns whether it has ended."""
         at = self._of(shard)
-        while True:
+        while not self._is_over:
             asked_at = self.clock()
             try:
                 if at.iterator is None:
                     at.iterator = self.stream.iterator(shard.id, self.places.get(shard.id))
-                page = self.stream.records(at.iterator, self._since(shard))
+                page = self.stream.records(at.iterator, at.since_epoch)
             except Expired:
                 at.iterator = None
                 continue
@@ -193,6 +210,7 @@ class _Reading:
             at.iterator = page.iterator
             if at.iterator is None:
                 self.places[shard.id] = ENDED
+                self._ended_at[shard.id] = self.clock()  # also where the reading of another shard is refused
                 return True
             if page.last_epoch >= self.began + _AFTER_THE_BEGINNING_SECONDS:
                 at.is_proven = True
@@ -201,7 +219,4 @@ class _Reading:
                 # A closed shard has an end of its own; what follows it is in another one.
                 at.is_proven = not shard.is_closed and asked_at - at.silent_since >= self.lag_seconds
                 return False
-
-    def _since(self, shard: Shard) -> float:
-        place = self.places.get(shard.id)
-        return float(place.at) if place is not None and place.kind is Kind.SINCE else 0.0
+        return False

@@ -61,6 +61,17 @@ def test_the_next_reading_goes_on_where_this_one_ended():
     assert changed(stream, Places.of_texts(middle.as_texts()))[0] == {"second"}
 
 
+def test_what_is_older_is_left_out_on_every_page():
+    """An open shard holds hours of records, and a link that looked at all of them would cost a full pass."""
+    stream = FakeStream(page_size=3)
+    for number in range(20):
+        stream.write(f"old-{number}", ago=3600)
+    before = places(stream)
+    stream.write("new")
+
+    assert changed(stream, before)[0] == {"new"}
+
+
 def test_an_idle_second_is_no_end():
     """A record may be readable seconds after its write was acknowledged."""
     stream = FakeStream()
@@ -268,6 +279,49 @@ def test_a_throttled_stream_is_asked_again_and_not_for_ever():
     until = stream.now + 100_000
     with pytest.raises(ThrottledError):
         changed(stream, before)
+
+
+def test_the_child_of_a_shard_that_ended_while_another_one_was_throttled_is_read():
+    stream = FakeStream()
+    stream.shards_by_id["shard-x"] = type(stream.shards_by_id["shard-0"])(None)
+    before = places(stream)
+    read = stream.records
+    (child,) = stream.split("shard-0", 1, listed_after=5)
+    stream.write("in the child", shard=child)
+    refused = []
+
+    def records(iterator, since_epoch=0.0):
+        if "shard-x" in iterator and not refused:
+            refused.append(iterator)
+            raise ThrottledError("AWS refused to read the stream of a table: too fast", "wait.")
+        return read(iterator, since_epoch)
+
+    stream.records = records
+    found, after = changed(stream, before, lag=1)
+
+    assert refused
+    assert found == {"in the child"}
+    assert after.shards["shard-0"] == ENDED
+
+
+def test_an_interrupt_does_not_wait_for_hours_of_records():
+    stream = FakeStream(page_size=1)
+    before = places(stream)
+    for number in range(10_000):
+        stream.write(number)
+    stream.shards_by_id["shard-x"] = type(stream.shards_by_id["shard-0"])(None)
+    before.shards["shard-x"] = before.shards["shard-0"]
+    read = stream.records
+
+    def records(iterator, since_epoch=0.0):
+        if "shard-x" in iterator:
+            raise KeyboardInterrupt
+        return read(iterator, since_epoch)
+
+    stream.records = records
+    with pytest.raises(KeyboardInterrupt):
+        changed(stream, before)
+    assert stream.requests < 9000
 
 
 @settings(max_examples=300, deadline=None)
