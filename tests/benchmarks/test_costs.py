@@ -42,6 +42,7 @@ def test_what_was_not_measured_is_not_met():
 
 
 def test_all_cases_run_and_say_what_is_so(monkeypatch):
+    monkeypatch.setattr(costs, "ITEMS", 3000)
     monkeypatch.setattr(costs, "QUICK_ITEMS", 1000)
     said: list[str] = []
 
@@ -49,6 +50,29 @@ def test_all_cases_run_and_say_what_is_so(monkeypatch):
 
     assert [row.case for row in made.rows] == [case.name for case in CASES]
     assert len(said) == len(CASES)
+    assert [row.items for row in made.rows] == [3000, *[1000] * (len(CASES) - 1)]
     assert [row.wrong for row in made.rows] == [""] * len(CASES)
+    assert {row.case: round(row.passes, 1) for row in made.rows}["transform"] == 1.0
     assert all(row.plain > 0 and row.passes > 0 for row in made.rows)
     assert "exact" in made.shown()
+
+
+def test_of_the_cheap_case_the_least_run_counts_and_a_wrong_one_is_not_forgotten(monkeypatch):
+    runs = iter([(3.0, ""), (1.0, "{}"), (2.0, "")])
+
+    def measure(build, case, server, items, folder):
+        cpu, wrong = next(runs, (5.0, ""))
+        build.cpu.setdefault(case.name, []).append(cpu)
+        build.wall.setdefault(case.name, []).append(cpu)
+        build.units[case.name] = 1.0
+        build.wrong |= {case.name: wrong} if wrong else {}
+
+    monkeypatch.setattr(costs, "measure", measure)
+    monkeypatch.setattr(costs, "startup", lambda *_: 0.5)
+    monkeypatch.setattr(costs, "_plain", lambda *_: 90.0)
+
+    equal = costs.run(quick=False, say=lambda _: None).rows[0]
+
+    assert (equal.microseconds, equal.plain, equal.wall_seconds) == (5.0, 450.0, 1.0)
+    assert equal.wrong == "{}"
+    assert not budget(equal, "equal").met
