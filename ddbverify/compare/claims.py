@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 
@@ -33,7 +32,7 @@ _UNKNOWN = b"unknown"
 """State of a target item that cannot be compared; no digest is that short."""
 
 
-class Placed(NamedTuple):
+class Placed(msgspec.Struct, frozen=True, gc=False):
     """An item of the target, or one that a source item makes."""
 
     key: JoinKey  # of the target
@@ -67,8 +66,7 @@ class _Held(msgspec.Struct, gc=False):
         return len(self.raw or b"") + BESIDE_THE_ITEM
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
+class _Claim(msgspec.Struct, frozen=True, gc=False):
     """An item that a source item makes, and whose it is."""
 
     made: bytes  # as JSON, or its state
@@ -99,6 +97,7 @@ class ClaimJoin:
         self.is_resumed = False  # some of what waits was read by an earlier run: it excuses nothing now
         self._by_state = by_state
         self._inspector = inspector
+        self._shows_equal = inspector if inspector and inspector.wants_equal else None
         self._judge, self._tally, self._memory = judge, tally, memory
         self._shortcut = Shortcut(judge)
         self._held: dict[JoinKey, _Held] = {}
@@ -124,11 +123,10 @@ class ClaimJoin:
 
     def add_source(self, page: Page, at: float) -> Taken:
         """Join one page of the source. No target page may follow. Returns and raises as `add_target` does."""
-        taken = Taken()
-        items = list(zip(page.keys, page.items, strict=True))
-        canary, count = self._judge.source_canary, len(items)
-        items = [one for one in items if one[0] != canary]
-        taken.canary = len(items) < count
+        taken, keys = Taken(), page.keys
+        items = list(zip(keys, page.items, strict=True))
+        if (canary := self._judge.source_canary) in keys:
+            taken.canary, items = True, [one for one in items if one[0] != canary]
         if self._shortcut.leads_anywhere and not self._by_state:
             items = self._match_at_once(items, at)
         for key, raw in items:
@@ -149,24 +147,20 @@ class ClaimJoin:
         self, items: Iterable[tuple[JoinKey, msgspec.Raw]], at: float
     ) -> list[tuple[JoinKey, msgspec.Raw]]:
         """Join the source items of which the target holds all that they make; returns the others."""
-        found: list[tuple[JoinKey, msgspec.Raw, Mapping[JoinKey, Made | None]]] = []
         left = []
-        is_shown = self._inspector is not None and self._inspector.wants_equal
-        for owner, raw in items:
-            placed = self._shortcut.all_made(raw, self._unclaimed)
-            if placed is None:
-                left.append((owner, raw))
-            else:
-                # What was made is kept for checks only: a page of it is work for the garbage collector.
-                found.append((owner, raw, placed if is_shown else dict.fromkeys(placed)))
         matched = freed = 0
-        with self._lock:
-            for owner, raw, results in found:
-                if any(self._unclaimed(key) is None for key in results):
+        for owner, raw in items:
+            results = self._shortcut.all_made(raw, self._unclaimed)
+            if results is None:
+                left.append((owner, raw))
+                continue
+            with self._lock:
+                if not all(map(self._unclaimed, results)):
                     left.append((owner, raw))  # somebody has just claimed one of them, or all went to disk
                     continue
-                matched += len(results)
-                freed += sum(self._let_go(owner, raw, key, made, at) for key, made in results.items())
+                for key, made in results.items():
+                    freed += self._let_go(owner, raw, key, made, at)
+            matched += len(results)
         self._memory.use(-freed)
         if matched:
             self._tally.matched(matched)
@@ -177,14 +171,14 @@ class ClaimJoin:
         held = self._held.get(key)
         return held.raw if held is not None and held.raw and held.claimed is None else None
 
-    def _let_go(self, owner: JoinKey, source: msgspec.Raw, key: JoinKey, made: Made | None, at: float) -> int:
+    def _let_go(self, owner: JoinKey, source: msgspec.Raw, key: JoinKey, made: Made, at: float) -> int:
         """The target's item has matched; how many bytes of it wait no more."""
         held = self._held[key]
         target, held.raw = held.raw or b"", b""
         held.matched, held.claimed_at, held.owners = True, at, (owner,)
-        if self._inspector and made is not None:
+        if self._shows_equal is not None:
             ours, theirs = LazyItem.of_raw(source), LazyItem.of_raw(target)
-            self._inspector.pair(lambda: key, ours, theirs, LazyItem.of_python(made))
+            self._shows_equal.pair(lambda: key, ours, theirs, LazyItem.of_python(made))
         return len(target)
 
     def take(self, taken: Taken, at: float) -> None:
@@ -199,12 +193,12 @@ class ClaimJoin:
             self._tally.excluded(dropped=True)
         with self._lock:
             self.uncomparable_sources += len(taken.refused)
-            used = 0
+            place, used = self._spilled if self._memory.spill.records else self._join, 0
             for one in taken.placed:
                 if one.owner is None:
-                    used += self._place(one.key, _Held(one.content, at))
+                    used += place(one.key, _Held(one.content, at))
                 else:
-                    used += self._place(one.key, _Claim(one.content, one.owner, at, one.source))
+                    used += place(one.key, _Claim(one.content, one.owner, at, one.source))
             if not self._memory.use(used):
                 self._put_aside()
 
@@ -216,12 +210,9 @@ class ClaimJoin:
                 self._memory.use(self._join(*pickle.loads(record)))  # noqa: S301  # this process wrote it
             yield from self._left(now, source_complete, target_complete)
 
-    def _place(self, key: JoinKey, record: _Held | _Claim) -> int:
-        """Into memory, or to disk once that was full for the first time; how many bytes more wait."""
-        spill = self._memory.spill
-        if not spill.records:
-            return self._join(key, record)
-        spill.add(key, pickle.dumps((key, record), pickle.HIGHEST_PROTOCOL))
+    def _spilled(self, key: JoinKey, record: _Held | _Claim) -> int:
+        """To disk, once memory was full for the first time; how many bytes more wait in memory: none."""
+        self._memory.spill.add(key, pickle.dumps((key, record), pickle.HIGHEST_PROTOCOL))
         return 0
 
     def _put_aside(self) -> None:

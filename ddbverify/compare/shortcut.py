@@ -60,7 +60,7 @@ class Shortcut:
             The function's result. ``None`` says nothing, not even that the two differ.
         """
         try:
-            values, held = raws.values_of(source), raws.values_of(target)
+            values, held = raws.values_of_both(source, target)
             made: Made = self._called(values)
             if not self._is_held(made, values, held):
                 return None
@@ -85,10 +85,10 @@ class Shortcut:
             The results by their keys; ``None``, as `made`.
         """
         try:
-            values = raws.values_of(source)
-            placed = self._placed(values, target_of)
+            values, spelt = raws.values_of(source), bytes(source)
+            placed = self._placed(values, spelt, target_of)
             if placed is not None and self._is_called_again():
-                again = self._placed(values, target_of)
+                again = self._placed(values, spelt, target_of)
                 if again is None or again.keys() != placed.keys():
                     return None
         except NotUnderstood:
@@ -117,7 +117,7 @@ class Shortcut:
         )
 
     def _placed(
-        self, values: Values, target_of: Callable[[JoinKey], bytes | None]
+        self, values: Values, spelt: bytes, target_of: Callable[[JoinKey], bytes | None]
     ) -> dict[JoinKey, Made] | None:
         made = self._called(values)
         placed: dict[JoinKey, Made] = {}
@@ -125,8 +125,11 @@ class Shortcut:
             key = self._key_of(one)
             if key is None or key in placed:
                 return None
-            held = target_of(key)
-            if held is None or not raws.surely_holds(raws.values_of(held), one, self._left_out):
+            target = target_of(key)
+            if target is None:
+                return None
+            held = values if target == spelt else raws.values_of(target)
+            if not raws.surely_holds(held, one, self._left_out):
                 return None
             placed[key] = one
         return placed or None

@@ -149,6 +149,27 @@ def test_types_are_exact(rekeys, value, made, state):
     )
 
 
+@SHAPES
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"X": "1"},
+        {"S": "x", "N": "1"},
+        {"M": {"a": {"S": "x", "BOOL": True}}},
+        {"N": "1_0"},
+        {"N": "1" * 39},
+        {"NS": ["NaN"]},
+        {"SS": []},
+        {"B": "AQI"},
+    ],
+    ids=str,
+)
+def test_what_is_malformed_matches_nothing_where_both_spell_it_alike(rekeys, value):
+    comparison = compared(numbered(3, v=value), numbered(3, v=value), dict, rekeys=rekeys)
+
+    assert comparison.counts[State.MATCHED] == 0
+
+
 def test_a_function_that_swaps_keys_is_uncomparable_though_every_item_is_there():
     """In scan order it makes just what the target holds at that place."""
     source = [{"id": {"S": "a"}}, {"id": {"S": "b"}}]
