@@ -30,7 +30,7 @@ BENCH_ARGS ?=
 COMMIT ?= 8a2aec7
 MODEL_ARGS ?=
 
-.PHONY: help demo test test-browser test-engines test-full model failpoints bench bench-against lint clean
+.PHONY: help demo test test-browser test-engines test-full model failpoints bench bench-against bench-memory lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -78,6 +78,9 @@ bench: $(VENV)/.for-use  ## measure the cost per item and per change, minutes (B
 
 bench-against: $(VENV)/.for-use  ## measure this build beside another one, minutes (COMMIT=8a2aec7 BENCH_ARGS='--items 20000')
 	$(BIN)/python -m benchmarks.against $(COMMIT) $(BENCH_ARGS)
+
+bench-memory: $(VENV)/.for-use  ## measure the memory of ten million differing items, most of an hour (BENCH_ARGS='--items 1000000')
+	$(BIN)/python -m benchmarks.memory $(BENCH_ARGS)
 
 lint: $(VENV)/.for-lint  ## check style, types and templates
 	$(BIN)/ruff check .

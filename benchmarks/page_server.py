@@ -110,6 +110,7 @@ class Generated(_Table, frozen=True, tag=True):
     )  # the first: its number
     layout: Literal["plain", "attribute-order", "scan-order"] = "plain"
     planted: dict[int, Planted] = {}
+    changed_every: int = 0  # one number in so many is changed, too; 0 for none
     renamed: dict[str, str] = {}  # attribute -> what this table calls it; not of the key
 
 
@@ -206,6 +207,7 @@ class _GeneratedContent:
         (self._hash, kind), *_ = table.keys.items()
         self._prefix = {"S": "customer-", "N": "1"}[kind]  # a DynamoDB number starts with no zero
         self._kind, self._keys, self._count, self._planted = kind, table.keys, table.items, table.planted
+        self._changed_every = table.changed_every
         self._step, self._shift = 1, 0
         if table.layout == "scan-order":
             self._step, self._shift = _stride(table.items), table.items // 3
@@ -229,7 +231,7 @@ class _GeneratedContent:
 
     def _page(self, positions: Sequence[int]) -> tuple[int, bytes]:
         numbers = [self._number(position) for position in positions]
-        if self._planted.keys().isdisjoint(numbers):
+        if not self._changed_every and self._planted.keys().isdisjoint(numbers):
             before, behind = self._before, self._behind
             items = [b"%b%010d%b" % (before[n % VARIANTS], n, behind[n % VARIANTS]) for n in numbers]
         else:
@@ -276,6 +278,8 @@ class _GeneratedContent:
 
     def _item(self, number: int) -> bytes | None:
         planted = self._planted.get(number % EXTRA)
+        if planted is None and self._changed_every and number % self._changed_every == 0:
+            planted = "changed"
         is_there = planted == "extra" if number >= EXTRA else planted != "missing"
         if not is_there or number % EXTRA >= self._count:
             return None
