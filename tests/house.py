@@ -129,7 +129,8 @@ ROOMS = (
         "evidence",
         "what is signed: records, envelope, folders, the row of runs",
         "items code tables changes plugins compare suite",
-        "consistency cutover digests envelope evidence findings folders links record row sealing signing",
+        "consistency cutover digests envelope events evidence findings folders links record row sealing "
+        "signing",
     ),
     _room(
         "ddbverify",

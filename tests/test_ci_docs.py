@@ -127,7 +127,14 @@ def test_what_is_kept_holds_no_key_of_an_item():
     assert gitlab["artifacts"]["when"] == "always"
     assert set(kept) == {
         f"run/{name}"
-        for name in ("evidence.json", "findings.sealed", "junit.xml", "report.html", "summary.md")
+        for name in (
+            "evidence.json",
+            "events.jsonl",
+            "findings.sealed",
+            "junit.xml",
+            "report.html",
+            "summary.md",
+        )
     }
 
 
@@ -139,7 +146,8 @@ def test_what_is_kept_of_a_cutover_holds_no_key_either_and_is_kept_whatever_came
     assert (upload["if"], gitlab["cutover"]["artifacts"]["when"]) == ("always()", "always")
     assert kept == gitlab["cutover"]["artifacts"]["paths"]
     assert {path.rpartition("/")[2] for path in kept} == {
-        *("cutover.json", "evidence.json", "findings.sealed", "report.html", "summary.md"),
+        *("cutover.json", "evidence.json", "events.jsonl"),
+        *("findings.sealed", "report.html", "summary.md"),
     }
 
 

@@ -22,6 +22,7 @@ SEALED = "findings.sealed"  # the same, for whoever has the key
 SESSIONS = "pytest"  # folder of what sessions found that leave no evidence
 SESSIONS_KEPT = 5
 RECORD = "record.jsonl"
+EVENTS = "events.jsonl"
 JUNIT = "junit.xml"
 SUMMARY = "summary.md"
 STUCK = "stuck.txt"  # where the process stood, if it had to be ended from outside

@@ -14,9 +14,10 @@ import msgspec
 from ddbverify.config import Config
 from ddbverify.diff import folder as diffs
 from ddbverify.errors import ConfigurationError
-from ddbverify.evidence import cutover, evidence, folders, links, row, signing
+from ddbverify.evidence import cutover, events, evidence, folders, links, row, signing
 from ddbverify.evidence.cutover import CutoverEvidence
 from ddbverify.evidence.envelope import NotTrusted, PublicKey
+from ddbverify.evidence.events import Events
 from ddbverify.evidence.evidence import NO_EVIDENCE, Evidence
 
 MOST_EARLIER: Final = 9
@@ -70,6 +71,7 @@ class Origin:
     key_id: str = ""  # that signed the evidence
     earlier: tuple[Earlier, ...] = ()  # the newest first
     row_ends: str = ""  # why there are no more, in words
+    events: Events | None = None  # how its passes went
     cutover: CutoverEvidence | None = None
     cutover_sha256: str = ""
     fence_limit: float = 0.0  # of the settings as they are now
@@ -134,6 +136,7 @@ def of_run(folder: Path, config: Config) -> Origin:
         key_id=json.loads(content)["signatures"][0]["keyid"],
         earlier=earlier,
         row_ends=ends,
+        events=_events(folder),
         cutover=moved,
         cutover_sha256=moved_sha256,
         fence_limit=float(config.cutover.fence_limit),
@@ -177,6 +180,16 @@ def _before(folder: Path, config: Config, run_id: str) -> Iterator[bytes]:
             yield row.content(places[name])
         except NotTrusted:
             continue  # that one is missed in the row is said there
+
+
+def _events(folder: Path) -> Events | None:
+    path = folder / folders.EVENTS
+    try:
+        return events.read(path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be read: {error.strerror}.", "let yourself read that file, or move it away."
+        ) from error
 
 
 def _cutover(config: Config, trusted: tuple[PublicKey, ...]) -> tuple[CutoverEvidence | None, str]:

@@ -20,6 +20,7 @@ _WHICH = {
     "findings": "the findings",
     "row": "the runs before it",
     "cutover": "the cutover",
+    "course": "how the pass went",
 }
 
 
@@ -131,6 +132,10 @@ def _as_then(origin: Origin, made_of: Stamp) -> tuple[Origin, Tally | None, tupl
     now = stamp.stamp_of(origin, None, keys=False)
     if (now.row, now.row_ends) != (made_of.row, made_of.row_ends):
         unknown.append("row")
+    if made_of.events is None:
+        origin = dataclasses.replace(origin, events=None)
+    elif now.events != made_of.events:
+        unknown.append("course")
     if made_of.cutover is None:
         origin = dataclasses.replace(origin, cutover=None, cutover_sha256="")
     elif (now.cutover, now.fence_limit) != (made_of.cutover, made_of.fence_limit):

@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from ddbverify.evidence.evidence import Evidence
-from ddbverify.page import found, plots, stamp, told, view
+from ddbverify.page import course, found, plots, stamp, told, view
 from ddbverify.page.origin import Origin
 from ddbverify.page.stamp import Stamp
 from ddbverify.page.tally import Tally, cut
@@ -61,6 +61,8 @@ def page(origin: Origin, tally: Tally | None, made_of: Stamp) -> bytes:
             checks_more=checks_more,
             findings=found.findings(tally, about) if tally else None,
             cutover=view.cutover(origin),
+            courses=course.courses(origin.events) if origin.events else [],
+            course_damage=origin.events.damage if origin.events else "",
             width=plots.WIDTH,
             height=plots.HEIGHT,
         )

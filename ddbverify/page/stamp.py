@@ -14,7 +14,7 @@ from ddbverify.page.origin import DiffSummary, Origin
 
 FORM: Final = 1
 
-PARTS: Final = ("findings", "row", "cutover")
+PARTS: Final = ("findings", "row", "cutover", "course")
 """Parts of a page that are made of files beside the evidence, each between two marks of its own."""
 
 _FOUND: Final = re.compile(rb'<meta name="ddbverify-report" content="([^"]*)">')
@@ -30,6 +30,7 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     findings: str | None  # SHA-256 of findings.jsonl; None where it was not there
     row: tuple[str, ...]  # SHA-256 of the evidence of each run before
     row_ends: str
+    events: str | None  # SHA-256 of events.jsonl; None where it was not there
     cutover: str | None  # SHA-256 of cutover.json; None where it was not there
     fence_limit: float
     keys: bool  # whether raw keys were asked for
@@ -45,6 +46,7 @@ def stamp_of(origin: Origin, findings: str | None, *, keys: bool) -> Stamp:
         findings=findings,
         row=tuple(one.sha256 for one in origin.earlier),
         row_ends=origin.row_ends,
+        events=origin.events.sha256 if origin.events else None,
         cutover=origin.cutover_sha256 or None,
         fence_limit=origin.fence_limit,
         keys=keys,

@@ -111,6 +111,7 @@ def plots_have_data(page: Any) -> None:
         boxes = sizes(page, f"{figure} rect")
         assert len(boxes) >= marks
         assert all(width > 0 and height > 0 for width, height in boxes)
+    assert len(sizes(page, "#course ~ svg.columns rect")) > 2 * 70
     bars = sizes(page, "#causes ~ .wide svg.bar rect:not(.track)")
     assert len(bars) == 9
     assert bars[0][0] > 3 * bars[-1][0] > 0

@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 
 from ddbverify.compare.comparison import DifferentIn, KnownKeys
+from ddbverify.compare.request import Progress
 from ddbverify.config import Config
 from ddbverify.evidence import cutover, evidence, folders
 from ddbverify.evidence.cutover import CutoverPair, VerifiedBy
+from ddbverify.evidence.events import EventLog
 from ddbverify.evidence.evidence import Evidence
 from ddbverify.evidence.record import CheckState
 from ddbverify.gate.unclaimed import unclaimed
@@ -73,6 +75,18 @@ def write_findings(folder: Path, lines: Iterator[dict[str, Any]] | list[dict[str
     path = folder / folders.FINDINGS
     path.write_text("".join(json.dumps(line, ensure_ascii=True) + "\n" for line in lines), encoding="ascii")
     return path
+
+
+def write_events(folder: Path, pair: str) -> Path:
+    """Of a pass that read for 30 s, and settled 60 keys for 70 s more."""
+    clock = iter([*range(31), *range(31, 100), 100])
+    log = EventLog(folder / folders.EVENTS, lambda: 1_795_000_000.0 + next(clock))
+    with log.passing(pair) as note:
+        for second in range(31):
+            note(Progress("scan", 0, 4, 40_000 * second, 41_000 * second, 1.5 * second, 2 * second))
+        for second in range(69):
+            note(Progress("settle", 4, 4, 1_240_000, 1_240_000, 50.0, 60 - second * 60 // 68))
+    return folder / folders.EVENTS
 
 
 def failed_evidence(config: Config, **changes: Any) -> Evidence:
@@ -147,6 +161,7 @@ def rich(config: Config) -> Path:
     found = failed_evidence(config)
     folder = leave(config, found)
     write_findings(folder, every_kind(found.pairs[0].id))
+    write_events(folder, found.pairs[0].id)
     pair = found.pairs[0]
     cutover.write(
         config,

@@ -126,6 +126,7 @@ def stand_in(folder: Path, monkeypatch: Any = None) -> None:
         made = replace(made, inspected=inspected)
         for difference in made.differences if listeners.found else ():
             listeners.found(difference)
+        _report(spec().get("reports", ()), listeners)
         if "reads_until_interrupted" in spec():  # how many items, of both tables, so far
             assert listeners.progress is not None
             listeners.progress(Progress("scan", 0, 9, spec()["reads_until_interrupted"], 0, 1.5))
@@ -158,6 +159,13 @@ def stand_in(folder: Path, monkeypatch: Any = None) -> None:
         else:
             monkeypatch.setattr(module, name, function)
     assert checks.tables is tables
+
+
+def _report(reports: Any, listeners: Listeners) -> None:
+    """Say how far the pass is: phase, items of either table, keys that are open."""
+    for phase, items, suspects in reports:
+        assert listeners.progress is not None
+        listeners.progress(Progress(phase, 1, 1, items, items, 1.5, suspects))
 
 
 def settings_named(spelled: dict[str, str]) -> dict[Setting, str]:

@@ -22,8 +22,10 @@ from rich.console import Console
 
 from ddbverify import config as configuration
 from ddbverify import interrupts
+from ddbverify.compare.request import Progress
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence import folders
+from ddbverify.evidence.events import EventLog
 from ddbverify.evidence.evidence import tool_version
 from ddbverify.reports import progress
 from ddbverify.session.checking import ORPHANED_STATUS, Checking, Report
@@ -123,8 +125,22 @@ def _display(config: pytest.Config, file: TextIO, pair: Pair) -> AbstractContext
     )
     reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
     if not file.isatty() or reporter is None:
-        return progress.lines(meter, lambda line: print(f"ddbverify: {line}", file=file, flush=True))
-    return _bar_below(meter, file, reporter)
+        shown = progress.lines(meter, lambda line: print(f"ddbverify: {line}", file=file, flush=True))
+    else:
+        shown = _bar_below(meter, file, reporter)
+    return _noted(shown, checking.record, pair.id) if checking.record else shown
+
+
+@contextmanager
+def _noted(shown: AbstractContextManager[Report], record: Path, pair_id: str) -> Iterator[Report]:
+    """The same display; how far the pass is goes into the run's folder, too."""
+    with shown as show, EventLog(record.with_name(folders.EVENTS)).passing(pair_id) as note:
+
+        def report(now: Progress) -> None:
+            note(now)
+            show(now)
+
+        yield report
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from ddbverify.cli import main
 from ddbverify.compare.comparison import Comparison
+from ddbverify.evidence import events
 from ddbverify.page import making, proof, rendering
 from ddbverify.runs import run as runs
 from tests.ddbverify import projects
@@ -46,6 +47,23 @@ def test_a_run_leaves_a_page_without_keys_that_is_unaltered(project):
     assert SECRET not in page
     assert SECRET in (folder / "findings.jsonl").read_text()
     assert invoke("report", "--verify", str(folder / "report.html")).exit_code == 0
+
+
+def test_a_run_leaves_how_its_pass_went(project):
+    projects.write_spec(project.parent, reports=[["scan", 1, 0], ["scan", 2, 1], ["settle", 3, 1]])
+
+    assert invoke("run").exit_code == 0
+
+    folder = project.parent / ".ddbverify" / "latest"
+    found = events.read(folder / "events.jsonl")
+    assert found is not None
+    assert [(one.phase, one.source_items) for one in found.events] == [
+        ("scan", 1),
+        ("settle", 3),
+        ("ended", 3),
+    ]
+    assert len({one.pair for one in found.events}) == 1
+    assert "6 items of both tables read" in (folder / "report.html").read_text()
 
 
 @pytest.mark.parametrize("differs", [False, True])

@@ -14,9 +14,10 @@ import pytest
 
 from ddbverify.config import load
 from ddbverify.evidence import folders
+from ddbverify.evidence.events import Event, Events
 from ddbverify.evidence.links import Link
 from ddbverify.evidence.record import CheckState, Fact
-from ddbverify.page import making, plots, told
+from ddbverify.page import course, making, plots, told
 from tests.ddbverify import projects
 from tests.ddbverify.judged import good_evidence, leave
 from tests.ddbverify.pages import HOSTILE, STEPS, TOKEN, failed_evidence, finding, rich, write_findings
@@ -87,11 +88,14 @@ def test_what_follows_it(config):
     assert "ttl: on (until the cutover)" in page.text
     assert "4 min of the 15 min that fence_limit allows" in page.text
     assert "left out by `ignore`: updated_at" in page.text
+    assert (
+        "2,480,000 items of both tables read in 31 s, at most 60 keys open at once, all decided" in page.text
+    )
     assert "was the first run." in page.text
     # One figure of each kind has marks in it.
     assert [one["class"] for one in page.all("svg") if one["class"] in ("stack", "columns")] == [
         "stack",
-        "columns",
+        *("columns", "columns", "columns"),
     ]
     assert sum(one.get("class") == "fenced" for one in page.all("rect")) == 7
 
@@ -289,6 +293,75 @@ def test_the_steps_of_a_cutover_follow_one_another():
 )
 def test_steps_that_make_no_line_of_time_make_no_chart(steps):
     assert plots.gantt(steps) is None
+
+
+def an_event(at: float, items: int, suspects: int = 0, phase: str = "scan") -> Event:
+    return Event(
+        at=at,
+        pair="orders",
+        phase=phase,
+        segments_finished=0,
+        segments_planned=1,
+        source_items=items,
+        target_items=0,
+        read_units=0.0,
+        open_suspects=suspects,
+    )
+
+
+def the_course(*events: Event) -> course.Course:
+    (found,) = course.courses(Events(events, "", ""))
+    return found
+
+
+def test_a_pass_is_drawn_over_its_time():
+    found = the_course(
+        an_event(0, 0), an_event(4, 40), an_event(8, 80, 5, "settle"), an_event(9, 80, 3, "settle"),
+        an_event(10, 80, 0, "ended"),
+    )  # fmt: skip
+
+    assert (
+        found.sentence
+        == "80 items of both tables read in 8 s, at most 5 keys open at once, all decided at its end."
+    )
+    assert len(found.items) == len(found.suspects) == course.BUCKETS
+    heights = [mark.height for mark in found.items]
+    assert heights == sorted(heights)
+    assert (heights[0], heights[-1]) == (0.0, plots.HEIGHT)
+    assert max(mark.height for mark in found.suspects) == plots.HEIGHT
+    assert found.suspects[-1].height == 0.0 or found.suspects[-1].height < plots.HEIGHT
+
+
+def test_what_was_found_open_in_a_moment_is_not_lost_between_two_columns():
+    busy = [an_event(number / 100, 10, 9 if number == 512 else 1) for number in range(1_000)]
+
+    found = the_course(*busy, an_event(10, 10, 1, "ended"))
+
+    assert max(mark.height for mark in found.suspects) == plots.HEIGHT
+    assert "1 of them still at its end" in found.sentence
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [an_event(0, 1)],
+        [an_event(0, 1), an_event(0, 2), an_event(0, 2), an_event(0, 2, phase="ended")],
+        [an_event(9, 1), an_event(3, 2), an_event(1, 2), an_event(2, 2, phase="ended")],
+    ],
+)
+def test_a_pass_of_no_time_has_a_sentence_and_no_plot(events):
+    found = the_course(*events)
+
+    assert found.items == ()
+    assert ("has no end" in found.sentence) == (events[-1].phase != "ended")
+
+
+def test_a_log_that_is_cut_is_said_to_be(config):
+    folder = rich(config)
+    with (folder / "events.jsonl").open("a") as file:
+        file.write('{"at"')
+
+    assert "events.jsonl is damaged: line 102 is cut" in seen(folder, config).text
 
 
 def test_what_is_there_can_be_seen_however_little():

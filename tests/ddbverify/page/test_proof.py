@@ -418,6 +418,17 @@ def test_a_page_from_before_the_cutover_is_still_unaltered(config):
     assert verified(folder / "report.html")[0] == 0
 
 
+def test_where_the_log_of_the_pass_is_gone_that_part_is_untold(config):
+    folder = rich(config)
+    report()
+    (folder / "events.jsonl").unlink()
+
+    code, sentence = verified(folder / "report.html")
+
+    assert code == 3
+    assert "its part on how the pass went cannot be told" in sentence
+
+
 def test_where_the_runs_before_it_are_gone_that_part_is_untold(config):
     folder = rich(config)
     report()

@@ -1,0 +1,88 @@
+"""How the pass over each pair went: items read and keys open, over time. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ddbverify.evidence.events import ENDED, Event, Events
+from ddbverify.page.plots import HEIGHT, WIDTH, Mark
+from ddbverify.page.view import MOST_PAIRS
+from ddbverify.words import duration_in_words, number_of
+
+BUCKETS: Final = 80
+_FEWEST_EVENTS: Final = 4  # of a pass that is worth a plot
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One pass. The plots are empty where it was over in a moment."""
+
+    pair: str
+    sentence: str
+    took: str
+    items: tuple[Mark, ...]  # of both tables, read so far
+    suspects: tuple[Mark, ...]  # keys that differed at some look, and were not decided
+
+
+def courses(log: Events) -> list[Course]:
+    """Of each pair, in the order of their beginnings."""
+    by_pair: dict[str, list[Event]] = {}
+    for event in log.events:
+        by_pair.setdefault(event.pair, []).append(event)
+    return [_course(pair, events) for pair, events in list(by_pair.items())[:MOST_PAIRS]]
+
+
+def _course(pair: str, events: Sequence[Event]) -> Course:
+    # Of this machine's clock, which may have been set meanwhile: time does not go back here.
+    moments: list[float] = []
+    for event in events:
+        moments.append(max(event.at, moments[-1] if moments else event.at))
+    seconds = moments[-1] - moments[0]
+    open_keys = [event.open_suspects for event in events]
+    read = max(event.source_items + event.target_items for event in events)
+    scanned = duration_in_words(_seconds_of_scan(events, moments))
+    said = [f"{number_of(read, 'item')} of both tables read in {scanned}"]
+    if most := max(open_keys):
+        said.append(f"at most {number_of(most, 'key')} open at once")
+        left = open_keys[-1]
+        said.append(f"{left:,} of them still at its end" if left else "all decided at its end")
+    if events[-1].phase != ENDED:
+        said.append("and the log has no end of it")
+    plotted = len(events) >= _FEWEST_EVENTS and seconds > 0
+    return Course(
+        pair=pair,
+        sentence=f"{', '.join(said)}.",
+        took=duration_in_words(seconds),
+        items=_columns(moments, [one.source_items + one.target_items for one in events]) if plotted else (),
+        suspects=_columns(moments, open_keys) if plotted and most else (),
+    )
+
+
+def _seconds_of_scan(events: Sequence[Event], moments: Sequence[float]) -> float:
+    behind = next(
+        (at for event, at in zip(events, moments, strict=True) if event.phase != "scan"), moments[-1]
+    )
+    return behind - moments[0]
+
+
+def _columns(moments: Sequence[float], numbers: Sequence[int]) -> tuple[Mark, ...]:
+    """One for each stretch of time: the most that was told in it, else what was told last."""
+    began, whole, most = moments[0], moments[-1] - moments[0], max(numbers)
+    highest: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for at, number in zip(moments, numbers, strict=True):
+        place = min(BUCKETS - 1, int(BUCKETS * (at - began) / whole))
+        highest[place] = max(number, highest.get(place, 0))
+        last[place] = number
+    return tuple(_marks(highest, last, most))
+
+
+def _marks(highest: dict[int, int], last: dict[int, int], most: int) -> Iterable[Mark]:
+    each, held = WIDTH / BUCKETS, 0
+    for place in range(BUCKETS):
+        number = highest.get(place, held)
+        held = last.get(place, held)
+        height = round(max(2.0, HEIGHT * number / most), 1) if number else 0.0
+        yield Mark(round(place * each, 1), round(each, 1), f"{number:,}", height)
