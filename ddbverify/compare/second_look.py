@@ -31,7 +31,7 @@ SUSPECTS_HELD: Final = 50_000
 """About a kilobyte each; more wait on the disk."""
 
 TAKEN_BACK_AT_ONCE: Final = 150_000
-"""Of those from the disk. A segment has 64 MB: of small items that is about as many."""
+"""Of those from the disk: as many as a segment has items, by what the tables said of their sizes."""
 
 _SEGMENT: Final = struct.Struct("<q")
 

@@ -11,6 +11,7 @@ from ddbverify.tables.table import Table
 
 SMALL_TABLE_BYTES: Final = 8_000_000
 BYTES_PER_SEGMENT: Final = 64_000_000
+ITEMS_PER_SEGMENT: Final = 150_000  # if all of them differ they are held at once, about a kilobyte each
 SEGMENTS_AT_ONCE: Final = 8  # one thread each
 MOST_SEGMENTS: Final = 1_000_000  # of a parallel scan (docs/aws.md T19)
 SEGMENTS_IN_A_SAMPLE: Final = 100  # a clean one bounds the mismatching segments at about 3 %
@@ -42,7 +43,7 @@ def cut(
     """
     Cut two tables into segments, and say which of them are read.
 
-    One segment for tables under 8 MB, else one per 64 MB begun, and at least one per thread.
+    One segment for tables under 8 MB, else one per 64 MB or 150,000 items begun, and at least one per thread.
     A sample needs many: as many as make 100 in it, but none so small that it would hold fewer
     than 20 items. Sizes are those of the larger table, and hours old: they decide about speed
     and about the sharpness of a sample, never about what is found.
@@ -55,9 +56,10 @@ def cut(
         segments: Overrides the rule.
     """
     size = max(source.size_bytes, target.size_bytes)
-    total = 1 if size < SMALL_TABLE_BYTES else max(SEGMENTS_AT_ONCE, math.ceil(size / BYTES_PER_SEGMENT))
+    items = max(source.item_count, target.item_count)
+    by_size, by_items = math.ceil(size / BYTES_PER_SEGMENT), math.ceil(items / ITEMS_PER_SEGMENT)
+    total = 1 if size < SMALL_TABLE_BYTES else max(SEGMENTS_AT_ONCE, by_size, by_items)
     if sample is not None and sample < 1:
-        items = max(source.item_count, target.item_count)
         enough = math.ceil(SEGMENTS_IN_A_SAMPLE / sample)
         total = max(total, SEGMENTS_AT_ONCE, min(enough, items // ITEMS_PER_SAMPLED_SEGMENT))
     total = min(segments or total, MOST_SEGMENTS)

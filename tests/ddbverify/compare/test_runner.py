@@ -264,6 +264,14 @@ def test_segments_follow_the_size(size, total):
     assert not chosen.is_sample
 
 
+@pytest.mark.parametrize(("items", "total"), [(1_200_000, 8), (1_200_001, 9), (15_000_000, 100)])
+def test_a_segment_holds_no_more_items_than_can_all_be_suspects_in_memory(items, total):
+    """Sixteen million bytes of tiny items; each that differs takes a kilobyte, however small it is."""
+    for pair in ((items, 0), (0, items)):
+        one, two = (described(f"t{count}", size=16 * 10**6, items=count) for count in pair)
+        assert cut(one, two, sample=None, seed=None).total == total
+
+
 def test_a_sample_has_many_segments_none_of_them_tiny():
     one, two = described("one", items=10**9, size=10**9), described("two")
     chosen = cut(one, two, sample=0.005, seed=None)
