@@ -70,6 +70,10 @@ class Bundle:
         return cls(content, base64.b64encode(digest.digest()).decode(), f"bundles/{digest.hexdigest()}.zip")
 
 
+_PAGES: Final = "aws_lambda_powertools/event_handler/openapi/swagger_ui/swagger-ui"
+"""What a browser would show of an HTTP API, half of the bundle; a function that has none never reads it."""
+
+
 def build(transforms: Mapping[str, Files] = NO_TRANSFORMS, *, handlers: Sequence[str] = HANDLERS) -> Bundle:
     """
     The bundle of a migration, proven to load by itself.
@@ -245,6 +249,8 @@ def _installed_files(distribution: importlib.metadata.Distribution) -> dict[str,
         if ".." in parts or any(ignored in (*parts, file.suffix) for ignored in IGNORED_FILES):
             continue  # scripts, and what Python makes by itself
         if parts[0].endswith((".dist-info", ".egg-info")) and parts[-1] not in _METADATA_FILES:
+            continue
+        if file.as_posix().startswith(_PAGES):
             continue
         path = Path(str(distribution.locate_file(file)))
         if len(parts) > 1 or file.suffix == ".py" or _is_compiled(file.name):

@@ -376,3 +376,13 @@ else:
         ("q", (), False),
     ]
     assert list(imports_of("from . import d", "x.y", is_package=True)) == [Import("x.y", ("d",), False, 1)]
+
+
+def test_what_a_browser_would_show_is_left_out_and_all_else_of_a_distribution_is_there() -> None:
+    names = zipfile.ZipFile(io.BytesIO(build().content)).namelist()
+    installed = importlib.metadata.files("aws-lambda-powertools") or []
+    left_out = [file for file in installed if "swagger-ui" in str(file)]
+
+    assert left_out
+    assert not {str(file) for file in left_out} & set(names)
+    assert "aws_lambda_powertools/event_handler/openapi/swagger_ui/html.py" in names
