@@ -8,7 +8,7 @@ may have happened the fence is never lifted, since both tables would take writes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,12 +107,7 @@ class _Attempt:
             return self._answer(self.steps)
         cutover_preflight.need_fenced_named(context)
         if before.get("fenced") or before.get("flipping"):
-            context.console.warn("an earlier cutover was interrupted: its fence is lifted first")
-            cutover_preflight.need_fence_of(before, context.config.cutover.fence)
-            with _lifting("An earlier cutover was interrupted"):
-                behind = fence.of(context)
-                behind.lift()
-            context.whole.put(CUTOVER, steps={"lifted": now_text()})
+            behind = self._lift_of(before)
         else:
             behind = fence.of(context)
         # First: the run before may have left them off, and what is refused next must not keep them so.
@@ -129,6 +124,21 @@ class _Attempt:
             "The source stays fenced and as it is; the target's TTL and alarms are yours to set."
         )
         return self._answer(self.steps)
+
+    def _lift_of(self, before: Mapping[str, Any]) -> Fence:
+        """Lift the fence that a run before has left; whatever fails, its consumers are not left off."""
+        context = self.context
+        context.console.warn("an earlier cutover was interrupted: its fence is lifted first")
+        try:
+            cutover_preflight.need_fence_of(before, context.config.cutover.fence)
+            with _lifting("An earlier cutover was interrupted"):
+                behind = fence.of(context)
+                behind.lift()
+        except DdbVerifyError:  # it may end by itself, and then changes have to be applied again
+            cutover_drain.consumers_on(context)
+            raise
+        context.whole.put(CUTOVER, steps={"lifted": now_text()})
+        return behind
 
     # --- before the fence -----------------------------------------------------------------
 

@@ -396,6 +396,26 @@ def test_one_that_was_killed_leaves_no_consumer_off_whatever_is_refused_next(att
     assert [line for line in attempt.log if not line.startswith("an earlier")] == ["lifted", "consumer True"]
 
 
+@pytest.mark.parametrize(
+    ("recorded", "said"),
+    [({}, "could not be lifted"), ({"fence": "command:./fence"}, "fence is another now")],
+    ids=["it cannot be lifted", "the setting is another"],
+)
+def test_one_that_was_killed_leaves_no_consumer_off_where_its_fence_stays(
+    attempt, monkeypatch, recorded, said
+):
+    attempt.context.whole.put(CUTOVER, steps={"consumer": "now"}, fenced=True, **recorded)
+
+    def lift():
+        raise EngineError("no connection", "x")
+
+    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _: SimpleNamespace(lift=lift))
+    with pytest.raises((EngineError, Refused), match=said):
+        attempt.run()
+    assert attempt.log[-1] == "consumer True"
+    assert attempt.context.whole["fenced"] is True
+
+
 def test_one_that_is_rolled_back_ends_no_pause(attempt, monkeypatch):
     monkeypatch.setattr(Attempt, "fails_at", "drain")
     monkeypatch.setattr(Attempt, "error", EngineError("writes still reach the source", "x"))
