@@ -12,6 +12,7 @@ from ddbverify.compare.shortcut import Made, Shortcut
 from ddbverify.items.keys import JoinKey
 from ddbverify.items.lazy import LazyItem
 from ddbverify.items.raw import surely_equal
+from ddbverify.items.transform import Before
 
 Raw = bytes | msgspec.Raw
 KeyOf = Callable[[Raw], JoinKey]
@@ -50,10 +51,16 @@ class AtOnce:
                 ours, theirs = LazyItem.of_raw(source), LazyItem.of_raw(target)
                 self._inspector.pair(lambda: key, ours, theirs, ours)
             return True
-        made = self._shortcut.made(source, target) if self._shortcut.leads_anywhere else None
+        made = None
+        if self._shortcut.leads_anywhere and not self._shortcut.has_called(source):
+            made = self._shortcut.made(source, target)
         if made is not None and self._inspector is not None:
             self._show(self._inspector, key, source, target, made)
         return made is not None
+
+    def before(self, source: bytes) -> Before | None:
+        """What the transform has made of an item that did not match at once; forgotten with that."""
+        return self._shortcut.before(source)
 
     def _as_they_are(
         self, key_of: KeyOf, sources: Sequence[msgspec.Raw], targets: Sequence[msgspec.Raw]

@@ -131,7 +131,7 @@ class ClaimJoin:
             items = self._match_at_once(items, at)
         for key, raw in items:
             try:
-                claims = self._judge.claims(decode_item(raw))
+                claims = self._judge.claims(decode_item(raw), self._shortcut.before(raw))
             except (Uncomparable, UnknownValue) as error:
                 taken.refused.append((key, str(error)))
                 continue

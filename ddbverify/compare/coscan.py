@@ -241,7 +241,7 @@ class KeyJoin:
             return 0
         try:
             source_item, target_item = decode_both(source.raw, target.raw)
-            expected = self._judge.expected(source_item)
+            expected = self._judge.expected(source_item, self._at_once.before(source.raw))
             at = max(one.at, other.at)
             state, ours, theirs = self._judge.states(expected, target_item, at, [source_item])
             if state is State.MATCHED:

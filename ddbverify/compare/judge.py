@@ -18,7 +18,7 @@ from ddbverify.items.differences import differences
 from ddbverify.items.form import ABSENT, Form, UnknownValue, epoch_seconds
 from ddbverify.items.keys import JoinKey, join_key
 from ddbverify.items.states import State
-from ddbverify.items.transform import Transform
+from ddbverify.items.transform import Before, Transform
 from ddbverify.names import TypedItem, canary_key
 from ddbverify.plugins.asking import Implementation
 from ddbverify.plugins.rulings import Rulings
@@ -66,9 +66,9 @@ class Judge:
         ):
             object.__setattr__(self, name, join_key(canary_key(schema), schema))
 
-    def claims(self, source: TypedItem | None) -> list[Claim]:
+    def claims(self, source: TypedItem | None, before: Before | None = None) -> list[Claim]:
         """
-        The target items that a source item makes, none for no item.
+        The target items that a source item makes, none for no item; *before*: as `Transform` has it.
 
         Raises:
             Uncomparable: The transform raised or broke its contract, or a value is unknown.
@@ -77,18 +77,19 @@ class Judge:
             return []
         schema = self.transform.target_keys
         try:
-            return [Claim(join_key(item, schema), item) for item in self._made(source)]
+            return [Claim(join_key(item, schema), item) for item in self._made(source, before)]
         except ValueError as error:
             raise Uncomparable(_said(error)) from error
 
-    def expected(self, source: TypedItem) -> TypedItem | None:
-        """The one target item that a source item makes, where keys go one to one. Raises as `claims`."""
-        made = self._made(source)
+    def expected(self, source: TypedItem, before: Before | None = None) -> TypedItem | None:
+        """The one target item that a source item makes, where keys go one to one. Otherwise as `claims`."""
+        made = self._made(source, before)
         return made[0] if made else None
 
-    def _made(self, source: TypedItem) -> list[TypedItem]:
+    def _made(self, source: TypedItem, before: Before | None) -> list[TypedItem]:
         try:
-            return self.transform(source, twice=True)  # one that is not pure could be right by chance
+            # One that is not pure could be right by chance.
+            return self.transform(source, twice=True, before=before)
         except TransformError as error:
             raise Uncomparable(error.message.rstrip(".")) from error
         except ValueError as error:

@@ -33,6 +33,27 @@ BUNDLE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """What a function has made of an item in a call before; ``None``: it raised."""
+
+    results: list[TypedItem] | None
+
+    @classmethod
+    def of(cls, result: Any) -> Before | None:
+        """
+        What was returned, in typed form: two results may share a list that grows with every call.
+
+        It is ``None`` where that cannot be had. The contract is asked of the next call's result.
+        """
+        results = [] if result is None else result if isinstance(result, list) else [result]
+        try:
+            return cls([item_to_typed(one) for one in results])
+        # Reading it can run the user's code again. What is wrong the next call shows, and says.
+        except (Exception, SystemExit, GeneratorExit):  # noqa: BLE001
+            return None
+
+
+@dataclass(frozen=True, slots=True)
 class Transform:
     """
     What a source item becomes in the target.
@@ -63,13 +84,16 @@ class Transform:
         """
         return cls(name or "", load_function(name) if name else None, source_keys, target_keys, rekeys)
 
-    def __call__(self, item: TypedItem, *, twice: bool = False) -> list[TypedItem]:
+    def __call__(
+        self, item: TypedItem, *, twice: bool = False, before: Before | None = None
+    ) -> list[TypedItem]:
         """
         The target items of one source item, in typed form; empty when it has none.
 
         Args:
             item: It is not changed, whatever the function does with its own copy.
-            twice: Whether to call the function twice, and to take only a result that comes twice.
+            twice: Whether to take only a result that comes twice.
+            before: What a call on *item* has made before, which is the first of the two then.
 
         Raises:
             TransformError: The function raised, returned what the target cannot hold, or gave
@@ -78,8 +102,10 @@ class Transform:
         if self.function is None:
             return [item]
         typed = self._typed(item, self._called(self.function, item))
-        # In typed form: two results may share a list that grows with every call.
-        if twice and self._typed(item, self._called(self.function, item)) != typed:
+        if not twice:
+            return typed
+        again = self._typed(item, self._called(self.function, item)) if before is None else before.results
+        if again != typed:
             raise self._error(
                 "gave two results for one item",
                 "make the result depend on the item alone: no clock, no chance, nothing kept between calls",

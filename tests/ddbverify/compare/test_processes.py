@@ -201,6 +201,23 @@ def test_a_transform_that_raises_on_every_item(server, tmp_path, module):
     assert {one.reason for one in told} == {"The transform raising:always raised KeyError"}
 
 
+def test_a_transform_that_is_impure_on_one_item_in_a_thousand(server, tmp_path, module):
+    """Each process has its own count; what it alters is refused wherever it comes, and never equal."""
+    module(
+        "impure",
+        "SEEN = []\n\ndef sometimes(item):\n    SEEN.append(1)\n"
+        "    return {**item, 'total': len(SEEN)} if len(SEEN) % 1000 == 0 else item\n",
+    )
+    told = []
+    comparison = ran(config_of(server, tmp_path, transform="impure:sometimes"), Listeners(found=told.append))
+
+    assert verdict_of(comparison)[0] == "inconclusive"
+    refused = comparison.counts[State.UNCOMPARABLE]
+    assert 2 <= refused == len(told) <= 2 * ITEMS // 1000
+    assert comparison.counts[State.MATCHED] == ITEMS - refused
+    assert {one.reason for one in told} == {"The transform impure:sometimes gave two results for one item"}
+
+
 def test_plugins_are_asked_in_the_pass_itself(server, tmp_path):
     asked = []
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from ddbverify.compare import shortcut
 from ddbverify.compare.inspection import ItemCheck
 from ddbverify.compare.request import PassRequest
 from ddbverify.items.states import State
@@ -112,6 +113,60 @@ def test_a_function_that_alternates_is_found_out(rekeys):
     comparison = compared(numbered(500), numbered(500), function, rekeys=rekeys)
 
     assert comparison.counts[State.UNCOMPARABLE] > 0
+
+
+def _raises(item):
+    raise ValueError
+
+
+@SHAPES
+@pytest.mark.parametrize(
+    "odd",
+    [lambda item: {**item, "n": Decimal(-1)}, lambda item: None, _raises],
+    ids=["other", "none", "raises"],
+)
+@pytest.mark.parametrize("hired", [0, 2])
+def test_one_odd_result_among_many_calls_is_found_out(rekeys, odd, hired):
+    """The call that finds the item not to match counts, though all later ones make what the target holds."""
+    calls = Counter()
+
+    def function(item):
+        calls[item["id"]] += 1
+        return odd(item) if item["id"] == "k7" and calls["k7"] == 1 else item
+
+    comparison = compared(numbered(50), numbered(50), function, rekeys=rekeys, hired=0 if rekeys else hired)
+
+    assert comparison.counts[State.UNCOMPARABLE] == 1
+    assert comparison.counts[State.MATCHED] == 49
+
+
+@SHAPES
+def test_an_odd_result_of_the_second_call_is_found_out(rekeys, monkeypatch):
+    monkeypatch.setattr(shortcut, "CALLED_TWICE", 1.0)
+    calls = Counter()
+
+    def function(item):
+        calls[item["id"]] += 1
+        return {**item, "n": Decimal(-1)} if item["id"] == "k7" and calls["k7"] == 2 else item
+
+    comparison = compared(numbered(50), numbered(50), function, rekeys=rekeys)
+
+    assert comparison.counts[State.UNCOMPARABLE] == 1
+    assert comparison.counts[State.MATCHED] == 49
+
+
+@SHAPES
+def test_what_differs_is_called_twice_and_no_more(rekeys):
+    calls = Counter()
+
+    def function(item):
+        calls[item["id"]] += 1
+        return {**item, "n": item["n"] + 1}
+
+    comparison = compared(numbered(5), numbered(5), function, rekeys=rekeys, has_controls=False)
+
+    assert comparison.counts[State.DIFFERENT] == 5
+    assert set(calls.values()) == {6}  # by the scan, and by the two looks of the settling: twice each
 
 
 @SHAPES
