@@ -8,8 +8,8 @@ at again, source, target, source, all strongly consistent, until it is one of
   scan's own included, and no two source items claim it now: the target follows;
 * *persistent*: the source has not moved for the settle time, and at its end the target still
   differs and has not moved either (or the pipeline is known to have passed the last move);
-* *churning*: it never held still until the ceiling;
-* *undecided*: a read failed to the end, or the pipeline has not passed.
+* *churning*: it was seen to move, and never held still until the ceiling;
+* *undecided*: a read failed or came too late to the end, or the pipeline has not passed.
 
 A target that is changed again and again beside a source that holds still is persistent too,
 but only at the ceiling: before it, its changes look like a pipeline at work.
@@ -32,6 +32,9 @@ from ddbverify.items.states import State
 from ddbverify.names import TypedItem
 
 SUSPECTS_PER_LOOK: Final = 100  # one BatchGetItem per side and pass
+
+_SEEN_TOO_LATE: Final = "it could not be looked at for as long as the settle time"
+
 PipelinePassed = Callable[[float], bool | None]
 """Has the pipeline passed what moved at this moment (seconds since the epoch)? None: not known."""
 
@@ -238,11 +241,12 @@ class Settler:
         source_is_still = looked_at - suspect.expected_since >= self._settle
         target_is_still = looked_at - suspect.target_since >= self._settle
         if not source_is_still or not (target_is_still or (last_look and not orphan)):
-            if last_look:
-                return settled(
-                    State.CHURNING, paths=settled.paths(self._judge, state), reason="it never held still"
-                )
-            return None
+            if not last_look:
+                return None
+            paths = settled.paths(self._judge, state)
+            if not suspect.has_moved:  # so nobody may hope to meet it among what was written meanwhile
+                return settled(State.UNDECIDED, paths=paths, reason=_SEEN_TOO_LATE)
+            return settled(State.CHURNING, paths=paths, reason="it never held still")
         if orphan and not self._orphans_are_final:
             return settled(None)
         if suspect.quiet_looks < self._fewest_looks and not last_look:

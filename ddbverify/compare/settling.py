@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from ddbverify.compare.comparison import Stratum
@@ -115,13 +115,14 @@ class Settling:
 
     def settle_changed(self, keys: Iterable[JoinKey]) -> None:
         """Decide keys of which it is known that they were written, and nothing else."""
-        judge, left = self._work.judge, []
+        self._settle_singly(self._suspected(keys), orphans_are_final=True)
+
+    def _suspected(self, keys: Iterable[JoinKey]) -> Iterator[Suspect]:
         for key in keys:
-            if key == judge.source_canary:
+            if key == self._work.judge.source_canary:
                 self._work.tally.canary()
             else:
-                left.append(Suspect(key=key, owners={key}, expected=None, target=None))
-        self._settle_singly(left, orphans_are_final=True)
+                yield Suspect(key=key, owners={key}, expected=None, target=None)
 
     def settle_stratum(self, name: str, keys: Sequence[JoinKey]) -> Stratum:
         """Look up keys that somebody has chosen, with counts of their own."""

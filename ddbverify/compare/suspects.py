@@ -33,6 +33,7 @@ class Suspect:
     history: tuple[bytes, ...] = ()  # expected states since the first look; mostly one
     looks: int = 0
     quiet_looks: int = 0  # since it was last seen moving
+    has_moved: bool = False  # one of the sides was seen in two states
     failure: str = ""  # why the last look failed
     group: int | None = None  # of those that look alike; see `ddbverify.compare.groups`
     paths: tuple[str, ...] = ()  # at which the scan saw the sides differ
@@ -54,12 +55,14 @@ class Suspect:
         if state != CONTESTED and state not in self.history:  # no single state of the target would be right
             self.history = (*self.history, state)
         if state != self.expected:
+            self.has_moved |= self.expected is not None
             self.expected, self.expected_since = state, at
             self.quiet_looks = 0
 
     def see_target(self, state: bytes, at: float) -> None:
         """Note what the target holds."""
         if state != self.target:
+            self.has_moved |= self.target is not None
             self.target, self.target_since = state, at
             self.quiet_looks = 0
 

@@ -16,6 +16,7 @@ import pytest
 from ddbverify.changes.following import changed_keys, places_now
 from ddbverify.changes.places import ENDED, Place
 from ddbverify.changes.shards import Gap
+from ddbverify.compare import settling
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.inspection import ItemCheck
 from ddbverify.compare.request import PassRequest
@@ -57,6 +58,22 @@ def test_each_key_is_looked_at_and_no_other_is():
     assert (comparison.segments_planned, comparison.segments_finished, comparison.segments_total) == (0, 0, 1)
     assert (source.scans, target.scans) == (0, 0)
     assert not comparison.unexamined
+
+
+def test_a_million_changed_keys_are_not_all_made_suspects_at_once(monkeypatch):
+    """Each is a kilobyte; what waits is its key."""
+    monkeypatch.setattr(settling, "SUSPECTS_AT_ONCE", 10)
+    made, read_when = [], []
+    new = settling.Suspect
+    monkeypatch.setattr(settling, "Suspect", lambda **given: made.append(1) or new(**given))
+    keys = [f"{number}" for number in range(95)]
+    tables = [FakeTable([item(key, v="1") for key in keys]) for _ in range(2)]
+    read = tables[1].get_items
+    tables[1].get_items = lambda wanted: read_when.append(len(made)) or read(wanted)
+
+    assert counts(compared(*tables, *keys)) == {State.MATCHED: 95}
+    assert read_when[0] == 10
+    assert read_when[-1] == 95
 
 
 def test_without_a_changed_key_nothing_is_read():

@@ -326,6 +326,31 @@ def test_thousands_of_suspects_are_read_in_batches():
     assert sum(requests) <= 5_000 * 3 * 8
 
 
+def test_a_key_that_was_looked_at_too_late_to_be_decided_is_not_called_moving():
+    """Churning says that it was written meanwhile, so that the next run since this one meets it again."""
+    clock = Clock()
+
+    class SlowReads:
+        def _all(self, keys, value):
+            clock.pass_until(clock.now + 4)  # a read ceiling of 25 units for a second, say
+            return [item(key[0], v=value) for key in keys]
+
+        def source(self, keys):
+            return self._all(keys, "new")
+
+        def target(self, keys):
+            return self._all(keys, "old")
+
+    suspects = [Suspect(key=(str(n),), owners={(str(n),)}, expected=None, target=None) for n in range(800)]
+    settler = Settler(SlowReads(), make_judge(), settle_seconds=1.0, clock=clock, sleep=clock.sleep)
+    outcomes = list(settler.settle(suspects))
+
+    assert len(outcomes) == 800
+    assert {outcome.state for outcome in outcomes} <= {State.DIFFERENT, State.UNDECIDED}
+    reasons = {outcome.reason for outcome in outcomes if outcome.state is State.UNDECIDED}
+    assert "it could not be looked at for as long as the settle time" in reasons
+
+
 class Claimed:
     """Two source items that claim one target key, and what the target holds there."""
 
