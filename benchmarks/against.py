@@ -9,12 +9,10 @@ is a worktree of its commit, and runs with the libraries that are installed here
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +22,7 @@ from typing import Final
 import click
 from tabulate import tabulate
 
-from benchmarks.child import ROOT, environment
+from benchmarks.child import ROOT, timed
 from benchmarks.page_server import REGION, Generated, Server, Table, page_server
 
 ITEMS: Final = 50_000
@@ -162,21 +160,10 @@ def diff(
 ) -> tuple[float, float, dict[str, object]]:
     """CPU and wall time of one ``ddbverify diff`` with all its processes, and its summary."""
     command = [sys.executable, "-m", "ddbverify", "diff", source, target, *sides(server), *options]
-    with (folder / "findings.jsonl").open("w+b") as out:
-        began = time.perf_counter()
-        child = subprocess.Popen(
-            [*command, "--format", "jsonl", "--quiet"],
-            cwd=folder,
-            env=environment() | {"PYTHONPATH": str(build.root)},
-            stdout=out,
-        )
-        _, status, used = os.wait4(child.pid, 0)  # its own CPU time, and that of its children
-        child.returncode = os.waitstatus_to_exitcode(status)
-        wall = time.perf_counter() - began
-        out.seek(0)
-        last = out.read().splitlines()[-1:]
-    summary = json.loads(last[0])["summary"] if last and child.returncode in (0, 1, 3) else {}
-    return used.ru_utime + used.ru_stime, wall, summary
+    done = timed([*command, "--format", "jsonl", "--quiet"], folder, build.root)
+    last = done.output.splitlines()[-1:]
+    summary = json.loads(last[0])["summary"] if last and done.status in (0, 1, 3) else {}
+    return done.cpu_seconds, done.wall_seconds, summary
 
 
 def sides(server: Server) -> list[str]:

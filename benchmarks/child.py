@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -38,6 +41,45 @@ def measured(module: str, job: msgspec.Struct, kind: type[_Measured], **more: st
     if done.returncode:
         raise RuntimeError(f"A measurement ended with status {done.returncode}; its standard error says why.")
     return msgspec.json.decode(done.stdout, type=kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A command that has ended, and what it took."""
+
+    cpu_seconds: float  # of all its processes, user and system
+    wall_seconds: float
+    status: int
+    output: bytes
+    errors: str  # its standard error, where nobody else was shown it
+
+
+def timed(command: Sequence[str], folder: Path, root: Path, *, quiet: bool = False) -> Timed:
+    """
+    Run *command* to its end.
+
+    Args:
+        command: And its arguments.
+        folder: Where.
+        root: Of the checkout that Python finds our packages in.
+        quiet: Keep what it writes to standard error, in place of showing it.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        began = time.perf_counter()
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment() | {"PYTHONPATH": str(root)},
+            stdout=out,
+            stderr=errors if quiet else None,
+        )
+        _, status, used = os.wait4(child.pid, 0)  # its own CPU time, and that of its children
+        child.returncode = os.waitstatus_to_exitcode(status)
+        wall = time.perf_counter() - began
+        out.seek(0)
+        errors.seek(0)
+        said = errors.read().decode(errors="replace")
+        return Timed(used.ru_utime + used.ru_stime, wall, child.returncode, out.read(), said)
 
 
 def environment() -> dict[str, str]:

@@ -3,11 +3,13 @@ A loopback server of scan pages, in a process of its own: tables of any size in 
 
 It speaks as much of DynamoDB's JSON protocol as a comparison asks for: DescribeTable,
 DescribeTimeToLive, Scan (segments, ``ExclusiveStartKey``, ``Limit``) and
-BatchGetItem, each answer with a right ``x-amz-crc32``, connections kept alive::
+BatchGetItem, `streams <benchmarks.page_streams>` where a table has one, and STS's GetCallerIdentity;
+each answer with a right ``x-amz-crc32``, connections kept alive::
 
     tables = {
         "orders": Generated(items=1_000_000),
         "orders-v2": Generated(items=1_000_000, layout="attribute-order", planted={77: "changed"}),
+        "written": Generated(items=1_000_000, records=2_000),
         "tiny": Listed(keys={"id": "S"}, items=[{"id": {"S": "a"}}], page_items=1),
     }
     with page_server(tables) as server:
@@ -40,7 +42,7 @@ import time
 import uuid
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -50,6 +52,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import msgspec
 
 from benchmarks.child import serving
+from benchmarks.page_streams import BadRequest, PageStream, StreamView, stream_of
 
 REGION = "eu-west-1"
 ACCOUNT = "000000000000"
@@ -89,6 +92,8 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True):
     delay_seconds: float = 0.0  # before each answer to Scan and BatchGetItem
     ttl_attribute: str | None = None
     faults: list[Fault] = []
+    records: int | None = None  # in its stream, of items as far apart as can be; None: it has no stream
+    stream_view: StreamView = "KEYS_ONLY"
 
 
 class Generated(_Table, frozen=True, tag=True):
@@ -400,6 +405,7 @@ class _Served:
         self.bill: dict[str, Asked] = {}
         self._faults: list[_Armed] = []
         self._lock = threading.Lock()
+        self.stream = _stream(name, table, content) if table.records is not None else None
         self.set_faults(table.faults)
 
     def set_faults(self, faults: Sequence[Fault]) -> None:
@@ -418,6 +424,16 @@ class _Served:
             self.bill[operation] = Asked(old.requests + requests, old.items + items, old.units + units)
 
 
+def _stream(name: str, table: Table, content: _Content) -> PageStream:
+    positions, records = content.span(0, 1), table.records or 0
+    written = (content.key_at(positions[number * len(positions) // records]) for number in range(records))
+    return PageStream(_arn(name), table.stream_view, table.keys, written, content.find)
+
+
+def _arn(name: str) -> str:
+    return f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     body: bytes
@@ -425,12 +441,15 @@ class _Answer:
     units: float = 0.0
 
 
+_Operation = Callable[[_Served, dict[str, Any], Fault | None], _Answer]
+
+
 def _describe_table(served: _Served, _asked: dict[str, Any], _fault: Fault | None) -> _Answer:
     keys = served.table.keys
     items, size = served.content.size()
     description = {
         "TableName": served.name,
-        "TableArn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{served.name}",
+        "TableArn": _arn(served.name),
         "TableId": str(uuid.uuid5(uuid.NAMESPACE_DNS, served.name)),
         "TableStatus": "ACTIVE",
         "CreationDateTime": 1_764_000_000.0,
@@ -445,6 +464,8 @@ def _describe_table(served: _Served, _asked: dict[str, Any], _fault: Fault | Non
         "ItemCount": items,
         "TableSizeBytes": size,
     }
+    if served.stream is not None:
+        description |= served.stream.specification()
     return _Answer(_json({"Table": description}))
 
 
@@ -502,12 +523,35 @@ def _units(size: int, asked: Mapping[str, Any]) -> float:
     return max(1, math.ceil(size / 4096)) * (1.0 if asked.get("ConsistentRead") else 0.5)
 
 
-_OPERATIONS = {
+def _of_stream(ask: Callable[[PageStream, dict[str, Any]], bytes]) -> _Operation:
+    def answer(served: _Served, asked: dict[str, Any], _fault: Fault | None) -> _Answer:
+        if served.stream is None or served.stream.arn != stream_of(asked):
+            raise _Refusal("ResourceNotFoundException", "Requested resource not found: Stream not found")
+        try:
+            return _Answer(ask(served.stream, asked))
+        except BadRequest as error:
+            raise _Refusal("ValidationException", str(error)) from None
+
+    return answer
+
+
+_OPERATIONS: dict[str, _Operation] = {
     "DescribeTable": _describe_table,
     "DescribeTimeToLive": _describe_time_to_live,
     "Scan": _scan,
     "BatchGetItem": _batch_get_item,
+    "DescribeStream": _of_stream(PageStream.describe),
+    "GetShardIterator": _of_stream(PageStream.iterator),
+    "GetRecords": _of_stream(PageStream.page),
 }
+
+
+_CALLER = f"""\
+<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>\
+<Arn>arn:aws:iam::{ACCOUNT}:user/benchmark</Arn><UserId>BENCHMARK</UserId><Account>{ACCOUNT}</Account>\
+</GetCallerIdentityResult><ResponseMetadata><RequestId>PAGESERVER</RequestId></ResponseMetadata>\
+</GetCallerIdentityResponse>
+""".encode()
 
 
 class _Tables:
@@ -518,7 +562,13 @@ class _Tables:
         self.served: dict[str, _Served] = {}
         for name, table in tables.items():
             held = msgspec.structs.replace(
-                table, page_items=1, delay_seconds=0, ttl_attribute=None, faults=[]
+                table,
+                page_items=1,
+                delay_seconds=0,
+                ttl_attribute=None,
+                faults=[],
+                records=None,
+                stream_view="KEYS_ONLY",
             )
             same = msgspec.json.encode(held)
             if same not in contents:
@@ -528,9 +578,9 @@ class _Tables:
             self.served[name] = _Served(name, table, contents[same])
 
     def named(self, name: str) -> _Served:
-        """By name or ARN."""
+        """By name, by ARN, or by that of its stream."""
         try:
-            return self.served[name.rpartition("/")[2]]
+            return self.served[name.partition("/stream/")[0].rpartition("/")[2]]
         except KeyError:
             raise _Refusal(
                 "ResourceNotFoundException", "Requested resource not found: Table not found"
@@ -546,8 +596,12 @@ class _Handler(BaseHTTPRequestHandler):
     tables: _Tables
 
     def do_POST(self) -> None:
-        asked = json.loads(self._content())
-        operation = self.headers["X-Amz-Target"].partition(".")[2]
+        content, target = self._content(), self.headers["X-Amz-Target"]
+        if target is None:  # every gated run asks STS whose credentials it has
+            is_known = b"Action=GetCallerIdentity" in content.split(b"&")
+            self._send(_CALLER if is_known else b"", 200 if is_known else 400)
+            return
+        asked, operation = json.loads(content), target.partition(".")[2]
         try:
             self._answer(operation, asked)
         except _Refusal as refusal:
@@ -572,7 +626,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not known and "TableName" not in asked:
             raise _Refusal("UnknownOperationException", "Not one of the operations that are served here")
         # A table that is not there is not there, whatever is asked of it: so there is no state table.
-        served = self.tables.named(asked.get("TableName") or next(iter(asked["RequestItems"])))
+        name = asked.get("TableName") or stream_of(asked) or next(iter(asked["RequestItems"]))
+        served = self.tables.named(name)
         if not known:
             raise _Refusal("UnknownOperationException", "Not one of the operations that are served here")
         served.count(operation, requests=1)

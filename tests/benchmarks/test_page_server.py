@@ -22,6 +22,7 @@ from ddbverify.compare.runner import compare
 from ddbverify.compare.settle import State
 from ddbverify.config import Config, Pair, Side, Verification
 from ddbverify.errors import AccessError
+from ddbverify.tables import aws
 
 pytestmark = pytest.mark.usefixtures("on_loopback")
 
@@ -297,3 +298,8 @@ def test_keys_left_unprocessed_are_asked_for_again(broken):
 
     assert [answer["UnprocessedKeys"] for answer in answers] == [request, request, {}]
     assert [len(answer["Responses"]["target"]) for answer in answers] == [0, 0, 1]
+
+
+def test_it_says_whose_credentials_these_are(server):
+    side = Side(region=REGION, endpoint_url=server.endpoint_url)
+    assert aws.caller(side) == "arn:aws:iam::000000000000:user/benchmark"
