@@ -43,17 +43,19 @@ def _course(pair: str, events: Sequence[Event]) -> Course:
     open_keys = [event.open_suspects for event in events]
     read = max(event.source_items + event.target_items for event in events)
     scanned = duration_in_words(_seconds_of_scan(events, moments))
-    said = [f"{number_of(read, 'item')} of both tables read in {scanned}"]
+    # Of a run that looks at changes only nothing is scanned.
+    said = [f"{number_of(read, 'item')} of both tables read in {scanned}"] if read else []
     if most := max(open_keys):
         said.append(f"at most {number_of(most, 'key')} open at once")
         left = open_keys[-1]
         said.append(f"{left:,} of them still at its end" if left else "all decided at its end")
     if events[-1].phase != ENDED:
         said.append("and the log has no end of it")
+    sentence = ", ".join(said) or "nothing was told of it"
     plotted = len(events) >= _FEWEST_EVENTS and seconds > 0
     return Course(
         pair=pair,
-        sentence=f"{', '.join(said)}.",
+        sentence=f"{sentence[:1].upper()}{sentence[1:]}.",
         took=duration_in_words(seconds),
         items=_columns(moments, [one.source_items + one.target_items for one in events]) if plotted else (),
         suspects=_columns(moments, open_keys) if plotted and most else (),

@@ -177,7 +177,8 @@ def pairs(about: Evidence | DiffSummary) -> list[PairView]:
     """Each pair."""
     if isinstance(about, DiffSummary):
         return [_diffed(about)]
-    return [_pair(pair) for pair in about.pairs[:MOST_PAIRS]]
+    changes_only = links.is_link(about)
+    return [_pair(pair, changes_only=changes_only) for pair in about.pairs[:MOST_PAIRS]]
 
 
 def _states(counts: dict[str, int | None]) -> tuple[StateRow, ...]:
@@ -217,8 +218,11 @@ def _diffed(about: DiffSummary) -> PairView:
     )
 
 
-def _pair(pair: PairEvidence) -> PairView:
+def _pair(pair: PairEvidence, *, changes_only: bool) -> PairView:
     read = pair.comparison
+    how = "Looked up key by key"
+    if read is not None and not changes_only:
+        how = f"{read.segments_finished:,} of {number_of(read.segments_total, 'segment')} read to the end"
     counts = {
         state: read.counts.get(state, 0) if read else 0 for state in told.MEANINGS if state != "refuted"
     }
@@ -233,8 +237,7 @@ def _pair(pair: PairEvidence) -> PairView:
         read="No check has read these tables."
         if read is None
         else (
-            f"{read.segments_finished:,} of {number_of(read.segments_total, 'segment')} read to the end: "
-            f"{read.source_items:,} items of the source, {read.target_items:,} of the target, "
+            f"{how}: {read.source_items:,} items of the source, {read.target_items:,} of the target, "
             f"{_units(read.source_read_units, read.target_read_units)} in "
             f"{number_of(read.requests, 'request')}, "
             f"{duration_in_words(read.ended_epoch - read.started_epoch)}."

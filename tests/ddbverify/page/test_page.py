@@ -157,6 +157,8 @@ def test_a_run_that_has_looked_at_changes_only_says_so(config):
     assert f"since an earlier run was looked at: 3 keys of {base.pairs[0].id}." in page.text
     assert "1" * 64 in page.text
     assert "2" * 64 in page.text
+    assert "Looked up key by key: 3 items of the source" in page.text
+    assert "segment" not in page.text
     assert "passed, changes only" in seen(last, config).text
 
 
@@ -330,6 +332,12 @@ def test_a_pass_is_drawn_over_its_time():
     assert (heights[0], heights[-1]) == (0.0, plots.HEIGHT)
     assert max(mark.height for mark in found.suspects) == plots.HEIGHT
     assert found.suspects[-1].height == 0.0 or found.suspects[-1].height < plots.HEIGHT
+
+
+def test_a_pass_over_changes_only_has_scanned_nothing():
+    found = the_course(an_event(0, 0, 332, "settle"), an_event(1, 0, 0, "ended"))
+
+    assert found.sentence == "At most 332 keys open at once, all decided at its end."
 
 
 def test_what_was_found_open_in_a_moment_is_not_lost_between_two_columns():
