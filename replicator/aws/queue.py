@@ -67,3 +67,20 @@ def await_empty_queue(context: Context, pair: Pair, step: Step, *, deadline: flo
             )
         step.at(f"{number_of(depth['waiting'], 'message')} waiting, {depth['in_flight']} in flight")
         time.sleep(context.pace.poll_seconds)
+
+
+def await_none_in_flight(context: Context, pair: Pair, step: Step, *, deadline: float) -> None:
+    """
+    Wait until no consumer, which is off by now, has a message in hand; what waits is taken by nobody.
+
+    Raises:
+        EngineError: *deadline* (`clock.seconds`) has passed.
+    """
+    while in_flight := queue_depth(context, pair)["in_flight"]:
+        if clock.seconds() > deadline:
+            raise EngineError(
+                f"The consumer of {pair} is off, and still has {number_of(in_flight, 'message')} in hand.",
+                "look at the consumer's log; raise [cutover] fence_limit if it only needs more time.",
+            )
+        step.at(f"{number_of(in_flight, 'message')} in flight")
+        time.sleep(context.pace.poll_seconds)

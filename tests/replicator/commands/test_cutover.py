@@ -227,7 +227,7 @@ def begun(tmp_path, monkeypatch, text=FILE):
         monkeypatch.setattr(
             f"replicator.aws.switch.{name}", lambda *_, on, **__: log.append(f"consumer {on}")
         )
-    monkeypatch.setattr("replicator.aws.queue.await_empty_queue", lambda *_, **__: None)
+    monkeypatch.setattr("replicator.aws.queue.queue_depth", lambda *_: {"in_flight": 0})
     monkeypatch.setattr("ddbverify.tables.aws.caller", lambda side: "arn:aws:iam::123456789012:user/ops")
     config = parse(text, tmp_path)
     found = good_evidence(config)
@@ -532,6 +532,37 @@ def test_a_consumer_that_aws_does_not_switch_off_is_waited_for_within_the_limit(
     monkeypatch.setattr(time, "sleep", sleep)
 
     with pytest.raises(Refused, match=r"fence_limit: the consumer of .* is not off"):
+        attempt._behind(FENCE)
+    assert "lifted" in attempt.log
+
+
+def test_a_removal_that_came_too_late_for_the_consumer_is_not_waited_for(attempt, monkeypatch):
+    """Nobody takes it any more: the source stayed fenced until `fence_limit`, and then it was rolled back."""
+    depths = [
+        {"waiting": 1, "in_flight": 2, "delayed": 0},  # in hand when the consumer was switched off
+        {"waiting": 1, "in_flight": 0, "delayed": 0},  # by time to live
+    ]
+    monkeypatch.setattr("replicator.aws.queue.queue_depth", lambda *_: depths.pop(0))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    attempt.context.pace = SimpleNamespace(poll_seconds=5.0)
+
+    attempt._behind(FENCE)
+    assert (depths, attempt.log[-1]) == ([], "watching")
+
+
+def test_what_the_consumer_has_in_hand_is_waited_for_within_the_limit(attempt, monkeypatch):
+    now, context = [0.0], attempt.context
+
+    def sleep(seconds):
+        now[0] += seconds
+        assert now[0] < 10 * context.config.cutover.fence_limit, "it waits for ever"
+
+    monkeypatch.setattr("replicator.aws.queue.queue_depth", lambda *_: {"in_flight": 1})
+    monkeypatch.setattr("replicator.context.clock.seconds", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", sleep)
+    context.pace = SimpleNamespace(poll_seconds=5.0)
+
+    with pytest.raises(Refused, match="is off, and still has 1 message in hand"):
         attempt._behind(FENCE)
     assert "lifted" in attempt.log
 
