@@ -42,6 +42,10 @@ _POLL_SECONDS: Final = 1.0
 _LEAST_POLL_SECONDS: Final = 0.05
 
 
+class Stopped(Gap):
+    """Another reading came to nothing, and with it this one."""
+
+
 class Stream(Protocol):
     """One stream, as `ddbverify.changes.wire.StreamWire` reads it."""
 
@@ -81,6 +85,7 @@ def changed_keys(
     server_time: Callable[[], float],
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    stop: threading.Event | None = None,
 ) -> tuple[frozenset[JoinKey], Places]:
     """
     Every key that was written since *places* were taken, and where the next reading goes on.
@@ -92,19 +97,25 @@ def changed_keys(
         server_time: The server's, in seconds since the epoch.
         clock: Seconds, never going back.
         sleep: Waits for so many seconds.
+        stop: Once it is set, nothing is read any more; set where this reading comes to nothing.
 
     Raises:
         Gap: Something may be gone that was not read, or it is too much; the text says what.
         EngineError: AWS refused.
     """
-    if stream.stream_arn != places.stream_arn:
-        raise Gap("the stream was switched off and on, or is another table's")
-    began = server_time()
-    reading = _Reading(stream, dict(places.shards), began, lag_seconds, clock, sleep)
-    reading.to_the_end()
-    age = server_time() - places.taken_epoch
-    if age > LONGEST_SECONDS:
-        raise Gap(f"the last look is {age / 3600:.0f} hours old, and a stream keeps 24 hours")
+    stop = stop or threading.Event()
+    try:
+        if stream.stream_arn != places.stream_arn:
+            raise Gap("the stream was switched off and on, or is another table's")  # noqa: TRY301
+        began = server_time()
+        reading = _Reading(stream, dict(places.shards), began, lag_seconds, clock, sleep, stop)
+        reading.to_the_end()
+        age = server_time() - places.taken_epoch
+        if age > LONGEST_SECONDS:
+            raise Gap(f"the last look is {age / 3600:.0f} hours old, and a stream keeps 24 hours")  # noqa: TRY301
+    except BaseException:
+        stop.set()
+        raise
     return frozenset(reading.keys), Places(stream.stream_arn, int(began), reading.places)
 
 
@@ -126,17 +137,17 @@ class _Reading:
     lag_seconds: float
     clock: Callable[[], float]
     sleep: Callable[[float], None]
+    stop: threading.Event
     keys: set[JoinKey] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: dict[str, _Open] = field(default_factory=dict)
     _ended_at: dict[str, float] = field(default_factory=dict)
-    _is_over: bool = False  # it was interrupted, or something is gone: threads need not read on
 
     def to_the_end(self) -> None:
         patience = Patience(clock=self.clock, sleep=self.sleep)
         shards = self._listed()
         with ThreadPoolExecutor(_SHARDS_AT_ONCE, thread_name_prefix="stream") as threads:
-            while True:
+            while not self.stop.is_set():
                 unproven = [one for one in readable(shards, self.places) if not self._of(one).is_proven]
                 patience.wait()
                 try:
@@ -152,6 +163,7 @@ class _Reading:
                     return
                 if not any(found):
                     self.sleep(max(_LEAST_POLL_SECONDS, min(_POLL_SECONDS, self.lag_seconds / 4)))
+        raise Stopped("its streams were not read to their ends")
 
     def _together(self, threads: ThreadPoolExecutor, shards: Sequence[Shard]) -> list[bool]:
         """Which of them have ended. Whatever ends the reading, ends it in every thread."""
@@ -161,7 +173,7 @@ class _Reading:
                 with suppress(ThrottledError):  # raised below, once all have said what they met
                     one.result()
         except BaseException:
-            self._is_over = True
+            self.stop.set()
             raise
         return [one.result() for one in reading]
 
@@ -191,7 +203,7 @@ class _Reading:
     def _read(self, shard: Shard) -> bool:
         """Read a shard until a page is empty or its end is proven. Returns whether it has ended."""
         at = self._of(shard)
-        while not self._is_over:
+        while not self.stop.is_set():
             asked_at = self.clock()
             try:
                 if at.iterator is None:

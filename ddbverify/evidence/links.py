@@ -14,6 +14,7 @@ from typing import Final
 from ddbverify.changes.places import Places
 from ddbverify.evidence.evidence import Evidence
 from ddbverify.evidence.record import Fact
+from ddbverify.words import number_of
 
 SIDES: Final = ("source", "target")
 
@@ -101,6 +102,22 @@ def reads_whole(found: Evidence) -> list[str]:
     """The checks that count and that cannot be shown changes only, by their names."""
     ids = {fact.about for fact in found.facts if fact.name == "whole"}
     return sorted({check.name for check in found.checks if check.id in ids and check.counts})
+
+
+def why_no_base(found: Evidence) -> str:
+    """Why what *found* says of all keys is not known of them any more once some have changed, in words."""
+    if found.verdict == "failed":
+        return f"{found.run_id} has not passed"
+    for check in found.checks:
+        if check.counts and check.findings:
+            tolerated = number_of(check.findings, "finding")
+            return f"{check.name} tolerated {tolerated}, and how many there are by now only a full pass says"
+    if whole := reads_whole(found):
+        return (
+            f"{whole[0]} reads the comparison as a whole, so that changes alone say nothing to it "
+            "(see @check(by_key=True))"
+        )
+    return ""
 
 
 def _about(facts: Iterable[Fact], about: str) -> dict[str, object]:

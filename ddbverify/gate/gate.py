@@ -43,6 +43,9 @@ from ddbverify.words import number_of, were
 # Both moments are of DynamoDB's clock; its regions may differ by this much, and tell whole seconds.
 CLOCK_SKEW_SECONDS = 10.0
 
+_AGAIN = "run again without --since"
+"""Where it is a run before the judged one that does not count any more: a link would stand on it, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -153,9 +156,11 @@ def judge(
         *unmet(config, found, defined, churning=churning),
         *chains.broken(found),
         *_read_to_the_end(config, found, not_before),
-        *(reason for run in (found, *stands_on) for reason in _followed(run, followed)),
+        *_followed(found, followed),
+        *(reason for run in stands_on for reason in _followed(run, followed, _AGAIN)),
         *unhealthy,
-        *(reason for run in (found, *stands_on) for reason in _known_no_more(run, now)),
+        *_known_no_more(found, now),
+        *(reason for run in stands_on for reason in _known_no_more(run, now, _AGAIN)),
         *(Reason("veto", INCOMPLETE, veto) for veto in plugins.vetoes(msgspec.json.encode(found), folder)),
         *superseded(config, Judged(folder, found, sha256), trusted, noted),
         *_in_a_row(config, folder, found, chains, churning=churning),
@@ -276,7 +281,7 @@ def _timely(config: Config, found: Evidence, not_before: float | None, now: floa
             yield Reason("too-early", STALE, message)
 
 
-def _known_no_more(found: Evidence, now: float) -> Iterator[Reason]:
+def _known_no_more(found: Evidence, now: float, again: str = "run again") -> Iterator[Reason]:
     """A difference that was accepted until a day counts from then on."""
     today = datetime.fromtimestamp(now, UTC).date()
     for pair in found.pairs:
@@ -285,7 +290,7 @@ def _known_no_more(found: Evidence, now: float) -> Iterator[Reason]:
                 message = (
                     f"{pair.id}: {number_of(one.keys, 'difference')} {were(one.keys)} accepted by "
                     f"{one.plugin} until {one.expires}, "
-                    "and count again; run again."
+                    f"and count again; {again}."
                 )
                 yield Reason("known", FAILED, message)
 
@@ -301,12 +306,12 @@ def _read_to_the_end(config: Config, found: Evidence, not_before: float | None) 
         yield Reason("chain", INCOMPLETE, message)
 
 
-def _followed(found: Evidence, followed: dict[str, float]) -> Iterator[Reason]:
+def _followed(found: Evidence, followed: dict[str, float], again: str = "run again") -> Iterator[Reason]:
     """While the overlap replays, items pass through older states: such a pass proves nothing."""
     for pair in found.pairs:
         since = followed.get(pair.id)
         if since is not None and pair.comparison is not None and pair.comparison.started_epoch < since:
-            message = f"{pair.id}: the pass began before the target followed the source; run again."
+            message = f"{pair.id}: the pass began before the target followed the source; {again}."
             yield Reason("before-following", INCOMPLETE, message)
 
 

@@ -78,7 +78,9 @@ class Chains:
             chain.append(before)
         if first is not None and sha256 != first.base:
             return chain, "the run names another full pass than the one that its chain leads to"
-        return chain, ""
+        if first is not None and (whole := links.reads_whole(judged)):
+            return chain, f"{whole[0]} reads the comparison as a whole, and was shown changes only"
+        return chain, _not_shown(chain)
 
     def _evidence(self, sha256: str) -> Evidence | str:
         if not self._beside:
@@ -91,6 +93,13 @@ class Chains:
         except NotTrusted as error:
             return f"the evidence of the run that it goes on from cannot be used: {error}"
 
+    def _why_not_found(self, sha256: str) -> str:
+        """Why no gate would find the evidence, in words: it lies elsewhere."""
+        is_here = not isinstance(self._evidence(sha256), str)
+        return (
+            "" if is_here else "that run is not among those in .ddbverify/runs, where the gate looks for it"
+        )
+
     def _why_not(self, before: Evidence) -> str:
         """Why a run is none that others can go on from, in words."""
         contradiction = next(contradictions(before), None)
@@ -100,11 +109,8 @@ class Chains:
         open_still = next(unmet(self.config, before, self.defined, churning=True), None)
         if open_still is not None:
             return f"{before.run_id} has not passed: {plain(open_still.message).rstrip('.')}"
-        if whole := links.reads_whole(before):
-            return (
-                f"{whole[0]} reads the comparison as a whole, so that changes alone say nothing to it "
-                "(see @check(by_key=True))"
-            )
+        if why := links.why_no_base(before):
+            return why
         for pair in self.config.tables:
             if links.places_of(before, pair.id) is None:
                 said = links.why_none(before, pair.id) or "it names no places in their streams"
@@ -134,7 +140,11 @@ class Chains:
         known = sorted(self._decoded(candidates), key=lambda one: -one[0].started_epoch)
         why = "no run has left evidence that is trusted"
         for number, (found, sha256) in enumerate(known):
-            reason = self._why_not(found) or next((one.message for one in self.broken(found)), "")
+            reason = (
+                self._why_not(found)
+                or self._why_not_found(sha256)
+                or next((one.message for one in self.broken(found)), "")
+            )
             if not reason:
                 return found, sha256
             if number == 0:
@@ -148,6 +158,17 @@ class Chains:
                 yield documents.decode(content, self.trusted), hashlib.sha256(content).hexdigest()
             except NotTrusted:
                 continue  # it died, is under way, or is somebody else's
+
+
+def _not_shown(chain: Sequence[Evidence]) -> str:
+    """Of which pair nothing has shown that its checks see what they cover: no item was there to alter."""
+    base = chain[-1]
+    for run in chain[:-1]:
+        changed = links.changed_in(run)
+        for pair in base.empty_pairs:
+            if changed.get(pair) != 0:
+                return f"the tables of {pair} were empty in {base.run_id}, and are not any more"
+    return ""
 
 
 def not_on_from(before: links.PairPlaces, after: links.PairPlaces) -> str:

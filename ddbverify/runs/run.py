@@ -111,6 +111,7 @@ def run(
         *shortcomings(recorded, status, start.before, stuck),
         *others.shortcomings,
         *unread(recorded),
+        *streams.unlooked(recorded),
         *samples(recorded, asked=coverage is not None),
         *changed_since(start.before, config_file, coverage, start.checks, start.plugins),
         *start.clock.was_set(),
@@ -232,7 +233,8 @@ def _predecessor(
     then = (evidence.digests, evidence.extensions, tables_then, gate.installed(evidence.plugins))
     if then != (before.digests, before.extensions, before.tables, evidence.plugins):
         return f"{evidence.run_id} was about other tables, settings, checks or programs"
-    return Predecessor(evidence, sha256)
+    base = (evidence, *chains.bases(evidence))[-1]
+    return Predecessor(evidence, sha256, frozenset(base.empty_pairs))
 
 
 def _place_in_project(config: Config, checks: Path) -> Path:

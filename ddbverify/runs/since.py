@@ -8,7 +8,9 @@ looked at.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,8 +18,7 @@ from typing import Final
 
 import msgspec
 
-from ddbverify.changes.following import changed_keys, places_now
-from ddbverify.changes.places import Places
+from ddbverify.changes.following import Stopped, changed_keys, places_now
 from ddbverify.changes.shards import Gap
 from ddbverify.changes.wire import StreamWire
 from ddbverify.config import Config, Pair, Side
@@ -25,7 +26,7 @@ from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.evidence import folders, links
 from ddbverify.evidence.evidence import Evidence
 from ddbverify.evidence.links import Link, PairPlaces
-from ddbverify.evidence.record import Fact
+from ddbverify.evidence.record import Fact, Record
 from ddbverify.gate.links import not_on_from
 from ddbverify.items.keys import JoinKey, typed_key
 from ddbverify.tables import table as tables
@@ -39,6 +40,7 @@ class Predecessor:
 
     evidence: Evidence
     sha256: str
+    empty: frozenset[str] = frozenset()  # pairs without an item in the full pass, so that no control was made
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,29 @@ class Streams:
 
     def forget(self, config: Config) -> None:
         """Remove the files of keys, which nobody needs any more."""
-        if self.changed is None:
-            return
-        for pair in config.tables:
-            folders.changed_keys(self.changed, pair.id).unlink(missing_ok=True)
+        if self.changed is not None:
+            _forget(config, self.changed)
+
+    def unlooked(self, recorded: Record) -> Iterator[str]:
+        """Of which pair other keys were looked at than were handed out, in words."""
+        for fact in self.facts if self.changed is not None else ():
+            pair = recorded.pairs.get(fact.about)
+            if fact.name == "changed" and pair is not None and pair.comparison is not None:
+                looked_at = sum(pair.comparison.counts.values())
+                if looked_at != fact.value:
+                    changed = number_of(int(str(fact.value)), "key")
+                    yield f"of {fact.about} {changed} had been written, and {looked_at} were looked at"
+
+
+def _forget(config: Config, folder: Path) -> None:
+    for pair in config.tables:
+        folders.changed_keys(folder, pair.id).unlink(missing_ok=True)
 
 
 LEAST_LAG_SECONDS: Final = 5.0
+
+_STREAMS_AT_ONCE: Final = 40
+"""Of 20 pairs; each waits most of the time."""
 
 
 def require_believable(lag_seconds: float) -> None:
@@ -94,12 +112,18 @@ def look(
     """
     why = since if isinstance(since, str) else ""
     if isinstance(since, Predecessor):
+        is_read = False  # until then nobody needs the keys, whatever ended it: a gap, Ctrl-C, a full disk
         try:
-            return _link(config, folder, since, lag_seconds, say)
+            found = _link(config, folder, since, lag_seconds, say)
+            is_read = True
+            return found  # noqa: TRY300 - the clauses below are about what goes before
         except Gap as error:
             why = str(error)
         except EngineError as error:
             why = error.message
+        finally:
+            if not is_read:
+                _forget(config, folder)
     if why:
         say(f"The whole tables are read: {plain(why).rstrip('.')}.")
     full = (Fact(name="full-pass", about="", value=why),) if why else ()
@@ -134,41 +158,78 @@ def _link(
 ) -> Streams:
     """Look at what has changed. Raises Gap, EngineError where that is not to be had."""
     facts, changed = list[Fact](), dict[str, int]()
-    for pair in config.tables:
-        before = links.places_of(since.evidence, pair.id)
-        if before is None:
-            raise Gap(links.why_none(since.evidence, pair.id) or "it names no places in the streams")
-        keys, after, schema = _read(config, pair, before, lag_seconds)
-        why = not_on_from(before, after)
+    readings = [_Reading.of(config, pair, since.evidence) for pair in config.tables]
+    found = _read(readings, lag_seconds)
+    for pair, reading, (keys, after) in zip(config.tables, readings, found, strict=True):
+        why = not_on_from(reading.before, after)
+        if not why and keys and pair.id in since.empty:
+            why = "in the full pass the tables were empty, so that no check has shown what it sees of items"
         if why:
             raise Gap(why)
         facts += after.facts(pair.id)
         changed[pair.id] = len(keys)
-        _write(folders.changed_keys(folder, pair.id), keys, schema)
+        _write(folders.changed_keys(folder, pair.id), keys, reading.schema)
         say(f"{pair}: {number_of(len(keys), 'key')} written since {since.evidence.run_id}")
     base = links.link_of(since.evidence)
     link = Link(since.sha256, base.base if base else since.sha256, lag_seconds)
     return Streams((*link.facts(changed), *facts), folder)
 
 
-def _read(
-    config: Config, pair: Pair, before: PairPlaces, lag_seconds: float
-) -> tuple[frozenset[JoinKey], PairPlaces, Mapping[str, str]]:
-    """The keys written on either side, where the next reading goes on, and the source's key schema."""
-    keys, after, described = frozenset[JoinKey](), list[Places](), list[Table]()
-    for role, (side, name) in zip(links.SIDES, _sides(config, pair), strict=True):
-        table = tables.describe(side, name)
-        found, places = changed_keys(
-            _stream(side, table, role),
-            getattr(before, role),
-            lag_seconds=lag_seconds,
-            server_time=partial(tables.server_time, side, name),
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Both streams of a pair, and where to go on in them."""
+
+    before: PairPlaces
+    streams: tuple[StreamWire, StreamWire]
+    server_times: tuple[Callable[[], float], Callable[[], float]]
+    ttl: str
+    schema: Mapping[str, str]  # of the source's key
+
+    @classmethod
+    def of(cls, config: Config, pair: Pair, since: Evidence) -> _Reading:
+        """Describe both tables. Raises Gap, EngineError."""
+        before = links.places_of(since, pair.id)
+        if before is None:
+            raise Gap(links.why_none(since, pair.id) or "it names no places in the streams")
+        ours, theirs = _sides(config, pair)
+        source, target = tables.describe(*ours), tables.describe(*theirs)
+        return cls(
+            before,
+            (_stream(ours[0], source, "source"), _stream(theirs[0], target, "target")),
+            (partial(tables.server_time, *ours), partial(tables.server_time, *theirs)),
+            _ttl(source, target),
+            source.key_schema,
         )
-        keys |= found
-        after.append(places)
-        described.append(table)
-    (ours, theirs), (source, target) = after, described
-    return keys, PairPlaces(ours, theirs, _ttl(source, target)), source.key_schema
+
+
+def _read(
+    readings: Sequence[_Reading], lag_seconds: float
+) -> Iterator[tuple[frozenset[JoinKey], PairPlaces]]:
+    """
+    For each pair the keys written on either side, and where the next reading goes on.
+
+    All streams at once, since each may be waited for: under a fence nobody can write meanwhile.
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(_STREAMS_AT_ONCE, thread_name_prefix="streams") as threads:
+        under_way = [
+            threads.submit(
+                changed_keys, stream, before, lag_seconds=lag_seconds, server_time=server_time, stop=stop
+            )
+            for one in readings
+            for stream, before, server_time in zip(
+                one.streams, (one.before.source, one.before.target), one.server_times, strict=True
+            )
+        ]
+        try:
+            failed = [error for one in as_completed(under_way) if (error := one.exception()) is not None]
+        finally:
+            stop.set()
+    for error in sorted(failed, key=lambda one: isinstance(one, Stopped)):
+        raise error
+    for one, ours, theirs in zip(readings, under_way[::2], under_way[1::2], strict=True):
+        (of_source, source), (of_target, target) = ours.result(), theirs.result()
+        yield of_source | of_target, PairPlaces(source, target, one.ttl)
 
 
 def _stream(side: Side, table: Table, role: str) -> StreamWire:

@@ -58,7 +58,7 @@ def verify(context: Context, folder: Path, *, fenced_at: float, limit_seconds: f
 
 def can_follow(context: Context, evidence: Evidence | None) -> bool:
     """Whether a run can look only at what was written since the one of *evidence*, as far as that says."""
-    if evidence is None or context.config.verification.last == "full" or links.reads_whole(evidence):
+    if evidence is None or context.config.verification.last == "full" or links.why_no_base(evidence):
         return False
     return all(links.places_of(evidence, pair.id) is not None for pair in context.config.tables)
 

@@ -17,6 +17,7 @@ from ddbverify.evidence.evidence import verdict_of
 from ddbverify.evidence.links import Link, PairPlaces, link_of, places_of
 from ddbverify.evidence.record import CheckState, Fact
 from ddbverify.gate import gate
+from ddbverify.pipeline.health import PipelineHealth
 from ddbverify.plugins.loading import PluginRecord
 from tests.ddbverify import projects
 from tests.ddbverify.judged import NOW, good_evidence, leave, run_id
@@ -100,15 +101,17 @@ def test_base_and_links_open_the_gate(chain):
     assert chain.reasons() == []
 
 
-def test_a_link_without_changes_has_examined_nothing_and_opens_it_as_well(chain):
-    def nothing(found):
-        checks = tuple(replace(check, examined=0) for check in found.checks)
-        pair = found.pairs[0]
-        read = replace(pair.comparison, counts={}, examined=0)
-        return {"checks": checks, "pairs": (replace(pair, comparison=read),)}
+def _looked_at_nothing(found):
+    checks = tuple(replace(check, examined=0) for check in found.checks)
+    pair = found.pairs[0]
+    read = replace(pair.comparison, counts={}, examined=0)
+    facts = tuple(replace(one, value=0) if one.name == "changed" else one for one in found.facts)
+    return {"checks": checks, "pairs": (replace(pair, comparison=read),), "facts": facts}
 
+
+def test_a_link_without_changes_has_examined_nothing_and_opens_it_as_well(chain):
     chain.run(NOW - HOUR, link=False)
-    chain.run(NOW - 60, alter=nothing)
+    chain.run(NOW - 60, alter=_looked_at_nothing)
 
     assert chain.reasons() == []
 
@@ -132,6 +135,21 @@ def _incomplete(found):
     return {"complete": False, "shortcomings": ("it was interrupted",), "verdict": "inconclusive"}
 
 
+def _tolerated(found):
+    """Three of its findings were allowed; how many there are with the link's, only a full pass says."""
+    checks = (replace(found.checks[0], findings=3, tolerated=5), *found.checks[1:])
+    return {"checks": checks}
+
+
+def _another_check_failed(found):
+    """One that [gate] required does not name."""
+    other = replace(
+        found.checks[0], id="check_own.py::check_other", name="check_own.py::check_other", pair=None
+    )
+    checks = (*found.checks, replace(other, state=CheckState.FAILED, findings=1))
+    return {"checks": checks, "verdict": verdict_of(checks, complete=True)}
+
+
 def _of_another_program(found):
     return {"digests": replace(found.digests, program="0" * 64)}
 
@@ -145,6 +163,8 @@ def _a_sample(found):
 BROKEN = {
     "the base failed": ({"alter": _failed}, {}, "has not passed"),
     "the base was interrupted": ({"alter": _incomplete}, {}, "has not passed"),
+    "the base tolerated findings": ({"alter": _tolerated}, {}, "tolerated 3 findings"),
+    "a check of the link reads all": ({}, {"facts": [("whole", "pair.comparison")]}, "as a whole"),
     "the base was a sample": ({"alter": _a_sample}, {}, "has not passed"),
     "the base was another program's": ({"alter": _of_another_program}, {}, "other tables, settings, checks"),
     "the base names no places": ({"places": False}, {}, "names no places"),
@@ -185,6 +205,8 @@ def test_whatever_breaks_the_chain_closes_the_gate(chain, what):
         for name, value in base.get("facts", ())
     ]
     chain.run(NOW - HOUR, link=False, **base | {"facts": facts})
+    if "facts" in link:
+        link = {"facts": [Fact(name=name, about=about[name], value=value) for name, value in link["facts"]]}
     if link.get("said") == "another base":
         link = {"said": Link(chain.digests[-1], "0" * 64, 10.0)}
     chain.run(NOW - 60, **link)
@@ -193,6 +215,53 @@ def test_whatever_breaks_the_chain_closes_the_gate(chain, what):
     assert reason[0] == "chain"
     assert said in reason[1]
     assert reason[1].endswith("run again without --since.")
+
+
+def _empty(found):
+    pair = found.pairs[0]
+    read = replace(pair.comparison, counts={}, examined=0)
+    checks = tuple(replace(check, examined=0) for check in found.checks)
+    empty = Fact(name="empty", about=pair.id, value="may_be_empty = true")
+    return {"pairs": (replace(pair, comparison=read),), "checks": checks, "facts": (*found.facts, empty)}
+
+
+def test_what_a_check_covers_was_shown_by_no_base_whose_tables_were_empty(chain):
+    """There was nothing to alter, so a check that notices nothing has passed its controls."""
+    chain.file.write_text(projects.TOML.rstrip() + "\nmay_be_empty = true\n")
+    chain.config = load(chain.file)
+    chain.good = good_evidence(chain.config)
+    chain.run(NOW - 2 * HOUR, link=False, alter=_empty)
+    chain.run(NOW - HOUR, alter=_looked_at_nothing)
+    assert chain.reasons() == []
+    chain.run(NOW - 60)
+    (reason,) = chain.reasons()
+    assert reason[0] == "chain"
+    assert "were empty" in reason[1]
+
+
+def test_a_base_that_does_not_count_any_more_is_not_mended_by_another_link(chain, monkeypatch):
+    chain.run(NOW - HOUR, link=False)
+    chain.run(NOW - 60)
+    health = PipelineHealth(exists=True, following_since=NOW - HOUR + 5)
+    monkeypatch.setattr(gate.pipeline, "health", lambda *_: health)
+
+    (reason,) = chain.reasons()
+    assert reason[0] == "before-following"
+    assert reason[1].endswith("run again without --since.")
+
+
+def test_a_base_that_failed_is_none_also_where_no_gate_asks_for_the_check_that_did(chain):
+    """A full pass would fail in it again, and a run that says "passed" would not have looked."""
+    chain.file.write_text(projects.TOML + '[gate]\nrequired = ["check_keys.py::*"]\n')
+    chain.config = load(chain.file)
+    chain.good = good_evidence(chain.config)
+    chain.run(NOW - HOUR, link=False, alter=_another_check_failed)
+    assert chain.reasons() == []
+    chain.run(NOW - 60)
+
+    (reason,) = chain.reasons()
+    assert reason[0] == "chain"
+    assert "has not passed" in reason[1]
 
 
 @pytest.mark.parametrize("gone", ["deleted", "cut", "another"])

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
 import pytest
 
+from ddbverify.changes.places import Place, Places
+from ddbverify.changes.shards import Gap, Shard
+from ddbverify.changes.wire import Records
+from ddbverify.config import load
 from ddbverify.errors import ConfigurationError
+from ddbverify.evidence.links import PairPlaces
+from ddbverify.evidence.record import ComparisonRecord, Fact, PairRecord, Record
 from ddbverify.runs import run as runs
-from ddbverify.runs.since import require_believable
+from ddbverify.runs import since
+from ddbverify.runs.since import Predecessor, Streams, require_believable
 from tests.ddbverify import projects
+from tests.ddbverify.judged import good_evidence
+
+TWO_PAIRS = (
+    projects.TOML
+    + """
+[[tables]]
+source = "customers"
+target = "customers-v2"
+"""
+)
+SCHEMA = {"id": "S", "at": "N"}
+PLACES = PairPlaces(Places("arn:a", 100, {}), Places("arn:b", 100, {}), "source: off; target: off")
+KEYS = frozenset({("secret", Decimal(7))})
 
 
 def test_on_aws_a_stream_is_not_taken_to_be_read_after_a_moment(tmp_path, monkeypatch):
@@ -19,3 +43,143 @@ def test_on_aws_a_stream_is_not_taken_to_be_read_after_a_moment(tmp_path, monkey
     with pytest.raises(ConfigurationError, match="a record may be readable later"):
         runs.run(file, since="latest")
     assert not (tmp_path / ".ddbverify" / "runs").exists()
+
+
+@dataclass
+class Pass:
+    """Streams of two pairs that are read in no time."""
+
+    monkeypatch: object
+    folder: object
+    told: list
+
+    def __post_init__(self):
+        self.config = load(projects.make_project(self.folder, toml=TWO_PAIRS))
+        self.out = self.folder / "out"
+        self.out.mkdir()
+        self.found = [(KEYS, PLACES), (KEYS, PLACES)]
+        reading = since._Reading(PLACES, (None, None), (None, None), PLACES.ttl, SCHEMA)
+        self.monkeypatch.setattr(since._Reading, "of", lambda *_: reading)
+        self.monkeypatch.setattr(since, "_read", lambda *_: iter(self.found))
+        self.monkeypatch.setattr(since, "_base", lambda *_: iter(()))
+
+    def look(self, empty=()):
+        before = Predecessor(good_evidence(self.config), "0" * 64, frozenset(empty))
+        return since.look(self.config, self.out, before, lag_seconds=1.0, say=self.told.append)
+
+    @property
+    def files(self):
+        return sorted(self.out.iterdir())
+
+
+@pytest.fixture
+def streams(tmp_path, monkeypatch):
+    projects.stand_in(tmp_path, monkeypatch)
+    return Pass(monkeypatch, tmp_path, [])
+
+
+def test_no_keys_are_left_where_the_second_pair_has_a_gap(streams):
+    later = replace(PLACES, ttl="source: until; target: off")
+    streams.found[1] = (KEYS, later)
+
+    assert streams.look().changed is None
+    assert streams.files == []
+    assert "let items expire" in streams.told[-1]
+
+
+@pytest.mark.parametrize("ends", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_no_keys_are_left_by_a_full_disk_or_ctrl_c(streams, monkeypatch, ends):
+    write = since._write
+
+    def half(path, keys, schema):
+        write(path, keys, schema)
+        raise ends
+
+    monkeypatch.setattr(since, "_write", half)
+    with pytest.raises(type(ends)):
+        streams.look()
+    assert streams.files == []
+
+
+def test_keys_that_are_looked_at_are_there_until_they_are_forgotten(streams):
+    found = streams.look()
+    assert len(streams.files) == 2
+    found.forget(streams.config)
+    assert streams.files == []
+
+
+def test_tables_that_were_empty_are_read_once_there_is_an_item(streams):
+    """A check that notices nothing has passed its controls, since there was nothing to alter."""
+    streams.found[1] = (frozenset(), PLACES)
+    orders, customers = (pair.id for pair in streams.config.tables)
+
+    assert streams.look(empty=[customers]).changed is not None
+    assert streams.look(empty=[orders]).changed is None
+    assert "were empty" in streams.told[-1]
+
+
+def test_other_keys_than_were_handed_out_are_no_link():
+    """What a conftest.py does to the file of keys is seen by the parent."""
+    counts = {"matched": 2, "excluded": 1}
+    read = replace(projects.comparison("p", counts=counts), of_changes=True)
+    recorded = Record(pairs={"p": PairRecord(id="p", comparison=ComparisonRecord.of(read))})
+
+    def unlooked(number, folder="here"):
+        facts = (Fact(name="since", about="", value="0"), Fact(name="changed", about="p", value=number))
+        return list(Streams(facts, folder).unlooked(recorded))
+
+    assert unlooked(3) == []
+    assert unlooked(4) == ["of p 4 keys had been written, and 3 were looked at"]
+    assert unlooked(4, None) == []
+
+
+class Waiting:
+    """A stream in which nothing is written: its end is known after a second."""
+
+    def __init__(self, arn, at_once):
+        self.stream_arn, self.at_once = arn, at_once
+
+    def shards(self):
+        self.at_once.wait(timeout=10)  # until every stream of every pair is being read
+        return []
+
+
+def test_the_streams_of_all_pairs_are_waited_for_together():
+    """Under a fence ten seconds for each of 40 streams would be more than six minutes."""
+    at_once = threading.Barrier(8)
+    readings = [
+        since._Reading(
+            PLACES, (Waiting("arn:a", at_once), Waiting("arn:b", at_once)), (lambda: 100.0,) * 2, "", SCHEMA
+        )
+        for _ in range(4)
+    ]
+
+    found = list(since._read(readings, 1.0))
+
+    assert [keys for keys, _ in found] == [frozenset()] * 4
+
+
+def test_the_first_gap_ends_the_reading_of_all_streams_and_is_the_one_that_is_told():
+    class Silent(Waiting):
+        def shards(self):
+            return [shard]
+
+        def iterator(self, *_):
+            return "i"
+
+        def records(self, *_):
+            return nothing
+
+    nothing = Records(keys=(), last_number="", last_epoch=0.0, iterator="i")
+    shard = Shard("s", None, is_closed=False)
+    readings = [
+        since._Reading(
+            replace(PLACES, source=Places("arn:a", 100, {"s": Place.since(7)})),
+            (Silent("arn:a", None), Waiting("arn:another", threading.Event())),
+            (lambda: 100.0,) * 2,
+            "",
+            SCHEMA,
+        )
+    ]
+    with pytest.raises(Gap, match="switched off and on"):
+        list(since._read(readings, 3600.0))
