@@ -26,7 +26,7 @@ from ddbverify.compare.inspection import Inspector, ItemCheck, Refutation, Retur
 from ddbverify.compare.request import Elsewhere, Listeners, PassRequest, Progress
 from ddbverify.config import Config
 from ddbverify.config import Pair as PairSettings
-from ddbverify.errors import EngineError, Inconclusive
+from ddbverify.errors import EngineError
 from ddbverify.items.states import Difference, State
 from ddbverify.items.transform import Transform
 from ddbverify.names import TypedItem
@@ -37,6 +37,7 @@ from ddbverify.setting_names import Setting, is_one_of, pattern
 from ddbverify.suite.once import Once
 from ddbverify.suite.sealed import sealed
 from ddbverify.suite.verdicts import HASH_DIGITS, Finding, Verdict, comparison_verdict
+from ddbverify.suite.whole import require_whole
 from ddbverify.tables import settings as table_settings
 from ddbverify.tables import table as tables
 from ddbverify.tables.parity import Parity, compare_settings
@@ -140,15 +141,12 @@ class Pair:
             Inconclusive: Only keys that were written since an earlier pass are looked at, and the check is
                 not marked ``by_key``: what it counts would be something else.
         """
-        comparison = self._comparison()
+        return self._read(self._comparison())
+
+    def _read(self, comparison: Comparison) -> Comparison:
         if not self.by_key:
             self.read_whole = True
-            if comparison.of_changes:
-                raise Inconclusive(
-                    "Not decided: the check reads the whole comparison, and only changes were looked at.",
-                    "mark it @check(by_key=True) if its claim holds of all keys where it holds of each, or "
-                    "run without --since.",
-                )
+            require_whole(comparison)
         return comparison
 
     @property
@@ -158,8 +156,9 @@ class Pair:
 
     @property
     def compared(self) -> Comparison | None:
-        """The shared pass if it has been made, without making it."""
-        return self._comparison.peek()
+        """The shared pass if it has been made, without making it. Raises as `comparison` does."""
+        made = pass_made(self)
+        return None if made is None else self._read(made)
 
     @property
     def sample(self) -> Comparison:
@@ -233,7 +232,7 @@ class Pair:
         Raises:
             RuntimeError: The pass has been made already.
         """
-        if self.compared is not None:
+        if pass_made(self) is not None:
             raise RuntimeError(f"{check.name} came too late: the shared pass has been made")
         self._item_checks.append(check)
 
@@ -255,11 +254,7 @@ class Pair:
         return other
 
     def inspected(self, check: ItemCheck) -> Verdict:
-        """
-        What a check that has subscribed learned of the items that are on both sides.
-
-        Keys on one side only are silent here: other checks are about them.
-        """
+        """What a check that has subscribed learned of the items on both sides; of others it is silent."""
         comparison = self._comparison()
         result = comparison.inspected.get(check.id)
         if result is None:
@@ -389,6 +384,11 @@ class Pair:
 def shared_pass(pair: Pair) -> Comparison:
     """`Pair.comparison` for whoever judges a check, and is none."""
     return pair._comparison()  # noqa: SLF001 - it is one of us
+
+
+def pass_made(pair: Pair) -> Comparison | None:
+    """`Pair.compared`, likewise."""
+    return pair._comparison.peek()  # noqa: SLF001
 
 
 def _did(what: str) -> str:

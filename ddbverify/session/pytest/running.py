@@ -45,7 +45,7 @@ from ddbverify.session.pytest.outcomes import (
 )
 from ddbverify.session.pytest.unloaded import require_its_plugins
 from ddbverify.suite.blindness import unnoticed_by
-from ddbverify.suite.pair import Pair, shared_pass
+from ddbverify.suite.pair import Pair, pass_made, shared_pass
 from ddbverify.suite.verdicts import Outcome, Verdict, learning
 
 
@@ -107,8 +107,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    """Watch over fixtures."""
-    with _watched(item, "setup"):
+    """Watch over fixtures: what they read of the pair, the check goes by."""
+    with _watched(item, "setup"), _noting_what_is_read(item):
         return (yield)
 
 
@@ -124,11 +124,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Gather what the check learns, also where it raises."""
     checking = item.config.stash[CHECKING]
     pair = pair_of(item)
-    if pair is not None:
-        pair.by_key = settings_of(item).by_key or item_check_of(item) is not None
     with (
         learning(settings_of(item), partial(_read_of, pair)) as verdicts,
         _watched(item, "call"),
+        _noting_what_is_read(item),
         _claiming(item, verdicts),
         _looking(item, verdicts),
     ):
@@ -139,8 +138,6 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
             with _nothing_returned(item):
                 result = yield
         finally:
-            if pair is not None and pair.read_whole:
-                checking.note_whole(item.nodeid)
             passes = checking.seconds_reading - reading
             item.stash[SECONDS] = max(0.0, time.perf_counter() - began - passes)
     with _watched(item, "controls"), _captured(item.config):
@@ -148,11 +145,26 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     return result
 
 
+@contextmanager
+def _noting_what_is_read(item: pytest.Item) -> Iterator[None]:
+    """A check that reads the comparison as a whole, itself or in a fixture, cannot be shown changes only."""
+    pair = pair_of(item)
+    if pair is None:
+        yield
+        return
+    noted, pair.by_key = pair.read_whole, settings_of(item).by_key or item_check_of(item) is not None
+    try:
+        yield
+    finally:
+        if pair.read_whole and not noted:
+            item.config.stash[CHECKING].note_whole(item.nodeid)
+
+
 def _read_of(pair: Pair | None) -> Comparison | None:
     """The shared pass, made for a check that has examined nothing only where that may be right."""
     if pair is None:
         return None
-    return shared_pass(pair) if pair.settings.may_be_empty else pair.compared
+    return shared_pass(pair) if pair.settings.may_be_empty else pass_made(pair)
 
 
 @contextmanager

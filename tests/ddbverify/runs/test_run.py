@@ -15,7 +15,7 @@ import pytest
 
 from ddbverify.config import load
 from ddbverify.errors import AccessError, ConfigurationError
-from ddbverify.evidence import folders, signing
+from ddbverify.evidence import folders, links, signing
 from ddbverify.evidence.envelope import RUN, open_envelope
 from ddbverify.evidence.record import CheckState
 from ddbverify.gate import gate
@@ -35,6 +35,44 @@ def project(tmp_path, monkeypatch):
 
 def with_check(file, body):
     (file.parent / "checks" / "check_own.py").write_text(f"def check_own(pair):\n    {body}\n")
+
+
+IN_A_FIXTURE = """\
+import pytest
+from ddbverify import check, require, State
+
+
+@pytest.fixture
+def total(pair):
+    return sum(pair.comparison.counts.values())
+
+
+def check_own(pair, total):
+    require(pair.verdict(State.MISSING))
+    assert total <= 1000
+"""
+AS_IT_WAS_MADE = """\
+from ddbverify import check, require, State
+
+
+def check_own(pair):
+    require(pair.verdict(State.MISSING))
+    assert sum(pair.compared.counts.values()) <= 1000
+"""
+
+
+@pytest.mark.parametrize("text", [IN_A_FIXTURE, AS_IT_WAS_MADE])
+def test_a_check_that_reads_the_comparison_on_another_way_is_noted_as_well(project, text):
+    """Shown changes only, it would count these, and call a bound kept that is not."""
+    own = project.parent / "checks" / "check_own.py"
+    own.write_text(text)
+
+    found = runs.run(project).evidence
+    assert (found.verdict, links.reads_whole(found)) == ("passed", ["check_own.py::check_own"])
+
+    own.write_text(text.replace("def check_own", "@check(by_key=True)\ndef check_own"))
+    found = runs.run(project).evidence
+    assert (found.verdict, links.reads_whole(found)) == ("passed", [])
 
 
 def test_a_run_that_passes_opens_the_gate(project):
