@@ -25,6 +25,7 @@ from ddbverify.compare.settling import Settling
 from ddbverify.compare.sides import Role
 from ddbverify.compare.work import Hiring, Work
 from ddbverify.config import Duration, Verification
+from ddbverify.errors import EngineError
 from ddbverify.items.states import State
 from ddbverify.names import TypedItem
 from ddbverify.tables.segments import Plan
@@ -91,7 +92,7 @@ class Pass:
         started = work.running.clock()
         if work.request.changed is not None:
             settling.settle_changed(work.request.changed)
-            return self._comparison(started, (), ())
+            return self._comparison(started, (), tuple(self._emptied()))
         claims = ClaimScan(work) if work.judge.transform.rekeys else None
         try:
             suspects = claims.suspects() if claims else KeyScan(work).suspects()
@@ -103,6 +104,20 @@ class Pass:
             settling.settle_orphans(orphans, claims.look_for_owners(orphans))
         strata = [settling.settle_stratum(name, keys) for name, keys in work.request.strata.items()]
         return self._comparison(started, strata, claims.unexamined if claims else ())
+
+    def _emptied(self) -> Iterator[str]:
+        """Of changes: whether a full pass would find nothing at all, which proves nothing."""
+        tally, judge = self._work.tally, self._work.judge
+        if not tally.counts[State.MATCHED] or tally.expected_items or tally.target_items:
+            return  # nothing was deleted, or something is there
+        canaries = {Role.SOURCE: judge.source_canary, Role.TARGET: judge.target_canary}
+        try:
+            pages = {role: reader.scan_page(0, 1, None) for role, reader in self._work.readers.items()}
+        except EngineError as error:
+            yield f"it is not known whether the tables hold any item: {error.message}"
+            return
+        if not any(page.last_key or set(page.keys) - {canaries[role]} for role, page in pages.items()):
+            yield "all that changed was deleted, and both tables hold no item any more: run without --since"
 
     def _comparison(
         self, started: float, strata: Sequence[Stratum], not_in_the_second_pass: Sequence[str]

@@ -20,6 +20,7 @@ from ddbverify.compare import settling
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.inspection import ItemCheck
 from ddbverify.compare.request import PassRequest
+from ddbverify.errors import EngineError
 from ddbverify.items.states import State
 from ddbverify.names import canary_key
 from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item
@@ -74,6 +75,32 @@ def test_a_million_changed_keys_are_not_all_made_suspects_at_once(monkeypatch):
     assert counts(compared(*tables, *keys)) == {State.MATCHED: 95}
     assert read_when[0] == 10
     assert read_when[-1] == 95
+
+
+@pytest.mark.parametrize(
+    ("left", "is_empty"), [([], True), ([canary_key(SCHEMA)], True), ([item("z", v="1")], False)]
+)
+def test_tables_that_were_emptied_prove_nothing(left, is_empty):
+    """A full pass over them would be inconclusive; keys of which neither side has an item match."""
+    comparison = compared(FakeTable(left), FakeTable(left), "a", "b")
+
+    assert counts(comparison) == {State.MATCHED: 2}
+    assert bool(comparison.unexamined) == is_empty
+    assert is_empty == any("hold no item any more" in one for one in comparison.unexamined)
+
+
+def test_an_emptiness_that_cannot_be_looked_at_is_not_decided():
+    source = FakeTable()
+    source.fails_in[0, 0] = EngineError("AWS refused", "wait")
+
+    assert "AWS refused" in compared(source, FakeTable(), "a").unexamined[0]
+
+
+def test_where_something_is_left_no_page_is_read():
+    tables = [FakeTable([item("b", v="1")]) for _ in range(2)]
+    compared(*tables, "a", "b")
+
+    assert [table.scans for table in tables] == [0, 0]
 
 
 def test_without_a_changed_key_nothing_is_read():
