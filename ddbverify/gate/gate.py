@@ -56,6 +56,7 @@ class Decision:
     evidence: Evidence | None = field(repr=False)
     sha256: str | None = None  # of the evidence file that was judged
     unclaimed: tuple[Unclaimed, ...] = ()  # differences that no check answers for, and that are allowed
+    stands_on: tuple[Evidence, ...] = field(default=(), repr=False)  # runs that the judged one goes on from
 
     @property
     def open(self) -> bool:
@@ -88,8 +89,10 @@ class Decision:
     @property
     def known(self) -> tuple[KnownKeys, ...]:
         """Differences that plugins accept: they keep no gate closed, and nobody shall overlook them."""
-        pairs = self.evidence.pairs if self.evidence else ()
-        return tuple(one for pair in pairs if pair.comparison for one in pair.comparison.known)
+        runs = (self.evidence, *self.stands_on) if self.evidence else ()
+        return tuple(
+            one for run in runs for pair in run.pairs if pair.comparison for one in pair.comparison.known
+        )
 
     @property
     def empty(self) -> tuple[str, ...]:
@@ -165,8 +168,13 @@ def judge(
         *superseded(config, Judged(folder, found, sha256), trusted, noted),
         *_in_a_row(config, folder, found, chains, churning=churning),
     ]
-    allowed = tuple(one for one in unclaimed(config.gate, found.pairs, found.checks) if one.allowed)
-    return Decision(folder, in_order(reasons), found, sha256, allowed)
+    allowed = tuple(
+        one
+        for run in (found, *stands_on)
+        for one in unclaimed(config.gate, run.pairs, run.checks)
+        if one.allowed
+    )
+    return Decision(folder, in_order(reasons), found, sha256, allowed, stands_on)
 
 
 def _contradicts(one: str) -> str:

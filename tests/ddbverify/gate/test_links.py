@@ -17,6 +17,7 @@ from ddbverify.evidence.evidence import verdict_of
 from ddbverify.evidence.links import Link, PairPlaces, link_of, places_of
 from ddbverify.evidence.record import CheckState, Fact
 from ddbverify.gate import gate
+from ddbverify.gate.unclaimed import unclaimed
 from ddbverify.pipeline.health import PipelineHealth
 from ddbverify.plugins.loading import PluginRecord
 from tests.ddbverify import projects
@@ -337,6 +338,30 @@ def test_a_difference_that_the_base_accepted_counts_from_its_day_on(chain):
     chain.run(NOW - 60)
 
     assert dict(chain.reasons()).keys() == {"known", "changed"}  # the plugin is not here
+
+
+def test_what_the_base_let_pass_is_shown_of_its_links_as_well(chain):
+    """Nobody shall overlook it, and a link has not looked at these keys."""
+    chain.file.write_text(projects.TOML + '[gate]\nunclaimed = ["extraneous"]\n')
+    chain.config = load(chain.file)
+    plugin = PluginRecord(name="acme", origin="entry-point", digest="0" * 64, hooks=("ddbverify_known",))
+    chain.good = replace(good_evidence(chain.config), extensions=(plugin,))
+
+    def let_pass(found):
+        pair = found.pairs[0]
+        one = KnownKeys(plugin="acme", reason="ticket 7", expires=date(2099, 1, 1), keys=1)
+        counted = {"matched": 2, "known": 1, "extraneous": 4}
+        read = replace(pair.comparison, counts=counted, examined=7, known=(one,))
+        pairs = (replace(pair, comparison=read),)
+        left = unclaimed(chain.config.gate, pairs, found.checks)
+        return {"pairs": pairs, "unclaimed": left, "verdict": verdict_of(found.checks, complete=True)}
+
+    chain.run(NOW - HOUR, link=False, alter=let_pass)
+    chain.run(NOW - 60)
+
+    decision = chain.judged()
+    assert [one.reason for one in decision.known] == ["ticket 7"]
+    assert [(one.state, one.keys) for one in decision.unclaimed] == [("extraneous", 4)]
 
 
 def test_under_a_fence_the_streams_have_to_have_been_silent_for_as_long_as_asked(chain):
