@@ -36,6 +36,8 @@ class Chains:
     now: float  # seconds since the epoch, DynamoDB's
     folder: Path  # runs beside it are found, too
     _beside: dict[str, bytes] = field(default_factory=dict)
+    # By SHA-256: the run, and why none can go on from it.
+    _known: dict[str, tuple[Evidence | str, str]] = field(default_factory=dict)
 
     def broken(self, judged: Evidence) -> Iterator[Reason]:
         """Why a run does not stand on a full pass; nothing for one that is a full pass itself."""
@@ -46,15 +48,18 @@ class Chains:
         if why:
             yield Reason("chain", INCOMPLETE, f"{why[0].upper()}{why[1:]}; run again without --since.")
             return
-        base = chain[-1]
-        age = self.now - base.ended_epoch
-        limit = float(self.config.verification.max_base_age)
-        if age > limit:
-            message = (
-                f"The full pass that the run stands on is {age:.0f} s old, and [verification] max_base_age "
-                f"allows {limit:.0f} s; run again without --since."
-            )
-            yield Reason("base", STALE, message)
+        if why := self._too_old(chain[-1]):
+            yield Reason("base", STALE, f"{why}; run again without --since.")
+
+    def _too_old(self, base: Evidence) -> str:
+        """Why no link may stand on this full pass any more, in words."""
+        age, limit = self.now - base.ended_epoch, float(self.config.verification.max_base_age)
+        if age <= limit:
+            return ""
+        return (
+            f"The full pass that the run stands on is {age:.0f} s old, and [verification] max_base_age "
+            f"allows {limit:.0f} s"
+        )
 
     def bases(self, judged: Evidence) -> tuple[Evidence, ...]:
         """The runs that *judged* goes on from, the nearest first, as far as they are known."""
@@ -69,10 +74,10 @@ class Chains:
             if sha256 in seen:
                 return chain, "the runs go on from each other in a circle"
             seen.add(sha256)
-            before = self._evidence(sha256)
+            before, why = self._judged(sha256)
             if isinstance(before, str):
                 return chain, before
-            why = self._why_not(before) or self._why_not_from(chain[-1], before)
+            why = why or self._why_not_from(chain[-1], before)
             if why:
                 return chain, why
             chain.append(before)
@@ -81,6 +86,13 @@ class Chains:
         if first is not None and (whole := links.reads_whole(judged)):
             return chain, f"{whole[0]} reads the comparison as a whole, and was shown changes only"
         return chain, _not_shown(chain)
+
+    def _judged(self, sha256: str) -> tuple[Evidence | str, str]:
+        """A run by its digest, once: a chain has hundreds, and many chains go through each."""
+        if sha256 not in self._known:
+            found = self._evidence(sha256)
+            self._known[sha256] = (found, "" if isinstance(found, str) else self._why_not(found))
+        return self._known[sha256]
 
     def _evidence(self, sha256: str) -> Evidence | str:
         if not self._beside:
@@ -144,6 +156,7 @@ class Chains:
                 self._why_not(found)
                 or self._why_not_found(sha256)
                 or next((one.message for one in self.broken(found)), "")
+                or self._too_old(found)  # a full pass; of a link its base was asked for
             )
             if not reason:
                 return found, sha256

@@ -12,14 +12,15 @@ import pytest
 from ddbverify.changes.places import ENDED, Place, Places
 from ddbverify.compare.comparison import KnownKeys
 from ddbverify.config import load
-from ddbverify.evidence import folders
+from ddbverify.evidence import folders, signing
 from ddbverify.evidence.evidence import verdict_of
 from ddbverify.evidence.links import Link, PairPlaces, link_of, places_of
 from ddbverify.evidence.record import CheckState, Fact
-from ddbverify.gate import gate
+from ddbverify.gate import gate, links
 from ddbverify.gate.unclaimed import unclaimed
 from ddbverify.pipeline.health import PipelineHealth
-from ddbverify.plugins.loading import PluginRecord
+from ddbverify.plugins.loading import PluginRecord, Plugins
+from ddbverify.suite.definitions import defined_checks
 from tests.ddbverify import projects
 from tests.ddbverify.judged import NOW, good_evidence, leave, run_id
 
@@ -323,6 +324,23 @@ def test_a_base_that_is_too_old_is_no_base(chain):
 
     chain.file.write_text(projects.TOML + '[verification]\nmax_base_age = "9d"\n')
     assert "base" not in dict(chain.reasons())
+
+
+def test_each_run_of_a_long_chain_is_looked_at_once(chain, monkeypatch):
+    """Where the base has become too old, each link is tried, and each goes through all before it."""
+    chain.run(NOW - 40 * HOUR, link=False)
+    for hours in range(39, 19, -1):
+        chain.run(NOW - hours * HOUR)
+    decoded = []
+    decode = links.documents.decode
+    monkeypatch.setattr(links.documents, "decode", lambda *given: decoded.append(1) or decode(*given))
+    trusted = signing.trusted_keys(chain.config)
+    defined = defined_checks(folders.checks_folder(chain.config), Plugins(chain.config))
+    later = NOW + 30 * 24 * HOUR
+
+    chains = links.Chains(chain.config, trusted, defined, later, folders.runs(chain.config))
+    assert "max_base_age" in chains.newest(links.candidates(chain.config))
+    assert len(decoded) <= 3 * 22
 
 
 def test_a_difference_that_the_base_accepted_counts_from_its_day_on(chain):
