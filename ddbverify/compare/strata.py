@@ -42,10 +42,16 @@ def read(path: Path, *schemas: KeySchema) -> tuple[JoinKey, ...]:
 
 
 def changed(path: Path | None, schema: KeySchema) -> tuple[JoinKey, ...] | None:
-    """The keys in a file as `read` reads it, which may be empty; ``None`` where there is no file."""
+    """
+    The keys in a file as `read` reads it, which may be empty; ``None`` where there is no file.
+
+    The file is gone then: its keys are raw, and who read it may be killed.
+    """
     if path is None:
         return None
-    return read(path, schema) if path.stat().st_size else ()
+    keys = read(path, schema) if path.stat().st_size else ()
+    path.unlink()
+    return keys
 
 
 def digest(path: Path) -> str:

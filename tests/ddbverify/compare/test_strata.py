@@ -17,7 +17,7 @@ from ddbverify.diff.result import verdict_of
 from ddbverify.errors import ConfigurationError
 from ddbverify.items.states import State
 from ddbverify.tables.segments import Plan
-from tests.ddbverify.fakes import Clock, FakeTable, item, make_judge, on
+from tests.ddbverify.fakes import SCHEMA, Clock, FakeTable, item, make_judge, on
 
 SEGMENTS = 20
 CONTENT = [item(f"k{number}", v="x") for number in range(200)]
@@ -180,3 +180,13 @@ def test_a_stratum_says_in_json_what_became_of_each_key():
     assert (document["keys"], document["matched"], document["in_neither"]) == (2, 2, 1)
     assert set(document) == {"name", "keys", "in_neither", *map(str, State)}
     assert str(replace(stratum, in_neither=0)) == "outside the bound, n: 2 keys, 2 matched"
+
+
+def test_a_file_of_changed_keys_is_read_once_and_gone(tmp_path):
+    assert strata.changed(None, SCHEMA) is None
+    for content, keys in (("", ()), ('{"id": {"S": "7"}}\n', (("7",),))):
+        file = tmp_path / "changed.jsonl"
+        file.write_text(content)
+
+        assert strata.changed(file, SCHEMA) == keys
+        assert not file.exists()
