@@ -13,11 +13,13 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from aws_lambda_powertools import Logger
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from ddbverify.names import Fact, KeySchema, canary_key
 from replicator.handlers import fifo, late
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 logger = Logger(service="forwarder")
+
+_BRIEF: Final = Config(
+    connect_timeout=3, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2}
+)
+"""A call that capture does not need ends long before the function's own time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,7 @@ def forward(
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001  # Lambda's signature
     """Lambda's entry point; returns ``batchItemFailures`` with the first unsent SequenceNumber."""
-    settings, sqs, state = _deployment()
+    settings, sqs, state, watching = _deployment()
     outcome = forward(
         event["Records"],
         settings,
@@ -123,7 +130,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: 
             "complete": outcome.first_unsent is None,
         },
     )
-    behind_flip = watched(event["Records"], settings.schema, state)
+    behind_flip = watched(event["Records"], settings.schema, watching)
     emit(
         "forwarder",
         os.environ,
@@ -143,8 +150,11 @@ def watched(records: Sequence[Mapping[str, Any]], schema: KeySchema, state: Stat
     """
     Note what reaches the stream behind the flip, and count it for the alarm; nothing before.
 
-    Capture does not wait for it: where it cannot be known or noted, that is counted instead, and the audit,
-    which reads the stream itself, finds what was missed.
+    Capture does not wait for it: where it cannot be known or noted in seconds, that is counted instead, and
+    the audit, which reads the stream itself, finds what was missed.
+
+    Args:
+        state: Of a client that is patient for seconds only.
     """
     try:
         if state.get(Fact.MOVED) is None:
@@ -152,12 +162,17 @@ def watched(records: Sequence[Mapping[str, Any]], schema: KeySchema, state: Stat
         changes, unknown = [], 0
         for record in records:
             try:
-                changes.append((change_from_record(record), is_by_ttl(record)))
+                change = change_from_record(record)
             except MalformedRecord:
                 unknown += 1  # its gap is latched already
+                continue
+            if is_key_of(change.keys, schema):
+                changes.append((change, is_by_ttl(record)))
+            else:
+                unknown += 1
         found = late.foreign(changes, schema)
         late.note(state, found)
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, ResponseParserError) as error:
         logger.warning("not watched", extra={"error": type(error).__name__})
         return {"NotWatched": 1}
     return {"LateWrites": len(found) + unknown}
@@ -179,13 +194,15 @@ def _decode(record: Mapping[str, Any], settings: Settings, latch_gap: Callable[[
 
 
 @functools.cache
-def _deployment() -> tuple[Settings, SQSClient, State]:
-    """Clients and settings, made once per execution environment."""
+def _deployment() -> tuple[Settings, SQSClient, State, State]:
+    """Settings, clients, and the pair's facts twice (the second time for who is in haste), made once."""
     sqs = boto3.client("sqs")
     settings = Settings.from_environment(os.environ)
     settings = replace(settings, largest_body=fifo.largest_body(sqs, settings.queue_url))
+    table, pair = os.environ["STATE_TABLE"], os.environ["PAIR"]
     return (
         settings,
         sqs,
-        State.of_pair(guarded(boto3.client("dynamodb")), os.environ["STATE_TABLE"], os.environ["PAIR"]),
+        State.of_pair(guarded(boto3.client("dynamodb")), table, pair),
+        State.of_pair(guarded(boto3.client("dynamodb", config=_BRIEF)), table, pair),
     )

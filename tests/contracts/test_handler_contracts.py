@@ -244,7 +244,7 @@ def deploy_handlers(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
         state,
         engine.database,
     )
-    monkeypatch.setattr(forwarder, "_deployment", lambda: (settings, engine.queue, state))
+    monkeypatch.setattr(forwarder, "_deployment", lambda: (settings, engine.queue, state, state))
     monkeypatch.setattr(consumer, "_deployment", lambda: made)
     monkeypatch.setitem(fifo.send.__kwdefaults__, "sleep", lambda _: None)
 
@@ -350,10 +350,10 @@ def test_the_forwarder_reports_the_first_record_it_did_not_place_and_goes_on_fro
     for number in range(5):
         engine.write(f"k{number}", v={"N": str(number)})
     records = engine.records()
-    settings, queue, state = forwarder._deployment()
+    settings, queue, state, watching = forwarder._deployment()
     with monkeypatch.context() as patch:
         refusing = Refusing(queue, "send_message_batch", fifo.ATTEMPTS)
-        patch.setattr(forwarder, "_deployment", lambda: (settings, refusing, state))
+        patch.setattr(forwarder, "_deployment", lambda: (settings, refusing, state, watching))
         answer = forward(records)
     numbers = [one["dynamodb"]["SequenceNumber"] for one in records]
     assert answer == [{"itemIdentifier": numbers[0]}]

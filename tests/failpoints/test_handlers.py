@@ -45,9 +45,9 @@ class Mortal(World):
         self.over = False  # nobody dies any more
 
     def forwarder_deployment(self) -> Any:
-        settings, queue, state, *rest = super().forwarder_deployment()
+        settings, queue, state, _ = super().forwarder_deployment()
         watched = replace(state, client=Watched(state.client, self, "forwarder"))
-        return settings, Watched(queue, self, "forwarder"), watched, *rest
+        return settings, Watched(queue, self, "forwarder"), watched, watched
 
     def consumer_deployment(self, actor: Any) -> Any:
         watching = SimpleNamespace(client=lambda client: Watched(actor.client(client), self, "consumer"))

@@ -257,9 +257,10 @@ class World:
             start %= end
             self.mapping.deliver_again(shard_id, start, min(start + count, end))
 
-    def forwarder_deployment(self) -> tuple[forwarder.Settings, Any, State]:
+    def forwarder_deployment(self) -> tuple[forwarder.Settings, Any, State, State]:
         settings = forwarder.Settings(ARN, "url", KEYS, self.groups, self.restart)
-        return settings, self.queue, State.of_pair(self.database, STATE, "pair")
+        state = State.of_pair(self.database, STATE, "pair")
+        return settings, self.queue, state, state
 
     # --- consumer -------------------------------------------------------------------------
 

@@ -137,7 +137,7 @@ def test_5_a_removal_is_called_remove():
 def forward(monkeypatch, queue, *stream):
     settings = forwarder.Settings(ARN, "url", KEYS, 4, 1)
     state = State.of_pair(FakeDynamoDB(), STATE, "orders")
-    monkeypatch.setattr(forwarder, "_deployment", lambda: (settings, queue, state))
+    monkeypatch.setattr(forwarder, "_deployment", lambda: (settings, queue, state, state))
     monkeypatch.setattr(fifo.time, "sleep", lambda _: None)
     return forwarder.handler({"Records": list(stream)}, None)
 

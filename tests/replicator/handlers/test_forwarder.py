@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from botocore.parsers import ResponseParserError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,17 @@ from replicator.handlers.envelope import open_body
 from replicator.handlers.forwarder import Settings, forward
 from replicator.handlers.records import Change, pad
 from replicator.handlers.state import State
-from tests.replicator.fakes import ARN, KEYS, STATE, FakeDynamoDB, FakeQueue, change, record, refusal
+from tests.replicator.fakes import (
+    ARN,
+    KEYS,
+    STATE,
+    FakeDynamoDB,
+    FakeQueue,
+    change,
+    no_answer,
+    record,
+    refusal,
+)
 
 SETTINGS = Settings(ARN, "https://queue.fifo", KEYS, groups=4, restart=1)
 CANARY = Change(pad("77"), "REMOVE", canary_key(KEYS), None, 1_800_000_000)
@@ -126,7 +137,7 @@ def run_handler(monkeypatch, records, queue, **facts):
     state = State.of_pair(database, STATE, "orders")
     for fact in facts:
         state.put(fact, at="now")
-    monkeypatch.setattr(forwarder, "_deployment", lambda: (SETTINGS, queue, state))
+    monkeypatch.setattr(forwarder, "_deployment", lambda: (SETTINGS, queue, state, state))
     monkeypatch.setattr(fifo.time, "sleep", lambda _: None)
     return forwarder.handler({"Records": records}, None), state
 
@@ -199,16 +210,25 @@ def test_one_that_is_not_understood_is_counted_too(monkeypatch, metrics):
     assert metrics[0]["LateWrites"] == 2
 
 
+def test_a_key_of_another_table_is_counted_and_stops_no_shard(monkeypatch, metrics):
+    records = stream("ab")
+    records[0]["dynamodb"]["Keys"] = {"other": {"S": "a"}}
+
+    answer, _ = run_handler(monkeypatch, records, FakeQueue(), **{Fact.MOVED: ""})
+    assert (answer, metrics[0]["LateWrites"]) == ({"batchItemFailures": []}, 2)
+
+
+@pytest.mark.parametrize("error", [refusal("ThrottlingException"), no_answer(), ResponseParserError("HTML")])
 @pytest.mark.parametrize("at", ["get_item", "put_item"])
-def test_capture_goes_on_where_it_cannot_be_known_and_that_is_counted(monkeypatch, metrics, at):
+def test_capture_goes_on_where_it_cannot_be_known_and_that_is_counted(monkeypatch, metrics, at, error):
     def refused(*_, **__):
-        raise refusal("ThrottlingException")
+        raise error
 
     database, queue = FakeDynamoDB(), FakeQueue()
     state = State.of_pair(database, STATE, "orders")
     state.put(Fact.MOVED, at="now")
     monkeypatch.setattr(database, at, refused)
-    monkeypatch.setattr(forwarder, "_deployment", lambda: (SETTINGS, queue, state))
+    monkeypatch.setattr(forwarder, "_deployment", lambda: (SETTINGS, queue, state, state))
 
     assert forwarder.handler({"Records": stream("ab")}, None) == {"batchItemFailures": []}
     assert len(queue.bodies) > 0

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbverify.items.values import with_bytes
+from replicator.context.context import Pace
 from replicator.handlers import consumer, fifo, forwarder
 from replicator.handlers.wire import JsonTransactions, json_text
 from tests.replicator.handlers.test_envelope import VALUES
@@ -114,7 +115,9 @@ def test_what_is_no_answer_is_none_to_any_client_of_a_function(monkeypatch, hand
     monkeypatch.setattr(fifo, "largest_body", lambda *_: 1_000)
     made = handler._deployment.__wrapped__()
     clients = (
-        [made.source, made.state.client, made.ledger.client] if handler is consumer else [made[2].client]
+        [made.source, made.state.client, made.ledger.client]
+        if handler is consumer
+        else [made[2].client, made[3].client]
     )
 
     for client in clients:
@@ -126,3 +129,14 @@ def test_what_is_no_answer_is_none_to_any_client_of_a_function(monkeypatch, hand
             client.get_item(TableName="t", Key={"id": {"S": "a"}})
         with pytest.raises(ResponseParserError):
             client.transact_write_items(TransactItems=[{"Delete": {"TableName": "t", "Key": {}}}])
+
+
+def test_what_capture_does_not_need_ends_before_the_function_does(monkeypatch):
+    """botocore waits for a minute, and tries again: the shard stood still for as long as that took."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(fifo, "largest_body", lambda *_: 1_000)
+    asked = forwarder._deployment.__wrapped__()[3].client.meta.config
+
+    longest = asked.retries["total_max_attempts"] * (asked.connect_timeout + asked.read_timeout)
+    assert longest < min(Pace.of(emulator=emulator).function_timeout for emulator in (True, False))
