@@ -29,6 +29,8 @@ HINT = (
     "items over by hand: the target is the application's by now."
 )
 
+_NOT_BEGUN = "nobody has begun to watch it, `replicator audit` does"
+
 _FORGOTTEN = "it was not read for more than 24 hours, and keeps no more"
 
 _CHUNK = 500
@@ -54,9 +56,13 @@ def audited(context: Context) -> dict[str, Any]:
     """
     Read every source's stream on, and tell who writes there.
 
+    The cutover may have been killed right behind the flip, or an earlier build has made it: so the
+    forwarders are told here, too.
+
     Raises:
         Refused: Somebody does, or it cannot be known.
     """
+    begin(context)
     watched = {pair: look(context, pair) for pair in context.config.tables}
     for pair, one in watched.items():
         written = f"{number_of(len(one.found), 'key')} written behind the flip"
@@ -146,6 +152,8 @@ def known(state: State, now: float) -> Watched:
     unread = str(kept.get("unread") or "")
     if not unread and now - float(kept.get("audited_epoch", 0)) > stream.KEEPS_SECONDS:
         unread = _FORGOTTEN
+    if not unread and state.get(Fact.MOVED) is None:
+        unread = _NOT_BEGUN
     return Watched(found=late.noted(state), unread=unread)
 
 

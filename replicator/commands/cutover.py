@@ -217,7 +217,10 @@ class _Attempt:
                     if problem := after_flip.problem_of(pair, after_flip.look(self.context, pair)):
                         warn(f"{problem} {after_flip.HINT}")
         except DdbVerifyError as error:
-            warn(f"who still writes to the source is not watched yet: {error.message}")
+            warn(
+                "who still writes to the source is not watched yet, `replicator audit` begins to: "
+                f"{error.message}"
+            )
 
     def _need_ours(self, reason: str) -> None:
         """

@@ -313,3 +313,14 @@ def test_the_forwarders_know_of_the_flip_from_its_first_moment_on(moved):
     after_flip.begin(moved)
 
     assert moved.state(moved.pair).get(Fact.MOVED)["at"] == at
+
+
+def test_a_cutover_that_was_killed_right_behind_its_flip_is_said_and_the_audit_begins(moved):
+    """The forwarder asks for that note; without it nothing was counted, and the alarm stayed silent."""
+    said = after_flip.problem_of(moved.pair, known(moved))
+    assert "is not known" in said
+    assert "replicator audit" in said
+
+    assert audited(moved) == ""
+    assert moved.state(moved.pair).get(Fact.MOVED) is not None
+    assert known(moved) == after_flip.Watched()
