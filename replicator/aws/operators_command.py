@@ -6,8 +6,11 @@ import shlex
 import subprocess
 
 from ddbverify.errors import EngineError
+from ddbverify.words import plain
 
 TIMEOUT_SECONDS = 120.0
+
+_LONGEST = 200  # of its words, which go into the evidence, too
 
 
 def run(
@@ -41,6 +44,7 @@ def run(
             **({"stdin": subprocess.DEVNULL} if document is None else {"input": document}),
             capture_output=True,
             text=True,
+            errors="replace",  # what it says is for people only: its status decides
             timeout=timeout_seconds,
             check=False,
         )
@@ -51,4 +55,6 @@ def run(
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["nothing"]
         asked = f" for `{' '.join(words)}`" if words else ""
-        raise EngineError(f"{whose} ended with {done.returncode}{asked}, saying: {said[0]}", hint)
+        raise EngineError(
+            f"{whose} ended with {done.returncode}{asked}, saying: {plain(said[0][:_LONGEST])}", hint
+        )

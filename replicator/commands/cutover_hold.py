@@ -22,6 +22,9 @@ from replicator.context import clock
 from replicator.context.console import Step
 from replicator.context.context import Context
 
+if sys.platform != "win32":
+    import termios
+
 GO_ON: Final = ("", "yes", "y", "flip")
 
 _LOOK_SECONDS: Final = 0.5
@@ -94,6 +97,7 @@ def hold(context: Context, answers: int, deadline: float, still: Callable[[], No
     Raises:
         Refused: The answer is another one, or there will be none.
     """
+    _forget_what_was_typed(answers)
     context.console.line(
         f"  ▸ held: the source is fenced, and the target holds everything. Enter goes on with the last "
         f"verification and the flip; `no` or Ctrl-C rolls back. {deadline - clock.seconds():.0f} s are left "
@@ -112,6 +116,12 @@ def hold(context: Context, answers: int, deadline: float, still: Callable[[], No
     answer = line.partition(b"\n")[0].decode(errors="replace").strip().lower()
     if answer not in GO_ON:
         raise _not_let_go("the answer was not to go on")
+
+
+def _forget_what_was_typed(answers: int) -> None:
+    """An Enter of some minutes ago, before anybody was asked, lets nothing go on."""
+    if sys.platform != "win32" and os.isatty(answers):
+        termios.tcflush(answers, termios.TCIFLUSH)
 
 
 def _not_let_go(why: str) -> Refused:

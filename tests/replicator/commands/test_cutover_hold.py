@@ -70,6 +70,19 @@ def test_one_that_does_not_agree_rolls_back(tmp_path, monkeypatch, body, said):
     assert left_behind(made.context.config).outcome == "rolled-back"
 
 
+def test_what_it_says_steers_no_terminal_and_fills_no_evidence(tmp_path, monkeypatch):
+    made = asking(tmp_path, monkeypatch, 'sys.exit("\\x1b[2J" + 10_000 * "x")')
+
+    with pytest.raises(Refused) as caught:
+        made._behind(FENCE)
+    assert r"saying: \x1b[2Jxxx" in caught.value.message
+    assert len(left_behind(made.context.config).reason) < 400
+
+
+def test_one_that_says_what_is_no_text_agrees_all_the_same(tmp_path, monkeypatch):
+    asking(tmp_path, monkeypatch, r'sys.stdout.buffer.write(b"\xff\n")')._behind(FENCE)
+
+
 def test_one_that_cannot_be_run_rolls_back(tmp_path, monkeypatch):
     made = asking(tmp_path, monkeypatch, "")
     made.context.config = parse(f'{FILE}before_flip = "no-such-command-anywhere"\n', tmp_path)
@@ -118,6 +131,28 @@ def test_a_held_cutover_goes_on_when_it_is_let_go(held, answer):
     assert log == BEFORE + BEHIND
     assert made.log.index("drain") < next(at for at, line in enumerate(made.log) if "held:" in line)
     assert list(made.steps)[2:5] == ["drain", "hold", "consumer"]
+
+
+def test_what_was_typed_before_it_was_held_lets_nothing_go(tmp_path, monkeypatch):
+    """An Enter while the fence spread was taken for the answer: nobody was asked, and it was flipped."""
+    terminal, answers = os.openpty()
+    made = begun(tmp_path, monkeypatch)
+    made.answers, told = answers, made.context.console.line
+
+    def say(line):
+        told(line)
+        if "held:" in line:
+            os.write(terminal, b"no\n")
+
+    made.context.console.line = say
+    os.write(terminal, b"\n")
+    try:
+        with pytest.raises(Refused, match="held, and the answer was not to go on"):
+            made._behind(FENCE)
+    finally:
+        os.close(terminal)
+        os.close(answers)
+    assert "verify" not in made.log
 
 
 @pytest.mark.parametrize("answer", [b"no\n", b"rollback\n", b"yes, but\n", b"\xff\n"])
