@@ -138,12 +138,17 @@ def _verification(context: Context, evidence: Evidence | None) -> Part:
     if evidence is None:
         return Part("verification", None, "the run that opens the gate has left no evidence")
     took = evidence.ended_epoch - evidence.started_epoch
+    if not last_verification.can_follow(context, evidence):
+        return Part("verification", took, "as long as the last run, a full one")
+    # Nobody writes to a fenced source, so no record says where its stream ends.
+    took += context.config.cutover.stream_lag
     if links.is_link(evidence):
-        how = "as long as the last run, which looked at what was written since"
-    elif last_verification.can_follow(context, evidence):
-        how = "at most as long as the last run, a full one: only what was written since is looked at"
+        how = "as long as the last run, which looked at what was written since, and [cutover] stream_lag"
     else:
-        how = "as long as the last run, a full one"
+        how = (
+            "at most as long as the last run, a full one, and [cutover] stream_lag; "
+            "`ddbverify run --since latest`, run before this, tells it better"
+        )
     return Part("verification", took, how)
 
 

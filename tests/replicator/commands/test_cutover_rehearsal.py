@@ -106,23 +106,25 @@ def test_each_part_is_named_with_where_its_seconds_are_from(stage, capsys):
     assert "Nothing was fenced, switched or flipped." in told
 
 
+def test_where_the_whole_tables_are_read_it_is_as_long_as_the_last_run(stage):
+    said = cutover_rehearsal.rehearse(stage(), POINTER)["parts"]["verification"]
+
+    assert said == {"seconds": 100.0, "how": "as long as the last run, a full one"}
+
+
 @pytest.mark.parametrize(
     ("facts", "how"),
     [
-        ((), "as long as the last run, a full one"),
-        ((Stated(name="since", about="", value="1" * 64),), "which looked at what was written since"),
+        ((), "at most as long as the last run, a full one, and [cutover] stream_lag"),
+        ((Stated(name="since", about="", value="1" * 64),), "as long as the last run, which looked at what"),
     ],
 )
-def test_it_says_what_kind_of_run_was_measured(stage, facts, how):
-    said = cutover_rehearsal.rehearse(stage(facts=facts), POINTER)
-
-    assert how in said["parts"]["verification"]["how"]
-
-
-def test_a_full_run_that_can_be_gone_on_from_is_an_upper_bound(stage, monkeypatch):
+def test_the_end_of_a_stream_that_nobody_writes_to_any_more_is_waited_for(stage, monkeypatch, facts, how):
     monkeypatch.setattr(cutover_rehearsal.last_verification, "can_follow", lambda *_: True)
+    said = cutover_rehearsal.rehearse(stage('stream_lag = "7s"\n', facts=facts), POINTER)
 
-    assert "at most as long" in cutover_rehearsal.rehearse(stage(), POINTER)["parts"]["verification"]["how"]
+    assert said["parts"]["verification"]["seconds"] == 107.0
+    assert said["parts"]["verification"]["how"].startswith(how)
 
 
 def test_what_is_not_known_is_in_no_sum_and_said(stage, capsys):
