@@ -153,7 +153,7 @@ def _seconds(time_limit: Any) -> float | None:
 
 
 def check(
-    *,
+    *misplaced: object,
     severity: str = "error",
     coverage: str = "full",
     tolerate: float = 0,
@@ -193,6 +193,8 @@ def check(
     Raises:
         MarkError: An argument that means nothing.
     """
+    if misplaced:  # `@check` alone is given the function
+        raise MarkError("@check takes its arguments by name, in parentheses: write @check(), or leave it out")
     settings = settings_of(
         severity=severity,
         coverage=coverage,

@@ -30,6 +30,7 @@ class Collected:
     lines: set[tuple[Path, int]] = field(default_factory=set)  # where a function begins that is run
     names: set[tuple[Path, str]] = field(default_factory=set)  # under which name, in which file
     skipped: set[Path] = field(default_factory=set)  # files that skip themselves when they are imported
+    broken: set[Path] = field(default_factory=set)  # files that raise when they are imported
     _noted: set[tuple[str, str, str, int]] = field(default_factory=set)
     _resolved: dict[str, Path] = field(default_factory=dict)
 
@@ -198,6 +199,8 @@ class _Suite:
     def _why(self, file: Path, module: ast.Module, name: str) -> str:
         if file in self._collected.skipped:
             return " is not run: its file skips itself when it is imported"
+        if file in self._collected.broken:
+            return " is not run: its file raises when it is imported; the output of the run names the line"
         if "." in name or not self._is_run_by_name(file, name):
             return (
                 " is not run, and nothing that runs uses it: the checks of a file check_*.py are its "

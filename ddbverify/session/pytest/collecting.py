@@ -94,6 +94,8 @@ def pytest_make_collect_report(
     gated = checking.is_gated
     if report.skipped and isinstance(collector, pytest.Module):
         _collected(collector.config).skipped.add(collector.path.resolve())
+    if report.failed and isinstance(collector, pytest.Module):
+        _collected(collector.config).broken.add(collector.path.resolve())
     if isinstance(collector, CheckModule) or gated:
         report.sections = []
         if report.skipped and isinstance(report.longrepr, tuple) and not checking.reveal:

@@ -35,6 +35,10 @@ EACH = "from ddbverify import each_item\n\n"
             "check_a.py::check_total is not run: its file skips itself when it is imported",
         ),
         (
+            {"check_a.py": "raise RuntimeError\n" + CHECK},
+            "check_a.py::check_total is not run: its file raises when it is imported",
+        ),
+        (
             {"check_a.py": CHECK, "sub/conftest.py": "", "conftest.py": "collect_ignore = ['check_a.py']\n"},
             "check_a.py::check_total is not run: the file is left out",
         ),

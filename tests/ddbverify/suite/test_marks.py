@@ -91,3 +91,11 @@ def test_what_is_tolerated_passes_is_counted_and_is_never_all(refuted, examined,
 def test_what_is_tolerated_does_not_decide_what_was_not_examined():
     with learning(CheckSettings(tolerate=3)), pytest.raises(Inconclusive):
         require(Verdict(examined=5, findings=(Finding("x"),), unexamined=("a segment",)))
+
+
+def test_a_mark_without_parentheses_says_what_to_write():
+    with pytest.raises(MarkError, match=r"write @check\(\), or leave it out"):
+
+        @check
+        def check_total(pair):
+            """A check."""
