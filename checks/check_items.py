@@ -29,5 +29,5 @@ def check_sampled_items_are_equal(pair: Pair) -> None:
     Not applicable: with `coverage = "full"`; the other checks look at every item then.
     Cost: none of its own; the draw is the shared pass.
     """
-    only_if(pair.is_sampled, "every item is read, and the other checks look at each")
+    only_if(pair.is_sampled, "no sample is drawn: the other checks look at every item that is read")
     require(pair.verdict(State.MISSING, State.EXTRANEOUS, State.DIFFERENT, of=pair.sample))

@@ -38,8 +38,9 @@ def notes(
         )
     if tally.by_time_only:
         yield (
-            f"{number_of(tally.by_time_only, 'difference')} decided by the settle time of "
-            f"{settle_seconds:g} s alone: nobody knew whether the pipeline had passed them"
+            f"{number_of(tally.by_time_only, 'difference')} {were(tally.by_time_only)} decided by the settle "
+            f"time of {settle_seconds:g} s alone: it was not known whether the pipeline had passed "
+            f"{'that key' if tally.by_time_only == 1 else 'those keys'}"
         )
     if planned.is_sample and planned.segments:
         mismatching = len(tally.mismatching_segments & finished)

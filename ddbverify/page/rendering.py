@@ -10,6 +10,7 @@ from typing import Final
 import jinja2
 from markupsafe import Markup
 
+from ddbverify.evidence import links
 from ddbverify.evidence.evidence import Evidence
 from ddbverify.page import course, found, plots, stamp, told, view
 from ddbverify.page.origin import Origin
@@ -38,6 +39,7 @@ def page(origin: Origin, tally: Tally | None, made_of: Stamp) -> bytes:
         .get_template("report.html")
         .render(
             run=run,
+            changes_only=run is not None and links.is_link(run),
             origin=origin,
             stamp=Markup(stamp.as_written(made_of).decode()),  # noqa: S704 - escaped there
             policy=_policy(style, script),

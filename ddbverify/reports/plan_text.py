@@ -56,8 +56,8 @@ def together(made: Sequence[Estimate]) -> str:
     took = about(duration_in_words(seconds))
     fits = "fits" if seconds <= available else "does NOT fit"
     return (
-        f"The last verification of a cutover reads one pair after another: {took}, which {fits} into the "
-        f"{duration_in_words(available)} that `fence_limit` leaves it."
+        f"A last verification that reads the whole tables takes one pair after another: {took}, which {fits} "
+        f"into the {duration_in_words(available)} that `fence_limit` leaves it."
     )
 
 
@@ -103,7 +103,7 @@ def _cutover(made: Estimate) -> str:
         return f"the last verification has {left}"
     fits = "fits" if last.fits else "does NOT fit"
     limit = f"up to {number_of(made.fits_up_to_items, 'item')} of this kind would"
-    return f"the last verification {fits} into {left}; {limit}"
+    return f"a last verification that reads the whole tables {fits} into {left}; {limit}"
 
 
 def _read(made: Estimate) -> str:

@@ -20,7 +20,7 @@ from rich.table import Column
 from rich.text import Text
 
 from ddbverify.compare.request import Progress
-from ddbverify.words import duration_in_words, money, number_of
+from ddbverify.words import about, duration_in_words, money, number_of
 
 SECONDS_BETWEEN_LINES: Final = 10.0
 SECONDS_BEFORE_A_FORECAST: Final = 2.0
@@ -96,7 +96,7 @@ class Meter:
         said = [f"{number_of(still_open, 'key')} still open"]
         if still_open:
             said.append(
-                f"about {duration_in_words(left)} left" if left > 0 else "waiting for them to hold still"
+                f"{about(duration_in_words(left))} left" if left > 0 else "waiting for them to hold still"
             )
         passed = 1 - left / self._settle_seconds if left > 0 else 1.0
         decided = 1 - still_open / most if most else 1.0

@@ -159,6 +159,7 @@ def test_a_run_that_has_looked_at_changes_only_says_so(config):
     assert "2" * 64 in page.text
     assert "Looked up key by key: 3 items of the source" in page.text
     assert "segment" not in page.text
+    assert "passed, changes only" in page.text
     assert "passed, changes only" in seen(last, config).text
 
 

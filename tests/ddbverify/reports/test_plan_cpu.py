@@ -169,7 +169,7 @@ def test_the_last_verification_is_held_against_the_fence():
     assert (small.last_verification.fits, large.last_verification.fits) == (True, False)
     # 83 µs of processor time an item on one core: 810 s are enough for 9.76 million.
     assert small.fits_up_to_items == large.fits_up_to_items == 9_759_036
-    assert "the last verification fits into the 14 min" in plan_text.text(small)
+    assert "a last verification that reads the whole tables fits into the 14 min" in plan_text.text(small)
     assert (
         "does NOT fit into the 14 min that `fence_limit` leaves it; up to 9,759,036 items"
         in plan_text.text(large)

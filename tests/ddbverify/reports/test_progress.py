@@ -95,6 +95,7 @@ def test_settling_without_a_settle_time_and_a_second_batch():
     shown.state(report("settle", 4, suspects=2), 0.0)
     shown.state(report("settle", 4, suspects=0), 11.0)
     assert "about 10 s left" in shown.state(report("settle", 4, suspects=50_000), 12.0).words
+    assert "still open, under 1 s left" in shown.state(report("settle", 4, suspects=50_000), 21.5).words
 
 
 def test_lines_are_said_while_nothing_comes_in():

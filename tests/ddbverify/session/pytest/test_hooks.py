@@ -455,7 +455,9 @@ def test_only_the_default_suite_as_it_came_can_be_not_applicable(pytester, run):
     states = {(one.name.rpartition("/")[2].partition("::")[0], str(one.state)) for one in checks}
     assert {("check_own.py", "inconclusive"), ("check_transform.py", "inconclusive")} <= states
     assert ("check_items.py", "not-applicable") in states
-    result.stdout.fnmatch_lines(["  Not applicable: every item is read, and the other checks look at each."])
+    result.stdout.fnmatch_lines(
+        ["  Not applicable: no sample is drawn: the other checks look at every item that is read."]
+    )
 
 
 def test_the_record_says_what_a_check_claims_once_its_controls_have_proven_it(pytester, run):
