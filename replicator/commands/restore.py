@@ -115,8 +115,9 @@ def _stream_title(context: Context) -> Callable[[Plan], str]:
 
 
 def _needs_stream(context: Context, plan: Plan) -> bool:
-    """Whether a verification can look at what has changed: it reads the streams of both tables."""
-    return context.config.verification.last == "changes" and not plan.pair.rekeys
+    """Whether a verification will look at what has changed: it reads the streams of both tables."""
+    flipped = (context.whole.get(Fact.CUTOVER) or {}).get("flipped")  # then it is the application's table
+    return context.config.verification.last == "changes" and not plan.pair.rekeys and not flipped
 
 
 def _target_stream(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
