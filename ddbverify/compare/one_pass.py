@@ -8,6 +8,7 @@ the way; settling is in `settling`. What they share is a `Work`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from ddbverify.compare.checkpoint import Checkpoint
@@ -16,7 +17,7 @@ from ddbverify.compare.comparison import Comparison, EqualBy, KnownKeys, SideFac
 from ddbverify.compare.controls import Controls, HeldTable, missed
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.key_scan import KeyScan
-from ddbverify.compare.memory import rare_collections
+from ddbverify.compare.memory import long_turns, rare_collections
 from ddbverify.compare.notes import notes
 from ddbverify.compare.plugin_controls import hidden
 from ddbverify.compare.reading import Reader
@@ -84,7 +85,7 @@ class Pass:
 
     def run(self) -> Comparison:
         """Scan, settle, and add up. Raises as `runner.compare` does."""
-        with rare_collections():
+        with rare_collections(), long_turns() if self._work.judge.transform.rekeys else nullcontext():
             return self._run()
 
     def _run(self) -> Comparison:
