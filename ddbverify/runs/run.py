@@ -55,7 +55,6 @@ def run(
     out: Path | None = None,
     coverage: str | None = None,
     since: str | None = None,
-    lag_seconds: float | None = None,
     extra: Sequence[str] = (),
     output_to_stderr: bool = False,
     say: Callable[[str], None] = lambda _: None,
@@ -69,8 +68,6 @@ def run(
         coverage: Instead of the configured one.
         since: ``latest``, or the folder of a run: where that has passed, only what was written since is
             looked at. Where it has not, or that cannot be known, the tables are read.
-        lag_seconds: For so long no record may come before a stream's end is believed, instead of
-            ``[cutover] stream_lag``.
         extra: Further arguments for pytest. What they leave out closes the gate.
         output_to_stderr: Keep standard output free for the caller.
         say: Is told before anything is read, in a line each, what the run takes of the tables' capacity,
@@ -80,11 +77,12 @@ def run(
         ConfigurationError: The run could not start.
         EngineError: AWS refused before anything was read.
     """
-    start = _start(config_file, coverage, since, lag_seconds, extra, out)
+    start = _start(config_file, coverage, since, extra, out)
     for line in (*start.before.shares, *_other_transforms(start.config)):
         say(line)
+    lag_seconds = float(start.config.cutover.stream_lag)
     with _writing(start.folder):
-        streams = look(start.config, start.folder, start.since, lag_seconds=start.lag_seconds, say=say)
+        streams = look(start.config, start.folder, start.since, lag_seconds=lag_seconds, say=say)
     command = child.command(
         config_file,
         start.folder,
@@ -150,7 +148,6 @@ class _Start:
     run_id: str
     previous: str | None
     since: Predecessor | str | None
-    lag_seconds: float
     folder: Path
 
 
@@ -158,7 +155,6 @@ def _start(
     config_file: Path,
     coverage: str | None,
     since: str | None,
-    lag_seconds: float | None,
     extra: Sequence[str],
     out: Path | None,
 ) -> _Start:
@@ -180,9 +176,8 @@ def _start(
     trusted, sealed_for = signing.trusted_keys(config), sealing.recipient(config)
     run_id = folders.new_run_id(started)
     previous = row.previous(config, trusted)  # before `latest` points at this one
-    lag_seconds = float(config.cutover.stream_lag) if lag_seconds is None else lag_seconds
     if since is not None and not emulator:
-        require_believable(lag_seconds)
+        require_believable(float(config.cutover.stream_lag))
     goes_on_from = _predecessor(config, since, before, plugins, checks, trusted, started)
     folder = folders.make_run_folder(config, run_id, out).resolve()
     with _writing(folder):
@@ -204,7 +199,6 @@ def _start(
         run_id=run_id,
         previous=previous,
         since=goes_on_from,
-        lag_seconds=lag_seconds,
         folder=folder,
     )
 
