@@ -8,7 +8,10 @@ that says "all of it is written". Standard library only: the consumer imports th
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import Any, Final
+
+from ddbverify.errors import EngineError
 
 CHECKSUM: Final = "x-amz-crc32"
 
@@ -50,6 +53,24 @@ def guard(client: Any, error: type[Exception], *, bodies: bool = True) -> None:
     if bodies:
         client.meta.events.register("before-parse.dynamodb", need_object)
         client.meta.events.register("after-call.dynamodb", need_whole)
+
+
+def handed_back(answer: Mapping[str, Any], member: str, table: str) -> Any:
+    """
+    What a batch on *table* has handed back undone, by the answer's *member*: empty where all was done.
+
+    DynamoDB names the member in every answer, empty or not. Without it nothing is known to be done.
+
+    Raises:
+        EngineError: *answer* does not say it, or says it of another table.
+    """
+    found = answer.get(member)
+    if found is None or found.keys() - {table}:
+        raise EngineError(
+            f"The answer to a batch on the table {table} does not say what was left undone ({member}).",
+            "look for a proxy that alters responses, then run the same command again: it goes on.",
+        )
+    return found
 
 
 def is_intact(body: bytes, checksum: str | None) -> bool:

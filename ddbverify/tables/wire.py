@@ -267,7 +267,7 @@ class _Unprocessed(msgspec.Struct):
 
 class _BatchAnswer(msgspec.Struct):
     Responses: dict[str, list[dict[str, Any]]]
-    UnprocessedKeys: dict[str, _Unprocessed] = {}
+    UnprocessedKeys: dict[str, _Unprocessed]  # DynamoDB names it, empty or not
     ConsumedCapacity: list[_Consumed] | None = None
 
     def consumed(self) -> float:

@@ -11,8 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ddbverify.errors import EngineError
 from ddbverify.items.values import with_bytes
+from ddbverify.tables.answers import handed_back
 from replicator.handlers.wire import json_text
 
 if TYPE_CHECKING:
@@ -68,13 +68,7 @@ class Batches:
                 {"PutRequest": {"Item": with_bytes(json.loads(item))}} for item in items
             ]
             answer = self._client.batch_write_item(RequestItems={self._table: requests}, **_CAPACITY)
-        handed_back = answer.get("UnprocessedItems")
-        if handed_back is None or handed_back.keys() - {self._table}:
-            raise EngineError(
-                f"The answer to a batch of writes to {self._table} does not say what was left unwritten.",
-                "look for a proxy that alters responses, then run the same command again: it goes on.",
-            )
-        left = handed_back.get(self._table, ())
+        left = handed_back(answer, "UnprocessedItems", self._table).get(self._table, ())
         return [json_text(one["PutRequest"]["Item"]).encode("ascii") for one in left], answer
 
 

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from ddbverify.config import Pair
 from ddbverify.errors import Refused
 from ddbverify.names import Fact, table_name
+from ddbverify.tables.answers import handed_back
 from ddbverify.tables.aws import error_code, translated
 from ddbverify.words import number_of
 from replicator.aws import switch
@@ -174,7 +175,7 @@ def _delete_batch(
     pause = 0.05
     while request:  # unprocessed is not an error, and not deleted (docs/aws.md T17)
         lock.check()
-        request = client.batch_write_item(RequestItems=request).get("UnprocessedItems")
+        request = handed_back(client.batch_write_item(RequestItems=request), "UnprocessedItems", name)
         if request:
             time.sleep(pause)
             pause = min(pause * 2, 5.0)

@@ -19,6 +19,7 @@ from ddbverify.errors import ThrottledError
 from ddbverify.items.transform import key_hash
 from ddbverify.items.values import with_base64, with_bytes
 from ddbverify.names import KeySchema, TypedItem
+from ddbverify.tables.answers import handed_back
 from replicator.handlers import transact
 from replicator.handlers.ceiling import Ceiling
 from replicator.handlers.records import NO_NUMBER
@@ -321,7 +322,7 @@ class Ledger:
                 answer = self.client.batch_get_item(RequestItems=request)
                 for item in answer["Responses"].get(self.table, ()):
                     found[item["pk"]["S"]] = item
-                request = answer.get("UnprocessedKeys") or {}
+                request = handed_back(answer, "UnprocessedKeys", self.table)
                 if request:  # throttled: not an error, and not "absent" (docs/aws.md T17)
                     self.sleep(min(pause, 1.0))
                     pause *= 2

@@ -8,11 +8,12 @@ import pytest
 from botocore import endpoint
 from botocore.exceptions import BotoCoreError
 
-from ddbverify.errors import AccessError, ThrottledError
+from ddbverify.errors import AccessError, EngineError, ThrottledError
 from ddbverify.items.transform import Transform, key_hash
 from replicator.aws.stream import StreamReader
 from replicator.backfill import load
 from replicator.backfill.load import Load
+from replicator.commands import clearing
 from replicator.handlers import fifo
 from replicator.handlers.envelope import open_body, pack
 from replicator.handlers.ledger import Applied, Ledger, Write
@@ -35,6 +36,7 @@ from tests.replicator.stream_harness import Streams
 from tests.replicator.wired import UNANSWERED, UNHEARD, Wire
 
 IDENTITY = Transform("", None, KEYS, KEYS)
+LEASE = SimpleNamespace(check=lambda: None)
 
 
 @pytest.fixture(autouse=True)
@@ -75,10 +77,9 @@ class Bench:
 
 
 def load_of(bench):
-    lease = SimpleNamespace(check=lambda: None)
     state = State.of_pair(bench.wire.client, STATE, "pair")
     return Load(
-        bench.database, "staging", bench.wire.client, TARGET, IDENTITY, bench.ledger, state, lease, print
+        bench.database, "staging", bench.wire.client, TARGET, IDENTITY, bench.ledger, state, LEASE, print
     )
 
 
@@ -115,6 +116,28 @@ def test_unprocessed_keys_are_not_absent_entries():
     assert bench.ledger.numbers([hashed(f"k{number}") for number in range(8)]) == {
         hashed(f"k{number}"): pad(str(number + 1)) for number in range(8)
     }
+
+
+@pytest.mark.parametrize("members", [{}, {"UnprocessedKeys": {"another": {}}}])
+def test_a_ledger_entry_is_not_absent_by_an_answer_that_does_not_say_what_was_left(members):
+    bench = Bench()
+    bench.database.batch_get_item = lambda **_: {"Responses": {LEDGER: []}} | members
+
+    with pytest.raises(EngineError, match="does not say what was left undone"):
+        bench.ledger.numbers([hashed("a")])
+
+
+@pytest.mark.parametrize("members", [{}, {"UnprocessedItems": {"another": []}}])
+def test_an_item_is_not_deleted_by_an_answer_that_does_not_say_what_was_left(members, monkeypatch):
+    monkeypatch.setattr(clearing.tables, "describe", lambda *_: SimpleNamespace(keys=KEYS))
+    pages = SimpleNamespace(paginate=lambda **_: [{"Items": [{"id": {"S": "secret"}}]}])
+    target = SimpleNamespace(
+        get_paginator=lambda _: pages,
+        batch_write_item=lambda **_: members,
+    )
+
+    with pytest.raises(EngineError, match="does not say what was left undone"):
+        clearing._empty_table(SimpleNamespace(target=target), TARGET, LEASE, SimpleNamespace(at=str))
 
 
 # --- sends ------------------------------------------------------------------------------------

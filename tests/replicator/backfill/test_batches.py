@@ -70,7 +70,7 @@ def test_an_answer_that_does_not_say_what_was_left_is_not_all_is_written(back, b
     database.batch_write_item = lambda **_: back
     client = Wire("dynamodb", database).client if by_text else database
 
-    with pytest.raises(EngineError, match="does not say what was left"):
+    with pytest.raises(EngineError, match="does not say what was left undone"):
         Batches(client, TARGET).put([b'{"id":{"S":"secret"}}'])
 
 
