@@ -10,7 +10,7 @@ from ddbverify.config import Pair
 from ddbverify.errors import AccessError, EngineError
 from ddbverify.names import METRICS, Fact
 from ddbverify.tables.aws import translated
-from replicator.aws import prices
+from replicator.aws import prices, switch
 from replicator.context import tables
 from replicator.context.context import Context
 from replicator.handlers.control import LAG_BOUNDS
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _LOOK_BACK_SECONDS: Final = 600
 _PERIOD_SECONDS: Final = 60
 _RATE_PERIOD_SECONDS: Final = 300
+_ON: Final = ("Enabled", "Enabling", "Updating")  # a mapping that is off says "Disabled" while it is changed
 _CONSUMER_GB: Final = 1.0  # as the apply template has it
 
 
@@ -94,6 +95,14 @@ def metrics(context: Context, pair: Pair, resources: Mapping[str, Any]) -> dict[
             "changes_per_second": None,
             "unknown": error.message,
         }
+
+
+def consumer(context: Context, pair: Pair) -> dict[str, Any]:
+    """Whether the consumer is on, or about to be; ``None``, and why, where it may not be looked at."""
+    try:
+        return {"on": switch.state_of_consumer(context, pair) in _ON, "unknown": None}
+    except EngineError as error:
+        return {"on": None, "unknown": error.message}
 
 
 def canary_lags(context: Context, pair: Pair) -> dict[str, int | None]:

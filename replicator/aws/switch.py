@@ -94,12 +94,17 @@ def paused(pair: Pair) -> Refused:
     return Refused(f"{pair} is paused.", "run `replicator resume` first, and let the queue drain.")
 
 
-def consumer_is_on(context: Context, pair: Pair) -> bool:
-    """Whether the consumer takes messages, or has some in hand."""
+def state_of_consumer(context: Context, pair: Pair) -> str:
+    """What its mapping is: ``Enabled``, ``Disabled``, or on its way to another state."""
     mapping = context.resources(pair)["consumer_mapping"]
     with translated(f"look at the consumer of {pair}"):
-        state = context.source_client("lambda").get_event_source_mapping(UUID=mapping)["State"]
-    return state != "Disabled" or bool(queue_depth(context, pair)["in_flight"])
+        return context.source_client("lambda").get_event_source_mapping(UUID=mapping)["State"]
+
+
+def consumer_is_on(context: Context, pair: Pair) -> bool:
+    """Whether the consumer takes messages, or has some in hand."""
+    off = state_of_consumer(context, pair) == "Disabled"
+    return not off or bool(queue_depth(context, pair)["in_flight"])
 
 
 def stop_consumer(context: Context, pair: Pair, step: Step) -> None:

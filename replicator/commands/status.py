@@ -130,9 +130,13 @@ def _pair(context: Context, pair: Pair, *, flipped: bool) -> dict[str, Any]:
     resources = context.resources(pair)
     now = context.server_time()
     applied_at = sight.last_applied(state)
+    paused = is_paused(state.get(Fact.CONTROL))
+    consumer = sight.consumer(context, pair) if "following" in steps and not flipped else None
+    phase = _phase(steps, state.get(Fact.RESTARTING), flipped=flipped, paused=paused, consumer=consumer)
     facts: dict[str, Any] = {
-        "paused": is_paused(state.get(Fact.CONTROL)),
-        "phase": _phase(steps, state.get(Fact.RESTARTING), flipped=flipped),
+        "paused": paused,
+        "phase": phase,
+        "consumer": consumer,
         "restart": context.restart_number(pair),
         "steps": steps,
         "gap": (state.get(Fact.GAP) or {}).get("reason"),
@@ -158,19 +162,39 @@ def _pair(context: Context, pair: Pair, *, flipped: bool) -> dict[str, Any]:
     return facts
 
 
-def _phase(steps: dict[str, str], restarting: dict[str, Any] | None, *, flipped: bool = False) -> str:
+def _phase(
+    steps: Mapping[str, str],
+    restarting: Mapping[str, Any] | None,
+    *,
+    consumer: Mapping[str, Any] | None,
+    flipped: bool = False,
+    paused: bool = False,
+) -> str:
     if flipped:
         return "cut over: the source is fenced, and nothing follows it any more"
     if restarting is not None:
         return f"restart {restarting['number']} is under way: run `replicator restart`"
     if "following" in steps:
-        return "following: the target keeps up with the source"
+        return _following(paused, None if consumer is None else consumer["on"])
     for number, names in enumerate((UP_STEPS, RESTORE_STEPS), 1):
         missing = [name for name in names if name not in steps]
         if missing:
             command = ("up", "restore")[number - 1]
             return f"phase {number}, before the step `{missing[0]}`: run `replicator {command}`"
     return "unknown"
+
+
+def _following(paused: bool, on: bool | None) -> str:
+    """Recorded is that the target has caught up; that it keeps up shows by what applies changes now."""
+    if paused:
+        return "following, but paused: nothing is applied"
+    if on is None:
+        return "following; whether the target keeps up is not known"
+    return (
+        "following: the target keeps up with the source"
+        if on
+        else "following, but its consumer is off: nothing is applied"
+    )
 
 
 def _reasons(context: Context, pair: Pair) -> dict[str, int]:
@@ -196,9 +220,7 @@ def _age(fact: dict[str, Any] | None, now: float) -> int | None:
 
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    rows = [("  phase", facts["phase"])]
-    if facts["paused"]:
-        rows.append(("  PAUSED", "nothing is applied; `replicator resume` goes on"))
+    rows = [("  phase", facts["phase"]), *_consumer_rows(facts)]
     if "queue" in facts:
         depth = facts["queue"]
         rows.append(("  queue", f"{depth['waiting']} waiting, {depth['in_flight']} in flight"))
@@ -239,6 +261,18 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if facts["cost"]["usd"]:
         rows.append(("  cost so far", f"${facts['cost']['usd']:.2f} ({facts['cost']['prices']})"))
     return rows
+
+
+def _consumer_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Why nothing is applied, and what to do; none where the consumer is on, or not yet to be."""
+    if facts["paused"]:
+        return [("  PAUSED", "nothing is applied; `replicator resume` goes on")]
+    consumer = facts["consumer"]
+    if consumer is None or consumer["on"]:
+        return []
+    if consumer["on"] is None:
+        return [("  consumer", f"not known: {consumer['unknown']}")]
+    return [("  CONSUMER OFF", "unless a cutover is under way, `replicator resume` switches it on")]
 
 
 def _lag_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

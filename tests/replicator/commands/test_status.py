@@ -1,0 +1,73 @@
+"""What `replicator status` says of a pair whose consumer is not on."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from replicator.aws import sight
+from replicator.commands import status
+from tests.replicator.fakes import refusal
+
+PAIR = SimpleNamespace(id="orders-00000000")
+FOLLOWS = {"following": "2026-01-01T00:00:00+00:00"}
+ON, OFF, UNKNOWN = ({"on": on, "unknown": None if on is not None else "denied"} for on in (True, False, None))
+
+
+def seen(state):
+    def get_event_source_mapping(*, UUID):  # noqa: N803
+        assert UUID == "uuid"
+        if isinstance(state, Exception):
+            raise state
+        return {"State": state}
+
+    functions = SimpleNamespace(get_event_source_mapping=get_event_source_mapping)
+    context = SimpleNamespace(
+        source_client=lambda service: {"lambda": functions}[service],
+        resources=lambda _: {"consumer_mapping": "uuid"},
+    )
+    return sight.consumer(context, PAIR)
+
+
+@pytest.mark.parametrize(
+    ("state", "on"),
+    [
+        *[(one, True) for one in ("Enabled", "Enabling", "Updating")],
+        *[(one, False) for one in ("Disabled", "Disabling", "Creating", "Deleting", "Another")],
+    ],
+)
+def test_a_consumer_is_on_where_its_mapping_is(state, on):
+    assert seen(state) == {"on": on, "unknown": None}
+
+
+def test_a_consumer_that_may_not_be_looked_at_is_neither_on_nor_off():
+    found = seen(refusal("AccessDeniedException"))
+    assert found["on"] is None
+    assert "AccessDenied" in found["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("paused", "consumer", "phase", "row"),
+    [
+        (False, ON, "following: the target keeps up with the source", ""),
+        # Killed behind a cutover that was rolled back, before the consumer was on again.
+        (False, OFF, "following, but its consumer is off: nothing is applied", "`replicator resume` switch"),
+        (False, UNKNOWN, "following; whether the target keeps up is not known", "not known: denied"),
+        (True, OFF, "following, but paused: nothing is applied", "`replicator resume` goes on"),
+    ],
+)
+def test_a_target_keeps_up_only_where_something_applies_changes(paused, consumer, phase, row):
+    assert status._phase(FOLLOWS, None, paused=paused, consumer=consumer) == phase
+
+    told = [text for name, text in status._consumer_rows({"paused": paused, "consumer": consumer})]
+    assert len(told) == bool(row)
+    assert row in "".join(told)
+
+
+def test_before_it_follows_the_next_command_says_what_to_do():
+    begun = dict.fromkeys(status.UP_STEPS, "x")
+    assert "run `replicator restore`" in status._phase(begun, None, consumer=OFF)
+    assert "run `replicator restart`" in status._phase(FOLLOWS, {"number": 1}, consumer=OFF)
+    assert status._phase(FOLLOWS, None, flipped=True, consumer=OFF).startswith("cut over")
+    assert status._consumer_rows({"paused": False, "consumer": None}) == []
