@@ -21,3 +21,19 @@ def by_id(film: dict[str, Any]) -> dict[str, Any]:
     """One string key of year and title. ``demo_name``, where a film has one, stands for its title."""
     others = {name: value for name, value in film.items() if name not in ("year", "title")}
     return {"id": f"{film['year']}#{film.get('demo_name', film['title'])}", "name": film["title"], **others}
+
+
+def from_release(film: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+    """The inverse of `by_release`: what that leaves out (the rating's other digits) is as it was before."""
+    old = (before or {}).get("info") or {}
+    info = dict(film["info"])
+    tenths = info.pop("rating_tenths", None)
+    if tenths is not None:
+        kept = "rating" in old and str(int(old["rating"] * 10)) == tenths
+        info["rating"] = old["rating"] if kept else Decimal(tenths) / 10
+    others = {name: value for name, value in film.items() if name not in ("released", "info")}
+    made = {"year": film["released"], **others, "info": info}
+    if not info and before is not None and not old:  # `by_release` makes an empty one where there is none
+        del made["info"]
+        made |= {name: value for name, value in before.items() if name == "info"}
+    return made

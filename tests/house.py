@@ -71,7 +71,7 @@ ROOMS = (
         "items",
         "one item: typed and Python form, canonical form, why two differ, transforms",
         "",
-        "differences form keys lazy limits paths raw states transform values",
+        "differences form inverse keys lazy limits paths raw states transform values",
     ),
     _room(
         "ddbverify",

@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -21,7 +22,8 @@ from typing import Any, Self
 
 from ddbverify.code import reads, source
 from ddbverify.errors import ConfigurationError, TransformError
-from ddbverify.items.transform import Transform, TransformFunction, load_function
+from ddbverify.items.inverse import Inverse
+from ddbverify.items.transform import Transform, load_function
 from ddbverify.names import TypedItem
 
 _PROGRAM = (
@@ -45,19 +47,20 @@ class Place:
         return f"{self.module}:{self.name}"
 
 
-def locate(transform: str | TransformFunction) -> tuple[Place, TransformFunction]:
+def locate(transform: str | Callable[..., Any], what: str = "transform") -> tuple[Place, Callable[..., Any]]:
     """
     The function that is meant, and where to find it again.
 
     Args:
         transform: ``module:function``, or a function that stands in its module under some name.
+        what: What it is to the user, in messages.
 
     Raises:
         ConfigurationError: It does not load, or another process could not find it.
     """
     if isinstance(transform, str):
         module, _, name = transform.partition(":")
-        return Place(module, name), load_function(transform)
+        return Place(module, name), load_function(transform, what)
     module = getattr(transform, "__module__", None) or ""
     home = sys.modules.get(module)
     if home is not None and module != "__main__":
@@ -66,26 +69,26 @@ def locate(transform: str | TransformFunction) -> tuple[Place, TransformFunction
                 return Place(module, name, getattr(home, "__file__", None)), transform
     shown = getattr(transform, "__qualname__", type(transform).__qualname__)
     raise ConfigurationError(
-        f"The transform {shown} cannot be found from a second process.",
+        f"The {what} {shown} cannot be found from a second process.",
         _HINT,
     )
 
 
 class SecondProcess:
     """
-    The transform in one other process, for as many items as it is asked for.
+    The transform, or an inverse, in one other process, for as many items as it is asked for.
 
     `reads` has the paths of the files that it has read there by now.
 
     Args:
         place: Where the function is.
-        transform: Its key schemas.
+        function: Its key schemas, and which of the two it is.
 
     Raises:
         ConfigurationError: The function does not load there.
     """
 
-    def __init__(self, place: Place, transform: Transform) -> None:
+    def __init__(self, place: Place, function: Transform | Inverse) -> None:
         seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
         zone = "UTC" if os.environ.get("TZ") == _ZONE else _ZONE
         self._process = subprocess.Popen(
@@ -98,9 +101,10 @@ class SecondProcess:
             encoding="ascii",
         )
         schema = {
-            "source_keys": list(transform.source_keys.items()),
-            "target_keys": list(transform.target_keys.items()),
-            "rekeys": transform.rekeys,
+            "source_keys": list(function.source_keys.items()),
+            "target_keys": list(function.target_keys.items()),
+            "rekeys": isinstance(function, Transform) and function.rekeys,
+            "what": "inverse" if isinstance(function, Inverse) else "transform",
         }
         self.reads: list[str] = []
         self._send([path or str(Path.cwd()) for path in sys.path])
@@ -109,17 +113,27 @@ class SecondProcess:
             self.close()
             why = answer["failed"] if answer else f"it ended with exit status {self._process.returncode}"
             raise ConfigurationError(
-                f"The transform {place} does not load in a second process: {why}.",
+                f"The {schema['what']} {place} does not load in a second process: {why}.",
                 _HINT,
             )
 
     def results(self, item: TypedItem) -> list[TypedItem] | str:
-        """What it makes of an item there; in words, if there was no result."""
-        answer = self._ask(item)
+        """What the transform makes of an item there; in words, if there was no result."""
+        answer = self._answered([item])
+        return answer if isinstance(answer, str) else answer["results"]
+
+    def restored(self, item: TypedItem, before: TypedItem | None) -> TypedItem | str:
+        """What the inverse makes of an item there; in words, if there was no result."""
+        answer = self._answered([item, before])
+        return answer if isinstance(answer, str) else answer["results"]
+
+    def _answered(self, arguments: Sequence[TypedItem | None]) -> dict[str, Any] | str:
+        answer = self._ask(arguments)
         if answer is None:
             self.close()
             return f"ended its process with exit status {self._process.returncode}"
-        return answer["failed"] if "failed" in answer else answer["results"]  # type: ignore[no-any-return]
+        failed: str | None = answer.get("failed")
+        return answer if failed is None else failed
 
     def close(self) -> None:
         """End the process."""
@@ -171,27 +185,30 @@ def serve() -> None:
     reads.watch()
     reads.report(read.append)
     try:
-        function = load(place)
+        function = load(place, asked["what"])
+        called: Transform | Inverse
+        schemas = dict(asked["source_keys"]), dict(asked["target_keys"])
+        if asked["what"] == "inverse":
+            called = Inverse.of(str(place), function, *schemas)
+        else:
+            called = Transform(str(place), function, *schemas, asked["rekeys"])
     # An import runs the user's code; whatever it raises has to reach the parent.
     except BaseException as error:  # noqa: BLE001
         answer({"failed": f"{type(error).__name__}: {error}"})
         return
-    transform = Transform(
-        str(place), function, dict(asked["source_keys"]), dict(asked["target_keys"]), asked["rekeys"]
-    )
     answer({"ready": True})
     for line in sys.stdin:
         try:
-            answer({"results": transform(json.loads(line))})
+            answer({"results": called(*json.loads(line))})
         except TransformError as error:
-            answer({"failed": error.message.removeprefix(f"The transform {place} ").rstrip(".")})
+            answer({"failed": error.message.removeprefix(f"The {asked['what']} {place} ").rstrip(".")})
 
 
-def load(place: Place) -> TransformFunction:
+def load(place: Place, what: str = "transform") -> Callable[..., Any]:
     """The function that stands there. Raises whatever the import of its module raises."""
     if place.file is None:
-        return load_function(str(place))
-    function: TransformFunction = getattr(_module(place.module, place.file), place.name)
+        return load_function(str(place), what)
+    function: Callable[..., Any] = getattr(_module(place.module, place.file), place.name)
     return function
 
 

@@ -126,7 +126,7 @@ class Transform:
         if isinstance(result, list) and not self.rekeys:
             raise self._error("returned a list", "return one item or None, or set rekeys = true for the pair")
         try:
-            typed: list[TypedItem] = [self._checked(one) for one in results]
+            typed: list[TypedItem] = [checked_item(one, self.target_keys, self._error) for one in results]
         except TransformError:
             raise
         except RecursionError:
@@ -154,23 +154,6 @@ class Transform:
             raise ValueError("a re-keying pair has no target key without the item")
         return {new: source_key[old] for old, new in zip(self.source_keys, self.target_keys, strict=True)}
 
-    def _checked(self, result: Any) -> dict[str, Any]:
-        if not isinstance(result, Mapping):
-            raise self._error(f"returned a {type(result).__name__}", "return a dict, or None for no item")
-        try:
-            typed = item_to_typed(result)
-        except ValueNotAllowed as error:
-            hint = "return only str, Decimal, int, bool, None, bytes, dict, list and set"
-            raise self._error(f"returned {error}", hint) from None
-        for name, kind in self.target_keys.items():
-            value = typed.get(name)
-            if value is None or set(value) != {kind} or value[kind] == "":
-                raise self._error(
-                    f"returned an item without a valid key attribute {name!r} ({kind})",
-                    "return every key attribute of the target, of its type and not empty",
-                )
-        return typed
-
     def _check_keys(self, item: TypedItem, results: Sequence[TypedItem]) -> None:
         if self.rekeys:
             keys = {canonical_key(self.target_key(result), self.target_keys) for result in results}
@@ -193,6 +176,33 @@ class Transform:
 
     def _error(self, what: str, hint: str) -> TransformError:
         return TransformError(f"The transform {self.name} {what}.", f"{hint}.")
+
+
+def checked_item(result: Any, keys: KeySchema, error: Callable[[str, str], TransformError]) -> dict[str, Any]:
+    """
+    What a function of the user's has returned, in typed form; an item of a table with *keys*.
+
+    Args:
+        error: Makes the error of what is wrong and what to do.
+
+    Raises:
+        TransformError: It is no item, or none of that table. Whatever reading it raises comes out, too.
+    """
+    if not isinstance(result, Mapping):
+        raise error(f"returned a {type(result).__name__}", "return a dict, or None for no item")
+    try:
+        typed = item_to_typed(result)
+    except ValueNotAllowed as why:
+        hint = "return only str, Decimal, int, bool, None, bytes, dict, list and set"
+        raise error(f"returned {why}", hint) from None
+    for name, kind in keys.items():
+        value = typed.get(name)
+        if value is None or set(value) != {kind} or value[kind] == "":
+            raise error(
+                f"returned an item without a valid key attribute {name!r} ({kind})",
+                "return every key attribute of the table, of its type and not empty",
+            )
+    return typed
 
 
 def canonical_key(key: TypedItem, schema: KeySchema) -> str:
@@ -226,9 +236,12 @@ def key_hash(key: TypedItem, schema: KeySchema) -> str:
     return hashlib.sha256(canonical_key(key, schema).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def load_function(name: str) -> TransformFunction:
+def load_function(name: str, what: str = "transform") -> TransformFunction:
     """
     Import ``module:function``, from `sys.path` as it stands.
+
+    Args:
+        what: What it is to the user, in messages.
 
     Raises:
         ConfigurationError: No such module, no such function, or the import raised. Never
@@ -240,14 +253,14 @@ def load_function(name: str) -> TransformFunction:
     # An import runs the user's code; whatever it raises, the transform cannot be used.
     except (Exception, SystemExit) as error:
         raise ConfigurationError(
-            f"The transform {name} does not load: {type(error).__name__}: {error}",
+            f"The {what} {name} does not load: {type(error).__name__}: {error}",
             "run in the folder that holds its package, or install the package beside ddbverify.",
         ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise ConfigurationError(
-            f"The transform {name} does not load: {module_name} has no function {function_name}.",
-            "mend the name of the transform.",
+            f"The {what} {name} does not load: {module_name} has no function {function_name}.",
+            f"mend the name of the {what}.",
         )
     return function  # type: ignore[no-any-return]  # callable() narrows Any to a bare callable
 

@@ -1,5 +1,6 @@
 """
-For the test suites of users: the contract of transforms as one test, strategies for items. Needs Hypothesis.
+For the test suites of users: the contract of transforms as one test, the laws of an inverse as another,
+strategies for items. Needs Hypothesis.
 
 ::
 
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ddbverify.items.limits import MAX_ITEM_BYTES, item_size
     from ddbverify.testing.contract import assert_transform
+    from ddbverify.testing.inverse import assert_inverse
     from ddbverify.testing.real_items import RealTable, read_table
     from ddbverify.testing.strategies import items, numbers, texts, values
 
@@ -36,6 +38,7 @@ if importlib.util.find_spec("hypothesis") is None:
 _HOMES = {
     "MAX_ITEM_BYTES": "items.limits",
     "RealTable": "testing.real_items",
+    "assert_inverse": "testing.inverse",
     "assert_transform": "testing.contract",
     "item_size": "items.limits",
     "items": "testing.strategies",
@@ -48,6 +51,7 @@ _HOMES = {
 __all__ = [
     "MAX_ITEM_BYTES",
     "RealTable",
+    "assert_inverse",
     "assert_transform",
     "item_size",
     "items",

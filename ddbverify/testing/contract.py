@@ -16,21 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from hypothesis import HealthCheck, Phase, Verbosity, given, settings
-from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
 from ddbverify.code.second_process import SecondProcess, locate
 from ddbverify.errors import ConfigurationError
-from ddbverify.items.limits import MAX_KEY_BYTES, typed_size
+from ddbverify.items.limits import typed_size
 from ddbverify.items.transform import Transform, TransformFunction
 from ddbverify.items.values import item_to_typed
 from ddbverify.names import KeySchema
 from ddbverify.testing.counterexamples import in_words
 from ddbverify.testing.invariants import (
-    AGAIN,
     EXACT,
     EXAMINED,
     Broken,
@@ -41,18 +38,9 @@ from ddbverify.testing.invariants import (
     compared,
 )
 from ddbverify.testing.neighbours import as_stored
-from ddbverify.testing.strategies import (
-    Item,
-    check_schema,
-    checked_items,
-    drawn,
-    edges,
-    families,
-)
+from ddbverify.testing.search import PER_EDGE, Drawing, search, told
+from ddbverify.testing.strategies import Item, check_schema, checked_items, families
 from ddbverify.words import number_of
-
-_PER_EDGE: Final = 2
-"""How many items are made at each edge: another one differs in what is no edge, and has been searched."""
 
 
 def assert_transform(
@@ -118,13 +106,11 @@ def assert_transform(
         tuple((target_indexes or {}).values()),
         may_change_input,
     )
+    real = checked_items("like", like, source_keys, indexes or {})
     trial = _Trial(
         subject,
         shown=checked_items("examples", examples, source_keys, indexes or {}),
-        real=checked_items("like", like, source_keys, indexes or {}),
-        indexes=indexes or {},
-        attributes=attributes or {},
-        largest=largest,
+        source=Drawing(source_keys, indexes or {}, real, attributes or {}, largest),
         max_examples=max_examples,
     )
     with SecondProcess(place, subject.transform) as elsewhere:
@@ -140,10 +126,7 @@ class _Trial:
 
     subject: Subject
     shown: Sequence[Item]
-    real: Sequence[Item]
-    indexes: Mapping[str, KeySchema]
-    attributes: Mapping[str, SearchStrategy[Any]]
-    largest: int
+    source: Drawing
     max_examples: int
     tried: list[tuple[Run, bool]] = field(default_factory=list)  # and whether it may be shown
 
@@ -153,40 +136,26 @@ class _Trial:
             yield from self._given(item, f"examples[{number}]", shown=True)
         if self.subject.transform.rekeys:  # a pasted counter-example is what is answered, no other one
             for broken in collisions(self.subject.transform, self.tried):
-                yield _from(broken, "examples", shown=True)
-        yield from self._search(self._made(real=False), "made up", shown=True)
-        for edge in self._edges():
-            yield from self._search(edge, "made up", shown=True, max_examples=_PER_EDGE)
-        for number, item in enumerate(self.real):
+                yield told(broken, "examples", shown=True)
+        yield from self._search(self.source.items(real=False), "made up", shown=True)
+        for edge in self.source.edges():
+            yield from self._search(edge, "made up", shown=True, max_examples=PER_EDGE)
+        for number, item in enumerate(self.source.real):
             yield from self._given(item, f"like[{number}]", shown=False)
-        if self.real:
-            yield from self._search(self._made(real=True), "made near the items of like=", shown=False)
+        if self.source.real:
+            yield from self._search(self.source.items(real=True), "made near the items of like=", shown=False)
         if self.subject.transform.rekeys:
-            for real in (False, True) if self.real else (False,):
+            for real in (False, True) if self.source.real else (False,):
                 yield from self._crowd(real)
             yield from collisions(self.subject.transform, self.tried)
         yield from self._examined()
         yield from self._elsewhere(elsewhere)
 
-    def _made(self, *, real: bool, largest: int | None = None) -> SearchStrategy[Item]:
-        size = self.largest if largest is None else largest
-        schema = self.subject.transform.source_keys
-        return drawn(schema, self.indexes, self.real, self.attributes, size, real=real)
-
-    def _edges(self) -> Iterator[SearchStrategy[Item]]:
-        schema = self.subject.transform.source_keys
-        keys = [
-            (name, kind, longest)
-            for (name, kind), longest in zip(schema.items(), MAX_KEY_BYTES, strict=False)
-            if name not in self.attributes  # else the user has said what it can be
-        ]
-        return edges(keys, self._made(real=False, largest=0), self.largest)
-
     def _given(self, item: Item, origin: str, *, shown: bool) -> Iterator[Broken]:
         try:
             self.tried.append((self.subject.examine(item_to_typed(item)), shown))
         except Broken as broken:
-            yield _from(broken, origin, shown=shown)
+            yield told(broken, origin, shown=shown)
 
     def _search(
         self, strategy: SearchStrategy[Item], origin: str, *, shown: bool, max_examples: int | None = None
@@ -194,7 +163,7 @@ class _Trial:
         def check(item: Item) -> None:
             self.tried.append((self.subject.examine(as_stored(item_to_typed(item))), shown))
 
-        yield from _search(strategy, check, max_examples or self.max_examples, origin, shown=shown)
+        yield from search(strategy, check, max_examples or self.max_examples, origin, shown=shown)
 
     def _crowd(self, real: bool) -> Iterator[Broken]:
         """Items with keys that are easily taken for each other."""
@@ -205,9 +174,9 @@ class _Trial:
             for broken in collisions(self.subject.transform, runs):
                 raise broken
 
-        strategy = families(self.subject.transform.source_keys, self._made(real=real, largest=0))
+        strategy = families(self.subject.transform.source_keys, self.source.items(real=real, largest=0))
         origin = "made near the items of like=" if real else "made up"
-        yield from _search(strategy, check, self.max_examples, origin, shown=not real)
+        yield from search(strategy, check, self.max_examples, origin, shown=not real)
 
     def _examined(self) -> Iterator[Broken]:
         if not any(run.results for run, _ in self.tried):
@@ -222,7 +191,7 @@ class _Trial:
         for run, shown in once.values():
             broken = compared(run, process)
             if broken is not None:
-                found.append(_from(broken, "made up" if shown else "like= or made near it", shown=shown))
+                found.append(told(broken, "made up" if shown else "like= or made near it", shown=shown))
         if not found:
             return
 
@@ -233,59 +202,5 @@ class _Trial:
 
         # If Hypothesis meets it again, it makes it smaller; a result that depends on what came
         # before may not come again.
-        yield from _search(self._made(real=False), check, self.max_examples, "made up", shown=True)
+        yield from search(self.source.items(real=False), check, self.max_examples, "made up", shown=True)
         yield min(found, key=lambda one: (not one.shown, typed_size(one.items[0])))
-
-
-def _search(
-    strategy: SearchStrategy[Any],
-    check: Callable[[Any], None],
-    max_examples: int,
-    origin: str,
-    *,
-    shown: bool,
-) -> Iterator[Broken]:
-    """What Hypothesis finds to be broken, made as small as it can."""
-    seen: list[Broken] = []
-
-    # No database: it would keep what was made of real items, and know no transform from another.
-    @settings(
-        max_examples=max_examples,
-        deadline=None,
-        database=None,
-        report_multiple_bugs=False,
-        verbosity=Verbosity.quiet,
-        phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(strategy.map(_Unseen))
-    def holds(example: _Unseen) -> None:
-        try:
-            check(example.value)
-        except Broken as broken:
-            seen.append(broken)
-            raise
-
-    try:
-        holds()
-    except Broken as broken:
-        yield _from(broken, origin, shown=shown)
-    except Flaky:
-        if not seen:  # not of the transform's doing: a strategy of `attributes`, say
-            raise
-        what = f"What was wrong with this item once was not the next time ({seen[-1].invariant})."
-        yield _from(Broken(AGAIN, what, seen[-1].items), origin, shown=shown)
-
-
-class _Unseen:
-    """A drawn value that Hypothesis cannot print: it may be real, or 400 KB."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __repr__(self) -> str:
-        return "..."
-
-
-def _from(broken: Broken, origin: str, *, shown: bool) -> Broken:
-    return Broken(broken.invariant, broken.what, broken.items, broken.cause, origin, shown)

@@ -16,11 +16,11 @@ def in_words(name: str, broken: Broken, visible: bool) -> str:
     The message of a test that fails.
 
     Args:
-        name: Of the transform.
+        name: Of the transform, or of the inverse.
         broken: What does not hold.
         visible: Values may be shown.
     """
-    lines = [f"{name} breaks an invariant of transforms: {broken.invariant}.", f"  {broken.what}"]
+    lines = [f"{name} breaks {broken.of}: {broken.invariant}.", f"  {broken.what}"]
     if not broken.items:
         return "\n".join(lines)
     if not visible:
@@ -30,9 +30,11 @@ def in_words(name: str, broken: Broken, visible: bool) -> str:
         lines += ["  Values are not shown, since they may be real ones; reveal=True shows them."]
         return "\n".join(lines)
     lines += [f"  Counter-example ({broken.origin}), to be pasted into the test:", ""]
-    lines += ["from decimal import Decimal", "", "examples = ["]
-    lines += [f"    {_literal(item_from_typed(item))}," for item in broken.items]
-    return "\n".join([*lines, "]"])
+    lines += ["from decimal import Decimal", "", f"{broken.argument} = ["]
+    pasted = [_literal(item_from_typed(item)) for item in broken.items]
+    if broken.argument == "changes":
+        pasted = [f"({', '.join(pasted if len(pasted) > 1 else [*pasted, 'None'])})"]
+    return "\n".join([*lines, *(f"    {one}," for one in pasted), "]"])
 
 
 _RUN_OF_ONE = re.compile(r"(.)\1{99,}", re.DOTALL)

@@ -38,6 +38,8 @@ class Broken(Exception):  # a finding on its way up, never seen by the user
     cause: BaseException | None = None
     origin: str = ""  # where the items come from, in words
     shown: bool = True  # no value in them is real
+    of: str = "an invariant of transforms"
+    argument: str = "examples"  # what they are pasted as; `changes`: a target item, and what was before
 
 
 @dataclass
@@ -94,9 +96,9 @@ class Subject:
         except TransformError as error:
             raised = self.watched.raised
             if raised is not None:
-                what = f"It raised {type(raised).__name__}{_where(raised)}."
+                what = f"It raised {type(raised).__name__}{where(raised)}."
                 raise Broken(TOTAL, what, (item,), raised) from None
-            raise Broken(CONTRACT, f"{error.message} {_sentence(error.hint)}", (item,)) from None
+            raise Broken(CONTRACT, f"{error.message} {sentence(error.hint)}", (item,)) from None
         return Run(item, self.watched.given, self.watched.result, results)
 
     def examine(self, item: TypedItem) -> Run:
@@ -147,7 +149,7 @@ def _inverse_gives_it_back(subject: Subject, first: Run, _: Run) -> str | None:
         back = subject.inverse(made if isinstance(first.returned, list) else made[0])
     # Whatever it raises, there is no item.
     except Exception as error:  # noqa: BLE001
-        return f"The inverse raised {type(error).__name__}{_where(error)}."
+        return f"The inverse raised {type(error).__name__}{where(error)}."
     if not isinstance(back, Mapping):
         return f"The inverse returned a {type(back).__name__}."
     try:
@@ -207,11 +209,13 @@ def _meaning(results: Iterable[TypedItem]) -> list[bytes]:
     return sorted(map(EXACT.canonical, results))
 
 
-def _where(error: BaseException) -> str:
+def where(error: BaseException) -> str:
+    """In which file and line of the user's it was raised, as the end of a sentence."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename != __file__]
     return f" in {own[-1].filename}, line {own[-1].lineno}" if own else ""
 
 
-def _sentence(hint: str) -> str:
+def sentence(hint: str) -> str:
+    """*hint* as a sentence of its own begins."""
     return hint[:1].upper() + hint[1:]

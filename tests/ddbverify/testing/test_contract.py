@@ -14,10 +14,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, core, find, given, settings
 from hypothesis import strategies as st
-from hypothesis.internal.cache import LRUCache
-from hypothesis.internal.conjecture import providers
-from hypothesis.internal.floats import float_to_int
-from sortedcontainers import SortedSet
 
 from ddbverify.code import second_process
 from ddbverify.errors import ConfigurationError
@@ -27,6 +23,7 @@ from ddbverify.items.values import item_to_typed
 from ddbverify.testing import assert_transform, invariants, item_size, items, numbers
 from ddbverify.testing import contract as testing
 from ddbverify.testing.neighbours import as_stored
+from ddbverify.testing.search import Unseen
 from ddbverify.testing.strategies import checked_items, drawn
 from tests.ddbverify import broken_transforms as transforms
 from tests.ddbverify.projects import REPOSITORY
@@ -36,24 +33,8 @@ ID = {"id": "S"}
 PAIR = {"a": "S", "b": "S"}
 NUMBER = {"n": "N"}
 SECRET = "SENTINEL-7f1b"
-SEED = 3
 
-
-@pytest.fixture(autouse=True)
-def the_same_examples_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    By a seed and not by `derandomize`, which draws others whenever a line of the source has changed.
-
-    And without the constants of our own modules, which Hypothesis draws from as far as they have been
-    imported by then: each worker of xdist has imported others.
-    """
-    monkeypatch.setattr(core, "global_force_seed", SEED)
-    none = providers.Constants(
-        integers=SortedSet(), floats=SortedSet(key=float_to_int), bytes=SortedSet(), strings=SortedSet()
-    )
-    monkeypatch.setattr(providers, "_get_local_constants", lambda: none)
-    # Nor those that a test before has left in Hypothesis's memory of them, which outlives that test.
-    monkeypatch.setattr(providers, "CONSTANTS_CACHE", LRUCache(1_024))
+pytestmark = pytest.mark.usefixtures("the_same_examples_every_time")
 
 
 @pytest.fixture(autouse=True)
@@ -330,7 +311,7 @@ def test_an_index_of_the_source_gives_its_attributes_their_type():
 def reached(strategy, wanted) -> bool:
     """Whether the strategy comes to draw such a one; `find` raises if not."""
     once = settings(max_examples=20_000, database=None, deadline=None, phases=[Phase.generate])
-    hidden = strategy.map(testing._Unseen)  # 400 KB are nothing to print
+    hidden = strategy.map(Unseen)  # 400 KB are nothing to print
     return find(hidden, lambda one: wanted(one.value), settings=once) is not None
 
 
