@@ -8,7 +8,7 @@ may have happened the fence is never lifted, since both tables would take writes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,12 +30,14 @@ from replicator.commands import (
     cutover_fence,
     cutover_gate,
     cutover_hold,
+    cutover_left,
     cutover_preflight,
     cutover_record,
     cutover_rehearsal,
     last_verification,
     quiet,
 )
+from replicator.commands.cutover_left import lifting, reason_of
 from replicator.commands.invocation import config_option, execute, json_option
 from replicator.context import clock
 from replicator.context.console import Step
@@ -60,9 +62,12 @@ def cutover(context: Context, *, hold: bool = False, dry_run: bool = False) -> d
         EngineError: A step failed; the fence is lifted again.
     """
     context.need_begun()
-    context.need_no_restart()
-    pointer = cutover_preflight.check(context)
-    answers = cutover_hold.need_input() if hold else None
+    if not dry_run:
+        cutover_left.lift_first(context)
+    with cutover_left.named(context):
+        context.need_no_restart()
+        pointer = cutover_preflight.check(context)
+        answers = cutover_hold.need_input() if hold else None
     with context.locked("replicator cutover") as lock:
         context.need_no_restart()  # one may have begun while the lease was waited for
         if dry_run:
@@ -93,11 +98,14 @@ class _Attempt:
             if cutover_evidence.latest_outcome(context.config) != "flipped":
                 self._leave_evidence("flipped")  # killed right after it, or done from another machine
             return self._answer(self.steps)
+        moved = False
         if before.get("flipping"):
-            cutover_preflight.need_pointer_of(before, self.pointer)
-        if before.get("flipping") and self.pointer.is_begun():
-            # Killed between the flip and its record: the application has moved already, or a part of it.
-            self.pointer.flip()
+            with cutover_left.named(context):
+                cutover_preflight.need_pointer_of(before, self.pointer)
+                if moved := self.pointer.is_begun():
+                    # Killed between the flip and its record: the application has moved, or a part of it.
+                    self.pointer.flip()
+        if moved:
             self.steps = dict(before["steps"])
             self.verified_by = before.get("verified_by") or ""
             self._record("flip", flipped=True)
@@ -107,7 +115,7 @@ class _Attempt:
             return self._answer(self.steps)
         cutover_preflight.need_fenced_named(context)
         if before.get("fenced") or before.get("flipping"):
-            behind = self._lift_of(before)
+            behind = cutover_left.lift(context, before)
         else:
             behind = fence.of(context)
         # First: the run before may have left them off, and what is refused next must not keep them so.
@@ -124,21 +132,6 @@ class _Attempt:
             "The source stays fenced and as it is; the target's TTL and alarms are yours to set."
         )
         return self._answer(self.steps)
-
-    def _lift_of(self, before: Mapping[str, Any]) -> Fence:
-        """Lift the fence that a run before has left; whatever fails, its consumers are not left off."""
-        context = self.context
-        context.console.warn("an earlier cutover was interrupted: its fence is lifted first")
-        try:
-            cutover_preflight.need_fence_of(before, context.config.cutover.fence)
-            with _lifting("An earlier cutover was interrupted"):
-                behind = fence.of(context)
-                behind.lift()
-        except DdbVerifyError:  # it may end by itself, and then changes have to be applied again
-            cutover_drain.consumers_on(context)
-            raise
-        context.whole.put(CUTOVER, steps={"lifted": now_text()})
-        return behind
 
     # --- before the fence -----------------------------------------------------------------
 
@@ -185,7 +178,7 @@ class _Attempt:
             with self._step("flip", f"{self.pointer.name} is flipped"):
                 self._flip()
         except BaseException as error:  # Ctrl-C too: a fence left up stops the application
-            reason = _words(error)
+            reason = reason_of(error)
             self._need_ours(reason)
             if self.steps.get("flip-asked") and not self.pointer.is_surely_not_begun():
                 raise EngineError(
@@ -234,7 +227,10 @@ class _Attempt:
         if self.lock.lasts():
             return
         began = self.lock.token
-        with _lifting(f"The cutover failed ({reason})"), translated("take the migration's lease again"):
+        with (
+            lifting(f"The cutover failed ({reason})"),
+            translated("take the migration's lease again"),
+        ):
             ours = self.lock.regain() and (self.context.whole.get(CUTOVER) or {}).get("token") == began
         if not ours:
             raise Refused(
@@ -248,7 +244,7 @@ class _Attempt:
         """Lift the fence, and say so; what fails after that is told, and hides neither it nor *reason*."""
         warn = self.context.console.warn
         try:
-            with _lifting(f"The cutover failed ({reason})"):
+            with lifting(f"The cutover failed ({reason})"):
                 fence.lift()
         except EngineError as error:
             warn(error.message)  # at once: what follows takes its time
@@ -332,26 +328,6 @@ class _Attempt:
         before = self.verified_by if outcome == "flipped" and self.verified is None else ""
         judged = Path(before) if before else self.verified  # by the run before, which was killed
         cutover_record.leave(self.context, outcome, self.pointer, self.steps, judged, reason)
-
-
-def _words(error: BaseException) -> str:
-    """Why a cutover was rolled back, for people. A bug is known by its type: its text may hold values."""
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    return error.message if isinstance(error, DdbVerifyError) else type(error).__name__
-
-
-@contextmanager
-def _lifting(why: str) -> Iterator[None]:
-    """Say it in these words where a fence cannot be lifted: it is what the operator has to know first."""
-    try:
-        yield
-    except (DdbVerifyError, KeyboardInterrupt) as error:
-        raise EngineError(
-            f"{why}, and its fence could not be lifted: {_words(error)}",
-            "the application cannot write: run `replicator cutover` again now, which lifts it first, or lift "
-            "it by hand; `replicator status` says whether and when it ends by itself.",
-        ) from error
 
 
 @click.command(name="cutover")

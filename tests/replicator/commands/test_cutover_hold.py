@@ -233,7 +233,10 @@ def test_an_answer_in_parts_is_read_to_its_end(held, monkeypatch):
 def test_without_standard_input_nothing_is_begun(monkeypatch):
     touched = []
     here = SimpleNamespace(
-        need_begun=lambda: None, need_no_restart=lambda: None, locked=lambda _: touched.append("lease")
+        need_begun=lambda: None,
+        need_no_restart=lambda: None,
+        locked=lambda _: touched.append("lease"),
+        whole={},
     )
     monkeypatch.setattr(cutover.cutover_preflight, "check", lambda _: None)
     monkeypatch.setattr(sys, "stdin", None)
