@@ -24,7 +24,10 @@ def differences(expected: TypedItem, found: TypedItem, form: Form) -> tuple[str,
         or a change of type such as ``N -> S``. At most `PATHS_SHOWN`, then one that counts
         the rest. Never empty if the two differ; attributes under ``ignore`` do not appear.
     """
-    one, other = _unlike(*map(form.without_ignored, _unlike(expected, found)))
+    one, other = _unlike(expected, found)
+    one, other = form.without_ignored(one), form.without_ignored(other)
+    if form.ignore:  # what is left of two values may be spelt alike
+        one, other = _unlike(one, other)
     try:
         if _leaves(one) + _leaves(other) > LEAVES_LOOKED_INTO:
             lines = _by_attribute(one, other)
@@ -40,11 +43,12 @@ def differences(expected: TypedItem, found: TypedItem, form: Form) -> tuple[str,
 
 def _unlike(one: TypedItem, other: TypedItem) -> tuple[TypedItem, TypedItem]:
     """The attributes that are not spelt alike: those that are are equal, and are not looked into."""
-    alike = {name for name, value in one.items() if (found := other.get(name)) is value or found == value}
-    return (
-        {name: value for name, value in one.items() if name not in alike},
-        {name: value for name, value in other.items() if name not in alike},
-    )
+    ours = {
+        name: value
+        for name, value in one.items()
+        if (found := other.get(name)) is not value and found != value
+    }
+    return ours, {name: value for name, value in other.items() if name in ours or name not in one}
 
 
 def _in_depth(one: Mapping[str, Any], other: Mapping[str, Any], path: AttributePath = ()) -> Iterator[str]:
@@ -57,9 +61,10 @@ def _in_depth(one: Mapping[str, Any], other: Mapping[str, Any], path: AttributeP
 
 
 def _of_value(one: Mapping[str, Any], other: Mapping[str, Any], path: AttributePath) -> Iterator[str]:
-    if one.keys() == other.keys() == {"M"}:
+    kinds = tuple(one), tuple(other)
+    if kinds == (("M",), ("M",)):
         yield from _in_depth(one["M"], other["M"], path)
-    elif one.keys() == other.keys() == {"L"}:
+    elif kinds == (("L",), ("L",)):
         # Place by place: DynamoDB's lists have an order.
         for index, (first, second) in enumerate(zip_longest(one["L"], other["L"])):
             inner = (*path, index)

@@ -76,9 +76,9 @@ class Form:
     def digests(self, one: TypedItem, other: TypedItem) -> tuple[bytes, bytes]:
         """The digests of two items; a value that is one object in both is brought into form once."""
         ours = self._normal(one)
-        shared = {name for name, value in other.items() if value is one.get(name)}
-        theirs = self._normal({name: value for name, value in other.items() if name not in shared})
-        theirs |= {name: ours[name] for name in shared & ours.keys()}
+        apart = {name: value for name, value in other.items() if value is not one.get(name)}
+        theirs = {name: value for name, value in ours.items() if name in other and name not in apart}
+        theirs |= self._normal(apart)
         return self._hash(ours), self._hash(theirs)
 
     def _hash(self, normal: dict[str, Any]) -> bytes:
@@ -194,9 +194,11 @@ def _number(content: Any) -> str:
     """Its digits without zeros at either end, and their exponent: one text for each value."""
     if not isinstance(content, str):
         raise UnknownValue("a malformed N")
-    if content.isdigit() and content.isascii() and content[0] != "0":  # most numbers
-        short = content.rstrip("0")
-        return f"{short}E{len(content) - len(short)}"
+    whole, _, fraction = content.partition(".")
+    digits = whole + fraction
+    if digits.isdigit() and digits.isascii() and digits[0] != "0":  # most numbers
+        short = digits.rstrip("0")
+        return f"{short}E{len(whole) - len(short)}"
     if not NUMBER.fullmatch(content):
         raise UnknownValue("a malformed N")
     if "e" in content or "E" in content:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import pytest
 from hypothesis import assume, given
@@ -89,6 +89,27 @@ def test_every_spelling_of_an_item_is_the_same_item(data, item):
     form = Form()
     assert form.same(item, other)
     assert form.digest(item) == form.digest(other)
+
+
+@given(st.from_regex(r"-?0{0,2}[0-9]{0,3}\.?[0-9]{0,3}0{0,2}", fullmatch=True), st.data())
+def test_two_numbers_are_one_exactly_where_their_values_are(text, data):
+    other = data.draw(
+        st.from_regex(r"-?0?[0-9]{1,3}(\.[0-9]{1,3})?(E-?[0-9])?", fullmatch=True) | st.just(text)
+    )
+    form = Form()
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        with pytest.raises(UnknownValue):
+            form.digest({"n": {"N": text}})
+    else:
+        assert form.same({"n": {"N": text}}, {"n": {"N": other}}) is (value == Decimal(other))
+
+
+@pytest.mark.parametrize("text", ["1.2.3", ".", "", "1_000", " 1", "\u0663", "1.\u0663", "0x1", "NaN"])
+def test_what_is_no_number_is_no_value(text):
+    with pytest.raises(UnknownValue):
+        Form().digest({"n": {"N": text}})
 
 
 def mutations(value):  # noqa: C901 - one case per type
