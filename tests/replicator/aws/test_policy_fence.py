@@ -421,6 +421,27 @@ def test_fastened_it_has_no_end_and_is_lifted_like_any(before, lag, block):
     assert client.policy == before
 
 
+@pytest.mark.parametrize(("lag", "block"), MANNERS)
+@pytest.mark.parametrize("before", [None, OTHERS])
+def test_killed_between_its_fastening_and_the_note_of_it_it_is_lifted_by_the_note_before(before, lag, block):
+    """Noted is what was put first: of another revision, with an end that it has no more."""
+    client, notes = FakePolicies(copy.deepcopy(before), lag=lag, block=block), InMemory()
+    made, keep = raised(client, notes), notes.put
+
+    def killed(table, standing):
+        raise KeyboardInterrupt
+
+    notes.put = killed
+    with pytest.raises(KeyboardInterrupt):
+        made.fasten()
+    assert end_of(client.policy) is None
+    notes.put = keep
+    fence(client, notes).lift()
+
+    assert client.policy == before
+    assert notes.get(TABLE) is None
+
+
 @pytest.mark.parametrize("left", [MARGIN - 1, 0.0, -100.0])
 def test_it_is_not_fastened_shortly_before_its_end_or_behind_it(left):
     client = FakePolicies()
