@@ -146,8 +146,9 @@ class _Attempt:
 
     def _behind(self, fence: Fence) -> None:
         """Everything from the fence to the flip; whatever fails, the fence is lifted first."""
-        self._record("fence", fenced=True)  # the intent: a run after a crash knows that it has to be lifted
         try:
+            # The intent: a run after a crash knows that it has to be lifted.
+            self._record("fence", fenced=True)
             scheduled = "the fence is put, and spreads while the application writes"
             with self._step("fence", scheduled if fence.lead_seconds else "the source is fenced"):
                 raised = cutover_fence.put(self.context, fence)

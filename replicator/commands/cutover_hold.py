@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import os
 import select
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from ddbverify.errors import Refused
@@ -23,11 +25,13 @@ from replicator.context.console import Step
 from replicator.context.context import Context
 
 if sys.platform != "win32":
+    import fcntl
     import termios
 
 GO_ON: Final = ("", "yes", "y", "flip")
 
 _LOOK_SECONDS: Final = 0.5
+_GONE: Final = 0 if sys.platform == "win32" else select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 def document(context: Context, raised: Raised, pointer: Mapping[str, str]) -> dict[str, Any]:
@@ -75,14 +79,37 @@ def need_input() -> int:
     The descriptor of standard input, on which the operator lets a held cutover go on.
 
     Raises:
-        Refused: There is none: nobody could.
+        Refused: There is none, or it is at its end already: nobody could.
     """
     try:
-        return sys.stdin.fileno()
+        answers = sys.stdin.fileno()
+        why = _why_nobody_answers(answers)
     except (AttributeError, OSError, ValueError):
+        why = "there is none"
+    if why:
         raise Refused(
-            "--hold waits for a line on standard input, and there is none.", "run it in a terminal."
-        ) from None
+            f"--hold waits for a line on standard input, and {why}.",
+            "run it in a terminal, or with a pipe that stays open until you answer.",
+        )
+    return answers
+
+
+def _why_nobody_answers(answers: int) -> str:
+    """What is known to keep a line from ever coming, in words; empty where nothing is. Reads nothing."""
+    if sys.platform == "win32" or os.isatty(answers):
+        return ""
+    if fcntl.fcntl(answers, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+        return "it cannot be read"
+    found = os.fstat(answers)
+    if stat.S_ISREG(found.st_mode):
+        ended = os.lseek(answers, 0, os.SEEK_CUR) >= found.st_size
+    elif stat.S_ISCHR(found.st_mode):
+        ended = found.st_rdev == Path(os.devnull).stat().st_rdev
+    else:  # a pipe, or a socket
+        look = select.poll()
+        look.register(answers, select.POLLIN)
+        ended = any(event & _GONE and not event & select.POLLIN for _, event in look.poll(0))
+    return "that is at its end" if ended else ""
 
 
 def hold(context: Context, answers: int, deadline: float, still: Callable[[], None], step: Step) -> None:

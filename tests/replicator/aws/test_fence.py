@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -53,6 +55,49 @@ def test_a_command_that_does_not_end_is_an_error(tmp_path):
 
     with pytest.raises(EngineError, match="The fence's command did not end within 0 s"):
         CommandFence(f"{sys.executable} slow.py", str(tmp_path), timeout_seconds=0.2).raise_(None, 0.0)
+
+
+CHILD = """
+import pathlib, subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import pathlib, time; time.sleep(2); pathlib.Path('late').touch()"])
+pathlib.Path("begun").touch()
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("ended_by", ["its time", "Ctrl-C"])
+def test_what_a_command_has_started_ends_with_it(tmp_path, monkeypatch, ended_by):
+    """The child of a script that hangs went on, and could still fence the source, or agree to a flip."""
+    (tmp_path / "starts.py").write_text(CHILD)
+    made = CommandFence(f"{sys.executable} starts.py", str(tmp_path), timeout_seconds=1.5)
+    if ended_by == "Ctrl-C":
+        communicate = subprocess.Popen.communicate
+
+        def interrupted(child, *_, **__):
+            while not (tmp_path / "begun").exists():
+                time.sleep(0.01)
+            monkeypatch.setattr(subprocess.Popen, "communicate", communicate)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    with pytest.raises((EngineError, KeyboardInterrupt)):
+        made.raise_(None, 0.0)
+
+    assert (tmp_path / "begun").exists()
+    time.sleep(3)
+    assert not (tmp_path / "late").exists()
+
+
+def test_a_command_that_is_ended_may_undo_what_it_did(tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import pathlib, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path('undone').touch(), sys.exit()))\n"
+        "time.sleep(60)\n"
+    )
+
+    with pytest.raises(EngineError, match="did not end within"):
+        CommandFence(f"{sys.executable} slow.py", str(tmp_path), timeout_seconds=1.5).raise_(None, 0.0)
+    assert (tmp_path / "undone").exists()
 
 
 # --- whom the policy exempts ------------------------------------------------------------------

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ddbverify.config import parse
 from ddbverify.errors import ConfigurationError, EngineError, Refused
@@ -315,6 +316,24 @@ def test_one_that_is_interrupted_says_that_it_starts_over(attempt, monkeypatch):
     assert "ddbverify run" in caught.value.hint, (
         "the gate is closed by a last verification that was interrupted"
     )
+
+
+def test_a_fence_whose_intent_could_not_be_noted_is_not_left_noted(attempt, monkeypatch):
+    """The note was taken, and its answer lost: status called the source fenced until the next cutover."""
+    put, refused = attempt.context.whole.put, []
+
+    def lost(name, **facts):
+        put(name, **facts)
+        if not refused:
+            refused.append(facts)
+            raise refusal("InternalServerError")
+
+    monkeypatch.setattr(attempt.context.whole, "put", lost)
+    with pytest.raises(ClientError):
+        attempt._behind(FENCE)
+    assert refused[0]["fenced"] is True
+    assert "fenced" not in attempt.context.whole
+    assert left_behind(attempt.context.config).outcome == "rolled-back"
 
 
 def test_one_that_is_interrupted_twice_says_that_the_fence_may_be_up(attempt, monkeypatch):

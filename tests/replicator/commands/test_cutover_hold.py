@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -230,7 +233,40 @@ def test_an_answer_in_parts_is_read_to_its_end(held, monkeypatch):
     monkeypatch.setattr(os, "read", read)
 
 
-def test_without_standard_input_nothing_is_begun(monkeypatch):
+@contextmanager
+def opened(path, mode="r"):
+    with Path(path).open(mode) as given:
+        yield given
+
+
+@contextmanager
+def closed_pipe():
+    reads, writes = os.pipe()
+    os.close(writes)
+    with os.fdopen(reads) as given:
+        yield given
+
+
+@contextmanager
+def read_to_its_end(path):
+    path.write_text("yes\n")
+    with path.open() as given:
+        os.lseek(given.fileno(), 0, os.SEEK_END)
+        yield given
+
+
+NOBODY = {
+    "none": (lambda _: nullcontext(None), "there is none"),
+    "closed": (lambda _: nullcontext(io.StringIO()), "there is none"),
+    "/dev/null": (lambda _: opened(os.devnull), "that is at its end"),
+    "a pipe whose writer has gone": (lambda _: closed_pipe(), "that is at its end"),
+    "a file that was read": (lambda path: read_to_its_end(path / "answers"), "that is at its end"),
+    "not to be read": (lambda path: opened(path / "out", "w"), "it cannot be read"),
+}
+
+
+@pytest.mark.parametrize("given", NOBODY)
+def test_where_nobody_can_answer_nothing_is_begun(tmp_path, monkeypatch, given):
     touched = []
     here = SimpleNamespace(
         need_begun=lambda: None,
@@ -239,11 +275,31 @@ def test_without_standard_input_nothing_is_begun(monkeypatch):
         whole={},
     )
     monkeypatch.setattr(cutover.cutover_preflight, "check", lambda _: None)
-    monkeypatch.setattr(sys, "stdin", None)
-
-    with pytest.raises(Refused, match="there is none"):
-        cutover.cutover(here, hold=True)
+    made, why = NOBODY[given]
+    with made(tmp_path) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with pytest.raises(Refused, match=f"and {why}"):
+            cutover.cutover(here, hold=True)
     assert touched == []
+
+
+def test_whoever_may_still_answer_is_waited_for(tmp_path, monkeypatch):
+    reads, writes = os.pipe()
+    with os.fdopen(reads) as pipe:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        assert cutover_hold.need_input() == reads
+        os.write(writes, b"yes\n")
+        os.close(writes)
+        assert cutover_hold.need_input() == reads, "the answer is in it already"
+    (tmp_path / "answers").write_text("yes\n")
+    with (tmp_path / "answers").open() as given:
+        monkeypatch.setattr(sys, "stdin", given)
+        assert cutover_hold.need_input() == given.fileno()
+    terminal, answers = os.openpty()
+    with os.fdopen(answers) as given:
+        monkeypatch.setattr(sys, "stdin", given)
+        assert cutover_hold.need_input() == answers
+    os.close(terminal)
 
 
 def test_the_steps_of_one_that_is_not_held_are_those_of_before(tmp_path, monkeypatch):
