@@ -15,6 +15,7 @@ from replicator.aws import operators_command
 from replicator.aws.fence_notes import InMemory, StateNotes
 from replicator.aws.policies import Policies
 from replicator.aws.policy_fence import PolicyFence
+from replicator.aws.roles import replication_of, role_of
 from replicator.context.context import Context
 
 
@@ -109,26 +110,10 @@ def of(context: Context) -> Fence:
     return PolicyFence(
         Policies(context.source, context.console.warn),
         tuple(sources.values()),
-        role_of(identity),
+        (*role_of(identity), replication_of(identity)),
         context.server_time,
         context.pace.fence_margin,
         StateNotes(context.whole) if context.begun() else InMemory(),
         context.pace.fence_lead,
         context.pace.fence_spread,
     )
-
-
-def role_of(identity: str) -> tuple[str, ...]:
-    """
-    What ``aws:PrincipalArn`` may say for a caller: the role behind an assumed-role session.
-
-    Two patterns, since a role's path is not part of the session's ARN.
-    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
-    """
-    if ":assumed-role/" not in identity:
-        return (identity,)
-    head, _, rest = identity.partition(":assumed-role/")
-    account = head.rpartition(":")[2]
-    partition = identity.split(":", 2)[1]
-    name = rest.partition("/")[0]
-    return (f"arn:{partition}:iam::{account}:role/{name}", f"arn:{partition}:iam::{account}:role/*/{name}")

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from ddbverify.errors import EngineError
-from replicator.aws.fence import CommandFence, role_of
+from replicator.aws.fence import CommandFence
+from replicator.aws.roles import replication_of, role_of
 
 # --- the operator's command -------------------------------------------------------------------
 
@@ -120,3 +121,18 @@ def test_a_role_whose_name_ends_like_the_operators_is_not_exempt():
     assert exempt("deploy")
     assert exempt("teams/ops/deploy")
     assert not exempt("app-deploy")
+
+
+@pytest.mark.parametrize(
+    ("identity", "partition"),
+    [
+        ("arn:aws:sts::123456789012:assumed-role/deploy/session", "aws"),
+        ("arn:aws-cn:iam::123456789012:user/ops", "aws-cn"),
+    ],
+)
+def test_the_role_that_replicates_a_global_table_is_exempt(identity, partition):
+    """A replica that denies it for 20 hours is one no more, and a fence stands for days."""
+    assert replication_of(identity) == (
+        f"arn:{partition}:iam::123456789012:role/aws-service-role/replication.dynamodb.amazonaws.com/"
+        "AWSServiceRoleForDynamoDBReplication"
+    )

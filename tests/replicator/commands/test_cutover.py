@@ -18,7 +18,7 @@ from ddbverify.evidence import signing
 from ddbverify.gate.gate import Decision
 from ddbverify.names import Fact
 from replicator.aws import switch
-from replicator.aws.fence import role_of
+from replicator.aws.roles import role_of
 from replicator.aws.stream import Trimmed
 from replicator.commands import after_flip, last_verification, quiet
 from replicator.commands.cutover import CUTOVER, _Attempt
