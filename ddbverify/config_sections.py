@@ -118,6 +118,7 @@ class Cutover(_Section, frozen=True):
     pointer_form: Literal["source", "target"] = "source"
     pointer_tier: Literal["standard", "advanced"] = "standard"
     fence: str = "resource-policy"
+    fence_target: bool = True
     fence_limit: Duration = Duration(900)
     quiet: Duration = Duration(60)
     stream_lag: Duration = Duration(10)

@@ -76,6 +76,13 @@ def stack_name(migration: str, part: str, pair: str | None = None) -> str:
 FENCE_SID: Final = "ReplicatorFence"
 """The statement in a source table's own policy that a cutover keeps writers off with."""
 
+TARGET_FENCE_SIDS: Final = ("ReplicatorTargetFence", "ReplicatorTargetFenceAgain")
+"""The statements in a target table's own policy that keep all but the replicator off: until a moment, or
+until they are taken out; and again from a moment on."""
+
+FENCE_SIDS: Final = (FENCE_SID, *TARGET_FENCE_SIDS)
+"""All statements of ours in policies of tables: none of them is a setting of the user's."""
+
 
 METRICS: Final = "Replicator"
 """CloudWatch's namespace of all metrics. Dimensions: ``migration``, ``pair`` and ``service`` (``forwarder``,
@@ -173,6 +180,12 @@ class Fact:
     ``rest`` (JSON of the policy without it, or not there), ``revision`` (of the policy with it; not there:
     asked for, no answer yet), ``begin_epoch`` (it denies behind that second; not there: it denies),
     ``until_epoch`` (not there: until it is lifted), ``shown``, ``at``."""
+
+    TARGET_FENCE: Final = "target-fence#"
+    """Prefix, followed by a target table's name; of the whole migration, once its policy was asked to keep
+    writers off: ``exempt`` (ARNs that may write), ``revision`` (of the policy; not there: asked for, no
+    answer yet), ``opens_epoch`` and ``closes_epoch`` (between them everybody may write; not there: nobody),
+    ``opened`` (the statements are out of the policy, for the flip), ``at``."""
 
     MOVED: Final = "moved"
     """``at``: the application reads the target since then, so that whoever still writes to the source is

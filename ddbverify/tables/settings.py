@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ddbverify.config import Side
 from ddbverify.errors import AccessError, EngineError, NotFoundError
-from ddbverify.names import FENCE_SID
+from ddbverify.names import FENCE_SIDS
 from ddbverify.setting_names import Kind, Pattern, Setting, pattern
 from ddbverify.tables import aws
 from ddbverify.tables.indexes import indexes_of, keys_in_words, shown, types_of
@@ -188,7 +188,7 @@ def _policy(client: DynamoDBClient, table: Table) -> dict[Setting, str]:
     # What the policy says about this very table has to be said about the other one, too.
     policy = json.loads(text.replace(table.arn, "<this table>"))
     statements = _listed(policy.get("Statement", []))
-    kept = [statement for statement in statements if statement.get("Sid") != FENCE_SID]
+    kept = [statement for statement in statements if statement.get("Sid") not in FENCE_SIDS]
     return {Setting.own("policy"): _digest(_in_order(kept))} if kept else {}
 
 

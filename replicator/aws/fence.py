@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from ddbverify.errors import DdbVerifyError
 from ddbverify.tables.aws import translated
-from replicator.aws import operators_command
+from replicator.aws import operators_command, target_fence
+from replicator.aws.both_fences import BothFences
 from replicator.aws.fence_notes import InMemory, StateNotes
 from replicator.aws.policies import Policies
 from replicator.aws.policy_fence import PolicyFence
@@ -99,15 +101,21 @@ class CommandFence:
         )
 
 
-def of(context: Context) -> Fence:
-    """The fence that ``[cutover] fence`` asks for, of all sources of the migration."""
+def of(context: Context, *, to_lift: bool = False) -> Fence:
+    """
+    The fence that ``[cutover] fence`` asks for, of all sources of the migration; and that of their targets.
+
+    Args:
+        to_lift: It is only to be lifted: where the targets' side does not answer, that is told, and the
+            sources' fence can be lifted nevertheless, since their application waits.
+    """
     setting = context.config.cutover.fence
     if setting.startswith("command:"):
         return CommandFence(setting.removeprefix("command:"), str(context.config.folder))
     with translated("ask who we are"):
         identity = context.source_client("sts").get_caller_identity()["Arn"]
     sources = {source.arn: source for source in map(context.source_table, context.config.tables)}
-    return PolicyFence(
+    of_sources = PolicyFence(
         Policies(context.source, context.console.warn),
         tuple(sources.values()),
         (*role_of(identity), replication_of(identity)),
@@ -116,4 +124,14 @@ def of(context: Context) -> Fence:
         StateNotes(context.whole) if context.begun() else InMemory(),
         context.pace.fence_lead,
         context.pace.fence_spread,
+    )
+    try:
+        of_targets = target_fence.of(context)
+    except DdbVerifyError as error:
+        if not to_lift:
+            raise
+        context.console.warn(f"whether the targets are closed is not known: {error.message}")
+        return of_sources
+    return (
+        BothFences(of_sources, of_targets, context.config.cutover.quiet) if of_targets.tables else of_sources
     )

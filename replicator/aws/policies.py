@@ -51,12 +51,14 @@ class Policies:
         tell: Told, once per change, what is waited for.
         sleep: Waits so many seconds.
         seconds: A clock for waiting.
+        patience_seconds: How long a change is tried again.
     """
 
     client: DynamoDBClient
     tell: Callable[[str], None] = lambda _: None
     sleep: Callable[[float], None] = time.sleep
     seconds: Callable[[], float] = clock.seconds
+    patience_seconds: float = PATIENCE_SECONDS
 
     def read(self, arn: str) -> tuple[Policy | None, str | None]:
         """A table's policy and revision, perhaps of `LAG_SECONDS` ago; ``None`` where there is none."""
@@ -90,9 +92,9 @@ class Policies:
 
         Raises:
             Changed: The table's policy has another revision.
-            EngineError: AWS does not take it, or has not for `PATIENCE_SECONDS`.
+            EngineError: AWS does not take it, or has not for ``patience_seconds``.
         """
-        deadline, told = self.seconds() + PATIENCE_SECONDS, False
+        deadline, told = self.seconds() + self.patience_seconds, False
         while True:
             try:
                 return self._change(arn, policy, revision, doing)

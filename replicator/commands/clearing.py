@@ -23,7 +23,7 @@ from ddbverify.words import number_of
 from replicator.aws import switch
 from replicator.backfill import boundary, ownership
 from replicator.backfill.ownership import FILLING, MADE, STAGING
-from replicator.commands import audit
+from replicator.commands import audit, target_closing
 from replicator.commands.restore import RESTORE_STEPS
 from replicator.commands.steps import Steps
 from replicator.commands.together import Task, Together
@@ -134,6 +134,7 @@ def _remove(context: Context, lock: Lock, pair: Pair, step: Step) -> dict[str, A
     if target is not None and ownership.is_ours(context, pair, MADE, target):
         step.at(f"removing {target.name}")
         tables.delete(context.target, target.name, poll_seconds=context.pace.poll_seconds)
+        target_closing.forget(context, target.name)
     elif target is not None and ownership.is_being_filled(context, pair, target):
         removed = _empty_table(context, target.name, lock, step)
         step.result = f"{number_of(removed, 'item')} removed from {target.name}, which was there before"

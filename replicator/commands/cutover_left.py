@@ -46,13 +46,12 @@ def lift(context: Context, before: Mapping[str, Any]) -> Fence:
     try:
         cutover_preflight.need_fence_of(before, context.config.cutover.fence)
         with lifting("An earlier cutover was interrupted"):
-            behind = fence.of(context)
-            behind.lift()
+            fence.of(context, to_lift=True).lift()
     except DdbVerifyError:  # it may end by itself, and then changes have to be applied again
         cutover_drain.consumers_on(context)
         raise
     context.whole.put(switch.CUTOVER, steps={"lifted": now_text()})
-    return behind
+    return fence.of(context)
 
 
 @contextmanager

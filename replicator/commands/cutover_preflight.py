@@ -11,6 +11,7 @@ from ddbverify.names import Fact, table_name
 from ddbverify.tables.aws import translated
 from replicator.aws import fence, pointer
 from replicator.aws.pointer import Pointer
+from replicator.commands import target_closing
 from replicator.context import references, tables
 from replicator.context.context import Context
 
@@ -49,6 +50,7 @@ def check(context: Context) -> Pointer:
             f"{settings.quiet:.0f} s, and the fence has to last {context.pace.fence_margin:.0f} s longer.",
             'give the last verification time as well: the default is "15m".',
         )
+    target_closing.need_fitting(context)
     for pair in context.config.tables:
         if context.state(pair).get(Fact.STEP + "following") is None:
             raise Refused(f"{pair} does not follow its source yet.", "run `replicator restore` first.")

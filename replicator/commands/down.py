@@ -14,7 +14,7 @@ from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
 from replicator.backfill.boundary import BACKUPS
 from replicator.backfill.ownership import MADE
-from replicator.commands import ended, invocation, protection
+from replicator.commands import ended, invocation, protection, target_closing
 from replicator.commands.together import MOST_STACKS, each
 from replicator.context import tables
 from replicator.context.context import Context
@@ -124,12 +124,15 @@ def _remove_pair(context: Context, pair: Pair, *, flipped: bool) -> list[str]:
     if target is None:
         pass
     elif flipped:
+        target_closing.lift(context, pair)  # nothing, unless a policy was opened whose answer was lost
         context.console.line(f"  · {target.name} stays: the application uses it; so does its stream")
     elif ownership.is_ours(context, pair, MADE, target):
         with context.console.step(f"remove the target {target.name}, which was not flipped to"):
             tables.delete(context.target, target.name, poll_seconds=context.pace.poll_seconds)
             removed.append(target.name)
     else:
+        if target_closing.lift(context, pair):  # with the state table goes the memory of it
+            context.console.line(f"  · {target.name} takes anybody's writes again: its fence is taken out")
         context.console.line(f"  · {target.name} stays: nothing proves that this migration made it")
     if state.get(Fact.STREAM_ENABLED_BY_US):
         with context.console.step(f"turn off the stream of {table_name(pair.source)}"):

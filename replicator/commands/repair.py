@@ -19,7 +19,7 @@ from ddbverify.items.values import with_base64, with_bytes
 from ddbverify.names import Fact, KeySchema, canary_key
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
-from replicator.commands import invocation
+from replicator.commands import invocation, target_closing
 from replicator.context.ceiling import ceiling_of
 from replicator.context.context import Context
 from replicator.handlers.envelope import Letter, UnreadableBody, open_body
@@ -53,6 +53,7 @@ def repair(context: Context) -> dict[str, Any]:
     stuck = 0
     with context.locked("replicator repair"):
         context.need_no_restart()  # one may have begun while the lease was waited for
+        target_closing.admit(context, context.config.tables, "to repair it")
         for pair in context.config.tables:
             if "ledger_table" not in context.resources(pair):
                 raise Refused(f"{pair} has no ledger yet.", "run `replicator restore` first.")

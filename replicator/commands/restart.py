@@ -26,7 +26,7 @@ from replicator.aws.switch import CUTOVER
 from replicator.backfill import boundary
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import clearing, cutover_preflight, protection
+from replicator.commands import clearing, cutover_preflight, protection, target_closing
 from replicator.commands.invocation import config_option, execute, json_option
 from replicator.commands.phases import base_stack, bind, changed_since, deployed
 from replicator.commands.restore import phase_two
@@ -77,6 +77,7 @@ def restart(
             "restart",
             [place for pair in chosen for place in protection.deleted_with(context, pair, keep_target=False)],
         )
+        target_closing.admit(context, chosen, "to empty and to fill")
         for pair in chosen:
             _begin(context, pair, backup, lock)
         clearing.clear(context, chosen, lock)

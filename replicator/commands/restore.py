@@ -16,8 +16,9 @@ from replicator.aws.switch import set_consumer
 from replicator.backfill import filling
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import invocation, passage
+from replicator.commands import invocation, passage, target_closing
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
+from replicator.commands.steps import Steps
 from replicator.commands.together import MOST_RESTORES, MOST_STACKS
 from replicator.context import references, tables
 from replicator.context.ceiling import work_in_hand
@@ -68,6 +69,10 @@ def phase_two(deployment: Deployment, plans: Sequence[Plan]) -> None:
     # Behind the load, whose writes nobody has to read; before the first change that is applied.
     step("target-stream", plans, _stream_title(context), partial(_target_stream, context))
     step("apply", plans, "consumer", partial(_apply, deployment), at_once=MOST_STACKS)
+    closing = [plan for plan in plans if target_closing.is_due(context, plan.pair)]
+    for plan in closing:  # each time: another operator is let in, and what others made of it is put right
+        Steps(context, plan.pair, deployment.command, lock).forget(target_closing.STEP)
+    step(target_closing.STEP, closing, target_closing.title(context), partial(target_closing.close, context))
     step("consumer", plans, passage.arrived_title(context), partial(_consumer_on, context))
     step("following", plans, "replay has passed the backup", partial(_following, context))
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from tabulate import tabulate
 
 from ddbverify.config import Pair
 from ddbverify.names import Fact
-from replicator.aws import fence_seen, queue, sight
+from replicator.aws import fence_seen, queue, sight, target_seen
 from replicator.aws.fence_seen import Seen
 from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
-from replicator.commands import after_flip, audit, ended, invocation
+from replicator.commands import after_flip, audit, ended, fences_told, invocation
 from replicator.commands.restore import RESTORE_STEPS
 from replicator.commands.up import UP_STEPS
 from replicator.context.context import Context
@@ -32,6 +32,7 @@ def status(context: Context) -> dict[str, Any]:
         return {"name": context.config.name, "begun": False, "ended": end, "pairs": {}}
     cut = context.whole.get(CUTOVER) or {}
     fences = fence_seen.look(context, cut)
+    closed = target_seen.look(context)
     answer: dict[str, Any] = {
         "name": context.config.name,
         "begun": True,
@@ -42,12 +43,15 @@ def status(context: Context) -> dict[str, Any]:
             "by": context.config.cutover.fence.partition(":")[0],
             "tables": {one.table: one.as_json() for one in fences},
         },
+        "target_fence": {one.table: one.as_json() for one in closed},
         "pairs": {
             str(pair): _pair(context, pair, flipped=bool(cut.get("flipped")))
             for pair in context.config.tables
         },
     }
-    for text in _fence_first(context, cut, fences):
+    for text in fences_told.of_sources(context, cut, fences):
+        context.console.warn(text)
+    for text in fences_told.of_targets(context, cut, closed):
         context.console.warn(text)
     for pair in context.config.tables if answer["flipped"] else ():
         known = after_flip.known(context.state(pair), context.server_time())
@@ -68,45 +72,6 @@ def _fenced(cut: Mapping[str, Any], fences: Sequence[Seen]) -> bool | None:
     if "up" in states or (recorded and states.isdisjoint({"ended", "scheduled"})):
         return True
     return None if "unknown" in states else False
-
-
-def _fence_first(context: Context, cut: Mapping[str, Any], fences: Sequence[Seen]) -> Iterator[str]:
-    """What is to be known of the fences before anything else, in sentences."""
-    for one in fences:
-        if one.state == "unknown":
-            yield f"whether {one.table} is fenced is not known: {one.why}"
-    if cut.get("flipped"):
-        return  # it stays up for good
-    again = "if none is under way, run `replicator cutover` again: it lifts the fence first"
-    off = "consumer" in (cut.get("steps") or {}) and bool(cut.get("fenced"))
-    consumer = ", or `replicator resume`: nothing is applied, since its consumer is off" if off else ""
-    for one in fences:
-        if one.state == "up":
-            yield f"{one.table} is fenced by a cutover: nobody writes to it, {_end(context, one)}; {again}"
-        elif one.state == "scheduled" and one.begins is not None:
-            yield (
-                f"{one.table} is to be fenced by a cutover: nobody writes to it behind {_time(one.begins)}, "
-                f"{_end(context, one)}; {again}"
-            )
-        elif one.state == "ended":
-            yield (
-                f"the fence of {one.table} has ended by itself, and the application writes again: "
-                f"run `replicator cutover` again, which starts over{consumer}"
-            )
-    if cut.get("fenced") and not any(one.state in ("up", "scheduled", "ended") for one in fences):
-        yield f"a cutover has begun to fence the source; {again}"
-
-
-def _end(context: Context, fence: Seen) -> str:
-    if fence.until is not None:
-        return f"until {_time(fence.until)} at the latest"
-    if context.config.cutover.fence.startswith("command:"):
-        return "and your fence command knows no end"
-    return "until it is lifted"
-
-
-def _time(epoch: int) -> str:
-    return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _without_state(context: Context, end: dict[str, Any] | None) -> str:

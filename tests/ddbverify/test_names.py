@@ -45,7 +45,9 @@ def test_the_state_table_keeps_its_names_across_versions():
         "RESTARTING": "restarting",
         "STEP": "step#",
         "STREAM_ENABLED_BY_US": "stream-enabled-by-us",
+        "TARGET_FENCE": "target-fence#",
     }
     assert (names.MIGRATION, names.pair_pk("p")) == ("migration", "pair#p")
     assert names.state_table("shop") == "replicator-shop-state"
     assert names.FENCE_SID == "ReplicatorFence"
+    assert names.TARGET_FENCE_SIDS == ("ReplicatorTargetFence", "ReplicatorTargetFenceAgain")

@@ -20,10 +20,11 @@ from botocore.exceptions import ClientError
 
 from ddbverify.errors import DdbVerifyError
 from ddbverify.names import Fact
-from replicator.aws import fence, policy_fence
+from replicator.aws import fence, policy_fence, target_fence
 from replicator.aws.policies import Policies
 from replicator.aws.policy_deny import is_fenced
-from replicator.commands import audit, clearing, last_verification, restore, up
+from replicator.aws.target_deny import is_closed_at
+from replicator.commands import audit, clearing, last_verification, restore, target_closing, up
 from replicator.commands.cutover import CUTOVER
 from replicator.stack import bundle
 from tests.failpoints.points import Killed, Points, sample
@@ -54,7 +55,8 @@ def world(aws, unique, tmp_path, monkeypatch):
     passed = SimpleNamespace(open=True, reasons=(), evidence=None, sha256=None)
     monkeypatch.setattr(last_verification.gate, "judge", lambda *_, **__: passed)
     monkeypatch.setattr(last_verification, "run", lambda *_: 0)
-    monkeypatch.setattr(policy_fence, "LAG_SECONDS", 1.0)  # an emulator's reads are never late
+    for module in (policy_fence, target_fence):
+        monkeypatch.setattr(module, "LAG_SECONDS", 1.0)  # an emulator's reads are never late
     made = Migration(aws, unique("p"), tmp_path)
     for number in range(12):
         made.put(f"k{number}", f"v{number}")
@@ -110,6 +112,12 @@ def fenced(world):
     return is_fenced(Policies(world.database).read(source.arn)[0])
 
 
+def closed(world):
+    context = world.context()
+    policy, _ = Policies(context.target).read(context.target_table(world.pair).arn)
+    return is_closed_at(policy, context.server_time())
+
+
 def pointer(world):
     ssm = world.aws.client("ssm", SOURCE_REGION)
     found = ssm.get_parameters(Names=[f"/failpoints/{world.name}"])["Parameters"]
@@ -123,12 +131,14 @@ def whole_life(world, points, chosen, **settings):
     life.run("up")
     life.run("restore")
     steps = {name for name, _ in world.state().all(Fact.STEP)}
-    assert steps == {*up.UP_STEPS, *restore.RESTORE_STEPS}
+    assert steps == {*up.UP_STEPS, *restore.RESTORE_STEPS, target_closing.STEP}
+    assert closed(world)
     world.assert_equal()
     life.run("restart")
     assert world.context().restart_number(world.pair) == 1
     assert world.state().get(Fact.RESTARTING) is None
     assert {name for name, _ in world.state().all(Fact.STEP)} == steps | set(clearing.STEPS)
+    assert closed(world)
     world.assert_equal()
     found = audit.run(world.context(), world.pair, to_the_end=True)
     assert (found.lost, found.gap) == ([], "")
@@ -136,6 +146,7 @@ def whole_life(world, points, chosen, **settings):
     assert answer["flipped"]
     assert pointer(world) == answer["value"] == world.context().target_table(world.pair).arn
     assert fenced(world)
+    assert not closed(world)
     assert world.context().whole.get(CUTOVER)["flipped"]
     world.assert_equal()
     life.run("down", writes=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from replicator.aws.policies import LIMIT_BYTES, Policies
 from tests.replicator.fakes import refusal
 
 NOON = 1_800_000_000.0
+APPLICATION = "arn:aws:iam::123456789012:role/app"
 
 
 class Clock:
@@ -59,13 +61,13 @@ class FakePolicies:
         text = self.history[-1][1]
         return None if text is None else json.loads(text)
 
-    def denies(self, epoch: float) -> bool:
+    def denies(self, epoch: float, who: str = APPLICATION) -> bool:
         """Whether every request of the application is refused at this moment."""
-        return all(_denied(text, epoch) for text in self._held_against(epoch))
+        return all(_denied(text, epoch, who) for text in self._held_against(epoch))
 
-    def lets_through(self, epoch: float) -> bool:
+    def lets_through(self, epoch: float, who: str = APPLICATION) -> bool:
         """Whether no request of the application is refused at this moment."""
-        return not any(_denied(text, epoch) for text in self._held_against(epoch))
+        return not any(_denied(text, epoch, who) for text in self._held_against(epoch))
 
     def _held_against(self, epoch: float) -> list[str | None]:
         """The policies that requests of this moment are held against: one of them each."""
@@ -111,10 +113,11 @@ class FakePolicies:
         return str(self.revision)
 
 
-def _denied(text: str | None, epoch: float) -> bool:
+def _denied(text: str | None, epoch: float, who: str) -> bool:
     """Whether a policy denies a request of that second: conditions are held against each, to the second."""
     for one in json.loads(text)["Statement"] if text else ():
-        if one["Effect"] != "Deny":
+        exempt = one.get("Condition", {}).get("ArnNotLike", {}).get("aws:PrincipalArn", ())
+        if one["Effect"] != "Deny" or any(fnmatch.fnmatchcase(who, pattern) for pattern in exempt):
             continue
         begin = one["Condition"].get("DateGreaterThan", {}).get("aws:CurrentTime")
         end = one["Condition"].get("DateLessThan", {}).get("aws:CurrentTime")

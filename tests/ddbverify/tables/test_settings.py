@@ -10,7 +10,7 @@ import pytest
 from botocore.stub import Stubber
 
 from ddbverify.config import Side
-from ddbverify.names import FENCE_SID
+from ddbverify.names import FENCE_SIDS
 from ddbverify.tables import aws
 from ddbverify.tables import settings as table_settings
 from ddbverify.tables.table import describe
@@ -345,8 +345,9 @@ def test_a_policy_is_the_same_in_another_spelling(answers):
     assert plain != _policy_of(answers, one)
 
 
-def test_the_fence_of_a_cutover_is_no_difference(answers):
-    fence = _statement("dynamodb:PutItem", "*", FENCE_SID)
+@pytest.mark.parametrize("sid", FENCE_SIDS)
+def test_the_fences_of_a_migration_are_no_difference(answers, sid):
+    fence = _statement("dynamodb:PutItem", "*", sid)
 
     assert _policy_of(answers, fence) is None
     assert _policy_of(answers, fence, _statement("dynamodb:PutItem", "*")) == _policy_of(

@@ -6,12 +6,17 @@ import fnmatch
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from ddbverify.errors import EngineError
+from ddbverify.config import Cutover
+from ddbverify.errors import AccessError, EngineError
+from replicator.aws import fence as fence_of_both
 from replicator.aws.fence import CommandFence
+from replicator.aws.policy_fence import PolicyFence
 from replicator.aws.roles import replication_of, role_of
+from replicator.context.context import Pace
 
 # --- the operator's command -------------------------------------------------------------------
 
@@ -136,3 +141,32 @@ def test_the_role_that_replicates_a_global_table_is_exempt(identity, partition):
         f"arn:{partition}:iam::123456789012:role/aws-service-role/replication.dynamodb.amazonaws.com/"
         "AWSServiceRoleForDynamoDBReplication"
     )
+
+
+# --- of source and target ---------------------------------------------------------------------
+
+
+def test_a_source_is_opened_again_though_its_targets_side_does_not_answer(monkeypatch):
+    def refuse(_):
+        raise AccessError("AWS refused to say who we are on the target's side", "log in.")
+
+    told = []
+    monkeypatch.setattr(fence_of_both.target_fence, "of", refuse)
+    identity = {"Arn": "arn:aws:iam::123456789012:user/ops"}
+    context = SimpleNamespace(
+        config=SimpleNamespace(cutover=Cutover(), tables=()),
+        source_client=lambda _: SimpleNamespace(get_caller_identity=lambda: identity),
+        console=SimpleNamespace(warn=told.append),
+        source=None,
+        source_table=None,
+        server_time=None,
+        pace=Pace.of(emulator=False),
+        begun=lambda: False,
+    )
+
+    with pytest.raises(AccessError):
+        fence_of_both.of(context)
+    assert isinstance(fence_of_both.of(context, to_lift=True), PolicyFence)
+    assert told == [
+        "whether the targets are closed is not known: AWS refused to say who we are on the target's side"
+    ]

@@ -11,7 +11,8 @@ from ddbverify.names import Fact
 from replicator.aws import fence_seen
 from replicator.aws.policies import LAG_SECONDS
 from replicator.aws.policy_fence import PolicyFence
-from replicator.commands.status import _fence_first, _fenced
+from replicator.commands.fences_told import of_sources
+from replicator.commands.status import _fenced
 from replicator.handlers.state import State, text_of
 from tests.replicator.aws.test_policy_fence import LIMIT, MARGIN, OPERATOR, OTHERS, TABLE
 from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
@@ -56,7 +57,7 @@ def raised(client):
 
 def told(here, cut):
     seen = fence_seen.look(here, cut)
-    return _fenced(cut, seen), " ".join(_fence_first(here, cut, seen))
+    return _fenced(cut, seen), " ".join(of_sources(here, cut, seen))
 
 
 @pytest.mark.parametrize("recorded", [{}, CUT], ids=["the record says no", "the record says yes"])

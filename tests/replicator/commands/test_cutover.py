@@ -81,6 +81,7 @@ def context(tmp_path, text=FILE, *, follows=True, there=True, emulator=False):
         emulator=emulator,
         pace=Pace.of(emulator=emulator),
         state=lambda pair: state,
+        whole=State.whole(state.client, STATE),
         resources=lambda pair: {
             "target_arn": f"arn:aws:dynamodb:eu-west-1:123456789012:table/{pair.target}",
             "stream_arn": ARN,
@@ -119,6 +120,17 @@ def test_a_short_quiet_time_is_for_emulators(tmp_path, fence, least):
         assert f"{least:.0f}s" in caught.value.hint
         assert check(context(tmp_path, settings(short), emulator=True))
     assert check(context(tmp_path, settings(least)))
+
+
+def test_a_command_for_a_fence_cannot_open_a_target_that_its_policy_closes(tmp_path):
+    here = context(tmp_path, f'{FILE}fence = "command:./fence"\n')
+    here.whole.put(Fact.TARGET_FENCE + "orders-v2", at="2026-01-01T00:00:00+00:00", exempt=["arn"])
+
+    with pytest.raises(Refused, match="policy of orders-v2 keeps writers off") as caught:
+        check(here)
+    assert "replicator restore" in caught.value.hint
+    here.whole.put(Fact.TARGET_FENCE + "orders-v2", at="2026-01-01T00:00:00+00:00", opened=True)
+    assert check(here)
 
 
 def test_a_cutover_before_restore_is_refused(tmp_path):
@@ -408,7 +420,7 @@ def test_one_that_was_killed_leaves_no_consumer_off_whatever_is_refused_next(att
         raise Refused("The policy has no room for the fence", "x")
 
     left = SimpleNamespace(lift=lambda: attempt.log.append("lifted"), check=check)
-    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _: left)
+    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _, **__: left)
 
     with pytest.raises(Refused, match="no room"):
         attempt.run()
@@ -428,7 +440,7 @@ def test_one_that_was_killed_leaves_no_consumer_off_where_its_fence_stays(
     def lift():
         raise EngineError("no connection", "x")
 
-    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _: SimpleNamespace(lift=lift))
+    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _, **__: SimpleNamespace(lift=lift))
     with pytest.raises((EngineError, Refused), match=said):
         attempt.run()
     assert attempt.log[-1] == "consumer True"
@@ -881,7 +893,7 @@ def killed_while_flipping(attempt, monkeypatch):
             attempt._behind(FENCE)
     attempt.log.clear()
     attempt.steps = {}
-    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _: SimpleNamespace(lift=lifted))
+    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _, **__: SimpleNamespace(lift=lifted))
     return attempt
 
 
@@ -911,7 +923,7 @@ def one_more(attempt):
 @pytest.mark.parametrize("recorded", [{"steps": {}, "fenced": True}, {"steps": {"lifted": "now"}}])
 def test_a_fence_of_a_pair_that_is_named_no_longer_is_not_left_behind(one_more, monkeypatch, recorded):
     """The fences of the other pairs were lifted, the record said so, and users stayed fenced for good."""
-    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _: SimpleNamespace(lift=lifted))
+    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _, **__: SimpleNamespace(lift=lifted))
     one_more.context.whole.put(CUTOVER, **recorded)
 
     with pytest.raises(Refused, match="fenced users, and") as caught:
@@ -973,7 +985,7 @@ def test_before_the_flip_is_asked_for_the_pointer_may_be_another(attempt, monkey
     monkeypatch.setattr(Attempt, "_need_ours", lambda *_: (_ for _ in ()).throw(SystemExit))
     with pytest.raises(SystemExit):
         attempt._behind(FENCE)
-    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _: SimpleNamespace(lift=lifted))
+    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _, **__: SimpleNamespace(lift=lifted))
     attempt.pointer = SimpleNamespace(**{**vars(POINTER), "values": {"/other": "arn"}})
 
     with pytest.raises(EngineError, match="An earlier cutover was interrupted"):

@@ -34,7 +34,7 @@ def killed(tmp_path, monkeypatch):
     here.locked = locked
     monkeypatch.setattr(cutover_preflight, "check", refuse)
     lift = SimpleNamespace(lift=lambda: Attempt.log.append("lifted"))
-    monkeypatch.setattr("replicator.aws.fence.of", lambda _: lift)
+    monkeypatch.setattr("replicator.aws.fence.of", lambda _, **__: lift)
     return here
 
 

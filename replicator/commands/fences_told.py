@@ -1,0 +1,90 @@
+"""What `status` says of fences before anything else: who cannot write, who can, until when, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from ddbverify.names import Fact, table_name
+from replicator.aws.fence_seen import Seen
+from replicator.aws.target_seen import SeenTarget
+from replicator.commands import target_closing
+from replicator.context.context import Context
+
+
+def of_sources(context: Context, cut: Mapping[str, Any], fences: Sequence[Seen]) -> Iterator[str]:
+    """What is to be known of the fences of sources before anything else, in sentences."""
+    for one in fences:
+        if one.state == "unknown":
+            yield f"whether {one.table} is fenced is not known: {one.why}"
+    if cut.get("flipped"):
+        return  # it stays up for good
+    again = "if none is under way, run `replicator cutover` again: it lifts the fence first"
+    off = "consumer" in (cut.get("steps") or {}) and bool(cut.get("fenced"))
+    consumer = ", or `replicator resume`: nothing is applied, since its consumer is off" if off else ""
+    for one in fences:
+        if one.state == "up":
+            yield f"{one.table} is fenced by a cutover: nobody writes to it, {_end(context, one)}; {again}"
+        elif one.state == "scheduled" and one.begins is not None:
+            yield (
+                f"{one.table} is to be fenced by a cutover: nobody writes to it behind {_time(one.begins)}, "
+                f"{_end(context, one)}; {again}"
+            )
+        elif one.state == "ended":
+            yield (
+                f"the fence of {one.table} has ended by itself, and the application writes again: "
+                f"run `replicator cutover` again, which starts over{consumer}"
+            )
+    if cut.get("fenced") and not any(one.state in ("up", "scheduled", "ended") for one in fences):
+        yield f"a cutover has begun to fence the source; {again}"
+
+
+def of_targets(context: Context, cut: Mapping[str, Any], seen: Sequence[SeenTarget]) -> Iterator[str]:
+    """What is to be known of targets that take anybody's writes, in sentences."""
+    if cut.get("flipped"):
+        return  # they are the application's
+    wanted, under_way = target_closing.is_wanted(context), bool(cut.get("fenced") or cut.get("flipping"))
+    for one in seen:
+        if one.state == "unknown":
+            yield f"whether {one.table} is closed to all but the replicator is not known: {one.why}"
+        elif one.state == "changed":
+            yield (
+                f"somebody else has taken the fence out of the policy of {one.table}, and whoever may write "
+                "there can; `replicator restore` puts it back"
+            )
+        elif one.state == "open" and under_way:
+            until = "" if one.closes is None else f" until {_time(one.closes)}"
+            yield (
+                f"a cutover has opened {one.table}: it takes anybody's writes{until}; if none is under way, "
+                "run `replicator cutover` again: it closes it first"
+            )
+        elif one.state == "open":
+            until = "" if one.closes is None else f" until {_time(one.closes)}"
+            yield (
+                f"{one.table} takes anybody's writes{until}, since a cutover that was rolled back could not "
+                "close it; `replicator restore` does"
+            )
+        elif one.state == "none" and wanted and _is_followed(context, one.table):
+            yield (
+                f"{one.table} takes anybody's writes; `replicator restore` closes it to all but the "
+                "replicator"
+            )
+
+
+def _is_followed(context: Context, name: str) -> bool:
+    """Whether the consumer writes to a target: until then `restore` has not come so far."""
+    followed = (pair for pair in context.config.tables if table_name(pair.target) == name)
+    return any(context.state(pair).get(Fact.STEP + "following") is not None for pair in followed)
+
+
+def _end(context: Context, fence: Seen) -> str:
+    if fence.until is not None:
+        return f"until {_time(fence.until)} at the latest"
+    if context.config.cutover.fence.startswith("command:"):
+        return "and your fence command knows no end"
+    return "until it is lifted"
+
+
+def _time(epoch: int) -> str:
+    return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC"
