@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ddbverify.plugins.hookspecs import KnownDifference, hookimpl
     from ddbverify.suite.drift import drift_verdict
     from ddbverify.suite.each_item import each_item
+    from ddbverify.suite.inverses import inverse_verdict
     from ddbverify.suite.marks import check
     from ddbverify.suite.pair import Pair
     from ddbverify.suite.verdicts import Finding, Outcome, Verdict, comparison_verdict, only_if, require
@@ -38,6 +39,7 @@ _HOMES = {
     "drift_verdict": "suite.drift",
     "each_item": "suite.each_item",
     "hookimpl": "plugins.hookspecs",
+    "inverse_verdict": "suite.inverses",
     "key_differences": "tables.parity",
     "only_if": "suite.verdicts",
     "require": "suite.verdicts",
@@ -59,6 +61,7 @@ __all__ = [
     "drift_verdict",
     "each_item",
     "hookimpl",
+    "inverse_verdict",
     "key_differences",
     "only_if",
     "require",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from ddbverify.config_sections import Config, Cutover, Side, Verification
+from ddbverify.config_sections import Config, Cutover, Pair, Side, Verification
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import MIGRATION_NAME, table_name
 from ddbverify.setting_names import FAMILIES, SETTINGS, Pattern
@@ -68,6 +68,7 @@ def check(config: Config, shown_as: str) -> None:
         check_transform(f"{place}, transform", pair.transform, refuse)
         if pair.rekeys and pair.transform is None:
             raise refuse(f"{place}: rekeys = true needs a transform.", "name one, or remove rekeys.")
+        check_inverse(place, pair, refuse)
         for name in pair.accept:
             if Pattern.parse(name) is None:
                 known = ", ".join([*SETTINGS, *(f"{family}NAME" for family in FAMILIES)])
@@ -91,6 +92,22 @@ def check_transform(place: str, value: str | None, refuse: Refuse) -> None:
         raise refuse(
             f"{place}: {value!r} is not of the form module:function.",
             'write it like "shop.migrations:orders_v2".',
+        )
+
+
+def check_inverse(place: str, pair: Pair, refuse: Refuse) -> None:
+    """Refuse an inverse of no transform, or of one that has none."""
+    if pair.inverse is None:
+        return
+    check_transform(f"{place}, inverse", pair.inverse, refuse)
+    if pair.transform is None:
+        raise refuse(
+            f"{place}: inverse needs a transform.", "remove inverse: without a transform an item is its own."
+        )
+    if pair.rekeys:
+        raise refuse(
+            f"{place}: a transform with rekeys = true has no inverse.",
+            "remove inverse: the way back is for pairs that keep their keys.",
         )
 
 

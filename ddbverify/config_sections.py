@@ -42,6 +42,7 @@ class Pair(_Section, frozen=True):
     target: str
     transform: str | None = None
     transform_files: tuple[str, ...] = ()
+    inverse: str | None = None
     rekeys: bool = False
     ignore: tuple[str, ...] = ()
     accept: tuple[str, ...] = ()

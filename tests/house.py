@@ -71,7 +71,7 @@ ROOMS = (
         "items",
         "one item: typed and Python form, canonical form, why two differ, transforms",
         "",
-        "differences form inverse keys lazy limits paths raw states transform values",
+        "differences form inverse keys laws lazy limits paths raw states transform values",
     ),
     _room(
         "ddbverify",
@@ -122,7 +122,7 @@ ROOMS = (
         "suite",
         "the words that a check is written in: pair, marks, verdicts",
         "items code tables pipeline plugins compare",
-        "blindness definitions drift each_item marks pair vanishing verdicts",
+        "blindness definitions drift each_item inverses marks pair vanishing verdicts",
     ),
     _room(
         "ddbverify",

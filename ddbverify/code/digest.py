@@ -1,4 +1,4 @@
-"""The digest of a transform: of its module, of what that imports, and of the files that its pair names."""
+"""The digest of a transform or an inverse: of its module, what that imports, and the files its pair names."""
 
 from __future__ import annotations
 
@@ -27,17 +27,21 @@ def transform_digest(config: Config, pair: Pair) -> str:
     return digest_of(transform_files(config, pair.transform)) if pair.transform else ""
 
 
+def functions_of(config: Config) -> list[str]:
+    """Every transform and every inverse of a migration, ``module:function``."""
+    return sorted({name for pair in config.tables for name in (pair.transform, pair.inverse) if name})
+
+
 def transforms_of(config: Config) -> dict[str, Files]:
-    """Every transform of a migration, ``module:function``, with its files; as `transform_files`."""
-    names = sorted({pair.transform for pair in config.tables if pair.transform})
-    return {name: transform_files(config, name) for name in names}
+    """Every transform and every inverse of a migration with its files; as `transform_files`."""
+    return {name: transform_files(config, name) for name in functions_of(config)}
 
 
 def transform_files(config: Config, name: str) -> Files:
     """
-    The files of the transform ``module:function``, by their place in the bundle.
+    The files of the transform or inverse ``module:function``, by their place in the bundle.
 
-    What ``transform_files`` of any pair with this transform names is among them.
+    What ``transform_files`` of any pair with this function names is among them.
 
     Raises:
         ConfigurationError: There is no such module, or no such file.
@@ -47,7 +51,7 @@ def transform_files(config: Config, name: str) -> Files:
     if not found:
         raise _not_there(name, module)
     for pair in config.tables:
-        if pair.transform == name:
+        if name in (pair.transform, pair.inverse):
             for file in listed(pair.transform_files, config.folder, f"transform_files of {pair}"):
                 found[_place(file, found, config.folder)] = file
     return found

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import ddbverify
 from ddbverify.code import source
+from ddbverify.code.digest import functions_of
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 
@@ -209,12 +210,11 @@ def default_suite() -> Path:
 
 def make_importable(config: Config) -> None:
     """
-    Let a transform be found beside ``migration.toml``, as it is when the handlers are bundled.
+    Let transforms and inverses be found beside ``migration.toml``, as when the handlers are bundled.
 
     The user's code is compiled from its text from here on, for the whole process.
     """
-    transforms = (pair.transform for pair in config.tables if pair.transform)
-    source.install(name.partition(":")[0].partition(".")[0] for name in transforms)
+    source.install(name.partition(":")[0].partition(".")[0] for name in functions_of(config))
     folder = str(config.folder)
     if folder not in sys.path:
         sys.path.insert(0, folder)

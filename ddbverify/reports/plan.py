@@ -19,6 +19,7 @@ from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence.folders import make_importable
 from ddbverify.items import transform as transforms
+from ddbverify.items.inverse import takes_before
 from ddbverify.reports.plan_cpu import (
     LOOK_CPU_SECONDS,
     SECOND_LOOK_CPU_SECONDS,
@@ -116,6 +117,7 @@ class Estimate:
     processes: int
     is_rekeyed: bool
     last_verification: LastVerification
+    inverse: str | None = None
     refused: tuple[str, ...] = ()  # why the comparison would not start
     warnings: tuple[str, ...] = ()
 
@@ -193,6 +195,7 @@ class Estimate:
             "settle_seconds": self.settle_seconds,
             "settling": self.settling.as_json(),
             "refused": list(self.refused),
+            "inverse": self.inverse,
             "warnings": list(self.warnings),
         }
 
@@ -218,6 +221,8 @@ def plan(
     if pair.transform is not None:
         make_importable(config)
         transforms.load_function(pair.transform)
+    if pair.inverse is not None:
+        takes_before(pair.inverse, transforms.load_function(pair.inverse, "inverse"))
     source = tables.describe(config.source, pair.source)
     target = tables.describe(config.target, pair.target)
     made = estimate(config, source, target, seed=seed, segments=segments, price=price)
@@ -294,6 +299,7 @@ def estimate(
             available_seconds=max(0.0, config.cutover.fence_limit - config.cutover.quiet - FLIP_SECONDS),
             seconds=_whole_pass_seconds(config, source, target, cpu, checks),
         ),
+        inverse=pair.inverse,
         refused=tuple(refused),
     )
     return _with_warnings(made, config)

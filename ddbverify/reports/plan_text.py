@@ -9,6 +9,8 @@ from tabulate import tabulate
 from ddbverify.reports.plan import Estimate, SideEstimate
 from ddbverify.words import about, duration_in_words, money, number_of, size_in_words, were
 
+_INVERSE = "a run holds it to its laws on up to 1,000 items of the source: 50 pages at most"
+
 
 def text(made: Estimate) -> str:
     """An estimate for people."""
@@ -41,6 +43,7 @@ def text(made: Estimate) -> str:
         + (settling if made.settle_seconds else ""),
         f"processor   {_cpu(made)}",
         f"cutover     {_cutover(made)}",
+        *([f"inverse     {made.inverse}; {_INVERSE}"] if made.inverse else []),
         "",
         f"{_read(made)} Items and sizes are DynamoDB's own figures, up to six hours old.",
     ]

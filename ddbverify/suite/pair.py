@@ -341,8 +341,8 @@ class Pair:
                     ),
                     Listeners(
                         progress=report,
-                        found=self._tell,
-                        refuted=self._tell,
+                        found=self.tell,
+                        refuted=self.tell,
                         inspecting=self._inspecting,
                         elsewhere=self.elsewhere,
                     ),
@@ -361,7 +361,8 @@ class Pair:
     def _inspecting(self, inspector: Inspector) -> None:
         self._inspector = inspector
 
-    def _tell(self, one: Difference | Refutation) -> None:
+    def tell(self, one: Difference | Refutation) -> None:
+        """Hand on a finding with its key, so that it can be looked up."""
         if self._found is not None:
             self._found(self.id, one, self.key_hash(one.key))
 

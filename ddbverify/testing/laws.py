@@ -10,6 +10,7 @@ from ddbverify.code.second_process import SecondProcess
 from ddbverify.errors import TransformError
 from ddbverify.items.differences import differences
 from ddbverify.items.inverse import Inverse
+from ddbverify.items.laws import FIRST, SECOND
 from ddbverify.items.limits import refusals
 from ddbverify.items.values import ValueNotAllowed, item_to_typed
 from ddbverify.names import KeySchema, TypedItem
@@ -21,8 +22,6 @@ INPUT: Final = "it leaves its input as it was"
 AGAIN: Final = "one call has one result"
 ELSEWHERE: Final = "one call has one result in every process"
 LEGAL: Final = "DynamoDB takes what it returns"
-FIRST: Final = "transform(inverse(item, before)) == item"
-SECOND: Final = "inverse(transform(item), item) == item"
 EXAMINED: Final = "some item is examined"
 
 _PATHS_SHOWN: Final = 10

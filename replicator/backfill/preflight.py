@@ -8,6 +8,7 @@ from ddbverify.code import purity
 from ddbverify.code.digest import transform_digest
 from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError
+from ddbverify.items.inverse import Inverse
 from ddbverify.items.transform import Transform
 from ddbverify.items.values import with_base64
 from ddbverify.names import KeySchema, TypedItem, stack_name, state_table, table_name
@@ -15,6 +16,7 @@ from ddbverify.setting_names import Kind, Setting, is_one_of, pattern
 from ddbverify.tables import indexes
 from ddbverify.tables.aws import translated
 from ddbverify.tables.references import arn_at
+from ddbverify.words import number_of
 from replicator.backfill import boundary
 from replicator.backfill.ownership import is_being_filled
 from replicator.backfill.plan import Plan
@@ -76,6 +78,8 @@ def _plan(context: Context, pair: Pair, *, begun: bool) -> Plan:
     if pair.transform or (target is not None and indexes.types_of(target.description).keys() - source.keys):
         sampled = _sample(context, source)
     made = _made_of(context, sampled, source, transform, target_exists=target is not None)
+    if pair.inverse is not None:
+        _check_inverse(context, Inverse.load(pair.inverse, source.keys, target_keys), transform, sampled)
     if target is not None:
         _check_types(pair, made, target)
     return Plan(
@@ -176,6 +180,34 @@ def _check_types(pair: Pair, made: Sequence[TypedItem], target: TableFacts) -> N
             )
 
 
+def _check_inverse(
+    context: Context, inverse: Inverse, transform: Transform, items: Sequence[TypedItem]
+) -> None:
+    """An inverse that breaks a law on an item of a small sample is refused before anything is made."""
+    tried = purity.tried_inverse(context.config, transform, inverse, items)
+    if tried.unbound:
+        raise _reads_what_is_not_bound("inverse", inverse.name, tried.unbound)
+    what = str(tried.broken) if tried.broken else ""
+    if tried.impure:
+        what = f"it gave another result for one of them {tried.impure}"
+    if what:
+        raise ConfigurationError(
+            f"The inverse {inverse.name} is none of {transform.name}, on {len(items)} sampled items: {what}.",
+            "mend it, and try it with assert_inverse of ddbverify.testing; without `inverse` this migration "
+            "has no way back after its cutover.",
+        )
+    kept = number_of(tried.examined, "item")
+    context.console.line(f"  inverse {inverse.name}: both laws hold of {kept} of a small sample")
+
+
+def _reads_what_is_not_bound(what: str, name: str, files: Sequence[str]) -> ConfigurationError:
+    listed = ", ".join(f'"{file}"' for file in files)
+    return ConfigurationError(
+        f"The {what} {name} reads {listed}: its digest is not over that, and the bundle would not hold it.",
+        f"write transform_files = [{listed}] into the pair's [[tables]].",
+    )
+
+
 def _made_of(
     context: Context,
     items: Sequence[TypedItem],
@@ -194,12 +226,7 @@ def _made_of(
         return items
     tried = purity.tried(context.config, transform, items)
     if tried.unbound:
-        listed = ", ".join(f'"{file}"' for file in tried.unbound)
-        raise ConfigurationError(
-            f"The transform {transform.name} reads {listed}: its digest is not over that, and the bundle "
-            "would not hold it.",
-            f"write transform_files = [{listed}] into the pair's [[tables]].",
-        )
+        raise _reads_what_is_not_bound("transform", transform.name, tried.unbound)
     if tried.impure:
         raise ConfigurationError(
             f"The transform {transform.name} gave two results for one of {len(items)} sampled items, "

@@ -207,3 +207,12 @@ def without_a_total(item):
 def a_number_of_a_text(item):
     int(item["id"])
     return item
+
+
+def a_number_of_an_id(item):
+    int(item["id"])
+    return narrower(item)
+
+
+def empties_a_map(item, before):
+    return {name: {} if isinstance(value, dict) else value for name, value in wider(item, before).items()}

@@ -43,7 +43,7 @@ def test_run_then_gate(invoke):
     assert ran.exit_code == 0
     document = json.loads(ran.stdout)
     assert (document["command"], document["verdict"], document["complete"]) == ("run", "passed", True)
-    assert len(document["checks"]) == 14
+    assert len(document["checks"]) == 15
     known = {
         "name",
         "pair",
@@ -233,7 +233,7 @@ def test_arguments_after_the_dashes_go_to_pytest(invoke):
 
     assert ended.exit_code == 3
     states = [check["state"] for check in json.loads(ended.stdout)["checks"]]
-    assert states.count("deselected") == 13
+    assert states.count("deselected") == 14
 
 
 def test_the_module_runs_as_a_command():

@@ -25,6 +25,7 @@ FOR_THE_REPLICATOR = {
     "words",
     "setting_names",
     "interrupts",  # ends a command as Ctrl-C does, of both packages
+    "items.inverse",
     "items.transform",
     "items.values",
     "code.digest",
@@ -46,7 +47,7 @@ FOR_THE_REPLICATOR = {
     "commands.gathered",
 }
 # What travels to Lambda with the handlers. `tables.answers` holds no decoding, only what is no answer at all.
-FOR_THE_HANDLERS = {"errors", "names", "items.values", "items.transform", "tables.answers"}
+FOR_THE_HANDLERS = {"errors", "names", "items.values", "items.inverse", "items.transform", "tables.answers"}
 HANDLERS = ("forwarder", "consumer")
 IN_LAMBDA = {"boto3", "botocore", "aws_lambda_powertools"}
 MAY_KNOW_BOTO3 = {"tables.aws", "tables.credentials", "tables.hosts", "tables.table", "tables.wire"}

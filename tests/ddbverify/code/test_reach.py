@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from ddbverify.code import digest, reach
 from ddbverify.config import Config, Pair
@@ -173,6 +174,24 @@ def test_a_file_that_is_not_there_is_no_file(write: Write, tmp_path: Path, named
 
     with pytest.raises(ConfigurationError, match="transform_files of orders -> orders-v2: there is no file"):
         digest.transform_files(config(tmp_path, named), "shop.moves:orders")
+
+
+def test_an_inverse_has_a_digest_of_its_own_and_changes_nothing_of_the_transforms(
+    write: Write, tmp_path: Path
+):
+    write(
+        {"shop/moves.py": MOVES, "shop/back.py": "import rules\n" + MOVES, "rules.py": "", "rates.json": "{}"}
+    )
+    (pair,) = config(tmp_path, "rates.json").tables
+    both = Config(tables=(structs.replace(pair, inverse="shop.back:orders"),), folder=tmp_path)
+
+    files = digest.transforms_of(both)
+
+    assert list(files) == ["shop.back:orders", "shop.moves:orders"]
+    assert {"shop/back.py", "rules.py", "rates.json"} <= files["shop.back:orders"].keys()
+    assert digest.transform_digest(both, both.tables[0]) == digest.transform_digest(
+        config(tmp_path, "rates.json"), pair
+    )
 
 
 def test_a_module_that_is_not_there_has_no_digest(tmp_path: Path):

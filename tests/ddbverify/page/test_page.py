@@ -68,7 +68,7 @@ def test_the_first_screen_of_a_run_that_failed(config):
 
     page = seen(folder, config)
 
-    assert "3 of 14 checks failed: 30 keys missing, 2 keys extraneous, 60 keys different." in page.text
+    assert "3 of 15 checks failed: 30 keys missing, 2 keys extraneous, 60 keys different." in page.text
     assert "check_every_item_is_equal" in page.text
     assert "30 keys are missing, and no check of this run looks at missing keys." in page.text
     assert 'leave them to yourself: [gate] unclaimed = ["missing"].' in page.text
@@ -103,7 +103,7 @@ def test_what_follows_it(config):
 def test_a_run_that_passed_has_nothing_left_to_do(config):
     page = seen(leave(config, good_evidence(config)), config)
 
-    assert "All 14 checks passed and nothing was left out: 3 keys match." in page.text
+    assert "All 15 checks passed and nothing was left out: 3 keys match." in page.text
     assert "It names nothing that is left to do" in page.text
     assert "findings.jsonl was not beside the evidence" in page.text
 
@@ -141,7 +141,7 @@ def test_checks_that_do_not_apply_are_not_said_to_have_passed(config):
 
     page = seen(leave(config, msgspec.structs.replace(found, checks=tuple(checks))), config)
 
-    assert "All 12 checks passed and nothing was left out" in page.text
+    assert "All 13 checks passed and nothing was left out" in page.text
 
 
 def test_a_run_that_has_looked_at_changes_only_says_so(config):
@@ -153,7 +153,7 @@ def test_a_run_that_has_looked_at_changes_only_says_so(config):
     page = seen(folder, config)
 
     assert "nothing was left out" not in page.text
-    assert "All 14 checks passed on what was written since an earlier run: 3 keys match." in page.text
+    assert "All 15 checks passed on what was written since an earlier run: 3 keys match." in page.text
     assert f"since an earlier run was looked at: 3 keys of {base.pairs[0].id}." in page.text
     assert "1" * 64 in page.text
     assert "2" * 64 in page.text

@@ -8,9 +8,12 @@ from pathlib import Path
 import botocore.client
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 from ddbverify.cli import main
+from ddbverify.config import Config, Pair
 from ddbverify.diff.options import Options, config_of
+from ddbverify.errors import ConfigurationError
 from ddbverify.reports import plan, plan_text
 from ddbverify.reports.plan_cpu import SECOND_LOOK_CPU_SECONDS
 from tests.ddbverify import projects
@@ -245,3 +248,18 @@ def test_the_last_verification_reads_everything_whatever_is_sampled_now():
     assert sampled.seconds < whole.seconds
     assert sampled.last_verification == whole.last_verification
     assert not whole.last_verification.fits
+
+
+def test_an_inverse_is_named_and_one_that_does_not_load_ends_the_plan(tmp_path):
+    pair = Pair(source="orders", target="orders-v2", transform="json:loads", inverse="json:dumps")
+    tables = (projects.table(name, "eu-west-1", **MILLION_ITEMS) for name in ("orders", "orders-v2"))
+    made = plan.estimate(Config(tables=(pair,)), *tables)
+    assert "inverse     json:dumps; a run holds it to its laws on up to 1,000 items" in plan_text.text(made)
+    assert made.as_json()["inverse"] == "json:dumps"
+    assert "inverse" not in plan_text.text(estimate())
+    assert estimate().as_json()["inverse"] is None
+
+    for name, said in (("json:no_such", "does not load"), ("os:replace", "takes neither one item")):
+        bad = Config(tables=(structs.replace(pair, inverse=name),), folder=tmp_path)
+        with pytest.raises(ConfigurationError, match=f"The inverse {name} {said}"):
+            plan.plan(bad)

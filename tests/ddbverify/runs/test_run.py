@@ -283,7 +283,7 @@ def test_without_a_folder_of_checks_the_default_suite_runs(project):
 
     result = runs.run(project, extra=["--co"])
 
-    assert len(result.evidence.checks) == 14
+    assert len(result.evidence.checks) == 15
 
 
 def test_arguments_that_pytest_refuses_are_a_usage_error(project):

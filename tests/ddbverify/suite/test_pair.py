@@ -14,6 +14,7 @@ from ddbverify.suite.verdicts import NotApplicable
 from tests.ddbverify import projects
 
 TOKEN = "SENTINEL-55ad"
+INVERSE = "check_the_inverse_holds"
 TRANSFORMS = (
     "check_the_target_has_what_the_transform_makes",
     "check_the_target_has_nothing_that_the_transform_does_not_make",
@@ -165,9 +166,9 @@ def test_each_planted_fault_is_found_by_exactly_the_checks_that_claim_to(
 @pytest.mark.parametrize(
     ("pair_changes", "left_out"),
     [
-        ({}, {"check_sampled_items_are_equal", *TRANSFORMS}),
-        ({"transform": "shop:one"}, {"check_sampled_items_are_equal", "check_every_item_is_equal"}),
-        ({"sampled": True}, set(TRANSFORMS)),
+        ({}, {"check_sampled_items_are_equal", *TRANSFORMS, INVERSE}),
+        ({"transform": "shop:one"}, {"check_sampled_items_are_equal", "check_every_item_is_equal", INVERSE}),
+        ({"sampled": True}, {*TRANSFORMS, INVERSE}),
     ],
 )
 def test_a_check_that_would_say_what_another_says_is_not_applicable(
@@ -207,7 +208,7 @@ def test_counts_that_agree_by_accident_are_caught_by_the_keys(tmp_path, monkeypa
 def test_every_check_of_the_suite_says_what_it_claims_and_what_not():
     suite = _default_suite()
 
-    assert len(suite) == 14
+    assert len(suite) == 15
     for check in suite.values():
         assert {"Refuted by", "Silent about", "Cost"} <= {
             line.partition(":")[0].strip() for line in (check.__doc__ or "").splitlines()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from ddbverify.errors import ConfigurationError
+from ddbverify.items.laws import FIRST, SECOND
 from ddbverify.testing import assert_inverse, item_size, laws, texts
 from ddbverify.testing import inverse as trial
 from tests.ddbverify import broken_inverses as inverses
@@ -58,12 +59,12 @@ BROKEN = {
         broken(inverses.a_name_that_is_empty, "without a name"),
         broken(inverses.half_a_surrogate, "surrogate"),
     ],
-    laws.FIRST: [
+    FIRST: [
         broken(inverses.keeps_what_was_removed, r"differs from item in \S+: added"),
         broken(inverses.keeps_the_older_value, r"differs from item in \S+: (value|\w+ -> \w+)"),
         broken(inverses.hides_what_is_new, "The transform drops what it returned"),
     ],
-    laws.SECOND: [
+    SECOND: [
         broken(inverses.deletes_what_is_dropped, r"internal: removed\. Write it as inverse\(item, before\)"),
         broken(inverses.deletes_what_is_dropped_before, "internal: removed. Take from before what"),
         broken(inverses.numbers_as_text, r"N -> S", SAME),
@@ -112,8 +113,8 @@ def test_each_broken_law_is_named_with_an_example_that_reproduces_it(law, functi
 GUARDS = {
     laws.INPUT: lambda patch: patch.setattr(laws, "_is_kept", lambda *_: True),
     laws.LEGAL: lambda patch: patch.setattr(laws, "refusals", lambda *_: ()),
-    laws.FIRST: lambda patch: patch.setattr(laws.Laws, "_reached", lambda *_: None),
-    laws.SECOND: lambda patch: patch.setattr(laws.Laws, "_given_back", lambda *_: None),
+    FIRST: lambda patch: patch.setattr(laws.Laws, "_reached", lambda *_: None),
+    SECOND: lambda patch: patch.setattr(laws.Laws, "_given_back", lambda *_: None),
     laws.ELSEWHERE: lambda patch: patch.setattr(trial, "elsewhere", lambda *_: None),
     laws.EXAMINED: lambda patch: patch.setattr(trial, "nothing_examined", lambda *_: iter(())),
 }
@@ -126,7 +127,7 @@ def test_each_guard_is_needed(law, monkeypatch):
     GUARDS[law](monkeypatch)
     for one in BROKEN[law]:
         function, _, options = one.values
-        if law in (laws.LEGAL, laws.SECOND) and function not in ALONE:
+        if law in (laws.LEGAL, SECOND) and function not in ALONE:
             continue
         assert_inverse(inverse=function, **options)
 
@@ -161,7 +162,7 @@ def test_of_numbers_the_value_counts_and_not_their_digits():
 
 
 def test_the_first_law_alone_is_kept_by_an_inverse_that_deletes_what_the_transform_drops(monkeypatch):
-    assert laws.SECOND in str(failure(inverses.deletes_what_is_dropped, NARROWER))
+    assert SECOND in str(failure(inverses.deletes_what_is_dropped, NARROWER))
 
     monkeypatch.setattr(laws.Laws, "_given_back", lambda *_: None)
     assert_inverse(inverse=inverses.deletes_what_is_dropped, **NARROWER)
@@ -197,7 +198,7 @@ def test_what_the_transform_never_makes_is_tried_where_it_is_described():
     message = str(
         failure("tests.ddbverify.broken_inverses:without_a_total", options, target_attributes=described)
     )
-    assert laws.FIRST in message
+    assert FIRST in message
     assert "total: removed" in message
 
 

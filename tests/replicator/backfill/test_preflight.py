@@ -43,6 +43,13 @@ def reading(item):
 def renamed(item):
     return {"order": item.pop("id"), **item}
 
+def narrower(item):
+    item.pop("kept", None)
+    return item
+
+def wider(item, before):
+    return {**item, "kept": before["kept"]} if before else item
+
 def rekeyed(item):
     return [{"id": "x" + item["id"]}]
 """
@@ -334,6 +341,25 @@ def test_a_transform_that_fails_on_some_items_is_left_to_the_quarantine(world):
     world.put(world.source, SOURCE_REGION, {"id": {"S": "a"}}, {"id": {"S": "b"}})
 
     assert preflight.check(world.context(pair=f'transform = "{world.module}:raises_sometimes"'))
+
+
+@pytest.mark.parametrize(
+    ("inverse", "said"),
+    [
+        ("same", "inverse(transform(item), item) == item does not hold: other kept"),
+        ("smae", "has no function smae"),
+        ("reading", "reads"),
+    ],
+)
+def test_an_inverse_that_is_none_is_refused_before_anything_is_made(world, inverse, said):
+    (world.folder / f"{world.module}.json").write_text("{}")
+    world.put(world.source, SOURCE_REGION, {"id": {"S": "a"}, "kept": {"S": "secret"}})
+    pair = f'transform = "{world.module}:narrower"\ninverse = "{world.module}:{inverse}"'
+
+    error = world.refused(f"The inverse {world.module}:{inverse}", said, pair=pair)
+    assert "secret" not in str(error)
+
+    assert preflight.check(world.context(pair=pair.replace(f":{inverse}", ":wider")))
 
 
 def test_no_credentials(world):

@@ -50,7 +50,7 @@ def test_the_default_suite_passes_with_one_pass_over_the_tables(pytester, run):
     result = run("checks")
 
     result.assert_outcomes(passed=11)
-    result.stdout.fnmatch_lines(["checks/check_transform.py --*", "* 11 passed, 3 not applicable *"])
+    result.stdout.fnmatch_lines(["checks/check_transform.py --*", "* 11 passed, 4 not applicable *"])
     assert result.ret == 0
     assert projects.passes(pytester.path) == 1
     result.stdout.fnmatch_lines(
@@ -351,7 +351,7 @@ def test_deselected_and_unreached_checks_are_recorded(pytester, run):
     states = [check.state for check in record.read(pytester.path / "record.jsonl").checks.values()]
     assert states.count(CheckState.DESELECTED) == 1
     assert states.count(CheckState.FAILED) == 1
-    assert states.count(CheckState.NOT_RUN) == 12
+    assert states.count(CheckState.NOT_RUN) == 13
 
 
 def test_collect_only_leaves_every_check_not_run(pytester, run):
