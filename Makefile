@@ -30,7 +30,7 @@ BENCH_ARGS ?=
 COMMIT ?= 8a2aec7
 MODEL_ARGS ?=
 
-.PHONY: help demo test test-browser test-engines test-full model failpoints bench bench-against bench-memory lint clean
+.PHONY: help demo docs test test-browser test-engines test-full model failpoints bench bench-against bench-memory lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -38,6 +38,9 @@ help:  ## list the targets
 demo: $(VENV)/.for-use  ## migrate a live table on the embedded AWS (DEMO_ARGS='--items FILE ...')
 	@$(EMBEDDED_AWS)
 	$(BIN)/replicator demo $(DEMO_ARGS)
+
+docs: $(VENV)/.for-docs  ## build the documentation as a site in build/site/; any warning or broken link fails
+	$(BIN)/python -m website
 
 test: $(VENV)/.for-test  ## run the tests; needs neither Java nor Node (TEST_ARGS='-k word', JOBS=4)
 	@$(EMBEDDED_AWS)
@@ -52,7 +55,7 @@ test-engines: $(VENV)/.for-test  ## run the tests on DynamoDB Local; needs Java 
 	*) exit $$status ;; \
 	esac
 
-test-browser: $(VENV)/.for-browser  ## look at the report in Chromium, which has to be there (build/browser/ has pictures)
+test-browser: $(VENV)/.for-browser  ## look at report and site in Chromium, which has to be there (build/browser/ has pictures)
 	@$(BIN)/python -m tests.browser.chromium install; status=$$?; \
 	case $$status in \
 	0) echo '$(BIN)/python -m pytest tests/browser'; \
@@ -115,9 +118,14 @@ $(VENV)/.for-test: pyproject.toml | $(VENV)/.made
 	@touch $@ $(VENV)/.for-use
 
 $(VENV)/.for-browser: pyproject.toml | $(VENV)/.made
-	@echo 'set-up: ddbverify, the libraries it uses, those of its tests, and the driver of a browser'
-	@$(PIP) install -e '.[test,browser]'
-	@touch $@ $(VENV)/.for-test $(VENV)/.for-use
+	@echo 'set-up: ddbverify, the libraries it uses, those of its tests and its site, and the driver of a browser'
+	@$(PIP) install -e '.[test,browser,docs]'
+	@touch $@ $(VENV)/.for-test $(VENV)/.for-use $(VENV)/.for-docs
+
+$(VENV)/.for-docs: pyproject.toml | $(VENV)/.made
+	@echo 'set-up: ddbverify, and what its site is built with'
+	@$(PIP) install -e '.[docs]'
+	@touch $@
 
 $(VENV)/.for-lint: pyproject.toml | $(VENV)/.made
 	@echo 'set-up: ddbverify, the libraries it uses, and the linters'

@@ -95,6 +95,13 @@ def test_no_command_is_documented_that_does_not_exist() -> None:
     assert headings == {f"{one.values[0]} {one.values[1]}" for one in _commands()}
 
 
+def test_the_table_at_the_top_names_every_command() -> None:
+    table = _text("commands.md").partition("\n## ")[0]
+    named = set(re.findall(r"\(#(ddbverify|replicator)-(\w+)\)", table))
+
+    assert named == {(one.values[0], one.values[1]) for one in _commands()}
+
+
 @pytest.mark.parametrize(
     ("heading", "section"),
     [
@@ -222,7 +229,7 @@ def test_what_the_code_cites_of_the_documentation_is_there() -> None:
     ]
 
 
-OURS = "benchmarks|checks|ddbverify|docs|examples|findings|replicator|tests"
+OURS = "benchmarks|checks|ddbverify|docs|examples|findings|replicator|tests|website"
 _PATH = re.compile(rf"(?<![\w./-])((?:{OURS})/[\w./*-]+)")
 _DOTTED = re.compile(r"(?<![\w./~-])((?:benchmarks|ddbverify|replicator|tests)(?:\.\w+)+)")
 _COMMAND = re.compile(r"(?<![\w.-])(ddbverify|replicator) ([a-z]+)\b([^`|;&\n]*)")

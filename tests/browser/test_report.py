@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +11,7 @@ import pytest
 from ddbverify.config import load
 from ddbverify.page import making
 from tests.browser import chromium
+from tests.browser.seeing import WIDTHS, opened, picture, violations
 from tests.ddbverify import projects
 from tests.ddbverify.judged import good_evidence, leave
 from tests.ddbverify.pages import HOSTILE, LONG, finding, rich, write_findings
@@ -22,21 +20,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(chromium.missing() is not None, reason=str(chromium.missing())),
 ]
-
-WIDTHS = {"phone": 390, "tablet": 820, "desk": 1280}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # Without a sandbox: CI is root, and what is opened was written here.
-        running = playwright.chromium.launch(
-            executable_path=chromium.executable(), args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -54,34 +37,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         made[name] = folder / "page.html"
         made[name].write_bytes(making.make(run, config, keys=name == "keys").content)
     return made
-
-
-@contextmanager
-def opened(browser: Any, file: Path, *, width: int = 1280, **how: Any) -> Iterator[Any]:
-    """The page, and all that it asked for or complained about."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, **how)
-    page = context.new_page()
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("dialog", lambda dialog: said.append(f"dialog {dialog.message}"))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(file.as_uri())
-    yield SimpleNamespace(page=page, said=said, asked=asked)
-    context.close()
-
-
-def picture(page: Any, name: str) -> None:
-    chromium.SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=chromium.SCREENSHOTS / f"{name}.png", full_page=True)
-
-
-def violations(page: Any) -> list[str]:
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {[node['target'] for node in one['nodes']][:3]}" for one in found]
 
 
 @pytest.mark.parametrize("light", ["light", "dark"])
