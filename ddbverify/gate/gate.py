@@ -210,9 +210,12 @@ def _look_at_pipelines(
             noted.append(health.newest_run)
         if health.fence is not None and not under_fence:
             reasons.append(Reason("fenced", INCOMPLETE, health.fence))
+        if health.moved is not None:
+            reasons.append(Reason("cut-over", INCOMPLETE, f"{health.moved}."))
         reasons += [
             Reason("pipeline", INCOMPLETE, f"{pair}: the pipeline is not healthy: {problem}.")
             for problem in health.problems
+            if problem != health.moved
         ]
     return followed, noted, reasons
 

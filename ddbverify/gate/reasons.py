@@ -11,8 +11,8 @@ FAILED, INCOMPLETE, STALE, NOT_TRUSTED, AWS_REFUSED = 1, 3, 4, 5, 6
 
 
 CODES: Final = (
-    # The application cannot write, now;
-    "fenced",
+    # The application cannot write, now; or it has moved, and the tables part from then on;
+    *("fenced", "cut-over"),
     # the tables differ,
     *("failed", "known"),
     # the evidence is none, or of something else,

@@ -1,4 +1,4 @@
-"""What the state table says of a fence that a cutover has put up, and that is not lifted."""
+"""What the state table says of a cutover: of its fence, as long as that is not lifted, and of its flip."""
 
 from __future__ import annotations
 
@@ -18,6 +18,20 @@ def keeps_consumer_off(facts: Mapping[str, Mapping[str, Any]], now: float) -> bo
     """
     steps = (facts.get(Fact.CUTOVER) or {}).get("steps") or {}
     return "consumer" in steps and "lifted" not in steps and standing(facts, now) is not None
+
+
+def moved(facts: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Say what it means that the application was moved to the target; ``None`` where it was not."""
+    cut = facts.get(Fact.CUTOVER) or {}
+    if not cut.get("flipped"):
+        return None
+    at = (cut.get("steps") or {}).get("flip")
+    when = f" at {at}" if at else ""
+    return (
+        f"This migration was cut over{when}: the application writes to the target, and nothing follows the "
+        "source any more, so the tables differ by what it has written since. There is nothing left to open "
+        "(`replicator audit` watches the source, `replicator down` ends the migration)"
+    )
 
 
 def standing(facts: Mapping[str, Mapping[str, Any]], now: float) -> str | None:

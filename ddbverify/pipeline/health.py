@@ -56,6 +56,7 @@ class PipelineHealth:
     mappings: Mapping[str, str] = field(default_factory=dict)  # forwarder, consumer -> state
     stream_enabled_by_us: bool = False  # the source had no stream before
     fence: str | None = None  # that a cutover has put up, in words
+    moved: str | None = None  # that the application has left the source, in words; a problem, too
     newest_run: NewestRun | None = None  # of the verifier, as far as commands of the operator have noted it
 
     @property
@@ -98,7 +99,9 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
         if not uuid:
             problems.append(f"the state table names no {part}_mapping")
         sources[part] = mappings.look(config, pair, uuid) if uuid else mappings.Source("unknown")
-    expected_off = ("consumer",) if fence.keeps_consumer_off(facts, now) else ()
+    moved = fence.moved(facts)
+    problems += [moved] if moved is not None else []
+    expected_off = ("consumer",) if moved is not None or fence.keeps_consumer_off(facts, now) else ()
     live = mappings.live_stream(config, pair)
     problems += mappings.problems(resources, sources, live, expected_off=expected_off)
     return PipelineHealth(
@@ -117,6 +120,7 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
         stream_enabled_by_us=Fact.STREAM_ENABLED_BY_US in facts,
         newest_run=newest_run,
         fence=fence.standing(facts, now),
+        moved=moved,
     )
 
 
@@ -141,6 +145,19 @@ def other_transform(config: Config, pair: Pair) -> str | None:
     """
     facts = _facts(config, pair)
     return _unlike(config, pair, facts.get(Fact.BOUND)) if facts and Fact.RESOURCES in facts else None
+
+
+def moved(config: Config) -> str | None:
+    """
+    What it means for a run that the application was moved to the targets, in words.
+
+    Returns:
+        ``None`` where it was not, and where there is no pipeline.
+
+    Raises:
+        EngineError: AWS refused a read.
+    """
+    return fence.moved(_facts(config, config.tables[0]) or {})
 
 
 def _unlike(config: Config, pair: Pair, bound: Mapping[str, Any] | None) -> str | None:

@@ -78,7 +78,7 @@ def run(
         EngineError: AWS refused before anything was read.
     """
     start = _start(config_file, coverage, since, extra, out)
-    for line in (*start.before.shares, *_other_transforms(start.config)):
+    for line in (*_moved(start.config), *start.before.shares, *_other_transforms(start.config)):
         say(line)
     lag_seconds = float(start.config.cutover.stream_lag)
     with _writing(start.folder):
@@ -286,6 +286,16 @@ def _leave(start: _Start, found: Evidence) -> None:
 def _programs() -> dict[str, str]:
     """What would have been run, where nothing was."""
     return {"ddbverify": evidence.tool_version(), "pytest": importlib.metadata.version("pytest")}
+
+
+def _moved(config: Config) -> Iterator[str]:
+    """Before anything is read: behind a flip, keys that the application writes are looked at in vain."""
+    try:
+        said = pipeline.moved(config)
+    except EngineError:  # not here to judge, as below
+        return
+    if said is not None:
+        yield f"warning: {plain(said)}."
 
 
 def _other_transforms(config: Config) -> Iterator[str]:

@@ -135,11 +135,14 @@ def stand_in(folder: Path, monkeypatch: Any = None) -> None:
         return made
 
     def health(*_: Any, **__: Any) -> PipelineHealth:
-        return PipelineHealth(exists=bool(spec().get("problems")), problems=tuple(spec().get("problems", ())))
+        return PipelineHealth(
+            exists=bool(spec().get("problems")),
+            problems=tuple(spec().get("problems", ())),
+            moved=spec().get("moved"),
+        )
 
-    def other_transform(*_: Any) -> str | None:
-        said: str | None = spec().get("other_transform")
-        return said
+    def spec_of(name: str) -> Any:
+        return lambda *_: spec().get(name)
 
     def settings(_: Side, one: Table) -> TableSettings:
         more = settings_named(spec().get("settings", {}).get(one.name, {}))
@@ -152,7 +155,8 @@ def stand_in(folder: Path, monkeypatch: Any = None) -> None:
         (tables, "server_time", lambda *_: time.time()),
         (runner, "compare", compare),
         (pipeline, "health", health),
-        (pipeline, "other_transform", other_transform),
+        (pipeline, "other_transform", spec_of("other_transform")),
+        (pipeline, "moved", spec_of("moved")),
     ):
         if monkeypatch is None:
             setattr(module, name, function)

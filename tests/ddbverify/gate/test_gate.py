@@ -474,6 +474,20 @@ def test_a_fence_that_stands_comes_first(project, monkeypatch):
     assert reasons[0].message == FENCED
 
 
+def test_a_migration_that_was_cut_over_has_a_reason_of_its_own(project, monkeypatch):
+    """It said "the consumer's event source mapping is Disabled, not Enabled": true, and no help."""
+    leave(load(project), good_evidence(load(project)))
+    moved = "This migration was cut over: the application writes to the target"
+    health = PipelineHealth(exists=True, problems=(moved, "a gap is latched"), moved=moved)
+    monkeypatch.setattr("ddbverify.pipeline.health.health", lambda *_, **__: health)
+    reasons = judged(project).reasons
+
+    assert [reason.code for reason in reasons][:2] == ["cut-over", "pipeline"]
+    assert reasons[0].message == f"{moved}."
+    assert "a gap is latched" in reasons[1].message
+    assert sum(moved in reason.message for reason in reasons) == 1
+
+
 def test_the_cutovers_own_fence_is_no_reason(project, monkeypatch):
     leave(load(project), good_evidence(load(project)))
     health = PipelineHealth(exists=True, fence=FENCED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ddbverify.names import Fact
-from ddbverify.pipeline.fence import keeps_consumer_off, standing
+from ddbverify.pipeline.fence import keeps_consumer_off, moved, standing
 
 NOW = 1_800_000_000.0
 ENDS = {"until_epoch": NOW + 60}
@@ -82,3 +82,17 @@ OFF = {"fence": "now", "consumer": "now"}
 )
 def test_the_consumer_is_to_be_off_only_behind_a_fence_that_stands(cut, note, off):
     assert keeps_consumer_off({Fact.CUTOVER: cut, Fact.FENCE + "orders": note}, NOW) is off
+
+
+@pytest.mark.parametrize(
+    ("cut", "begins"),
+    [
+        ({"flipped": True, "steps": {"flip": "2026-01-01"}}, "This migration was cut over at 2026-01-01: "),
+        ({"flipped": True}, "This migration was cut over: the application writes to the target"),
+        ({"flipping": True, "fenced": True, "steps": {"flip-asked": "x"}}, None),
+        (None, None),
+    ],
+)
+def test_a_flip_is_told_with_what_it_means(cut, begins):
+    said = moved({Fact.CUTOVER: cut} if cut else {})
+    assert (said is None) if begins is None else said.startswith(begins)

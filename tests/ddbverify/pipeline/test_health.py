@@ -180,6 +180,24 @@ def test_behind_a_cutovers_fence_a_consumer_that_is_off_is_no_problem(
     assert any("the consumer's event source mapping is Disabled" in one for one in found) is said
 
 
+@pytest.mark.parametrize("consumer", ["Disabled", "Enabled"])
+def test_behind_the_flip_it_is_said_that_the_application_has_moved(aws, tmp_path, monkeypatch, consumer):
+    config, states = parse(projects.TOML, tmp_path), {"f": "Enabled", "c": consumer}
+    monkeypatch.setattr(pipeline.mappings, "look", lambda *given: pipeline.mappings.Source(states[given[2]]))
+    resources = {"forwarder_mapping": "f", "consumer_mapping": "c"}
+    cut = {"flipped": True, "steps": {"consumer": "then", "flip": "then"}}
+    assert pipeline.moved(config) is None
+    make_state_table(config, HEALTHY | {Fact.RESOURCES: resources, Fact.CUTOVER: cut})
+
+    found = pipeline.health(config, config.tables[0])
+    assert found.moved == pipeline.moved(config)
+    assert found.moved in found.problems
+    assert ("the consumer's event source mapping is Enabled, not Disabled" in found.problems) is (
+        consumer == "Enabled"
+    )
+    assert not any("not Enabled" in one for one in found.problems)
+
+
 def test_a_queue_that_is_gone_is_a_problem(aws, tmp_path):
     config = parse(projects.TOML, tmp_path)
     resources = {"queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/none.fifo"}

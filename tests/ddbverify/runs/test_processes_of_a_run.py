@@ -68,7 +68,8 @@ def server():
 def ran(server, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setattr("ddbverify.runs.run._identity", lambda side: None)
-    monkeypatch.setattr("ddbverify.runs.run._other_transforms", lambda config: ())
+    for name in ("_other_transforms", "_moved"):
+        monkeypatch.setattr(f"ddbverify.runs.run.{name}", lambda config: ())
 
     def run(body="pass", checks=CHECKS, **settings):
         side = f'region = "{REGION}"\nendpoint_url = "{server.endpoint_url}"\n'

@@ -419,12 +419,24 @@ def test_another_transform_than_the_consumers_is_said_first_fails_the_check_and_
     assert any(why in str(reason) for reason in gate.judge(load(project)).reasons)
 
 
+def test_a_migration_that_was_cut_over_is_said_before_anything_is_read(project):
+    said, moved = [], "This migration was cut over: nothing follows the source any more"
+    projects.write_spec(project.parent, moved=moved, problems=[moved])
+
+    result = runs.run(project, say=lambda line: said.append((line, projects.passes(project.parent))))
+
+    assert said == [(f"warning: {moved}.", 0)]
+    assert result.exit_code == 1
+    assert "cut-over" in {reason.code for reason in gate.judge(load(project)).reasons}
+
+
 def test_a_state_table_that_cannot_be_read_is_left_to_the_check(project, monkeypatch):
     def refuse(*_):
         raise AccessError("no", "log in")
 
     said = []
-    monkeypatch.setattr("ddbverify.pipeline.health.other_transform", refuse)
+    for name in ("other_transform", "moved"):
+        monkeypatch.setattr(f"ddbverify.pipeline.health.{name}", refuse)
 
     assert runs.run(project, say=said.append).exit_code == 0
     assert said == []
