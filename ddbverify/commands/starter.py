@@ -192,30 +192,64 @@ name = {name}
 source = {source}
 target = {target}
 {transform}
+# transform_files = ["rates.json"]   # files that the transform reads
+# inverse = "shop.migrations:back"   # what makes a source item of a target item again
+# rekeys = false                     # whether it may make keys of its own, or several items of one
 # ignore = ["updated_at"]            # attributes that may differ
 # accept = ["pitr", "tags.*"]        # settings that may differ: checks.md
-# may_be_empty = true                # both tables may hold no item
+# may_be_empty = false               # whether both tables may hold no item
 
 # With this section a pipeline has to be there and healthy. Leave it out to verify tables that
 # something else has filled. `replicator up` makes one, with these settings or the defaults.
 # [replication]
+# backfill = "backup"                # or "pitr", "scan": what the target is filled from at first
+# groups = 32                        # of the queue: at most so many consumers work at once
+# overlap = "5m"                     # how far before the backup's time the replay starts
+# read_units = 5000                  # ceiling per second of a "scan"
+# write_units = 1000                 # ceiling per second, of target and ledger together
+# canary = true                      # whether a canary may be written to the source
+# alarm_topic = "arn:aws:sns:eu-west-1:123456789012:ops"  # whom the alarms tell
 
 [verification]
 # coverage = "full"                  # or "0.5%": a sample, which never opens a gate
 # settle = "60s"                     # how long a difference has to hold still before it counts
 # read_units = 5000                  # ceiling per second and table
+# max_read_units = 2000000           # limit of one comparison, both tables together
+# processes = 2                      # that read and compare, at most
+# memory = "512MB"                   # that a comparison may take
+# time_limit = "10m"                 # of one call of a check, or of the transform
+# last = "changes"                   # or "full": what `run --since` and the last verification read
+# max_base_age = "7d"                # how old the full pass may be that such a run stands on
+# findings_key = "kms:alias/findings"  # whom a run seals its findings for
+# plugins = []                       # that may take part: `ddbverify plugins` shows them
+
+[checks]
+# files = ["limits.json"]            # files outside of checks/ that checks read
+# not_checks = ["check_mine.py::check_helper"]  # what looks like a check, and is none
+# pytest_plugins = []                # plugins of pytest that a gated run loads
+# plugins_not_needed = []            # distributions whose plugin of pytest checks can do without
 
 [gate]
 # required = ["*"]                   # checks that have to be there and to have passed
 # max_age = "1h"                     # how old evidence may be
+# clean_runs = 1                     # how many clean runs in a row are asked for
+# churning = false                   # whether keys that never held still may pass
+# unclaimed = []                     # states whose keys may be there although no check claims them
+# signing_key = "file:.ddbverify/key.pem"  # or "kms:alias/…"
+# trusted_keys = []                  # whose evidence is believed; by default the signing key's
 {emulator:<36} # whether evidence made against an emulator may open this gate
 
 # What `replicator cutover` does with the application; it needs the pointer.
 [cutover]
 # pointer = "ssm:/{slug}/table"{pad}# where the application reads which table it uses; the flip sets it
+# pointer_form = "source"            # or "target": what the JSON of several pairs is keyed by
+# pointer_tier = "standard"          # or "advanced": of the parameter
 # fence = "resource-policy"          # or "command:YOUR COMMAND": what keeps writes off the source
+# fence_target = true                # whether the target's own policy denies writes until the flip
 # fence_limit = "15m"                # the last verification, and `quiet`, have to fit into it
 # quiet = "60s"                      # how long the fenced source has to see no write
+# stream_lag = "10s"                 # without a record: then a stream is taken to be read to its end
+# before_flip = "./agree.sh"         # a command of yours that has to agree before the flip
 """
 
 _MINE_TEXT = '''\

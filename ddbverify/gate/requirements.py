@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
 
 from ddbverify.config import Config
 from ddbverify.evidence.evidence import Evidence
@@ -14,6 +15,9 @@ from ddbverify.items.states import State
 from ddbverify.suite.definitions import Definition, is_brought, means
 from ddbverify.suite.marks import Coverage
 from ddbverify.words import number_of
+
+_CHECKS_NAMED: Final = 3
+"""Of those that were not reached."""
 
 
 def unmet(
@@ -114,6 +118,7 @@ def _required(
         yield Reason("missing", INCOMPLETE, message)
     # Both have to say so: the evidence, of what was read, and the settings, of what may be.
     may_be_empty = {pair.id for pair in config.tables if pair.may_be_empty} & set(found.empty_pairs)
+    not_run: list[CheckRecord] = []
     for pattern in config.gate.required:
         # What ran but is not found by reading the source (a check made in a loop) is required, too.
         names = [name for name in dict.fromkeys((*defined, *by_name)) if means(pattern, name)]
@@ -144,10 +149,12 @@ def _required(
                 )
             elif absent:
                 yield Reason("missing", INCOMPLETE, f"{name} was not run on {', '.join(absent)}; run again.")
+            open_checks = [check for check in ran if check.counts and check.is_open]
+            not_run += [check for check in open_checks if check.state is CheckState.NOT_RUN]
             yield from (
                 _not_passed(check)
-                for check in ran
-                if check.counts and check.is_open and not (churning and check.only_churning)
+                for check in open_checks
+                if check.state is not CheckState.NOT_RUN and not (churning and check.only_churning)
             )
             yield from (
                 Reason(
@@ -160,6 +167,23 @@ def _required(
                 if check.counts and check.state is CheckState.PASSED and check.examined < 1
                 if check.pair not in may_be_empty and not is_link(found)
             )
+
+    yield from _not_reached(found, {check.id: check for check in not_run}.values())
+
+
+def _not_reached(found: Evidence, checks: Collection[CheckRecord]) -> Iterator[Reason]:
+    """One cause keeps a run from all checks behind it (a file that does not load, an end): one reason."""
+    if len(checks) == 1:
+        yield from map(_not_passed, checks)
+    elif checks:
+        ids = [check.id for check in checks]
+        rest = f" and {len(ids) - _CHECKS_NAMED} more" if len(ids) > _CHECKS_NAMED else ""
+        cause = f" ({found.shortcomings[0].rstrip('.')})" if found.shortcomings else ""
+        message = (
+            f"{number_of(len(ids), 'check')} were not reached, since the run ended before them{cause}: "
+            f"{', '.join(ids[:_CHECKS_NAMED])}{rest}; remove the cause and run again."
+        )
+        yield Reason(str(CheckState.NOT_RUN), INCOMPLETE, message)
 
 
 def _not_passed(check: CheckRecord) -> Reason:

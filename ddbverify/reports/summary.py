@@ -98,7 +98,7 @@ def markdown(evidence: Evidence) -> str:
     lines = [
         f"# Verification {evidence.verdict}",
         "",
-        f"Run `{evidence.run_id}`, coverage {evidence.coverage}"
+        f"Run `{evidence.run_id}`, {_coverage(evidence)}"
         + (", against an emulator" if evidence.emulator else "")
         + ".",
         *_since(evidence),
@@ -117,6 +117,10 @@ def markdown(evidence: Evidence) -> str:
     # Last: a reader of a run that passed is to find nothing here to worry about.
     lines += _listed("Not applicable:", _why(check for check in in_order if not check.is_open))
     return "\n".join(lines) + "\n"
+
+
+def _coverage(evidence: Evidence) -> str:
+    return "changes only" if links.is_link(evidence) else f"coverage {evidence.coverage}"
 
 
 def _since(evidence: Evidence) -> list[str]:

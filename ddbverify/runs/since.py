@@ -234,7 +234,11 @@ def _read(
 
 def _stream(side: Side, table: Table, role: str) -> StreamWire:
     if table.stream_arn is None:
-        raise Gap(f"the {role} has no stream")
+        phase = {"source": "up", "target": "restore"}[role]
+        raise Gap(
+            f"the {role} has no stream (`replicator {phase}` turns it on, or you, without a pipeline); "
+            "one that is on counts from the next run without --since"
+        )
     return StreamWire(side, table.stream_arn, table.key_schema)
 
 

@@ -78,6 +78,13 @@ def approach(context: Context, step: Step, limit_seconds: float) -> None:
     before: int | None = None
     for _ in range(MOST_APPROACHES):
         status = run(_command(context), context.config.folder, limit_seconds)
+        if status is None:
+            raise Refused(
+                f"What was written since the last run was not looked at within {limit_seconds:.0f} s ([gate] "
+                "max_age), so nothing was touched.",
+                "raise [verification] read_units, or run `ddbverify run` when less is written, then "
+                "`replicator cutover` again.",
+            )
         decision = gate.judge(context.config, None)
         if not decision.open:
             reasons = "".join(f"\n  - {reason}" for reason in decision.reasons)

@@ -198,7 +198,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         for value, where in [setting(config, name)]
         if value is not None
     }
-    return terminal.header(checking.file, loaded, from_options)
+    changes_only = config.getoption("--ddb-changed") is not None
+    return terminal.header(checking.file, loaded, from_options, changes_only=changes_only)
 
 
 def pytest_terminal_summary(

@@ -34,7 +34,9 @@ _HEADERS = ("state", "examined", "findings", "cost", "pair", "check")
 """The names last: they are the longest, and what a narrow terminal breaks is then their end only."""
 
 
-def header(file: Path, config: Config, from_options: Mapping[str, str]) -> list[str]:
+def header(
+    file: Path, config: Config, from_options: Mapping[str, str], *, changes_only: bool = False
+) -> list[str]:
     """
     What is checked, and where each setting comes from; asks AWS for nothing.
 
@@ -42,6 +44,7 @@ def header(file: Path, config: Config, from_options: Mapping[str, str]) -> list[
         file: The ``migration.toml``.
         config: The settings as they hold.
         from_options: Settings that an option or an ini file made -> its name.
+        changes_only: Whether only keys are looked at that have changed since an earlier run.
     """
     written = _written(file)
     lines = [f"migration: {file}"]
@@ -58,8 +61,10 @@ def header(file: Path, config: Config, from_options: Mapping[str, str]) -> list[
         ("time_limit", duration_in_words(settings.time_limit)),
     )
     where = {name: from_options.get(name) or ("default", file.name)[name in written] for name, _ in shown}
-    lines.append("  " + ", ".join(f"{name} {value} ({where[name]})" for name, value in shown))
-    return lines
+    said = {name: f"{name} {value} ({where[name]})" for name, value in shown}
+    if changes_only:
+        said["coverage"] = "what was written since an earlier run"
+    return [*lines, "  " + ", ".join(said.values())]
 
 
 _SAY_WHY: Final = (CheckState.INCONCLUSIVE, CheckState.NOT_APPLICABLE)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import string
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -13,11 +15,12 @@ from hypothesis import strategies as st
 from ddbverify import config
 from ddbverify.cli import main
 from ddbverify.commands.starter import Answers, migration_toml
-from ddbverify.config import Cutover, Side
+from ddbverify.config import Cutover, Gate, Side
 from ddbverify.evidence import folders
 from ddbverify.names import MIGRATION_NAME
 from ddbverify.suite.definitions import check_functions
 
+ROOT = Path(__file__).parents[3]
 SUITE = sorted(file.name for file in folders.default_suite().glob("check_*.py"))
 
 
@@ -150,14 +153,25 @@ def test_whatever_the_names_the_file_is_valid(source, target, profile, region):
 
 def test_every_example_in_the_comments_is_one_that_is_accepted(tmp_path):
     text = migration_toml(Answers(source="orders", target="orders-v2"))
-    lines = [line[2:] if " = " in line and line.startswith("# ") else line for line in text.splitlines()]
+    loaded = config.parse(re.sub(r"(?m)^# (?=\[|\w+ = )", "", text), tmp_path)
 
-    loaded = config.parse("\n".join(lines), tmp_path)
-
-    assert loaded.gate.emulator
+    assert loaded.gate == Gate(emulator=True)
     assert loaded.tables[0].accept == ("pitr", "tags.*")
     assert loaded.verification.settle == 60
-    assert loaded.cutover == Cutover(pointer="ssm:/orders/table")  # the rest are the defaults
+    # The rest are the defaults.
+    assert loaded.cutover == Cutover(pointer="ssm:/orders/table", before_flip="./agree.sh")
+
+
+@pytest.mark.parametrize("section", ["tables", "replication", "verification", "checks", "gate", "cutover"])
+def test_the_file_names_every_setting_of_the_reference(section):
+    """A setting that was added since was in no file that anybody had begun with."""
+    reference = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    told = re.split(rf"## `\[+{section}\]+`", reference)[1].partition("\n## ")[0]
+    rows = re.findall(r"(?m)^\| (`[^|]+) \|", told)
+    text = migration_toml(Answers(source="orders", target="orders-v2"))
+    made = re.split(r"(?m)^(?:# )?\[", text.partition(f"[{section}]")[2])[0]
+
+    assert set(re.findall(r"(?m)^(?:# )?(\w+) = ", made)) == set(re.findall(r"`(\w+)`", " ".join(rows)))
 
 
 def test_keys_of_the_cutover_can_be_added_at_the_end(tmp_path, init):

@@ -460,6 +460,23 @@ def test_a_suite_without_checks_is_closed(project):
     assert codes(judged(project)) == {"missing"}
 
 
+def test_checks_that_one_cause_kept_from_running_are_one_reason(project):
+    """Fourteen lines said "was not reached", and none what had ended the run."""
+    found = good_evidence(load(project))
+    checks = tuple(replace(one, state=CheckState.NOT_RUN) for one in found.checks)
+    assert len(checks) > 3
+    cause = "check_own.py could not be collected: SyntaxError."
+    changes = {"checks": checks, "complete": False, "shortcomings": (cause,), "verdict": "inconclusive"}
+    leave(load(project), replace(found, **changes))
+
+    (reason,) = [one for one in judged(project).reasons if one.code == "not-run"]
+    assert reason.message == (
+        f"{len(checks)} checks were not reached, since the run ended before them ({cause.rstrip('.')}): "
+        f"{', '.join(one.id for one in checks[:3])} and {len(checks) - 3} more; "
+        "remove the cause and run again."
+    )
+
+
 FENCED = "A cutover has fenced orders: nobody writes there."
 
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbverify.cli import main
-from ddbverify.config import load
-from ddbverify.evidence.record import CheckRecord, CheckState
+from ddbverify.config import load, parse
+from ddbverify.evidence.record import CheckRecord, CheckState, Fact
 from ddbverify.gate.gate import Decision
 from ddbverify.gate.reasons import Reason
 from ddbverify.reports import ci, summary
@@ -234,3 +234,12 @@ def test_names_of_any_kind_survive_a_run_and_open_the_gate(project, capfd):
     assert not [line for line in closed.output.splitlines() if line.startswith("::")]
     printed = capfd.readouterr().out
     assert not [line for line in printed.splitlines() if line.startswith("::error")], "pytest's own output"
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [((), "coverage full"), ((Fact(name="since", about="", value="0" * 64),), "changes only")],
+)
+def test_the_summary_of_a_link_does_not_say_that_all_was_read(tmp_path, facts, said):
+    found = replace(good_evidence(parse(projects.TOML, tmp_path)), facts=facts)
+    assert f"Run `{found.run_id}`, {said}" in summary.markdown(found)

@@ -82,6 +82,17 @@ def test_what_closes_the_gate_before_the_fence_is_told_and_nothing_is_touched(mo
         last_verification.approach(context, SimpleNamespace(), 60.0)
 
 
+def test_one_that_takes_too_long_is_not_called_one_that_does_not_open_the_gate(
+    monkeypatch, context, evidence
+):
+    """It was judged by the run before it, and refused for what nobody had found."""
+    Runs(monkeypatch, context, evidence, [7])
+    monkeypatch.setattr(last_verification, "run", lambda *_: None)
+
+    with pytest.raises(Refused, match="was not looked at within 60 s"):
+        last_verification.approach(context, SimpleNamespace(), 60.0)
+
+
 def test_only_where_a_run_can_be_gone_on_from(context, evidence):
     can = last_verification.can_follow
     full = msgspec.structs.replace(context.config.verification, last="full")
