@@ -7,6 +7,8 @@ import re
 import secrets
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -157,18 +159,31 @@ def point_latest(config: Config, folder: Path) -> None:
     """Let ``latest`` point at *folder*, in one step."""
     beside = make_home(config) / f".latest-{secrets.token_hex(8)}"
     beside.symlink_to(os.path.relpath(folder.resolve(), home(config).resolve()))
-    beside.replace(latest(config))
+    with _taken_away(beside):
+        beside.replace(latest(config))
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """All of *content*, or what was there before."""
-    beside = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    """All of *content*, or what was there before; nothing else is left, whatever ends it."""
+    beside = path.with_name(f".{path.name[:100]}-{secrets.token_hex(8)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    with _taken_away(beside):
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+
+
+@contextmanager
+def _taken_away(beside: Path) -> Iterator[None]:
+    """Whatever fails, half of a file is not left under a name that nobody opens: the disk may be full."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
 
 
 def checks_folder(config: Config) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +12,7 @@ from typing import Final
 
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError, DdbVerifyError
+from ddbverify.evidence import folders
 from ddbverify.evidence.envelope import NotTrusted
 from ddbverify.page import found, stamp, tally
 from ddbverify.page import origin as origins
@@ -107,16 +106,9 @@ def write(content: bytes, path: Path) -> None:
         ConfigurationError: There is another file there, which is never overwritten, or no room.
     """
     _require_ours(path)
-    beside = path.with_name(f".{path.name[:100]}-{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        folders.write_atomically(path, content)
     except OSError as error:
-        with suppress(OSError):  # what is left would be half a page, under a name that nobody opens
-            beside.unlink(missing_ok=True)
         raise ConfigurationError(
             f"The report cannot be written to {path}: {error.strerror}.",
             "make room and let yourself write there, or name another file with --out.",

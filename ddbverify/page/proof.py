@@ -9,6 +9,7 @@ from typing import Literal
 
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
+from ddbverify.evidence import cutover, folders
 from ddbverify.page import making, stamp, tally
 from ddbverify.page.origin import Origin
 from ddbverify.page.stamp import Stamp
@@ -21,6 +22,13 @@ _WHICH = {
     "row": "the runs before it",
     "cutover": "the cutover",
     "course": "how the pass went",
+}
+
+_FROM = {
+    "findings": folders.FINDINGS,
+    "row": "the evidence of runs before it",
+    "cutover": cutover.FILE,
+    "course": folders.EVENTS,
 }
 
 
@@ -100,13 +108,24 @@ def verify(page: bytes, made_of: Stamp, folder: Path, config: Config | None) -> 
             )
         )
     if unknown and _same_but_for(page, anew, made_of, unknown):
-        missing = " and ".join(_WHICH[one] for one in unknown)
+        parts = " and ".join(_WHICH[one] for one in unknown)
         return Proof(
             "undecided",
             f"What this page takes from {'summary.json' if of_diff else 'the evidence'} is unaltered; its "
-            f"part on {missing} cannot be told, since what that was made of is not here, or has changed.",
+            f"part on {parts} cannot be told: {'; '.join(_why_unknown(one, origin) for one in unknown)}.",
         )
     return Proof("altered", f"This page has been altered since it was made, or is not of {folder}.")
+
+
+def _why_unknown(part: str, origin: Origin) -> str:
+    """What a part was made of, and what has become of it."""
+    path = {"findings": origin.findings, "course": origin.folder / folders.EVENTS}.get(part)
+    if part == "row":
+        return f"{_FROM[part]} is not all here, or is other"
+    if part == "cutover":
+        return f"{_FROM[part]} is not here, is another by now, or fence_limit is"
+    is_here = path is not None and path.exists()
+    return f"{_FROM[part]} has changed since" if is_here else f"{_FROM[part]} is not in {origin.folder}"
 
 
 def _of_diff() -> Proof:

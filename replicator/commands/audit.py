@@ -28,8 +28,6 @@ from replicator.handlers.ledger import Ledger
 from replicator.handlers.records import MalformedRecord
 from replicator.handlers.state import State
 
-PLACES = stream.PLACES
-
 _CHUNK = 500
 
 LOST_HINT = (
@@ -103,7 +101,7 @@ def run(context: Context, pair: Pair, *, to_the_end: bool = False) -> Audit:
     boundary = int((state.get(Fact.BOUNDARY) or {})["boundary_epoch"])
     source = context.source_table(pair)
     bound = references.bound_stream(resources, source.arn)
-    before = state.get(PLACES) or {}
+    before = state.get(stream.PLACES) or {}
     kept = before.get("places", {})
     ledger = reading_ledger(context, resources["ledger_table"])
     result = Audit()
@@ -143,7 +141,7 @@ def run(context: Context, pair: Pair, *, to_the_end: bool = False) -> Audit:
         result.gap = str(error)
         state.latch_gap(f"the audit found a gap: {error}")
     state.put(
-        PLACES,
+        stream.PLACES,
         places=reader.places if result.clean else kept,
         at_epoch=int(now),
         audited_epoch=int(until) if result.clean else audited,

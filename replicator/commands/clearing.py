@@ -20,10 +20,10 @@ from ddbverify.names import Fact, table_name
 from ddbverify.tables.answers import handed_back
 from ddbverify.tables.aws import error_code, translated
 from ddbverify.words import number_of
-from replicator.aws import switch
+from replicator.aws import stream, switch
 from replicator.backfill import boundary, ownership
 from replicator.backfill.ownership import FILLING, MADE, STAGING
-from replicator.commands import audit, target_closing
+from replicator.commands import target_closing
 from replicator.commands.restore import RESTORE_STEPS
 from replicator.commands.steps import Steps
 from replicator.commands.together import Task, Together
@@ -85,7 +85,7 @@ def _empty(context: Context, pair: Pair, _: Step) -> dict[str, Any]:
         Fact.CANARY_ARRIVED,
         Fact.CANARY_GROUPS,
         Fact.CANARY_LAGS,
-        audit.PLACES,
+        stream.PLACES,
     ):
         state.delete(fact)
     if state.get(Fact.CONSUMER) is not None:

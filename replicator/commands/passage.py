@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from ddbverify.errors import EngineError
 from ddbverify.tables.aws import translated
-from replicator.aws import canary, readers
+from replicator.aws import canary, readers, stream
 from replicator.backfill.plan import Plan
 from replicator.commands import audit
 from replicator.context import clock
@@ -79,7 +79,7 @@ def await_arrived(context: Context, plan: Plan, step: Step) -> None:
         found = audit.run(context, plan.pair)
         if found.gap:
             raise EngineError(found.gap, "begin anew with `replicator restart`.")
-        place = context.state(plan.pair).get(audit.PLACES) or {}
+        place = context.state(plan.pair).get(stream.PLACES) or {}
         if found.clean and int(place["audited_epoch"]) > began:
             return
         # Lost, too: as long as the forwarder is behind the stream, nothing tells the two apart.

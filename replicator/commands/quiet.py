@@ -8,8 +8,8 @@ from collections.abc import Callable
 from ddbverify.errors import EngineError
 from ddbverify.names import TypedItem, canary_key
 from ddbverify.words import number_of
+from replicator.aws import stream
 from replicator.aws.stream import StreamReader, Trimmed
-from replicator.commands import audit
 from replicator.context import references
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -65,7 +65,7 @@ def _readers(context: Context) -> list[tuple[StreamReader, TypedItem]]:
     """Of each source's stream, with the canary's key in it."""
     made: list[tuple[StreamReader, TypedItem]] = []
     for pair in context.config.tables:
-        kept = (context.state(pair).get(audit.PLACES) or {}).get("places", {})
+        kept = (context.state(pair).get(stream.PLACES) or {}).get("places", {})
         source = context.source_table(pair)
         bound = references.bound_stream(context.resources(pair), source.arn)
         reader = StreamReader(

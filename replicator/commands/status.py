@@ -10,11 +10,11 @@ from tabulate import tabulate
 
 from ddbverify.config import Pair
 from ddbverify.names import Fact
-from replicator.aws import fence_seen, queue, sight, target_seen
+from replicator.aws import fence_seen, queue, sight, stream, target_seen
 from replicator.aws.fence_seen import Seen
 from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
-from replicator.commands import after_flip, audit, ended, fences_told, invocation
+from replicator.commands import after_flip, ended, fences_told, invocation
 from replicator.commands.restore import RESTORE_STEPS
 from replicator.commands.up import UP_STEPS
 from replicator.context.context import Context
@@ -114,7 +114,7 @@ def _pair(context: Context, pair: Pair, *, flipped: bool) -> dict[str, Any]:
         "ledger_items_approximate": sight.ledger_items(context, resources),
         "write_units_ceiling": context.config.replicated.write_units,
         "cost": sight.cost(state.costs()),
-        "audit": _audit(state.get(audit.PLACES), now),
+        "audit": _audit(state.get(stream.PLACES), now),
         "staging_table": (state.get(ownership.STAGING) or {}).get("table"),
     }
     if flipped:

@@ -57,6 +57,27 @@ source = "orders"
 target = "orders-v2"
 """
 
+ENGINE_TOML = """\
+[source]
+region = "eu-west-1"
+endpoint_url = "{url}"
+
+[target]
+region = "eu-central-1"
+endpoint_url = "{url}"
+
+[[tables]]
+source = "{name}"
+target = "{name}-v2"
+
+[verification]
+settle = "1s"
+
+[gate]
+emulator = true
+"""
+"""Of two tables on an engine at `url`, one in each region."""
+
 CLEAN: dict[str, Any] = {"counts": {"matched": 3}}
 
 CONFTEST = """\

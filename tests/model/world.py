@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ddbverify.errors import DdbVerifyError, TransformError
 from ddbverify.items.transform import Transform, key_hash
 from ddbverify.names import PAUSE, RUN, Fact, KeySchema, canary_key
+from replicator.aws import stream
 from replicator.backfill import boundary, filling, load
 from replicator.backfill.load import Load
 from replicator.commands import audit, repair, steps, up
@@ -532,7 +533,7 @@ class World:
         for name in (TARGET, STAGING):
             self.database.tables[name].clear()
         state = State.of_pair(self.database, STATE, "pair")
-        for fact in (Fact.GAP, audit.PLACES):
+        for fact in (Fact.GAP, stream.PLACES):
             state.delete(fact)
         for hashed in state.quarantined():
             state.delete(Fact.QUARANTINE + hashed)

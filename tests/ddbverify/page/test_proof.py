@@ -364,9 +364,13 @@ def test_without_the_findings_the_rest_can_be_told(config):
 
     assert verified(page) == (
         3,
-        "What this page takes from the evidence is unaltered; its part on the findings cannot be told, since "
-        "what that was made of is not here, or has changed.",
+        "What this page takes from the evidence is unaltered; its part on the findings cannot be told: "
+        f"findings.jsonl is not in {folder.resolve()}.",
     )
+    (folder / "findings.jsonl").write_text("another\n")
+    code, sentence = verified(page)
+    assert code == 3
+    assert sentence.endswith("its part on the findings cannot be told: findings.jsonl has changed since.")
     page.write_bytes(content.replace(b"3 of 15 checks", b"0 of 15 checks"))
     assert verified(page)[0] == 5
 

@@ -10,26 +10,6 @@ import pytest
 
 from tests.ddbverify import projects
 
-TOML = """\
-[source]
-region = "eu-west-1"
-endpoint_url = "{url}"
-
-[target]
-region = "eu-central-1"
-endpoint_url = "{url}"
-
-[[tables]]
-source = "{name}"
-target = "{name}-v2"
-
-[verification]
-settle = "1s"
-
-[gate]
-emulator = true
-"""
-
 EXAMPLE = projects.REPOSITORY / "examples" / "shop-rules"
 
 
@@ -87,7 +67,7 @@ def test_it_decides_and_everybody_can_see_that_it_did(aws, unique, tmp_path, sit
         put("eu-west-1", name, number, f"Anna-{number}@shop.example", "4.5")
         if number != 1017:
             put("eu-central-1", f"{name}-v2", number, f"anna-{number}@shop.example", "4.53")
-    toml = TOML.format(url=client["eu-west-1"].meta.endpoint_url, name=name)
+    toml = projects.ENGINE_TOML.format(url=client["eu-west-1"].meta.endpoint_url, name=name)
     (tmp_path / "migration.toml").write_text(toml)
     environment = aws.environment("eu-west-1") | {"PYTHONPATH": f"{site}:{projects.REPOSITORY}"}
 

@@ -10,26 +10,7 @@ import pytest
 
 from tests.ddbverify import projects
 
-TOML = """\
-[source]
-region = "eu-west-1"
-endpoint_url = "{url}"
-
-[target]
-region = "eu-central-1"
-endpoint_url = "{url}"
-
-[[tables]]
-source = "{name}"
-target = "{name}-v2"
-
-[verification]
-settle = "1s"
-
-[gate]
-emulator = true
-signing_key = "kms:{key}"
-"""
+TOML = projects.ENGINE_TOML + 'signing_key = "kms:{key}"\n'
 
 
 @pytest.mark.engine("ministack")

@@ -11,28 +11,7 @@ import pytest
 from ddbverify.evidence import folders
 from tests.ddbverify import projects
 
-TOML = """\
-[source]
-region = "eu-west-1"
-endpoint_url = "{url}"
-
-[target]
-region = "eu-central-1"
-endpoint_url = "{url}"
-
-[[tables]]
-source = "{name}"
-target = "{name}-v2"
-
-[verification]
-settle = "1s"
-
-[cutover]
-stream_lag = "1s"
-
-[gate]
-emulator = true
-"""
+TOML = projects.ENGINE_TOML + '\n[cutover]\nstream_lag = "1s"\n'
 
 
 class Migration:

@@ -11,6 +11,7 @@ from ddbverify.config import parse
 from ddbverify.errors import EngineError, Refused
 from ddbverify.items.transform import key_hash
 from ddbverify.names import Fact, canary_key
+from replicator.aws import stream
 from replicator.commands import after_flip, audit, quarantine
 from replicator.commands.cutover import CUTOVER
 from replicator.commands.status import _pair, _rows
@@ -56,7 +57,7 @@ def moved(tmp_path, monkeypatch):
     write(made, "~", 3, keys=canary_key(KEYS))
     reader = audit.StreamReader(streams, ARN)
     reader.skip(float(FLIP))
-    state.put(audit.PLACES, places=reader.places, at_epoch=FLIP, audited_epoch=FLIP, lost=0)
+    state.put(stream.PLACES, places=reader.places, at_epoch=FLIP, audited_epoch=FLIP, lost=0)
     whole.put(CUTOVER, flipped=True, steps={"flip": "now"})
     streams.now = float(FLIP)
     return made
@@ -231,7 +232,7 @@ def test_a_record_that_is_not_understood_is_said(moved):
 
 
 def test_without_a_place_nothing_is_known_and_nothing_of_before_is_called_late(moved):
-    moved.state(moved.pair).delete(audit.PLACES)
+    moved.state(moved.pair).delete(stream.PLACES)
 
     said = audited(moved)
     assert "no audit has noted how far it was read" in said
