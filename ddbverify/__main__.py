@@ -3,9 +3,12 @@
 import io
 import sys
 
+from ddbverify.code.shadows import python_first
+
 
 def main() -> None:
     """What the installed ``ddbverify`` calls."""
+    python_first()  # `python -m` has put the folder that it is called in before everything
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without all letters is no reason to fail
             stream.reconfigure(errors="backslashreplace")

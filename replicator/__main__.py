@@ -2,9 +2,12 @@
 
 import sys
 
+from ddbverify.code.shadows import python_first
+
 
 def main() -> None:
     """What the installed ``replicator`` calls."""
+    python_first()  # `python -m` has put the folder that it is called in before everything
     try:
         from replicator.cli import main as commands
     except KeyboardInterrupt:  # loading takes a second, long enough to think better of it

@@ -78,7 +78,7 @@ ROOMS = (
         "code",
         "the user's code: which files of it decide, their digests, what is compiled and read",
         "items",
-        "below bound digest imports places purity reach reads second_process source under_way",
+        "below bound digest imports places purity reach reads second_process shadows source under_way",
     ),
     _room(
         "ddbverify",
@@ -200,7 +200,7 @@ ROOMS = (
         "replicator",
         "context",
         "what every command of an operator works with: settings, clients, lease, console",
-        "ddbverify.items ddbverify.tables handlers",
+        "ddbverify.items ddbverify.code ddbverify.tables handlers",
         "ceiling clock console context lock references tables",
     ),
     _room(

@@ -16,17 +16,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ddbverify.code.below import python_files
 from ddbverify.code.imports import find, imports_of
 from ddbverify.code.places import OURS, is_environment
+from ddbverify.errors import ConfigurationError
 
 Files = Mapping[str, Path]
 """Place, as a bundle has it (``shop/orders.py``) -> file."""
 
 SECONDS = 120.0  # for all the imports of a suite
+PATIENT_SECONDS = 5.0  # of them, in which nothing is said
 
 _PROGRAM = (
     "import json, sys; asked = json.load(sys.stdin); sys.path[:] = asked['path']; "
@@ -170,20 +172,52 @@ def _with_what_comes_in(walk: Walk, asked: Mapping[str, object], home: Path) -> 
         return walk.files
     asked = {**asked, "path": [path or str(Path.cwd()) for path in sys.path]}
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM],
-            input=json.dumps(asked),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=home,
-            text=True,
-            check=False,
-            timeout=SECONDS,
-        )
-        came = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, ValueError):  # it hung, or left: whoever runs the code will say so
+        came = json.loads(_imported(asked, home))
+    except ValueError:  # it left: whoever runs the code will say so
         return walk.files
     return walk.files | {place: Path(file) for place, file in came.items()}
+
+
+def _imported(asked: Mapping[str, object], home: Path) -> str:
+    """
+    What a fresh interpreter says of its imports; nothing where the imports of a folder do not end.
+
+    Raises:
+        ConfigurationError: Those of a module do not.
+    """
+    what = str(asked.get("folder") or " and ".join(asked["modules"]))  # type: ignore[arg-type]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", _PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=home,
+        text=True,
+    ) as child:
+        try:
+            try:
+                return child.communicate(json.dumps(asked), timeout=PATIENT_SECONDS)[0]
+            except subprocess.TimeoutExpired:  # whoever waits has to know for what, and for how long
+                _tell(f"Importing {what}, to see what comes in with it: {SECONDS:.0f} s at most.")
+                return child.communicate(timeout=SECONDS - PATIENT_SECONDS)[0]
+        except subprocess.TimeoutExpired as error:
+            child.kill()
+            ended = f"Importing {what} did not end within {SECONDS:.0f} s"
+            if "folder" not in asked:
+                raise ConfigurationError(
+                    f"{ended}.", f"find out what it waits for: python -c 'import {what}'."
+                ) from error
+            _tell(f"{ended}: what comes in by other ways than import statements is not known.")
+            return ""
+        except BaseException:
+            child.kill()
+            raise
+
+
+def _tell(line: str) -> None:
+    with suppress(OSError, ValueError):  # an output that nobody reads is no reason to fail
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 @contextmanager

@@ -92,7 +92,7 @@ class SecondProcess:
         seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
         zone = "UTC" if os.environ.get("TZ") == _ZONE else _ZONE
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM],
+            [sys.executable, "-P", "-c", _PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # the user's prints; a failure comes as an answer

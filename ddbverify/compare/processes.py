@@ -280,7 +280,7 @@ class _Member:
         self._process = subprocess.Popen(
             # Bytecode of ours that says that its source need not be looked at is looked at all the same.
             [
-                *(sys.executable, "--check-hash-based-pycs", "always", "-c", _PROGRAM),
+                *(sys.executable, "-P", "--check-hash-based-pycs", "always", "-c", _PROGRAM),
                 *(json.dumps(paths), json.dumps(theirs)),
             ],
             pass_fds=theirs,

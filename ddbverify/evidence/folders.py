@@ -6,14 +6,13 @@ import os
 import re
 import secrets
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import ddbverify
-from ddbverify.code import source
+from ddbverify.code import shadows, source
 from ddbverify.code.digest import functions_of
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
@@ -228,8 +227,9 @@ def make_importable(config: Config) -> None:
     Let transforms and inverses be found beside ``migration.toml``, as when the handlers are bundled.
 
     The user's code is compiled from its text from here on, for the whole process.
+
+    Raises:
+        ConfigurationError: A module there has the name of a library that we need.
     """
     source.install(name.partition(":")[0].partition(".")[0] for name in functions_of(config))
-    folder = str(config.folder)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    shadows.put_on_path(str(config.folder))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context
@@ -260,7 +261,9 @@ def load_function(name: str, what: str = "transform") -> TransformFunction:
     if not callable(function):
         raise ConfigurationError(
             f"The {what} {name} does not load: {module_name} has no function {function_name}.",
-            f"mend the name of the {what}.",
+            f"Python has a module {module_name} of its own, which is found first: rename yours."
+            if module_name.partition(".")[0] in sys.stdlib_module_names
+            else f"mend the name of the {what}.",
         )
     return function  # type: ignore[no-any-return]  # callable() narrows Any to a bare callable
 

@@ -32,6 +32,8 @@ _REFUSED = (
     *("--config-file", "--override-ini", "--rootdir", "--confcutdir", "--noconftest"),
     # What these leave out is not recorded as left out: -k, -m and --deselect are.
     *("--ignore", "--ignore-glob"),
+    # They send what is shown to a service, empty a folder, write over a file, load a debugger.
+    *("--pastebin", "--basetemp", "--debug", "--pdbcls"),
     *("--import-mode", "--pyargs", "--assert", "--junit-xml", "--junitxml", "--junit-prefix"),
 )
 _REFUSED_LETTERS = frozenset("pco")  # a plugin, a configuration file, a setting

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from ddbverify.code import shadows
 from ddbverify.config import Config, Pair, Side
 from ddbverify.errors import ConfigurationError, NotFoundError, Refused
 from ddbverify.items.transform import Transform
@@ -89,8 +89,7 @@ class Context:
         self._making = threading.Lock()
         self.source_side = _with_region_of_arns(config, config.source, "source")
         self.target_side = _with_region_of_arns(config, config.target, "target")
-        if str(config.folder) not in sys.path:
-            sys.path.insert(0, str(config.folder))  # the transform's module lies beside migration.toml
+        shadows.put_on_path(str(config.folder))  # the transform's module lies beside migration.toml
 
     # --- clients --------------------------------------------------------------------------
 

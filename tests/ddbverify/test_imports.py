@@ -33,6 +33,7 @@ FOR_THE_REPLICATOR = {
     "code.places",
     "code.purity",
     "code.reach",
+    "code.shadows",
     "tables.answers",
     "tables.aws",
     "tables.indexes",

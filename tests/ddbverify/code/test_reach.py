@@ -199,3 +199,42 @@ def test_a_module_that_is_not_there_has_no_digest(tmp_path: Path):
 
     with pytest.raises(ConfigurationError, match=r"there is no module shop\.moves"):
         digest.transform_files(config(tmp_path), "shop.moves:orders")
+
+
+HANGS = "import importlib, time\ntime.sleep(60)\n"
+
+
+def test_an_import_that_does_not_end_is_told_while_it_is_waited_for_and_refused(
+    write: Write, monkeypatch, capfd
+):
+    """The gate stood still for two minutes, said nothing, and went on as if nothing had been."""
+    monkeypatch.setattr(reach, "PATIENT_SECONDS", 0.3)
+    monkeypatch.setattr(reach, "SECONDS", 1.0)
+    write({"hanging_shop.py": HANGS + MOVES})
+
+    with pytest.raises(ConfigurationError, match="Importing hanging_shop did not end within 1 s") as caught:
+        reach.of_module("hanging_shop")
+    assert "python -c 'import hanging_shop'" in caught.value.hint
+    assert capfd.readouterr().err == ("Importing hanging_shop, to see what comes in with it: 1 s at most.\n")
+
+
+def test_of_a_folder_of_checks_it_is_told_and_left_to_the_run(
+    write: Write, tmp_path: Path, monkeypatch, capfd
+):
+    monkeypatch.setattr(reach, "PATIENT_SECONDS", 0.3)
+    monkeypatch.setattr(reach, "SECONDS", 1.0)
+    write({"checks/check_hangs.py": HANGS})
+
+    assert reach.of_folder(tmp_path / "checks") == {}
+    said = capfd.readouterr().err.splitlines()
+    assert said[0].startswith("Importing ")
+    assert said[1].endswith(
+        "did not end within 1 s: what comes in by other ways than import statements is not known."
+    )
+
+
+def test_one_that_ends_in_time_is_not_spoken_of(write: Write, capfd):
+    write({"quick_shop.py": "import importlib\n" + MOVES})
+
+    assert reach.of_module("quick_shop")
+    assert capfd.readouterr().err == ""

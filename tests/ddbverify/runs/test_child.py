@@ -51,6 +51,7 @@ def test_our_arguments_come_last():
         *("--assert=rewrite", "--assert", "--import-mode=append", "--junit-xml=x", "--junitxml=x"),
         *("--ddb-config=other.toml", "--ddb-sample=1%", "--ddb-record=x", "@arguments.txt"),
         *("--ignore=checks/check_items.py", "--ignore-glob=*"),
+        *("--pastebin", "--pastebin=failed", "--basetemp=.", "--debug=orders.py", "--pdbcls=evil:Debugger"),
         *("elsewhere", "elsewhere/check_items.py::check_every_item_is_equal", "/", "."),
     ],
 )
