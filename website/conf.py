@@ -5,6 +5,7 @@ the other pages are links between pages here, too, and are checked with their an
 
 from __future__ import annotations
 
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -47,9 +48,16 @@ def _with_navigation(app: Any, page: str, source: list[str]) -> None:
         source[0] += toctrees()
 
 
+_NAME = re.compile(r'(?<=<span class="pre">)[^<]{16,}')
+
+
 def _for_all(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """What moves within itself can be reached by keyboard, and a chapter's name says how deep it stands."""
-    context["body"] = context.get("body", "").replace("<pre>", '<pre tabindex="0">')
+    """
+    What moves within itself can be reached by keyboard, a chapter's name says how deep it stands, and a long
+    name in a table may be broken where it has joints.
+    """
+    body = context.get("body", "").replace("<pre>", '<pre tabindex="0">')
+    context["body"] = _NAME.sub(lambda found: re.sub(r"([_/])(?=\w)", r"\1<wbr>", found[0]), body)
     tree = context.get("furo_navigation_tree", "")
     context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
 

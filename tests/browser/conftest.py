@@ -7,17 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.browser import chromium
+from tests.browser.seeing import launched
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # Without a sandbox: CI is root, and what is opened was written here.
-        running = playwright.chromium.launch(
-            executable_path=chromium.executable(), args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
+    with launched() as running:
         yield running
-        running.close()

@@ -14,6 +14,20 @@ WIDTHS = {"phone": 390, "tablet": 820, "desk": 1280}
 
 
 @contextmanager
+def launched() -> Iterator[Any]:
+    """A running browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Without a sandbox: CI is root, and what is opened was written here.
+        running = playwright.chromium.launch(
+            executable_path=chromium.executable(), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield running
+        running.close()
+
+
+@contextmanager
 def opened(browser: Any, file: Path, *, width: int = 1280, **how: Any) -> Iterator[Any]:
     """The page, and all that it asked for or complained about."""
     context = browser.new_context(viewport={"width": width, "height": 900}, **how)
@@ -29,9 +43,9 @@ def opened(browser: Any, file: Path, *, width: int = 1280, **how: Any) -> Iterat
     context.close()
 
 
-def picture(page: Any, name: str) -> None:
+def picture(page: Any, name: str, *, whole: bool = True) -> None:
     chromium.SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=chromium.SCREENSHOTS / f"{name}.png", full_page=True)
+    page.screenshot(path=chromium.SCREENSHOTS / f"{name}.png", full_page=whole)
 
 
 def violations(page: Any) -> list[str]:

@@ -22,21 +22,25 @@ pytestmark = [
 ]
 
 
+def make_page(folder: Path, name: str) -> Path:
+    """A page of the kind that is named."""
+    config = load(projects.make_project(folder))
+    run = leave(config, good_evidence(config)) if name == "passed" else rich(config)
+    if name == "many":
+        write_findings(
+            run, (finding(number, paths=("price: N -> S", "size: value")) for number in range(30_000))
+        )
+    page = folder / "page.html"
+    page.write_bytes(making.make(run, config, keys=name == "keys").content)
+    return page
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One page of each kind."""
-    made = {}
-    for name in ("failed", "keys", "passed", "many"):
-        folder = tmp_path_factory.mktemp(name)
-        config = load(projects.make_project(folder))
-        run = leave(config, good_evidence(config)) if name == "passed" else rich(config)
-        if name == "many":
-            write_findings(
-                run, (finding(number, paths=("price: N -> S", "size: value")) for number in range(30_000))
-            )
-        made[name] = folder / "page.html"
-        made[name].write_bytes(making.make(run, config, keys=name == "keys").content)
-    return made
+    return {
+        name: make_page(tmp_path_factory.mktemp(name), name) for name in ("failed", "keys", "passed", "many")
+    }
 
 
 @pytest.mark.parametrize("light", ["light", "dark"])

@@ -120,7 +120,7 @@ def test_it_fits_and_can_be_used_by_all(address: str, tab: Any, name: str, width
     page.goto(address + LOOKED_AT[name])
     if name == "search":
         page.wait_for_selector("#search-results li")
-    picture(page, f"site-{name}-{width}-{light}")
+    picture(page, f"site-{name}-{width}-{light}", whole=False)
 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     if (width, light) in {("phone", "light"), ("desk", "dark")}:  # seconds each, and the same at other widths
