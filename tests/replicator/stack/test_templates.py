@@ -316,6 +316,7 @@ WATCHED = {
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
         ("Replicator", "Gaps"),
         ("Replicator", "LateWrites"),
+        ("Replicator", "NotWatched"),
     },
     "apply": {
         ("AWS/Lambda", "Errors"),
