@@ -47,11 +47,12 @@ def restore(context: Context) -> dict[str, Any]:
     plans = check(context)
     for plan in plans:
         _need_phase_one(context, plan.pair)
-        bind(context, plan)
     code = bundle.build(transforms_of(context.config))
     base = base_stack(context)
     with context.locked("replicator restore") as lock:
         context.need_no_restart()  # one may have begun while the lease was waited for
+        for plan in plans:
+            bind(context, plan)
         phase_two(deployed(context, "restore", lock, base, code), plans)
     end(context, "Phase 2 is done. The target follows the source. Next: ddbverify run")
     return {"phase": 2, "pairs": {str(plan.pair): context.resources(plan.pair) for plan in plans}}
