@@ -199,7 +199,7 @@ class Passed:
 
         Args:
             look: Messages in the queue, in flight and delayed; and the moment that every message
-                group has passed. ``None`` where there is no pipeline.
+                group has passed. ``None`` where nothing is to come.
             clock: Seconds since the epoch.
         """
         self._look, self._clock = look, clock
@@ -216,12 +216,14 @@ class Passed:
             resources = facts.get(Fact.RESOURCES)
             if resources is None or "consumer_mapping" not in resources:
                 return None
+            if fence.keeps_consumer_off(facts, time.time()):
+                return None  # what waits is for nobody: whatever the target lacks by now it will lack
             return sum(_depth(config, pair, resources, "queue_url", [])), slowest_group(facts, groups)
 
         return cls(look)
 
     def __call__(self, moved_at: float) -> bool | None:
-        """``None`` where there is no pipeline: the settle time decides."""
+        """``None`` where nothing is to come: there is no pipeline, or a cutover has switched it off."""
         now = self._clock()
         if self._exists and now - self._looked_at >= self.LOOK_EVERY_SECONDS:
             found = self._look()

@@ -251,3 +251,19 @@ def test_what_the_target_is_made_with_has_to_be_known(aws, tmp_path):
     make_state_table(config, {Fact.RESOURCES: {"queue_url": "x"}})
 
     assert "does not say what the target is made with" in pipeline.other_transform(config, pair)
+
+
+BEHIND_THE_FENCE = {"fenced": True, "steps": {"fence": "now", "consumer": "now"}}
+
+
+@pytest.mark.parametrize(("cut", "passed"), [(BEHIND_THE_FENCE, None), ({"steps": {"consumer": "x"}}, False)])
+def test_what_a_cutover_has_left_in_the_queue_is_waited_for_by_nobody(
+    aws, tmp_path, monkeypatch, cut, passed
+):
+    """With the consumer off it is never applied: each suspect was looked at until the ceiling."""
+    config = parse(projects.TOML, tmp_path)
+    resources = {"queue_url": "x", "consumer_mapping": "c"}
+    make_state_table(config, HEALTHY | {Fact.RESOURCES: resources, Fact.CUTOVER: cut})
+    monkeypatch.setattr(pipeline, "_depth", lambda *_: (1, 0, 0))
+
+    assert pipeline.Passed.of(config, config.tables[0])(0.0) is passed
