@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from ddbverify.config import Config
@@ -126,13 +127,12 @@ def count(
     if not is_clean(judged):
         return 0, "the judged run itself is not clean"
     clean, run = 1, judged
-    beside: dict[str, bytes] | None = None
+    beside = Beside(config, folder)
     while clean < wanted:
         if run.previous is None:
             return clean, f"{run.run_id} was the first run"
         if run.previous == NO_EVIDENCE:
             return clean, f"the run before {run.run_id} has left no evidence"
-        beside = by_digest(config, folder) if beside is None else beside
         before = beside.get(run.previous)
         if before is None:
             return clean, f"the evidence of the run before {run.run_id} is not here"
@@ -148,17 +148,43 @@ def count(
     return clean, ""
 
 
-def by_digest(config: Config, folder: Path) -> dict[str, bytes]:
-    """Every evidence file beside *folder* and among the runs, by its SHA-256."""
-    found = {}
-    for runs in {folder.resolve().parent, folders.runs(config).resolve()}:
-        for path in runs.iterdir() if runs.is_dir() else ():
+class Beside:
+    """Evidence files beside a folder and among the runs, by SHA-256: read newest first, as far as asked."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self._known: dict[str, bytes] = {}
+        places = {folder.resolve().parent, folders.runs(config).resolve()}
+        self._unread = iter(newest_first(path for runs in places if runs.is_dir() for path in runs.iterdir()))
+
+    def get(self, sha256: str) -> bytes | None:
+        """The file of that digest; ``None`` where there is none."""
+        while sha256 not in self._known:
+            one = next(self._unread, None)
+            if one is None:
+                return None
             try:
-                document = content(path)
+                document = content(one[1])
             except NotTrusted:
                 continue  # what is missed in the row is reported there
-            found[hashlib.sha256(document).hexdigest()] = document
-    return found
+            self._known[hashlib.sha256(document).hexdigest()] = document
+        return self._known[sha256]
+
+
+def newest_first(paths: Iterable[Path]) -> list[tuple[datetime | None, Path]]:
+    """
+    Folders of runs, each once, and when they claim by their names to have been started; others come last.
+
+    Names decide about what is looked at first, and nothing else.
+    """
+    each: dict[str, tuple[str, Path]] = {}
+    for path in paths:
+        place = os.path.realpath(path)
+        name = path.name if folders.moment(path.name) else Path(place).name
+        if place not in each or not folders.moment(each[place][0]):
+            each[place] = (name, path)
+    claimed = [(folders.moment(name), name, path) for name, path in each.values()]
+    in_order = sorted(claimed, key=lambda one: (one[0] is not None, one[1]), reverse=True)
+    return [(moment, path) for moment, _, path in in_order]
 
 
 def subject(run: Evidence) -> object:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from ddbverify.changes.following import LONGEST_SECONDS
@@ -35,7 +36,7 @@ class Chains:
     defined: Mapping[str, Definition]
     now: float  # seconds since the epoch, DynamoDB's
     folder: Path  # runs beside it are found, too
-    _beside: dict[str, bytes] = field(default_factory=dict)
+    _beside: row.Beside | None = None
     # By SHA-256: the run, and why none can go on from it.
     _known: dict[str, tuple[Evidence | str, str]] = field(default_factory=dict)
 
@@ -95,8 +96,8 @@ class Chains:
         return self._known[sha256]
 
     def _evidence(self, sha256: str) -> Evidence | str:
-        if not self._beside:
-            self._beside = row.by_digest(self.config, self.folder)
+        if self._beside is None:
+            self._beside = row.Beside(self.config, self.folder)
         content = self._beside.get(sha256)
         if content is None:
             return "the evidence of the run that it goes on from is not here"
@@ -149,9 +150,8 @@ class Chains:
         Args:
             candidates: Folders of runs.
         """
-        known = sorted(self._decoded(candidates), key=lambda one: -one[0].started_epoch)
         why = "no run has left evidence that is trusted"
-        for number, (found, sha256) in enumerate(known):
+        for number, (found, sha256) in enumerate(self._from_newest(candidates)):
             reason = (
                 self._why_not(found)
                 or self._why_not_found(sha256)
@@ -163,6 +163,12 @@ class Chains:
             if number == 0:
                 why = reason
         return why
+
+    def _from_newest(self, candidates: Sequence[Path]) -> Iterator[tuple[Evidence, str]]:
+        """One after the other: a migration may have left hundreds, and mostly the newest will do."""
+        for _, of_a_second in groupby(row.newest_first(candidates), key=lambda one: one[0]):
+            known = self._decoded([path for _, path in of_a_second])
+            yield from sorted(known, key=lambda one: -one[0].started_epoch)
 
     def _decoded(self, candidates: Sequence[Path]) -> Iterator[tuple[Evidence, str]]:
         for path in candidates:

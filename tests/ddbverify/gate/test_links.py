@@ -426,3 +426,43 @@ def test_facts_are_read_back_as_they_were_stated(chain):
     assert link_of(found) == said
     assert places_of(found, chain.pair.id) == PLACES
     assert places_of(chain.good, chain.pair.id) is None
+
+
+def test_only_the_runs_that_a_chain_needs_are_read(chain, monkeypatch):
+    """A migration leaves hundreds of runs, and `--since latest` verified the signatures of all of them."""
+    for hours in range(9, 1, -1):
+        chain.run(NOW - hours * HOUR, link=False)
+    chain.base = chain.digests[-1]
+    chain.run(NOW - HOUR)
+    decoded, read = [], []
+    decode, content = links.documents.decode, links.row.content
+    monkeypatch.setattr(links.documents, "decode", lambda *given: decoded.append(1) or decode(*given))
+    monkeypatch.setattr(links.row, "content", lambda path: read.append(1) or content(path))
+
+    assert newest(chain)[1] == chain.digests[-1]
+    assert len(decoded) <= 3
+    assert len(read) <= 3
+
+
+def newest(chain):
+    trusted = signing.trusted_keys(chain.config)
+    defined = defined_checks(folders.checks_folder(chain.config), Plugins(chain.config))
+    chains = links.Chains(chain.config, trusted, defined, NOW, folders.runs(chain.config))
+    return chains.newest(links.candidates(chain.config))
+
+
+def test_of_runs_of_one_second_the_one_that_began_last_is_the_newest(chain):
+    for half in range(6):
+        chain.run(NOW - HOUR + half / 10, link=False)
+
+    assert newest(chain)[1] == chain.digests[-1]
+
+
+def test_a_run_that_lies_elsewhere_is_found_by_its_link(chain, tmp_path):
+    chain.run(NOW - 2 * HOUR, link=False)
+    chain.run(NOW - HOUR, link=False)
+    last = chain.folders[-1]
+    last.rename(tmp_path / "elsewhere")
+    last.symlink_to(tmp_path / "elsewhere")
+
+    assert newest(chain)[1] == chain.digests[-1]
