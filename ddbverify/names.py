@@ -7,6 +7,7 @@ Standard library only: the handlers import this module in Lambda.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import re
 from collections.abc import Mapping
@@ -27,9 +28,9 @@ FILE_NAME: Final = "migration.toml"
 MIGRATION_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,29}")
 """Short enough for every name made from it (an IAM role's has 64 characters)."""
 
-# The canary's key, one constant per key type. Its form is part of the contract between
-# forwarder, consumer, loads and verifier: each knows it by equality, never by a prefix,
-# so that no item of a user can be taken for it by accident.
+# The canary's key, one constant per key type; those of markers are below. Their form is part of the contract
+# of forwarder, consumer, loads and verifier: each knows them by equality, never by a prefix, so that no item
+# of a user can be taken for one by accident.
 _CANARY: Final = {
     "S": {"S": "~replicator.canary~"},
     "N": {"N": "-31415926535897932384626433832795028841"},
@@ -40,6 +41,48 @@ _CANARY: Final = {
 def canary_key(schema: KeySchema) -> dict[str, dict[str, str]]:
     """The reserved key of the canary in a table with this key schema, in typed form."""
     return {name: dict(_CANARY[kind]) for name, kind in schema.items()}
+
+
+MARKERS: Final = 4096
+"""How many reserved keys of markers there are: enough that each shard of a large stream gets some."""
+
+RESERVED: Final = {
+    "S": "~replicator.canary~",
+    "N": "-3141592653589793238462643383279",
+    "B": base64.b64encode(b"~replicator.canary").decode(),
+}
+"""Key type -> what each reserved key of that type begins with, the canary's and the markers'. Only a hint:
+whether a key is reserved is known by equality."""
+
+
+def marker_key(schema: KeySchema, number: int) -> dict[str, dict[str, str]]:
+    """The reserved key of a marker in a table with this schema, in typed form; *number*: under `MARKERS`."""
+    contents = {
+        "S": f"~replicator.canary~#{number:04d}",
+        "N": f"{RESERVED['N']}{number:04d}111",
+        "B": base64.b64encode(f"~replicator.canary~#{number:04d}".encode()).decode(),
+    }
+    return {name: {kind: contents[kind]} for name, kind in schema.items()}
+
+
+def is_marker(key: TypedItem, schema: KeySchema) -> bool:
+    """Whether a key, in typed form, is that of a marker: by equality, so that no item is taken for it."""
+    name, kind = next(iter(schema.items()))
+    content = key.get(name, {}).get(kind)
+    if not isinstance(content, str) or not content.startswith(RESERVED[kind]):
+        return False
+    number = _markers(kind).get(content)
+    return number is not None and key == marker_key(schema, number)
+
+
+def is_ours(key: TypedItem, schema: KeySchema) -> bool:
+    """Whether a key, in typed form, is one of the replicator's own items: the canary's, a marker's."""
+    return key == canary_key(schema) or is_marker(key, schema)
+
+
+@functools.cache
+def _markers(kind: str) -> dict[str, int]:
+    return {marker_key({"": kind}, number)[""][kind]: number for number in range(MARKERS)}
 
 
 def pair_id(source: str, target: str) -> str:
@@ -121,7 +164,8 @@ class Fact:
 
     RESOURCES: Final = "resources"
     """``queue_url``, ``dead_letter_url``, ``forwarder_mapping``, ``consumer_mapping`` (UUIDs),
-    ``stream_arn``, ``ledger_table``, ``target_region``, ``forwarder``, ``consumer`` (function names)."""
+    ``stream_arn``, ``ledger_table``, ``target_region``, ``forwarder``, ``consumer`` (function names),
+    ``knows_markers`` (the forwarder leaves them out; not there: that of an earlier build does not)."""
 
     BOUND: Final = "bound"
     """What the target is made with, from the first step on: ``transform`` (or empty), ``digest`` (of its
@@ -186,6 +230,9 @@ class Fact:
     writers off: ``exempt`` (ARNs that may write), ``revision`` (of the policy; not there: asked for, no
     answer yet), ``opens_epoch`` and ``closes_epoch`` (between them everybody may write; not there: nobody),
     ``opened`` (the statements are out of the policy, for the flip), ``at``."""
+
+    MARKED: Final = "marked"
+    """``at``: markers are being written to both tables of the pair, or were and are not all removed."""
 
     MOVED: Final = "moved"
     """``at``: the application reads the target since then, so that whoever still writes to the source is

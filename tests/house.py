@@ -208,8 +208,8 @@ ROOMS = (
         "aws",
         "the pieces of AWS that a migration moves: queues, mappings, streams, fence, canary",
         "ddbverify.items ddbverify.tables handlers context",
-        "canary fence fence_seen operators_command pointer queue readers sight stream stream_switch switch "
-        "target_fence target_notes target_seen",
+        "canary fence fence_seen markers operators_command pointer queue readers sight stream stream_switch "
+        "switch target_fence target_notes target_seen",
     ),
     _room(
         "replicator",

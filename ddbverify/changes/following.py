@@ -4,6 +4,10 @@ The keys that have changed in a table since earlier places in its stream, read t
 A record may become readable after its write was acknowledged, so some empty pages prove nothing. The end of a
 shard is proven by a record that was written after the reading began (in a shard they are in order), or
 assumed where none has come for `lag_seconds`; a closed shard ends where it says so, and its children follow.
+
+Where nobody writes there is no such record, and each open shard is waited for. So somebody else may write
+*markers* meanwhile, items under random reserved keys, until every shard has shown one. Then the assumption is
+made only where none has come for `MARKER_PATIENCE_SECONDS`, which is said.
 """
 
 from __future__ import annotations
@@ -36,10 +40,14 @@ CHILD_PATIENCE_SECONDS: Final = 30.0
 MOST_KEYS: Final = 1_000_000
 """Of one table. About 200 bytes each in memory; a whole pass costs less than so many point reads."""
 
+MARKER_PATIENCE_SECONDS: Final = 20.0
+"""For which a marker is waited for in each open shard, where markers are written."""
+
 _AFTER_THE_BEGINNING_SECONDS: Final = 2  # clocks of whole seconds
 _SHARDS_AT_ONCE: Final = 8
 _POLL_SECONDS: Final = 1.0
 _LEAST_POLL_SECONDS: Final = 0.05
+_MARKED_POLL_SECONDS: Final = 0.5
 
 
 class Stopped(Gap):
@@ -59,6 +67,24 @@ class Stream(Protocol):
 
     def records(self, iterator: str, since_epoch: float = 0.0) -> Records:
         """One page of records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """
+    What a reading has found.
+
+    Args:
+        keys: Of every record.
+        places: Where the next reading goes on.
+        proven: Open shards that a record showed to have been read to their ends.
+        assumed: Open shards of which that is assumed.
+    """
+
+    keys: frozenset[JoinKey]
+    places: Places
+    proven: int
+    assumed: int
 
 
 def places_now(stream: Stream, server_time: float) -> Places:
@@ -83,10 +109,11 @@ def changed_keys(
     *,
     lag_seconds: float,
     server_time: Callable[[], float],
+    marked: bool = False,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     stop: threading.Event | None = None,
-) -> tuple[frozenset[JoinKey], Places]:
+) -> Changed:
     """
     Every key that was written since *places* were taken, and where the next reading goes on.
 
@@ -95,6 +122,7 @@ def changed_keys(
         places: From earlier.
         lag_seconds: For so long no record may come before a shard's end is believed.
         server_time: The server's, in seconds since the epoch.
+        marked: Whether somebody writes markers meanwhile.
         clock: Seconds, never going back.
         sleep: Waits for so many seconds.
         stop: Once it is set, nothing is read any more; set where this reading comes to nothing.
@@ -108,7 +136,9 @@ def changed_keys(
         if stream.stream_arn != places.stream_arn:
             raise Gap("the stream was switched off and on, or is another table's")  # noqa: TRY301
         began = server_time()
-        reading = _Reading(stream, dict(places.shards), began, lag_seconds, clock, sleep, stop)
+        silent = max(lag_seconds, MARKER_PATIENCE_SECONDS) if marked else lag_seconds
+        poll = _MARKED_POLL_SECONDS if marked else max(_LEAST_POLL_SECONDS, min(_POLL_SECONDS, silent / 4))
+        reading = _Reading(stream, dict(places.shards), began, silent, poll, clock, sleep, stop)
         reading.to_the_end()
         age = server_time() - places.taken_epoch
         if age > LONGEST_SECONDS:
@@ -116,7 +146,8 @@ def changed_keys(
     except BaseException:
         stop.set()
         raise
-    return frozenset(reading.keys), Places(stream.stream_arn, int(began), reading.places)
+    after = Places(stream.stream_arn, int(began), reading.places)
+    return Changed(frozenset(reading.keys), after, *reading.ends())
 
 
 @dataclass(slots=True)
@@ -126,7 +157,8 @@ class _Open:
     since_epoch: float = 0.0  # keys of older records are none of this reading
     iterator: str | None = None
     silent_since: float = 0.0
-    is_proven: bool = False  # everything that was written before the reading began has been read
+    is_proven: bool = False  # everything that was written before the reading began has been read,
+    is_assumed: bool = False  # as far as can be told from no record having come
 
 
 @dataclass(slots=True)
@@ -134,7 +166,8 @@ class _Reading:
     stream: Stream
     places: dict[str, Place]
     began: float
-    lag_seconds: float
+    silent_seconds: float
+    poll_seconds: float
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     stop: threading.Event
@@ -162,8 +195,13 @@ class _Reading:
                 if not waiting and all(self._of(one).is_proven for one in readable(shards, self.places)):
                     return
                 if not any(found):
-                    self.sleep(max(_LEAST_POLL_SECONDS, min(_POLL_SECONDS, self.lag_seconds / 4)))
+                    self.sleep(self.poll_seconds)
         raise Stopped("its streams were not read to their ends")
+
+    def ends(self) -> tuple[int, int]:
+        """Of how many open shards the end is proven, and of how many it is assumed."""
+        known = [one.is_assumed for name, one in self._open.items() if self.places.get(name) != ENDED]
+        return known.count(False), known.count(True)
 
     def _together(self, threads: ThreadPoolExecutor, shards: Sequence[Shard]) -> list[bool]:
         """Which of them have ended. Whatever ends the reading, ends it in every thread."""
@@ -229,6 +267,7 @@ class _Reading:
                 return False
             if not page.last_number:
                 # A closed shard has an end of its own; what follows it is in another one.
-                at.is_proven = not shard.is_closed and asked_at - at.silent_since >= self.lag_seconds
+                silent = asked_at - at.silent_since >= self.silent_seconds
+                at.is_proven = at.is_assumed = not shard.is_closed and silent
                 return False
         return False

@@ -40,6 +40,11 @@ from ddbverify.runs.result import RunResult
     metavar="RUN",
     help='Look only at what was written since a run that has passed: "latest", or its folder.',
 )
+@click.option(
+    "--markers",
+    is_flag=True,
+    help="With --since: markers are being written to both tables; read each shard up to one.",
+)
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
 def command(
     config_file: Path,
@@ -48,6 +53,7 @@ def command(
     since: str | None,
     pytest_args: tuple[str, ...],
     *,
+    markers: bool,
     as_json: bool,
 ) -> None:
     """
@@ -66,6 +72,7 @@ def command(
             since=since,
             extra=pytest_args,
             output_to_stderr=as_json,
+            marked=markers,
             say=say,
         )
     except DdbVerifyError as error:

@@ -21,7 +21,7 @@ from ddbverify.compare.memory import Memory
 from ddbverify.compare.sides import Role
 from ddbverify.compare.tally import Tally
 from ddbverify.items.form import UnknownValue
-from ddbverify.items.keys import JoinKey, PointRead, join_key
+from ddbverify.items.keys import JoinKey, PointRead, join_key, marker_keys
 from ddbverify.items.raw import decode_item
 from ddbverify.items.states import State
 from ddbverify.names import KeySchema, TypedItem
@@ -123,7 +123,8 @@ class Specimens:
             self._looked_at += 1
             try:
                 item = decode_item(raw)
-                if join_key(item, self._judge.transform.source_keys) == self._judge.source_canary:
+                schema = self._judge.transform.source_keys
+                if (key := join_key(item, schema)) == self._judge.source_canary or key in marker_keys(schema):
                     continue
                 claims = self._judge.claims(item)
             except (UnknownValue, Uncomparable, KeyError):

@@ -11,8 +11,10 @@ from __future__ import annotations
 import marshal
 import pickle
 from collections import deque
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Final
+
+import msgspec
 
 from ddbverify.compare.at_once import AtOnce
 from ddbverify.compare.entries import SUSPECT_BYTES, Ahead, Left, Waiting
@@ -24,11 +26,11 @@ from ddbverify.compare.sides import Role
 from ddbverify.compare.suspects import Suspect, fingerprints
 from ddbverify.compare.tally import Tally
 from ddbverify.items.form import UnknownValue
-from ddbverify.items.keys import JoinKey, typed_key
+from ddbverify.items.keys import JoinKey, marker_keys, typed_key
 from ddbverify.items.lazy import LazyItem
 from ddbverify.items.raw import decode_both, decode_item
 from ddbverify.items.states import Difference, State
-from ddbverify.names import KeySchema, canary_key
+from ddbverify.names import RESERVED, KeySchema
 from ddbverify.tables.pages import Page, PageDecoder
 
 LONGEST_STRIDE: Final = 256
@@ -72,7 +74,8 @@ class KeyJoin:
         self._key_of: dict[Role, Callable[[bytes], JoinKey]] = {}
         self._canaries = {Role.SOURCE: judge.source_canary, Role.TARGET: judge.target_canary}
         # As it stands in a page: one without it needs no look at each key.
-        self._canary_text = _canary_text(judge.transform.source_keys)
+        self._schemas = {Role.SOURCE: judge.transform.source_keys, Role.TARGET: judge.transform.target_keys}
+        self._reserved_text = _reserved_text(judge.transform.source_keys)
 
     def add(self, role: Role, page: Page, at: float, segment: int | None = None) -> None:
         """
@@ -83,7 +86,11 @@ class KeyJoin:
             Inconclusive: Nothing more can wait; see `Spill.add`.
         """
         self._key_of[role] = page.key_of
-        self._ahead[role].append(Ahead(page.items, page.key_of, at, self._canary_text in page.body))
+        items: Sequence[msgspec.Raw] = page.items
+        if holds_reserved := self._reserved_text in page.body:
+            markers = marker_keys(self._schemas[role])
+            items = [raw for raw in items if page.key_of(raw) not in markers]
+        self._ahead[role].append(Ahead(items, page.key_of, at, holds_reserved))
         self._advance(segment)
 
     def ended(self, role: Role, segment: int | None = None) -> None:
@@ -379,6 +386,5 @@ class KeyJoin:
         )
 
 
-def _canary_text(schema: KeySchema) -> bytes:
-    (content,) = next(iter(canary_key(schema).values())).values()
-    return content.encode()
+def _reserved_text(schema: KeySchema) -> bytes:
+    return RESERVED[next(iter(schema.values()))].encode()

@@ -27,6 +27,7 @@ from ddbverify.compare.sides import Role
 from ddbverify.compare.work import Hiring, Work
 from ddbverify.config import Duration, Verification
 from ddbverify.errors import EngineError
+from ddbverify.items.keys import marker_keys
 from ddbverify.items.states import State
 from ddbverify.names import TypedItem
 from ddbverify.tables.segments import Plan
@@ -111,13 +112,16 @@ class Pass:
         tally, judge = self._work.tally, self._work.judge
         if not tally.counts[State.MATCHED] or tally.expected_items or tally.target_items:
             return  # nothing was deleted, or something is there
-        canaries = {Role.SOURCE: judge.source_canary, Role.TARGET: judge.target_canary}
+        reserved = {
+            Role.SOURCE: {judge.source_canary} | marker_keys(judge.transform.source_keys),
+            Role.TARGET: {judge.target_canary} | marker_keys(judge.transform.target_keys),
+        }
         try:
             pages = {role: reader.scan_page(0, 1, None) for role, reader in self._work.readers.items()}
         except EngineError as error:
             yield f"it is not known whether the tables hold any item: {error.message}"
             return
-        if not any(page.last_key or set(page.keys) - {canaries[role]} for role, page in pages.items()):
+        if not any(page.last_key or set(page.keys) - reserved[role] for role, page in pages.items()):
             yield "all that changed was deleted, and both tables hold no item any more: run without --since"
 
     def _comparison(

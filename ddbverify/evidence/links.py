@@ -51,6 +51,35 @@ class Link:
             yield Fact(name="changed", about=pair_id, value=keys)
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How a link knows that it has read the open shards of both streams of a pair to their ends."""
+
+    proven: int  # by a record that was written after the reading had begun
+    assumed: int  # since none had come for a time
+
+    def facts(self, pair_id: str) -> Iterator[Fact]:
+        """As evidence states it."""
+        yield Fact(name="ends-proven", about=pair_id, value=self.proven)
+        yield Fact(name="ends-assumed", about=pair_id, value=self.assumed)
+
+    def in_words(self, lag_seconds: float) -> str:
+        """For people."""
+        if not self.assumed:
+            return f"the ends of all {number_of(self.proven, 'open shard')} are proven by records"
+        return (
+            f"of {number_of(self.assumed, 'open shard')} the end is assumed, since no record came "
+            f"([cutover] stream_lag is {lag_seconds:g} s); of {self.proven} it is proven by records"
+        )
+
+
+def ends_of(found: Evidence, pair_id: str) -> Ends | None:
+    """How a link knows the ends of a pair's streams; ``None``: it does not say."""
+    said = _about(found.facts, pair_id)
+    proven, assumed = said.get("ends-proven"), said.get("ends-assumed")
+    return Ends(proven, assumed) if isinstance(proven, int) and isinstance(assumed, int) else None
+
+
 def link_of(found: Evidence) -> Link | None:
     """What *found* goes on from; ``None``: it is no link, or does not say all of it."""
     said = _about(found.facts, "")

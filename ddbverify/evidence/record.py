@@ -190,6 +190,8 @@ FACTS: Final = {
     "causes": "About a pair: the most frequent ways in which its findings differ, in words without values.",
     "empty": "About a pair: both tables held no item, and the setting that the value names allowed it.",
     "changed": "Of a link, about a pair: how many keys had been written since, on either side.",
+    "ends-assumed": "Of a link, about a pair: open shards of both streams whose ends are assumed (`lag`).",
+    "ends-proven": "Of a link, about a pair: open shards of both streams whose ends a record has proven.",
     "full-pass": "The whole tables were read although changes were asked for, and why.",
     "lag": "Of a link: seconds without a record after which a stream was taken to be read to its end.",
     "no-places": "About a pair: why no later run can look at what has changed since this one.",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from ddbverify.items.form import NUMBER, UnknownValue, bytes_of
-from ddbverify.names import KeySchema, TypedItem
+from ddbverify.names import MARKERS, KeySchema, TypedItem, marker_key
 
 JoinKey = tuple[str | Decimal | bytes, ...]
 """The values of the key attributes, hash key first. Equal, and equally hashed, when the keys are."""
@@ -38,6 +39,17 @@ def join_key(key: TypedItem, schema: KeySchema) -> JoinKey:
         return tuple(KEY_VALUES[kind](key[name][kind]) for name, kind in schema.items())
     except (KeyError, TypeError) as error:
         raise UnknownValue("an item without a key attribute of the table's type") from error
+
+
+def marker_keys(schema: KeySchema) -> frozenset[JoinKey]:
+    """The reserved keys of markers, which are no items of anybody's."""
+    return _marker_keys(tuple(schema.items()))
+
+
+@functools.lru_cache(maxsize=64)
+def _marker_keys(schema: tuple[tuple[str, str], ...]) -> frozenset[JoinKey]:
+    keys = dict(schema)
+    return frozenset(join_key(marker_key(keys, number), keys) for number in range(MARKERS))
 
 
 def typed_key(key: JoinKey, schema: KeySchema) -> dict[str, dict[str, str]]:

@@ -57,6 +57,7 @@ def run(
     since: str | None = None,
     extra: Sequence[str] = (),
     output_to_stderr: bool = False,
+    marked: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
     """
@@ -70,6 +71,7 @@ def run(
             looked at. Where it has not, or that cannot be known, the tables are read.
         extra: Further arguments for pytest. What they leave out closes the gate.
         output_to_stderr: Keep standard output free for the caller.
+        marked: Whether somebody writes markers to both tables until the streams have been read.
         say: Is told before anything is read, in a line each, what the run takes of the tables' capacity,
             and what makes it go in vain.
 
@@ -82,7 +84,9 @@ def run(
         say(line)
     lag_seconds = float(start.config.cutover.stream_lag)
     with _writing(start.folder):
-        streams = look(start.config, start.folder, start.since, lag_seconds=lag_seconds, say=say)
+        streams = look(
+            start.config, start.folder, start.since, lag_seconds=lag_seconds, marked=marked, say=say
+        )
     command = child.command(
         config_file,
         start.folder,

@@ -18,17 +18,17 @@ from typing import Final
 
 import msgspec
 
-from ddbverify.changes.following import Stopped, changed_keys, places_now
+from ddbverify.changes.following import Changed, Stopped, changed_keys, places_now
 from ddbverify.changes.shards import Gap
 from ddbverify.changes.wire import StreamWire
 from ddbverify.config import Config, Pair, Side
 from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.evidence import folders, links
 from ddbverify.evidence.evidence import Evidence
-from ddbverify.evidence.links import Link, PairPlaces
+from ddbverify.evidence.links import Ends, Link, PairPlaces
 from ddbverify.evidence.record import Fact, Record
 from ddbverify.gate.links import not_on_from
-from ddbverify.items.keys import JoinKey, typed_key
+from ddbverify.items.keys import JoinKey, marker_keys, typed_key
 from ddbverify.tables import table as tables
 from ddbverify.tables.table import Table
 from ddbverify.words import number_of, plain
@@ -98,6 +98,7 @@ def look(
     since: Predecessor | str | None,
     *,
     lag_seconds: float,
+    marked: bool = False,
     say: Callable[[str], None],
 ) -> Streams:
     """
@@ -108,13 +109,14 @@ def look(
         folder: Of the run.
         since: What it goes on from; why there is nothing; ``None``: that was not asked for.
         lag_seconds: For so long no record may come before a stream's end is believed.
+        marked: Whether somebody writes markers to both tables meanwhile.
         say: Is told, a line each, what was found.
     """
     why = since if isinstance(since, str) else ""
     if isinstance(since, Predecessor):
         is_read = False  # until then nobody needs the keys, whatever ended it: a gap, Ctrl-C, a full disk
         try:
-            found = _link(config, folder, since, lag_seconds, say)
+            found = _link(config, folder, since, lag_seconds, say, marked=marked)
             is_read = True
             return found  # noqa: TRY300 - the clauses below are about what goes before
         except Gap as error:
@@ -154,19 +156,30 @@ def _places_now(config: Config, pair: Pair) -> PairPlaces:
 
 
 def _link(
-    config: Config, folder: Path, since: Predecessor, lag_seconds: float, say: Callable[[str], None]
+    config: Config,
+    folder: Path,
+    since: Predecessor,
+    lag_seconds: float,
+    say: Callable[[str], None],
+    *,
+    marked: bool,
 ) -> Streams:
     """Look at what has changed. Raises Gap, EngineError where that is not to be had."""
     facts, changed = list[Fact](), dict[str, int]()
     readings = [_Reading.of(config, pair, since.evidence) for pair in config.tables]
-    found = _read(readings, lag_seconds)
-    for pair, reading, (keys, after) in zip(config.tables, readings, found, strict=True):
+    found = _read(readings, lag_seconds, marked=marked)
+    for pair, reading, (ours, theirs) in zip(config.tables, readings, found, strict=True):
+        keys = (ours.keys | theirs.keys) - marker_keys(reading.schema)
+        after = PairPlaces(ours.places, theirs.places, reading.ttl)
         why = not_on_from(reading.before, after)
         if not why and keys and pair.id in since.empty:
             why = "in the full pass the tables were empty, so that no check has shown what it sees of items"
         if why:
             raise Gap(why)
-        facts += after.facts(pair.id)
+        ends = Ends(ours.proven + theirs.proven, ours.assumed + theirs.assumed)
+        facts += [*after.facts(pair.id), *ends.facts(pair.id)]
+        if marked and ends.assumed:
+            say(f"{pair}: {ends.in_words(lag_seconds)}")
         changed[pair.id] = len(keys)
         _write(folders.changed_keys(folder, pair.id), keys, reading.schema)
         say(f"{pair}: {number_of(len(keys), 'key')} written since {since.evidence.run_id}")
@@ -203,10 +216,10 @@ class _Reading:
 
 
 def _read(
-    readings: Sequence[_Reading], lag_seconds: float
-) -> Iterator[tuple[frozenset[JoinKey], PairPlaces]]:
+    readings: Sequence[_Reading], lag_seconds: float, *, marked: bool
+) -> Iterator[tuple[Changed, Changed]]:
     """
-    For each pair the keys written on either side, and where the next reading goes on.
+    For each pair what was written to source and target.
 
     All streams at once, since each may be waited for: under a fence nobody can write meanwhile.
     """
@@ -214,7 +227,13 @@ def _read(
     with ThreadPoolExecutor(_STREAMS_AT_ONCE, thread_name_prefix="streams") as threads:
         under_way = [
             threads.submit(
-                changed_keys, stream, before, lag_seconds=lag_seconds, server_time=server_time, stop=stop
+                changed_keys,
+                stream,
+                before,
+                lag_seconds=lag_seconds,
+                server_time=server_time,
+                marked=marked,
+                stop=stop,
             )
             for one in readings
             for stream, before, server_time in zip(
@@ -227,9 +246,8 @@ def _read(
             stop.set()
     for error in sorted(failed, key=lambda one: isinstance(one, Stopped)):
         raise error
-    for one, ours, theirs in zip(readings, under_way[::2], under_way[1::2], strict=True):
-        (of_source, source), (of_target, target) = ours.result(), theirs.result()
-        yield of_source | of_target, PairPlaces(source, target, one.ttl)
+    for ours, theirs in zip(under_way[::2], under_way[1::2], strict=True):
+        yield ours.result(), theirs.result()
 
 
 def _stream(side: Side, table: Table, role: str) -> StreamWire:

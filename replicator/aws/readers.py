@@ -11,15 +11,18 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ddbverify.errors import EngineError
-from ddbverify.names import KeySchema, canary_key
+from ddbverify.names import KeySchema, TypedItem, canary_key, marker_key
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
 from replicator.aws.canary import canary_item
 from replicator.context.context import Context
 from replicator.context.tables import TableFacts
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
 
 MOST_READERS: Final = 2
 
@@ -35,12 +38,12 @@ class Reader:
     A function of somebody else's that a stream is mapped to.
 
     Args:
-        gets_canary: Whether its filters let the canary through, as far as they are understood.
+        is_reached: Whether its filters let what we write through, as far as they are understood.
     """
 
     function: str
     reads: bool  # the mapping is not switched off
-    gets_canary: bool
+    is_reached: bool
 
 
 def warnings(context: Context, source: TableFacts, ours: Sequence[str], forwarders: int) -> Iterator[str]:
@@ -54,7 +57,8 @@ def warnings(context: Context, source: TableFacts, ours: Sequence[str], forwarde
     if source.stream_arn is None:
         return  # nobody can read it yet
     try:
-        others = list(_others(context, source, source.stream_arn, ours))
+        functions, events = context.source_client("lambda"), list(_canary_events(source.keys))
+        others = list(_others(functions, source, source.stream_arn, ours, events))
     except EngineError as error:
         yield f"who else reads the stream of {source.name} is not known: {error.message}"
         return
@@ -65,7 +69,7 @@ def warnings(context: Context, source: TableFacts, ours: Sequence[str], forwarde
             f"{number_of(forwarders, 'forwarder')} that makes {len(reading) + forwarders} readers, and above "
             f"{MOST_READERS} DynamoDB throttles them all: the forwarder and your functions fall behind"
         )
-    disturbed = [one.function for one in others if one.gets_canary]
+    disturbed = [one.function for one in others if one.is_reached and not _FORWARDER.fullmatch(one.function)]
     if disturbed and context.config.replicated.canary:
         yield (
             f"{', '.join(disturbed)} will get the canary from the stream of {source.name}: an item with its "
@@ -78,6 +82,26 @@ def warnings(context: Context, source: TableFacts, ours: Sequence[str], forwarde
         yield f"the stream of {source.name} has other readers: {', '.join(reading)}"
 
 
+def who_get_markers(functions: LambdaClient, table: TableFacts, ours: Sequence[str]) -> Iterator[str]:
+    """
+    The functions of others that markers would reach, as far as their filters are understood.
+
+    Args:
+        functions: Of the table's account and region.
+        ours: UUIDs of the mappings of this migration.
+
+    Raises:
+        EngineError: AWS does not say who reads the stream.
+    """
+    if table.stream_arn is None:
+        return
+    key = marker_key(table.keys, 0)
+    events = list(_events(key, {**key, "replicator": {"S": "marker"}}))
+    for one in _others(functions, table, table.stream_arn, ours, events):
+        if one.reads and one.is_reached:  # by a forwarder of an earlier build, too: it would send them on
+            yield one.function
+
+
 def filter_pattern(keys: KeySchema) -> str:
     """The part of a filter pattern that leaves the canary out, and nothing else."""
     name, kind = next(iter(keys.items()))
@@ -85,9 +109,16 @@ def filter_pattern(keys: KeySchema) -> str:
     return json.dumps({"dynamodb": {"Keys": {name: {kind: [{"anything-but": [content]}]}}}})
 
 
-def _others(context: Context, source: TableFacts, stream_arn: str, ours: Sequence[str]) -> Iterator[Reader]:
-    with translated(f"list the functions that read the stream of {source.name}"):
-        pages = context.source_client("lambda").get_paginator("list_event_source_mappings")
+def _others(
+    functions: LambdaClient,
+    table: TableFacts,
+    stream_arn: str,
+    ours: Sequence[str],
+    events: Sequence[Mapping[str, Any]],
+) -> Iterator[Reader]:
+    """The functions of others, and whether one of these events reaches them."""
+    with translated(f"list the functions that read the stream of {table.name}"):
+        pages = functions.get_paginator("list_event_source_mappings")
         mappings = [
             mapping
             for page in pages.paginate(EventSourceArn=stream_arn)
@@ -100,19 +131,20 @@ def _others(context: Context, source: TableFacts, stream_arn: str, ours: Sequenc
         patterns = [json.loads(one["Pattern"]) for one in filters if one.get("Pattern")]
         function = str(mapping["FunctionArn"])
         function = function.partition(":function:")[2] or function
-        lets_through = not patterns or any(
-            may_match(one, event) for one in patterns for event in _canary_events(source.keys)
-        )
+        lets_through = not patterns or any(may_match(one, event) for one in patterns for event in events)
         yield Reader(
             function,
             reads=mapping.get("State") not in ("Disabled", "Disabling"),
-            gets_canary=lets_through and not _FORWARDER.fullmatch(function),
+            is_reached=lets_through,
         )
 
 
 def _canary_events(keys: KeySchema) -> Iterator[Mapping[str, Any]]:
     """The records of a canary, with the images that a stream may have."""
-    key, image = canary_key(keys), canary_item(keys)
+    return _events(canary_key(keys), canary_item(keys))
+
+
+def _events(key: TypedItem, image: TypedItem) -> Iterator[Mapping[str, Any]]:
     for name, images in (
         ("INSERT", ({}, {"NewImage": image})),
         ("MODIFY", ({}, {"NewImage": image}, {"OldImage": image}, {"NewImage": image, "OldImage": image})),

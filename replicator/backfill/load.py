@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 from ddbverify.errors import ThrottledError, TransformError
 from ddbverify.items.transform import Transform, key_hash
 from ddbverify.items.values import with_bytes
-from ddbverify.names import Fact, TypedItem, canary_key
+from ddbverify.names import Fact, TypedItem, canary_key, is_marker
 from ddbverify.tables.aws import error_code, translated
 from replicator.backfill.batches import MOST_ITEMS, Batches
 from replicator.backfill.pages import Page, item_of, key_reader, page_of
@@ -122,11 +122,11 @@ class Load:
     units: float = field(default=0.0, init=False)
     _batches: Batches = field(init=False)
     _key: Callable[[msgspec.Raw], TypedItem] = field(init=False)
-    _marker: TypedItem = field(init=False)
+    _canary: TypedItem = field(init=False)
 
     def __post_init__(self) -> None:
         schema = self.transform.source_keys
-        self._key, self._marker = key_reader(schema), canary_key(schema)
+        self._key, self._canary = key_reader(schema), canary_key(schema)
         self._batches = Batches(self.target_client, self.target)
 
     def run(self) -> dict[str, int]:
@@ -220,7 +220,7 @@ class Load:
             made: list[Made] = []
             for raw in page[start : start + MOST_ITEMS]:  # a page at once would be half a million objects
                 key = self._key(raw)
-                if key == self._marker:
+                if key == self._canary or is_marker(key, self.transform.source_keys):
                     continue
                 read += 1
                 try:

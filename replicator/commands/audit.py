@@ -14,7 +14,7 @@ from typing import Any
 from ddbverify.config import Pair
 from ddbverify.errors import Refused
 from ddbverify.items.transform import key_hash
-from ddbverify.names import Fact, KeySchema, canary_key
+from ddbverify.names import Fact, KeySchema, is_ours
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
 from replicator.aws import stream
@@ -173,7 +173,6 @@ class _Judge:
     def hold_against_ledger(self, chunk: list[Record]) -> None:
         if not chunk:
             return
-        marker = canary_key(self.schema)
         newest: dict[str, Record] = {}
         for record in chunk:
             hashed = key_hash(record.change.keys, self.schema)
@@ -185,7 +184,8 @@ class _Judge:
         behind = {
             hashed: record
             for hashed, record in newest.items()
-            if numbers.get(hashed, "") < record.change.sequence_number and record.change.keys != marker
+            if numbers.get(hashed, "") < record.change.sequence_number
+            and not is_ours(record.change.keys, self.schema)
         }
         aside: Mapping[str, str] = (
             {hashed: entry.number for hashed, entry in self.state.quarantined().items()} if behind else {}

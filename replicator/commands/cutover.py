@@ -35,6 +35,7 @@ from replicator.commands import (
     cutover_record,
     cutover_rehearsal,
     last_verification,
+    marking,
     quiet,
 )
 from replicator.commands.cutover_left import lifting, reason_of
@@ -86,6 +87,7 @@ class _Attempt:
     deadline: float = 0.0  # clock.seconds
     verified_by: str = ""  # folder of the last verification
     verified: gate.Decision | None = None  # what the gate said of it
+    follows: bool = False  # the last verification can go on from a run before
 
     def run(self) -> dict[str, Any]:
         context = self.context
@@ -120,6 +122,8 @@ class _Attempt:
             behind = fence.of(context)
         # First: the run before may have left them off, and what is refused next must not keep them so.
         cutover_drain.need_consumers_on(context)
+        for pair in context.config.tables:
+            marking.tidy(context, pair)
         behind.check()
         judged = cutover_gate.ask(context)
         self._record("gate")
@@ -137,7 +141,8 @@ class _Attempt:
 
     def _approach(self, judged: gate.Decision) -> None:
         """Keep the last verification short: what was written so far is looked at before the fence."""
-        if last_verification.can_follow(self.context, judged.evidence):
+        self.follows = last_verification.can_follow(self.context, judged.evidence)
+        if self.follows:
             with self.context.console.step("what was written since the last run is as it should be") as step:
                 last_verification.approach(self.context, step, float(self.context.config.gate.max_age))
             self._record("changes")
@@ -277,6 +282,7 @@ class _Attempt:
             folder,
             fenced_at=self.fenced_at,
             limit_seconds=max(self.deadline - clock.seconds(), 1.0),
+            follows=self.follows,
         )
         step.result = "every check passed"
 

@@ -17,7 +17,7 @@ from ddbverify.words import duration_in_words, number_of
 from replicator.aws import fence, switch
 from replicator.aws.fence import Fence
 from replicator.aws.pointer import Pointer
-from replicator.commands import audit, cutover_gate, cutover_preflight, last_verification
+from replicator.commands import audit, cutover_gate, cutover_preflight, last_verification, marking
 from replicator.context import clock
 from replicator.context.context import Context
 
@@ -140,13 +140,16 @@ def _verification(context: Context, evidence: Evidence | None) -> Part:
     took = evidence.ended_epoch - evidence.started_epoch
     if not last_verification.can_follow(context, evidence):
         return Part("verification", took, "as long as the last run, a full one")
-    # Nobody writes to a fenced source, so no record says where its stream ends.
-    took += context.config.cutover.stream_lag
+    # Nobody writes to a fenced source: its stream's end is proven by markers, or waited for.
+    if not marking.why_not(context):
+        took, ends = took + marking.SETTLED_SECONDS, "the markers that prove the streams' ends (assumed)"
+    else:
+        took, ends = took + context.config.cutover.stream_lag, "[cutover] stream_lag"
     if links.is_link(evidence):
-        how = "as long as the last run, which looked at what was written since, and [cutover] stream_lag"
+        how = f"as long as the last run, which looked at what was written since, and {ends}"
     else:
         how = (
-            "at most as long as the last run, a full one, and [cutover] stream_lag; "
+            f"at most as long as the last run, a full one, and {ends}; "
             "`ddbverify run --since latest`, run before this, tells it better"
         )
     return Part("verification", took, how)

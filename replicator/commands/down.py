@@ -14,7 +14,7 @@ from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
 from replicator.backfill.boundary import BACKUPS
 from replicator.backfill.ownership import MADE
-from replicator.commands import ended, invocation, protection, target_closing
+from replicator.commands import ended, invocation, marking, protection, target_closing
 from replicator.commands.together import MOST_STACKS, each
 from replicator.context import tables
 from replicator.context.context import Context
@@ -108,6 +108,7 @@ def _stacks_of(context: Context, pair: Pair) -> Iterator[OneStack]:
 
 def _remove_pair(context: Context, pair: Pair, *, flipped: bool) -> list[str]:
     state = context.state(pair)
+    marking.tidy(context, pair)  # the source stays, and may be the application's still
     removed = []
     for client, stack in _stacks_of(context, pair):
         with context.console.step(f"remove {stack}") as step:

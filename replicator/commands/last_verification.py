@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from ddbverify.errors import EngineError, Refused
 from ddbverify.evidence import links
 from ddbverify.gate import gate
 from ddbverify.words import number_of
+from replicator.commands import marking
 from replicator.context.console import Step
 from replicator.context.context import Context
 
@@ -29,18 +31,23 @@ MOST_APPROACHES: Final = 3
 _ENDING_SECONDS = 30.0  # that a verification has which took too long; it ends its own child in ten
 
 
-def verify(context: Context, folder: Path, *, fenced_at: float, limit_seconds: float) -> gate.Decision:
+def verify(
+    context: Context, folder: Path, *, fenced_at: float, limit_seconds: float, follows: bool = False
+) -> gate.Decision:
     """
     Run every check once more, into *folder*, and say how the gate judges it.
 
     Args:
         fenced_at: Evidence of an earlier run does not count. Seconds since the epoch, the server's clock.
         limit_seconds: It is ended when it takes longer.
+        follows: Whether it will look only at what was written since: then both tables get markers meanwhile.
 
     Raises:
         EngineError: It took too long, or does not open the gate.
     """
-    status = run(_command(context, "--out", str(folder)), context.config.folder, limit_seconds)
+    with marking.written(context, folder) if follows else nullcontext(False) as marked:
+        options = ("--out", str(folder), *(("--markers",) if marked else ()))
+        status = run(_command(context, *options), context.config.folder, limit_seconds)
     if status is None:
         raise EngineError(
             "The last verification did not end within [cutover] fence_limit.",
@@ -53,6 +60,12 @@ def verify(context: Context, folder: Path, *, fenced_at: float, limit_seconds: f
             f"The last verification (exit {status}) does not open the gate:{reasons}",
             f"look into {folder} (findings.jsonl names the keys), then run `replicator cutover` again.",
         )
+    if marked and decision.evidence is not None:
+        for pair in context.config.tables:
+            ends = links.ends_of(decision.evidence, pair.id)
+            if ends is not None and ends.assumed:
+                lag = context.config.cutover.stream_lag
+                context.console.warn(f"{pair}: no marker was met in time: {ends.in_words(lag)}")
     return decision
 
 

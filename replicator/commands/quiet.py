@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from ddbverify.errors import EngineError
-from ddbverify.names import TypedItem, canary_key
+from ddbverify.names import KeySchema, is_ours
 from ddbverify.words import number_of
 from replicator.aws import stream
 from replicator.aws.stream import StreamReader, Trimmed
@@ -39,7 +39,7 @@ def await_quiet(context: Context, fenced_at: float, in_time: Callable[[str], Non
             reader.skip(fenced_at)
         while True:
             looked_at = context.server_time()  # before the look: what comes behind it is not in it
-            if seen := sum(_writes(reader, marker) for reader, marker in readers):
+            if seen := sum(_writes(reader, schema) for reader, schema in readers):
                 late += seen
                 quiet_since = context.server_time()
             elif looked_at - quiet_since >= quiet:
@@ -61,9 +61,9 @@ def await_quiet(context: Context, fenced_at: float, in_time: Callable[[str], Non
     step.result = f"quiet for {quiet:.0f} s" + (f", after {late} late writes" if late else "")
 
 
-def _readers(context: Context) -> list[tuple[StreamReader, TypedItem]]:
-    """Of each source's stream, with the canary's key in it."""
-    made: list[tuple[StreamReader, TypedItem]] = []
+def _readers(context: Context) -> list[tuple[StreamReader, KeySchema]]:
+    """Of each source's stream, with the table's key schema."""
+    made: list[tuple[StreamReader, KeySchema]] = []
     for pair in context.config.tables:
         kept = (context.state(pair).get(stream.PLACES) or {}).get("places", {})
         source = context.source_table(pair)
@@ -74,13 +74,14 @@ def _readers(context: Context) -> list[tuple[StreamReader, TypedItem]]:
             dict(kept),
             forgotten_was_read=True,  # only what comes after the fence matters here
         )
-        made.append((reader, canary_key(source.keys)))
+        made.append((reader, source.keys))
     return made
 
 
-def _writes(reader: StreamReader, marker: TypedItem) -> int:
+def _writes(reader: StreamReader, schema: KeySchema) -> int:
     """How many writes of the application came since the last look."""
-    return sum(1 for record in reader.read() if record.change.keys != marker and not record.by_ttl)
+    seen = ((record.change, record.by_ttl) for record in reader.read())
+    return sum(not by_ttl and not is_ours(change.keys, schema) for change, by_ttl in seen)
 
 
 def _came_through(writes: int) -> str:

@@ -16,7 +16,7 @@ from ddbverify.config import Config, Pair
 from ddbverify.errors import Refused, TransformError
 from ddbverify.items.transform import key_hash
 from ddbverify.items.values import with_base64, with_bytes
-from ddbverify.names import Fact, KeySchema, canary_key
+from ddbverify.names import Fact, KeySchema, is_ours
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
 from replicator.commands import invocation, target_closing
@@ -175,7 +175,7 @@ def _counts(letter: Letter, stream_arn: str, restart: int, schema: KeySchema) ->
 def _file(letter: Letter, schema: KeySchema, state: State) -> None:
     newest = {key_hash(change.keys, schema): change for change in letter.changes}  # in stream order
     for hashed, change in newest.items():
-        if change.keys != canary_key(schema):
+        if not is_ours(change.keys, schema):
             state.quarantine(hashed, change.keys, change.sequence_number, "a dead letter")
 
 

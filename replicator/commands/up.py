@@ -125,6 +125,7 @@ def _capture(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
         add_resources(state, captured_stream=bound, captured_epoch=int(context.server_time()))
     add_resources(
         state,
+        knows_markers=True,  # this build's forwarder does
         queue_url=outputs["QueueUrl"],
         queue_arn=outputs["QueueArn"],
         dead_letter_url=outputs["DeadLetterUrl"],

@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from ddbverify.names import Fact, KeySchema, canary_key
+from ddbverify.names import Fact, KeySchema, canary_key, is_marker
 from replicator.handlers import fifo, late
 from replicator.handlers.envelope import LARGEST_BODY_BYTES, Message, pack
 from replicator.handlers.metrics import emit
@@ -88,7 +88,9 @@ def forward(
         latch_gap: Called with a reason for a record that cannot be replicated: it is not sent,
             and the latched gap shuts the gate, so nothing is skipped in silence.
     """
-    changes = [_decode(record, settings, latch_gap) for record in records]
+    decoded = [_decode(record, settings, latch_gap) for record in records]
+    # Markers prove the ends of streams to whoever reads them; they are nobody's change.
+    changes = [None if one is None or is_marker(one.keys, settings.schema) else one for one in decoded]
     messages = pack(
         changes,
         stream_arn=settings.stream_arn,
@@ -106,7 +108,7 @@ def forward(
         sent=len(placed),
         messages=len(messages),
         canary=canaries[-1] if canaries else None,
-        gaps=changes.count(None),
+        gaps=decoded.count(None),
     )
 
 

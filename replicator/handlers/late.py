@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ddbverify.items.transform import key_hash
-from ddbverify.names import Fact, KeySchema, TypedItem, canary_key
+from ddbverify.names import Fact, KeySchema, TypedItem, is_ours
 from replicator.handlers.records import Change
 from replicator.handlers.state import State, key_from_strings, text_of
 
@@ -32,9 +32,9 @@ def foreign(changes: Iterable[tuple[Change, bool]], schema: KeySchema) -> dict[s
         changes: Changes, and of each whether time to live has made it.
         schema: Of the source.
     """
-    marker, newest = canary_key(schema), dict[str, Change]()
+    newest = dict[str, Change]()
     for change, by_ttl in changes:
-        if by_ttl or change.keys == marker:
+        if by_ttl or is_ours(change.keys, schema):
             continue
         hashed = key_hash(change.keys, schema)
         if hashed not in newest or newest[hashed].sequence_number < change.sequence_number:

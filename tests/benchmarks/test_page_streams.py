@@ -176,9 +176,10 @@ def test_the_verifier_reads_every_key_once_and_goes_on_behind_the_last(server, t
     wire = StreamWire(side, described(server, table)["LatestStreamArn"], schema)
 
     def read(places):
-        return changed_keys(
+        found = changed_keys(
             wire, places, lag_seconds=0.0, server_time=lambda: tables.server_time(side, table)
         )
+        return found.keys, found.places
 
     keys, places = read(places_now(wire, tables.server_time(side, table)))
     assert len(keys) == TABLES[table].records

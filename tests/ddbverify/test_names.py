@@ -36,6 +36,7 @@ def test_the_state_table_keeps_its_names_across_versions():
         "GAP": "gap",
         "LATE": "late#",
         "LOADED": "load#",
+        "MARKED": "marked",
         "MOVED": "moved",
         "NEWEST_RUN": "newest-run",
         "PROGRESS": "at#",

@@ -127,20 +127,26 @@ class FakeDynamoDB:
         ReturnConsumedCapacity: str = "NONE",  # noqa: N803
     ) -> dict[str, Any]:
         self.calls["batch_write_item"] += 1
-        self._fault("BatchWriteItem")
+        after = self._fault("BatchWriteItem")
         ((table, requests),) = RequestItems.items()
-        items = [request["PutRequest"]["Item"] for request in requests]
+        kinds = {"PutRequest": "Item", "DeleteRequest": "Key"}
+        items = [one[kind][part] for one in requests for kind, part in kinds.items() if kind in one]
         if len(items) > 25 or len({self._key(table, item) for item in items}) != len(items):
             raise refusal("ValidationException")
         if any(self.poison(item) for item in items):
             raise refusal("ValidationException")
         now, later = self._split(requests)
         for request in now:
-            self.seed(table, request["PutRequest"]["Item"])
+            if "PutRequest" in request:
+                self.seed(table, request["PutRequest"]["Item"])
+            else:
+                self.tables[table].pop(self._key(table, request["DeleteRequest"]["Key"]), None)
         answer: dict[str, Any] = {"UnprocessedItems": {table: later} if later else {}}
         if ReturnConsumedCapacity == "TOTAL":
             units = self.units_an_item * len(now)
             answer["ConsumedCapacity"] = [{"TableName": table, "CapacityUnits": units}]
+        if after is not None:
+            raise after
         return answer
 
     def put_item(

@@ -21,7 +21,7 @@ def places(stream):
 
 
 def changed(stream, before, lag=LAG):
-    keys, after = changed_keys(
+    found = changed_keys(
         stream,
         before,
         lag_seconds=lag,
@@ -29,7 +29,7 @@ def changed(stream, before, lag=LAG):
         clock=stream.clock,
         sleep=stream.sleep,
     )
-    return {key[0] for key in keys}, after
+    return {key[0] for key in found.keys}, found.places
 
 
 def test_what_was_written_since_is_found_and_what_is_older_is_not():
@@ -348,3 +348,126 @@ def test_no_write_is_passed_over(data):
             stream.now += data.draw(st.floats(0, 5))
         found, before = changed(stream, before)
         assert wanted <= found
+
+
+# --- markers --------------------------------------------------------------------------------------
+
+
+def marking(*, late=0.0, every=0.5, but=()):
+    """Somebody writes a marker to each open shard, again and again; *but*: not to these shards."""
+    last = {}
+
+    def write(stream):
+        for name, shard in list(stream.shards_by_id.items()):
+            due = stream.now - last.get(name, 0.0) >= every
+            if shard.closed_at is None and name not in but and due:
+                last[name] = stream.now
+                stream.write("marker", shard=name, late=late)
+
+    return write
+
+
+def marked(stream, before, *, lag=0.0):
+    return changed_keys(
+        stream,
+        before,
+        lag_seconds=lag,
+        server_time=stream.server_time,
+        marked=True,
+        clock=stream.clock,
+        sleep=stream.sleep,
+    )
+
+
+def keys_of(found):
+    return {key[0] for key in found.keys}
+
+
+@pytest.mark.parametrize("late", [0.0, 1.5, 8.0])
+def test_a_record_that_is_readable_late_is_met_where_markers_are_written(late):
+    """Its write was acknowledged before; without a marker, silence for no time at all would be an end."""
+    stream = FakeStream()
+    before = places(stream)
+    stream.write("late", late=late)
+    stream.on_request.append(marking(late=late))
+
+    found = marked(stream, before)
+    assert "late" in keys_of(found)
+    assert (found.proven, found.assumed) == (1, 0)
+
+
+def test_without_markers_it_is_missed():
+    stream = FakeStream()
+    before = places(stream)
+    stream.write("late", late=8)
+
+    assert changed(stream, before, lag=0.0)[0] == set()
+
+
+def test_markers_make_the_wait_shorter_than_the_lag_that_is_assumed_else():
+    def took(read):
+        stream = FakeStream()
+        before, began = places(stream), stream.now
+        read(stream, before)
+        return stream.now - began
+
+    def with_markers(stream, before):
+        stream.on_request.append(marking(late=0.3))
+        assert marked(stream, before, lag=LAG).assumed == 0
+
+    assert took(changed) >= LAG
+    assert took(with_markers) < 4
+
+
+def test_an_empty_page_proves_nothing_where_markers_are_written():
+    """The first marker comes late: a shard that is silent until then has not ended."""
+    stream = FakeStream()
+    before = places(stream)
+    stream.write("late", late=12)
+    began, write = stream.now, marking(late=12.0)
+    stream.on_request.append(lambda one: write(one) if one.now - began > 3 else None)
+
+    assert "late" in keys_of(marked(stream, before))
+
+
+def test_a_split_while_markers_are_written_is_followed_to_its_children():
+    stream = FakeStream()
+    before = places(stream)
+    stream.write("in the parent", late=2)
+    children = stream.split("shard-0", listed_after=3.0)
+    stream.write("in a child", shard=children[1], late=6.0)
+    stream.on_request.append(marking(late=1.0))
+    found = marked(stream, before)
+
+    assert {"in the parent", "in a child"} <= keys_of(found)
+    assert found.places.shards["shard-0"] == ENDED
+    assert (found.proven, found.assumed) == (2, 0)
+
+
+def test_a_shard_that_shows_no_marker_is_assumed_to_end_and_that_is_said():
+    stream = FakeStream()
+    left, right = stream.split("shard-0")
+    before = places(stream)
+    stream.write("late", shard=right, late=8)
+    stream.on_request.append(marking(but=(right,)))
+    began = stream.now
+    found = marked(stream, before, lag=2.0)
+
+    assert "late" in keys_of(found), f"it is waited for beyond the lag: {left} alone shows markers"
+    assert (found.proven, found.assumed) == (1, 1)
+    assert following.MARKER_PATIENCE_SECONDS <= stream.now - began < following.MARKER_PATIENCE_SECONDS + 15
+
+
+def test_without_markers_it_is_said_that_ends_are_assumed():
+    stream = FakeStream()
+    before = places(stream)
+    found = changed_keys(
+        stream,
+        before,
+        lag_seconds=LAG,
+        server_time=stream.server_time,
+        clock=stream.clock,
+        sleep=stream.sleep,
+    )
+
+    assert (found.proven, found.assumed) == (0, 1)

@@ -223,7 +223,7 @@ class World:
     def link(self, places, lag=LAG, sides=(0, 1)):
         keys, after = set(), []
         for side, (stream, before) in enumerate(zip(self.streams, places, strict=True)):
-            found, place = changed_keys(
+            found = changed_keys(
                 stream,
                 before,
                 lag_seconds=lag,
@@ -231,8 +231,8 @@ class World:
                 clock=stream.clock,
                 sleep=stream.sleep,
             )
-            keys |= found if side in sides else set()
-            after.append(place)
+            keys |= found.keys if side in sides else set()
+            after.append(found.places)
         request = PassRequest(changed=sorted(keys))
         return run(self.source, self.target, clock=self.clock, settle=8.0, request=request), after
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from ddbverify.evidence import folders
+from replicator.aws import markers
+from replicator.aws.markers import Marked
 from tests.ddbverify import projects
 
 TOML = projects.ENGINE_TOML + '\n[cutover]\nstream_lag = "1s"\n'
@@ -188,4 +192,32 @@ def test_the_gate_closes_where_the_base_is_gone_altered_or_too_old(migration):
     (base / folders.EVIDENCE).write_bytes(evidence[:-2] + b"\n")
     assert migration.gate() == (3, ["chain"])
     (base / folders.EVIDENCE).write_bytes(evidence)
+    assert migration.gate() == (0, [])
+
+
+@pytest.mark.engine("ministack")
+def test_where_markers_are_written_the_ends_are_proven_and_nothing_of_them_is_looked_at(migration):
+    assert migration.ddbverify("run")[0] == 0
+    migration.toml.write_text(migration.toml.read_text().replace('stream_lag = "1s"', 'stream_lag = "9m"'))
+    assert migration.ddbverify("run")[0] == 0  # of these settings
+    migration.put(3, "new on both sides")
+    tables = [Marked(client, table, {"pk": "S", "sk": "N"}) for client, table in migration.sides]
+    stop = threading.Event()
+    writing = threading.Thread(target=markers.write, args=(tables, stop, lambda: False))
+    writing.start()
+    try:
+        code, ran, said = migration.ddbverify("run", "--since", "latest", "--markers")
+    finally:
+        stop.set()
+        writing.join()
+
+    assert code == 0, said
+    (pair,) = ran["pairs"]
+    # It meets the last seconds before the base, too: all items are as old.
+    assert pair["counts"]["matched"] == pair["changed"] >= 1
+    envelope = json.loads((migration.folder / ".ddbverify" / "latest" / "evidence.json").read_bytes())
+    evidence = json.loads(base64.b64decode(envelope["payload"]))
+    stated = {one["name"]: one["value"] for one in evidence["facts"]}
+    assert stated["ends-assumed"] == 0
+    assert stated["ends-proven"] >= 2
     assert migration.gate() == (0, [])

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from ddbverify.changes.following import Changed
 from ddbverify.changes.places import Place, Places
 from ddbverify.changes.shards import Gap, Shard
 from ddbverify.changes.wire import Records
@@ -15,6 +16,7 @@ from ddbverify.config import load
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence.links import PairPlaces
 from ddbverify.evidence.record import ComparisonRecord, Fact, PairRecord, Record
+from ddbverify.items.keys import marker_keys
 from ddbverify.runs import run as runs
 from ddbverify.runs import since
 from ddbverify.runs.since import Predecessor, Streams, require_believable
@@ -45,6 +47,14 @@ def test_on_aws_a_stream_is_not_taken_to_be_read_after_a_moment(tmp_path, monkey
     assert not (tmp_path / ".ddbverify" / "runs").exists()
 
 
+def both(keys, *, source=None, assumed=0):
+    """What both streams of a pair have given: the keys that the source's did."""
+    return (
+        Changed(keys, source or PLACES.source, proven=2, assumed=0),
+        Changed(frozenset(), PLACES.target, proven=1, assumed=assumed),
+    )
+
+
 @dataclass
 class Pass:
     """Streams of two pairs that are read in no time."""
@@ -57,15 +67,15 @@ class Pass:
         self.config = load(projects.make_project(self.folder, toml=TWO_PAIRS))
         self.out = self.folder / "out"
         self.out.mkdir()
-        self.found = [(KEYS, PLACES), (KEYS, PLACES)]
+        self.found = [both(KEYS), both(KEYS)]
         reading = since._Reading(PLACES, (None, None), (None, None), PLACES.ttl, SCHEMA)
         self.monkeypatch.setattr(since._Reading, "of", lambda *_: reading)
-        self.monkeypatch.setattr(since, "_read", lambda *_: iter(self.found))
+        self.monkeypatch.setattr(since, "_read", lambda *_, marked: iter(self.found))
         self.monkeypatch.setattr(since, "_base", lambda *_: iter(()))
 
-    def look(self, empty=()):
+    def look(self, empty=(), marked=False):
         before = Predecessor(good_evidence(self.config), "0" * 64, frozenset(empty))
-        return since.look(self.config, self.out, before, lag_seconds=1.0, say=self.told.append)
+        return since.look(self.config, self.out, before, lag_seconds=1.0, marked=marked, say=self.told.append)
 
     @property
     def files(self):
@@ -79,12 +89,12 @@ def streams(tmp_path, monkeypatch):
 
 
 def test_no_keys_are_left_where_the_second_pair_has_a_gap(streams):
-    later = replace(PLACES, ttl="source: until; target: off")
-    streams.found[1] = (KEYS, later)
+    another = replace(PLACES.source, stream_arn=PLACES.source.stream_arn + "1")
+    streams.found[1] = both(KEYS, source=another)
 
     assert streams.look().changed is None
     assert streams.files == []
-    assert "let items expire" in streams.told[-1]
+    assert "the stream of the source is another one" in streams.told[-1]
 
 
 @pytest.mark.parametrize("ends", [OSError(28, "No space left on device"), KeyboardInterrupt()])
@@ -110,12 +120,34 @@ def test_keys_that_are_looked_at_are_there_until_they_are_forgotten(streams):
 
 def test_tables_that_were_empty_are_read_once_there_is_an_item(streams):
     """A check that notices nothing has passed its controls, since there was nothing to alter."""
-    streams.found[1] = (frozenset(), PLACES)
+    streams.found[1] = both(frozenset())
     orders, customers = (pair.id for pair in streams.config.tables)
 
     assert streams.look(empty=[customers]).changed is not None
     assert streams.look(empty=[orders]).changed is None
     assert "were empty" in streams.told[-1]
+
+
+def test_markers_are_no_keys_to_look_at(streams):
+    """Whoever has written them is not asked: by their keys they are known."""
+    streams.found[0] = both(KEYS | set(list(marker_keys(SCHEMA))[:3]))
+
+    facts = streams.look().facts
+    assert [fact.value for fact in facts if fact.name == "changed"] == [len(KEYS), len(KEYS)]
+
+
+def test_how_the_ends_are_known_is_in_the_evidence(streams):
+    streams.found[1] = both(KEYS, assumed=2)
+    facts = streams.look(marked=True).facts
+
+    assert [(fact.name, fact.value) for fact in facts if fact.name.startswith("ends-")] == [
+        ("ends-proven", 3),
+        ("ends-assumed", 0),
+        ("ends-proven", 3),
+        ("ends-assumed", 2),
+    ]
+    (said,) = (line for line in streams.told if "assumed" in line)
+    assert "of 2 open shards the end is assumed, since no record came ([cutover] stream_lag is 1 s)" in said
 
 
 def test_other_keys_than_were_handed_out_are_no_link():
@@ -154,9 +186,9 @@ def test_the_streams_of_all_pairs_are_waited_for_together():
         for _ in range(4)
     ]
 
-    found = list(since._read(readings, 1.0))
+    found = list(since._read(readings, 1.0, marked=False))
 
-    assert [keys for keys, _ in found] == [frozenset()] * 4
+    assert [one.keys | other.keys for one, other in found] == [frozenset()] * 4
 
 
 def test_the_first_gap_ends_the_reading_of_all_streams_and_is_the_one_that_is_told():
@@ -182,4 +214,4 @@ def test_the_first_gap_ends_the_reading_of_all_streams_and_is_the_one_that_is_to
         )
     ]
     with pytest.raises(Gap, match="switched off and on"):
-        list(since._read(readings, 3600.0))
+        list(since._read(readings, 3600.0, marked=False))

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from ddbverify.errors import EngineError, Refused, ThrottledError
 from ddbverify.items.transform import Transform, key_hash
-from ddbverify.names import canary_key
+from ddbverify.names import canary_key, marker_key
 from replicator.backfill import load, pages
 from replicator.backfill.load import LOADERS, Load, ReadPace
 from replicator.backfill.share import Share, load_of
@@ -224,6 +224,7 @@ def test_what_the_transform_does_not_want_is_not_written():
 def test_the_canary_is_not_loaded():
     bench = Bench({"a": "x"})
     bench.database.seed(STAGING, {**canary_key(KEYS), "v": {"S": "canary"}})
+    bench.database.seed(STAGING, {**marker_key(KEYS, 7), "v": {"S": "marker"}})
 
     assert bench.load.run()["read"] == 1
     assert bench.target == {"a": "X"}

@@ -10,7 +10,7 @@ import pytest
 from ddbverify.config import parse
 from ddbverify.errors import EngineError, Refused
 from ddbverify.items.transform import key_hash
-from ddbverify.names import Fact, canary_key
+from ddbverify.names import Fact, canary_key, marker_key
 from replicator.aws import stream
 from replicator.commands import after_flip, audit, quarantine
 from replicator.commands.cutover import CUTOVER
@@ -112,6 +112,8 @@ def test_time_to_live_and_the_canary_are_no_writers(moved):
     write(moved, "old", event="REMOVE", userIdentity=BY_TTL)
     write(moved, "~", 3, keys=canary_key(KEYS))
     write(moved, "~", 3, keys=canary_key(KEYS), event="REMOVE")
+    write(moved, "~", 4, keys=marker_key(KEYS, 7))
+    write(moved, "~", 5, keys=marker_key(KEYS, 7), event="REMOVE")
 
     assert audited(moved) == ""
     assert known(moved).found == {}

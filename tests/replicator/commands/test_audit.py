@@ -8,7 +8,7 @@ import pytest
 
 from ddbverify.config import parse
 from ddbverify.items.transform import key_hash
-from ddbverify.names import Fact
+from ddbverify.names import Fact, marker_key
 from replicator.commands import audit
 from replicator.handlers.records import pad
 from replicator.handlers.state import State
@@ -133,6 +133,19 @@ def test_a_change_that_the_forwarder_has_not_come_to_is_called_lost_until_it_has
     context.target.seed("ledger", entry)
     again = audit.run(context, context.pair)
     assert (again.examined, again.clean) == (1, True), "it is looked at again"
+
+
+def test_markers_are_not_lost(context):
+    """The forwarder leaves them out, so the ledger knows nothing of them."""
+    streams = Streams()
+    streams.now = context.now = float(BOUNDARY + HOUR)
+    key = marker_key({"id": "S"}, 7)
+    streams.append(0, "INSERT", key, key, created=BOUNDARY + 10)
+    streams.append(0, "REMOVE", key, None, created=BOUNDARY + 10)
+    bind(context, ARN)
+    context.source_client = lambda service: streams
+
+    assert audit.run(context, context.pair).clean
 
 
 def test_a_stream_that_was_turned_off_and_on_again_is_a_gap(context):

@@ -16,7 +16,7 @@ from ddbverify.errors import ConfigurationError, EngineError, Refused
 from ddbverify.evidence import cutover as cutover_evidence
 from ddbverify.evidence import signing
 from ddbverify.gate.gate import Decision
-from ddbverify.names import Fact
+from ddbverify.names import Fact, canary_key, marker_key
 from replicator.aws import switch
 from replicator.aws.roles import role_of
 from replicator.aws.stream import Trimmed
@@ -642,6 +642,7 @@ class Wall:
 
     def __init__(self, tmp_path, monkeypatch, *, written_at, quiet="60s"):
         self.now, self.written_at, self.texts, self.warned = 1_000.0, list(written_at), [], []
+        self.keys = {"id": {"S": "secret"}}
         monkeypatch.setattr("replicator.commands.quiet.StreamReader", lambda *_, **__: self)
         monkeypatch.setattr(time, "sleep", self.sleep)
         self.context = SimpleNamespace(
@@ -664,7 +665,7 @@ class Wall:
     def read(self):
         come = [at for at in self.written_at if at <= self.now - 1_000.0]
         self.written_at = self.written_at[len(come) :]
-        change = SimpleNamespace(keys={"id": {"S": "secret"}})
+        change = SimpleNamespace(keys=self.keys)
         return [SimpleNamespace(change=change, by_ttl=False) for _ in come]
 
     def watch(self):
@@ -683,6 +684,14 @@ def test_who_still_writes_behind_the_fence_is_said_while_it_is_waited(tmp_path, 
     assert "4 writes have" in said[-1]
     assert len(wall.warned) == 1  # a log has no live line
     assert "secret" not in " ".join([*wall.texts, *wall.warned])
+
+
+@pytest.mark.parametrize("ours", [canary_key({"id": "S"}), marker_key({"id": "S"}, 7)])
+def test_what_the_replicator_writes_itself_is_no_write_through_the_fence(tmp_path, monkeypatch, ours):
+    wall = Wall(tmp_path, monkeypatch, written_at=[2, 20, 40])
+    wall.keys = ours
+
+    assert wall.watch() == "quiet for 60 s"
 
 
 def test_what_was_under_way_when_the_fence_rose_is_no_alarm(tmp_path, monkeypatch):

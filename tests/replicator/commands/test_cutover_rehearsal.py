@@ -77,6 +77,7 @@ def stage(tmp_path, monkeypatch):
             pace=Pace.of(emulator=emulator),
             whole=whole,
             on=on,
+            resources=lambda _: {},
         )
 
     return make
@@ -104,6 +105,16 @@ def test_each_part_is_named_with_where_its_seconds_are_from(stage, capsys):
     assert "verification  100 s" in told
     assert "not checked: whether /shop/orders may be set" in told
     assert "Nothing was fenced, switched or flipped." in told
+
+
+def test_with_markers_the_lag_of_the_streams_is_not_waited_for(stage, monkeypatch):
+    monkeypatch.setattr(cutover_rehearsal.last_verification, "can_follow", lambda *_: True)
+    monkeypatch.setattr(cutover_rehearsal.marking, "why_not", lambda _: "")
+    facts = (Stated(name="since", about="", value="1" * 64),)
+    said = cutover_rehearsal.rehearse(stage('stream_lag = "7s"\n', facts=facts), POINTER)
+
+    assert said["parts"]["verification"]["seconds"] == 103.0
+    assert said["parts"]["verification"]["how"].endswith("the markers that prove the streams' ends (assumed)")
 
 
 def test_where_the_whole_tables_are_read_it_is_as_long_as_the_last_run(stage):

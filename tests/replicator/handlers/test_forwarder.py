@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from botocore.parsers import ResponseParserError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddbverify.names import Fact, canary_key
+from ddbverify.names import Fact, canary_key, marker_key
 from replicator.handlers import fifo, forwarder, late
 from replicator.handlers.envelope import open_body
 from replicator.handlers.forwarder import Settings, forward
@@ -130,6 +132,20 @@ def test_a_canary_counts_as_sent_only_when_it_was_placed_in_every_group():
     assert forward([record(CANARY)], SETTINGS, lambda _: [], lambda _: None).canary == CANARY
     lost = forward([record(CANARY)], SETTINGS, send_all_but_the_last_group, lambda _: None)
     assert (lost.canary, lost.first_unsent) == (None, "77")
+
+
+def test_markers_are_nobodys_changes():
+    """They are not sent, and the batch is done: who reads the stream to its end needs them, nobody else."""
+    key = marker_key(KEYS, 5)
+    marker = Change(pad("8"), "INSERT", key, {**key, "replicator": {"S": "marker"}}, 1_800_000_000)
+    sent, gaps = [], []
+    records = [record(one) for one in (marker, CANARY, replace(marker, sequence_number=pad("79")))]
+    outcome = forward(records, SETTINGS, lambda messages: sent.extend(messages) or [], gaps.append)
+
+    changes = [change for message in sent for change in open_body(message.body).changes]
+    assert {change.sequence_number for change in changes} == {CANARY.sequence_number}
+    assert (outcome.first_unsent, outcome.sent, outcome.gaps, gaps) == (None, 1, 0, [])
+    assert late.foreign([(marker, False)], KEYS) == {}
 
 
 def run_handler(monkeypatch, records, queue, **facts):
