@@ -195,13 +195,8 @@ def _imported(asked: Mapping[str, object], home: Path) -> str:
         text=True,
     ) as child:
         try:
-            try:
-                return child.communicate(json.dumps(asked), timeout=PATIENT_SECONDS)[0]
-            except subprocess.TimeoutExpired:  # whoever waits has to know for what, and for how long
-                _tell(f"Importing {what}, to see what comes in with it: {SECONDS:.0f} s at most.")
-                return child.communicate(timeout=SECONDS - PATIENT_SECONDS)[0]
+            return awaited(child, json.dumps(asked), what, SECONDS)
         except subprocess.TimeoutExpired as error:
-            child.kill()
             ended = f"Importing {what} did not end within {SECONDS:.0f} s"
             if "folder" not in asked:
                 raise ConfigurationError(
@@ -209,9 +204,24 @@ def _imported(asked: Mapping[str, object], home: Path) -> str:
                 ) from error
             _tell(f"{ended}: what comes in by other ways than import statements is not known.")
             return ""
-        except BaseException:
-            child.kill()
-            raise
+
+
+def awaited(child: subprocess.Popen[str], given: str | None, what: str, seconds: float) -> str:
+    """
+    What a process that imports *what* says until it ends; that it is waited for is told where that is long.
+
+    Raises:
+        TimeoutExpired: It did not end within *seconds*, and was killed.
+    """
+    try:
+        try:
+            return child.communicate(given, timeout=PATIENT_SECONDS)[0]
+        except subprocess.TimeoutExpired:  # whoever waits has to know for what, and for how long
+            _tell(f"Importing {what}, to see what comes in with it: {seconds:.0f} s at most.")
+            return child.communicate(timeout=seconds - PATIENT_SECONDS)[0]
+    except BaseException:
+        child.kill()
+        raise
 
 
 def _tell(line: str) -> None:

@@ -106,7 +106,8 @@ def need_fenced_named(context: Context) -> None:
         fenced = sorted(name for name, _ in context.whole.all(Fact.FENCE) if name not in named)
     if fenced:
         raise Refused(
-            f"A cutover fenced {', '.join(fenced)}, and migration.toml names no such source any more.",
+            f"A cutover fenced {', '.join(fenced)}, and migration.toml names no such source any more: "
+            "the fence may still keep writers off.",
             "write its [[tables]] as it was, and run `replicator cutover`: it lifts the fence first.",
         )
 

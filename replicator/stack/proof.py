@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ddbverify.code.imports import find
+from ddbverify.code.reach import awaited
 from ddbverify.errors import ConfigurationError
 from ddbverify.words import page
 from replicator.stack import proof_child
@@ -52,20 +53,30 @@ def _ask(bundle: Path, packages: Path, names: Sequence[str]) -> dict[str, Any]:
     child = [sys.executable, "-I", "-S", "-B", proof_child.__file__, str(bundle), str(packages), *names]
     # Of the variables that Lambda sets, the one without which clients cannot be made.
     environment = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "HOME": str(bundle)}
-    try:
-        done = subprocess.run(
-            child, env=environment, cwd=bundle, capture_output=True, text=True, check=False, timeout=SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        return {"failed": " or ".join(names), "error": f"the imports took more than {SECONDS:.0f} s"}
-    last = (done.stdout.strip().splitlines() or [""])[-1]
+    with subprocess.Popen(
+        child,
+        env=environment,
+        cwd=bundle,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as importing:
+        try:
+            said = awaited(importing, None, "what is to be deployed", SECONDS)
+        except subprocess.TimeoutExpired:
+            return {"failed": " or ".join(names), "error": f"the imports took more than {SECONDS:.0f} s"}
+    last = (said.strip().splitlines() or [""])[-1]
     try:
         answer = json.loads(last)
     except ValueError:
         answer = None
     if isinstance(answer, dict) and ("failed" in answer or answer.get("loaded") == len(names)):
         return answer
-    return {"failed": " or ".join(names), "error": f"the import ended Python with status {done.returncode}"}
+    return {
+        "failed": " or ".join(names),
+        "error": f"the import ended Python with status {importing.returncode}",
+    }
 
 
 def _link(top: str, folder: Path) -> None:

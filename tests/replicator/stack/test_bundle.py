@@ -21,6 +21,7 @@ from ddbverify.code.imports import Import, imports_of
 from ddbverify.config import Config, Pair
 from ddbverify.errors import ConfigurationError
 from ddbverify.items.transform import MANIFEST, bundled_digest
+from replicator.stack import proof
 from replicator.stack.bundle import Bundle, build
 from replicator.stack.proof import prove
 
@@ -289,6 +290,18 @@ def test_an_import_that_nobody_has_seen_fails_the_proof(write: Write) -> None:
 
     with pytest.raises(ConfigurationError, match="ModuleNotFoundError: No module named 'depot'"):
         build_transform("shop:same")
+
+
+def test_an_import_that_does_not_end_is_told_while_it_is_waited_for(
+    write: Write, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reach, "PATIENT_SECONDS", 0.3)
+    monkeypatch.setattr(proof, "SECONDS", 1.5)
+    write({"shop.py": "import time\ntime.sleep(60)\n" + IDENTITY})
+
+    with pytest.raises(ConfigurationError, match="the imports took more than 2 s"):
+        build_transform("shop:same")
+    assert "Importing what is to be deployed, to see what comes in with it: 2 s" in capfd.readouterr().err
 
 
 def test_this_environments_packages_do_not_help_the_proof(write: Write) -> None:
