@@ -75,11 +75,16 @@ def consumers_off(context: Context, in_time: InTime, deadline: float, step: Step
 
 
 def consumers_on(context: Context) -> None:
-    """Switch the consumers on that are not paused; one that cannot be is told, and hides nothing else."""
+    """
+    Switch the consumers on that are not paused; one that cannot be is told, and hides nothing else.
+
+    One of a pair that is being started anew stays off: its backfill writes without the guard.
+    """
     for pair in context.config.tables:
         try:
             with translated(f"switch the consumer of {pair} on"):
-                switch.on_again(context, pair)
+                if context.state(pair).get(Fact.RESTARTING) is None:
+                    switch.on_again(context, pair)
         except DdbVerifyError as error:
             context.console.warn(
                 f"the consumer of {pair} may be off, `replicator resume` switches it on: {error.message}"

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from ddbverify.errors import ConfigurationError, EngineError, Refused
+from ddbverify.names import Fact
 from replicator.commands import cutover, cutover_preflight
 from replicator.commands.cutover import CUTOVER
 from tests.replicator.commands.test_cutover import POINTER, Attempt, attempt, begun
@@ -53,10 +54,12 @@ def test_it_is_lifted_before_a_restart_under_way_is_refused(killed):
         raise Refused("A restart is under way.", "x")
 
     killed.need_no_restart = restarting
+    killed.state = lambda pair: {Fact.RESTARTING: {"number": 1}}
     killed.whole.put(CUTOVER, **FENCED)
     with pytest.raises(Refused, match="restart is under way"):
         cutover.cutover(killed)
     assert "lifted" in Attempt.log
+    assert "consumer True" not in Attempt.log, "the backfill writes without the guard"
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

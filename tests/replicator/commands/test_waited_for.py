@@ -26,6 +26,7 @@ class Waiting:
         self.kept = State.of_pair(FakeDynamoDB(), STATE, self.pair.id)
         self.kept.put(Fact.STEP + "backup", at="now")
         self.waited = False
+        self.whole = {}  # no cutover has begun
 
     def state(self, _):
         return self.kept
