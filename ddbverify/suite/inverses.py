@@ -13,7 +13,7 @@ from ddbverify.errors import TransformError
 from ddbverify.items.inverse import Inverse
 from ddbverify.items.laws import broken_law
 from ddbverify.items.raw import decode_item
-from ddbverify.names import TypedItem, canary_key
+from ddbverify.names import TypedItem, is_ours
 from ddbverify.suite.pair import Pair
 from ddbverify.suite.verdicts import Finding, Verdict
 from ddbverify.tables.capacity import ReadRate
@@ -80,11 +80,11 @@ def _some_items(pair: Pair) -> Iterator[TypedItem]:
     rate = ReadRate.of(source, pair.config.verification.read_units).ceiling
     reader = TableReader(pair.config.source, source, units_per_second=rate)
     total = min(max(1, math.ceil(source.item_count / ITEMS_PER_SAMPLED_SEGMENT)), MOST_SEGMENTS)
-    canary, found = canary_key(source.key_schema), 0
+    schema, found = source.key_schema, 0
     for segment in random.sample(range(total), min(total, PAGES)):
         for raw in reader.scan_page(segment, total, None).items:
             item = decode_item(raw)
-            if any(item[name] != value for name, value in canary.items()):
+            if not is_ours({name: item[name] for name in schema}, schema):
                 yield item
                 found += 1
                 if found == ITEMS_LOOKED_AT:

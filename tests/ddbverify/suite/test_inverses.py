@@ -9,7 +9,7 @@ from ddbverify import CheckFailed, Inconclusive, Outcome, Pair, inverse_verdict,
 from ddbverify.config import load
 from ddbverify.errors import ConfigurationError
 from ddbverify.items.laws import FIRST, SECOND
-from ddbverify.names import canary_key
+from ddbverify.names import canary_key, marker_key
 from ddbverify.suite import inverses
 from tests.ddbverify import projects
 from tests.ddbverify.fakes import FakeTable
@@ -103,14 +103,14 @@ def test_a_law_that_fails_within_a_map_names_its_attribute_only(pair_of):
     assert str(finding).endswith("other m")
 
 
-def test_it_looks_at_a_thousand_items_at_most_and_never_at_the_canary(pair_of):
-    canary = canary_key({"id": "S"})
-    pair, _, table = pair_of(items=[*orders(1_500), canary], says=0)  # a size that is hours old
+def test_it_looks_at_a_thousand_items_at_most_and_never_at_the_replicators_own(pair_of):
+    ours = [canary_key({"id": "S"}), marker_key({"id": "S"}, 7)]
+    pair, _, table = pair_of(items=[*orders(1_500), *ours], says=0)  # a size that is hours old
 
     assert inverse_verdict(pair).examined == 1_000
     assert table.requests == 1
 
-    pair, _, _ = pair_of(items=[canary])
+    pair, _, _ = pair_of(items=ours)
     assert inverse_verdict(pair).examined == 0
 
 
