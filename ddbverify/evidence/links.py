@@ -80,6 +80,16 @@ def ends_of(found: Evidence, pair_id: str) -> Ends | None:
     return Ends(proven, assumed) if isinstance(proven, int) and isinstance(assumed, int) else None
 
 
+def ends_in_words(found: Evidence) -> str:
+    """How a link knows the ends of all its streams, for people; empty where it does not say."""
+    link, ends = link_of(found), [ends_of(found, pair_id) for pair_id in changed_in(found)]
+    known = [one for one in ends if one is not None]
+    if link is None or not known or len(known) < len(ends):
+        return ""
+    whole = Ends(sum(one.proven for one in known), sum(one.assumed for one in known))
+    return whole.in_words(link.lag_seconds)
+
+
 def link_of(found: Evidence) -> Link | None:
     """What *found* goes on from; ``None``: it is no link, or does not say all of it."""
     said = _about(found.facts, "")

@@ -166,6 +166,7 @@ def _extent(about: Evidence) -> list[tuple[str, str]]:
         ("Coverage", "changes only, since the run of the evidence below"),
         ("SHA-256 of that", link.since),
         ("SHA-256 of the full pass's", link.base),
+        *([("Streams", ends)] if (ends := links.ends_in_words(about)) else []),
     ]
 
 

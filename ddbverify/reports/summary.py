@@ -127,7 +127,9 @@ def _since(evidence: Evidence) -> list[str]:
     """What a run says that has looked at changes only, or that was asked to."""
     if changed := links.changed_in(evidence):
         keys = ", ".join(f"{number_of(count, 'key')} of {escaped(pair)}" for pair, count in changed.items())
-        return [f"Only what was written since an earlier run was looked at: {keys}."]
+        ends = links.ends_in_words(evidence)
+        said = f" Of the streams, {ends}." if ends else ""
+        return [f"Only what was written since an earlier run was looked at: {keys}.{said}"]
     why = links.why_full(evidence)
     return [f"The whole tables were read: {escaped(why)}."] if why else []
 

@@ -72,6 +72,14 @@ def of_targets(context: Context, cut: Mapping[str, Any], seen: Sequence[SeenTarg
             )
 
 
+def row_of_target(name: str, seen: Sequence[SeenTarget]) -> Iterator[tuple[str, str]]:
+    """What stands beside a pair whose target is closed; nothing where it is not."""
+    for one in seen:
+        if one.table == name and one.state == "closed":
+            opens = "" if one.opens is None else f", until a cutover opens it at {_time(one.opens)}"
+            yield "  target", f"closed to all but the replicator{opens}"
+
+
 def _is_followed(context: Context, name: str) -> bool:
     """Whether the consumer writes to a target: until then `restore` has not come so far."""
     followed = (pair for pair in context.config.tables if table_name(pair.target) == name)

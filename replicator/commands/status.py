@@ -59,7 +59,8 @@ def status(context: Context) -> dict[str, Any]:
             context.console.warn(f"{problem} {after_flip.HINT}")
     for name, facts in answer["pairs"].items():
         context.console.line(f"{name}")
-        context.console.line(tabulate(_rows(facts), tablefmt="plain"))
+        rows = [*_rows(facts), *fences_told.row_of_target(name.rpartition(" -> ")[2], closed)]
+        context.console.line(tabulate(rows, tablefmt="plain"))
     if answer["flipped"]:
         context.console.line("The application has been moved to the target.")
     return answer

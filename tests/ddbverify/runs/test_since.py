@@ -220,4 +220,6 @@ def test_where_markers_are_written_the_ends_are_proven_and_nothing_of_them_is_lo
     stated = {one["name"]: one["value"] for one in evidence["facts"]}
     assert stated["ends-assumed"] == 0
     assert stated["ends-proven"] >= 2
+    summary = (migration.folder / ".ddbverify" / "latest" / "summary.md").read_text()
+    assert "Of the streams, the ends of all " in summary
     assert migration.gate() == (0, [])

@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ddbverify.errors import EngineError, Refused
 from replicator.aws import target_seen
@@ -438,3 +441,63 @@ def test_a_late_read_of_the_closed_policy_is_not_believed_behind_a_window():
 
     assert window_of(both.target.policy) is None
     assert both.taken_twice(both.bites + 2 * LIMIT) == []
+
+
+# --- any history ----------------------------------------------------------------------------------
+
+
+class MachineDiesError(BaseException):
+    pass
+
+
+@given(
+    lag=st.integers(0, 12),
+    block=st.sampled_from([0, 15]),
+    spread=st.integers(0, 25),
+    source_dies=st.integers(1, 60),
+    fails_after=st.none() | st.integers(0, 400),
+    again_after=st.none() | st.integers(0, 1500),
+)
+@settings(max_examples=120)
+def test_in_any_history_at_most_one_table_takes_writes(
+    lag, block, spread, source_dies, fails_after, again_after
+):
+    """
+    A cutover that is flipped, fails or dies at some request, and perhaps another operator behind it.
+
+    Where a window is closed again while the source opens, the target's new policy has to spread: those
+    seconds are the promise's exception, and no others are.
+    """
+    both = Both(lag=lag, block=block, spread=spread)
+    calls, reopened = itertools.count(1), []
+    for client in (both.source, both.target):
+        for name in ("get_resource_policy", "put_resource_policy", "delete_resource_policy"):
+            setattr(client, name, _dying(getattr(client, name), calls, source_dies))
+    with suppress(MachineDiesError, EngineError):
+        made = both.raised()
+        both.clock.at = max(both.clock.at, both.bites + (30 if fails_after is None else fails_after))
+        if fails_after is None:
+            made.fasten()
+        else:
+            reopened.append(both.clock.at)
+            made.lift()
+    ends = both.bites + 2 * LIMIT
+    if again_after is not None and next(calls) > source_dies:  # it died: another one lifts what it has left
+        both.clock.at = max(both.clock.at, both.bites + again_after)
+        reopened.append(both.clock.at)
+        both.fences().lift()
+        assert not is_fenced(both.source.policy)
+        assert window_of(both.target.policy) is None
+    excepted = {second for at in reopened for second in range(int(at), int(at) + 90 + spread)}
+    assert [at for at in both.taken_twice(ends) if int(at + both.bites) not in excepted] == []
+    if reopened and is_lifted(both) and both.target.history[-1][0] < both.clock.at - spread:
+        assert both.target.denies(both.clock.at)
+
+
+def _dying(call, calls, number):
+    def wrapped(**arguments):
+        if next(calls) == number:
+            raise MachineDiesError
+        return call(**arguments)
+
+    return wrapped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ from ddbverify.names import FENCE_SID, TARGET_FENCE_SIDS, Fact
 from replicator.aws import policy_fence, target_fence
 from replicator.aws.policies import Policies
 from replicator.aws.target_deny import is_closed_at, ours_in
-from replicator.commands import last_verification, repair
+from replicator.commands import last_verification, repair, target_closing
 from replicator.commands.status import status
 from tests.replicator.migrations import SOURCE_REGION, TARGET_REGION, Migration
 
@@ -72,6 +73,7 @@ def test_it_is_closed_from_restore_to_the_flip(moving, capsys):
     assert len(exempt) > 1, "the operator loads and repairs"
     state, said = told(moving, capsys)
     assert (state, "anybody" in said) == ("closed", False)
+    assert re.search(r"^ *target +closed to all but the replicator$", said, re.MULTILINE)
 
     moving.restore()  # closed already
     assert ours_in(policy_of(moving)) == [statement]
@@ -182,3 +184,22 @@ def test_another_operator_is_let_in_before_a_repair(moving):
     assert exempt[0] == COLLEAGUE
     assert len(exempt) > 1
     moving.down()
+
+
+# --- who writes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("resources", "role"),
+    [
+        ({"consumer": "f", "writer_role": ""}, "arn:aws:iam::1:role/consumer"),
+        ({"consumer": "f", "writer_role": "arn:aws:iam::2:role/writer"}, "arn:aws:iam::2:role/writer"),
+    ],
+)
+def test_the_role_that_writes_is_exempt_of_one_account_or_of_two(resources, role):
+    functions = SimpleNamespace(
+        get_function_configuration=lambda **_: {"Role": "arn:aws:iam::1:role/consumer"}
+    )
+    context = SimpleNamespace(resources=lambda _: resources, source_client=lambda _: functions)
+
+    assert target_closing._writer(context, None) == role
