@@ -143,7 +143,8 @@ def test_outputs_hold_every_resource_that_the_state_table_names() -> None:
     # What the fact holds stands in the text beside its name, and nowhere else.
     source = inspect.getsource(names.Fact)
     described = source.partition("RESOURCES:")[2].partition('"""')[2].partition('"""')[0]
-    assert set(re.findall(r"``(\w+)``", described)) == set(outputs)
+    of_no_stack = {"knows_markers"}  # what the deployed code is, noted by whoever deploys it
+    assert set(re.findall(r"``(\w+)``", described)) == set(outputs) | of_no_stack
 
 
 def test_a_message_is_hidden_for_as_long_as_a_consumer_may_work_on_it() -> None:
