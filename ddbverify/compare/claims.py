@@ -18,6 +18,7 @@ import msgspec
 from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.judge import Judge, Uncomparable
 from ddbverify.compare.memory import BESIDE_THE_ITEM, Memory
+from ddbverify.compare.reserved import keyed_items_of
 from ddbverify.compare.shortcut import Made, Shortcut
 from ddbverify.compare.suspects import CONTESTED, Suspect
 from ddbverify.compare.tally import Tally
@@ -113,7 +114,7 @@ class ClaimJoin:
         """
         taken = Taken()
         canary = self._judge.target_canary
-        for key, raw in zip(page.keys, page.items, strict=True):
+        for key, raw in keyed_items_of(page, self._judge.transform.target_keys):
             if key == canary:
                 taken.canary = True
             else:
@@ -123,10 +124,10 @@ class ClaimJoin:
 
     def add_source(self, page: Page, at: float) -> Taken:
         """Join one page of the source. No target page may follow. Returns and raises as `add_target` does."""
-        taken, keys = Taken(), page.keys
-        items = list(zip(keys, page.items, strict=True))
-        if (canary := self._judge.source_canary) in keys:
-            taken.canary, items = True, [one for one in items if one[0] != canary]
+        taken, all_items = Taken(), keyed_items_of(page, self._judge.transform.source_keys)
+        canary = self._judge.source_canary
+        items = [one for one in all_items if one[0] != canary]
+        taken.canary = len(items) < len(all_items)
         if self._shortcut.leads_anywhere and not self._by_state:
             items = self._match_at_once(items, at)
         for key, raw in items:
@@ -335,7 +336,7 @@ class Orphans:
 
     def add_source(self, page: Page, at: float) -> None:
         """Look through one page of the source."""
-        for key, raw in zip(page.keys, page.items, strict=True):
+        for key, raw in keyed_items_of(page, self._judge.transform.source_keys):
             if key == self._judge.source_canary:
                 continue
             try:

@@ -11,10 +11,8 @@ from __future__ import annotations
 import marshal
 import pickle
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Set
 from typing import Final
-
-import msgspec
 
 from ddbverify.compare.at_once import AtOnce
 from ddbverify.compare.entries import SUSPECT_BYTES, Ahead, Left, Waiting
@@ -22,15 +20,15 @@ from ddbverify.compare.groups import Groups
 from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.judge import Judge, Uncomparable
 from ddbverify.compare.memory import Memory
+from ddbverify.compare.reserved import items_of, reserved_text
 from ddbverify.compare.sides import Role
 from ddbverify.compare.suspects import Suspect, fingerprints
 from ddbverify.compare.tally import Tally
 from ddbverify.items.form import UnknownValue
-from ddbverify.items.keys import JoinKey, marker_keys, typed_key
+from ddbverify.items.keys import JoinKey, typed_key
 from ddbverify.items.lazy import LazyItem
 from ddbverify.items.raw import decode_both, decode_item
 from ddbverify.items.states import Difference, State
-from ddbverify.names import RESERVED, KeySchema
 from ddbverify.tables.pages import Page, PageDecoder
 
 LONGEST_STRIDE: Final = 256
@@ -75,7 +73,7 @@ class KeyJoin:
         self._canaries = {Role.SOURCE: judge.source_canary, Role.TARGET: judge.target_canary}
         # As it stands in a page: one without it needs no look at each key.
         self._schemas = {Role.SOURCE: judge.transform.source_keys, Role.TARGET: judge.transform.target_keys}
-        self._reserved_text = _reserved_text(judge.transform.source_keys)
+        self._reserved_text = reserved_text(judge.transform.source_keys)
 
     def add(self, role: Role, page: Page, at: float, segment: int | None = None) -> None:
         """
@@ -86,11 +84,8 @@ class KeyJoin:
             Inconclusive: Nothing more can wait; see `Spill.add`.
         """
         self._key_of[role] = page.key_of
-        items: Sequence[msgspec.Raw] = page.items
-        if holds_reserved := self._reserved_text in page.body:
-            markers = marker_keys(self._schemas[role])
-            items = [raw for raw in items if page.key_of(raw) not in markers]
-        self._ahead[role].append(Ahead(items, page.key_of, at, holds_reserved))
+        items = items_of(page, self._schemas[role])
+        self._ahead[role].append(Ahead(items, page.key_of, at, self._reserved_text in page.body))
         self._advance(segment)
 
     def ended(self, role: Role, segment: int | None = None) -> None:
@@ -384,7 +379,3 @@ class KeyJoin:
             found=found,
             segment=waiting.segment,
         )
-
-
-def _reserved_text(schema: KeySchema) -> bytes:
-    return RESERVED[next(iter(schema.values()))].encode()

@@ -8,7 +8,7 @@ from ddbverify.compare.request import PassRequest
 from ddbverify.items.keys import join_key, marker_keys
 from ddbverify.items.states import State
 from ddbverify.names import MARKERS, RESERVED, canary_key, is_marker, is_ours, marker_key
-from tests.ddbverify.fakes import SCHEMA, FakeTable, item
+from tests.ddbverify.fakes import SCHEMA, FakeTable, item, make_judge
 from tests.ddbverify.prepared import run
 
 SCHEMAS = [{"id": kind} for kind in "SNB"] + [{"id": "S", "at": "N"}, {"id": "B", "at": "B"}]
@@ -49,6 +49,23 @@ def test_a_full_pass_does_not_see_them(where):
     assert found.counts[State.MATCHED] == 40
     assert not found.differences
     assert not found.unexamined
+
+
+@pytest.mark.parametrize("where", ["source", "target", "both"])
+def test_a_pass_over_a_rekeyed_pair_does_not_see_them(where):
+    """Another migration of the same source, whose cutover was killed, may have left some."""
+    judge = make_judge(lambda one: [{"id": "n" + one["id"], "v": one["v"]}], rekeys=True)
+    source = FakeTable([item(f"k{number}", v="1") for number in range(40)])
+    target = FakeTable([item(f"nk{number}", v="1") for number in range(39)] + [item("nk99", v="1")])
+    plain = run(source, target, judge=judge)
+    for side, table in (("source", source), ("target", target)):
+        for number in range(30) if where in (side, "both") else ():
+            table.put(marker(number))
+    found = run(source, target, judge=judge)
+
+    assert found.counts == plain.counts
+    assert found.counts[State.MATCHED] == 39
+    assert (found.counts[State.MISSING], found.counts[State.EXTRANEOUS]) == (1, 1)
 
 
 def test_tables_that_hold_markers_only_hold_nothing():
