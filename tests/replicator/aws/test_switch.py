@@ -306,11 +306,15 @@ def test_a_paused_migration_keeps_its_changes_and_goes_on_under_a_ceiling(aws, u
         moving.cutover()
     assert moving.items(moving.target_region, moving.target)["k1"]["v"] == {"S": "first"}
     assert paused["paused"]
+    assert paused["consumer"] == {"on": False, "unknown": None}
+    assert paused["phase"] == "following, but paused: nothing is applied"
 
     resume.resume(moving.context())
     moving.assert_equal()
     running = status(moving.context())["pairs"][str(moving.pair)]
     assert not running["paused"]
+    assert running["consumer"] == {"on": True, "unknown": None}
+    assert running["phase"].startswith("following: the target keeps up")
     assert running["write_units_ceiling"] == 2000
     assert running["cost"]["usd"] > 0
     assert running["canary_lag_seconds"]["canaries"] > 0
