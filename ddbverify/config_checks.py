@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from ddbverify.config_sections import Config, Cutover, Pair, Side, Verification
+from ddbverify.config_sections import WAY_BACK, Config, Cutover, Pair, Side, Verification
 from ddbverify.errors import ConfigurationError
-from ddbverify.names import MIGRATION_NAME, table_name
+from ddbverify.names import LONGEST_NAME_WITH_WAY_BACK, MIGRATION_NAME, OF_DIRECTION, table_name
 from ddbverify.setting_names import FAMILIES, SETTINGS, Pattern
 
 Refuse = Callable[[str, str], ConfigurationError]
@@ -47,6 +47,11 @@ def check(config: Config, shown_as: str) -> None:
         raise refuse(
             f"name = {config.name!r} cannot name a stack and a queue.",
             "use 1 to 30 of a-z, 0-9 and '-', a letter first.",
+        )
+    if OF_DIRECTION.fullmatch(config.name):
+        raise refuse(
+            f"name = {config.name!r} is what the way back of a migration is called in AWS.",
+            'let it end in something else than "-back-" or "-over-" and a number.',
         )
     seen_targets: dict[tuple[str | None, str], int] = {}
     for number, pair in enumerate(config.tables, 1):
@@ -171,6 +176,28 @@ def _check_numbers(config: Config, refuse: Refuse) -> None:
         )
     if cutover.before_flip is not None and not cutover.before_flip.strip():
         raise refuse("[cutover] before_flip names no command.", "name one, or leave it out.")
+    _check_way_back(config, refuse)
+
+
+def _check_way_back(config: Config, refuse: Refuse) -> None:
+    cutover = config.cutover
+    if cutover.way_back == "off":
+        return
+    if not WAY_BACK.fullmatch(cutover.way_back):
+        raise refuse(
+            f'[cutover] way_back = {cutover.way_back!r} is neither "off" nor a time.',
+            'write it like "7d" or "12h".',
+        )
+    if len(config.name) > LONGEST_NAME_WITH_WAY_BACK:
+        raise refuse(
+            f"name = {config.name!r} is too long for [cutover] way_back.",
+            f'use {LONGEST_NAME_WITH_WAY_BACK} characters at most, or way_back = "off".',
+        )
+    if cutover.fence.startswith("command:") and "{side}" not in cutover.fence:
+        raise refuse(
+            "[cutover] way_back: your fence command cannot tell which table to fence.",
+            'write {side} where it is to get `source` or `target`, or set way_back = "off".',
+        )
 
 
 def _check_pointer(cutover: Cutover, refuse: Refuse) -> None:

@@ -7,12 +7,18 @@ are refused. The reference of all keys is ``docs/configuration.md``.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
-from ddbverify.names import pair_id, table_name
+from ddbverify.names import direction_name, pair_id, region_of, table_name
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+WAY_BACK: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+"""What ``[cutover] way_back`` may be, beside ``off``."""
 
 
 class Duration(float):
@@ -124,6 +130,13 @@ class Cutover(_Section, frozen=True):
     quiet: Duration = Duration(60)
     stream_lag: Duration = Duration(10)
     before_flip: str | None = None
+    way_back: str = "off"
+
+    @property
+    def way_back_seconds(self) -> float | None:
+        """For how long the source is to follow the target after a flip; ``None``: it does not."""
+        found = WAY_BACK.fullmatch(self.way_back)
+        return None if found is None else float(found[1]) * _SECONDS[found[2]]
 
 
 class Config(_Section, frozen=True, kw_only=True):
@@ -140,6 +153,36 @@ class Config(_Section, frozen=True, kw_only=True):
     cutover: Cutover = Cutover()
     folder: Path = Path()
     """Folder of the file: relative paths and the transform's module are looked up from here."""
+
+    def turned(self, cycle: int) -> Config:
+        """
+        The settings of one direction of this migration, as if it were a migration of its own.
+
+        Args:
+            cycle: 0 is this one. In odd ones the sources follow the targets: they change places. The pointer
+                and the gate stay with the migration itself.
+        """
+        if cycle == 0:
+            return self
+        back = cycle % 2 == 1
+        tables, topic = self.tables, self.replicated.alarm_topic
+        if back:
+            tables = tuple(
+                msgspec.structs.replace(pair, source=pair.target, target=pair.source) for pair in self.tables
+            )
+            # CloudWatch's alarms reach topics of their own region only.
+            here = self.target.region or region_of(self.tables[0].target)
+            topic = topic if topic is not None and topic.split(":")[3] == here else None
+        return msgspec.structs.replace(
+            self,
+            name=direction_name(self.name, cycle),
+            tables=tables,
+            source=self.target if back else self.source,
+            target=self.source if back else self.target,
+            replication=msgspec.structs.replace(self.replicated, alarm_topic=topic),
+            # What follows is closed by the fence of the flip before.
+            cutover=msgspec.structs.replace(self.cutover, pointer=None, fence_target=False),
+        )
 
     @property
     def replicated(self) -> Replication:

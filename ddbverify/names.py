@@ -116,6 +116,26 @@ def stack_name(migration: str, part: str, pair: str | None = None) -> str:
     return "-".join(filter(None, ("replicator", migration, pair, part)))
 
 
+OF_DIRECTION: Final = re.compile(r".*-(back|over)-\d+")
+"""What the names of `direction_name` look like; a migration is not called so."""
+
+LONGEST_NAME_WITH_WAY_BACK: Final = 22
+
+
+def direction_name(migration: str, cycle: int) -> str:
+    """
+    What a direction of a migration is called in AWS, as if it were a migration of its own.
+
+    Each has its own state table, stacks, queue, ledger and roles, and so its number is in all their names.
+
+    Args:
+        cycle: 0 is the migration itself, 1 the way back from it, 2 the way over again, and so on.
+    """
+    if cycle == 0:
+        return migration
+    return f"{migration}-{'back' if cycle % 2 else 'over'}-{cycle}"
+
+
 FENCE_SID: Final = "ReplicatorFence"
 """The statement in a source table's own policy that a cutover keeps writers off with."""
 
@@ -153,6 +173,12 @@ def pair_pk(pair: str) -> str:
 RUN: Final = "run"
 PAUSE: Final = "pause"
 """What the ``state`` of `Fact.CONTROL` may be; any other word is a pause."""
+
+
+SOURCE: Final = "source"
+TARGET: Final = "target"
+BETWEEN: Final = "between"
+"""What ``table`` of `Fact.LIVE` may be. `BETWEEN`: a flip was asked for, and may have happened."""
 
 
 class Fact:
@@ -218,6 +244,11 @@ class Fact:
     """Of the whole migration, the latest attempt: ``steps`` (name -> time), ``fenced``, ``flipping``,
     ``flipped``, ``token`` (of its lease), ``fence`` (the setting), ``verified_by`` (a folder), ``pointer``
     (parameter -> what it is to hold; from the moment in which the flip is asked for)."""
+
+    LIVE: Final = "live"
+    """Of the whole migration: ``table`` (`SOURCE`, `TARGET` or `BETWEEN`: which one the application writes),
+    ``cycle`` (of the direction that follows, or that was the last to do so), ``at``. Not there: the source,
+    as far as `CUTOVER` knows of no flip. Asked before a consumer is switched on, or a table deleted."""
 
     FENCE: Final = "fence#"
     """Prefix, followed by a source table's name; of the whole migration, while its fence stands or may:

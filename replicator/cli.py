@@ -19,6 +19,8 @@ COMMANDS: Final = {
     "repair": "Write quarantined items again, as the source has them now.",
     "restart": "Start pairs anew: new backup, new ledger, new boundary.",
     "cutover": "Gate, fence, drain, verify, flip; rolled back if a step fails.",
+    "cutback": "The cutover mirrored: the application goes back to the source.",
+    "settle": "Give the way back up: the source follows nothing any more.",
     "down": "Remove exactly what the migration made, never the source.",
     "demo": "A whole migration under traffic on an embedded AWS.",
 }

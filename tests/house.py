@@ -201,7 +201,7 @@ ROOMS = (
         "context",
         "what every command of an operator works with: settings, clients, lease, console",
         "ddbverify.items ddbverify.code ddbverify.tables handlers",
-        "ceiling clock console context lock references tables",
+        "ceiling clock console context live lock references tables",
     ),
     _room(
         "replicator",
@@ -209,7 +209,7 @@ ROOMS = (
         "the pieces of AWS that a migration moves: queues, mappings, streams, fence, canary",
         "ddbverify.items ddbverify.tables handlers context",
         "canary fence fence_seen markers operators_command pointer queue readers sight stream stream_switch "
-        "switch target_fence target_notes target_seen",
+        "stream_tail switch target_fence target_notes target_seen",
     ),
     _room(
         "replicator",

@@ -29,8 +29,8 @@ def rows() -> list[str]:
     return [line for line in lines if re.match(r"\| \d+ \|", line)]
 
 
-def test_there_is_a_row_for_each_of_the_fifteen():
-    assert [int(row.split("|")[1]) for row in rows()] == list(range(1, 16))
+def test_there_is_a_row_for_each_of_the_sixteen():
+    assert [int(row.split("|")[1]) for row in rows()] == list(range(1, 17))
 
 
 def test_each_row_names_tests_that_exist():

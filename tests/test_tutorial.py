@@ -83,6 +83,16 @@ def test_the_migration_works_as_it_says(tmp_path, shell):
     assert (folder / ".ddbverify" / "cutover.json").is_file()
 
 
+@pytest.mark.full
+@pytest.mark.engine("ministack")
+@pytest.mark.timeout(1800)
+def test_the_way_back_works_as_it_says(tmp_path, shell):
+    folder = tmp_path / "shop"
+
+    assert follow("tutorial-cutback.md", folder, shell) > 15
+    assert (folder / ".ddbverify" / "cutover.json").is_file()
+
+
 def follow(page: str, folder: Path, shell: Shell) -> int:
     """Save, type and compare what a page of ``docs/`` shows, in its order; returns how many commands."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")

@@ -86,8 +86,14 @@ def write(config: Config, evidence: CutoverEvidence) -> Path:
 
 def latest_outcome(config: Config) -> Outcome | None:
     """What the evidence that is here says; ``None`` where there is none, or none to be believed."""
+    found = latest(config)
+    return None if found is None else found.outcome
+
+
+def latest(config: Config) -> CutoverEvidence | None:
+    """The evidence that is here; ``None`` where there is none, or none to be believed."""
     try:
-        return decode(path(config).read_bytes(), signing.trusted_keys(config)).outcome
+        return decode(path(config).read_bytes(), signing.trusted_keys(config))
     except (OSError, NotTrusted):
         return None
 

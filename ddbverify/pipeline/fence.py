@@ -34,7 +34,7 @@ def moved(facts: Mapping[str, Mapping[str, Any]]) -> str | None:
     )
 
 
-def standing(facts: Mapping[str, Mapping[str, Any]], now: float) -> str | None:
+def standing(facts: Mapping[str, Mapping[str, Any]], now: float, command: str = "cutover") -> str | None:
     """
     Say what keeps writers off the sources, and what to do; ``None`` where nothing does.
 
@@ -44,6 +44,7 @@ def standing(facts: Mapping[str, Mapping[str, Any]], now: float) -> str | None:
     Args:
         facts: Sort key -> attributes, of the whole migration.
         now: Seconds since the epoch.
+        command: What has put it up: ``cutover``, or ``cutback``.
     """
     cut = facts.get(Fact.CUTOVER) or {}
     notes = {
@@ -63,8 +64,8 @@ def standing(facts: Mapping[str, Mapping[str, Any]], now: float) -> str | None:
     else:
         what = f"has fenced {sources}: nobody writes there"
     return (
-        f"A cutover {what}, {until}. If "
-        "none is under way, run `replicator cutover` again, which lifts the fence first."
+        f"A {command} {what}, {until}. If "
+        f"none is under way, run `replicator {command}` again, which lifts the fence first."
     )
 
 

@@ -19,7 +19,7 @@ from ddbverify.config import Config, Pair
 from ddbverify.errors import NotFoundError
 from ddbverify.items.values import item_from_typed, with_base64
 from ddbverify.names import Fact
-from ddbverify.pipeline import fence, mappings
+from ddbverify.pipeline import direction, fence, mappings
 from ddbverify.pipeline.newest_run import NewestRun
 from ddbverify.tables import aws
 from ddbverify.words import number_of
@@ -78,9 +78,13 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
     Raises:
         EngineError: AWS refused a read. That something is not there is a problem, not an error.
     """
+    named, of_named = config, pair
+    config, pair = direction.that_follows(config, pair)
+    required = required or named.replication is not None or config is not named
+    command = "cutover" if pair.source == of_named.source else "cutback"
     facts = _facts(config, pair)
     if facts is None:
-        if not required and config.replication is None:
+        if not required:
             return PipelineHealth(exists=False)
         table = names.state_table(config.name)
         return PipelineHealth(exists=True, problems=(f"its state table {table} does not exist",))
@@ -119,7 +123,7 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
         mappings={part: source.state for part, source in sources.items()},
         stream_enabled_by_us=Fact.STREAM_ENABLED_BY_US in facts,
         newest_run=newest_run,
-        fence=fence.standing(facts, now),
+        fence=fence.standing(facts, now, command),
         moved=moved,
     )
 
@@ -143,6 +147,7 @@ def other_transform(config: Config, pair: Pair) -> str | None:
         EngineError: AWS refused a read.
         ConfigurationError: The transform does not load.
     """
+    config, pair = direction.that_follows(config, pair)
     facts = _facts(config, pair)
     return _unlike(config, pair, facts.get(Fact.BOUND)) if facts and Fact.RESOURCES in facts else None
 
@@ -157,7 +162,8 @@ def moved(config: Config) -> str | None:
     Raises:
         EngineError: AWS refused a read.
     """
-    return fence.moved(_facts(config, config.tables[0]) or {})
+    config, pair = direction.that_follows(config, config.tables[0])
+    return fence.moved(_facts(config, pair) or {})
 
 
 def _unlike(config: Config, pair: Pair, bound: Mapping[str, Any] | None) -> str | None:
@@ -210,6 +216,7 @@ class Passed:
     def of(cls, config: Config, pair: Pair) -> Passed:
         """Look at the queue and at the consumer's progress, of this pair."""
         groups = config.replicated.groups
+        config, pair = direction.that_follows(config, pair)
 
         def look() -> tuple[int, float] | None:
             facts = _facts(config, pair) or {}

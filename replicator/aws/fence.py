@@ -7,6 +7,7 @@ Either a deny statement in the table's own policy, or the operator's command, ca
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -18,6 +19,7 @@ from replicator.aws.fence_notes import InMemory, StateNotes
 from replicator.aws.policies import Policies
 from replicator.aws.policy_fence import PolicyFence
 from replicator.aws.roles import replication_of, role_of
+from replicator.context import live
 from replicator.context.context import Context
 
 
@@ -101,37 +103,44 @@ class CommandFence:
         )
 
 
-def of(context: Context, *, to_lift: bool = False) -> Fence:
+def of(context: Context, roles: Sequence[str] = (), *, to_lift: bool = False) -> Fence:
     """
     The fence that ``[cutover] fence`` asks for, of all sources of the migration; and that of their targets.
 
     Args:
+        roles: ARNs of roles that it lets through, beside the operator's.
         to_lift: It is only to be lifted: where the targets' side does not answer, that is told, and the
             sources' fence can be lifted nevertheless, since their application waits.
     """
-    setting = context.config.cutover.fence
-    if setting.startswith("command:"):
-        return CommandFence(setting.removeprefix("command:"), str(context.config.folder))
-    with translated("ask who we are"):
-        identity = context.source_client("sts").get_caller_identity()["Arn"]
-    sources = {source.arn: source for source in map(context.source_table, context.config.tables)}
-    of_sources = PolicyFence(
-        Policies(context.source, context.console.warn),
-        tuple(sources.values()),
-        (*role_of(identity), replication_of(identity)),
-        context.server_time,
-        context.pace.fence_margin,
-        StateNotes(context.whole) if context.begun() else InMemory(),
-        context.pace.fence_lead,
-        context.pace.fence_spread,
-    )
+    sources = of_sources(context, roles)
+    if not isinstance(sources, PolicyFence):
+        return sources
     try:
         of_targets = target_fence.of(context)
     except DdbVerifyError as error:
         if not to_lift:
             raise
         context.console.warn(f"whether the targets are closed is not known: {error.message}")
-        return of_sources
-    return (
-        BothFences(of_sources, of_targets, context.config.cutover.quiet) if of_targets.tables else of_sources
+        return sources
+    return BothFences(sources, of_targets, context.config.cutover.quiet) if of_targets.tables else sources
+
+
+def of_sources(context: Context, roles: Sequence[str] = ()) -> Fence:
+    """As `of`, of the sources alone."""
+    setting = context.config.cutover.fence
+    if setting.startswith("command:"):
+        command = setting.removeprefix("command:").replace("{side}", live.leading(context.cycle))
+        return CommandFence(command, str(context.config.folder))
+    with translated("ask who we are"):
+        identity = context.source_client("sts").get_caller_identity()["Arn"]
+    sources = {source.arn: source for source in map(context.source_table, context.config.tables)}
+    return PolicyFence(
+        Policies(context.source, context.console.warn),
+        tuple(sources.values()),
+        (*role_of(identity), replication_of(identity), *roles),
+        context.server_time,
+        context.pace.fence_margin,
+        StateNotes(context.whole) if context.begun() else InMemory(),
+        context.pace.fence_lead,
+        context.pace.fence_spread,
     )

@@ -11,6 +11,7 @@ from ddbverify.names import RUN, Fact
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
 from replicator.aws.queue import queue_depth
+from replicator.context import live
 from replicator.context.console import Step
 from replicator.context.context import Context
 from replicator.handlers.control import is_paused
@@ -28,8 +29,13 @@ def set_consumer(
 
     Args:
         waiting: Called before each wait; raises once that takes too long.
+
+    Raises:
+        Refused: It is to be on, and the application has been moved, or may have been.
     """
-    if on:  # before it is: from here on changes may have been consumed
+    if on:
+        live.need_followed(context)
+        # Before it is: from here on changes may have been consumed.
         context.state(pair).put(Fact.CONTROL, state=RUN, at=now_text())
         context.state(pair).put(Fact.CONSUMER, on=True, since_epoch=int(context.server_time()))
     with translated(f"switch the consumer of {pair} {'on' if on else 'off'}"):
@@ -42,7 +48,11 @@ def on_again(context: Context, pair: Pair) -> bool:
 
     Returns:
         Whether it is on.
+
+    Raises:
+        Refused: The application has been moved, or may have been.
     """
+    live.need_followed(context)
     state, mapping = context.state(pair), context.resources(pair)["consumer_mapping"]
     if not is_paused(state.get(Fact.CONTROL)):
         state.put(Fact.CONSUMER, on=True, since_epoch=int(context.server_time()))
@@ -72,21 +82,6 @@ def switch_mapping(
     while functions.get_event_source_mapping(UUID=mapping)["State"] != wanted:
         waiting()
         time.sleep(context.pace.poll_seconds)
-
-
-def need_not_moved(context: Context) -> None:
-    """
-    Refuse a command that would let something follow the source again, or wait for it.
-
-    Raises:
-        Refused: The application has been moved, or may have been.
-    """
-    cut = context.whole.get(CUTOVER) or {}
-    if cut.get("flipped") or cut.get("flipping"):
-        raise Refused(
-            "The application has been moved, or may have been: nothing may follow the source any more.",
-            "see `replicator status`; `replicator cutover` again decides an unfinished one.",
-        )
 
 
 def paused(pair: Pair) -> Refused:

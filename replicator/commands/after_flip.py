@@ -52,6 +52,22 @@ def begin(context: Context) -> None:
             context.state(pair).put_once(Fact.MOVED, at=now_text())
 
 
+def watch(context: Context) -> None:
+    """Begin to watch the sources, and warn of what is wrong. The flip stands, whatever becomes of this."""
+    warn = context.console.warn
+    try:
+        with translated("watch the source behind the flip"):
+            begin(context)
+            for pair in context.config.tables:
+                if problem := problem_of(pair, look(context, pair)):
+                    warn(f"{problem} {HINT}")
+    except DdbVerifyError as error:
+        warn(
+            "who still writes to the source is not watched yet, `replicator audit` begins to: "
+            f"{error.message}"
+        )
+
+
 def audited(context: Context) -> dict[str, Any]:
     """
     Read every source's stream on, and tell who writes there.

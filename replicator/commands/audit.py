@@ -22,7 +22,7 @@ from replicator.aws.queue import dead_letters, queue_depth
 from replicator.aws.stream import Record, StreamReader, Trimmed
 from replicator.aws.switch import CUTOVER
 from replicator.commands import after_flip, invocation, newest_run, repair
-from replicator.context import references
+from replicator.context import live, references
 from replicator.context.context import Context
 from replicator.handlers.ledger import Ledger
 from replicator.handlers.records import MalformedRecord
@@ -61,6 +61,7 @@ def audit(context: Context) -> dict[str, Any]:
     """
     context.need_begun()
     context.need_no_restart()
+    context = live.direction(context)
     newest_run.note(context)
     if (context.whole.get(CUTOVER) or {}).get("flipped"):
         return after_flip.audited(context)

@@ -8,7 +8,7 @@ may have happened the fence is never lifted, since both tables would take writes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +17,16 @@ from typing import Any
 import click
 
 from ddbverify.errors import DdbVerifyError, EngineError, Refused
-from ddbverify.evidence import cutover as cutover_evidence
 from ddbverify.evidence.cutover import Outcome
 from ddbverify.gate import gate
+from ddbverify.names import BETWEEN
 from ddbverify.tables.aws import translated
 from replicator.aws import fence, switch
 from replicator.aws.fence import Fence
 from replicator.aws.pointer import Pointer
 from replicator.commands import (
     after_flip,
+    closing,
     cutover_drain,
     cutover_fence,
     cutover_gate,
@@ -37,10 +38,13 @@ from replicator.commands import (
     last_verification,
     marking,
     quiet,
+    way_back,
+    way_back_possible,
 )
 from replicator.commands.cutover_left import lifting, reason_of
 from replicator.commands.invocation import config_option, execute, json_option
-from replicator.context import clock
+from replicator.commands.way_back import Ahead
+from replicator.context import clock, live
 from replicator.context.console import Step
 from replicator.context.context import Context
 from replicator.context.lock import Lock
@@ -63,17 +67,45 @@ def cutover(context: Context, *, hold: bool = False, dry_run: bool = False) -> d
         EngineError: A step failed; the fence is lifted again.
     """
     context.need_begun()
+    return flip(context, _over, "cutover", hold=hold, dry_run=dry_run)
+
+
+def flip(
+    context: Context,
+    choose: Callable[[Context], Context],
+    command: str,
+    *,
+    hold: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Move the application along the direction that *choose* says, for *command*; see `cutover`."""
+    direction = choose(context)
     if not dry_run:
-        cutover_left.lift_first(context)
-    with cutover_left.named(context):
+        cutover_left.lift_first(direction)
+    with cutover_left.named(direction):
         context.need_no_restart()
-        pointer = cutover_preflight.check(context)
+        pointer = cutover_preflight.check(direction)
         answers = cutover_hold.need_input() if hold else None
-    with context.locked("replicator cutover") as lock:
+    with context.locked(f"replicator {command}") as lock:
         context.need_no_restart()  # one may have begun while the lease was waited for
+        if direction is not (direction := choose(context)):  # another operator has flipped meanwhile
+            pointer = cutover_preflight.check(direction)
         if dry_run:
-            return cutover_rehearsal.rehearse(context, pointer)
-        return _Attempt(context, lock, pointer, answers).run()
+            return cutover_rehearsal.rehearse(direction, pointer)
+        return _Attempt(direction, lock, pointer, answers).run()
+
+
+def _over(context: Context) -> Context:
+    """The direction in which the target follows, or followed until its flip."""
+    found = live.read(context)
+    if found.cycle % 2 == 0:
+        return context.turned(found.cycle)
+    if not closing.is_under_way(context.turned(found.cycle)):
+        return context.turned(found.cycle - 1)  # flipped already; the way back is open
+    raise Refused(
+        "A cutback was interrupted: its fence may stand, and the application may not be able to write.",
+        "run `replicator cutback`: it lifts that fence first, or decides by what the pointer says.",
+    )
 
 
 @dataclass(slots=True)
@@ -88,16 +120,19 @@ class _Attempt:
     verified_by: str = ""  # folder of the last verification
     verified: gate.Decision | None = None  # what the gate said of it
     follows: bool = False  # the last verification can go on from a run before
+    ahead: Ahead | None = None  # the way back, where one is to be left open
 
     def run(self) -> dict[str, Any]:
         context = self.context
         before = context.whole.get(CUTOVER) or {}
         if before.get("flipped"):
-            context.console.line(f"This migration was cut over at {before['steps']['flip']}: nothing to do.")
-            self.verified_by = before.get("verified_by") or ""
-            self.steps = dict(before["steps"])
-            self._watch()
-            if cutover_evidence.latest_outcome(context.config) != "flipped":
+            what = "back" if context.cycle % 2 else "over"
+            context.console.line(
+                f"This migration was cut {what} at {before['steps']['flip']}: nothing to do."
+            )
+            self._take_up(before)
+            self._moved()
+            if not cutover_record.is_left(context.root, self.steps):
                 self._leave_evidence("flipped")  # killed right after it, or done from another machine
             return self._answer(self.steps)
         moved = False
@@ -108,11 +143,9 @@ class _Attempt:
                     # Killed between the flip and its record: the application has moved, or a part of it.
                     self.pointer.flip()
         if moved:
-            self.steps = dict(before["steps"])
-            self.verified_by = before.get("verified_by") or ""
+            self._take_up(before)
             self._record("flip", flipped=True)
-            self._leave_evidence("flipped")
-            self._watch()
+            self._finish()
             context.console.line("The pointer was flipped by the run before; recorded.")
             return self._answer(self.steps)
         cutover_preflight.need_fenced_named(context)
@@ -122,29 +155,41 @@ class _Attempt:
             behind = fence.of(context)
         # First: the run before may have left them off, and what is refused next must not keep them so.
         cutover_drain.need_consumers_on(context)
-        for pair in context.config.tables:
-            marking.tidy(context, pair)
+        for pair in context.root.config.tables:
+            marking.tidy(context.root, pair)
         behind.check()
+        if way_back.wanted(context):
+            way_back_possible.need(context)
         judged = cutover_gate.ask(context)
         self._record("gate")
+        if way_back.wanted(context):
+            self.ahead = way_back.arm(context, self.lock)
+            behind = fence.of(context, self.ahead.roles)
+            behind.check()
         self._approach(judged)
         cutover_gate.fly_canaries(context)
         self._behind(behind)
         context.console.line("")
-        context.console.line(f"Cut over: {self.pointer.name} points at {self.pointer.value}.")
-        context.console.line(
-            "The source stays fenced and as it is; the target's TTL and alarms are yours to set."
-        )
+        what = "back" if context.cycle % 2 else "over"
+        context.console.line(f"Cut {what}: {self.pointer.name} points at {self.pointer.value}.")
+        context.console.line(way_back.last_words(context, self.ahead))
         return self._answer(self.steps)
+
+    def _take_up(self, before: Mapping[str, Any]) -> None:
+        """What a run before has noted of a flip that was made."""
+        self.steps = dict(before["steps"])
+        self.verified_by = before.get("verified_by") or ""
+        if before.get("way_back"):
+            self.ahead = way_back.found(self.context)
 
     # --- before the fence -----------------------------------------------------------------
 
     def _approach(self, judged: gate.Decision) -> None:
         """Keep the last verification short: what was written so far is looked at before the fence."""
-        self.follows = last_verification.can_follow(self.context, judged.evidence)
+        self.follows = last_verification.can_follow(self.context.root, judged.evidence)
         if self.follows:
             with self.context.console.step("what was written since the last run is as it should be") as step:
-                last_verification.approach(self.context, step, float(self.context.config.gate.max_age))
+                last_verification.approach(self.context.root, step, float(self.context.config.gate.max_age))
             self._record("changes")
 
     # --- behind the fence -------------------------------------------------------------------
@@ -174,12 +219,19 @@ class _Attempt:
                     cutover_hold.hold(self.context, self.answers, self.deadline, self._still, step)
             with self._step("consumer", "the consumer is off, nothing is in flight") as step:
                 cutover_drain.consumers_off(self.context, self._in_time, self.deadline, step)
+            if self.ahead is not None:
+                with self._step("boundary", "nobody else writes what the way back is to follow") as step:
+                    self.ahead.fix()
+                    self.ahead.await_boundary(self._in_time, step)
             # Behind the last moment in which a consumer can have written: it sees a late write, too.
             with self._step("verification", "last verification, under the fence") as step:
                 self._verify(step)
+            if self.ahead is not None:
+                closing.shut(self.context)
             if fence.ends:
                 with self._step("fasten", "the fence stands until it is lifted"):
                     fence.fasten()
+            live.note(self.context, BETWEEN, self.context.cycle)
             self._record("flip-asked", fenced=True, flipping=True)
             with self._step("flip", f"{self.pointer.name} is flipped"):
                 self._flip()
@@ -203,23 +255,21 @@ class _Attempt:
                 raise Refused(error.message, error.hint) from error
             raise
         self._record("flip", flipped=True)
-        self._leave_evidence("flipped")
-        self._watch()
+        self._finish()
 
-    def _watch(self) -> None:
-        """Begin to watch the sources. The flip stands, whatever becomes of this."""
-        warn = self.context.console.warn
+    def _finish(self) -> None:
         try:
-            with translated("watch the source behind the flip"):
-                after_flip.begin(self.context)
-                for pair in self.context.config.tables:
-                    if problem := after_flip.problem_of(pair, after_flip.look(self.context, pair)):
-                        warn(f"{problem} {after_flip.HINT}")
-        except DdbVerifyError as error:
-            warn(
-                "who still writes to the source is not watched yet, `replicator audit` begins to: "
-                f"{error.message}"
-            )
+            self._moved()  # first, since the application may wait for it
+        finally:
+            self._leave_evidence("flipped")
+
+    def _moved(self) -> None:
+        """Behind the flip, which stands whatever becomes of this; again, it goes on where it stopped."""
+        way_back.note_moved(self.context, self.ahead)
+        if self.ahead is None:
+            after_flip.watch(self.context)
+        else:
+            way_back.open_(self.context, self.ahead, self.lock)
 
     def _need_ours(self, reason: str) -> None:
         """
@@ -233,10 +283,7 @@ class _Attempt:
         if self.lock.lasts():
             return
         began = self.lock.token
-        with (
-            lifting(f"The cutover failed ({reason})"),
-            translated("take the migration's lease again"),
-        ):
+        with lifting(f"The cutover failed ({reason})"), translated("take the migration's lease again"):
             ours = self.lock.regain() and (self.context.whole.get(CUTOVER) or {}).get("token") == began
         if not ours:
             raise Refused(
@@ -254,6 +301,7 @@ class _Attempt:
                 fence.lift()
         except EngineError as error:
             warn(error.message)  # at once: what follows takes its time
+            closing.not_moved(self.context)
             # It may end by itself, and then changes have to be applied again.
             cutover_drain.consumers_on(self.context)
             raise
@@ -263,6 +311,7 @@ class _Attempt:
                 self.context.whole.put(CUTOVER, steps={**self.steps, "lifted": now_text()})
         except DdbVerifyError as error:
             warn(f"`replicator status` calls it up until the next `replicator cutover`: {error.message}")
+        closing.not_moved(self.context)
         cutover_drain.consumers_on(self.context)
 
     def _drain(self, step: Step) -> None:
@@ -278,7 +327,7 @@ class _Attempt:
         self.verified_by = str(folder)
         step.at("ddbverify run")
         self.verified = last_verification.verify(
-            self.context,
+            self.context.root,
             folder,
             fenced_at=self.fenced_at,
             limit_seconds=max(self.deadline - clock.seconds(), 1.0),
@@ -310,6 +359,7 @@ class _Attempt:
             token=self.lock.token,
             verified_by=self.verified_by or None,
             fence=self.context.config.cutover.fence,
+            way_back=True if self.ahead is not None else None,
             # What a run after a crash has to look at, whatever the settings say by then.
             pointer=dict(self.pointer.values) if "flip-asked" in self.steps else None,
             **flags,
@@ -334,7 +384,7 @@ class _Attempt:
     def _leave_evidence(self, outcome: Outcome, *, reason: str | None = None) -> None:
         before = self.verified_by if outcome == "flipped" and self.verified is None else ""
         judged = Path(before) if before else self.verified  # by the run before, which was killed
-        cutover_record.leave(self.context, outcome, self.pointer, self.steps, judged, reason)
+        cutover_record.leave(self.context.root, outcome, self.pointer, self.steps, judged, reason)
 
 
 @click.command(name="cutover")

@@ -18,7 +18,7 @@ def ask(context: Context) -> gate.Decision:
     """
     with context.console.step("the gate is open"):
         newest_run.note(context)
-        decision = gate.judge(context.config, None)
+        decision = gate.judge(context.root.config, None)
         if not decision.open:
             reasons = "".join(f"\n  - {reason}" for reason in decision.reasons)
             raise Refused(

@@ -9,7 +9,7 @@ from typing import Any
 from ddbverify.errors import DdbVerifyError, EngineError
 from replicator.aws import fence, switch
 from replicator.aws.fence import Fence
-from replicator.commands import cutover_drain, cutover_preflight
+from replicator.commands import closing, cutover_drain, cutover_preflight
 from replicator.context.context import Context
 from replicator.handlers.state import now_text
 
@@ -43,6 +43,7 @@ def lift(context: Context, before: Mapping[str, Any]) -> Fence:
         before: What is recorded of that run.
     """
     context.console.warn("an earlier cutover was interrupted: its fence is lifted first")
+    closing.not_moved(context)  # the pointer was not flipped, or not even asked for
     try:
         cutover_preflight.need_fence_of(before, context.config.cutover.fence)
         with lifting("An earlier cutover was interrupted"):

@@ -30,7 +30,7 @@ def check(context: Context) -> Pointer:
             somebody else.
         Refused: A pair does not follow its source, or has no target any more.
     """
-    settings = context.config.cutover
+    settings = context.root.config.cutover
     if settings.pointer is None:
         raise ConfigurationError(
             "[cutover] pointer is missing: there is nothing to flip.",
@@ -56,8 +56,10 @@ def check(context: Context) -> Pointer:
             raise Refused(f"{pair} does not follow its source yet.", "run `replicator restore` first.")
         _check_exists(context, pair)
         references.bound_stream(context.resources(pair), context.source_table(pair).arn)
-    targets = {pair: context.resources(pair)["target_arn"] for pair in context.config.tables}
-    found = pointer.of(context, targets)
+    # By the migration's own pairs: a parameter is called after source or target as the settings name them.
+    pairs = zip(context.root.config.tables, context.config.tables, strict=True)
+    targets = {named: context.resources(pair)["target_arn"] for named, pair in pairs}
+    found = pointer.of(context.root, targets)
     assert found is not None  # noqa: S101  # `settings.pointer` is looked at above
     found.check()
     return found

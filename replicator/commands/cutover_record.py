@@ -15,6 +15,12 @@ from replicator.context.context import Context
 from replicator.handlers.state import now_text
 
 
+def is_left(context: Context, steps: Mapping[str, str]) -> bool:
+    """Whether the evidence that is here is of the flip of these steps."""
+    found = cutover_evidence.latest(context.config)
+    return found is not None and found.outcome == "flipped" and found.steps.get("flip") == steps.get("flip")
+
+
 def leave(
     context: Context,
     outcome: Outcome,

@@ -17,7 +17,15 @@ from ddbverify.words import duration_in_words, number_of
 from replicator.aws import fence, switch
 from replicator.aws.fence import Fence
 from replicator.aws.pointer import Pointer
-from replicator.commands import audit, cutover_gate, cutover_preflight, last_verification, marking
+from replicator.commands import (
+    audit,
+    cutover_gate,
+    cutover_preflight,
+    last_verification,
+    marking,
+    way_back,
+    way_back_possible,
+)
 from replicator.context import clock
 from replicator.context.context import Context
 
@@ -54,6 +62,8 @@ def rehearse(context: Context, pointer: Pointer) -> dict[str, Any]:
         Refused: The cutover would be, with the same reason; or one was made, or was interrupted.
     """
     _need_none_before(context)
+    if way_back.wanted(context):
+        way_back_possible.need(context)
     put = fence.of(context)
     put.check()
     for pair in context.config.tables:
@@ -128,6 +138,8 @@ def _parts(
         yield Part("before_flip", None, "nobody knows how long your command takes")
     off = 0.0 if context.emulator else CONSUMER_OFF_SECONDS
     yield Part("consumer", off, "assumed, until the consumer's mapping is off")
+    if way_back.wanted(context):
+        yield Part("boundary", 2.0 * way_back.APART_SECONDS + poll, "of the way back: 4 s, and a look")
     yield _verification(context, evidence)
     if put.ends:
         fasten = 0.0 if context.emulator else FASTEN_SECONDS
@@ -138,7 +150,7 @@ def _verification(context: Context, evidence: Evidence | None) -> Part:
     if evidence is None:
         return Part("verification", None, "the run that opens the gate has left no evidence")
     took = evidence.ended_epoch - evidence.started_epoch
-    if not last_verification.can_follow(context, evidence):
+    if not last_verification.can_follow(context.root, evidence):
         return Part("verification", took, "as long as the last run, a full one")
     # Nobody writes to a fenced source: its stream's end is proven by markers, or waited for.
     if not marking.why_not(context):

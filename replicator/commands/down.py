@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from ddbverify.config import Pair
 from ddbverify.errors import EngineError, Refused
-from ddbverify.names import Fact, stack_name, table_name
+from ddbverify.names import BETWEEN, TARGET, Fact, stack_name, table_name
 from replicator.aws import stream_switch
 from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
 from replicator.backfill.boundary import BACKUPS
 from replicator.backfill.ownership import MADE
-from replicator.commands import ended, invocation, marking, protection, target_closing
+from replicator.commands import ended, invocation, marking, protection, removal, target_closing
 from replicator.commands.together import MOST_STACKS, each
-from replicator.context import tables
+from replicator.context import live, tables
 from replicator.context.context import Context
 from replicator.handlers.state import State, now_text
-from replicator.stack import stacks, storage
+from replicator.stack import stacks
 
 if TYPE_CHECKING:
     from replicator.commands.protection import OneStack, OneTable
@@ -33,43 +33,76 @@ def down(context: Context) -> dict[str, Any]:
     migration made is deleted, unless it was flipped to.
 
     Raises:
-        Refused: A fence is up, the settings do not name all pairs of the migration, or something that has
-            to go is protected against deletion; nothing was touched.
+        Refused: A flip is undecided, a fence is up, a way back is open, the settings do not name all pairs of
+            the migration, or something that has to go is protected; nothing was touched.
     """
     base = stack_name(context.config.name, "base")
     cloudformation = context.source_client("cloudformation")
     if not context.begun():
         # Killed on its way to the state table, or on its way out: the stack may be all that is left.
-        removed = _remove_base(context, base) if stacks.exists(cloudformation, base) else False
+        removed = removal.base(context, base) if stacks.exists(cloudformation, base) else False
         context.console.line("Nothing else is left to remove." if removed else "Nothing to remove.")
         return {"removed": [base] if removed else []}
     with context.locked("replicator down") as lock:
         cut = context.whole.get(CUTOVER) or {}
-        flipped = bool(cut.get("flipped"))
-        if (cut.get("fenced") or cut.get("flipping")) and not flipped:
-            raise Refused(
-                "An unfinished cutover has left its fence up: the application cannot write.",
-                "run `replicator cutover`: it lifts the fence first, whatever the gate says. Then `down`.",
-            )
+        live_table = _need_decided(context)
+        flipped = bool(cut.get("flipped"))  # to the target, if only for a while: it is not ours to delete
+        directions = _directions(context)
         _need_every_pair(context)
-        protection.need_unprotected(
-            "down", _tables(context, keep_targets=flipped), [*_stacks(context), (cloudformation, base)]
-        )
+        made = [one for direction in (context, *directions) for one in _stacks(direction)]
+        protection.need_unprotected("down", _tables(context, keep_targets=flipped), made)
         # Read now: the state table goes last, and the note is for when it is gone.
         targets = {str(pair): context.resources(pair).get("target_arn", "") for pair in context.config.tables}
-        remove = partial(_remove_pair, context, flipped=flipped)
+        remove = partial(_remove_pair, context, flipped=flipped, is_live=live_table == TARGET)
         calls = [(str(pair), partial(remove, pair)) for pair in context.config.tables]
+        turned = [name for one in directions for name in removal.direction(one)]
         found = each(context, calls, MOST_STACKS)
         lock.check()
         context.lease = None  # it goes with the state table, and CloudFormation needs longer than it lasts
-        moved = (cut.get("steps") or {}).get("flip") if flipped else None
+        moved = (cut.get("steps") or {}).get("flip") if live_table == TARGET else None
         try:
             ended.note(context.config, at=now_text(), flipped_at=moved, pairs=targets)
         except EngineError as error:  # no reason to leave half a migration standing
             context.console.warn(f"`replicator status` will not know of this end: {error.message}")
-        _remove_base(context, base)
+        removal.base(context, base)
     context.console.line("Everything that the migration made is removed.")
-    return {"removed": [*(name for names in found for name in names), base]}
+    return {"removed": [*turned, *(name for names in found for name in names), base]}
+
+
+def _need_decided(context: Context) -> str:
+    """
+    The table that is live, where that is known, and nothing follows it that would be lost.
+
+    Raises:
+        Refused: A flip is undecided, a fence is up, or a way back is open.
+    """
+    found = live.read(context)
+    command = "cutback" if found.cycle % 2 else "cutover"
+    if found.table == BETWEEN:
+        raise Refused(
+            f"A {command} was interrupted at its flip: the application may use either table.",
+            f"run `replicator {command}`: it decides by what the pointer says. Then `down`.",
+        )
+    turned = context.turned(found.cycle)
+    # A `down` that was killed may have removed the direction's facts already.
+    cut = (turned.whole.get(CUTOVER) or {}) if turned.begun() else {}
+    if (cut.get("fenced") or cut.get("flipping")) and not cut.get("flipped"):
+        raise Refused(
+            f"An unfinished {command} has left its fence up: the application cannot write.",
+            f"run `replicator {command}`: it lifts the fence first, whatever the gate says. Then `down`.",
+        )
+    if found.cycle % 2:
+        raise Refused(
+            "The way back is open: the source follows the target.",
+            "give it up with `replicator settle`, or go back with `replicator cutback`. Then `down`.",
+        )
+    return found.table
+
+
+def _directions(context: Context) -> list[Context]:
+    """Those of which anything is left, beside the migration itself; the next one may be armed."""
+    numbers = range(1, live.read(context).cycle + 2)
+    return [turned for turned in map(context.turned, numbers) if removal.exists(turned)]
 
 
 def _need_every_pair(context: Context) -> None:
@@ -95,27 +128,14 @@ def _tables(context: Context, *, keep_targets: bool) -> Iterator[OneTable]:
 
 def _stacks(context: Context) -> Iterator[OneStack]:
     for pair in context.config.tables:
-        yield from _stacks_of(context, pair)
+        yield from removal.stacks_of(context, pair)
+    yield context.source_client("cloudformation"), stack_name(context.config.name, "base")
 
 
-def _stacks_of(context: Context, pair: Pair) -> Iterator[OneStack]:
-    """The stacks of a pair in the order in which they can be removed."""
-    name = context.config.name
-    yield context.source_client("cloudformation"), stack_name(name, "apply", pair.id)
-    yield context.source_client("cloudformation"), stack_name(name, "capture", pair.id)
-    yield context.target_client("cloudformation"), stack_name(name, "target", pair.id)
-
-
-def _remove_pair(context: Context, pair: Pair, *, flipped: bool) -> list[str]:
+def _remove_pair(context: Context, pair: Pair, *, flipped: bool, is_live: bool) -> list[str]:
     state = context.state(pair)
     marking.tidy(context, pair)  # the source stays, and may be the application's still
-    removed = []
-    for client, stack in _stacks_of(context, pair):
-        with context.console.step(f"remove {stack}") as step:
-            if stacks.delete(client, stack, progress=step.at):
-                removed.append(stack)
-            else:
-                step.result = "was not there"
+    removed = removal.of_pair(context, pair)
     staging = ownership.staging(context, pair)
     if staging:
         with context.console.step(f"remove the staging table {staging}"):
@@ -126,7 +146,8 @@ def _remove_pair(context: Context, pair: Pair, *, flipped: bool) -> list[str]:
         pass
     elif flipped:
         target_closing.lift(context, pair)  # nothing, unless a policy was opened whose answer was lost
-        context.console.line(f"  · {target.name} stays: the application uses it; so does its stream")
+        used = "the application uses it; so does its stream" if is_live else "the application has used it"
+        context.console.line(f"  · {target.name} stays: {used}")
     elif ownership.is_ours(context, pair, MADE, target):
         with context.console.step(f"remove the target {target.name}, which was not flipped to"):
             tables.delete(context.target, target.name, poll_seconds=context.pace.poll_seconds)
@@ -148,18 +169,6 @@ def _backups(state: State) -> list[str]:
     taken = {fact["arn"] for _, fact in state.all(BACKUPS)}
     last = (state.get(Fact.BOUNDARY) or {}).get("backup_arn")
     return sorted(taken | ({last} if last else set()))
-
-
-def _remove_base(context: Context, base: str) -> bool:
-    client = context.source_client("cloudformation")
-    with context.console.step(f"remove {base}") as step:
-        if not stacks.exists(client, base):
-            step.result = "was not there"
-            return False
-        bucket = stacks.outputs(client, base).get("BundleBucket")
-        if bucket:
-            storage.empty(context.source_client("s3"), bucket)
-        return stacks.delete(client, base, progress=step.at)
 
 
 command = invocation.command("down", down, "Remove exactly what the migration made, never the source.")

@@ -21,6 +21,7 @@ from ddbverify.names import Fact
 from ddbverify.tables.aws import translated
 from replicator.aws import markers, readers
 from replicator.aws.markers import Marked
+from replicator.context import live
 from replicator.context.ceiling import ceiling_of
 from replicator.context.context import Context
 from replicator.handlers.state import now_text
@@ -149,7 +150,11 @@ def _end(context: Context, writing: Future[None]) -> None:
 def _who_meets_them(context: Context, pair: Pair) -> Iterator[str]:
     """The functions that markers would reach, on either side."""
     source, target = context.source_table(pair), context.target_table(pair)
-    ours = [context.resources(one).get("forwarder_mapping", "") for one in context.config.tables]
+    ours = [
+        direction.resources(one).get("forwarder_mapping", "")
+        for direction in live.around(context)
+        for one in direction.config.tables
+    ]
     yield from readers.who_get_markers(context.source_client("lambda"), source, ours)
     if target is not None:
         yield from readers.who_get_markers(context.target_client("lambda"), target, ours)

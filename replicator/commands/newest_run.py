@@ -25,7 +25,7 @@ def note(context: Context) -> None:
         EngineError: AWS refused.
         ConfigurationError: The trusted keys cannot be used.
     """
-    here = newest(context.config)
+    here = newest(context.root.config)
     if here is None:
         return
     with translated("note the newest run in the state table"):

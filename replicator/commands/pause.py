@@ -11,6 +11,7 @@ from ddbverify.names import PAUSE, Fact
 from ddbverify.tables.aws import error_code, translated
 from replicator.aws import switch
 from replicator.commands import invocation
+from replicator.context import live
 from replicator.context.context import Context
 from replicator.handlers.state import now_text
 
@@ -31,7 +32,8 @@ def pause(context: Context) -> dict[str, Any]:
         Refused: The application has been moved: nothing follows the source any more, and nothing waits.
     """
     context.need_begun()
-    switch.need_not_moved(context)
+    context = live.direction(context)
+    live.need_followed(context)
     for pair in context.config.tables:
         if "consumer_mapping" in context.resources(pair):
             _ask_off(context, pair)

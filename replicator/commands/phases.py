@@ -113,7 +113,7 @@ def add_resources(state: State, **names: Any) -> None:
 def end(context: Context, said: str) -> None:
     """What a phase ends with, unless somebody has changed since what it was for."""
     if (context.whole.get(CUTOVER) or {}).get("flipped"):
-        context.console.line("This migration was cut over: nothing follows the source any more.")
+        context.console.line("This migration was cut over: see `replicator status`.")
         return
     context.console.line(said)
     for pair in context.config.tables:

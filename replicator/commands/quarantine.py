@@ -17,6 +17,7 @@ from ddbverify.config import Pair
 from ddbverify.words import number_of, plain
 from replicator.aws.queue import dead_letters
 from replicator.commands.invocation import config_option, execute, json_option
+from replicator.context import live
 from replicator.context.context import Context
 from replicator.handlers import late
 from replicator.handlers.records import NO_NUMBER
@@ -30,6 +31,7 @@ def listed(context: Context, *, keys: bool = False) -> dict[str, Any]:
         keys: Show the raw keys, too.
     """
     context.need_begun()
+    context = live.direction(context)
     return {"pairs": {str(pair): _of_pair(context, pair, keys=keys) for pair in context.config.tables}}
 
 

@@ -20,6 +20,7 @@ from ddbverify.names import Fact, KeySchema, is_ours
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
 from replicator.commands import invocation, target_closing
+from replicator.context import live
 from replicator.context.ceiling import ceiling_of
 from replicator.context.context import Context
 from replicator.handlers.envelope import Letter, UnreadableBody, open_body
@@ -52,6 +53,7 @@ def repair(context: Context) -> dict[str, Any]:
     answer: dict[str, Any] = {}
     stuck = 0
     with context.locked("replicator repair"):
+        context = live.direction(context)
         context.need_no_restart()  # one may have begun while the lease was waited for
         target_closing.admit(context, context.config.tables, "to repair it")
         for pair in context.config.tables:

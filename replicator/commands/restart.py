@@ -20,7 +20,7 @@ import click
 from ddbverify.code.digest import transforms_of
 from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError, Refused
-from ddbverify.names import Fact, table_name
+from ddbverify.names import SOURCE, Fact, table_name
 from ddbverify.tables.references import require_named
 from replicator.aws.switch import CUTOVER
 from replicator.backfill import boundary
@@ -32,6 +32,7 @@ from replicator.commands.phases import base_stack, bind, changed_since, deployed
 from replicator.commands.restore import phase_two
 from replicator.commands.steps import Steps
 from replicator.commands.up import phase_one
+from replicator.context import live
 from replicator.context.context import Context
 from replicator.context.lock import Lock
 from replicator.handlers.state import now_text
@@ -147,7 +148,7 @@ def _reached(
 
 def _need_no_cutover(context: Context) -> None:
     cut = context.whole.get(CUTOVER) or {}
-    if cut.get("flipped") or cut.get("flipping"):
+    if live.read(context) != live.Live(SOURCE, 0):
         raise Refused(
             "The application has moved to the target, or may have: a restart would remove its table.",
             "see `replicator status`; `replicator cutover` again decides an unfinished one.",

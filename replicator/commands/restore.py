@@ -65,17 +65,17 @@ def phase_two(deployment: Deployment, plans: Sequence[Plan]) -> None:
     def fill(plan: Plan, at: Step) -> Mapping[str, Any]:
         return filling.fill(context, plan, lock, at)
 
-    step("target", plans, "ledger beside the target", partial(_target, context), at_once=MOST_STACKS)
+    step("target", plans, "ledger beside the target", partial(target, context), at_once=MOST_STACKS)
     step("backfill", plans, lambda plan: f"{plan.pair.target} is filled", fill, at_once=MOST_RESTORES)
     # Behind the load, whose writes nobody has to read; before the first change that is applied.
     step("target-stream", plans, _stream_title(context), partial(_target_stream, context))
-    step("apply", plans, "consumer", partial(_apply, deployment), at_once=MOST_STACKS)
+    step("apply", plans, "consumer", partial(apply, deployment), at_once=MOST_STACKS)
     closing = [plan for plan in plans if target_closing.is_due(context, plan.pair)]
     for plan in closing:  # each time: another operator is let in, and what others made of it is put right
         Steps(context, plan.pair, deployment.command, lock).forget(target_closing.STEP)
     step(target_closing.STEP, closing, target_closing.title(context), partial(target_closing.close, context))
-    step("consumer", plans, passage.arrived_title(context), partial(_consumer_on, context))
-    step("following", plans, "replay has passed the backup", partial(_following, context))
+    step("consumer", plans, passage.arrived_title(context), partial(consumer_on, context))
+    step("following", plans, "replay has passed the backup", partial(following, context))
 
 
 def _need_phase_one(context: Context, pair: Pair) -> None:
@@ -85,7 +85,8 @@ def _need_phase_one(context: Context, pair: Pair) -> None:
         )
 
 
-def _target(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
+def target(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
+    """Deploy the pair's ledger, beside its target."""
     outputs = stacks.deploy(
         context.target_client("cloudformation"),
         stack_name(context.config.name, "target", plan.pair.id),
@@ -131,21 +132,29 @@ def _target_stream(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
     if not _needs_stream(context, plan):
         return {}
     name = table_name(plan.pair.target)
-    target = tables.describe(context.target, name)
-    if target.stream_arn is None:
+    table = tables.describe(context.target, name)
+    if table.stream_arn is None:
         try:
             view = cast("StreamViewTypeType", plan.source.stream_view or "NEW_IMAGE")
-            target = stream_switch.turn_on(context, context.target, name, view)
+            table = stream_switch.turn_on(context, context.target, name, view)
         except AccessError as error:
             step.result = f"it is off, so each verification reads the whole tables: {error.message}"
             return {}
-    return {"stream_arn": target.stream_arn, "stream_view": target.stream_view}
+    return {"stream_arn": table.stream_arn, "stream_view": table.stream_view}
 
 
-def _apply(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
+def apply(deployment: Deployment, plan: Plan, step: Step, *, boundary: int | None = None) -> dict[str, Any]:
+    """
+    Deploy the pair's consumer, which is off.
+
+    Args:
+        boundary: In place of the noted one, which is not known yet; it has to be deployed before it is on.
+    """
     context = deployment.context
     state, resources = context.state(plan.pair), context.resources(plan.pair)
     bound = references.bound_stream(resources, plan.source.arn)
+    if boundary is None:
+        boundary = int((state.get(Fact.BOUNDARY) or {})["boundary_epoch"])
     outputs = stacks.deploy(
         context.source_client("cloudformation"),
         stack_name(context.config.name, "apply", plan.pair.id),
@@ -155,7 +164,7 @@ def _apply(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
             "Pair": plan.pair.id,
             "Restart": context.restart_number(plan.pair),
             "StreamArn": bound,
-            "Boundary": int((state.get(Fact.BOUNDARY) or {})["boundary_epoch"]),
+            "Boundary": boundary,
             "QueueArn": resources["queue_arn"],
             "SourceTableArn": plan.source.arn,
             "SourceKeys": json.dumps(dict(plan.source.keys)),
@@ -178,7 +187,12 @@ def _apply(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
         progress=step.at,
     )
     stacks.check_code(context.source_client("lambda"), outputs["Consumer"], deployment.code.sha256_base64)
-    add_resources(state, consumer=outputs["Consumer"], consumer_mapping=outputs["ConsumerMapping"])
+    add_resources(
+        state,
+        consumer=outputs["Consumer"],
+        consumer_mapping=outputs["ConsumerMapping"],
+        consumer_role=outputs["ConsumerRoleArn"],
+    )
     return {}
 
 
@@ -191,7 +205,8 @@ def _under_ceiling(context: Context) -> dict[str, int]:
     return {"WriteUnits": units, "MaximumConcurrency": consumers, "BatchSize": messages}
 
 
-def _consumer_on(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
+def consumer_on(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
+    """Switch the pair's consumer on, and wait until what was written up to now is applied."""
     set_consumer(context, plan.pair, on=True)
     passage.await_arrived(context, plan, step)
     counters = context.state(plan.pair).counters()
@@ -199,7 +214,7 @@ def _consumer_on(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
     return {}
 
 
-def _following(context: Context, plan: Plan, _: Step) -> dict[str, Any]:
+def following(context: Context, plan: Plan, _: Step) -> dict[str, Any]:
     """What was written after the backup has come all the way: replay has passed the backup."""
     context.state(plan.pair).put(Fact.FOLLOWING, since=text_of(context.server_time()))
     return {}

@@ -8,6 +8,7 @@ from ddbverify.config import Pair
 from ddbverify.names import RUN, Fact
 from replicator.aws import switch
 from replicator.commands import invocation
+from replicator.context import live
 from replicator.context.context import Context
 from replicator.handlers.state import now_text
 
@@ -22,11 +23,12 @@ def resume(context: Context) -> dict[str, Any]:
     context.need_begun()
     # The lease: not in the middle of what another operator's restart or cutover has switched off.
     with context.locked("replicator resume"):
-        return {"pairs": {str(pair): _resume(context, pair) for pair in context.config.tables}}
+        turned = live.direction(context)
+        return {"pairs": {str(pair): _resume(turned, pair) for pair in turned.config.tables}}
 
 
 def _resume(context: Context, pair: Pair) -> str:
-    switch.need_not_moved(context)
+    live.need_followed(context)
     state = context.state(pair)
     if state.get(Fact.RESTARTING) is not None or state.get(Fact.STEP + "consumer") is None:
         # Its consumer is off for another reason: a backfill writes without the guard until it is on.

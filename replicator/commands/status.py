@@ -9,14 +9,16 @@ from typing import Any
 from tabulate import tabulate
 
 from ddbverify.config import Pair
-from ddbverify.names import Fact
+from ddbverify.names import TARGET, Fact
 from replicator.aws import fence_seen, queue, sight, stream, target_seen
 from replicator.aws.fence_seen import Seen
 from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
-from replicator.commands import after_flip, ended, fences_told, invocation
+from replicator.commands import after_flip, ended, fences_told, invocation, way_back_seen
+from replicator.commands.closing import command_of
 from replicator.commands.restore import RESTORE_STEPS
 from replicator.commands.up import UP_STEPS
+from replicator.context import live
 from replicator.context.context import Context
 from replicator.handlers.control import is_paused
 
@@ -30,14 +32,22 @@ def status(context: Context) -> dict[str, Any]:
         end = ended.noted(context.config)
         context.console.line(_without_state(context, end))
         return {"name": context.config.name, "begun": False, "ended": end, "pairs": {}}
+    found = live.read(context)
+    context = context.turned(found.cycle)  # the direction that follows, or that was the last to do so
+    if not context.begun():
+        context.console.line("`replicator down` was interrupted: run it again, it goes on from there.")
+        return {"name": context.root.config.name, "begun": True, "ended": None, "pairs": {}}
     cut = context.whole.get(CUTOVER) or {}
     fences = fence_seen.look(context, cut)
     closed = target_seen.look(context)
     answer: dict[str, Any] = {
-        "name": context.config.name,
+        "name": context.root.config.name,
         "begun": True,
         "ended": None,
-        "flipped": bool(cut.get("flipped")),
+        "flipped": found.table == TARGET,
+        "live": found.table,
+        "cycle": found.cycle,
+        "way_back": way_back_seen.look(context, found),
         "fenced": _fenced(cut, fences),
         "fence": {
             "by": context.config.cutover.fence.partition(":")[0],
@@ -49,11 +59,12 @@ def status(context: Context) -> dict[str, Any]:
             for pair in context.config.tables
         },
     }
+    command = f"`replicator {command_of(context)}`"
     for text in fences_told.of_sources(context, cut, fences):
-        context.console.warn(text)
+        context.console.warn(text.replace("`replicator cutover`", command))
     for text in fences_told.of_targets(context, cut, closed):
-        context.console.warn(text)
-    for pair in context.config.tables if answer["flipped"] else ():
+        context.console.warn(text.replace("`replicator cutover`", command))
+    for pair in context.config.tables if cut.get("flipped") else ():
         known = after_flip.known(context.state(pair), context.server_time())
         if problem := after_flip.problem_of(pair, known):
             context.console.warn(f"{problem} {after_flip.HINT}")
@@ -61,8 +72,12 @@ def status(context: Context) -> dict[str, Any]:
         context.console.line(f"{name}")
         rows = [*_rows(facts), *fences_told.row_of_target(name.rpartition(" -> ")[2], closed)]
         context.console.line(tabulate(rows, tablefmt="plain"))
+    for text in way_back_seen.warnings(answer["way_back"]):
+        context.console.warn(text)
     if answer["flipped"]:
         context.console.line("The application has been moved to the target.")
+    for text in way_back_seen.lines(answer["way_back"]):
+        context.console.line(text)
     return answer
 
 
@@ -96,7 +111,8 @@ def _pair(context: Context, pair: Pair, *, flipped: bool) -> dict[str, Any]:
     resources = context.resources(pair)
     now = context.server_time()
     applied_at = sight.last_applied(state)
-    paused = is_paused(state.get(Fact.CONTROL))
+    # Behind a flip the consumers are shut, by the same fact, and no `resume` goes on.
+    paused = is_paused(state.get(Fact.CONTROL)) and not flipped
     consumer = sight.consumer(context, pair) if "following" in steps and not flipped else None
     phase = _phase(steps, state.get(Fact.RESTARTING), flipped=flipped, paused=paused, consumer=consumer)
     facts: dict[str, Any] = {

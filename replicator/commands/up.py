@@ -15,7 +15,7 @@ from replicator.aws.switch import switch_mapping
 from replicator.backfill import boundary
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import cutover_preflight, invocation, passage
+from replicator.commands import cutover_preflight, invocation, passage, way_back_possible
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
 from replicator.commands.together import MOST_STACKS
 from replicator.context import references
@@ -39,6 +39,8 @@ def up(context: Context) -> dict[str, Any]:
         context.need_no_restart()
     plans = check(context)
     cutover_preflight.foresee(context, {plan.pair: plan.target_arn for plan in plans})
+    if context.config.cutover.way_back_seconds is not None and (reason := way_back_possible.why_not(context)):
+        context.console.warn(f"there can be no way back, and `cutover` will refuse: {reason}")
     for warning in passage.warnings(context, plans):
         context.console.warn(warning)
     code = bundle.build(transforms_of(context.config))
@@ -63,15 +65,16 @@ def phase_one(deployment: Deployment, plans: Sequence[Plan]) -> None:
     All streams first: the overlap that each has to cover runs from then on, so it is waited for once.
     """
     context, lock, step = deployment.context, deployment.lock, deployment.step
-    step("stream", plans, lambda plan: f"stream of {plan.source.name} is on", partial(_stream, context))
-    step("capture", plans, "queue and forwarder", partial(_capture, deployment), at_once=MOST_STACKS)
-    step("canary", plans, passage.sent_title(context), partial(_canary, context))
+    step("stream", plans, lambda plan: f"stream of {plan.source.name} is on", partial(stream, context))
+    step("capture", plans, "queue and forwarder", partial(capture, deployment), at_once=MOST_STACKS)
+    step("canary", plans, passage.sent_title(context), partial(canary, context))
     step("overlap", plans, "the stream covers the overlap", partial(_overlap, context))
     backup = partial(boundary.title, context)
     step("backup", plans, backup, lambda plan, at: boundary.fix(context, plan, lock, at))
 
 
-def _stream(context: Context, plan: Plan, _: Step) -> dict[str, Any]:
+def stream(context: Context, plan: Plan, _: Step) -> dict[str, Any]:
+    """Turn the stream of the pair's source on, if it is not."""
     state, source = context.state(plan.pair), plan.source
     if source.stream_arn is None:
         # The intent first: if this is killed between the two, `down` still knows whose stream it is.
@@ -82,11 +85,12 @@ def _stream(context: Context, plan: Plan, _: Step) -> dict[str, Any]:
     return {**facts, "since": source.stream_since}
 
 
-def _capture(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
+def capture(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
+    """Deploy the pair's queue and forwarder."""
     context = deployment.context
     state = context.state(plan.pair)
-    stream = state.get(Fact.STEP + "stream") or {}
-    bound = references.bound_stream(stream, plan.source.arn)
+    recorded = state.get(Fact.STEP + "stream") or {}
+    bound = references.bound_stream(recorded, plan.source.arn)
     pace = context.pace
     timing = stacks.Timing(pace.function_timeout, pace.visibility_timeout)
     resources = context.resources(plan.pair)
@@ -103,7 +107,7 @@ def _capture(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
             "Pair": plan.pair.id,
             "Restart": context.restart_number(plan.pair),
             "StreamArn": bound,
-            "StreamViewType": stream["stream_view"],
+            "StreamViewType": recorded["stream_view"],
             "KeySchema": json.dumps(dict(plan.source.keys)),
             "Groups": context.config.replicated.groups,
             "StateTableArn": deployment.base["StateTableArn"],
@@ -135,7 +139,8 @@ def _capture(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
     return {}
 
 
-def _canary(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
+def canary(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
+    """Wait until the pair's forwarder sends changes on."""
     passage.await_sent(context, plan, step)
     return {}
 

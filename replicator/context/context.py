@@ -70,6 +70,22 @@ class Pace:
         )
 
 
+class Shared:
+    """
+    What the directions of one migration share, in one command.
+
+    Args:
+        lease: What the command holds of the migration.
+        called_off: Whether its threads are to end.
+        turned: The directions that it has met, by their numbers.
+    """
+
+    def __init__(self) -> None:
+        self.lease: Lock | Borrowed | None = None
+        self.called_off = threading.Event()
+        self.turned: dict[int, Context] = {}
+
+
 class Context:
     """
     Everything a command of the replicator works with.
@@ -78,18 +94,45 @@ class Context:
     command's own: as long as it holds the migration's *lease*, none of their requests leaves without it.
     """
 
-    def __init__(self, config: Config, console: Console, config_path: Path) -> None:
+    def __init__(
+        self,
+        config: Config,
+        console: Console,
+        config_path: Path,
+        *,
+        root: Context | None = None,
+        cycle: int = 0,
+    ) -> None:
         self.config = config
         self.config_path = config_path
         self.console = console
-        self.lease: Lock | Borrowed | None = None
+        self.root, self.cycle = root or self, cycle  # of a direction: the migration it belongs to, its number
+        self.shared: Shared = root.shared if root else Shared()
         self._clients: dict[tuple[Side, ServiceName], BaseClient] = {}
         self.one_load = threading.Lock()  # a load takes all cores, and has to itself what the target takes
-        self._called_off = threading.Event()
         self._making = threading.Lock()
         self.source_side = _with_region_of_arns(config, config.source, "source")
         self.target_side = _with_region_of_arns(config, config.target, "target")
         shadows.put_on_path(str(config.folder))  # the transform's module lies beside migration.toml
+
+    def turned(self, cycle: int) -> Context:
+        """One direction of the migration, as if it were a migration of its own; under the same lease."""
+        if cycle == 0:
+            return self.root
+        made = self.shared.turned
+        if cycle not in made:
+            config = self.root.config.turned(cycle)
+            made[cycle] = Context(config, self.console, self.config_path, root=self.root, cycle=cycle)
+        return made[cycle]
+
+    @property
+    def lease(self) -> Lock | Borrowed | None:
+        """What the command holds of the migration."""
+        return self.shared.lease
+
+    @lease.setter
+    def lease(self, lease: Lock | Borrowed | None) -> None:
+        self.shared.lease = lease
 
     # --- clients --------------------------------------------------------------------------
 
@@ -133,7 +176,7 @@ class Context:
 
     def call_off(self) -> None:
         """End what this command's threads are at: from here on none of its requests leaves."""
-        self._called_off.set()
+        self.shared.called_off.set()
 
     def need_going_on(self) -> None:
         """
@@ -142,7 +185,7 @@ class Context:
         Raises:
             KeyboardInterrupt: The command was called off, which is what Ctrl-C means to a thread of it.
         """
-        if self._called_off.is_set():
+        if self.shared.called_off.is_set():
             raise KeyboardInterrupt
 
     def _need_lease(self, **_: Any) -> None:
@@ -154,7 +197,9 @@ class Context:
     def locked(self, command: str) -> Iterator[Lock]:
         """The migration's lease, for the length of a block; none of our requests leaves without it."""
         # A client that asks for no lease: it is what the lease is taken and renewed with.
-        lock = Lock(aws.client(self.source_side, "dynamodb"), self.state_table, command, self.server_time)
+        root = self.root
+        client = aws.client(root.source_side, "dynamodb")
+        lock = Lock(client, root.state_table, command, root.server_time)
         with lock.held(self.console.warn):
             self.lease = lock
             try:

@@ -1,7 +1,8 @@
 """
 The demonstration's fence: an IAM deny on the writers' role.
 
-``python -m replicator.demo.fence ROLE TABLE-ARN on|off``
+``python -m replicator.demo.fence ROLE TABLE-ARN on|off``, or, where there is a way back,
+``python -m replicator.demo.fence ROLE SOURCE-ARN TARGET-ARN source|target on|off``
 """
 
 from __future__ import annotations
@@ -12,12 +13,22 @@ import sys
 import boto3
 from botocore.exceptions import ClientError
 
-POLICY = "fence"
+POLICY = "fence-{}"
 
 
-def main(role: str, table_arn: str, word: str) -> None:
-    """Deny, or allow again, the role's writes to one table; twice in a row changes nothing."""
-    iam = boto3.client("iam")
+def main(role: str, *given: str) -> None:
+    """
+    Deny, or allow again, the role's writes to one table; twice in a row changes nothing.
+
+    Args:
+        given: The table's ARN, and ``on`` or ``off``; or the ARNs of source and target, which one, and that.
+    """
+    *tables, word = given
+    side = "source"
+    if len(tables) > 1:
+        *tables, side = tables
+    iam, policy = boto3.client("iam"), POLICY.format(side)
+    table_arn = dict(zip(("source", "target"), tables, strict=False))[side]
     if word == "on":
         statement = {
             "Effect": "Deny",
@@ -25,10 +36,10 @@ def main(role: str, table_arn: str, word: str) -> None:
             "Resource": table_arn,
         }
         deny = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        iam.put_role_policy(RoleName=role, PolicyName=POLICY, PolicyDocument=deny)
+        iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=deny)
         return
     try:
-        iam.delete_role_policy(RoleName=role, PolicyName=POLICY)
+        iam.delete_role_policy(RoleName=role, PolicyName=policy)
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchEntity":
             raise

@@ -30,6 +30,7 @@ from replicator.demo.proof import Proof, prove
 from replicator.demo.shapes import Item, Schema
 from replicator.demo.shell import Shell, StepFailed
 from replicator.demo.stage import SOURCE, SOURCE_REGION, TARGET, TARGET_REGION
+from replicator.demo.story_words import examined, key_text, key_words, reasons, typed_key
 from replicator.demo.traffic import Application, Journal, Writers, made_of
 from replicator.embedded.aws import EmbeddedAws, embedded_aws
 
@@ -75,7 +76,8 @@ class Story:
     told: list[Done] = field(default_factory=list)
     swapped: tuple[Item, Item] | None = None
     proof: Proof | None = None
-    refusal: str = ""  # for how long a write was refused at most, and what took how long of it
+    refusals: list[str] = field(default_factory=list)  # of each flip: how long a write was refused at most
+    longest_refusal: float = 0.0
 
     @property
     def _shell(self) -> Shell:
@@ -138,18 +140,34 @@ class Story:
             done.result = self._passing()
         with self._step("gate is open"):
             self._shell.run("ddbverify", "gate")
-        with self._step("cutover under traffic: fence, drain, verify, flip") as done:
-            self._shell.run("replicator", "cutover")
-            done.result = f"{number_of(application.refused, 'write')} kept out by the fence so far"
-        with self._step("writers go on against the new table") as done:
+        self._flip(application, "cutover", "cutover under traffic: fence, drain, verify, flip")
+        if self.function is not None:
+            return  # nobody says how to undo a transform, so there is no way back
+        for command, title in (
+            ("cutback", "cutback under traffic: to the old table, which has followed"),
+            ("cutover", "cutover again: to the new table, which has followed"),
+        ):
+            with self._step("checks pass while the other table follows") as done:
+                done.result = self._passing()
+            self._flip(application, command, title)
+
+    def _flip(self, application: Application, command: str, title: str) -> None:
+        application.longest_refusal = 0.0
+        with self._step(title) as done:
+            self._shell.run("replicator", command)
+            done.result = f"{number_of(application.refused, 'write')} kept out by fences so far"
+        before = application.journal.count
+        with self._step("writers go on against the table that the pointer names") as done:
             deadline = time.monotonic() + 20
-            while application.after_flip < 100 and time.monotonic() < deadline:
+            while application.journal.count < before + 100 and time.monotonic() < deadline:
                 time.sleep(0.1)
-            done.result = number_of(application.after_flip, "write")
-            if not application.after_flip:
+            done.result = number_of(application.journal.count - before, "write")
+            if application.journal.count == before:
                 raise StepFailed("no writer went on after the flip")
-        cutover = self._shell.json("ddbverify", "evidence", ".ddbverify/cutover.json", more=(), fails=False)
-        self.refusal = f"{application.longest_refusal:.1f} s ({refusal.parts(cutover['steps'])})"
+        flipped = self._shell.json("ddbverify", "evidence", ".ddbverify/cutover.json", more=(), fails=False)
+        longest = application.longest_refusal
+        self.longest_refusal = max(self.longest_refusal, longest)
+        self.refusals.append(f"{command} {longest:.1f} s ({refusal.parts(flipped['steps'])})")
 
     def _load(self) -> Journal:
         client = self.aws.client("dynamodb", SOURCE_REGION)
@@ -193,8 +211,8 @@ class Story:
         outcome = self._shell.json("ddbverify", "run", fails=None)
         if outcome.get("exit_code") != 0 and not outcome.get("only_churning"):
             gate = self._shell.json("ddbverify", "gate", fails=None)
-            raise StepFailed("the gate is closed: " + _reasons(gate))
-        return _examined(outcome)
+            raise StepFailed("the gate is closed: " + reasons(gate))
+        return examined(outcome)
 
     def _caught(self, victim: Item) -> str:
         self._shell.json("ddbverify", "run", fails=True)
@@ -206,7 +224,7 @@ class Story:
             raise StepFailed(
                 f"the checks named {number_of(len(different), 'item')} ({states}), and not the one altered"
             )
-        if _key_text(different[0]["key"]) != _key_text(_typed_key(victim, self.target_schema)):
+        if key_text(different[0]["key"]) != key_text(typed_key(victim, self.target_schema)):
             raise StepFailed("the checks named another item than the one that was altered")
         return "that item, and no other"
 
@@ -220,6 +238,12 @@ class Story:
                 )
                 done.result = str(self.proof)
                 done.held = self.proof.holds
+        if not failed and self.proof and self.proof.holds and self.function is None:
+            with self._step("the old table holds the same, by the way back", quiet_failure=True) as done:
+                self._let_it_drain()
+                old = prove(self._table(SOURCE_REGION, SOURCE), journal.path, list(self.schema), None)
+                done.result, done.held = str(old), old.holds
+                failed = "" if old.holds else f"the way back does not hold: {old}"
         if failed or self.proof is None:
             return failed or "there is no target to prove anything of"
         return "" if self.proof.holds else f"the proof does not hold: {self.proof}"
@@ -235,6 +259,9 @@ class Story:
             time.sleep(0.5)
 
     def _tear_down(self) -> None:
+        if self.function is None:
+            with self._step("replicator settle gives the way back up"):
+                self._shell.run("replicator", "settle")
         with self._step("replicator down leaves the two tables") as done:
             self._shell.run("replicator", "down")
             left = [
@@ -297,8 +324,8 @@ class Story:
                 f"{self.proof.acknowledged} acknowledged writes, {self.proof.expected} items expected, "
                 f"{application.after_flip} writes after the flip, seed {self.options.seed}, {seconds:.1f} s"
             )
-        if self.refusal:
-            self.console.line(f"longest time that a write was refused: {self.refusal}")
+        for said in self.refusals:
+            self.console.line(f"longest time that a write was refused: {said}")
         if self.proof:
             self.console.line(str(self.proof))
         return {
@@ -307,7 +334,7 @@ class Story:
             "seed": self.options.seed,
             "seconds": round(seconds, 1),
             "writes_after_flip": application.after_flip,
-            "longest_refusal_seconds": round(application.longest_refusal, 2),
+            "longest_refusal_seconds": round(self.longest_refusal, 2),
             "proof": asdict(self.proof) if self.proof else None,
             "steps": [asdict(one) for one in self.told],
         }
@@ -339,7 +366,7 @@ def demo(options: Options, console: Console) -> dict[str, Any]:
         sys.path.insert(0, str(Path.cwd()))
         function = load_function(options.transform)
         target_schema, rekeys = shapes.find_target_key(items, schema, function)
-    console.line(f"{len(items)} items, key {_words(schema)}; target key {_words(target_schema)}")
+    console.line(f"{len(items)} items, key {key_words(schema)}; target key {key_words(target_schema)}")
     folder = Path(tempfile.mkdtemp(prefix="replicator-demo-"))
     try:
         with embedded_aws(log=folder / "embedded-aws.log", progress=console.line) as aws:
@@ -362,30 +389,3 @@ def _keep(console: Console, aws: EmbeddedAws, folder: Path) -> None:
             time.sleep(3600)
     except KeyboardInterrupt:
         console.line("ended")
-
-
-def _examined(outcome: dict[str, Any]) -> str:
-    counts: dict[str, int] = {}
-    for pair in outcome.get("pairs", ()):
-        counts = {state: counts.get(state, 0) + number for state, number in pair["counts"].items()}
-    said = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
-    return f"{len(outcome.get('checks', ()))} checks" + (f": {said}" if said else "")
-
-
-def _reasons(gate: dict[str, Any]) -> str:
-    return "; ".join(
-        str(reason.get("message", reason)) if isinstance(reason, dict) else str(reason)
-        for reason in gate.get("reasons", ())
-    )
-
-
-def _typed_key(item: Item, schema: Schema) -> dict[str, Any]:
-    return {name: {kind: str(item[name])} for name, kind in schema.items()}
-
-
-def _key_text(key: dict[str, Any]) -> str:
-    return json.dumps(key, sort_keys=True)
-
-
-def _words(schema: Schema) -> str:
-    return " + ".join(f"{name} ({kind})" for name, kind in schema.items())

@@ -2,7 +2,7 @@
 The application of the demonstration: writers that journal every acknowledged write.
 
 Each key has one writer, so that its last acknowledged write is defined. A writer that is
-refused looks at the pointer: once it points at the target, the writer goes on there.
+refused looks at the pointer, and goes on at the table that it points at.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Application:
                     raise
                 self.refused += 1
                 refused_at = time.monotonic() if refused_at is None else refused_at
-                self.moved = self.moved or self.pointer() == self.flipped_value
+                self.moved = self.pointer() == self.flipped_value  # over, and back
                 time.sleep(0.05)
                 continue
             except BotoCoreError:

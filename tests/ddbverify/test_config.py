@@ -57,6 +57,15 @@ def test_durations_sizes_and_samples_are_read_with_their_units(tmp_path):
         (GOOD + '[gate]\nunclaimed = ["churning"]\n', r"gate\.unclaimed.*churning"),
         (GOOD + '[gate]\nunclaimed = "extraneous"\n', r"gate\.unclaimed"),
         ('foldr = "x"\n' + GOOD, r"unknown key `foldr`\."),
+        ('name = "shop-back-1"\n' + GOOD, "what the way back of a migration is called"),
+        ('name = "shop-over-12"\n' + GOOD, "what the way back of a migration is called"),
+        (GOOD + '[cutover]\nway_back = "a week"\n', r"\[cutover\] way_back = 'a week' is neither"),
+        (GOOD + "[cutover]\nway_back = 7\n", "cutover.way_back"),
+        (
+            f'name = "{"n" * 23}"\n{GOOD}[cutover]\nway_back = "7d"\n',
+            "too long for [cutover] way_back".replace("[", r"\[").replace("]", r"\]"),
+        ),
+        (GOOD + '[cutover]\nway_back = "7d"\nfence = "command:./fence"\n', "which table to fence"),
         (GOOD + 'transfrom = "a:b"\n', r"\[\[tables\]\] number 1.*unknown key `transfrom`"),
         (GOOD + "rekeys = 1\n", r"\[\[tables\]\] number 1, rekeys"),
         (GOOD + "rekeys = true\n", r"\[\[tables\]\] number 1.*needs a transform"),
@@ -125,3 +134,9 @@ def test_pair_ids_are_short_stable_and_tell_pairs_apart():
     assert pair_id("orders", "orders-v2") == pair_id("orders", "orders-v2")
     assert len({pair_id("a" * 99, "b"), pair_id("a" * 99, "c"), pair_id("orders", "b")}) == 3
     assert len(pair_id("a" * 255, "b")) <= 23
+
+
+def test_the_way_back_is_off_unless_it_is_asked_for(tmp_path):
+    assert parse(GOOD, tmp_path).cutover.way_back_seconds is None
+    assert parse(GOOD + '[cutover]\nway_back = "7d"\n', tmp_path).cutover.way_back_seconds == 7 * 86_400
+    assert parse('name = "the-way-back"\n' + GOOD, tmp_path).name == "the-way-back"

@@ -35,6 +35,7 @@ def test_the_state_table_keeps_its_names_across_versions():
         "FOLLOWING": "following",
         "GAP": "gap",
         "LATE": "late#",
+        "LIVE": "live",
         "LOADED": "load#",
         "MARKED": "marked",
         "MOVED": "moved",
@@ -48,6 +49,7 @@ def test_the_state_table_keeps_its_names_across_versions():
         "STREAM_ENABLED_BY_US": "stream-enabled-by-us",
         "TARGET_FENCE": "target-fence#",
     }
+    assert (names.SOURCE, names.TARGET, names.BETWEEN) == ("source", "target", "between")
     assert (names.MIGRATION, names.pair_pk("p")) == ("migration", "pair#p")
     assert names.state_table("shop") == "replicator-shop-state"
     assert names.FENCE_SID == "ReplicatorFence"

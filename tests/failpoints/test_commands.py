@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,12 +21,13 @@ from botocore.exceptions import ClientError
 
 from ddbverify.errors import DdbVerifyError
 from ddbverify.names import Fact
-from replicator.aws import fence, policy_fence, target_fence
+from replicator.aws import fence, policy_fence, queue, target_fence
 from replicator.aws.policies import Policies
 from replicator.aws.policy_deny import is_fenced
 from replicator.aws.target_deny import is_closed_at
 from replicator.commands import audit, clearing, last_verification, restore, target_closing, up
 from replicator.commands.cutover import CUTOVER
+from replicator.context import live
 from replicator.stack import bundle
 from tests.failpoints.points import Killed, Points, sample
 from tests.replicator.migrations import SOURCE_REGION, Migration
@@ -156,6 +158,73 @@ def whole_life(world, points, chosen, **settings):
     return life
 
 
+def holding(world):
+    """What both tables hold, as far as they hold the same once what is under way has arrived."""
+    turned = live.direction(world.context())
+    deadline = time.monotonic() + 30
+    while True:
+        empty = not any(queue.queue_depth(turned, turned.config.tables[0]).values())
+        source = world.items(SOURCE_REGION, world.source)
+        if empty and source == world.items(world.target_region, world.target):
+            return source
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def open_tables(world):
+    """The tables that no fence keeps the application off."""
+    context = world.context()
+    sides = {
+        "source": (context.source, context.source_table(world.pair)),
+        "target": (context.target, context.target_table(world.pair)),
+    }
+    return [
+        name for name, (client, table) in sides.items() if not is_fenced(Policies(client).read(table.arn)[0])
+    ]
+
+
+def use(world, number):
+    """What the application writes to the table that the pointer names."""
+    arn = pointer(world)
+    table = world.aws.session(arn.split(":")[3]).resource("dynamodb").Table(arn.partition(":table/")[2])
+    table.put_item(Item={"id": "k1", "v": f"written in turn {number}"})
+    table.put_item(Item={"id": f"new {number}", "v": "new"})
+    table.delete_item(Key={"id": f"k{2 + number}"})
+
+
+def there_and_back(world, points, chosen):
+    """Over, back, over again, and the end of it; what the application writes in each turn is in both."""
+    world.configure(pointer=f"{POINTER}{world.name}", way_back="7d")
+    world.up()
+    world.restore()
+    life = Life(world, points, chosen)
+    for number, (command, table, cycle) in enumerate(
+        [("cutover", "target", 1), ("cutback", "source", 2), ("cutover", "target", 3)]
+    ):
+        before = len(life.kills)
+        assert life.run(command, writes=False)["flipped"]
+        if life.kills[before:]:
+            getattr(world, command)()  # what was killed behind the flip, the next run ends
+        assert live.read(world.context()) == live.Live(table, cycle)
+        assert pointer(world).endswith(world.target if table == "target" else world.source)
+        assert table in open_tables(world)
+        if number:
+            assert open_tables(world) == [table]
+        use(world, number)
+        held = holding(world)
+        assert held["k1"]["v"]["S"] == f"written in turn {number}"
+        assert f"new {number}" in held
+        assert f"k{2 + number}" not in held
+    assert life.run("settle", writes=False)["settled"] or life.kills[-1].startswith("settle")
+    assert live.read(world.context()) == live.Live("target", 2)
+    assert open_tables(world) == ["target"]
+    life.run("down", writes=False)
+    assert world.left_over() == [world.target]
+    context = world.context()
+    context.source.delete_resource_policy(ResourceArn=context.source_table(world.pair).arn)
+    return life
+
+
 SEED = int(os.environ.get("FAILPOINTS_SEED", "1"))
 ONLY = os.environ.get("FAILPOINTS_ONLY", "").split()
 """Names of points, to reproduce a failure."""
@@ -181,6 +250,25 @@ def test_every_command_converges_from_each_of_its_points(world, points, backfill
     for command in ("up", "restore", "restart", "cutover", "down"):
         assert any(name.startswith(f"{command}.") for name in life.kills)
     print(f"{backfill}: killed at {len(life.kills)} points")
+
+
+def test_a_cutback_converges_from_some_of_its_points(world, points, record_property):
+    record_property("seed", SEED)
+    chosen = ONLY.__contains__ if ONLY else sample(0.03, SEED)
+    life = there_and_back(world, points, chosen)
+
+    print(f"FAILPOINTS_SEED={SEED}: {len(life.kills)} kills at {len(points.met)} points")
+    assert ONLY or len(life.kills) > 5
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_a_cutback_converges_from_each_of_its_points(world, points):
+    life = there_and_back(world, points, lambda name: True)
+
+    assert life.kills == list(points.met)
+    for command in ("cutover", "cutback", "settle", "down"):
+        assert any(name.startswith(f"{command}.") for name in life.kills)
 
 
 # --- a cutover that fails -----------------------------------------------------------------------

@@ -7,6 +7,7 @@ import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
@@ -33,6 +34,20 @@ def refusal(code: str, operation: str = "Anything", **more: Any) -> ClientError:
 def no_answer(*_: object) -> ReadTimeoutError:
     """The connection broke: the call may or may not have been carried out."""
     return ReadTimeoutError(endpoint_url="https://nowhere.invalid")
+
+
+class Rooted(SimpleNamespace):
+    """A context that is the migration itself, with no other direction."""
+
+    cycle = 0
+
+    @property
+    def root(self) -> Rooted:
+        return self
+
+    def turned(self, cycle: int) -> Rooted:
+        assert cycle == 0, cycle
+        return self
 
 
 class FakeDynamoDB:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ddbverify import config as configuration
 from replicator.aws import queue
-from replicator.commands import cutover, down, restart, restore, up
+from replicator.commands import cutback, cutover, down, restart, restore, settle, up
 from replicator.context.console import Console
 from replicator.context.context import Context
 from replicator.embedded.aws import EmbeddedAws
@@ -76,6 +76,7 @@ class Migration:
         transform: str = "",
         rekeys: bool = False,
         pointer: str = "ssm:/shop/orders",
+        way_back: str = "off",
     ) -> None:
         pair = (
             f'transform = "{self.module}:{transform}"\nrekeys = {str(rekeys).lower()}\n' if transform else ""
@@ -87,6 +88,7 @@ class Migration:
             f'[[tables]]\nsource = "{self.source}"\ntarget = "{self.target}"\n{pair}'
             f'[replication]\nbackfill = "{backfill}"\noverlap = "1s"\ngroups = 2\n'
             f'[gate]\nemulator = true\n[cutover]\npointer = "{pointer}"\nquiet = "0s"\n'
+            f'way_back = "{way_back}"\n'
         )
 
     def context(self) -> Context:
@@ -112,6 +114,12 @@ class Migration:
 
     def cutover(self) -> Any:
         return cutover.cutover(self.context())
+
+    def cutback(self) -> Any:
+        return cutback.cutback(self.context())
+
+    def settle(self) -> Any:
+        return settle.settle(self.context())
 
     def down(self) -> Any:
         return down.down(self.context())
@@ -171,8 +179,10 @@ class Migration:
                 if one["StackName"].startswith(f"replicator-{self.name}")
                 and "DELETE" not in one["StackStatus"]
             ]
-        queues = self.aws.client("sqs", SOURCE_REGION).list_queues().get("QueueUrls", [])
-        return found + [one for one in queues if f"replicator-{self.name}" in one]
+        for region in (SOURCE_REGION, self.target_region):
+            queues = self.aws.client("sqs", region).list_queues().get("QueueUrls", [])
+            found += [one for one in queues if f"replicator-{self.name}" in one]
+        return found
 
     @contextmanager
     def traffic(self, write: Callable[[int], None], pause: float = 0.02) -> Iterator[None]:

@@ -16,10 +16,11 @@ from replicator.aws.sight import percentile
 from replicator.commands import pause, phases, resume
 from replicator.commands import status as status_of
 from replicator.commands.status import status
+from replicator.context import live
 from replicator.handlers import consumer
 from replicator.handlers.control import LAG_BOUNDS, is_paused, lag_bound
 from replicator.handlers.state import State
-from tests.replicator.fakes import STATE, TARGET, FakeDynamoDB, refusal
+from tests.replicator.fakes import STATE, TARGET, FakeDynamoDB, Rooted, refusal
 from tests.replicator.handlers.test_consumer import Deployment, bodies_of, late, v
 from tests.replicator.migrations import SOURCE_REGION, Migration
 
@@ -102,8 +103,9 @@ def test_a_pause_at_any_moment_is_ended_by_no_cutover(monkeypatch, moment):
             pause()
 
     monkeypatch.setattr(switch, "switch_mapping", switched)
-    context = SimpleNamespace(
+    context = Rooted(
         state=lambda pair: state,
+        whole=State.whole(FakeDynamoDB(), STATE),
         resources=lambda pair: {"consumer_mapping": "uuid"},
         server_time=lambda: 0.0,
         console=SimpleNamespace(warn=warned.append),
@@ -128,7 +130,7 @@ def test_a_pause_under_the_fence_is_not_waited_for(monkeypatch):
         state.put(Fact.CONTROL, state="pause")
 
     monkeypatch.setattr(queue.time, "sleep", slept)
-    context = SimpleNamespace(state=lambda pair: state, pace=SimpleNamespace(poll_seconds=0.0))
+    context = Rooted(state=lambda pair: state, pace=SimpleNamespace(poll_seconds=0.0))
 
     with pytest.raises(EngineError, match="was paused, with 1 message waiting"):
         queue.await_empty_queue(context, "orders -> orders-v2", SimpleNamespace(at=lambda text: None))
@@ -138,8 +140,9 @@ def test_a_pause_under_the_fence_is_not_waited_for(monkeypatch):
 def test_a_consumer_that_is_not_paused_is_switched_on(monkeypatch):
     state, mapping = State.of_pair(FakeDynamoDB(), STATE, "orders"), []
     monkeypatch.setattr(switch, "switch_mapping", lambda *_, on: mapping.append(on))
-    context = SimpleNamespace(
+    context = Rooted(
         state=lambda pair: state,
+        whole=State.whole(FakeDynamoDB(), STATE),
         resources=lambda pair: {"consumer_mapping": "uuid"},
         server_time=lambda: 7.0,
     )
@@ -153,7 +156,7 @@ def test_a_consumer_that_is_not_paused_is_switched_on(monkeypatch):
 def test_a_pause_of_what_has_moved_is_refused(cut):
     """It said that changes wait in the queue; nothing is captured for it any more, and `resume` refuses."""
     state = State.of_pair(FakeDynamoDB(), STATE, "orders")
-    context = SimpleNamespace(
+    context = Rooted(
         need_begun=lambda: None,
         whole={switch.CUTOVER: cut},
         state=lambda pair: state,
@@ -165,7 +168,7 @@ def test_a_pause_of_what_has_moved_is_refused(cut):
     assert state.get(Fact.CONTROL) is None
 
 
-class Mapped:
+class Mapped(Rooted):
     """Pairs with a mapping each; the first request to one in *refused* is refused with that code."""
 
     def __init__(self, monkeypatch, *pairs, refused=None):
@@ -233,7 +236,7 @@ def test_no_pair_goes_on_while_the_mapping_of_another_is_waited_for(monkeypatch)
     ("cutover", "control", "said"),
     [
         (None, "run", ["Phase 2 is done. The target follows the source."]),
-        ({"flipped": True}, "run", ["This migration was cut over: nothing follows the source any more."]),
+        ({"flipped": True}, "run", ["This migration was cut over: see `replicator status`."]),
         (
             {"flipped": False},
             "pause",
@@ -247,7 +250,7 @@ def test_no_pair_goes_on_while_the_mapping_of_another_is_waited_for(monkeypatch)
 def test_a_finished_phase_does_not_say_again_what_is_true_no_more(cutover, control, said):
     state, lines = State.of_pair(FakeDynamoDB(), STATE, "orders"), []
     state.put(Fact.CONTROL, state=control)
-    context = SimpleNamespace(
+    context = Rooted(
         whole={switch.CUTOVER: cutover},
         state=lambda pair: state,
         config=SimpleNamespace(tables=["orders"]),
@@ -261,7 +264,7 @@ def test_a_finished_phase_does_not_say_again_what_is_true_no_more(cutover, contr
 
 @pytest.mark.parametrize("flipped", [False, True])
 def test_a_target_that_was_flipped_to_follows_no_more(flipped):
-    phase = status_of._phase({"following": "2026-01-01"}, None, flipped=flipped)
+    phase = status_of._phase({"following": "2026-01-01"}, None, flipped=flipped, consumer={"on": True})
 
     assert phase.startswith("cut over: " if flipped else "following: ")
 
@@ -322,3 +325,48 @@ def test_a_paused_migration_keeps_its_changes_and_goes_on_under_a_ceiling(aws, u
     assert moving.state().get(Fact.CEILING)["until_ms"] > 0
     moving.down()
     assert moving.left_over() == []
+
+
+@pytest.mark.parametrize("table", ["target", "between", "a word of a later version"])
+@pytest.mark.parametrize("switching", ["set_consumer", "on_again"])
+def test_no_consumer_is_switched_on_once_the_application_may_have_moved(monkeypatch, table, switching):
+    """A restart, a resume and a failed cutover asked each in their own way, or not at all."""
+    state, mapping, whole = (
+        State.of_pair(FakeDynamoDB(), STATE, "orders"),
+        [],
+        State.whole(FakeDynamoDB(), STATE),
+    )
+    monkeypatch.setattr(switch, "switch_mapping", lambda *_, on, **__: mapping.append(on))
+    context = Rooted(
+        state=lambda pair: state, whole=whole, resources=lambda pair: {"consumer_mapping": "uuid"}
+    )
+    whole.put(Fact.LIVE, table=table, at="now")
+    on = {"set_consumer": {"on": True}, "on_again": {}}[switching]
+
+    with pytest.raises(Refused, match="has been moved, or may have been"):
+        getattr(switch, switching)(context, "orders -> orders-v2", **on)
+    assert mapping == []
+    assert state.get(Fact.CONTROL) is None
+
+
+def test_one_may_be_switched_off_whatever_has_moved(monkeypatch):
+    mapping, whole = [], State.whole(FakeDynamoDB(), STATE)
+    monkeypatch.setattr(switch, "switch_mapping", lambda *_, on, **__: mapping.append(on))
+    whole.put(Fact.LIVE, table="between", at="now")
+
+    switch.set_consumer(
+        Rooted(whole=whole, resources=lambda pair: {"consumer_mapping": "uuid"}), "a -> b", on=False
+    )
+    assert mapping == [False]
+
+
+@pytest.mark.parametrize(
+    ("cut", "table"),
+    [({}, "source"), ({"flipping": True}, "between"), ({"flipping": True, "flipped": True}, "target")],
+)
+def test_what_an_earlier_build_noted_says_which_table_is_live(cut, table):
+    whole = State.whole(FakeDynamoDB(), STATE)
+    if cut:
+        whole.put(Fact.CUTOVER, steps={}, **cut)
+
+    assert live.read(Rooted(whole=whole)) == live.Live(table, 0)

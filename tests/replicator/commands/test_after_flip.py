@@ -17,7 +17,7 @@ from replicator.commands.cutover import CUTOVER
 from replicator.commands.status import _pair, _rows
 from replicator.context.console import Console
 from replicator.handlers.state import State
-from tests.replicator.fakes import ARN, KEYS, STATE, FakeDynamoDB, refusal
+from tests.replicator.fakes import ARN, KEYS, STATE, FakeDynamoDB, Rooted, refusal
 from tests.replicator.stream_harness import Streams
 
 HOUR = 3600
@@ -33,7 +33,7 @@ def moved(tmp_path, monkeypatch):
     state = State.of_pair(database, STATE, config.tables[0].id)
     whole = State.whole(database, STATE)
     streams.now = float(FLIP - HOUR)
-    made = SimpleNamespace(
+    made = Rooted(
         config=config,
         pair=config.tables[0],
         console=Console(as_json=True),

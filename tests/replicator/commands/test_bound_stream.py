@@ -10,6 +10,7 @@ from ddbverify.config import Cutover
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import Fact
 from replicator.commands import audit, cutover_preflight, quiet, restore, up
+from tests.replicator.fakes import Rooted
 
 SOURCE = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
 STREAM = f"{SOURCE}/stream/2026-01-01T00:00:00.000"
@@ -48,12 +49,12 @@ def _quiet(context, pair):
 
 def _capture(context, pair):
     plan = SimpleNamespace(pair=pair, source=context.source_table(pair))
-    up._capture(SimpleNamespace(context=context), plan, SimpleNamespace())
+    up.capture(SimpleNamespace(context=context), plan, SimpleNamespace())
 
 
 def _apply(context, pair):
     plan = SimpleNamespace(pair=pair, source=context.source_table(pair))
-    restore._apply(SimpleNamespace(context=context), plan, SimpleNamespace())
+    restore.apply(SimpleNamespace(context=context), plan, SimpleNamespace())
 
 
 def _cutover(context, pair):
@@ -72,7 +73,7 @@ def test_it_is_refused_before_anything_is_read_made_or_written(does, old, new, p
     def nobody_is_asked(*_):
         raise AssertionError("it went on")
 
-    context = SimpleNamespace(
+    context = Rooted(
         config=SimpleNamespace(tables=[pair], name="m", cutover=Cutover(pointer="ssm:/t")),
         emulator=False,
         target=None,

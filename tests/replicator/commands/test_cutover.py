@@ -33,7 +33,7 @@ from replicator.context.context import Pace
 from replicator.handlers.records import MalformedRecord
 from replicator.handlers.state import State
 from tests.ddbverify.judged import good_evidence
-from tests.replicator.fakes import ARN, STATE, FakeDynamoDB, refusal
+from tests.replicator.fakes import ARN, STATE, FakeDynamoDB, Rooted, refusal
 
 FILE = """
 [[tables]]
@@ -76,7 +76,7 @@ def context(tmp_path, text=FILE, *, follows=True, there=True, emulator=False):
     state = State.of_pair(FakeDynamoDB(), STATE, config.tables[0].id)
     if follows:
         state.put(Fact.STEP + "following", at="now")
-    return SimpleNamespace(
+    return Rooted(
         config=config,
         emulator=emulator,
         pace=Pace.of(emulator=emulator),
@@ -191,9 +191,14 @@ POINTER = SimpleNamespace(
 
 class Whole(dict):
     def get(self, name, default=None):
+        if name == Fact.LIVE:
+            return self.live
         return dict(self) if name == CUTOVER and self else super().get(name, default)
 
-    def put(self, _, **facts):
+    def put(self, fact, **facts):
+        if fact == Fact.LIVE:
+            self.live = facts
+            return
         self.clear()  # as the real one: a fact is replaced
         self.update(facts)
 
@@ -202,6 +207,7 @@ class Whole(dict):
         return iter(self.fences)
 
     fences = ()
+    live = None
 
 
 class Held:
@@ -246,7 +252,7 @@ def begun(tmp_path, monkeypatch, text=FILE):
     found = good_evidence(config)
     console = SimpleNamespace(step=quiet_step, warn=log.append, line=log.append)
     whole = Whole()
-    fake = SimpleNamespace(
+    fake = Rooted(
         config=config,
         console=console,
         whole=whole,
@@ -463,6 +469,61 @@ def test_one_that_is_rolled_back_ends_no_pause(attempt, monkeypatch):
     assert "consumer True" in attempt.log
 
 
+def test_between_is_noted_before_the_flip_is_asked_for_and_target_behind_it(attempt, monkeypatch):
+    noted = []
+    put = attempt.context.whole.put
+
+    def keep(fact, **facts):
+        noted.append(facts.get("table") or ("asked" if facts.get("flipping") else ""))
+        put(fact, **facts)
+
+    monkeypatch.setattr(attempt.context.whole, "put", keep, raising=False)
+    monkeypatch.setattr(Attempt, "_flip", lambda self: noted.append("flip"))
+
+    attempt._behind(FENCE)
+    assert [one for one in noted if one][:4] == ["between", "asked", "flip", "asked"]
+    assert attempt.context.whole.live["table"] == "target"
+
+
+@pytest.mark.parametrize("at", ["between", "flip-asked"])
+def test_one_that_was_killed_at_its_flip_lets_the_consumer_follow_the_source_again(attempt, monkeypatch, at):
+    """`between` keeps the consumer off; the pointer says that nothing has moved."""
+    steps = {"consumer": "now", **({"flip-asked": "now"} if at == "flip-asked" else {})}
+    attempt.context.whole.put(CUTOVER, steps=steps, fenced=True, flipping=at == "flip-asked")
+    attempt.context.whole.put(Fact.LIVE, table="between", at="now")
+    with pytest.raises(Refused, match="nothing may follow"):
+        switch.on_again(attempt.context, attempt.context.config.tables[0])
+    assert "consumer True" not in attempt.log
+
+    def check():
+        raise Refused("The policy has no room for the fence", "x")
+
+    left = SimpleNamespace(lift=lambda: attempt.log.append("lifted"), check=check)
+    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda *_, **__: left)
+    attempt.pointer = SimpleNamespace(**{**vars(POINTER), "is_begun": lambda: False})
+    with pytest.raises(Refused, match="no room"):
+        attempt.run()
+    assert attempt.context.whole.live["table"] == "source"
+    assert attempt.log[-2:] == ["lifted", "consumer True"]
+
+
+def test_the_consumers_stay_off_where_it_cannot_be_noted_that_the_source_is_live(attempt, monkeypatch):
+    monkeypatch.setattr(Attempt, "fails_at", "flip")
+    put = attempt.context.whole.put
+
+    def refused(fact, **facts):
+        if facts.get("table") == "source":
+            raise refusal("ThrottlingException")
+        put(fact, **facts)
+
+    monkeypatch.setattr(attempt.context.whole, "put", refused, raising=False)
+    with pytest.raises(Refused, match="writes still reach the source"):
+        attempt._behind(FENCE)
+    assert "lifted" in attempt.log
+    assert "consumer True" not in attempt.log
+    assert any("stay off until `replicator cutover`" in line for line in attempt.log)
+
+
 def slept(attempt, meanwhile=lambda: None):
     """The machine sleeps in the drain, and *meanwhile* another operator may be at work."""
 
@@ -525,7 +586,7 @@ def test_a_lifting_that_cannot_be_recorded_hides_neither_it_nor_the_reason(attem
     put = attempt.context.whole.put
 
     def refused(fact, **facts):
-        if "lifted" in facts["steps"]:
+        if "lifted" in facts.get("steps", ()):
             raise refusal("ThrottlingException")
         put(fact, **facts)
 

@@ -12,13 +12,14 @@ import pytest
 from ddbverify.errors import Refused
 from ddbverify.gate import gate
 from ddbverify.items.transform import key_hash
-from ddbverify.names import Fact
+from ddbverify.names import BETWEEN, SOURCE, Fact
 from replicator.aws import fence, policy_fence
 from replicator.aws.policies import Policies
 from replicator.aws.policy_deny import begin_of, end_of, is_fenced
 from replicator.commands import audit, cutover, last_verification
 from replicator.commands.cutover import CUTOVER
 from replicator.commands.status import status
+from replicator.context import live
 from tests.ddbverify.judged import good_evidence
 from tests.replicator.fakes import refusal
 from tests.replicator.migrations import SOURCE_REGION, Migration
@@ -73,6 +74,12 @@ def test_a_fence_is_told_until_it_is_lifted_and_ends_by_itself(following, capsys
     assert end_of(policy_of(following)[0]) == int(now + 600)
     with pytest.raises(Refused, match="left its fence up"):
         following.down()
+    live.note(following.context(), BETWEEN, 0)  # killed at its flip: either table may be the application's
+    with pytest.raises(Refused, match="interrupted at its flip"):
+        following.down()
+    with pytest.raises(Refused, match="or may have"):
+        following.restart()
+    live.note(following.context(), SOURCE, 0)
 
     killed_under_the_fence(following, now - 1)
     said = status(following.context())

@@ -17,6 +17,7 @@ from ddbverify.errors import ConfigurationError, Refused
 from replicator.commands import cutover, cutover_hold
 from replicator.context import clock
 from tests.replicator.commands.test_cutover import FENCE, FILE, Attempt, begun, left_behind
+from tests.replicator.fakes import Rooted
 
 SOURCE, TARGET = (f"arn:aws:dynamodb:eu-west-1:123456789012:table/{name}" for name in ("orders", "orders-v2"))
 BEFORE = ["fence", "quiet", "drain"]
@@ -268,7 +269,7 @@ NOBODY = {
 @pytest.mark.parametrize("given", NOBODY)
 def test_where_nobody_can_answer_nothing_is_begun(tmp_path, monkeypatch, given):
     touched = []
-    here = SimpleNamespace(
+    here = Rooted(
         need_begun=lambda: None,
         need_no_restart=lambda: None,
         locked=lambda _: touched.append("lease"),

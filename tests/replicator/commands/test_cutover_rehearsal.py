@@ -17,7 +17,7 @@ from replicator.context.console import Console
 from replicator.context.context import Pace
 from replicator.handlers.state import State
 from tests.ddbverify.judged import good_evidence
-from tests.replicator.fakes import STATE, FakeDynamoDB
+from tests.replicator.fakes import STATE, FakeDynamoDB, Rooted
 
 FILE = '[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n[cutover]\npointer = "ssm:/shop/orders"\n'
 
@@ -70,7 +70,7 @@ def stage(tmp_path, monkeypatch):
         monkeypatch.setattr(audit, "run", takes(4.0, audit.Audit(examined=3)))
         monkeypatch.setattr(switch, "consumer_is_on", lambda *_: on[0])
         monkeypatch.setattr("replicator.context.clock.seconds", lambda: now[0])
-        return SimpleNamespace(
+        return Rooted(
             config=config,
             console=Console(as_json=True),
             emulator=emulator,

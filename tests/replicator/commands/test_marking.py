@@ -14,12 +14,12 @@ from ddbverify.names import Fact, marker_key
 from replicator.aws import markers, readers
 from replicator.commands import marking
 from replicator.handlers.state import State
-from tests.replicator.fakes import KEYS, STATE, TARGET, FakeDynamoDB, refusal
+from tests.replicator.fakes import KEYS, STATE, TARGET, FakeDynamoDB, Rooted, refusal
 
 FILE = '[[tables]]\nsource = "orders"\ntarget = "target"\n'
 
 
-class World:
+class World(Rooted):
     def __init__(self, folder, text=FILE):
         self.config = parse(text, folder)
         self.out = folder / "run"
@@ -32,12 +32,17 @@ class World:
         self.told = []
         self.console = SimpleNamespace(warn=self.told.append, step=self.step)
         self.there = True
+        self.whole = State.whole(FakeDynamoDB(), STATE)
+        self.next = None  # a direction that is armed
 
     def step(self, title):
         from contextlib import nullcontext
 
         self.told.append(title)
         return nullcontext()
+
+    def turned(self, cycle):
+        return self.next or SimpleNamespace(cycle=cycle, begun=lambda: False) if cycle else self
 
     def state(self, _):
         return self.facts

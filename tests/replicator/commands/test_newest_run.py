@@ -10,7 +10,7 @@ from ddbverify.names import Fact
 from ddbverify.pipeline.newest_run import NewestRun
 from replicator.commands import audit, newest_run
 from replicator.handlers.state import State
-from tests.replicator.fakes import STATE, FakeDynamoDB
+from tests.replicator.fakes import STATE, FakeDynamoDB, Rooted
 
 OLDER = NewestRun("20261118T100000Z-" + "a" * 32, 1_795_000_000_000, "1" * 64)
 NEWER = NewestRun("20261118T110000Z-" + "b" * 32, 1_795_003_600_250, "2" * 64)
@@ -19,7 +19,7 @@ NEWER_DIED = NewestRun(NEWER.run_id, 1_795_003_600_000, "")
 
 @pytest.fixture
 def context():
-    return SimpleNamespace(config=None, whole=State.whole(FakeDynamoDB(), STATE))
+    return Rooted(config=None, whole=State.whole(FakeDynamoDB(), STATE))
 
 
 @pytest.mark.parametrize(

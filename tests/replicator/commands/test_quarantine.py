@@ -14,7 +14,7 @@ from replicator.context.console import Console
 from replicator.handlers.envelope import pack
 from replicator.handlers.records import NO_NUMBER
 from replicator.handlers.state import State
-from tests.replicator.fakes import ARN, KEYS, STATE, FakeDynamoDB, change
+from tests.replicator.fakes import ARN, KEYS, STATE, FakeDynamoDB, Rooted, change
 
 URL = "https://dead-letters.fifo"
 
@@ -34,7 +34,8 @@ def bodies(*changes, arn=ARN, restart=1):
 def context(tmp_path, *letters):
     config = parse('[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n', tmp_path)
     state, queue = State.of_pair(FakeDynamoDB(), STATE, config.tables[0].id), DeadLetters(*letters)
-    return SimpleNamespace(
+    return Rooted(
+        whole=State.whole(FakeDynamoDB(), STATE),
         config=config,
         pair=config.tables[0],
         console=Console(as_json=True),

@@ -13,10 +13,10 @@ from ddbverify.names import Fact
 from replicator.commands import cutover, repair, restore, up
 from replicator.context.context import Context
 from replicator.handlers.state import State
-from tests.replicator.fakes import STATE, FakeDynamoDB
+from tests.replicator.fakes import STATE, FakeDynamoDB, Rooted
 
 
-class Waiting:
+class Waiting(Rooted):
     """A migration that follows, as far as commands look before they have the lease."""
 
     def __init__(self, folder):
@@ -26,7 +26,7 @@ class Waiting:
         self.kept = State.of_pair(FakeDynamoDB(), STATE, self.pair.id)
         self.kept.put(Fact.STEP + "backup", at="now")
         self.waited = False
-        self.whole = {}  # no cutover has begun
+        self.whole = State.whole(FakeDynamoDB(), STATE)
 
     def state(self, _):
         return self.kept

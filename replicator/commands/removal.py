@@ -1,0 +1,61 @@
+"""What a migration, or one of its directions, has made of stacks, and their removal in the right order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ddbverify.config import Pair
+from ddbverify.names import stack_name
+from replicator.context.context import Context
+from replicator.stack import stacks, storage
+
+if TYPE_CHECKING:
+    from replicator.commands.protection import OneStack
+
+
+def stacks_of(context: Context, pair: Pair) -> Iterator[OneStack]:
+    """The stacks of a pair in the order in which they can be removed."""
+    name = context.config.name
+    yield context.source_client("cloudformation"), stack_name(name, "apply", pair.id)
+    yield context.source_client("cloudformation"), stack_name(name, "capture", pair.id)
+    yield context.target_client("cloudformation"), stack_name(name, "target", pair.id)
+
+
+def of_pair(context: Context, pair: Pair) -> list[str]:
+    """Remove a pair's stacks, and say which there were."""
+    removed = []
+    for client, stack in stacks_of(context, pair):
+        with context.console.step(f"remove {stack}") as step:
+            if stacks.delete(client, stack, progress=step.at):
+                removed.append(stack)
+            else:
+                step.result = "was not there"
+    return removed
+
+
+def base(context: Context, name: str) -> bool:
+    """Remove the stack with state table and bucket, and say whether there was one."""
+    client = context.source_client("cloudformation")
+    with context.console.step(f"remove {name}") as step:
+        if not stacks.exists(client, name):
+            step.result = "was not there"
+            return False
+        bucket = stacks.outputs(client, name).get("BundleBucket")
+        if bucket:
+            storage.empty(context.source_client("s3"), bucket)
+        return stacks.delete(client, name, progress=step.at)
+
+
+def exists(context: Context) -> bool:
+    """Whether anything of a direction is there: its base stack is made first, and goes last."""
+    return stacks.exists(context.source_client("cloudformation"), stack_name(context.config.name, "base"))
+
+
+def direction(context: Context) -> list[str]:
+    """Remove all of a direction that is not the migration itself; what is gone already is skipped."""
+    if context.cycle == 0:
+        raise AssertionError("the migration itself is for `down`")
+    removed = [name for pair in context.config.tables for name in of_pair(context, pair)]
+    name = stack_name(context.config.name, "base")
+    return [*removed, name] if base(context, name) else removed

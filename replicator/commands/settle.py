@@ -1,0 +1,79 @@
+"""The end of the way back: what was the source follows nothing any more, and stays fenced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ddbverify.errors import Refused
+from ddbverify.names import TARGET
+from ddbverify.tables.aws import translated
+from replicator.aws import stream, switch
+from replicator.aws.stream import StreamReader
+from replicator.commands import after_flip, closing, invocation, removal
+from replicator.context import live, references
+from replicator.context.context import Context
+
+
+def settle(context: Context) -> dict[str, Any]:
+    """
+    Give the way back up: remove what the source follows the target with, and leave both tables.
+
+    Raises:
+        Refused: There is none.
+    """
+    context.need_begun()
+    with context.locked("replicator settle"):
+        found = live.read(context)
+        if found.table != TARGET:
+            raise Refused(
+                "The application does not use the target, or may not: there is no way back to give up.",
+                "see `replicator status`.",
+            )
+        over = context.turned(found.cycle - found.cycle % 2)
+        back = context.turned(over.cycle + 1)
+        if found.cycle % 2:
+            if closing.is_under_way(back):
+                raise Refused(
+                    "A cutback was interrupted, and its fence may stand: the application cannot write.",
+                    "run `replicator cutback` first: it lifts that fence, or ends what was begun.",
+                )
+            for pair in back.config.tables:
+                with back.console.step(f"{pair}: the consumer of the way back is off") as step:
+                    switch.stop_consumer(back, pair, step)
+                _read_to_the_end(over, pair.target)
+            live.note(context, TARGET, over.cycle)
+        elif not removal.exists(back):
+            context.console.line("There is no way back: nothing to give up.")
+            return {"settled": False, "removed": []}
+        after_flip.begin(over)
+        removed = removal.direction(back)
+    context.console.line(
+        "The way back is given up: the source stays fenced, and as it is by now. "
+        "The target's TTL and alarms are yours to set; `replicator down` removes the rest."
+    )
+    return {"settled": True, "removed": removed}
+
+
+def _read_to_the_end(over: Context, source: str) -> None:
+    """What the way back has written is no late write: the audits behind the flip begin here."""
+    pair = next(one for one in over.config.tables if one.source == source)
+    state, now = over.state(pair), over.server_time()
+    kept = state.get(stream.PLACES) or {}
+    bound = references.bound_stream(over.resources(pair), over.source_table(pair).arn)
+    reader = StreamReader(
+        over.source_client("dynamodbstreams"), bound, dict(kept.get("places", {})), forgotten_was_read=True
+    )
+    reader.skip(now)
+    with translated(f"note how far the stream of {pair} was read"):
+        state.put(
+            stream.PLACES,
+            places=reader.places,
+            at_epoch=int(now),
+            audited_epoch=int(now),
+            examined=0,
+            young=0,
+            lost=0,
+        )
+
+
+command = invocation.command("settle", settle, "Give the way back up: the source follows nothing any more.")

@@ -1,0 +1,280 @@
+"""
+The way back: what was the source follows what was the target, by the same code, as a pair of its own.
+
+It is armed before a flip (`arm`): stacks of the next direction, its forwarder on, its consumer off. Under the
+fence its boundary is fixed (`Ahead.fix`), a moment in which nobody wrote the table that it is to follow.
+Behind the flip its consumer is switched on (`open_`), and what the one before could write with is removed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from ddbverify.config import Pair
+from ddbverify.errors import DdbVerifyError, EngineError
+from ddbverify.items.transform import Transform
+from ddbverify.names import BETWEEN, Fact, is_ours, stack_name
+from ddbverify.tables.aws import translated
+from replicator.aws import fence, switch
+from replicator.aws.stream_tail import Tail
+from replicator.backfill.plan import Plan
+from replicator.commands import passage, removal, restore, target_closing, up
+from replicator.commands.closing import command_of
+from replicator.commands.cutover_left import lifting
+from replicator.commands.phases import base_stack, bind, deployed
+from replicator.commands.together import MOST_STACKS
+from replicator.context import live, tables
+from replicator.context.console import Step
+from replicator.context.context import Context
+from replicator.context.lock import Lock
+from replicator.handlers.records import MalformedRecord
+from replicator.handlers.state import now_text
+from replicator.stack import bundle, stacks
+
+APART_SECONDS: Final = 2
+"""On either side of a boundary: a record's time has whole seconds, and two regions' clocks may differ."""
+
+OPENED: Final = "opened"
+"""Fact of a whole direction: ``at``. Its flip was made, and the fence of the table it moved to is lifted."""
+
+
+@dataclass(slots=True)
+class Ahead:
+    """
+    The next direction, armed.
+
+    Args:
+        context: Of that direction.
+        plans: Its pairs.
+        boundary: Fixed under the fence, seconds since the epoch.
+    """
+
+    context: Context
+    plans: tuple[Plan, ...]
+    boundary: int = 0
+    _tails: list[tuple[Plan, Tail]] = field(default_factory=list)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """ARNs of the roles that its consumers write with: the fence has to let them through."""
+        found = []
+        for plan in self.plans:
+            resources = self.context.resources(plan.pair)
+            found.append(resources["writer_role"] or resources["consumer_role"])
+        return tuple(found)
+
+    def fix(self) -> None:
+        """
+        Fix the boundary: a moment from which on nobody is to have written the follower for a while.
+
+        To be called when the consumers are off, with nothing in flight.
+        """
+        self._tails = [
+            (
+                plan,
+                Tail(
+                    self.context.source_client("dynamodbstreams"),
+                    self.context.resources(plan.pair)["stream_arn"],
+                ),
+            )
+            for plan in self.plans
+        ]
+        self.boundary = math.ceil(self.context.server_time()) + APART_SECONDS
+        for plan in self.plans:
+            with translated(f"note the boundary of the way back of {plan.pair}"):
+                self.context.state(plan.pair).put(
+                    Fact.BOUNDARY, how="cutover", backup_epoch=self.boundary, boundary_epoch=self.boundary
+                )
+
+    def await_boundary(self, in_time: Callable[[str], None], step: Step) -> None:
+        """
+        Wait until the boundary has passed by, and make sure that nobody wrote the follower around it.
+
+        Raises:
+            EngineError: Somebody did: what is theirs and what is the application's could not be told apart.
+        """
+        while (left := self.boundary + APART_SECONDS - self.context.server_time()) > 0:
+            in_time("the boundary of the way back is not reached")
+            step.at(f"{left:.0f} s to go")
+            time.sleep(min(left, self.context.pace.poll_seconds))
+        for plan, tail in self._tails:
+            if written := self._written(plan, tail):
+                raise EngineError(
+                    f"Somebody else writes to {plan.source.name}: {written} since the consumer is off, so "
+                    "the way back cannot tell it from what the application writes there behind the flip.",
+                    "find out who does, and stop it; then run the command again.",
+                )
+
+    def _written(self, plan: Plan, tail: Tail) -> int:
+        keys, since = plan.source.keys, self.boundary - APART_SECONDS
+        try:
+            return sum(
+                not is_ours(one.change.keys, keys) and not one.by_ttl and one.change.created_at >= since
+                for one in tail.read()
+            )
+        except MalformedRecord as error:
+            raise EngineError(
+                f"The stream of {plan.source.name} could not be read: {error}", "run the command again."
+            ) from error
+
+
+def wanted(context: Context) -> bool:
+    """Whether the flip of a direction is to leave a way back open; from a way back, the way over is."""
+    return context.cycle % 2 == 1 or context.root.config.cutover.way_back_seconds is not None
+
+
+def found(context: Context) -> Ahead:
+    """The direction behind *context*'s, which was armed."""
+    ahead = context.turned(context.cycle + 1)
+    return Ahead(ahead, tuple(_plan(ahead, pair) for pair in ahead.config.tables))
+
+
+def arm(context: Context, lock: Lock) -> Ahead:
+    """
+    Make everything that the next direction needs; its consumer stays off. What is there already is kept.
+
+    Raises:
+        EngineError: It could not be made; nothing of the migration was touched.
+    """
+    ahead = found(context)
+    _remove_stale(ahead)
+    if context.cycle == 0:  # a canary flies in the target
+        target_closing.admit(context, context.config.tables, "to try the way back")
+    turned = ahead.context
+    base = base_stack(turned)
+    for plan in ahead.plans:
+        bind(turned, plan)
+    deployment = deployed(turned, command_of(context), lock, base, bundle.build({}))
+    step, plans = deployment.step, ahead.plans
+    step("stream", plans, lambda plan: f"stream of {plan.source.name} is on", partial(up.stream, turned))
+    step(
+        "capture",
+        plans,
+        "queue and forwarder of the way back",
+        partial(up.capture, deployment),
+        at_once=MOST_STACKS,
+    )
+    step("canary", plans, passage.sent_title(turned), partial(up.canary, turned))
+    step("target", plans, "ledger of the way back", partial(restore.target, turned), at_once=MOST_STACKS)
+    armed = partial(restore.apply, deployment, boundary=0)  # it is off until the real one is deployed
+    step("apply", plans, "consumer of the way back, off", armed, at_once=MOST_STACKS)
+    return ahead
+
+
+def note_moved(context: Context, ahead: Ahead | None) -> None:
+    """
+    Note that a direction was flipped; a table that it opens is open from then on.
+
+    Raises:
+        EngineError: It could not be noted, or the fence of that table could not be lifted.
+    """
+    cycle = context.cycle
+    try:
+        found = live.read(context)
+        if found.cycle == cycle and found.table in (BETWEEN, live.leading(cycle)):
+            found = live.Live(live.leading(cycle + 1), cycle if ahead is None else cycle + 1)
+            live.note(context, found.table, found.cycle)
+        with translated("read whether the application's table is open"):
+            opened = cycle == 0 or context.whole.get(OPENED) is not None
+    except DdbVerifyError as error:
+        raise EngineError(
+            f"The application has moved, and that could not be noted: {error.message} The fence of the "
+            f"{live.leading(cycle)} stays up, as it has to.",
+            f"run `replicator {command_of(context)}` again now: it goes on from there.",
+        ) from error
+    if not opened and found.table == live.leading(cycle + 1) and found.cycle in (cycle, cycle + 1):
+        with lifting("The application was moved"):
+            fence.of_sources(context.turned(cycle - 1)).lift()
+        with translated("note that the fence is lifted"):
+            context.whole.put(OPENED, at=now_text())
+
+
+def open_(context: Context, ahead: Ahead, lock: Lock) -> None:
+    """
+    Let the next direction follow, and remove what the one before it could write with.
+
+    Behind the flip, which stands whatever becomes of this; again, it goes on where it stopped.
+    """
+    turned, command = ahead.context, command_of(context)
+    if not live.is_followed(turned):
+        return  # it was given up, or is over
+    try:
+        _open(context, ahead, lock)
+    except DdbVerifyError as error:
+        context.console.warn(
+            f"the application has moved, and nothing follows it yet: {error.message} Run `replicator "
+            f"{command}` again: it goes on from there."
+        )
+
+
+def _open(context: Context, ahead: Ahead, lock: Lock) -> None:
+    turned = ahead.context
+    base = base_stack(turned)
+    deployment = deployed(turned, command_of(context), lock, base, bundle.build({}))
+    step, plans = deployment.step, ahead.plans
+    step("closed", plans, "what went the other way is off", partial(_close, context))
+    if context.cycle > 1 and removal.exists(before := context.turned(context.cycle - 1)):
+        removal.direction(before)  # its fence is lifted by now, and nothing of it is needed any more
+    step(
+        "boundary", plans, "consumer of the way back", partial(restore.apply, deployment), at_once=MOST_STACKS
+    )
+    step("consumer", plans, passage.arrived_title(turned), partial(restore.consumer_on, turned))
+    step("following", plans, "the way back is open", partial(restore.following, turned))
+
+
+def last_words(context: Context, ahead: Ahead | None) -> str:
+    """What the operator is told of a flip that was made."""
+    if ahead is None:
+        return "The source stays fenced and as it is; the target's TTL and alarms are yours to set."
+    if context.cycle % 2:
+        return "The target follows the source again. Next: ddbverify run, then replicator cutover"
+    return (
+        "The source stays fenced for all but the consumer of the way back, and follows the target. Leave the "
+        "target's TTL off until `replicator settle`. Next: ddbverify run; `replicator cutback` goes back."
+    )
+
+
+def _plan(context: Context, pair: Pair) -> Plan:
+    source, target = context.source_table(pair), tables.describe(context.target, pair.target)
+    return Plan(
+        pair=pair,
+        source=source,
+        target=target,
+        target_arn=target.arn,
+        target_account=target.account,
+        transform=Transform("", None, source.keys, target.keys, rekeys=False),
+        digest="",
+    )
+
+
+def _remove_stale(ahead: Ahead) -> None:
+    """Remove what was armed for a table, or a stream, that is another one by now: a restart made it anew."""
+    turned = ahead.context
+    if not turned.begun():
+        return
+    for plan in ahead.plans:
+        bound = turned.resources(plan.pair).get("stream_arn")
+        if bound is not None and bound != plan.source.stream_arn:
+            turned.console.warn(f"the stream of {plan.source.name} is another one by now: armed anew")
+            removal.direction(turned)
+            return
+
+
+def _close(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
+    """
+    End what the direction before could do: its forwarder sends nothing more, its consumer's role is gone.
+
+    Its queue holds what was sent since its consumer was off; nobody is to take it.
+    """
+    pair = next(one for one in context.config.tables if one.source == plan.pair.target)
+    resources = context.resources(pair)
+    with translated(f"switch the forwarder of {pair} off"):
+        switch.switch_mapping(context, resources["forwarder_mapping"], on=False)
+    name = stack_name(context.config.name, "apply", pair.id)
+    stacks.delete(context.source_client("cloudformation"), name, progress=step.at)
+    return {}

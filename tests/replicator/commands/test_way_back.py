@@ -1,0 +1,219 @@
+"""The way back without AWS: when there can be none, whom its fence lets through, which command may run."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+
+from ddbverify.config import parse
+from ddbverify.errors import Refused
+from ddbverify.names import Fact
+from replicator.aws import fence
+from replicator.commands import closing, cutback, cutover, settle, way_back, way_back_possible
+from replicator.context import live
+from replicator.context.console import Console
+from replicator.context.context import Context
+from replicator.handlers.state import State
+from tests.replicator.fakes import STATE, FakeDynamoDB, Rooted
+
+FILE = """
+name = "shop"
+[source]
+region = "eu-west-1"
+[target]
+region = "eu-central-1"
+[[tables]]
+source = "orders"
+target = "orders-v2"
+{more}
+[replication]
+alarm_topic = "arn:aws:sns:eu-west-1:123456789012:alarms"
+[cutover]
+pointer = "ssm:/shop/orders"
+way_back = "7d"
+"""
+
+
+def settings(tmp_path, more=""):
+    return parse(FILE.format(more=more), tmp_path)
+
+
+def migration(tmp_path, **noted):
+    """A context with state tables of its own, and no AWS."""
+    made = Context(settings(tmp_path), Console(as_json=True), tmp_path / "migration.toml")
+    for cycle in range(4):
+        turned = made.turned(cycle)
+        turned.__dict__["whole"] = State.whole(FakeDynamoDB(), STATE)  # in the place of the cached property
+    if noted:
+        made.whole.put(Fact.LIVE, **noted)
+    return made
+
+
+def test_a_direction_has_names_and_sides_of_its_own(tmp_path):
+    config = settings(tmp_path)
+    back, over = config.turned(1), config.turned(2)
+
+    assert config.turned(0) is config
+    assert [one.name for one in (back, over)] == ["shop-back-1", "shop-over-2"]
+    assert (back.source.region, back.target.region) == ("eu-central-1", "eu-west-1")
+    assert (back.tables[0].source, back.tables[0].target) == ("orders-v2", "orders")
+    assert (over.source, over.tables) == (config.source, config.tables)
+    assert back.cutover.pointer is None, "it stays with the migration"
+    assert back.replicated.alarm_topic is None, "CloudWatch reaches topics of its own region only"
+    assert over.replicated.alarm_topic == config.replicated.alarm_topic
+
+
+def test_all_directions_are_under_one_lease(tmp_path):
+    made = migration(tmp_path)
+    back = made.turned(1)
+    made.lease = lease = SimpleNamespace(check=lambda: None)
+
+    assert back is made.turned(1)
+    assert (back.lease, back.root, back.turned(0)) == (lease, made, made)
+    back.lease = None
+    assert made.lease is None
+    back.call_off()
+    with pytest.raises(KeyboardInterrupt):
+        made.need_going_on()
+
+
+@pytest.mark.parametrize("status", ["ENABLED", "ENABLING", "DISABLED"])
+def test_there_is_none_with_a_transform_or_while_time_to_live_is_on(tmp_path, status):
+    def described(**_):
+        return {"TimeToLiveDescription": {"TimeToLiveStatus": status}}
+
+    client = SimpleNamespace(describe_time_to_live=described)
+    plain = Rooted(config=settings(tmp_path), source=client, target=client)
+    shaped = Rooted(config=settings(tmp_path, 'transform = "a:b"'), source=client, target=client)
+
+    with pytest.raises(Refused, match="has a transform") as caught:
+        way_back_possible.need(shaped)
+    assert 'way_back = "off"' in caught.value.hint
+    if status == "DISABLED":
+        way_back_possible.need(plain)
+    else:
+        with pytest.raises(Refused, match="time to live is on in orders"):
+            way_back_possible.need(plain)
+
+
+def test_a_fence_lets_the_way_backs_consumer_through(monkeypatch, tmp_path):
+    table = SimpleNamespace(arn="arn:aws:dynamodb:eu-west-1:123456789012:table/orders", name="orders")
+    sts = SimpleNamespace(get_caller_identity=lambda: {"Arn": "arn:aws:iam::123456789012:user/ops"})
+    context = Rooted(
+        config=settings(tmp_path),
+        source=None,
+        source_client=lambda _: sts,
+        source_table=lambda _: table,
+        server_time=lambda: 0.0,
+        console=SimpleNamespace(warn=None),
+        pace=SimpleNamespace(fence_margin=0.0, fence_lead=0.0, fence_spread=0.0),
+        begun=lambda: False,
+    )
+    role = "arn:aws:iam::123456789012:role/replicator-shop-back-1-x"
+
+    exempt = fence.of_sources(context, (role,)).exempt
+    assert exempt[0] == "arn:aws:iam::123456789012:user/ops"
+    assert role in exempt
+    assert role not in fence.of_sources(context).exempt
+
+
+@pytest.mark.parametrize(("cycle", "side"), [(0, "source"), (1, "target"), (2, "source")])
+def test_a_fence_command_is_told_which_table(tmp_path, cycle, side):
+    file = FILE.replace("way_back", 'fence = "command:./fence {side}"\nway_back').format(
+        more="", side="{side}"
+    )
+    context = Context(parse(file, tmp_path), Console(as_json=True), tmp_path).turned(cycle)
+
+    assert fence.of(context).command == f"./fence {side}"
+
+
+def test_which_direction_a_command_goes_along(tmp_path):
+    def chosen(choose, **noted):
+        return choose(migration(tmp_path, **noted)).cycle
+
+    assert chosen(cutover._over) == 0
+    assert chosen(cutover._over, table="target", cycle=1) == 0, "again: what was flipped already"
+    assert chosen(cutover._over, table="source", cycle=2) == 2
+    assert chosen(cutover._over, table="between", cycle=2) == 2
+    assert chosen(cutback._back, table="target", cycle=1) == 1
+    assert chosen(cutback._back, table="between", cycle=1) == 1
+    assert chosen(cutback._back, table="source", cycle=2) == 1, "again"
+
+
+@pytest.mark.parametrize(
+    ("choose", "noted", "said"),
+    [
+        (cutover._over, {"table": "between", "cycle": 1}, "A cutback was interrupted"),
+        (cutback._back, {"table": "between", "cycle": 2}, "A cutover was interrupted"),
+        (cutback._back, {"table": "between", "cycle": 0}, "A cutover was interrupted"),
+        (cutback._back, {"table": "target", "cycle": 0}, "There is no way back"),
+        (cutback._back, {"table": "source", "cycle": 0}, "nothing to go back to"),
+    ],
+)
+def test_a_command_that_has_nothing_to_do_there_is_refused(tmp_path, choose, noted, said):
+    with pytest.raises(Refused, match=said):
+        choose(migration(tmp_path, **noted))
+
+
+@pytest.mark.parametrize("left", [{"fenced": True}, {"fenced": True, "flipping": True}])
+def test_no_other_command_goes_on_while_a_cutback_is_interrupted(tmp_path, left):
+    """Its fence may stand, and only the command that put it up lifts it."""
+    made = migration(tmp_path, table="target", cycle=1)
+    made.turned(1).whole.put(Fact.CUTOVER, steps={}, **left)
+
+    with pytest.raises(Refused, match="A cutback was interrupted") as caught:
+        cutover._over(made)
+    assert "replicator cutback" in caught.value.hint
+    made.need_begun = lambda: None
+    made.locked = lambda _: nullcontext()
+    with pytest.raises(Refused, match="A cutback was interrupted"):
+        settle.settle(made)
+
+
+def test_only_the_direction_whose_turn_it_is_may_follow(tmp_path):
+    for table, cycle, turn in [("source", 0, 0), ("target", 1, 1), ("source", 2, 2), ("between", 1, None)]:
+        made = migration(tmp_path, table=table, cycle=cycle)
+        assert [one for one in range(4) if live.is_followed(made.turned(one))] == (
+            [] if turn is None else [turn]
+        )
+
+
+def test_what_is_shut_is_let_go_only_by_what_shut_it(tmp_path):
+    made = migration(tmp_path)
+    state = State.of_pair(FakeDynamoDB(), STATE, made.config.tables[0].id)
+    made.state = lambda pair: state
+
+    closing.shut(made)
+    assert state.get(Fact.CONTROL)["state"] == closing.CLOSED
+    closing.not_moved(made)
+    assert state.get(Fact.CONTROL)["state"] == "run"
+    state.put(Fact.CONTROL, state="pause")
+    closing.not_moved(made)
+    assert state.get(Fact.CONTROL)["state"] == "pause", "the operator's"
+
+
+def test_a_flip_is_noted_once_and_what_was_given_up_is_not_opened_again(tmp_path):
+    made = migration(tmp_path, table="between", cycle=0)
+    ahead = way_back.Ahead(made.turned(1), ())
+
+    way_back.note_moved(made, ahead)
+    assert live.read(made) == live.Live("target", 1)
+    live.note(made, "target", 0)  # settled
+    way_back.note_moved(made, ahead)
+    assert live.read(made) == live.Live("target", 0)
+    way_back.open_(made, ahead, None)  # which would need AWS
+
+
+def test_the_fence_of_the_table_that_opens_is_lifted_once(tmp_path, monkeypatch):
+    made, lifted = migration(tmp_path, table="between", cycle=2), []
+    monkeypatch.setattr(
+        fence, "of_sources", lambda context: SimpleNamespace(lift=lambda: lifted.append(context.cycle))
+    )
+    over = made.turned(2)
+
+    way_back.note_moved(over, None)
+    way_back.note_moved(over, None)
+    assert lifted == [1], "the target was fenced by the way back's own flip"
+    assert live.read(made) == live.Live("target", 2)
