@@ -37,7 +37,7 @@ help:  ## list the targets
 
 demo: $(VENV)/.for-use  ## migrate a live table on the embedded AWS (DEMO_ARGS='--items FILE ...')
 	@$(EMBEDDED_AWS)
-	$(BIN)/replicator demo $(DEMO_ARGS)
+	$(BIN)/replicator demo --report build/demo $(DEMO_ARGS)
 
 docs: $(VENV)/.for-docs  ## build the documentation as a site in build/site/; any warning or broken link fails
 	$(BIN)/python -m website

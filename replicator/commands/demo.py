@@ -26,6 +26,12 @@ from replicator.context.console import Console
 @click.option("--transform", metavar="MODULE:FUNCTION", help="Send every item through this function.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of items and traffic.")
 @json_option
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Leave altered.html and report.html there; needs the extra `ddbverify[report]`.",
+)
 @click.option("--keep", is_flag=True, help="Keep the tables and the embedded AWS until Ctrl-C.")
 def command(
     items: Path | None,
@@ -35,6 +41,7 @@ def command(
     seed: int,
     as_json: bool,
     keep: bool,
+    report: Path | None,
 ) -> None:
     """
     A whole migration under traffic on an embedded AWS.
@@ -45,7 +52,7 @@ def command(
     """
     from replicator.demo import story  # a whole AWS comes with it, and no other command needs one
 
-    options = story.Options(items, count, traffic, transform, seed, keep)
+    options = story.Options(items, count, traffic, transform, seed, keep, report)
     console = Console(as_json=as_json)
     end_as_ctrl_c_does()
     try:

@@ -25,7 +25,7 @@ from ddbverify.errors import ConfigurationError
 from ddbverify.items.transform import load_function
 from ddbverify.words import number_of
 from replicator.context.console import Console
-from replicator.demo import refusal, shapes, stage
+from replicator.demo import refusal, reports, shapes, stage
 from replicator.demo.proof import Proof, prove
 from replicator.demo.shapes import Item, Schema
 from replicator.demo.shell import Shell, StepFailed
@@ -48,6 +48,7 @@ class Options:
     transform: str | None = None
     seed: int = 1
     keep: bool = False
+    report: Path | None = None  # folder
 
 
 @dataclass(slots=True)
@@ -131,6 +132,7 @@ class Story:
             self._table(TARGET_REGION, TARGET).put_item(Item=altered)
         with self._step("checks name it") as done:
             done.result = self._caught(victim)
+        reports.leave(self._shell, self.options.report, reports.ALTERED)
         with self._step("gate is closed, cutover is refused") as done:
             self._shell.run("ddbverify", "gate", fails=True)
             self._shell.run("replicator", "cutover", fails=True)
@@ -141,6 +143,7 @@ class Story:
         with self._step("gate is open"):
             self._shell.run("ddbverify", "gate")
         self._flip(application, "cutover", "cutover under traffic: fence, drain, verify, flip")
+        reports.leave(self._shell, self.options.report, reports.CUTOVER)
         if self.function is not None:
             return  # nobody says how to undo a transform, so there is no way back
         for command, title in (
@@ -366,6 +369,7 @@ def demo(options: Options, console: Console) -> dict[str, Any]:
         sys.path.insert(0, str(Path.cwd()))
         function = load_function(options.transform)
         target_schema, rekeys = shapes.find_target_key(items, schema, function)
+    reports.prepare(options.report)
     console.line(f"{len(items)} items, key {key_words(schema)}; target key {key_words(target_schema)}")
     folder = Path(tempfile.mkdtemp(prefix="replicator-demo-"))
     try:
