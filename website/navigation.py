@@ -7,6 +7,7 @@ NAVIGATION = {
         "docs/is-it-for-me.md",
         "docs/tutorial.md",
         "docs/tutorial-replicator.md",
+        "docs/tutorial-cutback.md",
     ),
     "Set up": (
         "docs/configuration.md",
