@@ -46,7 +46,7 @@ def demonstrate(*arguments: str, code: Path = ROOT, folder: Path = ROOT / "examp
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=580,
     )
     try:
         outcome = json.loads(done.stdout)

@@ -11,7 +11,7 @@ import pytest
 from tests.demonstration import Told, demonstrate
 from tests.shared_data import films
 
-pytestmark = [pytest.mark.engine("ministack"), pytest.mark.e2e]
+pytestmark = [pytest.mark.engine("ministack"), pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 def assert_nothing_was_lost(told: Told) -> None:
