@@ -30,7 +30,7 @@ BENCH_ARGS ?=
 COMMIT ?= 8a2aec7
 MODEL_ARGS ?=
 
-.PHONY: help demo docs test test-browser test-engines test-full model failpoints bench bench-against bench-memory lint clean
+.PHONY: help demo docs screenshot test test-browser test-engines test-full model failpoints bench bench-against bench-memory lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -41,6 +41,11 @@ demo: $(VENV)/.for-use  ## migrate a live table on the embedded AWS (DEMO_ARGS='
 
 docs: $(VENV)/.for-docs  ## build the documentation as a site in build/site/; any warning or broken link fails
 	$(BIN)/python -m website
+
+screenshot: $(VENV)/.for-browser  ## take the README's picture of a report anew, from a demonstration; needs Chromium
+	@$(EMBEDDED_AWS)
+	$(BIN)/replicator demo --report build/demo
+	$(BIN)/python -m tests.browser.screenshot
 
 test: $(VENV)/.for-test  ## run the tests; needs neither Java nor Node (TEST_ARGS='-k word', JOBS=4)
 	@$(EMBEDDED_AWS)

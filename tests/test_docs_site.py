@@ -6,7 +6,7 @@ from pathlib import Path
 
 from website.navigation import NAVIGATION, ROOT_PAGE, toctrees
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PAGES = [page for pages in NAVIGATION.values() for page in pages]
 
 
