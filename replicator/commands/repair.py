@@ -46,7 +46,7 @@ def repair(context: Context) -> dict[str, Any]:
     Repair every pair, and tell what is left.
 
     Raises:
-        Refused: Keys are left in the quarantine, or a pair has no ledger yet.
+        Refused: Keys are left in the quarantine, a pair has no ledger yet, or the application was moved.
     """
     context.need_begun()
     context.need_no_restart()
@@ -54,6 +54,7 @@ def repair(context: Context) -> dict[str, Any]:
     stuck = 0
     with context.locked("replicator repair"):
         context = live.direction(context)
+        live.need_followed(context)  # what it writes to is the application's otherwise, and newer
         context.need_no_restart()  # one may have begun while the lease was waited for
         target_closing.admit(context, context.config.tables, "to repair it")
         for pair in context.config.tables:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +19,7 @@ from replicator.handlers.envelope import pack
 from replicator.handlers.records import pad
 from replicator.handlers.state import State
 from tests.model.fifo_queue import Entry, FifoQueue
-from tests.replicator.fakes import ARN, KEYS, LEDGER, STATE, TARGET, FakeDynamoDB, change, refusal
+from tests.replicator.fakes import ARN, KEYS, LEDGER, STATE, TARGET, FakeDynamoDB, Rooted, change, refusal
 
 
 @pytest.fixture
@@ -42,6 +43,40 @@ def test_another_transform_is_refused(pair, change):
     bound = {"transform": pair.transform, "digest": transform_digest(config, pair), **change}
     with pytest.raises(Refused, match="has changed since the migration began"):
         _check_transform(config, pair, bound)
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        {"live": {"table": "target", "cycle": 0}},
+        {"live": {"table": "between", "cycle": 0}},
+        {"cutover": {"flipped": True}},  # of a build before `live`
+    ],
+)
+def test_nothing_is_repaired_in_a_table_that_is_the_applications(moved):
+    """What the source holds of a key is older by then than what the application has written."""
+    bench = Bench(letter(change("a", 1, {"v": {"S": "old"}})))
+    bench.database.seed("source", item("a", "old"))
+    bench.database.seed(TARGET, item("a", "the application's"))
+    whole = State.whole(bench.database, STATE)
+    for fact, noted in moved.items():
+        whole.put(fact, **noted)
+    context = Rooted(
+        **{
+            **vars(bench.context),
+            "whole": whole,
+            "need_begun": lambda: None,
+            "need_no_restart": lambda: None,
+            "locked": lambda _: nullcontext(),
+            "config": Config(tables=(Pair(source="source", target=TARGET),)),
+            "console": SimpleNamespace(line=lambda _: None, warn=lambda _: None),
+        }
+    )
+
+    with pytest.raises(Refused, match="has been moved, or may have been"):
+        repair.repair(context)
+    assert bench.target == {"a": "the application's"}
+    assert len(bench.queue.dead) == 1
 
 
 # --- dead letters -----------------------------------------------------------------------------
