@@ -65,6 +65,23 @@ def test_the_platform_s_own_schema_takes_it(first_line, tmp_path):
     assert check().returncode == 1
 
 
+@pytest.mark.parametrize(
+    "file", sorted((DOCS.parent / ".github/workflows").glob("*.yml")), ids=lambda file: file.name
+)
+def test_our_own_workflows_are_ones_and_may_do_no_more_than_they_need(file):
+    subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(file)],
+        check=True,
+        capture_output=True,
+    )
+    workflow = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+
+    assert workflow["permissions"] == {"contents": "read"}
+    writing = {name for name, job in workflow["jobs"].items() if "write" in str(job.get("permissions"))}
+    assert writing <= {"publish"}
+    assert all(int(job["timeout-minutes"]) > 0 for job in workflow["jobs"].values())
+
+
 @pytest.mark.parametrize("line", shell_lines())
 def test_shell_lines_are_shell_and_name_commands_that_exist(line):
     subprocess.run(["bash", "-n", "-c", line], check=True)
