@@ -507,6 +507,22 @@ def test_one_that_was_killed_at_its_flip_lets_the_consumer_follow_the_source_aga
     assert attempt.log[-2:] == ["lifted", "consumer True"]
 
 
+def test_one_that_was_killed_behind_its_rolling_back_follows_the_source_again(attempt, monkeypatch):
+    """Its fence is lifted, and noted so; that nothing is between any more was not."""
+    attempt.context.whole.put(CUTOVER, steps={"flip-asked": "now", "lifted": "now"})
+    attempt.context.whole.put(Fact.LIVE, table="between", at="now")
+
+    def check():
+        raise Refused("The policy has no room for the fence", "x")
+
+    left = SimpleNamespace(check=check)
+    monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda *_, **__: left)
+    with pytest.raises(Refused, match="no room"):
+        attempt.run()
+    assert attempt.context.whole.live["table"] == "source"
+    assert "consumer True" in attempt.log
+
+
 def test_the_consumers_stay_off_where_it_cannot_be_noted_that_the_source_is_live(attempt, monkeypatch):
     monkeypatch.setattr(Attempt, "fails_at", "flip")
     put = attempt.context.whole.put
