@@ -152,7 +152,7 @@ class _Attempt:
         if before.get("fenced") or before.get("flipping"):
             behind = cutover_left.lift(context, before)
         else:
-            # Rolled back, and killed before that was noted everywhere: the fence is lifted, nothing was flipped.
+            # Rolled back, and killed before all of that was noted: the fence is lifted, nothing flipped.
             closing.not_moved(context)
             behind = fence.of(context)
         # First: the run before may have left them off, and what is refused next must not keep them so.

@@ -11,8 +11,8 @@ from ddbverify.names import Fact, table_name
 from ddbverify.tables.aws import translated
 from replicator.aws import fence, pointer
 from replicator.aws.pointer import Pointer
-from replicator.commands import target_closing
-from replicator.context import references, tables
+from replicator.commands import closing, target_closing
+from replicator.context import live, references, tables
 from replicator.context.context import Context
 
 LEAST_QUIET_SECONDS = 60.0
@@ -51,9 +51,11 @@ def check(context: Context) -> Pointer:
             'give the last verification time as well: the default is "15m".',
         )
     target_closing.need_fitting(context)
+    if context.cycle:
+        _need_as_before(context)
     for pair in context.config.tables:
         if context.state(pair).get(Fact.STEP + "following") is None:
-            raise Refused(f"{pair} does not follow its source yet.", "run `replicator restore` first.")
+            raise Refused(f"{pair} does not follow its source yet.", _opens(context))
         _check_exists(context, pair)
         references.bound_stream(context.resources(pair), context.source_table(pair).arn)
     # By the migration's own pairs: a parameter is called after source or target as the settings name them.
@@ -63,6 +65,30 @@ def check(context: Context) -> Pointer:
     assert found is not None  # noqa: S101  # `settings.pointer` is looked at above
     found.check()
     return found
+
+
+def _need_as_before(context: Context) -> None:
+    """
+    Refuse settings by which the fence of the flip before would not be lifted: both tables would be fenced.
+
+    Raises:
+        Refused: The fence is another by now, or a pair is not named any more.
+    """
+    before = context.turned(context.cycle - 1)
+    with translated("read how the tables were fenced"):
+        raised = (before.whole.get(Fact.CUTOVER) or {}).get("fence")
+    if raised != context.config.cutover.fence:
+        raise Refused(
+            f"The {live.leading(before.cycle)} was fenced by {raised!r}, and the application goes back "
+            "there; [cutover] fence is another now, which does not lift that.",
+            "put the setting back as it was.",
+        )
+    if unnamed := sorted(context.root.pairs_begun() - {pair.id for pair in context.root.config.tables}):
+        raise Refused(
+            f"migration.toml does not name {', '.join(unnamed)} any more: its fence would stay up, and its "
+            "application where it is.",
+            "write its [[tables]] as they were when the migration began (name or ARN, too).",
+        )
 
 
 def foresee(context: Context, targets: Mapping[Pair, str]) -> None:
@@ -124,6 +150,14 @@ def need_pointer_of(before: Mapping[str, Any], pointer: Pointer) -> None:
             "put [cutover] pointer and pointer_form and the [[tables]] back as they were, and run "
             "`replicator cutover` again: it decides by what the pointer says.",
         )
+
+
+def _opens(context: Context) -> str:
+    """What lets a direction follow; not by a name that `cutback` would take for its own."""
+    if context.cycle == 0:
+        return "run `replicator restore` first."
+    before = closing.command_of(context.turned(context.cycle - 1))
+    return f"run the command `{before}` again: it goes on where it stopped."
 
 
 def _check_exists(context: Context, pair: Pair) -> None:

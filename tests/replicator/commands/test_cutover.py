@@ -133,6 +133,34 @@ def test_a_command_for_a_fence_cannot_open_a_target_that_its_policy_closes(tmp_p
     assert check(here)
 
 
+def turned(tmp_path, fence="resource-policy", *, begun=(), **options):
+    """The way back of a migration that was cut over behind *fence*."""
+    made, whole = context(tmp_path, **options), State.whole(FakeDynamoDB(), STATE)
+    whole.put(CUTOVER, flipped=True, fence=fence)
+    made.cycle, made.turned = 1, lambda cycle: SimpleNamespace(cycle=cycle, whole=whole)
+    made.pairs_begun = lambda: {made.config.tables[0].id, *begun}
+    return made
+
+
+def test_a_way_back_may_be_taken_as_it_was_armed(tmp_path):
+    assert check(turned(tmp_path)).name == "/shop/orders-table"
+
+
+def test_a_table_whose_fence_could_not_be_lifted_is_not_gone_back_to(tmp_path):
+    """Its application would find both tables fenced."""
+    with pytest.raises(Refused, match="The source was fenced by 'command:") as caught:
+        check(turned(tmp_path, "command:./fence {side}"))
+    assert "put the setting back" in caught.value.hint
+    with pytest.raises(Refused, match="does not name customers-1 any more"):
+        check(turned(tmp_path, begun=["customers-1"]))
+
+
+def test_a_way_back_that_is_not_open_yet_is_opened_by_the_command_before(tmp_path):
+    with pytest.raises(Refused, match="does not follow its source yet") as caught:
+        check(turned(tmp_path, follows=False))
+    assert caught.value.hint == "run the command `cutover` again: it goes on where it stopped."
+
+
 def test_a_cutover_before_restore_is_refused(tmp_path):
     with pytest.raises(Refused, match="does not follow") as caught:
         check(context(tmp_path, follows=False))
