@@ -15,7 +15,9 @@ from replicator.backfill import ownership
 from replicator.backfill.boundary import BACKUPS
 from replicator.backfill.ownership import MADE
 from replicator.commands import ended, invocation, marking, protection, removal, target_closing
+from replicator.commands.closing import command_of
 from replicator.commands.together import MOST_STACKS, each
+from replicator.commands.way_back import OPENED
 from replicator.context import live, tables
 from replicator.context.context import Context
 from replicator.handlers.state import State, now_text
@@ -96,6 +98,14 @@ def _need_decided(context: Context) -> str:
             "The way back is open: the source follows the target.",
             "give it up with `replicator settle`, or go back with `replicator cutback`. Then `down`.",
         )
+    # Of the last flip: behind it, the table that the application went back to is opened.
+    is_left_open = found.cycle > 0 and found.table == live.leading(found.cycle)
+    last = context.turned(found.cycle - 1) if is_left_open else turned
+    if last.cycle and last.begun() and last.whole.get(OPENED) is None:
+        raise Refused(
+            f"The {found.table} may still be fenced, and the application was moved there: it cannot write.",
+            f"run `replicator {command_of(last)}`: it lifts that fence. Then `down`.",
+        )
     return found.table
 
 
@@ -146,7 +156,11 @@ def _remove_pair(context: Context, pair: Pair, *, flipped: bool, is_live: bool) 
         pass
     elif flipped:
         target_closing.lift(context, pair)  # nothing, unless a policy was opened whose answer was lost
-        used = "the application uses it; so does its stream" if is_live else "the application has used it"
+        used = (
+            "the application uses it; so does its stream"
+            if is_live
+            else "the application has used it; it stays fenced"
+        )
         context.console.line(f"  · {target.name} stays: {used}")
     elif ownership.is_ours(context, pair, MADE, target):
         with context.console.step(f"remove the target {target.name}, which was not flipped to"):

@@ -11,7 +11,7 @@ from ddbverify.config import parse
 from ddbverify.errors import Refused
 from ddbverify.names import Fact
 from replicator.aws import fence
-from replicator.commands import closing, cutback, cutover, settle, way_back, way_back_possible
+from replicator.commands import closing, cutback, cutover, down, settle, way_back, way_back_possible
 from replicator.context import live
 from replicator.context.console import Console
 from replicator.context.context import Context
@@ -43,7 +43,7 @@ def settings(tmp_path, more=""):
 def migration(tmp_path, **noted):
     """A context with state tables of its own, and no AWS."""
     made = Context(settings(tmp_path), Console(as_json=True), tmp_path / "migration.toml")
-    for cycle in range(4):
+    for cycle in range(5):
         turned = made.turned(cycle)
         turned.__dict__["whole"] = State.whole(FakeDynamoDB(), STATE)  # in the place of the cached property
     if noted:
@@ -217,3 +217,27 @@ def test_the_fence_of_the_table_that_opens_is_lifted_once(tmp_path, monkeypatch)
     way_back.note_moved(over, None)
     assert lifted == [1], "the target was fenced by the way back's own flip"
     assert live.read(made) == live.Live("target", 2)
+
+
+@pytest.mark.parametrize(
+    ("table", "cycle", "last"), [("source", 2, 1), ("target", 2, 2), ("source", 4, 3)], ids=str
+)
+def test_the_memory_of_a_fence_is_not_removed_while_it_keeps_the_application_off(
+    tmp_path, monkeypatch, table, cycle, last
+):
+    """The flip is noted first, and the fence lifted then: what was killed in between lifts it, run again."""
+    made = migration(tmp_path, table=table, cycle=cycle)
+    monkeypatch.setattr(Context, "begun", lambda _: True)
+
+    with pytest.raises(Refused, match=f"The {table} may still be fenced") as caught:
+        down._need_decided(made)
+    assert f"replicator {closing.command_of(made.turned(last))}`" in caught.value.hint
+    made.turned(last).whole.put(way_back.OPENED, at="now")
+    assert down._need_decided(made) == table
+
+
+def test_where_a_way_back_is_gone_down_goes_on(tmp_path, monkeypatch):
+    """One that was killed may have removed its state table."""
+    monkeypatch.setattr(Context, "begun", lambda _: False)
+    assert down._need_decided(migration(tmp_path, table="source", cycle=2)) == "source"
+    assert down._need_decided(migration(tmp_path, table="target", cycle=0)) == "target"
