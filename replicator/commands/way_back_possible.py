@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ddbverify.config import Pair
 from ddbverify.errors import Refused
 from ddbverify.names import table_name
 from ddbverify.tables.aws import translated
@@ -10,9 +11,13 @@ from replicator.context.context import Context
 
 def why_not(context: Context) -> str:
     """Why a migration can have no way back, in a sentence; empty where it can."""
+    seen: dict[str, Pair] = {}
     for pair in context.root.config.tables:
         if pair.transform is not None:
             return f"{pair} has a transform, and a way back through its inverse is not built."
+        other = seen.setdefault(table_name(pair.source), pair)
+        if other is not pair:
+            return f"{other} and {pair} have one source, which cannot follow two targets."
     return ""
 
 

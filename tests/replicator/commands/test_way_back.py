@@ -98,6 +98,16 @@ def test_there_is_none_with_a_transform_or_while_time_to_live_is_on(tmp_path, st
             way_back_possible.need(plain)
 
 
+def test_there_is_none_from_two_targets_to_one_source(tmp_path):
+    """Each would write its own items over the other's."""
+    second = "[[tables]]\nsource = {!r}\ntarget = 'orders-v3'"
+
+    for source in ("orders", "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"):
+        with pytest.raises(Refused, match="have one source, which cannot follow two targets"):
+            way_back_possible.need(Rooted(config=settings(tmp_path, second.format(source))))
+    assert way_back_possible.why_not(Rooted(config=settings(tmp_path, second.format("customers")))) == ""
+
+
 def test_a_fence_lets_the_way_backs_consumer_through(monkeypatch, tmp_path):
     table = SimpleNamespace(arn="arn:aws:dynamodb:eu-west-1:123456789012:table/orders", name="orders")
     sts = SimpleNamespace(get_caller_identity=lambda: {"Arn": "arn:aws:iam::123456789012:user/ops"})
