@@ -77,10 +77,10 @@ class Inverse:
             TransformError: The function raised, or returned what the source cannot hold under that
                 key. The message names types and attributes, never values.
         """
-        arguments: list[dict[str, Any] | None] = [item_from_typed(item)]
-        if self.takes_before:
-            arguments.append(None if before is None else item_from_typed(before))
         try:
+            arguments: list[dict[str, Any] | None] = [item_from_typed(item)]
+            if self.takes_before:
+                arguments.append(None if before is None else item_from_typed(before))
             result = self.function(*arguments)
         # The user's code may raise anything, and call `sys.exit`; its text may hold values, so only the type
         # is kept.

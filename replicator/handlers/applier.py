@@ -38,9 +38,9 @@ class Message:
 
 
 class Guard(Protocol):
-    """What the consumer needs of a `Ledger`."""
+    """What the consumer needs of a `Ledger`; it may say in words why a write can never be applied."""
 
-    def apply(self, writes: Sequence[Write]) -> dict[str, Applied]: ...
+    def apply(self, writes: Sequence[Write]) -> Mapping[str, Applied | str]: ...
     def numbers(self, source_hashes: Sequence[str]) -> dict[str, str]: ...
 
 
@@ -72,6 +72,7 @@ class Applier:
     canaries: list[Change] = field(default_factory=list)
     written: dict[str, str] = field(default_factory=dict)  # key hash -> number
     superseded: dict[str, str] = field(default_factory=dict)  # likewise: the entry has it, or a higher one
+    anew: set[str] = field(default_factory=set)  # keys with an INSERT or a REMOVE behind the boundary
     behind: set[str] = field(default_factory=set)  # keys with a change behind the boundary
     aside: int = 0  # changes that were put into the quarantine
 
@@ -91,9 +92,9 @@ class Applier:
                 writes.append(write)
         outcomes = self.guard.apply(writes) if writes else {}
         refused = [
-            (hashed, newest[hashed], "refused by DynamoDB")
+            (hashed, newest[hashed], outcome if isinstance(outcome, str) else "refused by DynamoDB")
             for hashed, outcome in outcomes.items()
-            if outcome is Applied.REFUSED
+            if outcome is Applied.REFUSED or isinstance(outcome, str)
         ]
         self._put_aside([*aside, *refused])
         self.written = {
@@ -127,6 +128,8 @@ class Applier:
                 holders.setdefault(hashed, set()).add(message.message_id)
                 if change.created_at >= self.boundary:
                     self.behind.add(hashed)
+                    if change.event_name != "MODIFY":
+                        self.anew.add(hashed)
                 last = newest.get(hashed)
                 if last is None or last.sequence_number < change.sequence_number:
                     newest[hashed] = change
@@ -165,7 +168,8 @@ class Applier:
             results = self.transform(image) if image is not None else []
         except TransformError as error:
             return error.message
-        return Write(hashed, change.keys, change.sequence_number, results, target_key)
+        anew = hashed in self.anew
+        return Write(hashed, change.keys, change.sequence_number, results, target_key, anew=anew)
 
     def _put_aside(self, changes: Sequence[tuple[str, Change, str]]) -> None:
         """Quarantine what can never be applied, unless a later change of the key was."""

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 
+from ddbverify.items.inverse import Inverse
 from ddbverify.items.transform import BUNDLE, Transform, bundled_digest, load_function
 from ddbverify.items.values import with_base64, with_bytes
 from ddbverify.names import Fact, KeySchema, TypedItem, canary_key
@@ -32,6 +33,7 @@ from replicator.handlers.ceiling import WAITING_SHARE, Meter, Unlimited, WriteCe
 from replicator.handlers.control import is_paused, lag_bound
 from replicator.handlers.credentials import assumed_role
 from replicator.handlers.envelope import Letter, UnreadableBody, open_body, sqs_units
+from replicator.handlers.inverse_ledger import InverseLedger
 from replicator.handlers.ledger import Ledger
 from replicator.handlers.limit import Allowance, limited
 from replicator.handlers.metrics import emit
@@ -241,7 +243,7 @@ def canary_groups(batch: Sequence[Message], returned: Sequence[str], schema: Key
 class _Deployment:
     settings: Settings
     transform: Transform
-    ledger: Ledger
+    ledger: Ledger | InverseLedger
     state: State
     source: DynamoDBClient
     meter: Meter = field(default_factory=lambda: Meter(Unlimited()))
@@ -263,11 +265,20 @@ def _deployment() -> _Deployment:
     state = State.of_pair(source, environment["STATE_TABLE"], environment["PAIR"])
     target_keys: KeySchema = json.loads(environment["TARGET_KEYS"])
     allowance = Allowance()
+    source_keys: KeySchema = json.loads(environment["SOURCE_KEYS"])
+    inverse = bundled_inverse(
+        environment.get("INVERSE", ""),
+        environment.get("INVERSE_DIGEST", ""),
+        source_keys=target_keys,
+        target_keys=source_keys,
+        allowance=allowance,
+    )
+    # Through an inverse the function makes what leads here of what follows.
     transform = bundled_transform(
         environment.get("TRANSFORM", ""),
         environment.get("TRANSFORM_DIGEST", ""),
-        source_keys=json.loads(environment["SOURCE_KEYS"]),
-        target_keys=target_keys,
+        source_keys=source_keys if inverse is None else target_keys,
+        target_keys=target_keys if inverse is None else source_keys,
         rekeys=environment.get("REKEYS") == "true",
         allowance=allowance,
     )
@@ -284,7 +295,11 @@ def _deployment() -> _Deployment:
         ceiling=meter,
     )
     settings = Settings.from_environment(environment)
-    return _Deployment(settings, transform, ledger, state, source, meter, allowance)
+    if inverse is None:
+        return _Deployment(settings, transform, ledger, state, source, meter, allowance)
+    as_it_is = Transform("", None, source_keys, target_keys)  # the guard takes what leads, and makes the rest
+    guard = InverseLedger(ledger, transform, inverse)
+    return _Deployment(settings, as_it_is, guard, state, source, meter, allowance)
 
 
 def bundled_transform(
@@ -307,9 +322,33 @@ def bundled_transform(
     """
     if not name:
         return Transform("", None, source_keys, target_keys, rekeys=False)
-    if bundled_digest(name, bundle) != digest:
-        raise RuntimeError(
-            f"the bundle's transform {name} is not the one that this migration was started with"
-        )
-    function = limited(load_function(name), allowance)
+    function = _bundled("transform", name, digest, allowance, bundle)
     return Transform(name, function, source_keys, target_keys, rekeys)
+
+
+def bundled_inverse(
+    name: str,
+    digest: str,
+    *,
+    source_keys: KeySchema,
+    target_keys: KeySchema,
+    allowance: Allowance,
+    bundle: Path = BUNDLE,
+) -> Inverse | None:
+    """
+    The inverse of the bundle, as `bundled_transform`; ``None`` where none is named.
+
+    Args:
+        source_keys: Of what it makes items of: the follower.
+        target_keys: Of what it is given.
+    """
+    if not name:
+        return None
+    function = _bundled("inverse", name, digest, allowance, bundle)
+    return Inverse.of(name, function, source_keys, target_keys)
+
+
+def _bundled(what: str, name: str, digest: str, allowance: Allowance, bundle: Path) -> Callable[..., Any]:
+    if bundled_digest(name, bundle) != digest:
+        raise RuntimeError(f"the bundle's {what} {name} is not the one that this migration was started with")
+    return limited(load_function(name, what), allowance)

@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from ddbverify.errors import ThrottledError
 from ddbverify.items.transform import key_hash
 from ddbverify.items.values import with_base64, with_bytes
 from ddbverify.names import KeySchema, TypedItem
-from ddbverify.tables.answers import handed_back
 from replicator.handlers import transact
 from replicator.handlers.ceiling import Ceiling
+from replicator.handlers.reading import read_items
 from replicator.handlers.records import NO_NUMBER
 from replicator.handlers.transact import Fate, Unit
 from replicator.handlers.wire import JsonTransactions
@@ -29,7 +28,6 @@ from replicator.handlers.wire import JsonTransactions
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import (
-        KeysAndAttributesUnionTypeDef,
         PutTypeDef,
         TransactWriteItemTypeDef,
     )
@@ -62,6 +60,7 @@ class Write:
         results: The target items; empty for a delete.
         target_key: The target key, where keys go one to one; ``None`` in a re-keying pair.
         repair: The number may be applied again (a repair writes under the quarantined number).
+        anew: The item came anew by a change of its batch: what was there before belongs to one that is gone.
     """
 
     source_hash: str
@@ -70,6 +69,7 @@ class Write:
     results: Sequence[TypedItem]
     target_key: TypedItem | None
     repair: bool = False
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Ledger:
 
     def numbers(self, source_hashes: Iterable[str]) -> dict[str, str]:
         """The last applied numbers of these source keys, strongly consistent; absent where there is none."""
-        entries = self._read([_entry_key(one) for one in source_hashes])
+        entries = self._read([entry_key(one) for one in source_hashes])
         return {pk.removeprefix("s#"): entry["n"]["S"] for pk, entry in entries.items()}
 
     # --- keys one to one ------------------------------------------------------------------
@@ -132,7 +132,7 @@ class Ledger:
         return {
             "Put": {
                 "TableName": self.table,
-                "Item": {"pk": {"S": _entry_key(write.source_hash)}, "n": {"S": write.number}},
+                "Item": {"pk": {"S": entry_key(write.source_hash)}, "n": {"S": write.number}},
                 "ConditionExpression": f"attribute_not_exists(pk) OR n {'<=' if write.repair else '<'} :n",
                 "ExpressionAttributeValues": {":n": {"S": write.number}},
             }
@@ -145,12 +145,12 @@ class Ledger:
         return [self._delete(write.target_key)]
 
     def _put(self, item: TypedItem) -> TransactWriteItemTypeDef:
-        return {"Put": {"TableName": self.target, "Item": self._as_taken(item)}}
+        return {"Put": {"TableName": self.target, "Item": self.as_taken(item)}}
 
     def _delete(self, key: TypedItem) -> TransactWriteItemTypeDef:
-        return {"Delete": {"TableName": self.target, "Key": self._as_taken(key)}}
+        return {"Delete": {"TableName": self.target, "Key": self.as_taken(key)}}
 
-    def _as_taken(self, item: TypedItem) -> TypedItem:
+    def as_taken(self, item: TypedItem) -> TypedItem:
         """An item as the client wants it: boto3 encodes bytes itself, JSON has base64 text already."""
         return item if isinstance(self.client, JsonTransactions) else with_bytes(item)
 
@@ -187,11 +187,11 @@ class Ledger:
             Plans for this round, and what is decided without writing. What is in neither
             touches an item of a plan, and waits for the next round.
         """
-        entries = self._read([_entry_key(write.source_hash) for write in writes])
+        entries = self._read([entry_key(write.source_hash) for write in writes])
         decided: dict[str, Applied] = {}
         wanted: dict[str, dict[str, TypedItem]] = {}
         for write in writes:
-            entry = entries.get(_entry_key(write.source_hash))
+            entry = entries.get(entry_key(write.source_hash))
             last = entry["n"]["S"] if entry else ""
             if last > write.number or (last == write.number and not write.repair):
                 decided[write.source_hash] = Applied.SUPERSEDED
@@ -200,7 +200,7 @@ class Ledger:
             else:
                 wanted[write.source_hash] = {key_hash(item, self.target_keys): item for item in write.results}
         open_writes = [write for write in writes if write.source_hash not in decided]
-        held = {write.source_hash: _held(entries.get(_entry_key(write.source_hash))) for write in open_writes}
+        held = {write.source_hash: _held(entries.get(entry_key(write.source_hash))) for write in open_writes}
         touched_by = {name: {*wanted[name], *held[name]} for name in wanted}
         # A key that is held before and after is this source key's own, and stays so as long as its
         # entry stands as it was read, which the entry's condition sees to.
@@ -214,7 +214,7 @@ class Ledger:
                 continue
             taken |= touched_by[name]
             planned.append(
-                self._plan_one(write, entries.get(_entry_key(name)), wanted[name], held[name], owners)
+                self._plan_one(write, entries.get(entry_key(name)), wanted[name], held[name], owners)
             )
         return planned, decided
 
@@ -254,13 +254,13 @@ class Ledger:
     ) -> TransactWriteItemTypeDef:
         version = int(entry["v"]["N"]) if entry else 0
         held = [
-            {"M": {"h": {"S": target_hash}, "k": {"M": self._as_taken(self._target_key(item))}}}
+            {"M": {"h": {"S": target_hash}, "k": {"M": self.as_taken(self._target_key(item))}}}
             for target_hash, item in wanted.items()
         ]
         put: PutTypeDef = {
             "TableName": self.table,
             "Item": {
-                "pk": {"S": _entry_key(write.source_hash)},
+                "pk": {"S": entry_key(write.source_hash)},
                 "n": {"S": write.number},
                 "v": {"N": str(version + 1)},
                 "held": {"L": held},
@@ -303,30 +303,8 @@ class Ledger:
 
     def _read(self, keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Ledger items by ``pk``, strongly consistent. Raises ClientError when AWS does not answer."""
-        wanted = list(dict.fromkeys(keys))
-        found: dict[str, Mapping[str, Any]] = {}
-        for start in range(0, len(wanted), 100):
-            request: Mapping[str, KeysAndAttributesUnionTypeDef] = {
-                self.table: {
-                    "Keys": [{"pk": {"S": pk}} for pk in wanted[start : start + 100]],
-                    "ConsistentRead": True,
-                }
-            }
-            pause = 0.02
-            while request:
-                if pause > 20:
-                    raise ThrottledError(
-                        f"The ledger {self.table} is throttled and gives no answer.",
-                        "nothing is lost: the messages return to the queue. Raise the table's capacity.",
-                    )
-                answer = self.client.batch_get_item(RequestItems=request)
-                for item in answer["Responses"].get(self.table, ()):
-                    found[item["pk"]["S"]] = item
-                request = handed_back(answer, "UnprocessedKeys", self.table)
-                if request:  # throttled: not an error, and not "absent" (docs/aws.md T17)
-                    self.sleep(min(pause, 1.0))
-                    pause *= 2
-        return found
+        wanted = [{"pk": {"S": pk}} for pk in dict.fromkeys(keys)]
+        return {one["pk"]["S"]: one for one in read_items(self.client, self.table, wanted, self.sleep)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +318,8 @@ def loaded(number: str) -> bool:
     return number == NO_NUMBER
 
 
-def _entry_key(source_hash: str) -> str:
+def entry_key(source_hash: str) -> str:
+    """``pk`` of the entry of a source key."""
     return f"s#{source_hash}"
 
 

@@ -50,7 +50,7 @@ class _Expired(BaseException):
     """Not an `Exception`, so that the function's own ``except Exception`` does not swallow it."""
 
 
-def limited(function: Callable[[Any], Any], limit: float | Allowance) -> Callable[[Any], Any]:
+def limited(function: Callable[..., Any], limit: float | Allowance) -> Callable[..., Any]:
     """
     *function*, which raises `TookTooLong` once a call has taken so many seconds.
 
@@ -60,9 +60,9 @@ def limited(function: Callable[[Any], Any], limit: float | Allowance) -> Callabl
     """
 
     @functools.wraps(function)
-    def call(item: Any) -> Any:
+    def call(*items: Any) -> Any:
         if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-            return function(item)
+            return function(*items)
 
         def expire(*_: object) -> None:
             raise _Expired
@@ -74,7 +74,7 @@ def limited(function: Callable[[Any], Any], limit: float | Allowance) -> Callabl
         began = time.monotonic()
         try:
             try:
-                return function(item)
+                return function(*items)
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
         except _Expired:

@@ -66,6 +66,7 @@ class FakeDynamoDB:
         self.faults: deque[Any] = deque()
         self.poison: Callable[[Mapping[str, Any]], bool] = lambda item: "poison" in item
         self.poison_in_reasons = False
+        self.before_writing: Callable[[], None] = lambda: None  # what others do between our requests
         self.unprocessed = 0
         self.units_an_item = 1.0  # that a plain write consumes; more where an index takes its part
         self.page_items = 3  # of a scan or query
@@ -88,6 +89,7 @@ class FakeDynamoDB:
     # --- the client ---------------------------------------------------------------------
 
     def transact_write_items(self, *, TransactItems: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        self.before_writing()
         self.calls["transact_write_items"] += 1
         self.sizes.append(len(TransactItems))
         after = self._fault("TransactWriteItems")
@@ -301,7 +303,8 @@ def _clauses(expression: str) -> Iterable[tuple[str, str, list[str]]]:
 
 def _true(term: str, item: Mapping[str, Any], names: Mapping[str, str], values: Mapping[str, Any]) -> bool:
     if term.startswith("attribute_not_exists("):
-        return term[len("attribute_not_exists(") : -1] not in item
+        name = term[len("attribute_not_exists(") : -1]
+        return names.get(name, name) not in item
     name, operator, placeholder = term.split()
     left, right = item.get(names.get(name, name)), values[placeholder]
     if left is None or set(left) != set(right):
