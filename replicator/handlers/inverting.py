@@ -19,11 +19,7 @@ from replicator.handlers.same import OF_AWS, other_attributes
 
 MOST_OPERATORS: Final = 300
 MOST_BYTES: Final = 4_096
-"""
-Of an expression of DynamoDB's. The first is said of update expressions only; what is true of conditions is
-not said, so they are held to it.
-https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html#limits-expression-parameters
-"""
+"""Of one expression; comparisons, functions and each AND count (docs/aws.md T32)."""
 
 TOO_MANY: Final = "the item that it would replace has too many attributes to ask that none has changed"
 LEFT_OUT: Final = "the item under its key is one that the transform leaves out"

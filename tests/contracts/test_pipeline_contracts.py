@@ -9,15 +9,20 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from ddbverify.items.form import Form
+from ddbverify.items.inverse import Inverse
+from ddbverify.items.transform import Transform
+from ddbverify.items.values import with_base64
 from replicator.aws.stream import StreamReader
 from replicator.handlers import fifo, transact
 from replicator.handlers.envelope import open_body, pack
+from replicator.handlers.inverse_ledger import InverseLedger
 from replicator.handlers.ledger import Applied, Ledger
 from replicator.handlers.records import pad
 from replicator.handlers.transact import Fate, Unit
@@ -106,6 +111,64 @@ def test_two_items_that_swap_keys_end_right_after_a_repair_in_any_order(engine, 
 
     assert engine.notebook.quarantined() == {}
     assert {target: value[0] for target, value in engine.items().items()} == {"x": "b", "y": "a"}
+
+
+EVERY_TYPE = {
+    "id": {"S": "a"},
+    "v": {"S": "old"},
+    "empty": {"S": ""},
+    "n": {"N": "12.50"},
+    "b": {"B": b"\x00\xff"},
+    "bool": {"BOOL": True},
+    "null": {"NULL": True},
+    "ss": {"SS": ["x", "y"]},
+    "ns": {"NS": ["1", "2.5"]},
+    "bs": {"BS": [b"\x01", b"\x02"]},
+    "l": {"L": [{"S": "x"}, {"M": {}}, {"L": []}]},
+    "m": {"M": {"size": {"N": "1"}, "a.b": {"BOOL": False}}},
+    "kept": {"S": "mine"},
+    "a name with #": {"S": "x"},
+}
+
+
+class Meanwhile:
+    """A client before whose first transaction somebody writes *item*."""
+
+    def __init__(self, client: Any, table: str, item: Any) -> None:
+        self._client, self._table, self._item = client, table, item
+
+    def transact_write_items(self, **request: Any) -> Any:
+        if self._item is not None:
+            self._client.put_item(TableName=self._table, Item=self._item)
+            self._item = None
+        return self._client.transact_write_items(**request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+@pytest.mark.parametrize("changed", [{}, {"m": {"M": {}}}, {"kept": {"S": "other"}}, {"new": {"S": "x"}}])
+def test_through_an_inverse_an_item_is_replaced_only_as_it_was_read(engine, changed):
+    def narrower(item):
+        return {name: value for name, value in item.items() if name not in ("kept", "m")}
+
+    def wider(item, before):
+        return {name: before[name] for name in ("kept", "m") if name in before} | item | {"new": "added"}
+
+    engine.client.put_item(TableName=engine.target, Item=EVERY_TYPE)
+    client = Meanwhile(engine.client, engine.target, EVERY_TYPE | changed if changed else None)
+    transform = Transform("rules:narrower", lambda item: narrower(item) | {"new": "added"}, KEYS, KEYS)
+    ledger = ledger_on(client, engine.notebook, table=engine.table, target=engine.target)
+    guard = InverseLedger(ledger, transform, Inverse.of("rules:wider", wider, KEYS, KEYS))
+    image = transform(with_base64(EVERY_TYPE | {"v": {"S": "new"}}))
+
+    for number in (1, 2):  # over what was read, and over what was written
+        write = replace(plain("a", number, "x"), results=image)
+        assert guard.apply([write]) == {hashed("a"): Applied.WRITTEN}
+
+    (found,) = engine.client.scan(TableName=engine.target, ConsistentRead=True)["Items"]
+    expected = EVERY_TYPE | {"v": {"S": "new"}} | changed | {"new": {"S": "added"}}
+    assert Form().same(with_base64(found), with_base64(expected))
 
 
 def test_an_entry_survives_the_delete(engine):

@@ -312,7 +312,9 @@ def _true(term: str, item: Mapping[str, Any], names: Mapping[str, str], values: 
     ((kind, one),), ((_, other),) = left.items(), right.items()
     if kind == "N":
         one, other = Decimal(one), Decimal(other)
-    return bool({"=": one == other, "<": one < other, "<=": one <= other, ">=": one >= other}[operator])
+    if operator == "=":
+        return bool(one == other)
+    return bool({"<": one < other, "<=": one <= other, ">=": one >= other}[operator])
 
 
 class _Pages:
