@@ -167,8 +167,11 @@ class Config(_Section, frozen=True, kw_only=True):
         back = cycle % 2 == 1
         tables, topic = self.tables, self.replicated.alarm_topic
         if back:
+            # Items come as they are: what an inverse makes of them is the consumer's, and of no digest here.
+            plain = {"transform": None, "transform_files": (), "inverse": None}
             tables = tuple(
-                msgspec.structs.replace(pair, source=pair.target, target=pair.source) for pair in self.tables
+                msgspec.structs.replace(pair, source=pair.target, target=pair.source, **plain)
+                for pair in self.tables
             )
             # CloudWatch's alarms reach topics of their own region only.
             here = self.target.region or region_of(self.tables[0].target)

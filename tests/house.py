@@ -194,7 +194,8 @@ ROOMS = (
         "handlers",
         "what runs in Lambda: forwarder, consumer, and what they need",
         "ddbverify.items ddbverify.tables",  # of the tables `answers` only, which decodes nothing
-        "ceiling consumer control envelope forwarder late ledger limit records state wire",
+        "applier ceiling consumer control envelope forwarder inverse_ledger late ledger limit records "
+        "state wire",
     ),
     _room(
         "replicator",

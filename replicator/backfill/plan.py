@@ -5,8 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ddbverify.config import Pair
+from ddbverify.items.inverse import Inverse
 from ddbverify.items.transform import Transform
 from replicator.context.tables import TableFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """
+    What a way back is replicated through, where a transform stands between its tables.
+
+    Args:
+        transform: Of an item of the table that follows it makes one of the table that leads.
+        inverse: The other way round.
+        transform_digest: Of all that the transform is made of.
+        inverse_digest: Likewise.
+    """
+
+    transform: Transform
+    inverse: Inverse
+    transform_digest: str
+    inverse_digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +39,7 @@ class Plan:
     target_account: str
     transform: Transform
     digest: str  # of all that the transform is made of; empty without one
+    through: Through | None = None  # of a way back; its transform is the identity then
 
     @property
     def crosses_accounts(self) -> bool:

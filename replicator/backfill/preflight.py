@@ -11,7 +11,7 @@ from ddbverify.errors import ConfigurationError
 from ddbverify.items.inverse import Inverse
 from ddbverify.items.transform import Transform
 from ddbverify.items.values import with_base64
-from ddbverify.names import KeySchema, TypedItem, stack_name, state_table, table_name
+from ddbverify.names import KeySchema, TypedItem, is_ours, stack_name, state_table, table_name
 from ddbverify.setting_names import Kind, Setting, is_one_of, pattern
 from ddbverify.tables import indexes
 from ddbverify.tables.aws import translated
@@ -76,10 +76,10 @@ def _plan(context: Context, pair: Pair, *, begun: bool) -> Plan:
     transform = context.transform(pair, source.keys, target_keys)
     sampled: list[TypedItem] = []
     if pair.transform or (target is not None and indexes.types_of(target.description).keys() - source.keys):
-        sampled = _sample(context, source)
+        sampled = sample(context, source)
     made = _made_of(context, sampled, source, transform, target_exists=target is not None)
     if pair.inverse is not None:
-        _check_inverse(context, Inverse.load(pair.inverse, source.keys, target_keys), transform, sampled)
+        check_inverse(context, Inverse.load(pair.inverse, source.keys, target_keys), transform, sampled)
     if target is not None:
         _check_types(pair, made, target)
     return Plan(
@@ -161,11 +161,12 @@ def _check_indexes(pair: Pair, source: TableFacts, target: TableFacts) -> None:
             )
 
 
-def _sample(context: Context, source: TableFacts) -> list[TypedItem]:
+def sample(context: Context, source: TableFacts) -> list[TypedItem]:
+    """A few items of a source; none of the replicator's own."""
     with translated(f"read a few items of {source.name}"):
-        return [
-            with_base64(item) for item in context.source.scan(TableName=source.name, Limit=_SAMPLE)["Items"]
-        ]
+        found = context.source.scan(TableName=source.name, Limit=_SAMPLE)["Items"]
+    items = map(with_base64, found)
+    return [one for one in items if not is_ours({name: one[name] for name in source.keys}, source.keys)]
 
 
 def _check_types(pair: Pair, made: Sequence[TypedItem], target: TableFacts) -> None:
@@ -180,7 +181,7 @@ def _check_types(pair: Pair, made: Sequence[TypedItem], target: TableFacts) -> N
             )
 
 
-def _check_inverse(
+def check_inverse(
     context: Context, inverse: Inverse, transform: Transform, items: Sequence[TypedItem]
 ) -> None:
     """An inverse that breaks a law on an item of a small sample is refused before anything is made."""

@@ -11,6 +11,7 @@ from ddbverify.errors import Refused
 from ddbverify.names import Fact, stack_name
 from replicator.aws.switch import CUTOVER
 from replicator.backfill.plan import Plan
+from replicator.commands import through
 from replicator.commands.together import MOST_WAITING, Task, Together
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -96,13 +97,14 @@ def changed_since(context: Context, plan: Plan) -> str:
     bound = context.state(plan.pair).get(Fact.BOUND)
     if bound is None:
         return ""
-    if any(bound[name] != value for name, value in _transform(plan).items()):
+    if any(bound.get(name) != value for name, value in _transform(plan).items()):
         return "The transform"
     return "" if bound.get("backfill", "backup") == context.config.replicated.backfill else _BACKFILL
 
 
 def _transform(plan: Plan) -> dict[str, Any]:
-    return {"transform": plan.pair.transform or "", "digest": plan.digest, "rekeys": plan.pair.rekeys}
+    bound = {"transform": plan.pair.transform or "", "digest": plan.digest, "rekeys": plan.pair.rekeys}
+    return bound | ({"through": through.parameters(plan)} if plan.through else {})
 
 
 def add_resources(state: State, **names: Any) -> None:

@@ -19,11 +19,13 @@ from ddbverify.items.values import with_base64, with_bytes
 from ddbverify.names import Fact, KeySchema, is_ours
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
-from replicator.commands import invocation, target_closing
+from replicator.commands import invocation, target_closing, through
 from replicator.context import live
 from replicator.context.ceiling import ceiling_of
 from replicator.context.context import Context
+from replicator.handlers.applier import Guard
 from replicator.handlers.envelope import Letter, UnreadableBody, open_body
+from replicator.handlers.inverse_ledger import InverseLedger
 from replicator.handlers.ledger import Applied, Ledger, Write
 from replicator.handlers.limit import TRANSFORM_SECONDS, limited
 from replicator.handlers.records import is_key_of
@@ -102,6 +104,7 @@ def run(context: Context, pair: Pair) -> Repaired:
         contest=state.contest,
         ceiling=ceiling_of(context.config.replicated.write_units, state),
     )
+    guard = _guard(context, pair, ledger, source.keys)
     repaired = 0
     while True:
         left = ["a dead letter is not ours, or not whole"] * unreadable
@@ -118,16 +121,38 @@ def run(context: Context, pair: Pair) -> Repaired:
                     left.append(error.message)
                     continue
                 target_key = None if transform.rekeys else transform.target_key_of(entry.key)
-                outcome = ledger.apply([_write(hashed, entry, results, target_key)])[hashed]
+                outcome = guard.apply([_write(hashed, entry, results, target_key)])[hashed]
                 # Superseded: a later change of the key was applied, which is as good.
                 if outcome in (Applied.WRITTEN, Applied.SUPERSEDED):
                     state.release(hashed, entry.number)
                     freed += 1
                 else:
-                    left.append(f"still {outcome.name.lower()}")
+                    left.append(outcome if isinstance(outcome, str) else f"still {outcome.name.lower()}")
         repaired += freed
         if not freed or not left:
             return Repaired(repaired, tuple(left))
+
+
+def _guard(context: Context, pair: Pair, ledger: Ledger, leading: KeySchema) -> Guard:
+    """What a repair writes through: the ledger, or on a way back the inverse over it."""
+    found = through.of(context, pair, leading, ledger.target_keys)
+    if found is None:
+        return ledger
+    noted = (context.state(pair).get(Fact.BOUND) or {}).get("through") or {}
+    if (noted.get("InverseDigest"), noted.get("TransformDigest")) != (
+        found.inverse_digest,
+        found.transform_digest,
+    ):
+        raise Refused(
+            f"The inverse or the transform of {pair} has changed since the way back was armed.",
+            "put it back: nothing was repaired.",
+        )
+    assert found.transform.function is not None  # noqa: S101  # it is no identity
+    return InverseLedger(
+        ledger,
+        replace(found.transform, function=limited(found.transform.function, TRANSFORM_SECONDS)),
+        replace(found.inverse, function=limited(found.inverse.function, TRANSFORM_SECONDS)),
+    )
 
 
 def file_dead_letters(context: Context, pair: Pair, schema: KeySchema) -> int:

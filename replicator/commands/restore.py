@@ -16,7 +16,7 @@ from replicator.aws.switch import set_consumer
 from replicator.backfill import filling
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import invocation, passage, target_closing
+from replicator.commands import invocation, passage, target_closing, through
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
 from replicator.commands.steps import Steps
 from replicator.commands.together import MOST_RESTORES, MOST_STACKS
@@ -172,8 +172,7 @@ def apply(deployment: Deployment, plan: Plan, step: Step, *, boundary: int | Non
             "TargetKeys": json.dumps(dict(plan.transform.target_keys)),
             "LedgerTableArn": resources["ledger_arn"],
             "WriterRoleArn": resources.get("writer_role", ""),
-            "Transform": plan.pair.transform or "",
-            "TransformDigest": plan.digest,
+            **through.parameters(plan),
             "Rekeys": "true" if plan.pair.rekeys else "false",
             "StateTableArn": deployment.base["StateTableArn"],
             "BundleBucket": deployment.base["BundleBucket"],

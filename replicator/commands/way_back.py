@@ -15,18 +15,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from ddbverify.code.digest import transform_digest, transforms_of
 from ddbverify.config import Pair
 from ddbverify.errors import DdbVerifyError, EngineError
-from ddbverify.items.transform import Transform
 from ddbverify.names import BETWEEN, Fact, is_ours, stack_name
 from ddbverify.tables.aws import translated
 from replicator.aws import fence, switch
 from replicator.aws.stream_tail import Tail
 from replicator.backfill.plan import Plan
-from replicator.commands import passage, removal, restore, target_closing, up
+from replicator.commands import passage, removal, restore, target_closing, through, up
 from replicator.commands.closing import command_of
 from replicator.commands.cutover_left import lifting
-from replicator.commands.phases import base_stack, bind, deployed
+from replicator.commands.phases import base_stack, bind, changed_since, deployed
 from replicator.commands.together import MOST_STACKS
 from replicator.context import live, tables
 from replicator.context.console import Step
@@ -142,6 +142,7 @@ def arm(context: Context, lock: Lock) -> Ahead:
         EngineError: It could not be made; nothing of the migration was touched.
     """
     ahead = found(context)
+    through.need_laws(ahead.context, ahead.plans)
     _remove_stale(ahead)
     if context.cycle == 0:  # a canary flies in the target
         target_closing.admit(context, context.config.tables, "to try the way back")
@@ -149,7 +150,9 @@ def arm(context: Context, lock: Lock) -> Ahead:
     base = base_stack(turned)
     for plan in ahead.plans:
         bind(turned, plan)
-    deployment = deployed(turned, command_of(context), lock, base, bundle.build({}))
+    deployment = deployed(
+        turned, command_of(context), lock, base, bundle.build(transforms_of(context.root.config))
+    )
     step, plans = deployment.step, ahead.plans
     step("stream", plans, lambda plan: f"stream of {plan.source.name} is on", partial(up.stream, turned))
     step(
@@ -215,7 +218,9 @@ def open_(context: Context, ahead: Ahead, lock: Lock) -> None:
 def _open(context: Context, ahead: Ahead, lock: Lock) -> None:
     turned = ahead.context
     base = base_stack(turned)
-    deployment = deployed(turned, command_of(context), lock, base, bundle.build({}))
+    deployment = deployed(
+        turned, command_of(context), lock, base, bundle.build(transforms_of(context.root.config))
+    )
     step, plans = deployment.step, ahead.plans
     step("closed", plans, "what went the other way is off", partial(_close, context))
     if context.cycle > 1 and removal.exists(before := context.turned(context.cycle - 1)):
@@ -247,8 +252,9 @@ def _plan(context: Context, pair: Pair) -> Plan:
         target=target,
         target_arn=target.arn,
         target_account=target.account,
-        transform=Transform("", None, source.keys, target.keys, rekeys=False),
-        digest="",
+        transform=context.transform(pair, source.keys, target.keys),
+        digest=transform_digest(context.config, pair),
+        through=through.of(context, pair, source.keys, target.keys),
     )
 
 
@@ -258,6 +264,10 @@ def _remove_stale(ahead: Ahead) -> None:
     if not turned.begun():
         return
     for plan in ahead.plans:
+        if plan.through is not None and changed_since(turned, plan):
+            turned.console.warn(f"the inverse for {plan.pair} is another one by now: armed anew")
+            removal.direction(turned)
+            return
         bound = turned.resources(plan.pair).get("stream_arn")
         if bound is not None and bound != plan.source.stream_arn:
             turned.console.warn(f"the stream of {plan.source.name} is another one by now: armed anew")

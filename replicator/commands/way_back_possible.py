@@ -13,8 +13,10 @@ def why_not(context: Context) -> str:
     """Why a migration can have no way back, in a sentence; empty where it can."""
     seen: dict[str, Pair] = {}
     for pair in context.root.config.tables:
-        if pair.transform is not None:
-            return f"{pair} has a transform, and a way back through its inverse is not built."
+        if pair.rekeys:
+            return f"the transform of {pair} makes keys of its own, and nothing says what they were made of."
+        if pair.transform is not None and pair.inverse is None:
+            return f"{pair} has a transform, and no `inverse` says how to undo it."
         other = seen.setdefault(table_name(pair.source), pair)
         if other is not pair:
             return f"{other} and {pair} have one source, which cannot follow two targets."

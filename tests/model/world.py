@@ -503,6 +503,7 @@ class World:
             },
             restart_number=lambda pair: self.restart,
             source_table=lambda pair: table(name=SOURCE, arn=ARN.partition("/stream/")[0], stream_arn=ARN),
+            cycle=0,
             target_table=lambda pair: table(name=TARGET),
             transform=lambda *_: self.transform,
             source=client,

@@ -31,6 +31,18 @@ def slowly(item):
     time.sleep(0.02)
     return louder(item)
 
+def narrower(item):
+    if item["v"] == "unwanted":
+        return None
+    return {"id": item["id"], "value": item["v"]} | ({"sum": item["sum"]} if "sum" in item else {})
+
+def wider(item, before):
+    kept = {"kept": before["kept"]} if before and "kept" in before else {}
+    return {"id": item["id"], "v": item["value"], **kept} | ({"sum": item["sum"]} if "sum" in item else {})
+
+def forgetful(item):
+    return wider(item, None)
+
 def by_name(item):
     return [{"id": "n" + item["v"], "from": item["id"]}] if item["v"] != "unwanted" else []
 
@@ -74,6 +86,7 @@ class Migration:
         *,
         backfill: str = "backup",
         transform: str = "",
+        inverse: str = "",
         rekeys: bool = False,
         pointer: str = "ssm:/shop/orders",
         way_back: str = "off",
@@ -81,6 +94,9 @@ class Migration:
         pair = (
             f'transform = "{self.module}:{transform}"\nrekeys = {str(rekeys).lower()}\n' if transform else ""
         )
+        if inverse:
+            named = inverse if ":" in inverse else f"{self.module}:{inverse}"
+            pair += f'inverse = "{named}"\n'
         self.transform, self.rekeys = transform, rekeys
         (self.folder / "migration.toml").write_text(
             f'name = "{self.name}"\n[source]\nregion = "{SOURCE_REGION}"\n'

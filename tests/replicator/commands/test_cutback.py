@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from types import SimpleNamespace
 
 import pytest
 
-from ddbverify.errors import Refused
+from ddbverify.errors import ConfigurationError, EngineError, Refused
 from ddbverify.gate import gate
 from ddbverify.names import Fact
 from replicator.aws import policy_fence, queue
 from replicator.aws.policies import Policies
 from replicator.aws.policy_deny import is_fenced
-from replicator.commands import last_verification, way_back
+from replicator.commands import last_verification, repair, way_back, way_back_possible
 from replicator.commands.status import status
 from replicator.context import live
 from tests.replicator.migrations import SOURCE_REGION, Migration
@@ -173,3 +174,131 @@ def test_somebody_who_writes_the_target_under_the_fence_is_found_and_it_is_rolle
     while "k9" not in moving.items(moving.target_region, moving.target):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+# --- through an inverse -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def reshaped(aws, unique, tmp_path, monkeypatch):
+    """Of which the source holds what the target does not, and the target names it otherwise."""
+    for name, value in aws.variables(SOURCE_REGION).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(gate, "judge", lambda *_, **__: OPEN)
+    monkeypatch.setattr(last_verification, "run", lambda *_: 0)
+    monkeypatch.setattr(policy_fence, "LAG_SECONDS", 1.0)
+    made = Migration(aws, unique("p"), tmp_path)
+    settings = {"pointer": f"ssm:/back/{made.name}", "way_back": "7d", "transform": "narrower"}
+    made.configure(**settings, inverse="wider")
+    for number in range(4):
+        item = {"id": {"S": f"k{number}"}, "v": {"S": f"v{number}"}, "kept": {"S": f"mine {number}"}}
+        made.database.put_item(TableName=made.source, Item=item)
+    made.put("hidden", "unwanted")
+    made.up()
+    made.restore()
+    yield made, settings
+    if live.read(made.context()).cycle % 2:
+        made.settle()
+    made.down()
+
+
+def await_source(moving, expected):
+    deadline = time.monotonic() + 30
+    while (found := moving.items(SOURCE_REGION, moving.source)) != expected:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+
+
+def test_through_an_inverse_the_source_follows_with_what_the_transform_leaves_out(reshaped):
+    moving, settings = reshaped
+    source = moving.items(SOURCE_REGION, moving.source)
+    target = moving.aws.client("dynamodb", moving.target_region)
+
+    moving.configure(**settings, inverse="forgetful")
+    with pytest.raises(ConfigurationError, match=r"inverse\(transform\(item\), item\) == item does not hold"):
+        moving.cutover()
+    assert live.read(moving.context()) == live.Live("source", 0)
+    moving.configure(**settings, inverse="wider")
+    assert moving.cutover()["flipped"]
+
+    def put(key, value, **more):
+        target.put_item(TableName=moving.target, Item={"id": {"S": key}, "value": {"S": value}, **more})
+
+    put("k0", "in the target", sum={"N": "1.5"})
+    put("new", "in the target, too")
+    target.delete_item(TableName=moving.target, Key={"id": {"S": "k1"}})
+    put("k2", "unwanted")  # the transform leaves out what the inverse makes of it
+    put("hidden", "another item's")  # and what the source has under this key
+    expected = source | {
+        "k0": source["k0"] | {"v": {"S": "in the target"}, "sum": {"N": "1.5"}},
+        "new": {"id": {"S": "new"}, "v": {"S": "in the target, too"}},
+    }
+    del expected["k1"]
+    await_source(moving, expected)
+    back = live.direction(moving.context())
+    aside = back.state(back.config.tables[0]).quarantined()
+    assert {entry.key["id"]["S"] for entry in aside.values()} == {"k2", "hidden"}
+    with pytest.raises(Refused, match="left in the quarantine"):
+        repair.repair(moving.context())
+    put("k2", "mended")
+    target.delete_item(TableName=moving.target, Key={"id": {"S": "hidden"}})
+    expected["k2"] = source["k2"] | {"v": {"S": "mended"}}
+    await_source(moving, expected)
+
+    moving.database.put_item(TableName=moving.source, Item=source["hidden"] | {"v": {"S": "seen"}})
+    with contextlib.suppress(Refused):
+        repair.repair(moving.context())
+    del expected["hidden"]
+    await_source(moving, expected)
+    assert not back.state(back.config.tables[0]).quarantined()
+
+    assert moving.cutback()["flipped"]
+    moving.put("k3", "in the source again")
+    deadline = time.monotonic() + 30
+    while moving.items(moving.target_region, moving.target)["k3"] != {
+        "id": {"S": "k3"},
+        "value": {"S": "in the source again"},
+    }:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def refused(*_):
+    raise EngineError("somebody writes", "find out who does")
+
+
+def test_an_inverse_that_is_another_one_by_now_is_armed_anew(reshaped, monkeypatch, capsys):
+    moving, settings = reshaped
+    back = moving.folder / f"{moving.module}_back.py"
+    text = f"from {moving.module} import wider\n\ndef undo(item, before):\n    return wider(item, before)\n"
+    back.write_text(text)
+    moving.configure(**settings, inverse=f"{back.stem}:undo")
+    with monkeypatch.context() as patch:
+        patch.setattr(way_back.Ahead, "await_boundary", refused)
+        with pytest.raises(Refused, match="somebody writes"):
+            moving.cutover()
+    turned = moving.context().turned(1)
+    armed = turned.state(turned.config.tables[0]).get(Fact.BOUND)["through"]
+    assert armed["Inverse"] == f"{back.stem}:undo"
+
+    back.write_text(text + "\n# mended\n")
+    assert moving.cutover()["flipped"]
+
+    assert "is another one by now: armed anew" in capsys.readouterr().err
+    again = turned.state(turned.config.tables[0]).get(Fact.BOUND)["through"]
+    assert again["InverseDigest"] != armed["InverseDigest"]
+    assert again["TransformDigest"] == armed["TransformDigest"]
+
+
+def test_a_transform_that_makes_keys_of_its_own_has_no_way_back(reshaped):
+    moving, settings = reshaped
+    moving.configure(**settings, rekeys=True)
+
+    assert "makes keys of its own" in way_back_possible.why_not(moving.context())
+
+
+def test_a_transform_without_an_inverse_has_no_way_back(reshaped):
+    moving, settings = reshaped
+    moving.configure(**settings)
+    with pytest.raises(Refused, match="no `inverse` says how to undo it"):
+        moving.cutover()

@@ -106,6 +106,7 @@ class Bench:
             target=self.database,
             source_client={"sqs": self.queue.dead_letters()}.__getitem__,
             config=SimpleNamespace(replicated=Replication()),
+            cycle=0,
         )
 
     def repair(self):
