@@ -251,9 +251,9 @@ class Settler:
             return settled(None)
         if suspect.quiet_looks < self._fewest_looks and not last_look:
             return None
-        passed = self._pipeline_passed(suspect.expected_since) if self._pipeline_passed else None
+        passed = self._pipeline_passed(suspect.moved_at) if self._pipeline_passed else None
         if passed is False:
-            reason = "the pipeline has not passed the last change of the source"
+            reason = "the pipeline has not passed the last change"
             if not last_look:
                 return None
             return settled(State.UNDECIDED, paths=settled.paths(self._judge, state), reason=reason)

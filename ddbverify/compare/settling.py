@@ -76,7 +76,7 @@ class Settling:
                     shown = self._shown(still)
             except Uncomparable:  # settling it by itself says why
                 still = None
-            has_passed = passed(one.expected_since) if passed is not None and still is not None else None
+            has_passed = passed(one.moved_at) if passed is not None and still is not None else None
             if still is None or state is None or has_passed is False:
                 left.append(one)
                 continue

@@ -45,6 +45,11 @@ class Suspect:
         """Whether the scan saw both sides; else only one of them was read."""
         return self._both_seen
 
+    @property
+    def moved_at(self) -> float:
+        """When either side was last seen to move: on a way back it is the target that changes come from."""
+        return max(self.expected_since, self.target_since)
+
     def __post_init__(self) -> None:
         self._both_seen = self.expected is not None and self.target is not None
         if self.expected is not None and self.expected != CONTESTED:

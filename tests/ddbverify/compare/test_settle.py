@@ -234,6 +234,16 @@ class TestPipeline:
         assert not outcome.by_time_only
         assert asked == [Clock().now]
 
+    def test_so_does_one_whose_target_moved_last(self):
+        """On a way back changes come from the target, and what it holds is under way to the source."""
+        begun = Clock().now
+        arrives = [(3, "target", "newer")]
+        outcome, _, _ = settled("old", "new", arrives, passed=lambda moved_at: moved_at < begun + 2)
+        assert outcome.state is State.UNDECIDED
+        assert "pipeline" in outcome.reason
+        outcome, _, _ = settled("old", "new", arrives, passed=lambda moved_at: moved_at < begun + 60)
+        assert outcome.state is State.DIFFERENT
+
     def test_before_that_it_is_undecided(self):
         outcome, _, took = settled("new", "old", passed=lambda _: False)
         assert outcome.state is State.UNDECIDED
