@@ -275,7 +275,8 @@ def judged(
             "(`replicator restart` clears it)"
         )
     control = facts.get(Fact.CONTROL)
-    if control is not None and control.get("state") != names.RUN:
+    # Behind a flip it is shut by the same fact, for good.
+    if control is not None and control.get("state") != names.RUN and fence.moved(facts) is None:
         problems.append("the consumer is paused (`replicator resume` ends that)")
     if waiting > BACKLOG_LIMIT:
         problems.append(f"{waiting} messages wait in the queue, more than {BACKLOG_LIMIT}")

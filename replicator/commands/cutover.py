@@ -228,8 +228,7 @@ class _Attempt:
             # Behind the last moment in which a consumer can have written: it sees a late write, too.
             with self._step("verification", "last verification, under the fence") as step:
                 self._verify(step)
-            if self.ahead is not None:
-                closing.shut(self.context)
+            closing.shut(self.context)
             if fence.ends:
                 with self._step("fasten", "the fence stands until it is lifted"):
                     fence.fasten()

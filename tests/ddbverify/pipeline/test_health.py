@@ -198,6 +198,12 @@ def test_behind_the_flip_it_is_said_that_the_application_has_moved(aws, tmp_path
     assert not any("not Enabled" in one for one in found.problems)
 
 
+def test_consumers_that_are_shut_are_no_news_behind_the_flip_and_a_problem_before_it():
+    shut = {Fact.CONTROL: {"state": "closed"}}
+    assert problems(shut | {Fact.CUTOVER: {"flipped": True}}) == []
+    assert any("paused" in one for one in problems(shut | {Fact.CUTOVER: {"fenced": True}}))
+
+
 def test_a_queue_that_is_gone_is_a_problem(aws, tmp_path):
     config = parse(projects.TOML, tmp_path)
     resources = {"queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/none.fifo"}

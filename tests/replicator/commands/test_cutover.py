@@ -20,7 +20,7 @@ from ddbverify.names import Fact, canary_key, marker_key
 from replicator.aws import switch
 from replicator.aws.roles import role_of
 from replicator.aws.stream import Trimmed
-from replicator.commands import after_flip, last_verification, quiet
+from replicator.commands import after_flip, closing, last_verification, quiet
 from replicator.commands.cutover import CUTOVER, _Attempt
 from replicator.commands.cutover_preflight import (
     LEAST_QUIET_BEHIND_A_POLICY_SECONDS,
@@ -495,6 +495,15 @@ def test_one_that_is_rolled_back_ends_no_pause(attempt, monkeypatch):
     with pytest.raises(Refused):
         attempt._behind(FENCE)
     assert "consumer True" in attempt.log
+
+
+def test_the_consumers_are_shut_before_the_flip_also_where_no_way_back_is_left(attempt, monkeypatch):
+    """Whoever switches a mapping on by hand, behind it, lets nothing old over what the application wrote."""
+    state = Whole()
+    attempt.context.state = lambda pair: state
+    attempt._behind(FENCE)
+    assert state["state"] == closing.CLOSED
+    assert attempt.context.whole.live["table"] == "target"
 
 
 def test_between_is_noted_before_the_flip_is_asked_for_and_target_behind_it(attempt, monkeypatch):
