@@ -104,7 +104,8 @@ def changed_since(context: Context, plan: Plan) -> str:
 
 def _transform(plan: Plan) -> dict[str, Any]:
     bound = {"transform": plan.pair.transform or "", "digest": plan.digest, "rekeys": plan.pair.rekeys}
-    return bound | ({"through": through.parameters(plan)} if plan.through else {})
+    # Named where there is none, too: an inverse that is gone from the settings is another one.
+    return {**bound, "through": through.parameters(plan) if plan.through else None}
 
 
 def add_resources(state: State, **names: Any) -> None:

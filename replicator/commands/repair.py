@@ -136,10 +136,10 @@ def run(context: Context, pair: Pair) -> Repaired:
 def _guard(context: Context, pair: Pair, ledger: Ledger, leading: KeySchema) -> Guard:
     """What a repair writes through: the ledger, or on a way back the inverse over it."""
     found = through.of(context, pair, leading, ledger.target_keys)
-    if found is None:
-        return ledger
     noted = (context.state(pair).get(Fact.BOUND) or {}).get("through") or {}
-    if (noted.get("InverseDigest"), noted.get("TransformDigest")) != (
+    if found is None and not noted:
+        return ledger
+    if found is None or (noted.get("InverseDigest"), noted.get("TransformDigest")) != (
         found.inverse_digest,
         found.transform_digest,
     ):

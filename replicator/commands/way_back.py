@@ -217,6 +217,8 @@ def open_(context: Context, ahead: Ahead, lock: Lock) -> None:
 
 def _open(context: Context, ahead: Ahead, lock: Lock) -> None:
     turned = ahead.context
+    for plan in ahead.plans:
+        bind(turned, plan)  # without its inverse, items would go back as they are
     base = base_stack(turned)
     deployment = deployed(
         turned, command_of(context), lock, base, bundle.build(transforms_of(context.root.config))

@@ -79,6 +79,18 @@ def test_nothing_is_repaired_in_a_table_that_is_the_applications(moved):
     assert len(bench.queue.dead) == 1
 
 
+def test_a_way_back_whose_inverse_is_gone_from_the_settings_repairs_nothing():
+    """The follower would get the leader's items as they are."""
+    bench = Bench(letter(change("a", 1, {"v": {"S": "old"}})))
+    bench.database.seed("source", item("a", "as it leads"))
+    bench.database.seed(TARGET, item("a", "as it follows"))
+    bench.state.put("bound", transform="", digest="", through={"InverseDigest": "1", "TransformDigest": "2"})
+
+    with pytest.raises(Refused, match="since the way back was armed"):
+        bench.repair()
+    assert bench.target == {"a": "as it follows"}
+
+
 # --- dead letters -----------------------------------------------------------------------------
 
 

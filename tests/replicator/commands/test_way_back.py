@@ -251,3 +251,25 @@ def test_where_a_way_back_is_gone_down_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(Context, "begun", lambda _: False)
     assert down._need_decided(migration(tmp_path, table="source", cycle=2)) == "source"
     assert down._need_decided(migration(tmp_path, table="target", cycle=0)) == "target"
+
+
+@pytest.mark.parametrize("noted", [{"Inverse": "a:back"}, None])
+def test_a_way_back_is_not_opened_through_anything_but_what_it_was_armed_with(tmp_path, monkeypatch, noted):
+    """Without an inverse that the settings no longer name, items would go back as they are."""
+    made = migration(tmp_path, table="target", cycle=1)
+    turned, said = made.turned(1), []
+    state = State.of_pair(FakeDynamoDB(), STATE, turned.config.tables[0].id)
+    bound = {"transform": "", "digest": "", "rekeys": False, "backfill": "backup"}
+    state.put(Fact.BOUND, **bound, **({"through": noted} if noted else {}))
+    turned.state = lambda pair: state
+    made.console = SimpleNamespace(warn=said.append)
+    plan = SimpleNamespace(pair=turned.config.tables[0], digest="", through=None)
+
+    def deployed(_):
+        raise Refused("It is deployed.", "x")
+
+    monkeypatch.setattr(way_back, "base_stack", deployed)
+    way_back.open_(made, way_back.Ahead(turned, (plan,)), None)
+    assert [("It is deployed" in one, "The transform has changed" in one) for one in said] == [
+        (not noted, bool(noted))
+    ]
