@@ -110,8 +110,12 @@ def _need_decided(context: Context) -> str:
 
 
 def _directions(context: Context) -> list[Context]:
-    """Those of which anything is left, beside the migration itself; the next one may be armed."""
-    numbers = range(1, live.read(context).cycle + 2)
+    """
+    Those of which anything is left, beside the migration itself.
+
+    The next one may be armed, and, where a way back was given up, the one behind that.
+    """
+    numbers = range(1, live.read(context).cycle + 3)
     return [turned for turned in map(context.turned, numbers) if removal.exists(turned)]
 
 

@@ -46,7 +46,11 @@ def settle(context: Context) -> dict[str, Any]:
             context.console.line("There is no way back: nothing to give up.")
             return {"settled": False, "removed": []}
         after_flip.begin(over)
-        removed = removal.direction(back)
+        removed = []
+        # A cutback that was rolled back has armed the way over again. The way back last: by it a run goes on.
+        for one in (context.turned(back.cycle + 1), back):
+            if removal.exists(one):
+                removed += removal.direction(one)
     context.console.line(
         "The way back is given up: the source stays fenced, and as it is by now. "
         "The target's TTL and alarms are yours to set; `replicator down` removes the rest."

@@ -11,7 +11,7 @@ from ddbverify.config import parse
 from ddbverify.errors import Refused
 from ddbverify.names import Fact
 from replicator.aws import fence
-from replicator.commands import closing, cutback, cutover, down, settle, way_back, way_back_possible
+from replicator.commands import closing, cutback, cutover, down, removal, settle, way_back, way_back_possible
 from replicator.context import live
 from replicator.context.console import Console
 from replicator.context.context import Context
@@ -273,3 +273,38 @@ def test_a_way_back_is_not_opened_through_anything_but_what_it_was_armed_with(tm
     assert [("It is deployed" in one, "The transform has changed" in one) for one in said] == [
         (not noted, bool(noted))
     ]
+
+
+@pytest.fixture
+def standing(monkeypatch):
+    """Numbers of the directions of which something is there; removed in the order of the answer."""
+    there, gone = {1, 2}, []
+
+    def remove(direction):
+        there.remove(direction.cycle)
+        gone.append(direction.cycle)
+        return [f"stack {direction.cycle}"]
+
+    monkeypatch.setattr(removal, "exists", lambda direction: direction.cycle in there)
+    monkeypatch.setattr(removal, "direction", remove)
+    return gone
+
+
+def test_what_a_cutback_that_was_rolled_back_has_armed_goes_with_the_way_back(
+    tmp_path, monkeypatch, standing
+):
+    made = migration(tmp_path, table="target", cycle=1)
+    made.need_begun, made.locked = lambda: None, lambda _: nullcontext()
+    made.console = made.turned(1).console = SimpleNamespace(line=lambda _: None, step=lambda _: nullcontext())
+    monkeypatch.setattr(settle.switch, "stop_consumer", lambda *_: None)
+    monkeypatch.setattr(settle, "_read_to_the_end", lambda *_: None)
+    monkeypatch.setattr(settle.after_flip, "begin", lambda _: None)
+
+    assert settle.settle(made) == {"settled": True, "removed": ["stack 2", "stack 1"]}
+    assert standing == [2, 1], "the way back last: a run again goes by it"
+    assert live.read(made) == live.Live("target", 0)
+
+
+def test_down_finds_what_was_armed_before_a_way_back_was_given_up(tmp_path, standing):
+    made = migration(tmp_path, table="target", cycle=0)
+    assert [one.cycle for one in down._directions(made)] == [1, 2]
