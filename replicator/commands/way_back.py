@@ -270,6 +270,12 @@ def _remove_stale(ahead: Ahead) -> None:
             turned.console.warn(f"the inverse for {plan.pair} is another one by now: armed anew")
             removal.direction(turned)
             return
+        if (
+            turned.state(plan.pair).get(Fact.GAP) is not None
+        ):  # of before the flip, and nothing would clear it
+            turned.console.warn(f"what was armed for {plan.pair} has met a gap: armed anew")
+            removal.direction(turned)
+            return
         bound = turned.resources(plan.pair).get("stream_arn")
         if bound is not None and bound != plan.source.stream_arn:
             turned.console.warn(f"the stream of {plan.source.name} is another one by now: armed anew")

@@ -308,3 +308,20 @@ def test_what_a_cutback_that_was_rolled_back_has_armed_goes_with_the_way_back(
 def test_down_finds_what_was_armed_before_a_way_back_was_given_up(tmp_path, standing):
     made = migration(tmp_path, table="target", cycle=0)
     assert [one.cycle for one in down._directions(made)] == [1, 2]
+
+
+@pytest.mark.parametrize("gap", [True, False])
+def test_what_was_armed_and_has_met_a_gap_is_armed_anew(tmp_path, monkeypatch, standing, gap):
+    """Behind the flip nothing would clear it, and there would be no way back."""
+    turned = migration(tmp_path).turned(1)
+    monkeypatch.setattr(Context, "begun", lambda _: True)
+    state, said = State.of_pair(FakeDynamoDB(), STATE, turned.config.tables[0].id), []
+    turned.state, turned.console = lambda pair: state, SimpleNamespace(warn=said.append)
+    state.put(Fact.RESOURCES, stream_arn="arn:of:the:stream")
+    if gap:
+        state.latch_gap("the stream was trimmed")
+    source = SimpleNamespace(name="orders-v2", stream_arn="arn:of:the:stream")
+    plan = SimpleNamespace(pair=turned.config.tables[0], source=source, through=None)
+
+    way_back._remove_stale(way_back.Ahead(turned, (plan,)))
+    assert (standing, len(said)) == (([1], 1) if gap else ([], 0))
