@@ -173,10 +173,17 @@ class LatePolicies:
         self.lag, self.block, self.refused, self.history = lag, block, 0, {}
         call = botocore.client.BaseClient._make_api_call
 
+        def found(client, arguments):
+            """What stands already: the fence of a target."""
+            try:
+                return call(client, "GetResourcePolicy", {"ResourceArn": arguments["ResourceArn"]})
+            except client.exceptions.PolicyNotFoundException:
+                return None
+
         def late(client, operation, arguments):
             if not operation.endswith("ResourcePolicy"):
                 return call(client, operation, arguments)
-            past = self.history.setdefault(arguments["ResourceArn"], [(0.0, None)])
+            past = self.history.setdefault(arguments["ResourceArn"], [(0.0, found(client, arguments))])
             if operation == "GetResourcePolicy":
                 answer = [one for at, one in past if at <= time.monotonic() - self.lag][-1]
                 if answer is None:
