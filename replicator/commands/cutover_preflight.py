@@ -76,8 +76,9 @@ def _need_as_before(context: Context) -> None:
     """
     before = context.turned(context.cycle - 1)
     with translated("read how the tables were fenced"):
-        raised = (before.whole.get(Fact.CUTOVER) or {}).get("fence")
-    if raised != context.config.cutover.fence:
+        # Gone, it was removed behind this one's own flip, once its fence was lifted.
+        raised = (before.whole.get(Fact.CUTOVER) or {}).get("fence") if before.begun() else None
+    if raised is not None and raised != context.config.cutover.fence:
         raise Refused(
             f"The {live.leading(before.cycle)} was fenced by {raised!r}, and the application goes back "
             "there; [cutover] fence is another now, which does not lift that.",

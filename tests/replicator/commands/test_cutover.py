@@ -133,11 +133,12 @@ def test_a_command_for_a_fence_cannot_open_a_target_that_its_policy_closes(tmp_p
     assert check(here)
 
 
-def turned(tmp_path, fence="resource-policy", *, begun=(), **options):
+def turned(tmp_path, fence="resource-policy", *, begun=(), is_gone=False, **options):
     """The way back of a migration that was cut over behind *fence*."""
     made, whole = context(tmp_path, **options), State.whole(FakeDynamoDB(), STATE)
     whole.put(CUTOVER, flipped=True, fence=fence)
-    made.cycle, made.turned = 1, lambda cycle: SimpleNamespace(cycle=cycle, whole=whole)
+    before = SimpleNamespace(cycle=0, whole=None if is_gone else whole, begun=lambda: not is_gone)
+    made.cycle, made.turned = 1, lambda cycle: before
     made.pairs_begun = lambda: {made.config.tables[0].id, *begun}
     return made
 
@@ -153,6 +154,10 @@ def test_a_table_whose_fence_could_not_be_lifted_is_not_gone_back_to(tmp_path):
     assert "put the setting back" in caught.value.hint
     with pytest.raises(Refused, match="does not name customers-1 any more"):
         check(turned(tmp_path, begun=["customers-1"]))
+
+
+def test_one_that_was_killed_behind_removing_the_direction_before_goes_on(tmp_path):
+    assert check(turned(tmp_path, is_gone=True)).name == "/shop/orders-table"
 
 
 def test_a_way_back_that_is_not_open_yet_is_opened_by_the_command_before(tmp_path):
