@@ -7,6 +7,7 @@ table, and through them the queue, the dead letters and the two event source map
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -216,16 +217,18 @@ class Passed:
     def of(cls, config: Config, pair: Pair) -> Passed:
         """Look at the queue and at the consumer's progress, of this pair."""
         groups = config.replicated.groups
-        config, pair = direction.that_follows(config, pair)
+        # Asked for once, and not before: a run that meets no difference reads nothing of a pipeline.
+        following = functools.cache(lambda: direction.that_follows(config, pair))
 
         def look() -> tuple[int, float] | None:
-            facts = _facts(config, pair) or {}
+            turned, one = following()
+            facts = _facts(turned, one) or {}
             resources = facts.get(Fact.RESOURCES)
             if resources is None or "consumer_mapping" not in resources:
                 return None
             if fence.keeps_consumer_off(facts, time.time()):
                 return None  # what waits is for nobody: whatever the target lacks by now it will lack
-            return sum(_depth(config, pair, resources, "queue_url", [])), slowest_group(facts, groups)
+            return sum(_depth(turned, one, resources, "queue_url", [])), slowest_group(facts, groups)
 
         return cls(look)
 
