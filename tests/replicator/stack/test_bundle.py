@@ -80,6 +80,7 @@ def test_the_handlers_travel_with_all_they_need_and_nothing_else() -> None:
         "ddbverify/errors.py",
         "ddbverify/names.py",
         "ddbverify/items/__init__.py",
+        "ddbverify/items/inverse.py",
         "ddbverify/items/transform.py",
         "ddbverify/items/values.py",
         "ddbverify/tables/__init__.py",
