@@ -18,7 +18,7 @@ import msgspec
 from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.judge import Judge, Uncomparable
 from ddbverify.compare.memory import BESIDE_THE_ITEM, Memory
-from ddbverify.compare.reserved import keyed_items_of
+from ddbverify.compare.reserved import keyed_items_of, reserved_text
 from ddbverify.compare.shortcut import Made, Shortcut
 from ddbverify.compare.suspects import CONTESTED, Suspect
 from ddbverify.compare.tally import Tally
@@ -124,10 +124,12 @@ class ClaimJoin:
 
     def add_source(self, page: Page, at: float) -> Taken:
         """Join one page of the source. No target page may follow. Returns and raises as `add_target` does."""
-        taken, all_items = Taken(), keyed_items_of(page, self._judge.transform.source_keys)
-        canary = self._judge.source_canary
-        items = [one for one in all_items if one[0] != canary]
-        taken.canary = len(items) < len(all_items)
+        taken, schema = Taken(), self._judge.transform.source_keys
+        items = keyed_items_of(page, schema)
+        if reserved_text(schema) in page.body:
+            canary, count = self._judge.source_canary, len(items)
+            items = [one for one in items if one[0] != canary]
+            taken.canary = len(items) < count
         if self._shortcut.leads_anywhere and not self._by_state:
             items = self._match_at_once(items, at)
         for key, raw in items:

@@ -84,8 +84,9 @@ class KeyJoin:
             Inconclusive: Nothing more can wait; see `Spill.add`.
         """
         self._key_of[role] = page.key_of
-        items = items_of(page, self._schemas[role])
-        self._ahead[role].append(Ahead(items, page.key_of, at, self._reserved_text in page.body))
+        holds_reserved = self._reserved_text in page.body
+        items = items_of(page, self._schemas[role]) if holds_reserved else page.items
+        self._ahead[role].append(Ahead(items, page.key_of, at, holds_reserved))
         self._advance(segment)
 
     def ended(self, role: Role, segment: int | None = None) -> None:

@@ -31,4 +31,5 @@ def items_of(page: Page, schema: KeySchema) -> Sequence[msgspec.Raw]:
 
 def keyed_items_of(page: Page, schema: KeySchema) -> list[tuple[JoinKey, msgspec.Raw]]:
     """The items of a page without markers, with their keys. Raises as `items_of` does."""
-    return [(page.key_of(raw), raw) for raw in items_of(page, schema)]
+    items = items_of(page, schema)
+    return list(zip(map(page.key_of, items), items, strict=True))
