@@ -261,26 +261,27 @@ def _plan(context: Context, pair: Pair) -> Plan:
 
 
 def _remove_stale(ahead: Ahead) -> None:
-    """Remove what was armed for a table, or a stream, that is another one by now: a restart made it anew."""
+    """Remove what was armed for something that is another one by now; it is armed anew."""
     turned = ahead.context
     if not turned.begun():
         return
     for plan in ahead.plans:
-        if plan.through is not None and changed_since(turned, plan):
-            turned.console.warn(f"the inverse for {plan.pair} is another one by now: armed anew")
+        if why := _why_stale(turned, plan):
+            turned.console.warn(f"{why}: armed anew")
             removal.direction(turned)
             return
-        if (
-            turned.state(plan.pair).get(Fact.GAP) is not None
-        ):  # of before the flip, and nothing would clear it
-            turned.console.warn(f"what was armed for {plan.pair} has met a gap: armed anew")
-            removal.direction(turned)
-            return
-        bound = turned.resources(plan.pair).get("stream_arn")
-        if bound is not None and bound != plan.source.stream_arn:
-            turned.console.warn(f"the stream of {plan.source.name} is another one by now: armed anew")
-            removal.direction(turned)
-            return
+
+
+def _why_stale(turned: Context, plan: Plan) -> str:
+    """Why what was armed for a pair cannot be used, in words; empty where it can."""
+    if plan.through is not None and changed_since(turned, plan):
+        return f"the inverse for {plan.pair} is another one by now"
+    if turned.state(plan.pair).get(Fact.GAP) is not None:  # of before the flip, and nothing would clear it
+        return f"what was armed for {plan.pair} has met a gap"
+    bound = turned.resources(plan.pair).get("stream_arn")
+    if bound is not None and bound != plan.source.stream_arn:  # a restart made the table anew, say
+        return f"the stream of {plan.source.name} is another one by now"
+    return ""
 
 
 def _close(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
