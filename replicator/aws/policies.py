@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,22 +108,22 @@ class Policies:
                     told = True
             self.pause()
 
-    def need_permitted(self, arn: str, policy: Policy | None) -> str:
+    def need_permitted(self, arns: Iterable[str]) -> list[str]:
         """
-        Find out whether we may change a policy, by changes that AWS refuses for another reason.
+        Find out whether we may change the policies of tables, by changes that AWS refuses for another reason.
 
         They name a revision that no policy has, so that nothing is put or removed: who may is told that there
         is no such revision. What one would put is what is there, or denies nobody.
 
-        Args:
-            policy: What the table has now.
-
         Returns:
-            What of it could not be found out, in words; empty where all was.
+            What could not be found out, in words; empty where all was.
 
         Raises:
             AccessError: We may not.
         """
+        return [unknown for arn in arns if (unknown := self._what_is_unknown(arn, self.read(arn)[0]))]
+
+    def _what_is_unknown(self, arn: str, policy: Policy | None) -> str:
         tried: list[Policy | None] = [policy] if policy is not None else [_denies_nobody(arn), None]
         for one in tried:  # the fence is put; it is lifted by putting what was there, or by removing it
             try:

@@ -86,11 +86,7 @@ class PolicyFence:
         Raises:
             AccessError: It does not.
         """
-        return [
-            unknown
-            for table in self.tables
-            if (unknown := self.policies.need_permitted(table.arn, self.policies.read(table.arn)[0]))
-        ]
+        return self.policies.need_permitted(table.arn for table in self.tables)
 
     def raise_(self, begins: float | None, until: float) -> None:
         """

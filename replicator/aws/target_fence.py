@@ -82,11 +82,7 @@ class TargetFence:
         Raises:
             AccessError: It does not.
         """
-        return [
-            unknown
-            for table in self.tables
-            if (unknown := self.policies.need_permitted(table.arn, self.policies.read(table.arn)[0]))
-        ]
+        return self.policies.need_permitted(table.arn for table in self.tables)
 
     def close(self) -> list[str]:
         """
