@@ -143,6 +143,9 @@ TARGET_FENCE_SIDS: Final = ("ReplicatorTargetFence", "ReplicatorTargetFenceAgain
 """The statements in a target table's own policy that keep all but the replicator off: until a moment, or
 until they are taken out; and again from a moment on."""
 
+FOLLOWER_FENCE_SIDS: Final = (FENCE_SID, TARGET_FENCE_SIDS[1])
+"""The same in the policy of a table that follows behind a flip: that flip has put the first of them there."""
+
 FENCE_SIDS: Final = (FENCE_SID, *TARGET_FENCE_SIDS)
 """All statements of ours in policies of tables: none of them is a setting of the user's."""
 

@@ -75,12 +75,13 @@ class BothFences:
         application waits, and nobody has pointed one at the target.
         """
         policies = self.target.policies
+        closes = self.target.command if self.target.by_flip else "restore"
         hurried = replace(self.target, policies=replace(policies, patience_seconds=CLOSING_PATIENCE_SECONDS))
         for table in self.target.tables:
             try:
                 hurried.put_closed(table)
             except DdbVerifyError as error:
                 policies.tell(
-                    f"{table.name} could not be closed again, `replicator restore` does: {error.message}"
+                    f"{table.name} could not be closed again, `replicator {closes}` does: {error.message}"
                 )
         self.source.lift()

@@ -144,3 +144,22 @@ def of_sources(context: Context, roles: Sequence[str] = ()) -> Fence:
         context.pace.fence_lead,
         context.pace.fence_spread,
     )
+
+
+def close_left_open(found: Fence) -> list[str]:
+    """Close the targets that an attempt before has opened and could not close again; their names."""
+    return found.target.close_left_open() if isinstance(found, BothFences) else []
+
+
+def lift_opened(context: Context) -> None:
+    """
+    Take the fence of the flip before out of the tables that a direction's own flip has moved to.
+
+    Raises:
+        EngineError: AWS does not take it.
+    """
+    before, opening = context.turned(context.cycle - 1), of(context)
+    if isinstance(opening, BothFences):
+        for table in opening.target.take_out_opened():
+            StateNotes(before.whole).remove(table)
+    of_sources(before).lift()  # where no opening was scheduled; else it finds nothing

@@ -6,6 +6,9 @@ application's writes. A cutover writes a window into it together with the source
 counts: the target opens at a known second behind the one in which the source closes, and closes again before
 the source could open by itself. So whatever dies on the way, never are both open.
 
+Behind a flip that has left a way back, what follows is closed by the fence of that flip. The next flip
+opens it by such a window, too.
+
 Others may change the policy for as long as the target follows: whatever they put stays. Between the moment in
 which the window is put and the flip they may not.
 """
@@ -16,8 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from ddbverify.config import Pair
 from ddbverify.errors import EngineError, Refused
-from ddbverify.names import TARGET_FENCE_SIDS, Fact, table_name
+from ddbverify.names import Fact, table_name
 from ddbverify.tables.aws import translated
 from replicator.aws.policies import (
     LAG_SECONDS,
@@ -25,11 +29,21 @@ from replicator.aws.policies import (
     PATIENCE_SECONDS,
     Changed,
     Policies,
+    Policy,
     size_of,
 )
 from replicator.aws.policy_deny import what_changed
 from replicator.aws.roles import replication_of, role_of
-from replicator.aws.target_deny import Window, closed, ours_in, unclosed
+from replicator.aws.target_deny import (
+    OF_FOLLOWER,
+    OF_TARGET,
+    Sids,
+    Window,
+    closed,
+    exempt_in,
+    ours_in,
+    unclosed,
+)
 from replicator.aws.target_notes import Asked, InMemory, Notes, StateNotes
 from replicator.context.context import Context
 from replicator.context.tables import TableFacts
@@ -52,6 +66,8 @@ class TargetFence:
         now: Seconds since the epoch, DynamoDB's clock.
         spread_seconds: How much has to be left of a window's lead once AWS has taken it.
         notes: Keep what was asked.
+        by_flip: The tables follow behind a flip, and it is the fence of that flip that closes them.
+        command: That is to open them, for what the operator is told.
     """
 
     policies: Policies
@@ -60,6 +76,13 @@ class TargetFence:
     now: Callable[[], float]
     spread_seconds: float = 0.0
     notes: Notes = field(default_factory=InMemory)
+    by_flip: bool = False
+    command: str = "cutover"
+
+    @property
+    def sids(self) -> Sids:
+        """Of the statements that keep writers off."""
+        return OF_FOLLOWER if self.by_flip else OF_TARGET
 
     def check(self) -> None:
         """
@@ -71,7 +94,9 @@ class TargetFence:
         moment = int(self.now())
         for table in self.tables:
             policy, _ = self.policies.read(table.arn)
-            size = size_of(closed(policy, table.arn, self._exempt(table), Window(moment, moment)))
+            size = size_of(
+                self._closed(table, policy, Asked(self._exempt(table), window=Window(moment, moment)))
+            )
             if size > LIMIT_BYTES:
                 raise _no_room(table, size)
 
@@ -102,10 +127,12 @@ class TargetFence:
     def put_closed(self, table: TableFacts) -> Asked | None:
         """Close a table without waiting for reads to show it; ``None`` where it is closed already."""
         noted, exempt = self.notes.get(table.name), self._exempt(table)
+        if noted is None and self.by_flip:
+            return None  # nobody has opened it since
         if noted is not None and noted.revision and noted.window is None and not noted.opened:
             policy, _ = self.policies.read(table.arn)
             # Only behind a note that says the same: a read may be of before a window was put.
-            if noted.exempt == exempt and policy == closed(policy, table.arn, exempt, None):
+            if noted.exempt == exempt and policy == self._closed(table, policy, noted):
                 return None
         return self._put(table, Asked(exempt), f"close {table.name}")
 
@@ -125,8 +152,8 @@ class TargetFence:
                 raise EngineError(
                     f"AWS took the opening of {table.name} {max(left, 0):.0f} s before its moment, and "
                     f"it needs {self.spread_seconds:.0f} s until it holds everywhere.",
-                    "run `replicator cutover` again; AWS takes the next change of a policy 15 s after the "
-                    "last.",
+                    f"run `replicator {self.command}` again; AWS takes the next change of a policy 15 s "
+                    "after the last.",
                 )
         for table, asked in put:
             self._await(table, asked, f"schedule the opening of {table.name}")
@@ -157,7 +184,7 @@ class TargetFence:
             if asked is not None and asked.window is not None and self.now() < asked.window.opens:
                 raise EngineError(
                     f"{table.name} does not take writes yet, and the application was to move to it.",
-                    "run `replicator cutover` again.",
+                    f"run `replicator {self.command}` again.",
                 )
         for table in self.tables:
             self._take_out(table)
@@ -168,18 +195,52 @@ class TargetFence:
             self._take_out(table)
             self.notes.remove(table.name)
 
+    def close_left_open(self) -> list[str]:
+        """
+        Close those that an attempt before has opened and could not close again.
+
+        Returns:
+            Their names.
+        """
+        noted = {table.arn: self.notes.get(table.name) for table in self.tables}
+        left = [
+            table
+            for table in self.tables
+            if (one := noted[table.arn]) is not None and (one.opened or one.window or one.revision is None)
+        ]
+        return replace(self, tables=tuple(left)).close() if left else []
+
+    def take_out_opened(self) -> list[TableFacts]:
+        """
+        Take out what may be left of the fence of tables that a flip was to open, behind that flip.
+
+        Returns:
+            The tables whose opening was scheduled: of the others nothing is known here.
+        """
+        known = [table for table in self.tables if self.notes.get(table.name) is not None]
+        for table in known:
+            self._take_out(table)
+        return known
+
     # --- one table ------------------------------------------------------------------------------
 
     def _exempt(self, table: TableFacts) -> tuple[str, ...]:
         noted = self.notes.get(table.name)
-        return tuple(dict.fromkeys([*(noted.exempt if noted else ()), *self.exempt]))
+        if noted is None and self.by_flip:  # long since put, so that no read of it is late
+            kept = exempt_in(self.policies.read(table.arn)[0], self.sids)
+        else:
+            kept = noted.exempt if noted else ()
+        return tuple(dict.fromkeys([*kept, *self.exempt]))
+
+    def _closed(self, table: TableFacts, policy: Policy | None, asked: Asked) -> Policy:
+        return closed(policy, table.arn, asked.exempt, asked.window, self.sids)
 
     def _put(self, table: TableFacts, asked: Asked, doing: str) -> Asked:
         """Change the policy that a read shows; another one's change meanwhile is read again, and kept."""
         deadline = self.policies.seconds() + self.policies.patience_seconds
         while True:
             policy, revision = self.policies.read(table.arn)
-            wanted = closed(policy, table.arn, asked.exempt, asked.window)
+            wanted = self._closed(table, policy, asked)
             if (size := size_of(wanted)) > LIMIT_BYTES:
                 raise _no_room(table, size)
             self.notes.put(table.name, asked)  # before: from here on the policy may say so
@@ -203,11 +264,15 @@ class TargetFence:
         while True:
             policy, revision = self.policies.read(table.arn)
             now = self.policies.seconds()
-            if ours_in(policy):
+            if ours_in(policy, self.sids):
                 self.notes.put(table.name, opened)
                 try:
                     put = self.policies.change(
-                        table.arn, unclosed(policy), revision, doing=f"open {table.name}", insist=True
+                        table.arn,
+                        unclosed(policy, self.sids),
+                        revision,
+                        doing=f"open {table.name}",
+                        insist=True,
                     )
                     break
                 except Changed:
@@ -222,7 +287,8 @@ class TargetFence:
     def _need_shown(self, table: TableFacts, asked: Asked | None) -> None:
         if asked is None or asked.revision is None:
             raise EngineError(
-                f"The policy of {table.name} is not the one that was put.", "run `replicator cutover` again."
+                f"The policy of {table.name} is not the one that was put.",
+                f"run `replicator {self.command}` again.",
             )
         began = self.policies.seconds()
         while True:
@@ -231,11 +297,12 @@ class TargetFence:
                 return
             # A read may be late, though one has shown it before.
             if self.policies.seconds() - began >= LAG_SECONDS:
-                put = closed(policy, table.arn, asked.exempt, asked.window)
+                put = self._closed(table, policy, asked)
                 raise EngineError(
                     f"Somebody else has changed the resource policy of {table.name} during the cutover: "
-                    f"{what_changed(policy, put, TARGET_FENCE_SIDS)}.",
-                    "find out which tool writes that policy, hold it, then run `replicator cutover` again.",
+                    f"{what_changed(policy, put, self.sids)}.",
+                    "find out which tool writes that policy, hold it, then run "
+                    f"`replicator {self.command}` again.",
                 )
             self.policies.pause()
 
@@ -252,14 +319,24 @@ class TargetFence:
 
 
 def of(context: Context) -> TargetFence:
-    """The fence of those targets of the migration whose policies were asked to keep writers off."""
+    """The fence of those targets of a direction whose policies were asked to keep writers off."""
     if not context.begun():
         return made(context, ())
     with translated("read what is noted of the targets' fences"):
         noted = {name for name, _ in context.whole.all(Fact.TARGET_FENCE)}
-    found = [context.target_table(pair) for pair in context.config.tables if table_name(pair.target) in noted]
+        if context.cycle and (before := context.turned(context.cycle - 1)).begun():
+            noted |= {name for name, _ in before.whole.all(Fact.FENCE)}
+    pairs = [pair for pair in context.config.tables if table_name(pair.target) in noted]
+    found = [context.target_table(pair) for pair in pairs]
+    exempt = [role for pair in pairs if context.cycle and (role := _writer(context, pair))]
     # One that is gone has taken its policy with it.
-    return made(context, tuple(table for table in found if table is not None))
+    return made(context, tuple(table for table in found if table is not None), tuple(exempt))
+
+
+def _writer(context: Context, pair: Pair) -> str:
+    """ARN of the role that the consumer of a way back writes with; empty where it is not known."""
+    resources = context.resources(pair)
+    return str(resources.get("writer_role") or resources.get("consumer_role") or "")
 
 
 def made(context: Context, tables: tuple[TableFacts, ...], exempt: tuple[str, ...] = ()) -> TargetFence:
@@ -277,6 +354,8 @@ def made(context: Context, tables: tuple[TableFacts, ...], exempt: tuple[str, ..
         context.server_time,
         context.pace.fence_spread,
         StateNotes(context.whole),
+        by_flip=context.cycle > 0,
+        command=context.flips_with,
     )
 
 

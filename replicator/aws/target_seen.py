@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ddbverify.errors import EngineError
 from ddbverify.names import Fact, table_name
 from replicator.aws.policies import LAG_SECONDS, Policies
-from replicator.aws.target_deny import is_closed_at, ours_in, window_of
+from replicator.aws.target_deny import OF_FOLLOWER, OF_TARGET, Sids, is_closed_at, ours_in, window_of
 from replicator.aws.target_notes import Asked, asked_of
 from replicator.context import tables
 from replicator.context.context import Context
@@ -65,18 +65,27 @@ def _of(context: Context, name: str, asked: Asked | None) -> SeenTarget | None:
         policy, _ = Policies(context.target).read(target.arn)
     except EngineError as error:
         return SeenTarget(name, "unknown", why=error.message)
-    return seen(name, policy, asked, context.server_time(), time.time())
+    sids = OF_FOLLOWER if context.cycle else OF_TARGET
+    return seen(name, policy, asked, context.server_time(), time.time(), sids)
 
 
-def seen(name: str, policy: Mapping[str, Any] | None, asked: Asked, now: float, here: float) -> SeenTarget:
+def seen(
+    name: str,
+    policy: Mapping[str, Any] | None,
+    asked: Asked,
+    now: float,
+    here: float,
+    sids: Sids = OF_TARGET,
+) -> SeenTarget:
     """
     What a policy that was read says of a target.
 
     Args:
         now: Seconds since the epoch, the server's clock.
         here: Likewise, the clock by which *asked* is dated.
+        sids: Of the fence's statements.
     """
-    if not ours_in(policy):
+    if not ours_in(policy, sids):
         if asked.opened:
             return SeenTarget(name, "open")
         # Asked for a moment ago: a read may not show it yet. Twice the lag, since that is of another clock.
@@ -86,8 +95,8 @@ def seen(name: str, policy: Mapping[str, Any] | None, asked: Asked, now: float, 
             if late
             else (SeenTarget(name, "changed"))
         )
-    window = window_of(policy)
-    if is_closed_at(policy, now):
+    window = window_of(policy, sids)
+    if is_closed_at(policy, now, sids):
         return SeenTarget(name, "closed", opens=window.opens if window and now < window.opens else None)
     return SeenTarget(name, "open", closes=None if window is None else window.closes)
 

@@ -43,7 +43,7 @@ def not_moved(context: Context) -> None:
         unshut(context)
     except DdbVerifyError as error:
         context.console.warn(
-            f"the consumers stay off until `replicator {command_of(context)}`: {error.message}"
+            f"the consumers stay off until `replicator {context.flips_with}`: {error.message}"
         )
 
 
@@ -53,8 +53,3 @@ def is_under_way(context: Context) -> bool:
     if live.read(context).table == BETWEEN:
         return True
     return bool(cut.get("fenced") or cut.get("flipping")) and not cut.get("flipped")
-
-
-def command_of(context: Context) -> str:
-    """The command that flips a direction."""
-    return "cutback" if context.cycle % 2 else "cutover"

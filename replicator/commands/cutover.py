@@ -160,6 +160,7 @@ class _Attempt:
         for pair in context.root.config.tables:
             marking.tidy(context.root, pair)
         behind.check()
+        cutover_fence.close_left_open(context, behind)
         if way_back.wanted(context):
             way_back_possible.need(context)
         judged = cutover_gate.ask(context)

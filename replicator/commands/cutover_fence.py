@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from replicator.aws.fence import Fence
+from replicator.aws.fence import close_left_open as close_opened
 from replicator.context import clock
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -42,6 +43,14 @@ def put(context: Context, fence: Fence) -> Raised:
         return Raised(since, scheduled=True, deadline=began + fence.lead_seconds + limit)
     fence.raise_(None, now + limit)
     return Raised(context.server_time(), scheduled=False, deadline=began + limit)
+
+
+def close_left_open(context: Context, fence: Fence) -> None:
+    """Close the targets that an attempt before could not close again, so that no two tables are open."""
+    if names := close_opened(fence):
+        context.console.warn(
+            f"{', '.join(names)} was left open by an attempt that was rolled back: it is closed"
+        )
 
 
 def await_beginning(context: Context, fence: Fence, since: float, step: Step) -> None:

@@ -11,7 +11,7 @@ from ddbverify.names import Fact, table_name
 from ddbverify.tables.aws import translated
 from replicator.aws import fence, pointer
 from replicator.aws.pointer import Pointer
-from replicator.commands import closing, target_closing
+from replicator.commands import target_closing
 from replicator.context import live, references, tables
 from replicator.context.context import Context
 
@@ -157,7 +157,7 @@ def _opens(context: Context) -> str:
     """What lets a direction follow; not by a name that `cutback` would take for its own."""
     if context.cycle == 0:
         return "run `replicator restore` first."
-    before = closing.command_of(context.turned(context.cycle - 1))
+    before = context.turned(context.cycle - 1).flips_with
     return f"run the command `{before}` again: it goes on where it stopped."
 
 

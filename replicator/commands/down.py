@@ -15,7 +15,6 @@ from replicator.backfill import ownership
 from replicator.backfill.boundary import BACKUPS
 from replicator.backfill.ownership import MADE
 from replicator.commands import ended, invocation, marking, protection, removal, target_closing
-from replicator.commands.closing import command_of
 from replicator.commands.together import MOST_STACKS, each
 from replicator.commands.way_back import OPENED
 from replicator.context import live, tables
@@ -104,7 +103,7 @@ def _need_decided(context: Context) -> str:
     if last.cycle and last.begun() and last.whole.get(OPENED) is None:
         raise Refused(
             f"The {found.table} may still be fenced, and the application was moved there: it cannot write.",
-            f"run `replicator {command_of(last)}`: it lifts that fence. Then `down`.",
+            f"run `replicator {last.flips_with}`: it lifts that fence. Then `down`.",
         )
     return found.table
 

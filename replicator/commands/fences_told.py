@@ -44,6 +44,7 @@ def of_targets(context: Context, cut: Mapping[str, Any], seen: Sequence[SeenTarg
     """What is to be known of targets that take anybody's writes, in sentences."""
     if cut.get("flipped"):
         return  # they are the application's
+    closes = f"`replicator {context.flips_with if context.cycle else 'restore'}`"
     wanted, under_way = target_closing.is_wanted(context), bool(cut.get("fenced") or cut.get("flipping"))
     for one in seen:
         if one.state == "unknown":
@@ -51,7 +52,7 @@ def of_targets(context: Context, cut: Mapping[str, Any], seen: Sequence[SeenTarg
         elif one.state == "changed":
             yield (
                 f"somebody else has taken the fence out of the policy of {one.table}, and whoever may write "
-                "there can; `replicator restore` puts it back"
+                f"there can; {closes} puts it back"
             )
         elif one.state == "open" and under_way:
             until = "" if one.closes is None else f" until {_time(one.closes)}"
@@ -63,7 +64,7 @@ def of_targets(context: Context, cut: Mapping[str, Any], seen: Sequence[SeenTarg
             until = "" if one.closes is None else f" until {_time(one.closes)}"
             yield (
                 f"{one.table} takes anybody's writes{until}, since a cutover that was rolled back could not "
-                "close it; `replicator restore` does"
+                f"close it; {closes} does"
             )
         elif one.state == "none" and wanted and _is_followed(context, one.table):
             yield (

@@ -15,7 +15,6 @@ from replicator.aws.fence_seen import Seen
 from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
 from replicator.commands import after_flip, ended, fences_told, invocation, way_back_seen
-from replicator.commands.closing import command_of
 from replicator.commands.restore import RESTORE_STEPS
 from replicator.commands.up import UP_STEPS
 from replicator.context import live
@@ -59,7 +58,7 @@ def status(context: Context) -> dict[str, Any]:
             for pair in context.config.tables
         },
     }
-    command = f"`replicator {command_of(context)}`"
+    command = f"`replicator {context.flips_with}`"
     for text in fences_told.of_sources(context, cut, fences):
         context.console.warn(text.replace("`replicator cutover`", command))
     for text in fences_told.of_targets(context, cut, closed):

@@ -24,7 +24,6 @@ from replicator.aws import fence, switch
 from replicator.aws.stream_tail import Tail
 from replicator.backfill.plan import Plan
 from replicator.commands import passage, removal, restore, target_closing, through, up
-from replicator.commands.closing import command_of
 from replicator.commands.cutover_left import lifting
 from replicator.commands.phases import base_stack, bind, changed_since, deployed
 from replicator.commands.together import MOST_STACKS
@@ -151,7 +150,7 @@ def arm(context: Context, lock: Lock) -> Ahead:
     for plan in ahead.plans:
         bind(turned, plan)
     deployment = deployed(
-        turned, command_of(context), lock, base, bundle.build(transforms_of(context.root.config))
+        turned, context.flips_with, lock, base, bundle.build(transforms_of(context.root.config))
     )
     step, plans = deployment.step, ahead.plans
     step("stream", plans, lambda plan: f"stream of {plan.source.name} is on", partial(up.stream, turned))
@@ -188,11 +187,11 @@ def note_moved(context: Context, ahead: Ahead | None) -> None:
         raise EngineError(
             f"The application has moved, and that could not be noted: {error.message} The fence of the "
             f"{live.leading(cycle)} stays up, as it has to.",
-            f"run `replicator {command_of(context)}` again now: it goes on from there.",
+            f"run `replicator {context.flips_with}` again now: it goes on from there.",
         ) from error
     if not opened and found.table == live.leading(cycle + 1) and found.cycle in (cycle, cycle + 1):
         with lifting("The application was moved"):
-            fence.of_sources(context.turned(cycle - 1)).lift()
+            fence.lift_opened(context)
         with translated("note that the fence is lifted"):
             context.whole.put(OPENED, at=now_text())
 
@@ -203,7 +202,7 @@ def open_(context: Context, ahead: Ahead, lock: Lock) -> None:
 
     Behind the flip, which stands whatever becomes of this; again, it goes on where it stopped.
     """
-    turned, command = ahead.context, command_of(context)
+    turned, command = ahead.context, context.flips_with
     if not live.is_followed(turned):
         return  # it was given up, or is over
     try:
@@ -221,7 +220,7 @@ def _open(context: Context, ahead: Ahead, lock: Lock) -> None:
         bind(turned, plan)  # without its inverse, items would go back as they are
     base = base_stack(turned)
     deployment = deployed(
-        turned, command_of(context), lock, base, bundle.build(transforms_of(context.root.config))
+        turned, context.flips_with, lock, base, bundle.build(transforms_of(context.root.config))
     )
     step, plans = deployment.step, ahead.plans
     step("closed", plans, "what went the other way is off", partial(_close, context))

@@ -126,6 +126,11 @@ class Context:
         return made[cycle]
 
     @property
+    def flips_with(self) -> str:
+        """The command that moves the application along this direction."""
+        return "cutback" if self.cycle % 2 else "cutover"
+
+    @property
     def lease(self) -> Lock | Borrowed | None:
         """What the command holds of the migration."""
         return self.shared.lease

@@ -40,6 +40,7 @@ class Rooted(SimpleNamespace):
     """A context that is the migration itself, with no other direction."""
 
     cycle = 0
+    flips_with = "cutover"
 
     @property
     def root(self) -> Rooted:

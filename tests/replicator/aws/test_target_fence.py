@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddbverify.errors import EngineError, Refused
-from replicator.aws import target_seen
+from replicator.aws import fence, target_seen
 from replicator.aws.both_fences import BothFences
 from replicator.aws.fence_notes import InMemory as SourceNotes
 from replicator.aws.policies import LIMIT_BYTES
@@ -36,9 +36,9 @@ OPENS = BITES + QUIET
 ENDS = BITES + LIMIT
 
 
-def target_fence(client, notes=None, exempt=(OPERATOR, CONSUMER), tell=lambda _: None):
-    clock = client.clock
-    return TargetFence(of(client, clock, tell), (TARGET,), exempt, clock.now, SPREAD, notes or InMemory())
+def target_fence(client, notes=None, exempt=(OPERATOR, CONSUMER), tell=lambda _: None, **more):
+    clock, kept = client.clock, notes or InMemory()
+    return TargetFence(of(client, clock, tell), (TARGET,), exempt, clock.now, SPREAD, kept, **more)
 
 
 def by_another_tool(client, policy):
@@ -54,12 +54,21 @@ class Both:
         self.target = FakePolicies(clock=self.clock, **manners)
         self.kept, self.told = InMemory(), []
         self.source_notes = SourceNotes()
-        self.targets().close()
+        self.close()
         self.clock.at = NOON + 3600
         self.began = self.clock.at
 
+    def close(self):
+        self.targets().close()
+
     def targets(self):
         return target_fence(self.target, self.kept, tell=self.told.append)
+
+    def window(self):
+        return window_of(self.target.policy, self.targets().sids)
+
+    def left_of_the_fence(self):
+        return ours_in(self.target.policy, self.targets().sids)
 
     def fences(self):
         of_source = PolicyFence(
@@ -90,6 +99,37 @@ class Both:
             for at in range(int(self.began), int(until))
             if not self.source.denies(at) and not self.target.denies(at)
         ]
+
+
+class BackAgain(Both):
+    """The table that follows behind a flip, closed by the fence of that flip."""
+
+    def close(self):
+        self.before = SourceNotes()
+        made = PolicyFence(
+            of(self.target),
+            (TARGET,),
+            (OPERATOR, CONSUMER),
+            self.clock.now,
+            MARGIN,
+            self.before,
+            LEAD,
+            SPREAD,
+        )
+        made.raise_(self.clock.at + LEAD, self.clock.at + LEAD + LIMIT)
+        self.clock.at += LEAD + 1
+        made.fasten()
+
+    def targets(self):
+        # Whom it lets through it does not know, but from the fence that stands.
+        return target_fence(
+            self.target, self.kept, (OPERATOR,), self.told.append, by_flip=True, command="cutback"
+        )
+
+
+@pytest.fixture(params=[Both, BackAgain])
+def world(request):
+    return request.param
 
 
 # --- the statements -------------------------------------------------------------------------------
@@ -176,8 +216,8 @@ def test_a_change_that_aws_blocks_is_made_later():
 
 
 @pytest.mark.parametrize(("lag", "block", "spread"), [(0, 0, 0), (5, 15, 20), (12, 15, 29)])
-def test_at_no_moment_do_both_tables_take_writes(lag, block, spread):
-    both = Both(lag=lag, block=block, spread=spread)
+def test_at_no_moment_do_both_tables_take_writes(world, lag, block, spread):
+    both = world(lag=lag, block=block, spread=spread)
     made = both.raised()
     both.clock.at = both.bites + 120
     made.need_standing()
@@ -188,11 +228,11 @@ def test_at_no_moment_do_both_tables_take_writes(lag, block, spread):
     assert all(both.target.denies(at) for at in range(int(both.began), int(opened)))
     assert all(both.target.lets_through(at) for at in range(int(opened), int(both.bites) + 2 * LIMIT))
     assert all(both.source.denies(at) for at in range(int(both.bites) + 1, int(both.bites) + 2 * LIMIT))
-    assert ours_in(both.target.policy) == []
+    assert both.left_of_the_fence() == []
 
 
-def test_it_is_open_before_the_flip_for_every_request_and_no_second_is_waited_for():
-    both = Both(lag=5.0, block=15.0, spread=29.0)
+def test_it_is_open_before_the_flip_for_every_request_and_no_second_is_waited_for(world):
+    both = world(lag=5.0, block=15.0, spread=29.0)
     made = both.raised()
     both.clock.at = both.bites + QUIET + 1
     assert both.target.lets_through(both.clock.at)
@@ -204,14 +244,14 @@ def test_it_is_open_before_the_flip_for_every_request_and_no_second_is_waited_fo
 
 
 @pytest.mark.parametrize("rolls_back", [False, True])
-def test_whatever_dies_on_the_way_never_are_both_open(rolls_back):
+def test_whatever_dies_on_the_way_never_are_both_open(world, rolls_back):
     """The operator's machine dies before its n-th change or read of a policy; nobody runs it again."""
-    deaths = itertools.takewhile(lambda dies: died_at(dies, rolls_back=rolls_back), itertools.count(1))
+    deaths = itertools.takewhile(lambda dies: died_at(world, dies, rolls_back=rolls_back), itertools.count(1))
     assert len(list(deaths)) > 10
 
 
-def died_at(dies, *, rolls_back):
-    both = Both(spread=20.0, lag=3.0)
+def died_at(world, dies, *, rolls_back):
+    both = world(spread=20.0, lag=3.0)
     counted = itertools.count(1)
 
     class DiedError(BaseException):
@@ -250,8 +290,8 @@ def is_lifted(both):
     return both.source.policy == OTHERS
 
 
-def test_the_target_closes_before_the_source_opens_by_itself():
-    both = Both()
+def test_the_target_closes_before_the_source_opens_by_itself(world):
+    both = world()
     both.raised()
     ends = int(both.bites + LIMIT)
 
@@ -261,22 +301,22 @@ def test_the_target_closes_before_the_source_opens_by_itself():
 
 
 @pytest.mark.parametrize("after", [20.0, LEAD + 1, LEAD + 60])
-def test_one_that_fails_closes_the_target_before_it_opens_the_source(after):
-    both = Both(lag=4.0, block=15.0)
+def test_one_that_fails_closes_the_target_before_it_opens_the_source(world, after):
+    both = world(lag=4.0, block=15.0)
     made = both.raised()
     both.clock.at = both.began + after
     made.lift()
 
     assert both.source.policy == OTHERS
     assert both.target.denies(both.clock.at + LIMIT)
-    assert window_of(both.target.policy) is None
+    assert both.window() is None
     assert both.taken_twice(both.bites + 2 * LIMIT) == []
     closed_at, opened_at = (client.history[-1][0] for client in (both.target, both.source))
     assert closed_at <= opened_at
 
 
-def test_one_that_fails_between_fasten_and_flip_closes_the_target_again():
-    both = Both(lag=4.0, block=15.0)
+def test_one_that_fails_between_fasten_and_flip_closes_the_target_again(world):
+    both = world(lag=4.0, block=15.0)
     made = both.raised()
     both.clock.at = both.bites + 60
     made.fasten()
@@ -305,8 +345,8 @@ def test_where_the_target_cannot_be_closed_the_application_gets_its_source_back_
     assert window_of(both.target.policy) is not None, "which closes by itself"
 
 
-def test_killed_between_the_two_puts_the_next_run_closes_and_lifts():
-    both = Both()
+def test_killed_between_the_two_puts_the_next_run_closes_and_lifts(world):
+    both = world()
     both.fences().source.raise_(both.bites, both.bites + LIMIT)
     both.clock.at = both.bites + 60
     assert both.target.denies(both.clock.at)
@@ -316,8 +356,8 @@ def test_killed_between_the_two_puts_the_next_run_closes_and_lifts():
     assert both.target.denies(both.clock.at)
 
 
-def test_whoever_changes_the_policy_during_the_cutover_is_noticed():
-    both = Both(lag=3.0)
+def test_whoever_changes_the_policy_during_the_cutover_is_noticed(world):
+    both = world(lag=3.0)
     made = both.raised()
     by_another_tool(both.target, {**OTHERS})
     both.clock.at += 4
@@ -328,8 +368,8 @@ def test_whoever_changes_the_policy_during_the_cutover_is_noticed():
         made.target.open()
 
 
-def test_a_window_that_aws_takes_too_late_is_none():
-    both = Both()
+def test_a_window_that_aws_takes_too_late_is_none(world):
+    both = world()
     put = both.target.put_resource_policy
 
     def slowly(**arguments):
@@ -341,8 +381,8 @@ def test_a_window_that_aws_takes_too_late_is_none():
         both.raised()
 
 
-def test_it_is_not_opened_before_its_moment():
-    both = Both()
+def test_it_is_not_opened_before_its_moment(world):
+    both = world()
     made = both.raised()
     both.clock.at = both.bites + QUIET - 1
 
@@ -362,12 +402,89 @@ def test_a_policy_that_somebody_has_emptied_meanwhile_is_opened_without_a_change
     assert client.policy == OTHERS
 
 
+# --- back again -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rolls_back", [False, True])
+def test_whoever_the_fence_of_the_flip_lets_through_writes_until_the_end(rolls_back):
+    """The consumer of the way back applies what came before the fence, for as long as that takes."""
+    back = BackAgain(spread=20.0)
+    made = back.raised()
+    back.clock.at = back.bites + 60
+    if rolls_back:
+        made.lift()
+    else:
+        made.fasten()
+
+    seconds = range(int(back.began), int(back.clock.at))
+    assert all(back.target.lets_through(at, who) for at in seconds for who in (CONSUMER, OPERATOR))
+    assert back.target.lets_through(back.clock.at + LIMIT, CONSUMER)
+    assert back.target.denies(back.clock.at + LIMIT) == rolls_back
+
+
+def test_what_was_not_opened_is_not_touched():
+    back = BackAgain()
+    writes = back.target.writes
+    back.fences().lift()
+
+    assert (back.target.writes, back.kept.kept) == (writes, {})
+    assert back.target.denies(back.clock.at)
+
+
+def test_one_that_could_not_be_closed_again_is_closed_by_the_next_attempt(world):
+    both = world()
+    made = both.raised()
+    both.clock.at = both.bites + 60
+    made.fasten()
+    put = both.target.put_resource_policy
+
+    def refuse(**_):
+        raise refusal("InternalServerError")
+
+    both.target.put_resource_policy = refuse
+    made.lift()
+    assert both.target.lets_through(both.clock.at)
+    closes = "cutback" if world is BackAgain else "restore"
+    assert any(f"`replicator {closes}` does" in line for line in both.told)
+    both.target.put_resource_policy = put
+    assert fence.close_left_open(both.fences()) == ["orders-v2"]
+    assert both.target.denies(both.clock.at)
+    assert fence.close_left_open(both.fences()) == []
+
+
+@pytest.mark.parametrize("how", ["opened", "killed at the answer", "not scheduled"])
+def test_behind_the_flip_nothing_is_left_of_the_fence_of_the_flip_before(monkeypatch, how):
+    back, lifted = BackAgain(lag=3.0), []
+    if how != "not scheduled":
+        made = back.raised()
+        back.clock.at = back.bites + 60
+        made.source.fasten()
+        if how == "killed at the answer":
+            back.target.delete_resource_policy = lambda **_: (_ for _ in ()).throw(MachineDiesError)
+        with suppress(MachineDiesError):
+            made.target.open()
+        back.target.__dict__.pop("delete_resource_policy", None)
+    of_before = PolicyFence(of(back.target), (TARGET,), (OPERATOR,), back.clock.now, MARGIN, back.before)
+    direction = SimpleNamespace(cycle=1, turned=lambda _: SimpleNamespace(whole=None))
+    monkeypatch.setattr(fence, "of", lambda _: back.fences())
+    monkeypatch.setattr(fence, "StateNotes", lambda _: back.before)
+    monkeypatch.setattr(fence, "of_sources", lambda _: lifted.append(1) or of_before)
+    back.clock.at += 5  # the flip
+    before = back.clock.at
+    fence.lift_opened(direction)
+    if how == "opened":
+        assert back.clock.at == before, "there is nothing to wait for"
+    assert back.target.policy is None
+    assert back.before.get(TARGET) is None
+    assert lifted
+
+
 # --- answers that are lost ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("was_opened", [False, True])
-def test_a_change_whose_answer_was_lost_is_made_again(was_opened):
-    both = Both()
+def test_a_change_whose_answer_was_lost_is_made_again(world, was_opened):
+    both = world()
     made = both.raised()
     both.clock.at = both.bites + 60
     if was_opened:
@@ -433,13 +550,13 @@ def test_each_state_is_told():
     assert seen(client.policy, OPENS).state == "open"
 
 
-def test_a_late_read_of_the_closed_policy_is_not_believed_behind_a_window():
-    both = Both()
+def test_a_late_read_of_the_closed_policy_is_not_believed_behind_a_window(world):
+    both = world()
     made = both.raised()
     both.target.lag = 10.0  # a read may be late, though one has shown it before
     made.lift()
 
-    assert window_of(both.target.policy) is None
+    assert both.window() is None
     assert both.taken_twice(both.bites + 2 * LIMIT) == []
 
 
@@ -451,6 +568,7 @@ class MachineDiesError(BaseException):
 
 
 @given(
+    world=st.sampled_from([Both, BackAgain]),
     lag=st.integers(0, 12),
     block=st.sampled_from([0, 15]),
     spread=st.integers(0, 25),
@@ -460,7 +578,7 @@ class MachineDiesError(BaseException):
 )
 @settings(max_examples=120)
 def test_in_any_history_at_most_one_table_takes_writes(
-    lag, block, spread, source_dies, fails_after, again_after
+    world, lag, block, spread, source_dies, fails_after, again_after
 ):
     """
     A cutover that is flipped, fails or dies at some request, and perhaps another operator behind it.
@@ -468,7 +586,7 @@ def test_in_any_history_at_most_one_table_takes_writes(
     Where a window is closed again while the source opens, the target's new policy has to spread: those
     seconds are the promise's exception, and no others are.
     """
-    both = Both(lag=lag, block=block, spread=spread)
+    both = world(lag=lag, block=block, spread=spread)
     calls, reopened = itertools.count(1), []
     for client in (both.source, both.target):
         for name in ("get_resource_policy", "put_resource_policy", "delete_resource_policy"):
@@ -487,7 +605,7 @@ def test_in_any_history_at_most_one_table_takes_writes(
         reopened.append(both.clock.at)
         both.fences().lift()
         assert not is_fenced(both.source.policy)
-        assert window_of(both.target.policy) is None
+        assert both.window() is None
     excepted = {second for at in reopened for second in range(int(at), int(at) + 90 + spread)}
     assert [at for at in both.taken_twice(ends) if int(at + both.bites) not in excepted] == []
     if reopened and is_lifted(both) and both.target.history[-1][0] < both.clock.at - spread:

@@ -11,9 +11,10 @@ import pytest
 from ddbverify.errors import ConfigurationError, EngineError, Refused
 from ddbverify.gate import gate
 from ddbverify.names import Fact
-from replicator.aws import policy_fence, queue
+from replicator.aws import fence_seen, policy_fence, queue, target_fence, target_seen
 from replicator.aws.policies import Policies
 from replicator.aws.policy_deny import is_fenced
+from replicator.aws.target_deny import OF_FOLLOWER, is_closed_at, window_of
 from replicator.commands import last_verification, repair, way_back, way_back_possible
 from replicator.commands.status import status
 from replicator.context import live
@@ -30,7 +31,8 @@ def moving(aws, unique, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(gate, "judge", lambda *_, **__: OPEN)
     monkeypatch.setattr(last_verification, "run", lambda *_: 0)
-    monkeypatch.setattr(policy_fence, "LAG_SECONDS", 1.0)  # an emulator's reads are never late
+    for module in (policy_fence, target_fence):
+        monkeypatch.setattr(module, "LAG_SECONDS", 1.0)  # an emulator's reads are never late
     made = Migration(aws, unique("p"), tmp_path)
     made.configure(pointer=f"ssm:/back/{made.name}", way_back="7d")
     for number in range(6):
@@ -138,6 +140,35 @@ def test_over_back_and_over_again(moving, capsys):
     assert fenced(moving, "source")
 
 
+def test_the_table_that_the_application_goes_back_to_is_opened_at_a_known_moment(moving, monkeypatch):
+    """Not by a change behind the flip, which AWS would need a minute for."""
+    moving.cutover()
+    seen, back = [], moving.context().turned(1)
+
+    def look(*_):
+        policy, _ = Policies(moving.context().source).read(moving.context().source_table(moving.pair).arn)
+        seen.append((window_of(policy, OF_FOLLOWER), is_closed_at(policy, back.server_time(), OF_FOLLOWER)))
+        if len(seen) == 1:
+            raise EngineError("the verification fails", "x")
+        return 0
+
+    monkeypatch.setattr(last_verification, "run", look)
+    with pytest.raises(Refused, match="the verification fails"):
+        moving.cutback()
+    assert [fenced(moving, which) for which in ("source", "target")] == [True, False]
+    closed = target_seen.look(back)
+    assert [(one.table, one.state, one.opens) for one in closed] == [(moving.source, "closed", None)]
+    write(moving, "k0", "in the target still")
+    assert values(await_equal(moving))["k0"] == "in the target still"
+
+    assert moving.cutback()["flipped"]
+    assert [(window is not None, is_closed) for window, is_closed in seen] == [(True, False)] * 2
+    assert [fenced(moving, which) for which in ("source", "target")] == [False, True]
+    assert Policies(moving.context().source).read(moving.context().source_table(moving.pair).arn)[0] is None
+    assert fence_seen.look(moving.context(), {})[0].state == "none"
+    assert not list(moving.context().whole.all(Fact.FENCE)), "nothing lifts it again"
+
+
 def test_a_table_that_the_application_goes_back_to_without_a_way_back_is_open(moving):
     moving.cutover()
     moving.cutback()
@@ -186,7 +217,8 @@ def reshaped(aws, unique, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(gate, "judge", lambda *_, **__: OPEN)
     monkeypatch.setattr(last_verification, "run", lambda *_: 0)
-    monkeypatch.setattr(policy_fence, "LAG_SECONDS", 1.0)
+    for module in (policy_fence, target_fence):
+        monkeypatch.setattr(module, "LAG_SECONDS", 1.0)
     made = Migration(aws, unique("p"), tmp_path)
     settings = {"pointer": f"ssm:/back/{made.name}", "way_back": "7d", "transform": "narrower"}
     made.configure(**settings, inverse="wider")

@@ -137,7 +137,9 @@ def turned(tmp_path, fence="resource-policy", *, begun=(), is_gone=False, **opti
     """The way back of a migration that was cut over behind *fence*."""
     made, whole = context(tmp_path, **options), State.whole(FakeDynamoDB(), STATE)
     whole.put(CUTOVER, flipped=True, fence=fence)
-    before = SimpleNamespace(cycle=0, whole=None if is_gone else whole, begun=lambda: not is_gone)
+    before = SimpleNamespace(
+        cycle=0, flips_with="cutover", whole=None if is_gone else whole, begun=lambda: not is_gone
+    )
     made.cycle, made.turned = 1, lambda cycle: before
     made.pairs_begun = lambda: {made.config.tables[0].id, *begun}
     return made

@@ -219,7 +219,9 @@ def test_a_flip_is_noted_once_and_what_was_given_up_is_not_opened_again(tmp_path
 def test_the_fence_of_the_table_that_opens_is_lifted_once(tmp_path, monkeypatch):
     made, lifted = migration(tmp_path, table="between", cycle=2), []
     monkeypatch.setattr(
-        fence, "of_sources", lambda context: SimpleNamespace(lift=lambda: lifted.append(context.cycle))
+        fence,
+        "of_sources",
+        lambda context, roles=(): SimpleNamespace(lift=lambda: lifted.append(context.cycle)),
     )
     over = made.turned(2)
 
@@ -241,7 +243,7 @@ def test_the_memory_of_a_fence_is_not_removed_while_it_keeps_the_application_off
 
     with pytest.raises(Refused, match=f"The {table} may still be fenced") as caught:
         down._need_decided(made)
-    assert f"replicator {closing.command_of(made.turned(last))}`" in caught.value.hint
+    assert f"replicator {made.turned(last).flips_with}`" in caught.value.hint
     made.turned(last).whole.put(way_back.OPENED, at="now")
     assert down._need_decided(made) == table
 
