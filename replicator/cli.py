@@ -9,6 +9,7 @@ import click
 from ddbverify.commands.gathered import Gathered, Undecided
 
 COMMANDS: Final = {
+    "doctor": "What would go wrong, before `up`: tables, streams, fence, limits.",
     "up": "Phase 1: capture every change of the source, then back it up.",
     "restore": "Phase 2: restore the backup as the target and let it follow.",
     "status": "How far the migration is, and whether it is well.",
@@ -47,7 +48,7 @@ def main() -> None:
     """
     Move live DynamoDB tables without losing a write.
 
-    up, restore, then `ddbverify run`, then cutover. Each command can be interrupted and run
+    doctor, up, restore, then `ddbverify run`, then cutover. Each command can be interrupted and run
     again: it goes on where it stopped. All settings stand in migration.toml.
 
     Exit status: 0 done, 1 refused or rolled back, 2 usage or configuration, 6 AWS refused.

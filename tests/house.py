@@ -209,8 +209,8 @@ ROOMS = (
         "aws",
         "the pieces of AWS that a migration moves: queues, mappings, streams, fence, canary",
         "ddbverify.items ddbverify.tables handlers context",
-        "canary fence fence_seen markers operators_command pointer queue readers sight stream stream_switch "
-        "stream_tail switch target_fence target_notes target_seen",
+        "canary fence fence_seen markers operators_command pointer policies policy_deny queue readers sight "
+        "stream stream_switch stream_tail switch target_fence target_notes target_seen",
     ),
     _room(
         "replicator",
@@ -225,6 +225,13 @@ ROOMS = (
         "CloudFormation stacks and the code that they deploy",
         "ddbverify.items ddbverify.code ddbverify.tables",
         "bundle stacks storage",
+    ),
+    _room(
+        "replicator",
+        "doctor",
+        "what would go wrong in a migration: facts become findings, before anything is made",
+        "ddbverify.tables context aws backfill stack",
+        "ahead examination findings",
     ),
     _room(
         "replicator",
@@ -245,7 +252,7 @@ ROOMS = (
         "commands",
         "one module per command, with its options: what it does, step by step",
         "ddbverify.items ddbverify.code ddbverify.tables ddbverify.pipeline ddbverify.evidence "
-        "ddbverify.gate handlers context aws backfill stack demo",
+        "ddbverify.gate handlers context aws backfill stack doctor demo",
         "",
     ),
 )

@@ -72,6 +72,15 @@ class Pointer:
                     "name another parameter in [cutover] pointer, or remove this one.",
                 )
 
+    def missing(self) -> list[str]:
+        """
+        The parameters that are not there yet. No application can be reading them.
+
+        Raises:
+            EngineError: One cannot be read.
+        """
+        return [name for name in self.values if self._read(name) is None]
+
     def rehearse(self) -> list[str]:
         """
         Find out whether we may set each parameter, without setting one: it is not to be overwritten.

@@ -57,8 +57,7 @@ def warnings(context: Context, source: TableFacts, ours: Sequence[str], forwarde
     if source.stream_arn is None:
         return  # nobody can read it yet
     try:
-        functions, events = context.source_client("lambda"), list(_canary_events(source.keys))
-        others = list(_others(functions, source, source.stream_arn, ours, events))
+        others = look(context.source_client("lambda"), source, ours)
     except EngineError as error:
         yield f"who else reads the stream of {source.name} is not known: {error.message}"
         return
@@ -69,7 +68,7 @@ def warnings(context: Context, source: TableFacts, ours: Sequence[str], forwarde
             f"{number_of(forwarders, 'forwarder')} that makes {len(reading) + forwarders} readers, and above "
             f"{MOST_READERS} DynamoDB throttles them all: the forwarder and your functions fall behind"
         )
-    disturbed = [one.function for one in others if one.is_reached and not _FORWARDER.fullmatch(one.function)]
+    disturbed = [one.function for one in others if one.is_reached and not is_forwarder(one)]
     if disturbed and context.config.replicated.canary:
         yield (
             f"{', '.join(disturbed)} will get the canary from the stream of {source.name}: an item with its "
@@ -80,6 +79,27 @@ def warnings(context: Context, source: TableFacts, ours: Sequence[str], forwarde
         )
     elif reading:
         yield f"the stream of {source.name} has other readers: {', '.join(reading)}"
+
+
+def look(functions: LambdaClient, source: TableFacts, ours: Sequence[str]) -> list[Reader]:
+    """
+    The functions of others that a source's stream is mapped to, and whether the canary reaches them.
+
+    Args:
+        functions: Of the table's account and region.
+        ours: UUIDs of the mappings of this migration.
+
+    Raises:
+        EngineError: AWS does not say who reads the stream.
+    """
+    if source.stream_arn is None:
+        return []  # nobody can read it yet
+    return list(_others(functions, source, source.stream_arn, ours, list(_canary_events(source.keys))))
+
+
+def is_forwarder(reader: Reader) -> bool:
+    """Whether a function is the forwarder of a migration: it knows the canary."""
+    return _FORWARDER.fullmatch(reader.function) is not None
 
 
 def who_get_markers(functions: LambdaClient, table: TableFacts, ours: Sequence[str]) -> Iterator[str]:

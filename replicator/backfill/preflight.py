@@ -38,6 +38,18 @@ def check(context: Context) -> list[Plan]:
         ConfigurationError: With the table and key to change.
         AccessError: No credentials, or a permission is missing.
     """
+    need_settings(context)
+    begun = context.begun()
+    return [plan_of(context, pair, begun=begun) for pair in context.config.tables]
+
+
+def need_settings(context: Context) -> None:
+    """
+    Refuse settings of ``[replication]`` that do not do, whatever the tables are.
+
+    Raises:
+        ConfigurationError: With the key to change.
+    """
     replication = context.config.replicated
     if replication.overlap < LEAST_OVERLAP_SECONDS and not context.emulator:
         raise ConfigurationError(
@@ -45,13 +57,21 @@ def check(context: Context) -> list[Plan]:
             "a backup is exact to a minute only.",
             'use at least "60s"; the default of "5m" leaves a margin.',
         )
-    begun = context.begun()
     topic, region = replication.alarm_topic, context.source.meta.region_name
     references.require_alarm_topic(topic, context.source_identity, region)
-    return [_plan(context, pair, begun=begun) for pair in context.config.tables]
 
 
-def _plan(context: Context, pair: Pair, *, begun: bool) -> Plan:
+def plan_of(context: Context, pair: Pair, *, begun: bool) -> Plan:
+    """
+    Look at the tables of one pair, and at its transform on a small sample; change nothing.
+
+    Args:
+        begun: Whether there is a state table: then the target may be one that this migration is filling.
+
+    Raises:
+        ConfigurationError: With the table and key to change.
+        EngineError: AWS refused to say.
+    """
     source = context.source_table(pair)
     target = context.target_table(pair)
     target_arn = target.arn if target else _arn_to_be(context, pair)

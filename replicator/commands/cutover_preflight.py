@@ -30,6 +30,31 @@ def check(context: Context) -> Pointer:
             somebody else.
         Refused: A pair does not follow its source, or has no target any more.
     """
+    need_settings(context)
+    target_closing.need_fitting(context)
+    if context.cycle:
+        _need_as_before(context)
+    for pair in context.config.tables:
+        if context.state(pair).get(Fact.STEP + "following") is None:
+            raise Refused(f"{pair} does not follow its source yet.", _opens(context))
+        _check_exists(context, pair)
+        references.bound_stream(context.resources(pair), context.source_table(pair).arn)
+    # By the migration's own pairs: a parameter is called after source or target as the settings name them.
+    pairs = zip(context.root.config.tables, context.config.tables, strict=True)
+    targets = {named: context.resources(pair)["target_arn"] for named, pair in pairs}
+    found = pointer.of(context.root, targets)
+    assert found is not None  # noqa: S101  # `need_settings` has looked
+    found.check()
+    return found
+
+
+def need_settings(context: Context) -> None:
+    """
+    Refuse settings of ``[cutover]`` that no cutover could keep, whatever the tables are.
+
+    Raises:
+        ConfigurationError: With the key to change.
+    """
     settings = context.root.config.cutover
     if settings.pointer is None:
         raise ConfigurationError(
@@ -50,21 +75,6 @@ def check(context: Context) -> Pointer:
             f"{settings.quiet:.0f} s, and the fence has to last {context.pace.fence_margin:.0f} s longer.",
             'give the last verification time as well: the default is "15m".',
         )
-    target_closing.need_fitting(context)
-    if context.cycle:
-        _need_as_before(context)
-    for pair in context.config.tables:
-        if context.state(pair).get(Fact.STEP + "following") is None:
-            raise Refused(f"{pair} does not follow its source yet.", _opens(context))
-        _check_exists(context, pair)
-        references.bound_stream(context.resources(pair), context.source_table(pair).arn)
-    # By the migration's own pairs: a parameter is called after source or target as the settings name them.
-    pairs = zip(context.root.config.tables, context.config.tables, strict=True)
-    targets = {named: context.resources(pair)["target_arn"] for named, pair in pairs}
-    found = pointer.of(context.root, targets)
-    assert found is not None  # noqa: S101  # `settings.pointer` is looked at above
-    found.check()
-    return found
 
 
 def _need_as_before(context: Context) -> None:

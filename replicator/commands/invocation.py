@@ -44,15 +44,16 @@ def command(name: str, run: Run, text: str) -> click.Command:
     return made
 
 
-def execute(path: Path, *, as_json: bool, run: Run) -> None:
-    """Run one command, say its errors in two lines, and end with the exit status that fits."""
+def execute(path: Path, *, as_json: bool, run: Run) -> dict[str, Any]:
+    """Run one command, say its errors in two lines, and end with the exit status that fits; or its answer."""
     console = Console(as_json=as_json)
     end_as_ctrl_c_does()  # a cutover lifts its fence first
     try:
         context = Context(configuration.load(path), console, path.resolve())
         with translated(f"do what `{click.get_current_context().command_path}` asked for"):
             answer = run(context)
-        console.answer({"ok": True, **answer})
+        answer = {"ok": True, **answer}  # a command may say itself that all is not well
+        console.answer(answer)
     except DdbVerifyError as error:
         console.answer({"ok": False, "error": error.message, "try": error.hint})
         click.echo(f"Error: {error}", err=True)
@@ -65,6 +66,7 @@ def execute(path: Path, *, as_json: bool, run: Run) -> None:
         what = f"{type(error).__qualname__}, which nobody has expected"
         console.answer({"ok": False, "error": what, "try": "run the same command again"})
         raise  # `ddbverify.commands.gathered` says where, and ends
+    return answer
 
 
 def exit_status(error: DdbVerifyError) -> int:

@@ -43,7 +43,7 @@ _LIMIT_SECONDS: Final = 1800.0
 
 # Stacks that CloudFormation can only delete: nothing in them was ever complete.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
-_NEVER_MADE: Final = {
+NEVER_MADE: Final = {
     "CREATE_FAILED",
     "DELETE_FAILED",
     "REVIEW_IN_PROGRESS",
@@ -131,7 +131,7 @@ def deploy(
     """
     waiter = Waiter.of(cloudformation, name, progress, poll_seconds, limit_seconds)
     stack = waiter.settled()
-    if stack is not None and stack["StackStatus"] in _NEVER_MADE:
+    if stack is not None and stack["StackStatus"] in NEVER_MADE:
         progress(f"{name}: an earlier attempt left it in {stack['StackStatus']}; it is made anew")
         waiter.delete(stack)
         stack = None
@@ -175,6 +175,17 @@ def outputs(cloudformation: CloudFormationClient, name: str) -> dict[str, str]:
 def exists(cloudformation: CloudFormationClient, name: str) -> bool:
     """Whether there is a stack of this name, in whatever status."""
     return describe(cloudformation, name) is not None
+
+
+def look(cloudformation: CloudFormationClient, name: str) -> StackTypeDef | None:
+    """A stack as CloudFormation describes it; ``None`` where there is none."""
+    return describe(cloudformation, name)
+
+
+def template_of(cloudformation: CloudFormationClient, name: str) -> str:
+    """The text that a stack was last made or changed with."""
+    with translated(f"read the template of the stack {name}"):
+        return str(cloudformation.get_template(StackName=name, TemplateStage="Original")["TemplateBody"])
 
 
 def is_protected(cloudformation: CloudFormationClient, name: str) -> bool:

@@ -1,0 +1,297 @@
+"""`replicator doctor` on the embedded AWS: before `up`, behind it, and where something is in the way."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ddbverify.errors import AccessError, ConfigurationError
+from replicator.cli import main
+from replicator.commands.doctor import doctor
+from replicator.context.context import Context
+from replicator.doctor.findings import State
+from tests.replicator.fakes import refusal
+from tests.replicator.migrations import SOURCE_REGION, TARGET_REGION, Migration
+
+pytestmark = pytest.mark.engine("ministack")
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+@pytest.fixture
+def moving(aws, unique, tmp_path, monkeypatch):
+    for name, value in aws.variables(SOURCE_REGION).items():
+        monkeypatch.setenv(name, value)
+    made = Migration(aws, unique("d"), tmp_path)
+    made.configure(pointer=f"ssm:/{made.name}/orders")
+    made.put("k1", "SENTINEL-41c7")
+    return made
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the doctor's clients ask, as IAM names it; `asked.refused` has what AWS denies."""
+    own = Context.own_client
+
+    class Asked(Counter):
+        refused, code = "", "AccessDeniedException"
+
+    seen = Asked()
+
+    def hooked(self, side, service, **how):
+        made = own(self, side, service, **how)
+
+        def look(model, **_):
+            prefix = {"dynamodbstreams": "dynamodb"}.get(service, service)
+            action = f"{prefix}:{model.name}"
+            seen[action] += 1
+            if action == seen.refused:
+                raise refusal(seen.code, model.name)
+
+        made.meta.events.register("before-call", look)
+        return made
+
+    monkeypatch.setattr(Context, "own_client", hooked)
+    return seen
+
+
+def states(answer):
+    return {(one["check"], one["state"]) for one in answer["findings"]}
+
+
+def of(answer, check):
+    return [one for one in answer["findings"] if one["check"] == check]
+
+
+def point(moving):
+    moving.aws.client("ssm", SOURCE_REGION).put_parameter(
+        Name=f"/{moving.name}/orders", Value="orders", Type="String"
+    )
+
+
+def test_before_up_nothing_stands_in_the_way_of_a_sound_migration(moving):
+    point(moving)
+    answer = doctor(moving.context())
+
+    assert {state for _, state in states(answer)} == {"ok"}
+    assert (answer["ok"], answer["exit_code"]) == (True, 0)
+
+
+def test_behind_up_its_own_stacks_and_forwarder_are_no_obstacle(moving):
+    point(moving)
+    moving.up()
+    answer = doctor(moving.context())
+
+    assert answer["counts"]["problem"] == 0
+    assert len(of(answer, "stacks")) == 2
+    assert all("goes on with it" in one["what"] for one in of(answer, "stacks"))
+    assert "no function reads it" in of(answer, "stream-readers")[0]["what"]
+
+
+def test_it_reads_only_what_the_documented_policy_lets_it_read(moving, asked):
+    """Its section of docs/permissions.md is what it asks: with a target and without, behind `up`."""
+    used = set()
+
+    def look():
+        asked.clear()
+        doctor(moving.context())
+        used.update(asked)
+
+    look()
+    moving.configure(transform="louder", way_back="1d")
+    moving.create(moving.target, TARGET_REGION)
+    look()
+    moving.up()
+    look()
+
+    text = (DOCS / "permissions.md").read_text(encoding="utf-8")
+    section = text.split("### Doctor", 1)[1].split("\n### ", 1)[0]
+    documented = set()
+    for block in re.findall(r"```json\n(.*?)```", section, re.DOTALL):
+        for statement in json.loads(block)["Statement"]:
+            named = statement["Action"]
+            documented |= {named} if isinstance(named, str) else set(named)
+    needed = used - {"sts:GetCallerIdentity"}
+
+    assert needed == documented
+    assert all(re.fullmatch(r"[a-z-]+:(Describe|Get|List|Query|Scan|Simulate)\w*", one) for one in documented)
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+@pytest.mark.parametrize(
+    ("action", "check"),
+    [
+        ("cloudformation:DescribeStacks", "stacks"),
+        ("dynamodb:DescribeTable", "pair"),
+        ("dynamodb:DescribeTimeToLive", "time-to-live"),
+        ("dynamodb:DescribeContinuousBackups", "target-lacks"),
+        ("dynamodb:GetResourcePolicy", "policy"),
+        ("lambda:ListEventSourceMappings", "stream-readers"),
+        ("ssm:GetParameter", "pointer"),
+    ],
+)
+def test_what_aws_refuses_is_not_checked_and_the_rest_is(moving, asked, action, check, code):
+    point(moving)
+    moving.database.update_table(
+        TableName=moving.source,
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    )
+    asked.refused, asked.code = action, code
+    answer = doctor(moving.context())
+
+    assert answer["exit_code"] == 3
+    assert (check, "not checked") in states(answer)
+    assert (check, "ok") not in states(answer)
+    assert answer["counts"]["problem"] == 0
+    assert answer["counts"]["ok"] >= 3
+    (told, *_) = [one for one in of(answer, check) if one["state"] == "not checked"]
+    assert code in told["what"]
+
+
+def test_a_template_that_may_not_be_read_is_of_an_unknown_build(moving, asked):
+    moving.up()
+    asked.refused = "cloudformation:GetTemplate"
+    answer = doctor(moving.context())
+
+    assert {one["state"] for one in of(answer, "stacks")} == {"not checked"}
+
+
+def test_credentials_that_have_ended_end_it_before_anything_is_looked_at(moving, asked):
+    asked.refused, asked.code = "sts:GetCallerIdentity", "ExpiredTokenException"
+
+    with pytest.raises(AccessError):
+        doctor(moving.context())
+    ended = CliRunner().invoke(main, ["doctor", "--config", str(moving.folder / "migration.toml"), "--json"])
+    assert ended.exit_code == 6
+    assert json.loads(ended.stdout)["ok"] is False
+
+
+def test_a_table_that_is_not_there_or_is_in_another_region_is_a_problem(moving):
+    moving.database.delete_table(TableName=moving.source)
+    answer = doctor(moving.context())
+
+    assert answer["exit_code"] == 1
+    (found,) = of(answer, "pair")
+    assert f"no such table in {SOURCE_REGION}" in found["what"]
+    assert {one["state"] for one in of(answer, "fence")} == {"not checked"}
+    assert {one["state"] for one in of(answer, "pointer")} == {"not checked"}
+
+
+def test_a_table_of_another_account_by_its_arn_is_a_mistake_in_the_settings(moving):
+    arn = f"arn:aws:dynamodb:{SOURCE_REGION}:999999999999:table/{moving.source}"
+    path = moving.folder / "migration.toml"
+    path.write_text(path.read_text().replace(f'source = "{moving.source}"', f'source = "{arn}"'))
+
+    with pytest.raises(ConfigurationError):
+        doctor(moving.context())
+    assert CliRunner().invoke(main, ["doctor", "--config", str(path)]).exit_code == 2
+
+
+def test_what_up_refuses_of_a_pair_is_a_problem_and_the_rest_is_looked_at(moving):
+    moving.create(moving.target, TARGET_REGION)
+    moving.aws.client("dynamodb", TARGET_REGION).put_item(
+        TableName=moving.target, Item={"id": {"S": "SENTINEL-9a"}}
+    )
+    answer = doctor(moving.context())
+
+    (found,) = of(answer, "pair")
+    assert (found["state"], "not empty" in found["what"]) == ("problem", True)
+    assert of(answer, "stream-readers")
+    assert {one["about"] for one in of(answer, "time-to-live")} == {moving.source, moving.target}
+    assert "SENTINEL" not in json.dumps(answer)
+
+
+def test_a_stack_of_another_build_is_told(moving, monkeypatch):
+    moving.up()
+    monkeypatch.setattr(
+        "replicator.doctor.examination.stacks.template_body",
+        lambda template: f"# {template} of another build",
+    )
+    answer = doctor(moving.context())
+
+    assert {one["state"] for one in of(answer, "stacks")} == {"warning"}
+    assert all("another build" in one["what"] for one in of(answer, "stacks"))
+
+
+def test_a_time_to_live_is_told_of_both_sides_and_to_the_way_back(moving):
+    moving.configure(way_back="1d")
+    moving.create(moving.target, TARGET_REGION)
+    for region, table in ((SOURCE_REGION, moving.source), (TARGET_REGION, moving.target)):
+        moving.aws.client("dynamodb", region).update_time_to_live(
+            TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"}
+        )
+    answer = doctor(moving.context())
+
+    assert [one["state"] for one in of(answer, "time-to-live")] == ["warning", "problem"]
+    assert [one["state"] for one in of(answer, "way-back")] == ["problem"]
+
+
+@pytest.mark.parametrize(
+    ("fence", "state"),
+    [("command:sh fence.sh", "ok"), ("command:no-such-program-41c7 x", "problem"), ("command:'", "problem")],
+)
+def test_a_fence_by_a_command_needs_its_program(moving, fence, state):
+    path = moving.folder / "migration.toml"
+    path.write_text(path.read_text() + f'fence = "{fence}"\n')
+    answer = doctor(moving.context())
+
+    assert [one["state"] for one in of(answer, "fence")] == [state]
+
+
+def test_a_fence_without_room_is_a_problem_on_either_side(moving):
+    moving.create(moving.target, TARGET_REGION)
+    for region, table in ((SOURCE_REGION, moving.source), (TARGET_REGION, moving.target)):
+        client = moving.aws.client("dynamodb", region)
+        arn = client.describe_table(TableName=table)["Table"]["TableArn"]
+        statements, text = [], ""
+        while len(text) < 20_100:
+            one = {"Effect": "Allow", "Principal": "*", "Action": "dynamodb:GetItem", "Resource": arn}
+            statements.append({"Sid": f"S{len(statements)}", **one})
+            text = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
+        client.put_resource_policy(ResourceArn=arn, Policy=text)
+    answer = doctor(moving.context())
+
+    assert [one["state"] for one in of(answer, "fence")] == ["problem", "problem"]
+    assert all("no room" in one["what"] for one in of(answer, "fence"))
+
+
+def test_without_a_pointer_no_cutover_is_planned(moving):
+    path = moving.folder / "migration.toml"
+    path.write_text(path.read_text().replace(f'pointer = "ssm:/{moving.name}/orders"\n', ""))
+    answer = doctor(moving.context())
+
+    assert [one["state"] for one in of(answer, "pointer")] == ["warning"]
+    assert not of(answer, "fence")
+
+
+def test_the_terminal_shows_what_to_do_and_ends_with_the_status(moving):
+    moving.database.delete_table(TableName=moving.source)
+    ended = CliRunner().invoke(main, ["doctor", "--config", str(moving.folder / "migration.toml")])
+
+    assert ended.exit_code == 1
+    assert "✗ pair" in ended.output
+    assert "Try: mend `source`" in ended.output
+    assert "1 problem, " in ended.output
+    assert "Next: replicator up" not in ended.output
+
+
+def test_every_check_is_documented_by_its_name():
+    """As the code names them: a check that nobody can look up is none."""
+    root = DOCS.parent / "replicator"
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for path in [*(root / "doctor").glob("*.py"), root / "commands/doctor.py"]
+    )
+    named = set(re.findall(r'(?:ok|warning|problem|not_checked|tried|judged)\(\s*"([a-z-]+)"', code))
+    section = (DOCS / "commands.md").read_text(encoding="utf-8").split("### `replicator doctor`", 1)[1]
+    table = section.split("\n### ", 1)[0].split("| check |", 1)[1]
+    documented = set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE))
+
+    assert len(named) > 12
+    assert named == documented
+    assert {str(state) for state in State} == {"ok", "warning", "not checked", "problem"}
