@@ -175,7 +175,9 @@ def pair_pk(pair: str) -> str:
 
 RUN: Final = "run"
 PAUSE: Final = "pause"
-"""What the ``state`` of `Fact.CONTROL` may be; any other word is a pause."""
+SHUT: Final = "closed"
+"""What the ``state`` of `Fact.CONTROL` may be; any other word is a pause. `SHUT`: a flip is near,
+or was made."""
 
 
 SOURCE: Final = "source"
@@ -235,7 +237,8 @@ class Fact:
     `replicator.handlers.control.lag_bound`."""
 
     CONTROL: Final = "control"
-    """``state``: `RUN` or `PAUSE`, and ``at``. Read by the consumer before each batch; not there: run."""
+    """``state``: `RUN`, `PAUSE` or `SHUT`, and ``at``. Read by the consumer before each batch; not there:
+    run."""
 
     CEILING: Final = "ceiling"
     """``until_ms``: the moment (DynamoDB's clock) up to which the write ceiling is given away."""

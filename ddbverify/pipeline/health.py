@@ -277,9 +277,10 @@ def judged(
             f"a gap is latched since {gap.get('at', '?')}: {gap.get('reason', '?')} "
             "(`replicator restart` clears it)"
         )
-    control = facts.get(Fact.CONTROL)
-    # Behind a flip it is shut by the same fact, for good.
-    if control is not None and control.get("state") != names.RUN and fence.moved(facts) is None:
+    control = facts.get(Fact.CONTROL, {"state": names.RUN}).get("state")
+    # Behind a flip it is shut by the same fact, for good; before one, for as long as its fence stands.
+    shut = control == names.SHUT and fence.keeps_consumer_off(facts, now)
+    if control != names.RUN and not shut and fence.moved(facts) is None:
         problems.append("the consumer is paused (`replicator resume` ends that)")
     if waiting > BACKLOG_LIMIT:
         problems.append(f"{waiting} messages wait in the queue, more than {BACKLOG_LIMIT}")

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ddbverify.errors import DdbVerifyError
-from ddbverify.names import BETWEEN, RUN, Fact
+from ddbverify.names import BETWEEN, RUN, SHUT, Fact
 from ddbverify.tables.aws import translated
+from replicator.aws import switch
 from replicator.context import live
 from replicator.context.context import Context
+from replicator.handlers.control import is_paused
 from replicator.handlers.state import now_text
-
-CLOSED: Final = "closed"
-"""``state`` of `Fact.CONTROL` of a direction that is to write nothing more: for a consumer, a pause."""
 
 
 def shut(context: Context) -> None:
-    """Let no consumer of a direction write any more, whatever its mapping does; before a flip."""
+    """
+    Let no consumer of a direction write any more, whatever its mapping does; a batch that starts asks.
+
+    Before the last verification: what starts late is then in no table that nobody looks at again.
+
+    Raises:
+        Refused: A pair is paused, or is being paused meanwhile.
+    """
     for pair in context.config.tables:
+        state = context.state(pair)
         with translated(f"shut the consumer of {pair}"):
-            context.state(pair).put(Fact.CONTROL, state=CLOSED, at=now_text())
+            before = state.get(Fact.CONTROL)
+            free = not is_paused(before) or (before or {}).get("state") == SHUT
+            if not (free and state.put_over(Fact.CONTROL, before, state=SHUT, at=now_text())):
+                raise switch.paused(pair)
 
 
 def unshut(context: Context) -> None:
@@ -27,7 +35,7 @@ def unshut(context: Context) -> None:
     for pair in context.config.tables:
         state = context.state(pair)
         with translated(f"let the consumer of {pair} write"):
-            if (state.get(Fact.CONTROL) or {}).get("state") == CLOSED:
+            if (state.get(Fact.CONTROL) or {}).get("state") == SHUT:
                 state.put(Fact.CONTROL, state=RUN, at=now_text())
 
 

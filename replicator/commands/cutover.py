@@ -222,6 +222,7 @@ class _Attempt:
                     cutover_hold.hold(self.context, self.answers, self.deadline, self._still, step)
             with self._step("consumer", "the consumer is off, nothing is in flight") as step:
                 cutover_drain.consumers_off(self.context, self._in_time, self.deadline, step)
+                closing.shut(self.context)
             if self.ahead is not None:
                 with self._step("boundary", "nobody else writes what the way back is to follow") as step:
                     self.ahead.fix()
@@ -229,7 +230,6 @@ class _Attempt:
             # Behind the last moment in which a consumer can have written: it sees a late write, too.
             with self._step("verification", "last verification, under the fence") as step:
                 self._verify(step)
-            closing.shut(self.context)
             if fence.ends:
                 with self._step("fasten", "the fence stands until it is lifted"):
                     fence.fasten()

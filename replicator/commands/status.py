@@ -9,7 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from ddbverify.config import Pair
-from ddbverify.names import TARGET, Fact
+from ddbverify.names import SHUT, TARGET, Fact
 from replicator.aws import fence_seen, queue, sight, stream, target_seen
 from replicator.aws.fence_seen import Seen
 from replicator.aws.switch import CUTOVER
@@ -110,8 +110,9 @@ def _pair(context: Context, pair: Pair, *, flipped: bool) -> dict[str, Any]:
     resources = context.resources(pair)
     now = context.server_time()
     applied_at = sight.last_applied(state)
-    # Behind a flip the consumers are shut, by the same fact, and no `resume` goes on.
-    paused = is_paused(state.get(Fact.CONTROL)) and not flipped
+    # Shut by a cutover, by the same fact, is another thing: behind the flip no `resume` goes on.
+    control = state.get(Fact.CONTROL)
+    paused = is_paused(control) and (control or {}).get("state") != SHUT and not flipped
     consumer = sight.consumer(context, pair) if "following" in steps and not flipped else None
     phase = _phase(steps, state.get(Fact.RESTARTING), flipped=flipped, paused=paused, consumer=consumer)
     facts: dict[str, Any] = {

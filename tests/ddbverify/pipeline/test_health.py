@@ -198,10 +198,16 @@ def test_behind_the_flip_it_is_said_that_the_application_has_moved(aws, tmp_path
     assert not any("not Enabled" in one for one in found.problems)
 
 
-def test_consumers_that_are_shut_are_no_news_behind_the_flip_and_a_problem_before_it():
+def test_consumers_that_are_shut_are_no_news_behind_a_flip_or_a_fence_and_a_problem_else():
     shut = {Fact.CONTROL: {"state": "closed"}}
+    under_way = {Fact.CUTOVER: {"fenced": True, "steps": {"consumer": "now"}}}
+    ended = {Fact.FENCE + "orders": {"until_epoch": NOW - 1}}
     assert problems(shut | {Fact.CUTOVER: {"flipped": True}}) == []
-    assert any("paused" in one for one in problems(shut | {Fact.CUTOVER: {"fenced": True}}))
+    assert problems(shut | under_way) == []
+    for left in ({}, {Fact.CUTOVER: {"fenced": True}}, under_way | ended):
+        assert any("paused" in one for one in problems(shut | left))
+    paused = {Fact.CONTROL: {"state": "pause"}}
+    assert any("paused" in one for one in problems(paused | under_way)), "the operator's"
 
 
 def test_a_queue_that_is_gone_is_a_problem(aws, tmp_path):

@@ -16,11 +16,11 @@ from ddbverify.errors import ConfigurationError, EngineError, Refused
 from ddbverify.evidence import cutover as cutover_evidence
 from ddbverify.evidence import signing
 from ddbverify.gate.gate import Decision
-from ddbverify.names import Fact, canary_key, marker_key
+from ddbverify.names import SHUT, Fact, canary_key, marker_key
 from replicator.aws import switch
 from replicator.aws.roles import role_of
 from replicator.aws.stream import Trimmed
-from replicator.commands import after_flip, closing, last_verification, quiet
+from replicator.commands import after_flip, last_verification, quiet
 from replicator.commands.cutover import CUTOVER, _Attempt
 from replicator.commands.cutover_preflight import (
     LEAST_QUIET_BEHIND_A_POLICY_SECONDS,
@@ -236,6 +236,12 @@ class Whole(dict):
             return
         self.clear()  # as the real one: a fact is replaced
         self.update(facts)
+
+    def put_over(self, fact, before, **facts):
+        if self.get(fact) != before:
+            return False
+        self.put(fact, **facts)
+        return True
 
     def all(self, prefix):
         assert prefix == Fact.FENCE
@@ -504,13 +510,27 @@ def test_one_that_is_rolled_back_ends_no_pause(attempt, monkeypatch):
     assert "consumer True" in attempt.log
 
 
-def test_the_consumers_are_shut_before_the_flip_also_where_no_way_back_is_left(attempt, monkeypatch):
-    """Whoever switches a mapping on by hand, behind it, lets nothing old over what the application wrote."""
-    state = Whole()
+def test_the_consumers_are_shut_before_the_last_verification(attempt, monkeypatch):
+    """What is started late writes nothing that no verification sees, whoever switches the mapping on."""
+    state, seen = Whole(), []
     attempt.context.state = lambda pair: state
+    monkeypatch.setattr(Attempt, "_verify", lambda *_: seen.append(dict(state)))
     attempt._behind(FENCE)
-    assert state["state"] == closing.CLOSED
+    assert [one["state"] for one in seen] == [SHUT]
     assert attempt.context.whole.live["table"] == "target"
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_pause_is_not_taken_for_the_end_of_a_direction(attempt, monkeypatch, when):
+    """Shutting the consumer replaced it: a cutover that the operator had paused moved on."""
+    state = Whole({Fact.CONTROL: {"state": "pause"}} if when == "before" else {})
+    if when == "meanwhile":
+        monkeypatch.setattr(state, "put_over", lambda *_, **__: False, raising=False)
+    attempt.context.state = lambda pair: state
+    with pytest.raises(Refused, match="is paused"):
+        attempt._behind(FENCE)
+    assert "lifted" in attempt.log
+    assert "flip" not in attempt.log
 
 
 def test_between_is_noted_before_the_flip_is_asked_for_and_target_behind_it(attempt, monkeypatch):

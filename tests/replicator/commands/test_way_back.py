@@ -9,7 +9,7 @@ import pytest
 
 from ddbverify.config import parse
 from ddbverify.errors import Refused
-from ddbverify.names import Fact
+from ddbverify.names import SHUT, Fact
 from replicator.aws import fence
 from replicator.commands import closing, cutback, cutover, down, removal, settle, way_back, way_back_possible
 from replicator.context import live
@@ -196,7 +196,7 @@ def test_what_is_shut_is_let_go_only_by_what_shut_it(tmp_path):
     made.state = lambda pair: state
 
     closing.shut(made)
-    assert state.get(Fact.CONTROL)["state"] == closing.CLOSED
+    assert state.get(Fact.CONTROL)["state"] == SHUT
     closing.not_moved(made)
     assert state.get(Fact.CONTROL)["state"] == "run"
     state.put(Fact.CONTROL, state="pause")
