@@ -66,12 +66,13 @@ def check_the_settings_are_the_same(pair: Pair) -> None:
 
 def check_time_to_live_is_off_in_the_target(pair: Pair) -> None:
     """
-    The target deletes nothing by itself while it follows the source.
+    The table that follows deletes nothing by itself: the target; behind a flip with a way back, the source.
 
-    Deletes by the source's own time to live are replicated; turn the target's on after cutover.
+    Deletes by the other table's own time to live are replicated; turn it on where the application has moved.
 
-    Refuted by: time to live that is on, or on its way on or off, in the target.
-    Silent about: the source's time to live; that it has to be carried over stands in the summary.
-    Cost: none beside check_the_key_schema_fits.
+    Refuted by: time to live that is on, or on its way on or off, in the table that follows.
+    Silent about: that of the other one; that it has to be carried over stands in the summary.
+    Cost: none beside check_the_key_schema_fits; where it is on in either table, what
+    check_the_pipeline_is_healthy reads.
     """
     require(pair.parity("ttl"))

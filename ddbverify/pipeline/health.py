@@ -56,6 +56,7 @@ class PipelineHealth:
     canary_age_seconds: float | None = None  # since the last one arrived
     mappings: Mapping[str, str] = field(default_factory=dict)  # forwarder, consumer -> state
     stream_enabled_by_us: bool = False  # the source had no stream before
+    source_follows: bool = False  # behind a flip that has left a way back
     fence: str | None = None  # that a cutover has put up, in words
     moved: str | None = None  # that the application has left the source, in words; a problem, too
     newest_run: NewestRun | None = None  # of the verifier, as far as commands of the operator have noted it
@@ -123,6 +124,7 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
         canary_age_seconds=_age(facts.get(Fact.CANARY_ARRIVED), now),
         mappings={part: source.state for part, source in sources.items()},
         stream_enabled_by_us=Fact.STREAM_ENABLED_BY_US in facts,
+        source_follows=command == "cutback" and moved is None,
         newest_run=newest_run,
         fence=fence.standing(facts, now, command),
         moved=moved,

@@ -305,18 +305,19 @@ class Pair:
         return hmac.new(self._secret, text, hashlib.sha256).hexdigest()[:HASH_DIGITS]
 
     def _compare_settings(self) -> Parity:
-        source, target = self.source, self.target
-        ours = table_settings.read(self.config.source, source)
-        theirs = table_settings.read(self.config.target, target)
-        # Asked only where it matters: only the state table knows whose the source's stream is.
-        stream = Setting.own("stream")
+        ours = table_settings.read(self.config.source, source := self.source)
+        theirs = table_settings.read(self.config.target, target := self.target)
+        # Asked only where it matters: only the state table knows whose a stream is, and which table follows.
+        stream, ttl = Setting.own("stream"), Setting.own("ttl")
         streams_differ = ours.values.get(stream) != theirs.values.get(stream)
+        expires = ttl in ours.values or ttl in theirs.values
         return compare_settings(
             ours,
             theirs,
             reshaped=self.is_reshaped,
             same_place=(source.account, source.region) == (target.account, target.region),
             stream_is_ours=streams_differ and self.pipeline.stream_enabled_by_us,
+            source_follows=expires and self.pipeline.source_follows,
         )
 
     def _compare(self) -> Comparison:

@@ -53,7 +53,13 @@ def key_differences(source: Table, target: Table, *, reshaped: bool, rekeys: boo
 
 
 def compare_settings(
-    source: TableSettings, target: TableSettings, *, reshaped: bool, same_place: bool, stream_is_ours: bool
+    source: TableSettings,
+    target: TableSettings,
+    *,
+    reshaped: bool,
+    same_place: bool,
+    stream_is_ours: bool,
+    source_follows: bool = False,
 ) -> Parity:
     """
     Name every setting that differs.
@@ -65,6 +71,7 @@ def compare_settings(
             of those only the state counts.
         same_place: Both are in one region of one account, and can be encrypted with one key.
         stream_is_ours: The source's stream was turned on for the migration, and goes with it.
+        source_follows: A cutover has left a way back, so that the target is the application's.
     """
     ours, theirs = dict(source.values), dict(target.values)
     if stream_is_ours:
@@ -78,7 +85,7 @@ def compare_settings(
         for setting in sorted(ours.keys() | theirs.keys(), key=str)
         if not is_one_of(setting, unread) and not (reshaped and _is_of_the_shape(setting))
     ]
-    differences = (_difference(setting, ours, theirs) for setting in examined)
+    differences = (_difference(setting, ours, theirs, source_follows) for setting in examined)
     told = (_with_places(one, source, target) for one in differences if one is not None)
     return Parity(
         examined=tuple(examined),
@@ -87,10 +94,12 @@ def compare_settings(
     )
 
 
-def _difference(setting: Setting, ours: _Values, theirs: _Values) -> SettingDifference | None:
+def _difference(
+    setting: Setting, ours: _Values, theirs: _Values, source_follows: bool
+) -> SettingDifference | None:
     here, there = ours.get(setting), theirs.get(setting)
     if setting == Setting.own("ttl"):
-        return _time_to_live(here, there)
+        return _time_to_live_behind_a_flip(here, there) if source_follows else _time_to_live(here, there)
     if setting.kind is Kind.INDEX and setting.field == "status":
         return None if there in (None, "ACTIVE") else SettingDifference(setting, f"{there} in the target")
     if here == there or _follows_from_another(setting, ours, theirs):
@@ -127,6 +136,17 @@ def _time_to_live(here: str | None, there: str | None) -> SettingDifference | No
         return SettingDifference(ttl, f"on in the target, {there}; it has to be off until the cutover")
     if here is not None:
         return SettingDifference(ttl, f"{here} in the source; turn it on after the cutover", deferred=True)
+    return None
+
+
+def _time_to_live_behind_a_flip(here: str | None, there: str | None) -> SettingDifference | None:
+    """Likewise of the source, while it follows the target."""
+    ttl = Setting.own("ttl")
+    if here is not None:
+        return SettingDifference(ttl, f"on in the source, {here}; it follows, and has to be off meanwhile")
+    if there is not None:
+        said = f"{there} in the target; turn it on in the source once it is the application's again"
+        return SettingDifference(ttl, said, deferred=True)
     return None
 
 

@@ -64,6 +64,8 @@ def rehearse(context: Context, pointer: Pointer) -> dict[str, Any]:
     _need_none_before(context)
     if way_back.wanted(context):
         way_back_possible.need(context)
+        for text in way_back_possible.warnings(context):
+            context.console.warn(text)
     put = fence.of(context)
     put.check()
     for pair in context.config.tables:

@@ -23,7 +23,7 @@ from ddbverify.tables.aws import translated
 from replicator.aws import fence, switch
 from replicator.aws.stream_tail import Tail
 from replicator.backfill.plan import Plan
-from replicator.commands import passage, removal, restore, target_closing, through, up
+from replicator.commands import passage, removal, restore, target_closing, through, up, way_back_possible
 from replicator.commands.cutover_left import lifting
 from replicator.commands.phases import base_stack, bind, changed_since, deployed
 from replicator.commands.together import MOST_STACKS
@@ -141,6 +141,8 @@ def arm(context: Context, lock: Lock) -> Ahead:
         EngineError: It could not be made; nothing of the migration was touched.
     """
     ahead = found(context)
+    for text in way_back_possible.warnings(context):
+        context.console.warn(text)
     through.need_laws(ahead.context, ahead.plans)
     _remove_stale(ahead)
     if context.cycle == 0:  # a canary flies in the target
@@ -240,8 +242,9 @@ def last_words(context: Context, ahead: Ahead | None) -> str:
     if context.cycle % 2:
         return "The target follows the source again. Next: ddbverify run, then replicator cutover"
     return (
-        "The source stays fenced for all but the consumer of the way back, and follows the target. Leave the "
-        "target's TTL off until `replicator settle`. Next: ddbverify run; `replicator cutback` goes back."
+        "The source stays fenced for all but the consumer of the way back, and follows the target. Its own "
+        "TTL has to be off meanwhile, the target's may be on. Next: ddbverify run; `replicator cutback` goes "
+        "back."
     )
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Final
+
 from ddbverify.config import Pair
-from ddbverify.errors import Refused
+from ddbverify.errors import EngineError, Refused
 from ddbverify.names import table_name
 from ddbverify.tables.aws import translated
 from replicator.context.context import Context
+
+_EXPIRING: Final = ("ENABLED", "ENABLING", "DISABLING")
 
 
 def why_not(context: Context) -> str:
@@ -30,17 +35,29 @@ def need(context: Context) -> None:
     Raises:
         Refused: With the reason.
     """
-    root = context.root
     if reason := why_not(context):
         raise Refused(f"[cutover] way_back: {reason}", 'set way_back = "off" to cut over without one.')
-    for pair in root.config.tables:
-        for client, table in ((root.source, pair.source), (root.target, pair.target)):
-            name = table_name(table)
-            with translated(f"look at the time to live of {name}"):
-                found = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
-            if found.get("TimeToLiveStatus") in ("ENABLED", "ENABLING"):
-                raise Refused(
-                    f"[cutover] way_back: time to live is on in {name}, and would remove items of the table "
-                    "that follows.",
-                    'turn it off until `replicator settle`, or set way_back = "off".',
-                )
+
+
+def warnings(context: Context) -> Iterator[str]:
+    """
+    What there is to know before a flip along a direction is followed by the next one, in sentences.
+
+    Time to live goes on removing items of a table that follows: each was past its time, but a later write to
+    the other table may have given it more, and what only the follower held of it is gone by then.
+    """
+    for pair in context.config.tables:
+        follower, leader = table_name(pair.source), table_name(pair.target)
+        try:
+            with translated(f"look at the time to live of {follower}"):
+                found = context.source.describe_time_to_live(TableName=follower)["TimeToLiveDescription"]
+        except EngineError as error:
+            yield f"whether time to live is on in {follower} is not known: {error.message}"
+            continue
+        if found.get("TimeToLiveStatus") in _EXPIRING:
+            yield (
+                f"time to live is on in {follower}, which follows behind the flip: it goes on removing items "
+                f"that are past their time there, also before {leader} does. Turn it off there then (until "
+                f"that is so, `ddbverify run` fails and opens no gate to go on), and on in {leader}: what "
+                "that removes is removed here, too."
+            )

@@ -63,3 +63,15 @@ def test_of_a_pair_that_the_settings_do_not_name_nothing_is_turned(config, tmp_p
     stranger = parse('[[tables]]\nsource = "a-table"\ntarget = "another"\n', tmp_path).tables[0]
 
     assert direction.that_follows(config, stranger) == (config, stranger)
+
+
+@pytest.mark.parametrize(("cycle", "follows"), [(0, False), (1, True), (2, False)])
+def test_which_table_follows_is_said(config, cycle, follows):
+    turned = config.turned(cycle)
+    make_state_table(config, {Fact.RESOURCES: {}})
+    if cycle:
+        note(config, table={"S": "target" if cycle % 2 else "source"}, cycle={"N": str(cycle)})
+        region = turned.source.region or names.region_of(turned.tables[0].source)
+        make_state_table(turned, {Fact.RESOURCES: {}}, region=region)
+
+    assert pipeline.health(config, config.tables[0]).source_follows is follows

@@ -79,8 +79,8 @@ def typed(value):
     return {"BOOL": value} if isinstance(value, bool) else {"S": value}
 
 
-def make_state_table(config, facts):
-    client = boto3.client("dynamodb", region_name="eu-west-1")
+def make_state_table(config, facts, *, region="eu-west-1"):
+    client = boto3.client("dynamodb", region_name=region or "eu-west-1")
     client.create_table(
         TableName=names.state_table(config.name),
         AttributeDefinitions=[{"AttributeName": one, "AttributeType": "S"} for one in ("pk", "sk")],

@@ -7,6 +7,8 @@ import pytest
 from ddbverify import Outcome, Pair, Verdict
 from ddbverify.config import parse
 from ddbverify.errors import ConfigurationError
+from ddbverify.pipeline import health
+from ddbverify.pipeline.health import PipelineHealth
 from ddbverify.setting_names import FAMILIES, SETTINGS, Kind, Pattern, Setting, is_one_of, pattern
 from ddbverify.tables.parity import compare_settings
 from ddbverify.tables.settings import TableSettings, described
@@ -24,13 +26,14 @@ PROVISIONED = {"billing": "provisioned", "capacity.read": "5", "capacity.write":
 BASE = {"billing": "on demand", "table_class": "STANDARD", "encryption": "with a key that DynamoDB owns"}
 
 
-def _names(source, target, *, reshaped=False, same_place=True, stream_is_ours=False, unread=None):
+def _names(source, target, *, reshaped=False, same_place=True, stream_is_ours=False, unread=None, **more):
     parity = compare_settings(
         TableSettings(projects.settings_named(BASE | source), {}),
         TableSettings(projects.settings_named(BASE | target), {pattern(one): "" for one in unread or ()}),
         reshaped=reshaped,
         same_place=same_place,
         stream_is_ours=stream_is_ours,
+        **more,
     )
     return [str(one.setting) for one in parity.differences if not one.deferred]
 
@@ -256,6 +259,15 @@ def test_an_accepted_difference_passes_and_is_told(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("source_follows", [False, True])
+def test_the_state_table_says_which_table_follows(tmp_path, monkeypatch, source_follows):
+    pair = _pair(tmp_path, monkeypatch, settings={"orders": {"ttl": "by the attribute gone"}})
+    found = PipelineHealth(exists=True, source_follows=source_follows)
+    monkeypatch.setattr(health, "health", lambda *_: found)
+
+    assert pair.parity("ttl").outcome is (Outcome.FAILED if source_follows else Outcome.PASSED)
+
+
 @pytest.mark.parametrize("key", ["コスト", "cost.centre", "warm_standby", "a b/c:d=e+f-g@h"])
 def test_a_tag_of_any_name_is_accepted_by_the_spelling_that_its_finding_shows(tmp_path, monkeypatch, key):
     settings = {"orders": {f"tags.{key}": "1"}}
@@ -312,3 +324,13 @@ def _pair(folder, monkeypatch, accept="", **spec):
     projects.make_project(folder, default_suite=False, **spec)
     projects.stand_in(folder, monkeypatch)
     return Pair(config, config.tables[0], secret=b"of this run")
+
+
+@pytest.mark.parametrize("source_follows", [False, True])
+def test_time_to_live_has_to_be_off_in_the_table_that_follows(source_follows):
+    on = {"ttl": "by the attribute gone"}
+    follower, other = ((on, {}), ({}, on)) if source_follows else (({}, on), (on, {}))
+
+    assert _names(*follower, source_follows=source_follows) == ["ttl"]
+    assert _names(on, on, source_follows=source_follows) == ["ttl"]
+    assert _names(*other, source_follows=source_follows) == []

@@ -16,7 +16,7 @@ from replicator.context import live
 from replicator.context.console import Console
 from replicator.context.context import Context
 from replicator.handlers.state import State
-from tests.replicator.fakes import STATE, FakeDynamoDB, Rooted
+from tests.replicator.fakes import STATE, FakeDynamoDB, Rooted, refusal
 
 FILE = """
 name = "shop"
@@ -79,23 +79,34 @@ def test_all_directions_are_under_one_lease(tmp_path):
         made.need_going_on()
 
 
-@pytest.mark.parametrize("status", ["ENABLED", "ENABLING", "DISABLED"])
-def test_there_is_none_with_a_transform_or_while_time_to_live_is_on(tmp_path, status):
-    def described(**_):
+def test_there_is_none_with_a_transform_that_nobody_can_undo(tmp_path):
+    with pytest.raises(Refused, match="has a transform") as caught:
+        way_back_possible.need(Rooted(config=settings(tmp_path, 'transform = "a:b"')))
+    assert 'way_back = "off"' in caught.value.hint
+    way_back_possible.need(Rooted(config=settings(tmp_path)))
+
+
+@pytest.mark.parametrize("status", ["ENABLED", "ENABLING", "DISABLING", "DISABLED", None])
+def test_what_the_followers_time_to_live_does_is_told_before_the_fence(tmp_path, status):
+    """Of the table that follows behind the flip; the other's removals are replicated, as any delete."""
+    asked = []
+
+    def described(*, TableName):  # noqa: N803
+        asked.append(TableName)
+        if status is None:
+            raise refusal("AccessDeniedException")
         return {"TimeToLiveDescription": {"TimeToLiveStatus": status}}
 
-    client = SimpleNamespace(describe_time_to_live=described)
-    plain = Rooted(config=settings(tmp_path), source=client, target=client)
-    shaped = Rooted(config=settings(tmp_path, 'transform = "a:b"'), source=client, target=client)
-
-    with pytest.raises(Refused, match="has a transform") as caught:
-        way_back_possible.need(shaped)
-    assert 'way_back = "off"' in caught.value.hint
+    made = Rooted(config=settings(tmp_path), source=SimpleNamespace(describe_time_to_live=described))
+    said = list(way_back_possible.warnings(made))
+    assert asked == ["orders"]
     if status == "DISABLED":
-        way_back_possible.need(plain)
+        assert said == []
+    elif status is None:
+        assert "not known" in said[0]
     else:
-        with pytest.raises(Refused, match="time to live is on in orders"):
-            way_back_possible.need(plain)
+        assert "time to live is on in orders, which follows behind the flip" in said[0]
+        assert "on in orders-v2" in said[0]
 
 
 def test_there_is_none_from_two_targets_to_one_source(tmp_path):
