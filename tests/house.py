@@ -231,7 +231,7 @@ ROOMS = (
         "doctor",
         "what would go wrong in a migration: facts become findings, before anything is made",
         "ddbverify.tables context aws backfill stack",
-        "ahead examination findings",
+        "accounts ahead examination findings",
     ),
     _room(
         "replicator",

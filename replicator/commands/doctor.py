@@ -13,6 +13,7 @@ from typing import Any
 import click
 from tabulate import tabulate
 
+from ddbverify.code.digest import transforms_of
 from ddbverify.config import Cutover
 from ddbverify.names import table_name
 from replicator.aws import fence, pointer, target_fence
@@ -27,7 +28,7 @@ from replicator.commands import (
 from replicator.commands.invocation import config_option, execute, json_option
 from replicator.context.console import Console
 from replicator.context.context import Context
-from replicator.doctor import ahead, examination
+from replicator.doctor import accounts, ahead, examination
 from replicator.doctor.ahead import Budget
 from replicator.doctor.examination import Examined, tried
 from replicator.doctor.findings import (
@@ -42,6 +43,7 @@ from replicator.doctor.findings import (
     summary,
     warning,
 )
+from replicator.stack import bundle
 
 _WIDTH = 80
 """Characters of a sentence, where a line of the table is broken."""
@@ -61,7 +63,9 @@ def doctor(context: Context) -> dict[str, Any]:
     name, console = context.config.name, context.console
     console.line(f"Migration {name}: what would stand in its way. Nothing is changed.")
     examined = examination.examine(context)
-    findings = [*examined.findings, *_cutover(context, examined)]
+    size, unbuilt = _bundle(context)
+    of_accounts = accounts.examine(context, examined, bundle_bytes=size)
+    findings = [*examined.findings, *unbuilt, *of_accounts, *_cutover(context, examined)]
     show(console, findings)
     return as_json(name, findings)
 
@@ -76,6 +80,17 @@ def show(console: Console, findings: list[Finding]) -> None:
     console.line(summary(findings))
     if exit_code(findings) == 0:
         console.line("Nothing stands in the way. Next: replicator up")
+
+
+def _bundle(context: Context) -> tuple[int | None, Iterator[Finding]]:
+    """Size of the code that the functions get; without one, why it cannot be built."""
+    built: list[int] = []
+
+    def build() -> None:
+        built.append(len(bundle.build(transforms_of(context.config)).content))
+
+    found = list(tried("code", context.config.name, "", build))
+    return (built[0], iter(())) if built else (None, iter(found))
 
 
 def _cutover(context: Context, examined: Examined) -> Iterator[Finding]:
