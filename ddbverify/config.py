@@ -12,6 +12,7 @@ import gzip
 import re
 import tomllib
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -117,15 +118,32 @@ def with_coverage(config: Config, coverage: str) -> Config:
     return changed
 
 
-def of_options(pair: Pair, *, source: Side, target: Side, verification: Verification, folder: Path) -> Config:
+def of_options(
+    pair: Pair,
+    *,
+    source: Side,
+    target: Side,
+    verification: Verification,
+    folder: Path,
+    exports: Collection[str] = (),
+) -> Config:
     """
     The settings of one pair that a command line names, without a file.
+
+    Args:
+        pair: As named.
+        source: How the source is reached.
+        target: How the target is.
+        verification: How they are compared.
+        folder: Where a transform's module is looked for.
+        exports: Those of the two that are addresses of exports, and no tables.
 
     Raises:
         ConfigurationError: In the words of the command line.
     """
     for role, table, side in (("source", pair.source, source), ("target", pair.target, target)):
-        check_table(role.upper(), table, f"--{role}-region", side, ConfigurationError)
+        if table not in exports:
+            check_table(role.upper(), table, f"--{role}-region", side, ConfigurationError)
     check_transform("--transform", pair.transform, ConfigurationError)
     if pair.rekeys and pair.transform is None:
         raise ConfigurationError("--rekeys needs a transform.", "name one with --transform, or leave it out.")

@@ -97,6 +97,13 @@ ROOMS = (
     ),
     _room(
         "ddbverify",
+        "exports",
+        "tables as exports in S3 or in a folder: manifests, what is proven of them, their items as pages",
+        "items tables",
+        "export reader store",
+    ),
+    _room(
+        "ddbverify",
         "pipeline",
         "the replication into a target, seen from outside",
         "items code tables",
@@ -113,9 +120,9 @@ ROOMS = (
         "ddbverify",
         "compare",
         "two tables become a `Comparison`: reading, joining, judging, settling, negative controls",
-        "items code tables plugins",
-        "alterations causes comparison groups inspection looks point_values processes request runner "
-        "sampled_cpu second_look strata",
+        "items code tables exports plugins",
+        "alterations causes comparison exported groups inspection looks point_values processes request "
+        "runner sampled_cpu second_look strata",
     ),
     _room(
         "ddbverify",
@@ -171,7 +178,7 @@ ROOMS = (
         "ddbverify",
         "diff",
         "two tables compared from the command line, without a suite",
-        "items code tables compare suite evidence reports",
+        "items code tables exports compare suite evidence reports",
         "diff folder options request text",
     ),
     _room(

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-FILMS = Path(__file__).parents[2] / "shared" / "data" / "movies.json.gz"
+DATA = Path(__file__).parents[2] / "shared" / "data"
+FILMS = DATA / "movies.json.gz"
+EXPORT = DATA / "s3-export" / "AWSDynamoDB"
 
 
 def films() -> Path:
@@ -15,3 +17,10 @@ def films() -> Path:
     if not FILMS.is_file() and not os.environ.get("CI"):
         pytest.skip("needs ../shared/data/movies.json.gz beside the checkout")
     return FILMS
+
+
+def export() -> Path:
+    """The folder AWSDynamoDB of a real export by AWS: three items, one with every type."""
+    if not EXPORT.is_dir() and not os.environ.get("CI"):
+        pytest.skip("needs ../shared/data/s3-export beside the checkout")
+    return EXPORT

@@ -17,6 +17,7 @@ NAVIGATION = {
     "Use": (
         "docs/commands.md",
         "docs/checks.md",
+        "docs/exports.md",
         "docs/operating.md",
         "docs/report.md",
         "docs/ci.md",

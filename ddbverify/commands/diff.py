@@ -31,6 +31,19 @@ from ddbverify.reports import progress
 
 @click.command("diff")
 @of_two_sides
+@click.option(
+    "--source-changes",
+    multiple=True,
+    metavar="ADDRESS",
+    help="An incremental export on top of the source's; repeatable, in order.",
+)
+@click.option("--target-changes", multiple=True, metavar="ADDRESS", help="Likewise, of the target's.")
+@click.option(
+    "--key",
+    metavar="NAME:TYPE",
+    help="Key of exported tables that cannot be asked, such as pk:S,sk:N.",
+)
+@click.option("--target-key", metavar="NAME:TYPE", help="Of the target, where it has another key.")
 @click.option("--ignore", multiple=True, metavar="PATH", help="Attribute path to leave out; repeatable.")
 @click.option(
     "--stratum",
@@ -76,7 +89,8 @@ def command(
     """
     Compare SOURCE and TARGET completely, and show every key that differs.
 
-    A table is a name or an ARN. Keys are shown, values only with --values.
+    A table is a name or an ARN, or an export of one: s3://BUCKET/PREFIX/AWSDynamoDB/ID or
+    file:///FOLDER/AWSDynamoDB/ID. Keys are shown, values only with --values.
 
     Exit status: 0 equal, 1 differences, 2 usage, 3 inconclusive or incomplete, 6 AWS refused.
     """

@@ -10,7 +10,7 @@ import click
 
 from ddbverify.commands.shared import json_option, of_two_sides, options_of, our_output, print_json, refuse
 from ddbverify.diff.options import config_of
-from ddbverify.errors import DdbVerifyError
+from ddbverify.errors import ConfigurationError, DdbVerifyError
 from ddbverify.reports.plan import plan
 from ddbverify.reports.plan_text import text
 
@@ -32,6 +32,10 @@ def command(price: float | None, *, as_json: bool, **given: Any) -> None:
     """
     try:
         options = options_of(given)
+        if options.exports:
+            raise ConfigurationError(
+                "An export costs no read units, so there is nothing to plan.", "run `ddbverify diff`."
+            )
         with our_output():
             estimate = plan(
                 config_of(options, Path.cwd()), seed=options.seed, segments=options.segments, price=price

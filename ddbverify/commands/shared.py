@@ -13,7 +13,7 @@ import click
 
 from ddbverify.config import Side
 from ddbverify.diff.options import Options
-from ddbverify.errors import DdbVerifyError, EngineError
+from ddbverify.errors import DdbVerifyError, EngineError, Inconclusive
 from ddbverify.gate.reasons import AWS_REFUSED
 from ddbverify.names import FILE_NAME
 from ddbverify.reports import ci
@@ -130,6 +130,8 @@ def print_json(document: dict[str, Any], *, indent: int | None = 2) -> None:
 def refuse(error: DdbVerifyError, *, as_json: bool, indent: int | None = 2) -> NoReturn:
     """End with an expected error; `ddbverify.cli` ends with all others."""
     exit_code = AWS_REFUSED if isinstance(error, EngineError) else 2
+    if isinstance(error, Inconclusive):
+        exit_code = CUT_SHORT
     click.echo(f"Error: {error}", err=True)
     if as_json:
         shown = {"type": type(error).__name__, "message": error.message, "hint": error.hint}

@@ -98,7 +98,7 @@ class Pass:
         claims = ClaimScan(work) if work.judge.transform.rekeys else None
         try:
             suspects = claims.suspects() if claims else KeyScan(work).suspects()
-            orphans = settling.settle(suspects)
+            orphans = settling.decide(suspects) if work.request.still else settling.settle(suspects)
         finally:
             work.memory.spill.close()
         if claims and orphans:

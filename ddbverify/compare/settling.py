@@ -14,6 +14,7 @@ from ddbverify.compare.settle import Settler
 from ddbverify.compare.suspects import Suspect
 from ddbverify.compare.tally import Tally
 from ddbverify.compare.work import Work
+from ddbverify.items.form import ABSENT
 from ddbverify.items.keys import JoinKey, typed_key
 from ddbverify.items.states import Difference, State
 from ddbverify.names import TypedItem
@@ -55,6 +56,22 @@ class Settling:
         finally:
             waiting.close()
         return orphans
+
+    def decide(self, suspects: Iterable[Suspect]) -> list[Suspect]:
+        """Decide every suspect by what the scan saw, where neither side moves; there are no orphans."""
+        work = self._work
+        work.phase = "settle"
+        for one in suspects:
+            state, reason = _as_seen(one)
+            key = typed_key(one.key, work.judge.transform.target_keys)
+            work.tally.different(
+                Difference(state=state, key=key, paths=one.paths, reason=reason),
+                expected=bool(one.expected),
+                found=bool(one.target),
+                segment=one.segment,
+            )
+        work.report()
+        return []
 
     def _waits(self, waiting: Waiting, suspect: Suspect) -> bool:
         if not self._work.groups.wait_for_the_sample(suspect):
@@ -174,3 +191,12 @@ class Settling:
             orphans_are_final=orphans_are_final,
             wants_pairs=wants_pairs,
         )
+
+
+def _as_seen(one: Suspect) -> tuple[State, str]:
+    """What a suspect is if nothing moves, and why, where that has to be said."""
+    if one.expected is None or one.target is None:
+        return State.UNDECIDED, "what could hold it was not read to its end"
+    if one.expected == ABSENT:
+        return State.EXTRANEOUS, ""
+    return State.MISSING if one.target == ABSENT else State.DIFFERENT, ""

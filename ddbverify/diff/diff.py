@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
-from ddbverify.compare import runner
+from ddbverify.compare import exported, runner
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.request import Listeners, PassRequest, Progress
 from ddbverify.diff.findings import Findings
@@ -49,9 +49,9 @@ def run(
         EngineError: AWS refused before anything was read.
     """
     work = prepare(request)
-    if request.out is None and work.estimate.read_units > LARGE_READ_UNITS:
+    if request.out is None and work.cost.read_units > LARGE_READ_UNITS:
         say(
-            f"This reads about {number_of(work.estimate.read_units, 'unit')}. With --out it could be "
+            f"This reads about {number_of(work.cost.read_units, 'unit')}. With --out it could be "
             "resumed, and all findings would be kept."
         )
     for line in shares_in_words(work.source, work.target, work.options.read_units, setting="--read-units"):
@@ -95,10 +95,9 @@ def run(
 def _compare(work: Work, findings: Findings, show: Display) -> Comparison | Ended:
     """The comparison, or why it did not come to its end."""
     last: Progress | None = None
-    money = work.estimate.money / work.estimate.read_units
     meter = Meter(
-        items=work.estimate.items,
-        usd_per_unit=money,
+        items=work.cost.items,
+        usd_per_unit=work.cost.usd_per_unit,
         settle_seconds=work.config.verification.settle,
         findings=lambda: findings.total,
     )
@@ -111,6 +110,10 @@ def _compare(work: Work, findings: Findings, show: Display) -> Comparison | Ende
                 report(now)
 
             (pair,) = work.config.tables
+            listeners = Listeners(progress=progress, found=findings)
+            if work.exports:
+                sides = (work.exports.get("source", work.source), work.exports.get("target", work.target))
+                return exported.compare(work.config, pair, *sides, listeners)
             return runner.compare(
                 work.config,
                 pair,
@@ -121,7 +124,7 @@ def _compare(work: Work, findings: Findings, show: Display) -> Comparison | Ende
                     checkpoint=findings.folder.checkpoint if findings.folder else None,
                     strata=work.strata,
                 ),
-                Listeners(progress=progress, found=findings),
+                listeners,
             )
     except KeyboardInterrupt:
         return Ended("it was interrupted", last)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from ddbverify import config as configuration
 from ddbverify.config import Config, Pair, Side, Verification
 from ddbverify.errors import ConfigurationError
+from ddbverify.exports.store import is_address
 from ddbverify.items.paths import parse_path
+from ddbverify.names import KeySchema
 
 _T = TypeVar("_T")
+
+_KEY_PARTS: Final = 2  # hash and range
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,14 +24,17 @@ class Options:
     """
     Two sides, and how they are compared, as the command line has them.
 
-    A side is a table's name or ARN today. Another kind of side (an export) is told by its
-    form, and is recognised in `config_of`, before anything else looks at the text.
+    A side is a table's name or ARN, or the address of an export.
     """
 
     source: str
     target: str
     source_side: Side = field(default_factory=Side)
     target_side: Side = field(default_factory=Side)
+    source_changes: tuple[str, ...] = ()  # incremental exports on top of the source's, in their order
+    target_changes: tuple[str, ...] = ()
+    key: str | None = None  # "pk:S,sk:N" of exported tables that cannot be asked
+    target_key: str | None = None  # of the target, where it is not the source's
     transform: str | None = None
     rekeys: bool = False
     ignore: tuple[str, ...] = ()
@@ -40,6 +47,11 @@ class Options:
     read_units: int | None = None  # ceiling per second and table
     max_read_units: int | None = None  # over both tables together
     processes: int | None = None  # that read and compare; None: as many as are worth it
+
+    @property
+    def exports(self) -> tuple[str, ...]:
+        """Those of the two sides that are exports."""
+        return tuple(one for one in (self.source, self.target) if is_address(one))
 
 
 def config_of(options: Options, folder: Path) -> Config:
@@ -58,6 +70,7 @@ def config_of(options: Options, folder: Path) -> Config:
             parse_path(path)
         except ConfigurationError as error:
             raise ConfigurationError(f"--ignore: {path!r} is not an attribute path.", error.hint) from error
+    _check_exports(options)
     given: dict[str, Any] = {
         "coverage": options.sample,
         "settle": _measured("--settle", options.settle, configuration.duration),
@@ -78,6 +91,7 @@ def config_of(options: Options, folder: Path) -> Config:
         target=options.target_side,
         verification=Verification(**{name: value for name, value in given.items() if value is not None}),
         folder=folder,
+        exports=options.exports,
     )
     if options.strata and (config.verification.sampled_fraction or 1) == 1:
         raise ConfigurationError(
@@ -90,6 +104,52 @@ def config_of(options: Options, folder: Path) -> Config:
             "leave out --sample.",
         )
     return config
+
+
+def key_of(text: str, option: str) -> KeySchema:
+    """
+    ``pk:S,sk:N`` -> a key schema.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    parts = [one.rpartition(":") for one in text.split(",")]
+    names = {name for name, _, kind in parts if name and kind in ("S", "N", "B")}
+    if len(names) < len(parts) or len(parts) > _KEY_PARTS:
+        raise ConfigurationError(
+            f"{option}: {text!r} is no key.",
+            "write the hash key, and the range key if there is one: pk:S,sk:N.",
+        )
+    return {name: kind for name, _, kind in parts}
+
+
+def _check_exports(options: Options) -> None:
+    """Refuse what cannot be done with an export, and what is said of one where there is none."""
+    for side, text, changes in (
+        ("source", options.source, options.source_changes),
+        ("target", options.target, options.target_changes),
+    ):
+        if changes and not is_address(text):
+            raise ConfigurationError(
+                f"--{side}-changes: the {side} is no export.", "leave it out, or name an export."
+            )
+    if not options.exports:
+        if options.key or options.target_key:
+            raise ConfigurationError(
+                "--key: both sides are tables, which say what their keys are.", "leave it out."
+            )
+        return
+    for option, given in (
+        ("--rekeys", options.rekeys),
+        ("--sample", options.sample is not None),
+        ("--segments", options.segments is not None),
+        ("--processes", options.processes is not None),
+    ):
+        if given:
+            raise ConfigurationError(
+                f"{option}: an export has no keys to look at one by one, and no segments.",
+                f"leave out {option}, or compare the tables themselves.",
+            )
 
 
 def _measured(option: str, text: str | None, measure: Callable[[str], _T]) -> _T | None:

@@ -15,14 +15,15 @@ from ddbverify.compare import strata
 from ddbverify.compare.point_values import PointValues
 from ddbverify.config import Config
 from ddbverify.diff.folder import settings_of
-from ddbverify.diff.options import Options, config_of
+from ddbverify.diff.options import Options, config_of, key_of
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence.folders import make_importable
+from ddbverify.exports.export import Export, open_export
+from ddbverify.exports.store import is_address
 from ddbverify.items.keys import JoinKey
 from ddbverify.items.transform import Transform
 from ddbverify.reports import plan as plans
-from ddbverify.reports.plan import Estimate
-from ddbverify.tables import sampling
+from ddbverify.tables import prices, sampling
 from ddbverify.tables import table as tables
 from ddbverify.tables.capacity import ReadRate
 from ddbverify.tables.table import Table
@@ -42,6 +43,15 @@ class Request:
     max_differences: int | None = None  # the run ends after so many
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What reading both sides takes, as far as it is known before."""
+
+    items: int
+    read_units: int
+    usd_per_unit: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """A request that has been checked against its tables. Nothing has been read."""
@@ -50,7 +60,8 @@ class Work:
     options: Options
     source: Table
     target: Table
-    estimate: Estimate
+    exports: Mapping[str, Export]  # of the sides that are exports, by the role
+    cost: Cost
     settings: Mapping[str, Any]
     strata: Mapping[str, Sequence[JoinKey]]
     values: PointValues | None
@@ -69,6 +80,8 @@ def prepare(request: Request) -> Work:
     config = config_of(options, request.folder)
     (pair,) = config.tables
     make_importable(config)
+    if options.exports:
+        return _with_exports(request, options, config)
     source, target = tables.describe_pair(config, pair)
     chosen = {str(path): strata.read(path, source.key_schema, target.key_schema) for path in options.strata}
     estimate = plans.estimate(config, source, target, seed=options.seed, segments=options.segments)
@@ -78,12 +91,59 @@ def prepare(request: Request) -> Work:
         options=options,
         source=source,
         target=target,
-        estimate=estimate,
+        exports={},
+        cost=Cost(estimate.items, estimate.read_units, estimate.money / estimate.read_units),
         settings=_settings(config, options, source, target),
         strata=chosen,
         values=values,
         started_epoch=time.time(),
     )
+
+
+def _with_exports(request: Request, options: Options, config: Config) -> Work:
+    """As `prepare`, where at least one side is an export."""
+    for option, given in (("--values", request.values), ("--resume", request.resume)):
+        if given:
+            raise ConfigurationError(
+                f"{option}: an export is read from its beginning to its end, and not by key.",
+                f"leave out {option}, or compare the tables themselves.",
+            )
+    (pair,) = config.tables
+    source_key = key_of(options.key, "--key") if options.key else None
+    target_key = key_of(options.target_key, "--target-key") if options.target_key else source_key
+    exports: dict[str, Export] = {}
+    for role, text, changes, side, key in (
+        ("source", options.source, options.source_changes, options.source_side, source_key),
+        ("target", options.target, options.target_changes, options.target_side, target_key),
+    ):
+        if is_address(text):
+            exports[role] = open_export(text, changes, side, key, place=role.upper())
+    source = exports["source"].table if "source" in exports else tables.describe(config.source, pair.source)
+    target = exports["target"].table if "target" in exports else tables.describe(config.target, pair.target)
+    if source.arn != target.arn:  # two exports of one table show what has changed in it
+        tables.require_comparable(pair, source, target)
+    elif len(exports) == len(("source", "target")) and _same_state(exports["source"], exports["target"]):
+        raise ConfigurationError("SOURCE and TARGET are the same export.", "name another one.")
+    live = [table for role, table in (("source", source), ("target", target)) if role not in exports]
+    units = sum(plans.read_units(table.size_bytes, 1) for table in live)
+    said = {role: export.as_json() for role, export in exports.items()}
+    return Work(
+        config=config,
+        options=options,
+        source=source,
+        target=target,
+        exports=exports,
+        cost=Cost(source.item_count + target.item_count, units, prices.PER_MILLION_READ_UNITS / 1e6),
+        settings=_settings(config, options, source, target) | {"exports": said},
+        strata={},
+        values=None,
+        started_epoch=time.time(),
+    )
+
+
+def _same_state(one: Export, other: Export) -> bool:
+    manifests = [[one.full.export_arn, *(its.export_arn for _, its in one.changes)] for one in (one, other)]
+    return manifests[0] == manifests[1]
 
 
 def _with_seed(request: Request) -> Options:

@@ -187,6 +187,7 @@ def _about(work: Work, findings: Findings) -> dict[str, Any]:
             for cause in findings.causes.most_common()
         ],
         "tables": {"source": work.source.arn, "target": work.target.arn},
+        "exports": {role: export.as_json() for role, export in work.exports.items()},
         "started": _moment(work.started_epoch),
         "ended": _moment(time.time()),
     }

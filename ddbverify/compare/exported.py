@@ -1,0 +1,106 @@
+"""
+One pass over two tables of which at least one is an export: what was seen is what is.
+
+An export does not move, so nothing is settled: a key is what the pass has seen of it. A live table beside an
+export is read once, as it is now; what was written since the export differs, and cannot be told apart.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from ddbverify.compare.comparison import Comparison
+from ddbverify.compare.judge import Judge
+from ddbverify.compare.one_pass import Pass
+from ddbverify.compare.reading import Reader
+from ddbverify.compare.request import Listeners, PassRequest, Running
+from ddbverify.compare.sides import Role
+from ddbverify.config import Config
+from ddbverify.config import Pair as PairSettings
+from ddbverify.errors import ConfigurationError
+from ddbverify.exports.export import Export
+from ddbverify.exports.reader import ExportReader
+from ddbverify.items.form import Form
+from ddbverify.items.transform import Transform
+from ddbverify.tables.capacity import ReadRate
+from ddbverify.tables.pace import Budget
+from ddbverify.tables.segments import Plan
+from ddbverify.tables.table import Table
+from ddbverify.tables.wire import TableReader
+from ddbverify.words import duration_in_words, instant_in_words
+
+
+def compare(
+    config: Config,
+    pair: PairSettings,
+    source: Export | Table,
+    target: Export | Table,
+    listeners: Listeners | None = None,
+) -> Comparison:
+    """
+    Read both sides once, and say for every key where it stands.
+
+    Raises:
+        ConfigurationError: The transform does not load, or makes keys of its own.
+        Inconclusive: What does not fit into ``[verification] memory`` does not fit on the disk either.
+    """
+    if pair.rekeys:
+        raise ConfigurationError(
+            "A re-keyed pair cannot be compared from exports: its items are looked at by their keys.",
+            "compare the tables themselves.",
+        )
+    sides = {Role.SOURCE: source, Role.TARGET: target}
+    exports = {role: side for role, side in sides.items() if isinstance(side, Export)}
+    tables = [side.table if isinstance(side, Export) else side for side in (source, target)]
+    transform = Transform.load(pair.transform, tables[0].key_schema, tables[1].key_schema, rekeys=False)
+    attributes = dict.fromkeys(table.ttl_attribute for table in tables if table.ttl_attribute)
+    parts = max(len(export.full.parts) for export in exports.values())
+    planned = Plan(max(1, parts), tuple(range(max(1, parts))))
+    began = time.time()
+    # What expires is judged by the later of the two moments: by then it may be gone on one side.
+    moment = max(export.until for export in exports.values()) if len(exports) == len(Role) else began
+    running = Running(clock=lambda: moment)
+    budget = Budget(config.verification.max_read_units)
+
+    def reader(role: Role) -> Reader:
+        side = sides[role]
+        if isinstance(side, Export):
+            return ExportReader(side, memory=config.verification.memory)
+        reached = config.source if role is Role.SOURCE else config.target
+        rate = ReadRate.of(side, config.verification.read_units).ceiling
+        return TableReader(reached, side, units_per_second=rate, budget=budget, stop=running.stop)
+
+    comparison = Pass(
+        pair.id,
+        reader(Role.SOURCE),
+        reader(Role.TARGET),
+        Judge(transform, Form.of(pair.ignore), tuple(attributes)),
+        planned,
+        config.verification,
+        request=PassRequest(still=True),
+        listeners=listeners,
+        running=running,
+    ).run()
+    return replace(
+        comparison,
+        started_epoch=began,
+        ended_epoch=time.time(),
+        notes=(*comparison.notes, *_notes(exports, moment)),
+    )
+
+
+def _notes(exports: Mapping[Role, Export], moment: float) -> Iterator[str]:
+    """Of which moments the sides are, and what is not known of them."""
+    for role, export in exports.items():
+        yield f"the {role} is an export as of {instant_in_words(export.until)}"
+    moments = [export.until for export in exports.values()]
+    apart = max(moments) - min(moments) if len(exports) == len(Role) else moment - moments[0]
+    if apart:
+        yield (
+            f"the sides are {duration_in_words(apart)} apart: what was written in between differs, and is "
+            "not told from other differences"
+        )
+    for export in exports.values():
+        yield from export.notes
