@@ -97,7 +97,8 @@ def _cutover(context: Context, examined: Examined) -> Iterator[Finding]:
     """What would stop a cutover hours later."""
     config = context.config
     why = way_back_possible.why_not(context)
-    yield from ahead.way_back(config.name, wanted=way_back.wanted(context), why_not=why, ttl=examined.ttl)
+    ttl = {one.name: examined.ttl[one.arn] for one in examined.sources.values()}
+    yield from ahead.way_back(config.name, wanted=way_back.wanted(context), why_not=why, ttl=ttl)
     if config.cutover.pointer is None:
         yield warning(
             "pointer",

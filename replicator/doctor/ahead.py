@@ -19,38 +19,44 @@ def way_back(
     Args:
         wanted: ``[cutover] way_back`` asks for one.
         why_not: Why the pairs cannot have one; empty where they can.
-        ttl: Table -> attribute of its time to live, of all tables that exist.
+        ttl: Source -> attribute of its time to live: behind the flip it is the table that follows.
     """
     removing = sorted(
         name for name, looked in ttl.items() if not isinstance(looked, Unknown) and looked.value is not None
     )
     unknown = sorted(name for name, looked in ttl.items() if isinstance(looked, Unknown))
     reason = why_not.rstrip(".")
-    if not reason and removing:
-        reason = f"time to live is on in {', '.join(removing)}, and would remove items of what follows"
-    if not wanted:
-        if reason:
-            yield warning(
-                "way-back",
-                migration,
-                f"none is asked for, and none can be had: {reason}",
-                "be sure before the flip: behind it, going back loses what was written since.",
-            )
-        else:
-            yield ok("way-back", migration, "none is asked for; [cutover] way_back would open one")
-    elif reason:
+    if reason and wanted:
         yield problem(
             "way-back",
             migration,
             f"`cutover` would refuse: {reason}",
             'change that, or set [cutover] way_back = "off".',
         )
+    elif reason:
+        yield warning(
+            "way-back",
+            migration,
+            f"none is asked for, and none can be had: {reason}",
+            "be sure before the flip: behind it, going back loses what was written since.",
+        )
+    elif not wanted:
+        yield ok("way-back", migration, "none is asked for; [cutover] way_back would open one")
     elif unknown:
         yield not_checked(
             "way-back",
             migration,
-            f"whether time to live is on in {', '.join(unknown)} is not known, and with it there is none",
+            f"whether time to live is on in {', '.join(unknown)} is not known, which would follow with it on",
             "allow dynamodb:DescribeTimeToLive on them, then look again.",
+        )
+    elif removing:
+        yield warning(
+            "way-back",
+            migration,
+            f"time to live is on in {', '.join(removing)}: behind the flip it goes on removing items past "
+            "their time there, while that table follows",
+            "turn it off there at the flip, and on in the target; AWS takes up to an hour for that, so turn it "
+            "off before the cutover where you may want to go back within that hour.",
         )
     else:
         yield ok("way-back", migration, "behind the flip the sources will follow the targets")

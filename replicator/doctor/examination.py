@@ -45,7 +45,7 @@ class Examined:
         sources: ARN -> source, each once.
         targets: ARN -> target, of those that exist.
         made: The pairs whose target is to be made.
-        ttl: Table -> attribute of its time to live.
+        ttl: ARN -> attribute of a table's time to live.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -173,7 +173,7 @@ def _source(context: Context, source: TableFacts, found: Examined) -> Iterator[F
     held = _policy(context.source, source)
     yield from settings.policy(source, "source", held)
     yield from settings.replicas(source, "source")
-    attribute = found.ttl[source.name] = _ttl(context.source, source)
+    attribute = found.ttl[source.arn] = _ttl(context.source, source)
     yield from settings.time_to_live(source, "source", attribute)
     for pair in found.made:
         if found.source_of[pair].arn == source.arn:
@@ -192,7 +192,7 @@ def _target(context: Context, target: TableFacts, found: Examined) -> Iterator[F
     yield from settings.status(target)
     yield from settings.policy(target, "target", _policy(context.target, target))
     yield from settings.replicas(target, "target")
-    attribute = found.ttl[target.name] = _ttl(context.target, target)
+    attribute = found.ttl[target.arn] = _ttl(context.target, target)
     yield from settings.time_to_live(target, "target", attribute)
 
 
@@ -214,7 +214,8 @@ def _policy(client: DynamoDBClient, table: TableFacts) -> Looked[Policy | None]:
 def _ttl(client: DynamoDBClient, table: TableFacts) -> Looked[str | None]:
     def ask() -> str | None:
         answer = client.describe_time_to_live(TableName=table.name)["TimeToLiveDescription"]
-        on = answer.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
+        # One that is being turned off may still remove items.
+        on = answer.get("TimeToLiveStatus") in ("ENABLED", "ENABLING", "DISABLING")
         return answer.get("AttributeName", "not named") if on else None
 
     return look(f"look at the time to live of {table.name}", ask)

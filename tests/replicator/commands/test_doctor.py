@@ -253,7 +253,22 @@ def test_a_time_to_live_is_told_of_both_sides_and_to_the_way_back(moving):
     answer = doctor(moving.context())
 
     assert [one["state"] for one in of(answer, "time-to-live")] == ["warning", "problem"]
-    assert [one["state"] for one in of(answer, "way-back")] == ["problem"]
+    assert [one["state"] for one in of(answer, "way-back")] == ["warning"]
+
+
+def test_source_and_target_of_one_name_are_two_tables(moving):
+    """In another region the target has the source's name: what is so of one is not so of the other."""
+    path = moving.folder / "migration.toml"
+    path.write_text(path.read_text().replace(f'target = "{moving.target}"', f'target = "{moving.source}"'))
+    path.write_text(path.read_text().replace('way_back = "off"', 'way_back = "1d"'))
+    moving.create(moving.source, TARGET_REGION)
+    moving.database.update_time_to_live(
+        TableName=moving.source, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"}
+    )
+    answer = doctor(moving.context())
+
+    assert [one["state"] for one in of(answer, "time-to-live")] == ["warning", "ok"]
+    assert [one["state"] for one in of(answer, "way-back")] == ["warning"]
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,13 @@ OFF, ON, DENIED = Known(None), Known("expires"), Unknown("AWS refused", "allow i
     [
         (True, "", OFF, State.OK),
         (True, "the transform makes keys of its own.", OFF, State.PROBLEM),
-        (True, "", ON, State.PROBLEM),
+        (True, "", ON, State.WARNING),
         (True, "", DENIED, State.NOT_CHECKED),
         (True, "the transform makes keys of its own.", DENIED, State.PROBLEM),
         (False, "", OFF, State.OK),
         (False, "the transform makes keys of its own.", OFF, State.WARNING),
-        (False, "", ON, State.WARNING),
+        (False, "", ON, State.OK),
+        (False, "the transform makes keys of its own.", ON, State.WARNING),
     ],
 )
 def test_a_way_back_that_cannot_be_had_is_told_before_the_flip(wanted, why_not, ttl, state):
