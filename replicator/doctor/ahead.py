@@ -55,8 +55,8 @@ def way_back(
             migration,
             f"time to live is on in {', '.join(removing)}: behind the flip it goes on removing items past "
             "their time there, while that table follows",
-            "turn it off there at the flip, and on in the target; AWS takes up to an hour for that, so turn it "
-            "off before the cutover where you may want to go back within that hour.",
+            "turn it off there at the flip, and on in the target; AWS takes up to an hour for that, so turn "
+            "it off before the cutover where you may want to go back within that hour.",
         )
     else:
         yield ok("way-back", migration, "behind the flip the sources will follow the targets")
