@@ -72,6 +72,7 @@ class Replication(_Section, frozen=True):
     read_units: int | None = None
     write_units: int | None = None
     alarm_topic: str | None = None
+    dashboard: bool = True
     canary: bool = True
 
 

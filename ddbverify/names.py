@@ -112,7 +112,7 @@ def region_of(name_or_arn: str) -> str | None:
 
 
 def stack_name(migration: str, part: str, pair: str | None = None) -> str:
-    """Name of a CloudFormation stack: *part* is ``base``, ``capture``, ``target`` or ``apply``."""
+    """Name of a stack: *part* is ``base``, ``capture``, ``target``, ``apply`` or ``dashboard``."""
     return "-".join(filter(None, ("replicator", migration, pair, part)))
 
 

@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "up": "Phase 1: capture every change of the source, then back it up.",
     "restore": "Phase 2: restore the backup as the target and let it follow.",
     "status": "How far the migration is, and whether it is well.",
+    "dashboard": "Print the dashboard as a document for Grafana or CloudWatch.",
     "pause": "Let no consumer write until `resume`; capture goes on.",
     "resume": "Let the consumers of a paused migration write again.",
     "audit": "Hold the stream itself against the ledger: is anything lost?",

@@ -231,7 +231,7 @@ ROOMS = (
         "stack",
         "CloudFormation stacks and the code that they deploy",
         "ddbverify.items ddbverify.code ddbverify.tables",
-        "bundle stacks storage",
+        "bundle dashboard grafana panels stacks storage",
     ),
     _room(
         "replicator",

@@ -209,6 +209,7 @@ target = {target}
 # write_units = 1000                 # ceiling per second, of target and ledger together
 # canary = true                      # whether a canary may be written to the source
 # alarm_topic = "arn:aws:sns:eu-west-1:123456789012:ops"  # whom the alarms tell
+# dashboard = true                   # whether CloudWatch has a dashboard of it
 
 [verification]
 # coverage = "full"                  # or "0.5%": a sample, which never opens a gate

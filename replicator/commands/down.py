@@ -14,7 +14,7 @@ from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
 from replicator.backfill.boundary import BACKUPS
 from replicator.backfill.ownership import MADE
-from replicator.commands import ended, invocation, marking, protection, removal, target_closing
+from replicator.commands import dashboard, ended, invocation, marking, protection, removal, target_closing
 from replicator.commands.together import MOST_STACKS, each
 from replicator.commands.way_back import OPENED
 from replicator.context import live, tables
@@ -57,6 +57,7 @@ def down(context: Context) -> dict[str, Any]:
         remove = partial(_remove_pair, context, flipped=flipped, is_live=live_table == TARGET)
         calls = [(str(pair), partial(remove, pair)) for pair in context.config.tables]
         turned = [name for one in directions for name in removal.direction(one)]
+        turned += dashboard.remove(context)
         found = each(context, calls, MOST_STACKS)
         lock.check()
         context.lease = None  # it goes with the state table, and CloudFormation needs longer than it lasts
@@ -140,6 +141,7 @@ def _tables(context: Context, *, keep_targets: bool) -> Iterator[OneTable]:
 
 
 def _stacks(context: Context) -> Iterator[OneStack]:
+    yield from dashboard.stacks_of(context)
     for pair in context.config.tables:
         yield from removal.stacks_of(context, pair)
     yield context.source_client("cloudformation"), stack_name(context.config.name, "base")

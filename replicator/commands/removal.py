@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ddbverify.config import Pair
 from ddbverify.names import stack_name
+from replicator.commands import dashboard
 from replicator.context.context import Context
 from replicator.stack import stacks, storage
 
@@ -56,6 +57,7 @@ def direction(context: Context) -> list[str]:
     """Remove all of a direction that is not the migration itself; what is gone already is skipped."""
     if context.cycle == 0:
         raise AssertionError("the migration itself is for `down`")
-    removed = [name for pair in context.config.tables for name in of_pair(context, pair)]
+    removed = dashboard.remove(context)
+    removed += [name for pair in context.config.tables for name in of_pair(context, pair)]
     name = stack_name(context.config.name, "base")
     return [*removed, name] if base(context, name) else removed

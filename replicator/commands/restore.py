@@ -16,7 +16,7 @@ from replicator.aws.switch import set_consumer
 from replicator.backfill import filling
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import invocation, passage, target_closing, through
+from replicator.commands import dashboard, invocation, passage, target_closing, through
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
 from replicator.commands.steps import Steps
 from replicator.commands.together import MOST_RESTORES, MOST_STACKS
@@ -70,6 +70,7 @@ def phase_two(deployment: Deployment, plans: Sequence[Plan]) -> None:
     # Behind the load, whose writes nobody has to read; before the first change that is applied.
     step("target-stream", plans, _stream_title(context), partial(_target_stream, context))
     step("apply", plans, "consumer", partial(apply, deployment), at_once=MOST_STACKS)
+    dashboard.deploy(context)
     closing = [plan for plan in plans if target_closing.is_due(context, plan.pair)]
     for plan in closing:  # each time: another operator is let in, and what others made of it is put right
         Steps(context, plan.pair, deployment.command, lock).forget(target_closing.STEP)

@@ -15,7 +15,7 @@ from replicator.aws.switch import switch_mapping
 from replicator.backfill import boundary
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import cutover_preflight, invocation, passage, way_back_possible
+from replicator.commands import cutover_preflight, dashboard, invocation, passage, way_back_possible
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
 from replicator.commands.together import MOST_STACKS
 from replicator.context import references
@@ -67,6 +67,7 @@ def phase_one(deployment: Deployment, plans: Sequence[Plan]) -> None:
     context, lock, step = deployment.context, deployment.lock, deployment.step
     step("stream", plans, lambda plan: f"stream of {plan.source.name} is on", partial(stream, context))
     step("capture", plans, "queue and forwarder", partial(capture, deployment), at_once=MOST_STACKS)
+    dashboard.deploy(context)
     step("canary", plans, passage.sent_title(context), partial(canary, context))
     step("overlap", plans, "the stream covers the overlap", partial(_overlap, context))
     backup = partial(boundary.title, context)

@@ -23,7 +23,16 @@ from ddbverify.tables.aws import translated
 from replicator.aws import fence, switch
 from replicator.aws.stream_tail import Tail
 from replicator.backfill.plan import Plan
-from replicator.commands import passage, removal, restore, target_closing, through, up, way_back_possible
+from replicator.commands import (
+    dashboard,
+    passage,
+    removal,
+    restore,
+    target_closing,
+    through,
+    up,
+    way_back_possible,
+)
 from replicator.commands.cutover_left import lifting
 from replicator.commands.phases import base_stack, bind, changed_since, deployed
 from replicator.commands.together import MOST_STACKS
@@ -233,6 +242,7 @@ def _open(context: Context, ahead: Ahead, lock: Lock) -> None:
     )
     step("consumer", plans, passage.arrived_title(turned), partial(restore.consumer_on, turned))
     step("following", plans, "the way back is open", partial(restore.following, turned))
+    dashboard.deploy(turned)  # last: the application has moved, and nobody waits for a picture
 
 
 def last_words(context: Context, ahead: Ahead | None) -> str:

@@ -172,6 +172,12 @@ def outputs(cloudformation: CloudFormationClient, name: str) -> dict[str, str]:
     return _outputs(stack)
 
 
+def outputs_if_any(cloudformation: CloudFormationClient, name: str) -> dict[str, str]:
+    """Like `outputs`; empty where there is no such stack."""
+    stack = describe(cloudformation, name)
+    return {} if stack is None else _outputs(stack)
+
+
 def exists(cloudformation: CloudFormationClient, name: str) -> bool:
     """Whether there is a stack of this name, in whatever status."""
     return describe(cloudformation, name) is not None
