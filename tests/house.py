@@ -136,8 +136,8 @@ ROOMS = (
         "evidence",
         "what is signed: records, envelope, folders, the row of runs",
         "items code tables changes plugins compare suite",
-        "consistency cutover digests envelope events evidence findings folders links record row sealing "
-        "signing",
+        "consistency cutover digests envelope events evidence findings folders links record repairs row "
+        "sealing signing",
     ),
     _room(
         "ddbverify",

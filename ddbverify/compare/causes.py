@@ -69,8 +69,7 @@ class Causes:
             reason: Why it could not be decided or compared.
         """
         self.findings += 1
-        texts = {_in_words(path) for path in paths} if state is State.DIFFERENT else set()
-        for text in texts or {reason}:
+        for text in _texts(state, paths, reason):
             self._count((state, text))
 
     def most_common(self, count: int = CAUSES_SHOWN) -> list[Cause]:
@@ -92,6 +91,16 @@ class Causes:
             self._counts[held] -= 1
             if not self._counts[held]:
                 del self._counts[held]
+
+
+def ways(state: State, paths: Iterable[str] = (), reason: str = "") -> tuple[str, ...]:
+    """In which ways one finding differs, in the words that `Cause.text` has; arguments as `Causes.add`."""
+    return tuple(sorted(_said(state, text) for text in _texts(state, paths, reason)))
+
+
+def _texts(state: State, paths: Iterable[str], reason: str) -> set[str]:
+    texts = {_in_words(path) for path in paths} if state is State.DIFFERENT else set()
+    return texts or {reason}
 
 
 def without_places(path: str) -> str:

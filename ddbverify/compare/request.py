@@ -52,6 +52,7 @@ class PassRequest:
             does not know what they said before.
         plugins: Asked about items that differ, and whether the pipeline has passed; not with a
             checkpoint, for the same reason.
+        secret: Key of the digests; one is drawn by default. A checkpoint goes on with its own.
         covered: Attributes that `Comparison.controls` has to alter.
     """
 
@@ -65,6 +66,7 @@ class PassRequest:
     strata: Mapping[str, Sequence[JoinKey]] = field(default_factory=dict)
     item_checks: Sequence[ItemCheck] = ()
     plugins: Plugins | None = None
+    secret: bytes | None = field(default=None, repr=False)
     covered: Iterable[str] = ()
 
     def __post_init__(self) -> None:

@@ -78,7 +78,7 @@ def compare(
     attributes = dict.fromkeys(name for name in (source.ttl_attribute, target.ttl_attribute) if name)
     plugins = request.plugins
     rulings = Rulings(plugins, table_name(pair.source), target.key_schema) if plugins else None
-    form = Form.of(pair.ignore)
+    form = Form.of(pair.ignore, request.secret)
     planned = cut(source, target, sample=request.sample, seed=request.seed, segments=request.segments)
     if request.changed is not None:
         planned = Plan.of_none(planned.total)

@@ -14,7 +14,7 @@ from ddbverify.compare.checkpoint import SegmentDone
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.suspects import Settled, Suspect
 from ddbverify.items.keys import typed_key
-from ddbverify.items.states import Difference, State
+from ddbverify.items.states import Difference, Seen, State
 from ddbverify.plugins.asking import Implementation
 from ddbverify.plugins.rulings import Acceptance
 
@@ -125,11 +125,21 @@ class Tally:
             self.by_time_only += by_time_only
         key = typed_key(one.key, self._judge.transform.target_keys)
         self.different(
-            Difference(state=state, key=key, paths=one.paths, by_cause=True),
+            Difference(state=state, key=key, paths=one.paths, by_cause=True, seen=self._seen(one)),
             expected=state is not State.EXTRANEOUS,
             found=state is not State.MISSING,
             segment=one.segment,
         )
+
+    def _seen(self, one: Suspect) -> Seen | None:
+        """What both sides held; nobody could hold an item against what a plugin has made of one."""
+        if (
+            one.expected is None
+            or one.target is None
+            or (self._judge.rulings and self._judge.rulings.normalisers)
+        ):
+            return None
+        return Seen(one.expected, one.target)
 
     def _accepts(self, one: Acceptance) -> bool:
         if one.is_over:
@@ -166,7 +176,13 @@ class Tally:
         else:
             key = typed_key(one.suspect.key, self._judge.transform.target_keys)
             self.different(
-                Difference(state=one.state, key=key, paths=one.paths, reason=one.reason),
+                Difference(
+                    state=one.state,
+                    key=key,
+                    paths=one.paths,
+                    reason=one.reason,
+                    seen=self._seen(one.suspect),
+                ),
                 expected=one.expected,
                 found=one.found,
                 segment=one.suspect.segment,

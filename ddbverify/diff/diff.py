@@ -19,6 +19,7 @@ from ddbverify.diff.folder import DiffFolder
 from ddbverify.diff.request import Request, Work, prepare
 from ddbverify.diff.result import Ended, Result, summary_of
 from ddbverify.errors import DdbVerifyError, Inconclusive
+from ddbverify.evidence.repairs import PairOf
 from ddbverify.reports.progress import Meter, Report
 from ddbverify.tables.capacity import shares_in_words
 from ddbverify.words import number_of
@@ -64,7 +65,12 @@ def run(
     with opened as folder:
         if folder is not None and folder.resumed and not folder.checkpoint.exists():
             say("There is no checkpoint in the folder: the comparison starts from the beginning.")
-        findings = Findings(folder, emit if request.lines else None, work.values, request.max_differences)
+        (pair,) = work.config.tables
+        if folder is not None and folder.repair is None:
+            say("An earlier version began this run, so it leaves no repair.json.")
+        findings = Findings(
+            folder, emit if request.lines else None, work.values, pair.id, request.max_differences
+        )
         try:
             outcome = _compare(work, findings, show)
         except DdbVerifyError:
@@ -76,9 +82,11 @@ def run(
         unwritten = None
         if folder is not None:
             try:
+                repairable = []
                 if isinstance(outcome, Comparison):
                     folder.drop_earlier()
-                folder.finish(summary)
+                    repairable = [PairOf.of(work.config, pair, work.source, work.target)]
+                folder.finish(summary, repairable)
             except Inconclusive as error:  # hours of reading: what they came to is shown all the same
                 unwritten = error
         return Result(
@@ -123,6 +131,9 @@ def _compare(work: Work, findings: Findings, show: Display) -> Comparison | Ende
                     segments=work.options.segments,
                     checkpoint=findings.folder.checkpoint if findings.folder else None,
                     strata=work.strata,
+                    secret=findings.folder.repair.secret
+                    if findings.folder and findings.folder.repair
+                    else None,
                 ),
                 listeners,
             )

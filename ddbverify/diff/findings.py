@@ -33,6 +33,7 @@ class Findings:
     folder: DiffFolder | None = None
     emit: Callable[[str], None] | None = None
     values: PointValues | None = None
+    pair_id: str = ""
     most: int | None = None  # missing, extraneous and different ones, after which the run ends
     counts: Counter[State] = field(default_factory=Counter)
     causes: Causes = field(default_factory=Causes)
@@ -50,6 +51,7 @@ class Findings:
         line = json.dumps(document, ensure_ascii=True)
         if self.folder is not None:
             self.folder.write(line)
+            self.folder.note(self.pair_id, difference)
         self.count(document)
         if self.emit is not None:
             self.emit(line)

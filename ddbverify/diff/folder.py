@@ -11,13 +11,15 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from ddbverify.errors import ConfigurationError, Inconclusive
-from ddbverify.evidence.folders import FINDINGS, write_atomically
+from ddbverify.evidence.folders import FINDINGS, REPAIR_KEY, write_atomically
+from ddbverify.evidence.repairs import PairOf, RepairFile
+from ddbverify.items.states import Difference
 
 LOCK: Final = "lock"
 SETTINGS: Final = "settings.json"
@@ -44,6 +46,7 @@ class DiffFolder:
         self.path = path
         self.resumed = resume
         self.written = 0  # findings, by this process
+        self.repair: RepairFile | None = None  # None: the digests of what went before had another secret
         self._require_usable(resume=resume)
         try:
             self._made = not path.exists()
@@ -63,6 +66,8 @@ class DiffFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.repair is not None:
+            self.repair.discard()
         os.close(self._findings)
         os.close(self._lock)
 
@@ -94,6 +99,17 @@ class DiffFolder:
             ) from error
         self.written += 1
 
+    def note(self, pair_id: str, difference: Difference) -> None:
+        """Take the same finding for whoever repairs it. Raises Inconclusive as `write`."""
+        try:
+            if self.repair is not None:
+                self.repair.add(pair_id, difference)
+        except OSError as error:
+            raise Inconclusive(
+                f"What is to be repaired cannot be written to {self.path}: {error.strerror}.",
+                "make room, then run the command again with --resume.",
+            ) from error
+
     def drop_earlier(self) -> None:
         """
         Leave only what this process has found, once a resumed comparison has come to its end.
@@ -122,14 +138,20 @@ class DiffFolder:
                 "make room, then run the command again with --resume.",
             ) from error
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
+    def finish(self, summary: Mapping[str, Any], repairable: Sequence[PairOf] = ()) -> None:
         """
         Write what the run came to. One that is finished needs its checkpoint no more.
+
+        Args:
+            summary: As it is printed.
+            repairable: The tables, if the comparison came to its end; else nothing is left to repair by.
 
         Raises:
             Inconclusive: The disk is full, or the like; the checkpoint is still there.
         """
         try:
+            if self.repair is not None and repairable:
+                self.repair.finish(repairable)
             write_atomically(self.path / SUMMARY, json.dumps(summary, indent=2).encode() + b"\n")
             if summary["finished"]:
                 self._drop_checkpoint()
@@ -143,7 +165,9 @@ class DiffFolder:
         """Remove a new run that has read nothing, so that the same command can be given again."""
         if self.resumed or self.written:
             return
-        for name in (FINDINGS, SETTINGS, SUMMARY, LOCK):
+        if self.repair is not None:
+            self.repair.discard()
+        for name in (FINDINGS, REPAIR_KEY, SETTINGS, SUMMARY, LOCK):
             (self.path / name).unlink(missing_ok=True)
         self._drop_checkpoint()
         if self._made:
@@ -196,6 +220,9 @@ class DiffFolder:
                 self.findings, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
             )
             self._earlier = self._mend()
+            # One that an earlier version began has no secret, and its checkpoint another than a new one.
+            if not self.resumed or (self.path / REPAIR_KEY).exists():
+                self.repair = RepairFile(self.path)
         except OSError as error:
             raise self._unusable(error) from error
 

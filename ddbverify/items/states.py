@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ddbverify.names import TypedItem
@@ -24,6 +24,14 @@ class State(StrEnum):
     __hash__ = str.__hash__  # an enum's own is written in Python, and every key that differs is counted by it
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a key held when it was decided, as keyed digests (`ddbverify.items.form`); empty: no item."""
+
+    expected: bytes  # what the source's item makes the target hold
+    target: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """
@@ -37,3 +45,4 @@ class Difference:
     paths: tuple[str, ...] = ()  # attribute paths that differ, without values
     by_cause: bool = False  # it looks as a proven sample does, and was looked at twice: an upper bound
     reason: str = ""  # why it could not be decided or compared, in words, without values
+    seen: Seen | None = field(default=None, compare=False, repr=False)  # None: nobody can repair it by this

@@ -19,7 +19,7 @@ import msgspec
 from ddbverify import config as configuration
 from ddbverify.config import Config, Side
 from ddbverify.errors import ConfigurationError, EngineError
-from ddbverify.evidence import evidence, folders, record, row, sealing, signing
+from ddbverify.evidence import evidence, folders, record, repairs, row, sealing, signing
 from ddbverify.evidence.envelope import PublicKey, SigningKey
 from ddbverify.evidence.evidence import Evidence, PairEvidence
 from ddbverify.evidence.record import Fact, Record
@@ -281,6 +281,7 @@ def _leave(start: _Start, found: Evidence) -> None:
     """Write what others read; the evidence last, since a folder without it is that of a run that died."""
     folder = start.folder
     with _writing(folder):
+        repairs.drop_unfinished(folder)
         if start.sealed_for is not None and (folder / folders.FINDINGS).exists():
             sealing.seal(folder / folders.FINDINGS, folder / folders.SEALED, start.sealed_for)
         folders.write_atomically(folder / folders.SUMMARY, summary.cut(summary.markdown(found)))

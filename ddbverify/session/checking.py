@@ -166,7 +166,7 @@ class Checking:
     def pairs(self) -> list[Pair]:
         """One object per pair, shared by all checks. Raises ConfigurationError."""
         if not self._pairs:
-            secret = secrets.token_bytes(32)
+            secret = self._findings.secret if self._findings else secrets.token_bytes(32)
             folders.make_importable(self.config)
             fraction = self.config.verification.sampled_fraction
             self._pairs = [
@@ -211,7 +211,7 @@ class Checking:
         if self.record is None:
             return
         self._writer = RecordWriter(self.record, self._unwritable)
-        self._findings = FindingsFile(self.record.with_name(folders.FINDINGS))
+        self._findings = FindingsFile(self.record.with_name(folders.FINDINGS), repairable=True)
         self._writer.plugins(versions)
         loading.note_reads(self._writer)
 
@@ -243,7 +243,7 @@ class Checking:
     def end(self, exit_status: int) -> None:
         """Close the record. Without this, the session is taken for dead."""
         if self._findings is not None:
-            self._findings.close()
+            self._findings.finish(self.compared, self._unwritable)
         if self._writer is None:
             return
         for pair in self._pairs:

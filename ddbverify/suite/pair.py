@@ -77,9 +77,8 @@ class Pair:
             config: The whole configuration.
             settings: One of its tables.
             fraction: Of the segments to read; ``None`` for all of them.
-            changed: File of keys, as `compare.strata` reads it: the shared pass looks at these alone; an
-                empty one: at none.
-            secret: Key of the hashes that stand for keys in messages.
+            changed: File of keys, as `compare.strata` reads it: the shared pass looks at these alone, if any.
+            secret: Key of the hashes that stand for keys in messages, and of the digests of items.
             found: Told of every difference and every refutation of the shared pass as it is
                 decided: the pair's id, what it is, and the hash that stands for its key.
             plugins: Asked about differences; only the built-in one by default.
@@ -339,6 +338,7 @@ class Pair:
                         item_checks=self._item_checks,
                         covered=self._covered,
                         plugins=self._plugins or Plugins(self.config),
+                        secret=self._secret,
                     ),
                     Listeners(
                         progress=report,

@@ -30,7 +30,7 @@ from ddbverify.compare.request import Listeners, PassRequest, Progress
 from ddbverify.config import Config, Side, Verification
 from ddbverify.config import Pair as PairSettings
 from ddbverify.items.form import Form
-from ddbverify.items.states import Difference, State
+from ddbverify.items.states import Difference, Seen, State
 from ddbverify.items.transform import Transform
 from ddbverify.names import table_name
 from ddbverify.pipeline import health as pipeline
@@ -246,6 +246,7 @@ def comparison(pair_id: str = "orders", **spec: Any) -> Comparison:
                 key=one["key"],
                 paths=tuple(one.get("paths", ())),
                 reason=one.get("reason", ""),
+                seen=Seen(b"expected", b"target"),
             )
             for one in spec.get("differences", ())
         ),

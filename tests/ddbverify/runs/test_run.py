@@ -81,9 +81,10 @@ def test_a_run_that_passes_opens_the_gate(project):
     assert (result.exit_code, result.evidence.verdict, result.evidence.complete) == (0, "passed", True)
     assert {path.name for path in result.folder.iterdir()} == {
         *("evidence.json", "findings.jsonl", "junit.xml", "summary.md", "record.jsonl", "pytest.ini"),
-        "stuck.txt",
+        *("stuck.txt", "repair.json", "repair.key"),
     }
-    assert stat.S_IMODE((result.folder / "findings.jsonl").stat().st_mode) == 0o600
+    for name in ("findings.jsonl", "repair.json", "repair.key"):
+        assert stat.S_IMODE((result.folder / name).stat().st_mode) == 0o600
     assert stat.S_IMODE(result.folder.stat().st_mode) == 0o700
     assert result.new_key is not None
     assert projects.passes(project.parent) == 1
@@ -495,7 +496,7 @@ def test_a_token_in_every_key_is_in_nothing_but_the_findings(project, capfd):
         for path in project.parent.rglob("*")
         if path.is_file() and TOKEN in path.read_text(errors="replace")
     }
-    assert holding == {"findings.jsonl"}
+    assert holding == {"findings.jsonl", "repair.json"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
