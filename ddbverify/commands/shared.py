@@ -72,7 +72,8 @@ _SIDES = [
         default="60s",
         show_default=True,
         help="A difference counts once the source has held still for so long. Waited for only where "
-        "something differs; 0s is right for tables that nobody writes to, and wrong for all others.",
+        "something differs; 0s is right for tables that nobody writes to, and wrong for all others. "
+        "Of exports: live, or live:60s, looks at keys that differ in the tables themselves.",
     ),
 ]
 

@@ -2,7 +2,8 @@
 One pass over two tables of which at least one is an export: what was seen is what is.
 
 An export does not move, so nothing is settled: a key is what the pass has seen of it. A live table beside an
-export is read once, as it is now; what was written since the export differs, and cannot be told apart.
+export is read once, as it is now; what was written since the export differs, and cannot be told apart. Unless
+the tables are asked: then keys that differ are settled there, and what the exports said of them is forgotten.
 """
 
 from __future__ import annotations
@@ -38,9 +39,20 @@ def compare(
     source: Export | Table,
     target: Export | Table,
     listeners: Listeners | None = None,
+    *,
+    settles: bool = False,
 ) -> Comparison:
     """
     Read both sides once, and say for every key where it stands.
+
+    Args:
+        config: The whole configuration.
+        pair: One of its tables.
+        source: An export of it, or the table.
+        target: Likewise.
+        listeners: Who is told while it runs; by default nobody.
+        settles: Keys that differ are looked at in the tables themselves, as they are now, and what
+            these show counts; each export knows its table.
 
     Raises:
         ConfigurationError: The transform does not load, or makes keys of its own.
@@ -61,43 +73,55 @@ def compare(
     began = time.time()
     # What expires is judged by the later of the two moments: by then it may be gone on one side.
     moment = max(export.until for export in exports.values()) if len(exports) == len(Role) else began
-    running = Running(clock=lambda: moment)
+    running = Running() if settles else Running(clock=lambda: moment)
     budget = Budget(config.verification.max_read_units)
 
-    def reader(role: Role) -> Reader:
-        side = sides[role]
-        if isinstance(side, Export):
-            return ExportReader(side, memory=config.verification.memory)
+    def table_reader(role: Role, table: Table) -> TableReader:
         reached = config.source if role is Role.SOURCE else config.target
-        rate = ReadRate.of(side, config.verification.read_units).ceiling
-        return TableReader(reached, side, units_per_second=rate, budget=budget, stop=running.stop)
+        rate = ReadRate.of(table, config.verification.read_units).ceiling
+        return TableReader(reached, table, units_per_second=rate, budget=budget, stop=running.stop)
 
+    readers: dict[Role, Reader] = {}
+    looks: dict[Role, Reader] = {}
+    for role, side in sides.items():
+        if isinstance(side, Export):
+            readers[role] = ExportReader(side, memory=config.verification.memory)
+            if side.live is not None:
+                looks[role] = table_reader(role, side.live)
+        else:
+            readers[role] = looks[role] = table_reader(role, side)
     comparison = Pass(
         pair.id,
-        reader(Role.SOURCE),
-        reader(Role.TARGET),
+        readers[Role.SOURCE],
+        readers[Role.TARGET],
         Judge(transform, Form.of(pair.ignore), tuple(attributes)),
         planned,
         config.verification,
-        request=PassRequest(still=True),
+        request=PassRequest(still=not settles),
         listeners=listeners,
         running=running,
+        looks=looks if settles else None,
     ).run()
     return replace(
         comparison,
         started_epoch=began,
         ended_epoch=time.time(),
-        notes=(*comparison.notes, *_notes(exports, moment)),
+        notes=(*comparison.notes, *_notes(exports, moment, settles=settles)),
     )
 
 
-def _notes(exports: Mapping[Role, Export], moment: float) -> Iterator[str]:
+def _notes(exports: Mapping[Role, Export], moment: float, *, settles: bool) -> Iterator[str]:
     """Of which moments the sides are, and what is not known of them."""
     for role, export in exports.items():
         yield f"the {role} is an export as of {instant_in_words(export.until)}"
     moments = [export.until for export in exports.values()]
     apart = max(moments) - min(moments) if len(exports) == len(Role) else moment - moments[0]
-    if apart:
+    if settles:
+        yield (
+            "keys that differed were looked at in the tables, as these are now; those that were equal in the "
+            "exports were not"
+        )
+    elif apart:
         yield (
             f"the sides are {duration_in_words(apart)} apart: what was written in between differs, and is "
             "not told from other differences"

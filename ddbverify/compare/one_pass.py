@@ -7,7 +7,7 @@ the way; settling is in `settling`. What they share is a `Work`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -24,6 +24,7 @@ from ddbverify.compare.reading import Reader
 from ddbverify.compare.request import Listeners, PassRequest, Running
 from ddbverify.compare.settling import Settling
 from ddbverify.compare.sides import Role
+from ddbverify.compare.suspects import Suspect
 from ddbverify.compare.work import Hiring, Work
 from ddbverify.config import Duration, Verification
 from ddbverify.errors import EngineError
@@ -51,6 +52,7 @@ class Pass:
         checkpoint: Checkpoint | None = None,
         has_controls: bool = True,
         crew: Hiring | None = None,
+        looks: Mapping[Role, Reader] | None = None,
     ) -> None:
         """
         Prepare; nothing is read yet.
@@ -69,6 +71,7 @@ class Pass:
             checkpoint: Of this pass, open.
             has_controls: Whether to alter copies at the end; a control has no controls.
             crew: Processes that read the segments; not of a re-keyed pair.
+            looks: Where keys that differ are looked at, if that is elsewhere; not of a re-keyed pair.
         """
         self._pair_id = pair_id
         self._work = Work(
@@ -82,6 +85,7 @@ class Pass:
             checkpoint=checkpoint,
             has_controls=has_controls,
             crew=crew,
+            looks=looks,
         )
 
     def run(self) -> Comparison:
@@ -98,7 +102,14 @@ class Pass:
         claims = ClaimScan(work) if work.judge.transform.rekeys else None
         try:
             suspects = claims.suspects() if claims else KeyScan(work).suspects()
-            orphans = settling.decide(suspects) if work.request.still else settling.settle(suspects)
+            if work.request.still:
+                settling.decide(suspects)
+                orphans: list[Suspect] = []
+            elif work.are_looks_elsewhere:
+                settling.settle_elsewhere(suspects)
+                orphans = []
+            else:
+                orphans = settling.settle(suspects)
         finally:
             work.memory.spill.close()
         if claims and orphans:
@@ -173,12 +184,12 @@ class Pass:
         )
 
     def _facts(self, role: Role, items: int) -> SideFacts:
-        reader = self._work.readers[role]
+        read_units, requests = self._work.spent(role)
         return SideFacts(
             items=items,
             scanned=self._work.reading.scanned[role],
-            read_units=reader.read_units,
-            requests=reader.requests,
+            read_units=read_units,
+            requests=requests,
         )
 
     def _failures(self) -> Iterator[str]:

@@ -73,6 +73,15 @@ class Settling:
         work.report()
         return []
 
+    def settle_elsewhere(self, suspects: Iterable[Suspect]) -> None:
+        """
+        Decide every suspect by looks at the tables alone.
+
+        What the scan saw is older than any settle time: it must not count as a state that a target follows.
+        """
+        fresh = (_unseen(one.key, one.segment) for one in suspects)
+        self._settle_singly(fresh, orphans_are_final=True)
+
     def _waits(self, waiting: Waiting, suspect: Suspect) -> bool:
         if not self._work.groups.wait_for_the_sample(suspect):
             return False
@@ -139,7 +148,7 @@ class Settling:
             if key == self._work.judge.source_canary:
                 self._work.tally.canary()
             else:
-                yield Suspect(key=key, owners={key}, expected=None, target=None)
+                yield _unseen(key)
 
     def settle_stratum(self, name: str, keys: Sequence[JoinKey]) -> Stratum:
         """Look up keys that somebody has chosen, with counts of their own."""
@@ -150,7 +159,7 @@ class Settling:
         while some := list(itertools.islice(waiting, SUSPECTS_AT_ONCE)):
             work.open_suspects = len(some)
             work.report()
-            suspects = [Suspect(key=key, owners={key}, expected=None, target=None) for key in some]
+            suspects = [_unseen(key) for key in some]
             for settled in self._new_settler().settle(suspects):
                 tally.settled(settled)
                 in_neither += settled.state is State.MATCHED and not (settled.expected or settled.found)
@@ -182,7 +191,7 @@ class Settling:
     def _new_settler(self, *, orphans_are_final: bool = False, wants_pairs: bool = False) -> Settler:
         work = self._work
         return Settler(
-            PointReads(work.readers, work.schemas),
+            PointReads(work.looks, work.schemas),
             work.judge,
             settle_seconds=work.settings.settle,
             clock=work.running.clock,
@@ -191,6 +200,11 @@ class Settling:
             orphans_are_final=orphans_are_final,
             wants_pairs=wants_pairs,
         )
+
+
+def _unseen(key: JoinKey, segment: int | None = None) -> Suspect:
+    """A key of which nothing is known yet."""
+    return Suspect(key=key, owners={key}, expected=None, target=None, segment=segment)
 
 
 def _as_seen(one: Suspect) -> tuple[State, str]:

@@ -50,9 +50,11 @@ class Work:
         checkpoint: Checkpoint | None,
         has_controls: bool,
         crew: Hiring | None = None,
+        looks: Mapping[Role, Reader] | None = None,
     ) -> None:
         """Prepare; nothing is read yet."""
         self.readers, self.judge, self.plan, self.settings = readers, judge, planned, settings
+        self.looks = looks or readers  # of single keys
         self.schemas = {Role.SOURCE: judge.transform.source_keys, Role.TARGET: judge.transform.target_keys}
         self.request, self.running, self.checkpoint = request, running, checkpoint
         self.crew = crew  # that reads the segments; None: the threads of this process
@@ -69,6 +71,18 @@ class Work:
         self.phase, self.open_suspects = "scan", 0
         self.lock = threading.Lock()
         self.reading = self.new_reading(specimens=self.specimens)
+
+    @property
+    def are_looks_elsewhere(self) -> bool:
+        """Whether single keys are looked at somewhere else than where the scan has seen them."""
+        return self.looks is not self.readers
+
+    def spent(self, role: Role) -> tuple[float, int]:
+        """Read units and requests of one side."""
+        scanned, looked = self.readers[role], self.looks[role]
+        if looked is scanned:
+            return scanned.read_units, scanned.requests
+        return scanned.read_units + looked.read_units, scanned.requests + looked.requests
 
     def new_reading(self, name: str = "", *, specimens: Specimens | None = None) -> Reading:
         """Another way through the planned segments; *name* tells it from the first."""
@@ -95,7 +109,7 @@ class Work:
                 segments_planned=len(self.plan.segments),
                 source_items=self.reading.scanned[Role.SOURCE],
                 target_items=self.reading.scanned[Role.TARGET],
-                read_units=sum(reader.read_units for reader in self.readers.values()),
+                read_units=sum(self.spent(role)[0] for role in Role),
                 open_suspects=self.open_suspects,
             )
         )

@@ -121,7 +121,8 @@ def _compare(work: Work, findings: Findings, show: Display) -> Comparison | Ende
             listeners = Listeners(progress=progress, found=findings)
             if work.exports:
                 sides = (work.exports.get("source", work.source), work.exports.get("target", work.target))
-                return exported.compare(work.config, pair, *sides, listeners)
+                settles = work.options.settles_live
+                return exported.compare(work.config, pair, *sides, listeners, settles=settles)
             return runner.compare(
                 work.config,
                 pair,

@@ -16,6 +16,8 @@ from ddbverify.names import KeySchema
 
 _T = TypeVar("_T")
 
+LIVE: Final = "live"
+
 _KEY_PARTS: Final = 2  # hash and range
 
 
@@ -42,11 +44,21 @@ class Options:
     seed: int | None = None
     strata: tuple[Path, ...] = ()  # files of keys that are compared beside a sample
     segments: int | None = None
-    settle: str | None = None  # "60s"
+    settle: str | None = None  # "60s"; of exports "live" or "live:60s": in the tables themselves
     memory: str | None = None  # "512MB"
     read_units: int | None = None  # ceiling per second and table
     max_read_units: int | None = None  # over both tables together
     processes: int | None = None  # that read and compare; None: as many as are worth it
+
+    @property
+    def settles_live(self) -> bool:
+        """Whether keys that differ in exports are looked at in the tables."""
+        return self.settle is not None and self.settle.split(":")[0] == LIVE
+
+    @property
+    def settle_time(self) -> str | None:
+        """For how long a key has to hold still."""
+        return (self.settle or "").partition(":")[2] or None if self.settles_live else self.settle
 
     @property
     def exports(self) -> tuple[str, ...]:
@@ -73,7 +85,7 @@ def config_of(options: Options, folder: Path) -> Config:
     _check_exports(options)
     given: dict[str, Any] = {
         "coverage": options.sample,
-        "settle": _measured("--settle", options.settle, configuration.duration),
+        "settle": _measured("--settle", options.settle_time, configuration.duration),
         "memory": _measured("--memory", options.memory, configuration.size),
         "read_units": options.read_units,
         "max_read_units": options.max_read_units,
@@ -134,6 +146,10 @@ def _check_exports(options: Options) -> None:
                 f"--{side}-changes: the {side} is no export.", "leave it out, or name an export."
             )
     if not options.exports:
+        if options.settles_live:
+            raise ConfigurationError(
+                "--settle live is for exports: tables are looked at anyway.", "give a time, or leave it out."
+            )
         if options.key or options.target_key:
             raise ConfigurationError(
                 "--key: both sides are tables, which say what their keys are.", "leave it out."

@@ -117,7 +117,9 @@ def _with_exports(request: Request, options: Options, config: Config) -> Work:
         ("target", options.target, options.target_changes, options.target_side, target_key),
     ):
         if is_address(text):
-            exports[role] = open_export(text, changes, side, key, place=role.upper())
+            exports[role] = open_export(
+                text, changes, side, key, place=role.upper(), is_looked_at=options.settles_live
+            )
     source = exports["source"].table if "source" in exports else tables.describe(config.source, pair.source)
     target = exports["target"].table if "target" in exports else tables.describe(config.target, pair.target)
     if source.arn != target.arn:  # two exports of one table show what has changed in it
@@ -171,6 +173,7 @@ def _settings(config: Config, options: Options, source: Table, target: Table) ->
         "segments": options.segments,
         "strata": {str(path): strata.digest(path) for path in options.strata},
         "settle_seconds": float(config.verification.settle),
+        "settles_live": options.settles_live,
     }
 
 

@@ -30,6 +30,7 @@ class Export:
     full: Manifest
     changes: tuple[tuple[Store, Manifest], ...]  # in their order
     table: Table  # as of the export; its `status` and settings say nothing of the real one
+    live: Table | None  # the table that was exported, where it is still there and was asked
     notes: tuple[str, ...]  # what could not be asked or checked, in words
 
     @property
@@ -47,7 +48,13 @@ class Export:
 
 
 def open_export(
-    address: str, changes: Sequence[str], side: Side, key: KeySchema | None, *, place: str
+    address: str,
+    changes: Sequence[str],
+    side: Side,
+    key: KeySchema | None,
+    *,
+    place: str,
+    is_looked_at: bool = False,
 ) -> Export:
     """
     Read the manifests of an export, and of the incremental ones on top of it.
@@ -58,6 +65,7 @@ def open_export(
         side: How the bucket, and the table if it can be, is reached.
         key: The table's key schema; ``None``: the table is asked.
         place: What the user wrote the address as, for messages.
+        is_looked_at: The table itself is to be looked at, too.
 
     Raises:
         ConfigurationError: There is no export, or none of the kind asked for; or nobody knows the key.
@@ -71,7 +79,7 @@ def open_export(
             f"{place}: {address} is an incremental export, and holds changes only.",
             f"name the full export, and this one with --{place.lower()}-changes.",
         )
-    is_asked = key is None or at.bucket is not None  # else nobody has to have credentials
+    is_asked = key is None or is_looked_at or at.bucket is not None  # else nobody has to have credentials
 
     def known_of(one: Manifest, text: str) -> list[str]:
         asked = _filtered(one, side, text) if is_asked else [_NOT_ASKED.format(text)]
@@ -88,7 +96,13 @@ def open_export(
         _require_following(before, its, text, option)
         notes += known_of(its, text)
         on_top.append((its_store, its))
-    described = None if key is not None else _described(full, side)
+    described = _described(full, side) if key is None or is_looked_at else None
+    if described is None and is_looked_at:
+        raise ConfigurationError(
+            f"{place}: the table {table_name(full.table_arn)} of the export is not there any more, or cannot "
+            "be asked, so --settle live cannot look at it.",
+            "leave out --settle live, or use credentials that reach the table.",
+        )
     if key is None and described is None:
         raise ConfigurationError(
             f"{place}: the table {table_name(full.table_arn)} of the export cannot be asked for its key.",
@@ -103,6 +117,7 @@ def open_export(
         full=full,
         changes=tuple(on_top),
         table=_table(full, described.key_schema if described else key or {}, ttl),
+        live=described,
         notes=tuple(notes),
     )
 

@@ -470,6 +470,47 @@ def test_an_export_in_a_bucket_against_the_live_table(aws, unique, tmp_path, tab
     }
 
 
+def test_settled_live_only_what_differs_in_the_tables_is_left(aws, unique, tmp_path, table):
+    """The export is old: an old state of the source's must not count as one that the target follows."""
+    name, client = table
+    copy = unique("copy")
+    client.create_table(
+        TableName=copy,
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for number in range(10):
+        client.put_item(TableName=copy, Item=item(f"key-{number}", v="1"))
+    then = [item(f"key-{number}", v="0" if number in (1, 2) else "1") for number in range(9)]
+    other = [item(f"key-{number}", v="9" if number == 2 else "1") for number in range(9)]
+    source = in_a_bucket(aws, unique, tmp_path / "a", name, client, then)
+    target = in_a_bucket(aws, unique, tmp_path / "b", copy, client, other)
+    client.put_item(TableName=copy, Item=item("key-2", v="0"))  # as the source was then, and is no more
+    client.put_item(TableName=name, Item=item("key-5", v="2"))  # equal by the exports: not looked at
+    for arguments in ((source, target), (target, source)):
+        done, summary, found = live_diff(aws, *arguments, "--settle", "live:0s")
+        assert done.exit_code == 1, done.output
+        assert [(one["key"]["id"]["S"], one["finding"]) for one in found] == [("key-2", "different")]
+        assert summary["matched"] == 8
+        assert min(summary["read_units"].values()) > 0
+    client.put_item(TableName=copy, Item=item("key-2", v="1"))
+    done, summary, found = live_diff(aws, source, target, "--settle", "live:0s")
+    assert (done.exit_code, found) == (0, [])
+    assert any("as these are now" in note for note in summary["notes"])
+
+
+def test_settling_live_needs_the_tables(aws, unique, tmp_path, table):
+    name, client = table
+    address = in_a_bucket(aws, unique, tmp_path, name, client, [item("a")] * 5, tableId="another")
+    done, summary, _ = live_diff(aws, address, name, "--settle", "live", "--key", "id:S")
+    assert done.exit_code == 2
+    assert "--settle live cannot look at it" in summary["error"]["message"]
+    done, summary, _ = live_diff(aws, name, name, "--settle", "live")
+    assert done.exit_code == 2
+    assert "is for exports" in summary["error"]["message"]
+
+
 def test_an_export_of_a_table_that_was_made_anew_does_not_tell_its_key(aws, unique, tmp_path, table):
     name, client = table
     address = in_a_bucket(aws, unique, tmp_path, name, client, [item("a")] * 5, tableId="another")
