@@ -24,6 +24,7 @@ from ddbverify.config_sections import Config as Config
 from ddbverify.config_sections import Cutover as Cutover
 from ddbverify.config_sections import Duration as Duration
 from ddbverify.config_sections import Gate as Gate
+from ddbverify.config_sections import Metrics as Metrics
 from ddbverify.config_sections import Pair as Pair
 from ddbverify.config_sections import Replication as Replication
 from ddbverify.config_sections import Side as Side
@@ -215,6 +216,7 @@ def _meant(key: str, place: str) -> str:
         "gate": Gate,
         "checks": Checks,
         "cutover": Cutover,
+        "metrics": Metrics,
     }
     keys = {name: [field.name for field in msgspec.structs.fields(kind)] for name, kind in sections.items()}
     keys[""].remove("folder")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
-from ddbverify.config_sections import WAY_BACK, Config, Cutover, Pair, Side, Verification
+from ddbverify.config_sections import WAY_BACK, Config, Cutover, Metrics, Pair, Side, Verification
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import LONGEST_NAME_WITH_WAY_BACK, MIGRATION_NAME, OF_DIRECTION, table_name
 from ddbverify.setting_names import FAMILIES, SETTINGS, Pattern
@@ -84,6 +85,7 @@ def check(config: Config, shown_as: str) -> None:
                 )
     _check_numbers(config, refuse)
     _check_verification(config.verification, refuse)
+    check_metrics("[metrics] {}", config.metrics, refuse)
 
 
 def _place(table: str, side: Side) -> tuple[str | None, str, str | None]:
@@ -239,3 +241,50 @@ def check_coverage(place: str, value: str, refuse: Refuse) -> None:
             f'{place}: {value!r} is neither "full" nor a percentage above 0 and up to 100.',
             'write it like "0.5%".',
         )
+
+
+def check_metrics(place: str, metrics: Metrics, refuse: Refuse) -> None:
+    """
+    Refuse what names no place for numbers.
+
+    Args:
+        place: What messages call it, with ``{}`` for the way.
+    """
+    if metrics.textfile is not None and not metrics.textfile.strip():
+        raise refuse(f"{place.format('textfile')} names no folder.", "name the collector's, or leave it out.")
+    if metrics.otlp is not None and not _is_address(metrics.otlp):
+        raise refuse(
+            f"{place.format('otlp')} is no address of a collector.",
+            'use "http://HOST:4318", without a user and a question mark: secrets belong in '
+            "OTEL_EXPORTER_OTLP_HEADERS.",
+        )
+    if metrics.statsd is not None:
+        try:
+            split_host(metrics.statsd)
+        except ValueError as error:
+            raise refuse(
+                f"{place.format('statsd')} = {metrics.statsd!r} is no host and port.", 'use "localhost:8125".'
+            ) from error
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return False
+    plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and plain
+
+
+def split_host(text: str) -> tuple[str, int]:
+    """
+    ``"localhost:8125"`` -> host and port; an IPv6 address stands in brackets.
+
+    Raises:
+        ValueError: It is none.
+    """
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname or not parts.port or f"//{parts.netloc}" != f"//{text}" or parts.username:
+        raise ValueError(text)
+    return parts.hostname, parts.port

@@ -140,6 +140,14 @@ class Cutover(_Section, frozen=True):
         return None if found is None else float(found[1]) * _SECONDS[found[2]]
 
 
+class Metrics(_Section, frozen=True):
+    """Where the numbers of a run and of a cutover are sent; nowhere by default."""
+
+    textfile: str | None = None
+    otlp: str | None = None
+    statsd: str | None = None
+
+
 class Config(_Section, frozen=True, kw_only=True):
     """A whole ``migration.toml``."""
 
@@ -152,6 +160,7 @@ class Config(_Section, frozen=True, kw_only=True):
     checks: Checks = Checks()
     gate: Gate = Gate()
     cutover: Cutover = Cutover()
+    metrics: Metrics = Metrics()
     folder: Path = Path()
     """Folder of the file: relative paths and the transform's module are looked up from here."""
 

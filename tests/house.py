@@ -190,9 +190,16 @@ ROOMS = (
     ),
     _room(
         "ddbverify",
+        "metrics",
+        "numbers of a run, the gate, a migration and a cutover, for other people's collectors",
+        "evidence gate",
+        "measures sending",
+    ),
+    _room(
+        "ddbverify",
         "commands",
         "one module per command, with its options",
-        "tables plugins evidence gate reports runs diff page",
+        "tables plugins evidence gate reports runs diff page metrics",
         "gathered",
     ),
     _room("ddbverify", "testing", "for the test suites of users", "items code tables", ""),
@@ -259,7 +266,7 @@ ROOMS = (
         "commands",
         "one module per command, with its options: what it does, step by step",
         "ddbverify.items ddbverify.code ddbverify.tables ddbverify.pipeline ddbverify.evidence "
-        "ddbverify.gate handlers context aws backfill stack doctor demo",
+        "ddbverify.gate ddbverify.metrics handlers context aws backfill stack doctor demo",
         "",
     ),
 )

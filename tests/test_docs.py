@@ -112,6 +112,7 @@ def test_the_table_at_the_top_names_every_command() -> None:
         ("## `[verification]`", configuration.Verification),
         ("## `[checks]`", configuration.Checks),
         ("## `[gate]`", configuration.Gate),
+        ("## `[metrics]`", configuration.Metrics),
         ("## `[cutover]`", configuration.Cutover),
     ],
 )

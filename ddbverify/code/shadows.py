@@ -14,7 +14,18 @@ from ddbverify.errors import ConfigurationError
 
 LIBRARIES = (
     *("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "msgspec", "click", "tabulate"),
-    *("cryptography", "cffi", "pluggy", "jinja2", "markupsafe", "deepdiff", "packaging", "rich"),
+    *(
+        "cryptography",
+        "cffi",
+        "pluggy",
+        "jinja2",
+        "markupsafe",
+        "prometheus_client",
+        "opentelemetry",
+        "deepdiff",
+        "packaging",
+        "rich",
+    ),
     "aws_lambda_powertools",
 )
 """What we import, and what that imports. Each is a folder: a file of the name is never the library."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,11 +21,14 @@ from ddbverify.commands.shared import (
     refuse,
     say,
 )
+from ddbverify.config import Metrics
+from ddbverify.config_checks import check_metrics
 from ddbverify.diff.diff import Display, run
 from ddbverify.diff.request import Request
 from ddbverify.diff.text import text
-from ddbverify.errors import DdbVerifyError
+from ddbverify.errors import ConfigurationError, DdbVerifyError
 from ddbverify.interrupts import end_as_ctrl_c_does
+from ddbverify.metrics import measures, sending
 from ddbverify.page import making
 from ddbverify.reports import progress
 
@@ -75,6 +79,13 @@ from ddbverify.reports import progress
     help="Folder for findings.jsonl (mode 0600), summary.json and the checkpoint.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run in --out.")
+@click.option(
+    "--metrics",
+    "ways",
+    multiple=True,
+    metavar="WAY=PLACE",
+    help="Send the outcome's numbers: textfile=FOLDER, otlp=URL or statsd=HOST:PORT. Repeatable.",
+)
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 def command(
     *,
@@ -83,6 +94,7 @@ def command(
     output_format: str,
     out: Path | None,
     resume: bool,
+    ways: tuple[str, ...],
     quiet: bool,
     **given: Any,
 ) -> None:
@@ -99,6 +111,7 @@ def command(
     try:
         if resume and out is None:
             raise click.UsageError("--resume needs --out: the folder of the interrupted run.")
+        metrics = _metrics(ways)
         request = Request(
             options=options_of(given),
             folder=Path.cwd(),
@@ -123,7 +136,34 @@ def command(
     except KeyboardInterrupt:
         say("interrupted")
         sys.exit(CUT_SHORT)
+    source, target = result.source.name, result.target.name
+    sending.send(
+        lambda: measures.of_diff(result.summary, result.causes.kinds(), source, target, result.exit_code),
+        metrics,
+        Path.cwd(),
+        f"ddbverify_diff_{source}_{target}",
+        say,
+    )
     sys.exit(result.exit_code)
+
+
+def _metrics(ways: Sequence[str]) -> Metrics:
+    """
+    What ``--metrics`` names.
+
+    Raises:
+        ConfigurationError: In the words of the command line.
+    """
+    given = [way.partition("=")[::2] for way in ways]
+    for name, place in given:
+        if name not in Metrics.__struct_fields__ or not place or [one for one, _ in given].count(name) > 1:
+            raise ConfigurationError(
+                f"--metrics {name}={place} is no way to send metrics, or is there twice.",
+                "use textfile=FOLDER, otlp=URL or statsd=HOST:PORT, each once.",
+            )
+    found = Metrics(**dict(given))
+    check_metrics("--metrics {}", found, ConfigurationError)
+    return found
 
 
 def _display(*, quiet: bool, lines: bool) -> Display:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import click
 
-from ddbverify.commands.shared import config_option, json_option, print_json, refuse, show_in_pipeline
+from ddbverify.commands.shared import config_option, json_option, print_json, refuse, say, show_in_pipeline
 from ddbverify.config import load
 from ddbverify.errors import DdbVerifyError
 from ddbverify.gate.gate import judge
+from ddbverify.metrics import measures, sending
 from ddbverify.reports import ci, summary
 from ddbverify.words import page
 
@@ -27,7 +29,8 @@ def command(config_file: Path, folder: Path | None, *, as_json: bool) -> None:
     5 missing or not trusted, 6 AWS refused; the highest of all reasons.
     """
     try:
-        decision = judge(load(config_file), folder)
+        config = load(config_file)
+        decision = judge(config, folder)
     except DdbVerifyError as error:
         refuse(error, as_json=as_json)
     run_id = f" (run {decision.evidence.run_id})" if decision.evidence else ""
@@ -47,5 +50,12 @@ def command(config_file: Path, folder: Path | None, *, as_json: bool) -> None:
         )
     if as_json:
         print_json(decision.as_json())
+    sending.send(
+        lambda: measures.of_gate(decision, config.name, time.time()),
+        config.metrics,
+        config.folder,
+        f"ddbverify_gate_{config.name}",
+        say,
+    )
     show_in_pipeline(ci.annotations_of_gate(decision), ci.gate_markdown(decision), err=as_json)
     sys.exit(decision.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -17,7 +18,9 @@ from ddbverify.commands.shared import (
 )
 from ddbverify.config import load
 from ddbverify.errors import DdbVerifyError
+from ddbverify.gate.gate import judge
 from ddbverify.interrupts import end_as_ctrl_c_does
+from ddbverify.metrics import measures, sending
 from ddbverify.page import making
 from ddbverify.reports import ci, summary
 from ddbverify.runs import run as runs
@@ -81,8 +84,28 @@ def command(
     if as_json:
         print_json(result.as_json())
     making.leave(result.folder, lambda: load(config_file), say)
+    _send_metrics(config_file, result)
     show_in_pipeline(ci.annotations_of_run(result.evidence), summary.markdown(result.evidence), err=as_json)
     sys.exit(result.exit_code)
+
+
+def _send_metrics(config_file: Path, result: RunResult) -> None:
+    """The run's numbers, and what the gate says of it, where anybody wants them."""
+    try:
+        config = load(config_file)
+    except DdbVerifyError as error:  # changed while the run was on
+        say(f"metrics were not sent: {error.message}")
+        return
+
+    def measure() -> list[measures.Measured]:
+        made = measures.of_run(result.evidence, config.name)
+        try:
+            return made + measures.of_gate(judge(config, result.folder), config.name, time.time())
+        except DdbVerifyError as error:
+            say(f"metrics say nothing of the gate: {error.message}")
+            return made
+
+    sending.send(measure, config.metrics, config.folder, f"ddbverify_run_{config.name}", say)
 
 
 def _show(result: RunResult, *, err: bool) -> None:

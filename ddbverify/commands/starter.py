@@ -240,6 +240,12 @@ target = {target}
 # trusted_keys = []                  # whose evidence is believed; by default the signing key's
 {emulator:<36} # whether evidence made against an emulator may open this gate
 
+# Where the numbers of runs, the gate, `replicator status` and cutovers are sent; nowhere by default.
+[metrics]
+# textfile = "/var/lib/node_exporter/textfile_collector"  # a folder: of node_exporter's collector
+# otlp = "http://localhost:4318"     # a collector that speaks OTLP over HTTP
+# statsd = "localhost:8125"          # one that reads datagrams of statsd, with tags
+
 # What `replicator cutover` does with the application; it needs the pointer.
 [cutover]
 # pointer = "ssm:/{slug}/table"{pad}# where the application reads which table it uses; the flip sets it

@@ -33,6 +33,13 @@ _IN_WORDS: Final = {
     State.UNDECIDED: "not decided",
 }
 
+_KINDS: Final = {
+    "added": "is in the target only",
+    "removed": "is not in the target",
+    "value": "has another value",
+}
+_OTHER_TYPE: Final = " instead of "
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -76,6 +83,13 @@ class Causes:
         """The most frequent causes, the commonest first; equally frequent ones by their text."""
         ranked = sorted(self._counts.items(), key=lambda one: (-one[1], one[0]))
         return [Cause(state, _said(state, text), number) for (state, text), number in ranked[:count]]
+
+    def kinds(self) -> Counter[str]:
+        """How findings differ, without where: ``missing``, ``added``, ``type``..., and ``other``."""
+        found: Counter[str] = Counter()
+        for (state, text), number in self._counts.items():
+            found[_kind(state, text)] += number
+        return found
 
     @property
     def distinct(self) -> int:
@@ -125,12 +139,19 @@ def _in_words(path: str) -> str:
     shown = f"`{without_places(name)}`"
     expected, changed, found = kind.partition(" -> ")
     if changed:
-        return f"{shown} is {found} instead of {expected}"
-    return {
-        "added": f"{shown} is in the target only",
-        "removed": f"{shown} is not in the target",
-        "value": f"{shown} has another value",
-    }.get(kind, f"{shown}: {kind}")
+        return f"{shown} is {found}{_OTHER_TYPE}{expected}"
+    return f"{shown} {_KINDS[kind]}" if kind in _KINDS else f"{shown}: {kind}"
+
+
+def _kind(state: State, text: str) -> str:
+    if state in (State.MISSING, State.EXTRANEOUS):
+        return str(state)
+    if state is not State.DIFFERENT:
+        return "other"
+    words = text.rpartition("`")[2]  # behind the name, which can hold anything
+    if words.startswith(" is ") and _OTHER_TYPE in words:
+        return "type"
+    return next((kind for kind, said in _KINDS.items() if words == f" {said}"), "other")
 
 
 def _said(state: State, text: str) -> str:

@@ -308,9 +308,10 @@ class _Attempt:
             cutover_drain.consumers_on(self.context)
             raise
         warn("the fence is lifted: the application goes on with the source")
+        self.steps["lifted"] = now_text()
         try:  # at once: whoever finds it recorded as up would lift it again, or refuse to go on
             with translated("record that the fence is lifted"):
-                self.context.whole.put(CUTOVER, steps={**self.steps, "lifted": now_text()})
+                self.context.whole.put(CUTOVER, steps=self.steps)
         except DdbVerifyError as error:
             warn(f"`replicator status` calls it up until the next `replicator cutover`: {error.message}")
         closing.not_moved(self.context)

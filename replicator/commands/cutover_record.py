@@ -9,6 +9,7 @@ from ddbverify.errors import DdbVerifyError
 from ddbverify.evidence import cutover as cutover_evidence
 from ddbverify.evidence.cutover import CutoverEvidence, Outcome
 from ddbverify.gate import gate
+from ddbverify.metrics import measures, sending
 from ddbverify.tables import aws
 from replicator.aws.pointer import Pointer
 from replicator.context.context import Context
@@ -44,6 +45,16 @@ def leave(
         cutover_evidence.write(context.config, made)
     except (DdbVerifyError, OSError) as error:
         context.console.warn(f"the evidence of this cutover could not be signed and kept: {error}")
+    config = context.config
+    sending.send(
+        lambda: measures.of_cutover(
+            config.name, outcome, steps, fence_limit=float(config.cutover.fence_limit)
+        ),
+        config.metrics,
+        config.folder,
+        f"replicator_cutover_{config.name}",
+        context.console.warn,
+    )
 
 
 def _evidence(

@@ -9,6 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from ddbverify.config import Pair
+from ddbverify.metrics import measures, sending
 from ddbverify.names import SHUT, TARGET, Fact
 from replicator.aws import fence_seen, queue, sight, stream, target_seen
 from replicator.aws.fence_seen import Seen
@@ -77,7 +78,41 @@ def status(context: Context) -> dict[str, Any]:
         context.console.line("The application has been moved to the target.")
     for text in way_back_seen.lines(answer["way_back"]):
         context.console.line(text)
+    send_numbers(context, answer["pairs"])
     return answer
+
+
+def send_numbers(context: Context, pairs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Send what collectors are told, where ``[metrics]`` wants it; *pairs* as `status` answers."""
+    config = context.root.config
+    ids = {str(pair): pair.id for pair in context.config.tables}
+    sending.send(
+        lambda: measures.of_replication(
+            config.name, {ids[name]: numbers_of(facts) for name, facts in pairs.items()}
+        ),
+        config.metrics,
+        config.folder,
+        f"replicator_status_{config.name}",
+        context.console.warn,
+    )
+
+
+def numbers_of(facts: Mapping[str, Any]) -> dict[str, float | None]:
+    """What collectors are told of a pair; ``None`` is not known."""
+    known, lags = facts.get("metrics") or {}, facts["canary_lag_seconds"]
+    queue_depth = facts.get("queue")
+    return {
+        "lag": facts["last_applied_seconds_ago"],
+        "oldest_message": known.get("oldest_message_seconds"),
+        "stream_behind": known.get("iterator_age_seconds"),
+        "backlog_messages": sum(queue_depth.values()) if queue_depth else None,
+        "dead_letters": facts.get("dead_letters"),
+        "quarantined_keys": sum(facts["quarantined"].values()),
+        "gap": float(facts["gap"] is not None),
+        "canary_lag 0.5": lags["p50"],
+        "canary_lag 0.99": lags["p99"],
+        "cost_usd": facts["cost"]["usd"],
+    }
 
 
 def _fenced(cut: Mapping[str, Any], fences: Sequence[Seen]) -> bool | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ddbverify.config import load, parse, with_coverage
+from ddbverify.config_checks import split_host
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import pair_id
 
@@ -98,6 +99,16 @@ def test_durations_sizes_and_samples_are_read_with_their_units(tmp_path):
         (GOOD + '[replication]\nbackfill = "magic"\n', "replication.backfill"),
         (GOOD + '[cutover]\npointer = "orders"\n', "pointer"),
         (GOOD + '[cutover]\nfence = "wall"\n', "fence"),
+        (GOOD + '[metrics]\ntextfile = " "\n', r"\[metrics\] textfile names no folder"),
+        (GOOD + '[metrics]\notlp = "localhost:4318"\n', r"\[metrics\] otlp is no address"),
+        (
+            GOOD + '[metrics]\notlp = "http://user:SECRET@host"\n',
+            r"otlp is no address(?!.*SECRET)",
+        ),
+        (GOOD + '[metrics]\notlp = "http://host:port"\n', r"\[metrics\] otlp is no address"),
+        (GOOD + '[metrics]\nstatsd = "localhost"\n', r"\[metrics\] statsd = 'localhost'"),
+        (GOOD + '[metrics]\nstatsd = "localhost:99999"\n', r"\[metrics\] statsd"),
+        (GOOD + '[metrics]\nprometheus = "x"\n', "unknown key `prometheus`"),
         ('name = "Orders"\n' + GOOD, "name = 'Orders'"),
     ],
 )
@@ -140,3 +151,11 @@ def test_the_way_back_is_off_unless_it_is_asked_for(tmp_path):
     assert parse(GOOD, tmp_path).cutover.way_back_seconds is None
     assert parse(GOOD + '[cutover]\nway_back = "7d"\n', tmp_path).cutover.way_back_seconds == 7 * 86_400
     assert parse('name = "the-way-back"\n' + GOOD, tmp_path).name == "the-way-back"
+
+
+@pytest.mark.parametrize(
+    ("text", "split"),
+    [("localhost:8125", ("localhost", 8125)), ("[::1]:8125", ("::1", 8125)), ("10.0.0.1:1", ("10.0.0.1", 1))],
+)
+def test_a_host_has_a_port(text, split):
+    assert split_host(text) == split

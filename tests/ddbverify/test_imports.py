@@ -47,6 +47,8 @@ FOR_THE_REPLICATOR = {
     "evidence.folders",  # where a run that looks at changes keeps their keys: it has read the streams by then
     "evidence.links",
     "commands.gathered",
+    "metrics.measures",
+    "metrics.sending",
 }
 # What travels to Lambda with the handlers. `tables.answers` holds no decoding, only what is no answer at all.
 FOR_THE_HANDLERS = {"errors", "names", "items.values", "items.inverse", "items.transform", "tables.answers"}

@@ -162,7 +162,9 @@ def test_every_example_in_the_comments_is_one_that_is_accepted(tmp_path):
     assert loaded.cutover == Cutover(pointer="ssm:/orders/table", before_flip="./agree.sh")
 
 
-@pytest.mark.parametrize("section", ["tables", "replication", "verification", "checks", "gate", "cutover"])
+@pytest.mark.parametrize(
+    "section", ["tables", "replication", "verification", "checks", "gate", "metrics", "cutover"]
+)
 def test_the_file_names_every_setting_of_the_reference(section):
     """A setting that was added since was in no file that anybody had begun with."""
     reference = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
