@@ -159,14 +159,13 @@ def whole_life(world, points, chosen, **settings):
 
 
 def holding(world):
-    """What both tables hold, as far as they hold the same once what is under way has arrived."""
+    """What the source holds, once what is under way has arrived: the target is transform(source)."""
     turned = live.direction(world.context())
     deadline = time.monotonic() + 30
     while True:
         empty = not any(queue.queue_depth(turned, turned.config.tables[0]).values())
-        source = world.items(SOURCE_REGION, world.source)
-        if empty and source == world.items(world.target_region, world.target):
-            return source
+        if empty and world.wanted() == world.items(world.target_region, world.target):
+            return world.items(SOURCE_REGION, world.source)
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -187,14 +186,22 @@ def use(world, number):
     """What the application writes to the table that the pointer names."""
     arn = pointer(world)
     table = world.aws.session(arn.split(":")[3]).resource("dynamodb").Table(arn.partition(":table/")[2])
-    table.put_item(Item={"id": "k1", "v": f"written in turn {number}"})
-    table.put_item(Item={"id": f"new {number}", "v": "new"})
+    reshaped = world.transform and arn.endswith(world.target)
+    name, kept = ("value", {}) if reshaped else ("v", {"kept": "mine"})
+    table.put_item(Item={"id": "k1", name: f"written in turn {number}", **kept})
+    table.put_item(Item={"id": f"new {number}", name: "new"})
     table.delete_item(Key={"id": f"k{2 + number}"})
 
 
-def there_and_back(world, points, chosen):
+WAYS = {"as they are": {}, "through an inverse": {"transform": "narrower", "inverse": "wider"}}
+"""How items go over and back: settings of `Migration.configure`."""
+
+
+def there_and_back(world, points, chosen, way):
     """Over, back, over again, and the end of it; what the application writes in each turn is in both."""
-    world.configure(pointer=f"{POINTER}{world.name}", way_back="7d")
+    world.configure(pointer=f"{POINTER}{world.name}", way_back="7d", **WAYS[way])
+    mine = {"id": {"S": "k1"}, "v": {"S": "v1"}, "kept": {"S": "mine"}}
+    world.database.put_item(TableName=world.source, Item=mine)
     world.up()
     world.restore()
     life = Life(world, points, chosen)
@@ -212,7 +219,7 @@ def there_and_back(world, points, chosen):
             assert open_tables(world) == [table]
         use(world, number)
         held = holding(world)
-        assert held["k1"]["v"]["S"] == f"written in turn {number}"
+        assert held["k1"] == {**mine, "v": {"S": f"written in turn {number}"}}
         assert f"new {number}" in held
         assert f"k{2 + number}" not in held
     assert life.run("settle", writes=False)["settled"] or life.kills[-1].startswith("settle")
@@ -252,10 +259,11 @@ def test_every_command_converges_from_each_of_its_points(world, points, backfill
     print(f"{backfill}: killed at {len(life.kills)} points")
 
 
-def test_a_cutback_converges_from_some_of_its_points(world, points, record_property):
+@pytest.mark.parametrize("way", WAYS)
+def test_a_cutback_converges_from_some_of_its_points(world, points, way, record_property):
     record_property("seed", SEED)
     chosen = ONLY.__contains__ if ONLY else sample(0.03, SEED)
-    life = there_and_back(world, points, chosen)
+    life = there_and_back(world, points, chosen, way)
 
     print(f"FAILPOINTS_SEED={SEED}: {len(life.kills)} kills at {len(points.met)} points")
     assert ONLY or len(life.kills) > 5
@@ -263,12 +271,14 @@ def test_a_cutback_converges_from_some_of_its_points(world, points, record_prope
 
 @pytest.mark.full
 @pytest.mark.timeout(3600)
-def test_a_cutback_converges_from_each_of_its_points(world, points):
-    life = there_and_back(world, points, lambda name: True)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_cutback_converges_from_each_of_its_points(world, points, way):
+    life = there_and_back(world, points, lambda name: True, way)
 
     assert life.kills == list(points.met)
     for command in ("cutover", "cutback", "settle", "down"):
         assert any(name.startswith(f"{command}.") for name in life.kills)
+    print(f"{way}: killed at {len(life.kills)} points")
 
 
 # --- a cutover that fails -----------------------------------------------------------------------
