@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
-from ddbverify.errors import DdbVerifyError
+from ddbverify.errors import AccessError, DdbVerifyError
 from replicator.aws.policy_fence import PolicyFence
 from replicator.aws.target_deny import Window
 from replicator.aws.target_fence import CLOSES_BEFORE_SECONDS, TargetFence
+from replicator.context.tables import TableFacts
 
 CLOSING_PATIENCE_SECONDS: Final = 20.0
 """How long the closing of a target is tried while the application waits for its source: AWS refuses a change
@@ -74,14 +75,24 @@ class BothFences:
         Where AWS does not let a target be closed, that is told, and the source opens nevertheless: its
         application waits, and nobody has pointed one at the target.
         """
+        for table in self.target.tables:
+            self._close_again(table)
+        self.source.lift()
+
+    def _close_again(self, table: TableFacts) -> None:
+        """Close a target, or tell; for one request that is refused both tables are not to take writes."""
         policies = self.target.policies
         closes = self.target.command if self.target.by_flip else "restore"
         hurried = replace(self.target, policies=replace(policies, patience_seconds=CLOSING_PATIENCE_SECONDS))
-        for table in self.target.tables:
+        deadline = policies.seconds() + CLOSING_PATIENCE_SECONDS
+        while True:
             try:
                 hurried.put_closed(table)
             except DdbVerifyError as error:
+                if not isinstance(error, AccessError) and policies.seconds() < deadline:
+                    policies.pause()
+                    continue
                 policies.tell(
                     f"{table.name} could not be closed again, `replicator {closes}` does: {error.message}"
                 )
-        self.source.lift()
+            return

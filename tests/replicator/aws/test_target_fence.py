@@ -345,6 +345,42 @@ def test_where_the_target_cannot_be_closed_the_application_gets_its_source_back_
     assert window_of(both.target.policy) is not None, "which closes by itself"
 
 
+def test_one_request_that_is_refused_while_it_is_closed_again_is_made_again(world):
+    """Found by the order model: both tables took writes, for one throttled read of the state table."""
+    both = world()
+    made = both.raised()
+    both.clock.at = both.bites + 60
+    made.fasten()
+    read, refusals = both.kept.get, [EngineError("AWS refused to read what is noted.", "try again")]
+
+    def throttled(name):
+        if refusals:
+            raise refusals.pop()
+        return read(name)
+
+    both.kept.get = throttled
+    made.lift()
+
+    assert both.target.denies(both.clock.at)
+    assert (both.taken_twice(both.bites + 2 * LIMIT), both.told) == ([], [])
+
+
+def test_where_the_target_may_not_be_closed_nobody_waits_for_it(world):
+    both = world()
+    made = both.raised()
+    both.clock.at = before = both.bites + 60
+
+    def refuse(**_):
+        raise refusal("AccessDeniedException")
+
+    both.target.put_resource_policy = refuse
+    made.lift()
+
+    assert both.source.policy == OTHERS
+    assert both.clock.at < before + 5
+    assert any("could not be closed again" in line for line in both.told)
+
+
 def test_killed_between_the_two_puts_the_next_run_closes_and_lifts(world):
     both = world()
     both.fences().source.raise_(both.bites, both.bites + LIMIT)
