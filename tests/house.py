@@ -245,7 +245,7 @@ ROOMS = (
         "doctor",
         "what would go wrong in a migration: facts become findings, before anything is made",
         "ddbverify.tables context aws backfill stack",
-        "accounts ahead examination findings",
+        "accounts ahead examination findings policies simulating",
     ),
     _room(
         "replicator",

@@ -21,6 +21,7 @@ from replicator.aws.target_notes import InMemory
 from replicator.commands import (
     cutover_preflight,
     cutover_rehearsal,
+    doctor_permissions,
     target_closing,
     way_back,
     way_back_possible,
@@ -66,6 +67,7 @@ def doctor(context: Context) -> dict[str, Any]:
     size, unbuilt = _bundle(context)
     of_accounts = accounts.examine(context, examined, bundle_bytes=size)
     findings = [*examined.findings, *unbuilt, *of_accounts, *_cutover(context, examined)]
+    findings += doctor_permissions.examine(context, examined)
     show(console, findings)
     return as_json(name, findings)
 

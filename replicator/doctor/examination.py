@@ -46,6 +46,7 @@ class Examined:
         targets: ARN -> target, of those that exist.
         made: The pairs whose target is to be made.
         ttl: ARN -> attribute of a table's time to live.
+        with_policy: ARNs of tables that have a policy of their own, or may have.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -55,6 +56,7 @@ class Examined:
     targets: dict[str, TableFacts] = field(default_factory=dict)
     made: list[Pair] = field(default_factory=list)
     ttl: dict[str, Looked[str | None]] = field(default_factory=dict)
+    with_policy: set[str] = field(default_factory=set)
 
 
 def tried(check: str, about: str, what: str, action: Callable[[], None]) -> Iterator[Finding]:
@@ -170,7 +172,7 @@ def _source(context: Context, source: TableFacts, found: Examined) -> Iterator[F
     forwarders = sum(one.arn == source.arn for one in found.source_of.values())
     canary = config.replicated.canary
     yield from streams.readers(source, others, forwarders=forwarders, canary=canary)
-    held = _policy(context.source, source)
+    held = _policy(context.source, source, found)
     yield from settings.policy(source, "source", held)
     yield from settings.replicas(source, "source")
     attribute = found.ttl[source.arn] = _ttl(context.source, source)
@@ -190,7 +192,7 @@ def _source(context: Context, source: TableFacts, found: Examined) -> Iterator[F
 
 def _target(context: Context, target: TableFacts, found: Examined) -> Iterator[Finding]:
     yield from settings.status(target)
-    yield from settings.policy(target, "target", _policy(context.target, target))
+    yield from settings.policy(target, "target", _policy(context.target, target, found))
     yield from settings.replicas(target, "target")
     attribute = found.ttl[target.arn] = _ttl(context.target, target)
     yield from settings.time_to_live(target, "target", attribute)
@@ -203,12 +205,15 @@ def _our_mappings(context: Context) -> list[str]:
     return [context.resources(pair).get("forwarder_mapping", "") for pair in context.config.tables]
 
 
-def _policy(client: DynamoDBClient, table: TableFacts) -> Looked[Policy | None]:
+def _policy(client: DynamoDBClient, table: TableFacts, found: Examined) -> Looked[Policy | None]:
     """A table's own policy, without what a fence of ours has put into it."""
-    return look(
+    looked = look(
         f"read the resource policy of {table.name}",
         lambda: without(Policies(client).read(table.arn)[0], FENCE_SIDS),
     )
+    if not isinstance(looked, Known) or looked.value is not None:
+        found.with_policy.add(table.arn)
+    return looked
 
 
 def _ttl(client: DynamoDBClient, table: TableFacts) -> Looked[str | None]:
