@@ -11,7 +11,7 @@ from pathlib import Path
 from ddbverify.compare.inspection import Inspector, ItemCheck, Refutation
 from ddbverify.compare.settle import PipelinePassed
 from ddbverify.items.keys import JoinKey
-from ddbverify.items.states import Difference
+from ddbverify.items.states import Difference, State
 from ddbverify.items.transform import Transform
 from ddbverify.plugins.loading import Plugins
 from ddbverify.tables.segments import SEGMENTS_AT_ONCE
@@ -28,6 +28,9 @@ class Progress:
     target_items: int
     read_units: float
     open_suspects: int = 0
+    counts: Mapping[State, int] = field(default_factory=dict)  # decided so far; still counting
+    converged: int = 0  # that differed at first, and then did not
+    slowest_convergence_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

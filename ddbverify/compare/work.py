@@ -111,6 +111,9 @@ class Work:
                 target_items=self.reading.scanned[Role.TARGET],
                 read_units=sum(self.spent(role)[0] for role in Role),
                 open_suspects=self.open_suspects,
+                counts=self.tally.counts,
+                converged=self.tally.converged,
+                slowest_convergence_seconds=self.tally.slowest_convergence_seconds,
             )
         )
 

@@ -19,6 +19,8 @@ from ddbverify.diff.folder import DiffFolder
 from ddbverify.diff.request import Request, Work, prepare
 from ddbverify.diff.result import Ended, Result, summary_of
 from ddbverify.errors import DdbVerifyError, Inconclusive
+from ddbverify.evidence import folders
+from ddbverify.evidence.events import EventLog
 from ddbverify.evidence.repairs import PairOf
 from ddbverify.reports.progress import Meter, Report
 from ddbverify.tables.capacity import shares_in_words
@@ -71,8 +73,10 @@ def run(
         findings = Findings(
             folder, emit if request.lines else None, work.values, pair.id, request.max_differences
         )
+        log = EventLog(None if folder is None else folder.path / folders.EVENTS)
+        log.begin("diff", "" if folder is None else folder.path.resolve().name)
         try:
-            outcome = _compare(work, findings, show)
+            outcome = _compare(work, findings, show, log)
         except DdbVerifyError:
             if folder is not None:
                 folder.discard()
@@ -89,6 +93,7 @@ def run(
                 folder.finish(summary, repairable)
             except Inconclusive as error:  # hours of reading: what they came to is shown all the same
                 unwritten = error
+        log.verdict(summary["verdict"], complete=summary["complete"])
         return Result(
             source=work.source,
             target=work.target,
@@ -100,7 +105,7 @@ def run(
         )
 
 
-def _compare(work: Work, findings: Findings, show: Display) -> Comparison | Ended:
+def _compare(work: Work, findings: Findings, show: Display, log: EventLog) -> Comparison | Ended:
     """The comparison, or why it did not come to its end."""
     last: Progress | None = None
     meter = Meter(
@@ -110,14 +115,15 @@ def _compare(work: Work, findings: Findings, show: Display) -> Comparison | Ende
         findings=lambda: findings.total,
     )
     try:
-        with show(meter) as report:
+        (pair,) = work.config.tables
+        with show(meter) as report, log.passing(pair.id, work.cost.usd_per_unit) as note:
 
             def progress(now: Progress) -> None:
                 nonlocal last
                 last = now
+                note(now)
                 report(now)
 
-            (pair,) = work.config.tables
             listeners = Listeners(progress=progress, found=findings)
             if work.exports:
                 sides = (work.exports.get("source", work.source), work.exports.get("target", work.target))

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from ddbverify.errors import ConfigurationError, Inconclusive
-from ddbverify.evidence.folders import FINDINGS, REPAIR_KEY, write_atomically
+from ddbverify.evidence.folders import EVENTS, FINDINGS, REPAIR_KEY, write_atomically
 from ddbverify.evidence.repairs import PairOf, RepairFile
 from ddbverify.items.states import Difference
 
@@ -167,7 +167,7 @@ class DiffFolder:
             return
         if self.repair is not None:
             self.repair.discard()
-        for name in (FINDINGS, REPAIR_KEY, SETTINGS, SUMMARY, LOCK):
+        for name in (FINDINGS, EVENTS, REPAIR_KEY, SETTINGS, SUMMARY, LOCK):
             (self.path / name).unlink(missing_ok=True)
         self._drop_checkpoint()
         if self._made:

@@ -112,7 +112,8 @@ def of_diff(folder: Path) -> Origin:
             f"{path} is damaged, or of another version of ddbverify.",
             "compare the tables again with `ddbverify diff --out` and another folder.",
         ) from error
-    return Origin(folder=folder, about=about, sha256=hashlib.sha256(content).hexdigest())
+    digest = hashlib.sha256(content).hexdigest()
+    return Origin(folder=folder, about=about, sha256=digest, events=_events(folder))
 
 
 def of_run(folder: Path, config: Config) -> Origin:

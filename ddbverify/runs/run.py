@@ -21,6 +21,7 @@ from ddbverify.config import Config, Side
 from ddbverify.errors import ConfigurationError, EngineError
 from ddbverify.evidence import evidence, folders, record, repairs, row, sealing, signing
 from ddbverify.evidence.envelope import PublicKey, SigningKey
+from ddbverify.evidence.events import EventLog
 from ddbverify.evidence.evidence import Evidence, PairEvidence
 from ddbverify.evidence.record import Fact, Record
 from ddbverify.gate import gate
@@ -187,6 +188,7 @@ def _start(
     with _writing(folder):
         settings = child.ini_text(filters.project_filters(_place_in_project(config, checks)))
         (folder / folders.SETTINGS).write_text(settings, encoding="utf-8")
+    EventLog(folder / folders.EVENTS).begin("run", run_id)
     return _Start(
         config=config,
         checks=checks,
@@ -286,6 +288,7 @@ def _leave(start: _Start, found: Evidence) -> None:
             sealing.seal(folder / folders.FINDINGS, folder / folders.SEALED, start.sealed_for)
         folders.write_atomically(folder / folders.SUMMARY, summary.cut(summary.markdown(found)))
         folders.write_atomically(folder / folders.EVIDENCE, evidence.encode(found, start.key))
+    EventLog(folder / folders.EVENTS).verdict(found.verdict, complete=found.complete)
 
 
 def _programs() -> dict[str, str]:

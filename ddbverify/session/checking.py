@@ -24,6 +24,7 @@ from ddbverify.compare.request import Progress
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence import digests, folders
+from ddbverify.evidence.events import EventLog
 from ddbverify.evidence.findings import FindingsFile
 from ddbverify.evidence.record import (
     CheckRecord,
@@ -85,6 +86,7 @@ class Checking:
         """
         self.file = file
         self.record, self.reveal = record, reveal
+        self.events = EventLog(record and record.with_name(folders.EVENTS))
         self.checks: dict[str, CheckRecord] = {}
         self.messages: dict[str, str] = {}
         self.causes: dict[str, Causes] = defaultdict(Causes)  # by pair
@@ -229,6 +231,7 @@ class Checking:
             self.messages[check.id] = message
         if self._writer is not None:
             self._writer.check(check)
+            self.events.check(check)
 
     def note_whole(self, check_id: str) -> None:
         """Note that a check has read the comparison as a whole: it cannot be shown changes only."""

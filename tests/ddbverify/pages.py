@@ -79,12 +79,15 @@ def write_findings(folder: Path, lines: Iterator[dict[str, Any]] | list[dict[str
 
 def write_events(folder: Path, pair: str) -> Path:
     """Of a pass that read for 30 s, and settled 60 keys for 70 s more."""
-    clock = iter([*range(31), *range(31, 100), 100])
-    log = EventLog(folder / folders.EVENTS, lambda: 1_795_000_000.0 + next(clock))
+    now = [1_795_000_000.0]
+    log = EventLog(folder / folders.EVENTS, lambda: now[0])
+    log.begin("run", "20261118T110000Z-" + "0" * 32)
     with log.passing(pair) as note:
         for second in range(31):
+            now[0] += 1
             note(Progress("scan", 0, 4, 40_000 * second, 41_000 * second, 1.5 * second, 2 * second))
         for second in range(69):
+            now[0] += 1
             note(Progress("settle", 4, 4, 1_240_000, 1_240_000, 50.0, 60 - second * 60 // 68))
     return folder / folders.EVENTS
 

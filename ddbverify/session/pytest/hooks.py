@@ -25,7 +25,6 @@ from ddbverify import interrupts
 from ddbverify.compare.request import Progress
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence import folders
-from ddbverify.evidence.events import EventLog
 from ddbverify.evidence.evidence import tool_version
 from ddbverify.reports import progress
 from ddbverify.session.checking import ORPHANED_STATUS, Checking, Report
@@ -117,9 +116,10 @@ def _time_limit(config: pytest.Config) -> float | None:
 def _display(config: pytest.Config, file: TextIO, pair: Pair) -> AbstractContextManager[Report]:
     """How far a shared pass is: a bar on a terminal, a line now and then elsewhere."""
     checking = config.stash[CHECKING]
+    price = terminal.usd_per_unit(checking.config, pair.source, pair.target)
     meter = progress.Meter(
         items=pair.source.item_count + pair.target.item_count,
-        usd_per_unit=terminal.usd_per_unit(checking.config, pair.source, pair.target),
+        usd_per_unit=price,
         settle_seconds=checking.config.verification.settle,
         findings=lambda: checking.causes[pair.id].findings,
     )
@@ -128,13 +128,15 @@ def _display(config: pytest.Config, file: TextIO, pair: Pair) -> AbstractContext
         shown = progress.lines(meter, lambda line: print(f"ddbverify: {line}", file=file, flush=True))
     else:
         shown = _bar_below(meter, file, reporter)
-    return _noted(shown, checking.record, pair.id) if checking.record else shown
+    return _noted(shown, checking.events.passing(pair.id, price)) if checking.record else shown
 
 
 @contextmanager
-def _noted(shown: AbstractContextManager[Report], record: Path, pair_id: str) -> Iterator[Report]:
+def _noted(
+    shown: AbstractContextManager[Report], passing: AbstractContextManager[Report]
+) -> Iterator[Report]:
     """The same display; how far the pass is goes into the run's folder, too."""
-    with shown as show, EventLog(record.with_name(folders.EVENTS)).passing(pair_id) as note:
+    with shown as show, passing as note:
 
         def report(now: Progress) -> None:
             note(now)

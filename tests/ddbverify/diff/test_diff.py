@@ -27,6 +27,7 @@ from ddbverify.diff.options import Options
 from ddbverify.diff.request import Request
 from ddbverify.diff.result import REFUTING, verdict_of
 from ddbverify.errors import AccessError, ConfigurationError, Inconclusive
+from ddbverify.evidence import events
 from ddbverify.evidence.folders import write_atomically
 from ddbverify.items.states import Difference, State
 from ddbverify.tables.table import describe_pair  # before anything stands in for it
@@ -619,6 +620,29 @@ def test_without_a_folder_there_is_no_checkpoint(engine, tmp_path):
     made = engine()
     run(tmp_path)
     assert made.calls[0]["checkpoint"] is None
+
+
+def test_the_folder_keeps_how_it_went_without_keys_and_goes_on_when_resumed(engine, tmp_path):
+    counts = {State.MATCHED: 3}
+    engine(Progress("scan", 1, 2, 5, 5, 10.0, counts=counts), missing("secret"), KeyboardInterrupt())
+    run(tmp_path, out=tmp_path / "out")
+    with (tmp_path / "out" / "events.jsonl").open("a") as file:
+        file.write('{"event": "pa')  # killed
+    engine(Progress("scan", 2, 2, 9, 9, 20.0), missing("secret"))
+    run(tmp_path, out=tmp_path / "out", resume=True)
+
+    log = events.read(tmp_path / "out" / "events.jsonl")
+    assert log is not None
+    assert log.damage == ""
+    assert [type(line).__name__ for line in log.lines] == ["Begun", "Event", "Event", "Judged"] * 2
+    assert log.lines[0].of == "diff"
+    assert log.events[0].counts == {"matched": 3}
+    assert log.events[0].usd > 0
+    assert [line.verdict for line in log.lines if isinstance(line, events.Judged)] == [
+        "different",
+        "different",
+    ]
+    assert "secret" not in (tmp_path / "out" / "events.jsonl").read_text()
 
 
 def test_a_large_comparison_without_a_folder_is_worth_a_word(engine, tmp_path):

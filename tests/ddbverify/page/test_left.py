@@ -63,6 +63,13 @@ def test_a_run_leaves_how_its_pass_went(project):
         ("ended", 3),
     ]
     assert len({one.pair for one in found.events}) == 1
+    assert isinstance(found.lines[0], events.Begun)
+    assert (found.lines[0].of, found.lines[0].name) == ("run", folder.resolve().name)
+    states = {one.check: one.state for one in found.lines if isinstance(one, events.Checked)}
+    assert "passed" in states.values()
+    assert "not-run" not in states.values()
+    assert isinstance(found.lines[-1], events.Judged)
+    assert (found.lines[-1].verdict, found.lines[-1].complete) == ("passed", True)
     assert "6 items of both tables read" in (folder / "report.html").read_text()
 
 
@@ -163,3 +170,15 @@ def test_a_page_that_a_diff_cannot_make_changes_nothing_else(engine, tmp_path, m
 def test_a_run_by_name_leaves_none(project):
     """The page is the command's: whoever calls the function decides what else is made."""
     assert not (runs.run(project).folder / "report.html").exists()
+
+
+def test_the_log_of_a_run_holds_no_key(project):
+    differing(project)
+
+    assert invoke("run").exit_code == 1
+
+    text = (project.parent / ".ddbverify" / "latest" / "events.jsonl").read_text()
+    assert '"verdict":"failed"' in text
+    assert SECRET not in text
+    found = json.loads((project.parent / ".ddbverify" / "latest" / "findings.jsonl").read_text())
+    assert found["key_hash"] not in text

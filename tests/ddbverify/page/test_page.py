@@ -370,7 +370,7 @@ def test_a_log_that_is_cut_is_said_to_be(config):
     with (folder / "events.jsonl").open("a") as file:
         file.write('{"at"')
 
-    assert "events.jsonl is damaged: line 102 is cut" in seen(folder, config).text
+    assert "events.jsonl is damaged: line 103 is cut" in seen(folder, config).text
 
 
 def test_what_is_there_can_be_seen_however_little():
