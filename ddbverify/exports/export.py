@@ -139,12 +139,29 @@ def _read(at: Address, side: Side, place: str) -> tuple[Store, Manifest]:
             f"{place}: the manifests in {at} are those of the export {read.export_id}.",
             "keep the folder's name when an export is copied.",
         )
-    if read.output_format != "DYNAMODB_JSON":
-        raise ConfigurationError(
-            f"{place}: the export {at} is in Amazon Ion, which this version does not read.",
-            "export the table in DynamoDB JSON.",
-        )
+    if read.output_format == "ION":
+        _need_ion(read, at, place)
     return store, read
+
+
+def _need_ion(read: Manifest, at: Address, place: str) -> None:
+    """Raises ConfigurationError where an export in Ion cannot be read."""
+    if read.is_incremental:
+        raise ConfigurationError(
+            f"{place}: the incremental export {at} is in Amazon Ion, of which full exports only are read.",
+            "export the changes in DynamoDB JSON; that may be on top of a full export in Ion.",
+        )
+    try:
+        from ddbverify.exports import ion  # comes with an extra
+    except ImportError:
+        usable = False
+    else:
+        usable = ion.is_usable()
+    if not usable:
+        raise ConfigurationError(
+            f"{place}: the export {at} is in Amazon Ion, and amazon.ion with its parser in C is not here.",
+            "install the extra: pip install 'ddbverify[ion]'; or export the table in DynamoDB JSON.",
+        )
 
 
 def _checksum(store: Store, at: Address, name: str) -> bytes | None:

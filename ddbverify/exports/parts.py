@@ -25,6 +25,10 @@ _GZIP: Final = 31  # zlib's window size, and that a gzip header and trailer are 
 _AGAIN: Final = "copy the whole export anew, or make another one."
 
 
+class Malformed(Exception):
+    """A line holds what no line of an export can; the text quotes nothing of it."""
+
+
 def require_whole(file: BinaryIO, part: Part) -> None:
     """
     Read a data file once, and hold it against the manifest; it stands at its beginning afterwards.

@@ -8,7 +8,7 @@ stands in place of what the full one says of it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -18,6 +18,7 @@ from ddbverify.errors import EngineError
 from ddbverify.exports import parts
 from ddbverify.exports.export import Export
 from ddbverify.exports.manifest import Part
+from ddbverify.exports.parts import Malformed
 from ddbverify.exports.store import Store
 from ddbverify.items.keys import JoinKey, PointRead, typed_key
 from ddbverify.names import TypedItem
@@ -49,6 +50,21 @@ _LINES: Final = Decoder(_Line)
 _CHANGES: Final = Decoder(_Change)
 
 _Read = TypeVar("_Read")
+
+_Decode = Callable[[bytes], list[_Read]]
+"""Whole lines -> what is in each. Raises what `_NOT_OF_THE_FORM` names, or `Malformed`."""
+
+_NOT_OF_THE_FORM: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Malformed)
+
+
+def _items_in_json(text: bytes) -> list[msgspec.Raw]:
+    return [line.Item for line in _LINES.decode_lines(text)]
+
+
+def _items_in_ion(text: bytes) -> list[msgspec.Raw]:
+    from ddbverify.exports import ion  # comes with an extra
+
+    return [msgspec.Raw(item) for item in ion.items_of(text)]
 
 
 class ExportReader:
@@ -93,13 +109,14 @@ class ExportReader:
 
     def _pages(self, segment: int, total_segments: int) -> Iterator[Page]:
         changed = self._changes()
+        in_ion = self._export.full.output_format == "ION"
+        decode = _items_in_ion if in_ion else _items_in_json
         for part in self._export.full.parts[segment::total_segments]:
-            for text, lines in self._lines(self._export.store, part, _LINES):
-                items = [line.Item for line in lines]
+            for text, items in self._lines(self._export.store, part, decode):
                 if changed:
                     items = [item for item in items if self._decoder.key_of(item) not in changed]
                 if items:
-                    yield self._page(items, text)
+                    yield self._page(items, b"\n".join(map(bytes, items)) if in_ion else text)
         if segment == 0 and (images := [image for image in changed.values() if image is not None]):
             yield from self._images(images)
 
@@ -125,7 +142,7 @@ class ExportReader:
         held = 0
         for store, its in self._export.changes:
             for part in its.parts:
-                for _, lines in self._lines(store, part, _CHANGES):
+                for _, lines in self._lines(store, part, _CHANGES.decode_lines):
                     for line in lines:
                         key = self._decoder.key_of(line.Keys)
                         new = None if line.NewImage is msgspec.UNSET else bytes(line.NewImage)
@@ -140,9 +157,7 @@ class ExportReader:
                         )
         return changed
 
-    def _lines(
-        self, store: Store, part: Part, decoder: Decoder[_Read]
-    ) -> Iterator[tuple[bytes, list[_Read]]]:
+    def _lines(self, store: Store, part: Part, decode: _Decode[_Read]) -> Iterator[tuple[bytes, list[_Read]]]:
         """A data file, a piece at a time: text and decoded lines. Its end is proven behind the last."""
         items = 0
         with store.opened(part.name) as file:
@@ -151,8 +166,8 @@ class ExportReader:
             parts.require_whole(file, part)
             for text in parts.lines(file, part):
                 try:
-                    lines = decoder.decode_lines(text)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                    lines = decode(text)
+                except _NOT_OF_THE_FORM as error:
                     what = f"a line is not of the form that exports have ({type(error).__name__})"
                     raise parts.damaged(part, what) from None
                 items += len(lines)
