@@ -183,8 +183,8 @@ def _check_numbers(config: Config, refuse: Refuse) -> None:
 
 def _check_way_back(config: Config, refuse: Refuse) -> None:
     cutover = config.cutover
-    if cutover.way_back == "off":
-        return
+    if cutover.way_back is None or cutover.way_back == "off":
+        return  # by default there is one where there can be
     if not WAY_BACK.fullmatch(cutover.way_back):
         raise refuse(
             f'[cutover] way_back = {cutover.way_back!r} is neither "off" nor a time.',

@@ -20,6 +20,9 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 WAY_BACK: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 """What ``[cutover] way_back`` may be, beside ``off``."""
 
+WAY_BACK_DEFAULT: Final = "7d"
+"""What it is where there can be one."""
+
 
 class Duration(float):
     """Seconds, written ``"90s"``, ``"5m"``, ``"1.5h"`` or ``"1d"`` in the file."""
@@ -131,12 +134,16 @@ class Cutover(_Section, frozen=True):
     quiet: Duration = Duration(60)
     stream_lag: Duration = Duration(10)
     before_flip: str | None = None
-    way_back: str = "off"
+    way_back: str | None = None
 
     @property
     def way_back_seconds(self) -> float | None:
-        """For how long the source is to follow the target after a flip; ``None``: it does not."""
-        found = WAY_BACK.fullmatch(self.way_back)
+        """
+        For how long the source is to follow the target after a flip; ``None``: it does not.
+
+        Where nobody has said, only if it can.
+        """
+        found = WAY_BACK.fullmatch(WAY_BACK_DEFAULT if self.way_back is None else self.way_back)
         return None if found is None else float(found[1]) * _SECONDS[found[2]]
 
 

@@ -257,7 +257,7 @@ target = {target}
 # quiet = "60s"                      # how long the fenced source has to see no write
 # stream_lag = "10s"                 # without a record: then a stream is taken to be read to its end
 # before_flip = "./agree.sh"         # a command of yours that has to agree before the flip
-# way_back = "off"                   # or "7d": the source follows behind the flip, for `replicator cutback`
+# way_back = "7d"                    # the source follows behind the flip, for `replicator cutback`; or "off"
 """
 
 _MINE_TEXT = '''\

@@ -161,11 +161,10 @@ class _Attempt:
             marking.tidy(context.root, pair)
         behind.check()
         cutover_fence.close_left_open(context, behind)
-        if way_back.wanted(context):
-            way_back_possible.need(context)
+        goes_back = way_back_possible.decided(context)
         judged = cutover_gate.ask(context)
         self._record("gate")
-        if way_back.wanted(context):
+        if goes_back:
             self.ahead = way_back.arm(context, self.lock)
             behind = fence.of(context, self.ahead.roles)
             behind.check()

@@ -62,8 +62,7 @@ def rehearse(context: Context, pointer: Pointer) -> dict[str, Any]:
         Refused: The cutover would be, with the same reason; or one was made, or was interrupted.
     """
     _need_none_before(context)
-    if way_back.wanted(context):
-        way_back_possible.need(context)
+    if way_back_possible.decided(context):
         for text in way_back_possible.warnings(context):
             context.console.warn(text)
     put = fence.of(context)
@@ -140,7 +139,7 @@ def _parts(
         yield Part("before_flip", None, "nobody knows how long your command takes")
     off = 0.0 if context.emulator else CONSUMER_OFF_SECONDS
     yield Part("consumer", off, "assumed, until the consumer's mapping is off")
-    if way_back.wanted(context):
+    if way_back_possible.wanted(context):
         yield Part("boundary", 2.0 * way_back.APART_SECONDS + poll, "of the way back: 4 s, and a look")
     yield _verification(context, evidence)
     if put.ends:

@@ -99,8 +99,10 @@ def _cutover(context: Context, examined: Examined) -> Iterator[Finding]:
     """What would stop a cutover hours later."""
     config = context.config
     why = way_back_possible.why_not(context)
+    said = config.cutover.way_back
+    asked = None if said is None else said != "off"
     ttl = {one.name: examined.ttl[one.arn] for one in examined.sources.values()}
-    yield from ahead.way_back(config.name, wanted=way_back.wanted(context), why_not=why, ttl=ttl)
+    yield from ahead.way_back(config.name, asked=asked, why_not=why, ttl=ttl)
     if config.cutover.pointer is None:
         yield warning(
             "pointer",
@@ -212,7 +214,7 @@ def budget(context: Context) -> Budget:
     unknown = ["the drain of what waits in the queue"]
     if not context.emulator:
         parts["consumer off"] = cutover_rehearsal.CONSUMER_OFF_SECONDS
-    if way_back.wanted(context):
+    if way_back_possible.wanted(context):
         parts["boundary"] = 2.0 * way_back.APART_SECONDS + poll
     if context.config.verification.last == "changes":
         parts["streams read to their ends"] = float(settings.stream_lag)

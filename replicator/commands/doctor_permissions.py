@@ -8,7 +8,7 @@ from ddbverify.config import Config
 from ddbverify.names import direction_name, table_name
 from ddbverify.words import docs_folder
 from replicator.aws import pointer
-from replicator.commands import target_closing, way_back
+from replicator.commands import target_closing, way_back_possible
 from replicator.context.context import Context
 from replicator.doctor import policies, simulating
 from replicator.doctor.examination import Examined
@@ -70,7 +70,7 @@ def needs_of(context: Context, examined: Examined) -> Needs:
         pointer=config.cutover.pointer is not None,
         fences=not config.cutover.fence.startswith("command:"),
         closes_targets=target_closing.is_wanted(context),
-        way_back=way_back.wanted(context),
+        way_back=way_back_possible.wanted(context),
     )
 
 

@@ -48,6 +48,7 @@ def status(context: Context) -> dict[str, Any]:
         "live": found.table,
         "cycle": found.cycle,
         "way_back": way_back_seen.look(context, found),
+        "way_back_ahead": way_back_seen.ahead(context, found),
         "fenced": _fenced(cut, fences),
         "fence": {
             "by": context.config.cutover.fence.partition(":")[0],
@@ -78,6 +79,8 @@ def status(context: Context) -> dict[str, Any]:
         context.console.line("The application has been moved to the target.")
     for text in way_back_seen.lines(answer["way_back"]):
         context.console.line(text)
+    if answer["way_back_ahead"] is not None:
+        context.console.line(f"{answer['way_back_ahead']}.")
     send_numbers(context, answer["pairs"])
     return answer
 

@@ -39,8 +39,8 @@ def up(context: Context) -> dict[str, Any]:
         context.need_no_restart()
     plans = check(context)
     cutover_preflight.foresee(context, {plan.pair: plan.target_arn for plan in plans})
-    if context.config.cutover.way_back_seconds is not None and (reason := way_back_possible.why_not(context)):
-        context.console.warn(f"there can be no way back, and `cutover` will refuse: {reason}")
+    if context.config.cutover.pointer is not None:
+        context.console.line(f"  · {way_back_possible.foretold(context)}")
     for warning in passage.warnings(context, plans):
         context.console.warn(warning)
     code = bundle.build(transforms_of(context.config))

@@ -131,11 +131,6 @@ class Ahead:
             ) from error
 
 
-def wanted(context: Context) -> bool:
-    """Whether the flip of a direction is to leave a way back open; from a way back, the way over is."""
-    return context.cycle % 2 == 1 or context.root.config.cutover.way_back_seconds is not None
-
-
 def found(context: Context) -> Ahead:
     """The direction behind *context*'s, which was armed."""
     ahead = context.turned(context.cycle + 1)

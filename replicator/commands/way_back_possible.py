@@ -7,8 +7,9 @@ from typing import Final
 
 from ddbverify.config import Pair
 from ddbverify.errors import EngineError, Refused
-from ddbverify.names import table_name
+from ddbverify.names import LONGEST_NAME_WITH_WAY_BACK, table_name
 from ddbverify.tables.aws import translated
+from ddbverify.words import duration_in_words
 from replicator.context.context import Context
 
 _EXPIRING: Final = ("ENABLED", "ENABLING", "DISABLING")
@@ -17,7 +18,12 @@ _EXPIRING: Final = ("ENABLED", "ENABLING", "DISABLING")
 def why_not(context: Context) -> str:
     """Why a migration can have no way back, in a sentence; empty where it can."""
     seen: dict[str, Pair] = {}
-    for pair in context.root.config.tables:
+    config = context.root.config
+    if len(config.name) > LONGEST_NAME_WITH_WAY_BACK:
+        return f"the name {config.name!r} has more than {LONGEST_NAME_WITH_WAY_BACK} characters."
+    if config.cutover.fence.startswith("command:") and "{side}" not in config.cutover.fence:
+        return "your fence command has no {side}, and so cannot tell which table to fence."
+    for pair in config.tables:
         if pair.rekeys:
             return f"the transform of {pair} makes keys of its own, and nothing says what they were made of."
         if pair.transform is not None and pair.inverse is None:
@@ -26,6 +32,27 @@ def why_not(context: Context) -> str:
         if other is not pair:
             return f"{other} and {pair} have one source, which cannot follow two targets."
     return ""
+
+
+def wanted(context: Context) -> bool:
+    """Whether the flip of a direction is to leave a way back open; from a way back, the way over is."""
+    settings = context.root.config.cutover
+    if context.cycle % 2 or settings.way_back is not None:
+        return context.cycle % 2 == 1 or settings.way_back_seconds is not None
+    return why_not(context) == ""
+
+
+def foretold(context: Context) -> str:
+    """What the flip of a direction is to leave open, in a sentence, for whoever may want it otherwise."""
+    settings, reason = context.root.config.cutover, why_not(context)
+    if settings.way_back == "off":
+        return 'no way back is asked for ([cutover] way_back = "off")'
+    if not reason:
+        seconds = settings.way_back_seconds
+        return f"behind the cutover there is a way back, for {duration_in_words(seconds or 0)}"
+    if settings.way_back is None:
+        return f"behind the cutover there is no way back: {reason.rstrip('.')}"
+    return f"there can be no way back, and `cutover` will refuse: {reason.rstrip('.')}"
 
 
 def need(context: Context) -> None:
@@ -37,6 +64,20 @@ def need(context: Context) -> None:
     """
     if reason := why_not(context):
         raise Refused(f"[cutover] way_back: {reason}", 'set way_back = "off" to cut over without one.')
+
+
+def decided(context: Context) -> bool:
+    """
+    Whether the flip of a direction leaves a way back open; where it does not, that is said with its reason.
+
+    Raises:
+        Refused: It is asked for, and cannot be.
+    """
+    if wanted(context):
+        need(context)
+        return True
+    context.console.line(f"  · {foretold(context)}")
+    return False
 
 
 def warnings(context: Context) -> Iterator[str]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from ddbverify.names import TARGET, Fact
+from ddbverify.names import SOURCE, TARGET, Fact
+from ddbverify.words import money
+from replicator.aws import sight
+from replicator.commands import way_back_possible
 from replicator.context.context import Context
 from replicator.context.live import Live
 from replicator.handlers.state import text_of
+
+_TELLING_SECONDS: Final = 3600.0
 
 
 def look(direction: Context, found: Live) -> dict[str, Any] | None:
@@ -33,7 +38,25 @@ def look(direction: Context, found: Live) -> dict[str, Any] | None:
         "until": None if until is None else text_of(until),
         "is_over_time": until is not None and until < direction.server_time(),
         "follows": not unfollowed,
+        "usd_per_day": _cost_per_day(direction, since),
     }
+
+
+def ahead(context: Context, found: Live) -> str | None:
+    """What the next cutover is to leave open; ``None`` where none is planned, or the last was made."""
+    if found.table != SOURCE or context.root.config.cutover.pointer is None:
+        return None
+    said = way_back_possible.foretold(context)
+    return said[0].upper() + said[1:]
+
+
+def _cost_per_day(direction: Context, since: str) -> float | None:
+    """What following has cost a day so far, an estimate; ``None`` in the first hour, which says nothing."""
+    began = datetime.fromisoformat(since).timestamp() if since else None
+    if began is None or (open_for := direction.server_time() - began) < _TELLING_SECONDS:
+        return None
+    spent = sum(sight.cost(direction.state(pair).costs())["usd"] for pair in direction.config.tables)
+    return float(round(spent / open_for * 86_400, 6))
 
 
 def warnings(way_back: Mapping[str, Any] | None) -> Iterator[str]:
@@ -55,6 +78,8 @@ def lines(way_back: Mapping[str, Any] | None) -> Iterator[str]:
         until = way_back["until"]
         told = "" if until is None else f", until {_day(until)}"
         yield f"The source follows it: `replicator cutback` goes back{told}; `replicator settle` ends that."
+        if (usd := way_back["usd_per_day"]) is not None:
+            yield f"That has cost about {money(usd)} a day so far (an estimate, as `cost so far` is)."
 
 
 def _day(at: str) -> str:

@@ -95,9 +95,8 @@ def write_settings(folder: Path, aws: EmbeddedAws, transform: str | None, *, rek
     """Write the ``migration.toml`` that a user would write."""
     tables = [_arn(aws, SOURCE_REGION, SOURCE), _arn(aws, TARGET_REGION, TARGET)]
     fence = [sys.executable, "-m", "replicator.demo.fence", ROLE, *tables, "{side}"]
-    through, way_back = "", "1d"
-    if transform:
-        way_back = "off"  # nobody says how to undo it
+    through = ""
+    if transform:  # nobody says how to undo it, so there is no way back
         through = f"transform = {json.dumps(transform)}\nrekeys = {str(rekeys).lower()}\n"
     text = (
         'name = "demo"\n\n'
@@ -108,7 +107,6 @@ def write_settings(folder: Path, aws: EmbeddedAws, transform: str | None, *, rek
         "[gate]\nemulator = true\nchurning = true\n\n"
         f'[cutover]\npointer = "ssm:{POINTER}"\nquiet = "1s"\nstream_lag = "1s"\n'
         f"fence = {json.dumps('command:' + shlex.join(fence))}\n"
-        f'way_back = "{way_back}"\n'
     )
     (folder / "migration.toml").write_text(text, encoding="utf-8")
 

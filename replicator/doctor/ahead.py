@@ -11,13 +11,13 @@ from replicator.doctor.looking import Looked, Unknown
 
 
 def way_back(
-    migration: str, *, wanted: bool, why_not: str, ttl: Mapping[str, Looked[str | None]]
+    migration: str, *, asked: bool | None, why_not: str, ttl: Mapping[str, Looked[str | None]]
 ) -> Iterator[Finding]:
     """
     Whether the application could return behind the flip without losing a write.
 
     Args:
-        wanted: ``[cutover] way_back`` asks for one.
+        asked: ``[cutover] way_back`` asks for one, or for none; ``None``: for one where there can be.
         why_not: Why the pairs cannot have one; empty where they can.
         ttl: Source -> attribute of its time to live: behind the flip it is the table that follows.
     """
@@ -26,7 +26,7 @@ def way_back(
     )
     unknown = sorted(name for name, looked in ttl.items() if isinstance(looked, Unknown))
     reason = why_not.rstrip(".")
-    if reason and wanted:
+    if asked and reason:
         yield problem(
             "way-back",
             migration,
@@ -37,11 +37,11 @@ def way_back(
         yield warning(
             "way-back",
             migration,
-            f"none is asked for, and none can be had: {reason}",
+            f"there will be none: {reason}",
             "be sure before the flip: behind it, going back loses what was written since.",
         )
-    elif not wanted:
-        yield ok("way-back", migration, "none is asked for; [cutover] way_back would open one")
+    elif asked is False:
+        yield ok("way-back", migration, 'none is asked for ([cutover] way_back = "off")')
     elif unknown:
         yield not_checked(
             "way-back",

@@ -147,9 +147,10 @@ def test_pair_ids_are_short_stable_and_tell_pairs_apart():
     assert len(pair_id("a" * 255, "b")) <= 23
 
 
-def test_the_way_back_is_off_unless_it_is_asked_for(tmp_path):
-    assert parse(GOOD, tmp_path).cutover.way_back_seconds is None
-    assert parse(GOOD + '[cutover]\nway_back = "7d"\n', tmp_path).cutover.way_back_seconds == 7 * 86_400
+def test_there_is_a_way_back_unless_it_is_switched_off(tmp_path):
+    for said, seconds in (("", 7 * 86_400), ('way_back = "12h"\n', 43_200), ('way_back = "off"\n', None)):
+        assert parse(GOOD + "[cutover]\n" + said, tmp_path).cutover.way_back_seconds == seconds
+    parse(f'name = "{"n" * 23}"\n{GOOD}[cutover]\nfence = "command:./fence"\n', tmp_path)
     assert parse('name = "the-way-back"\n' + GOOD, tmp_path).name == "the-way-back"
 
 

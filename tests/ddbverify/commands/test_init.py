@@ -159,7 +159,7 @@ def test_every_example_in_the_comments_is_one_that_is_accepted(tmp_path):
     assert loaded.tables[0].accept == ("pitr", "tags.*")
     assert loaded.verification.settle == 60
     # The rest are the defaults.
-    assert loaded.cutover == Cutover(pointer="ssm:/orders/table", before_flip="./agree.sh")
+    assert loaded.cutover == Cutover(pointer="ssm:/orders/table", before_flip="./agree.sh", way_back="7d")
 
 
 @pytest.mark.parametrize(

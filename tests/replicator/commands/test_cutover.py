@@ -41,6 +41,7 @@ source = "orders"
 target = "orders-v2"
 
 [cutover]
+way_back = "off"
 pointer = "ssm:/shop/orders-table"
 """
 

@@ -19,7 +19,10 @@ from replicator.handlers.state import State
 from tests.ddbverify.judged import good_evidence
 from tests.replicator.fakes import STATE, FakeDynamoDB, Rooted
 
-FILE = '[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n[cutover]\npointer = "ssm:/shop/orders"\n'
+FILE = (
+    '[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n[cutover]\npointer = "ssm:/shop/orders"\n'
+    'way_back = "off"\n'
+)
 
 
 class Fence:

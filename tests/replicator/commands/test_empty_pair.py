@@ -38,7 +38,7 @@ def shop(aws, unique, tmp_path, monkeypatch):
     path.write_text(
         f'name = "{name[:14]}"\n[source]\nregion = "{SOURCE_REGION}"\n[target]\nregion = "{TARGET_REGION}"\n'
         f'{sections}[replication]\noverlap = "1s"\ngroups = 2\n[verification]\nsettle = "0s"\n'
-        f'[gate]\nemulator = true\n[cutover]\npointer = "ssm:/{name}"\nquiet = "0s"\n'
+        f'[gate]\nemulator = true\n[cutover]\npointer = "ssm:/{name}"\nquiet = "0s"\nway_back = "off"\n'
     )
 
     def context():

@@ -9,6 +9,7 @@ import pytest
 from ddbverify.config import parse
 from ddbverify.errors import AccessError, ConfigurationError, Refused
 from replicator.commands import cutover_preflight, up
+from tests.replicator.fakes import Rooted
 
 
 class Reached(Exception):
@@ -33,11 +34,12 @@ def begin(tmp_path, monkeypatch, pairs, settings, fits=lambda: None):
     monkeypatch.setattr(up, "check", lambda _: plans)
     monkeypatch.setattr(up.bundle, "build", reached)
     monkeypatch.setattr(cutover_preflight.fence, "of", lambda _: SimpleNamespace(check=fits))
-    said = []
-    console = SimpleNamespace(line=lambda text: None, warn=said.append)
+    said, lines = [], []
+    console = SimpleNamespace(line=lines.append, warn=said.append)
     try:
-        up.up(SimpleNamespace(config=config, console=console, begun=lambda: False))
+        up.up(Rooted(config=config, console=console, begun=lambda: False))
     except Reached:
+        assert any("way back" in line for line in lines) is (config.cutover.pointer is not None)
         return said
     raise AssertionError("it ended before it had begun")
 

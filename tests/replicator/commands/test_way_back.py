@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -107,6 +108,58 @@ def test_what_the_followers_time_to_live_does_is_told_before_the_fence(tmp_path,
     else:
         assert "time to live is on in orders, which follows behind the flip" in said[0]
         assert "on in orders-v2" in said[0]
+
+
+DEFAULT, ASKED, OFF = "", 'way_back = "7d"', 'way_back = "off"'
+SIDE, NO_SIDE = 'fence = "command:./fence {side}"', 'fence = "command:./fence"'
+SHAPED = 'transform = "a:b"'
+
+
+@pytest.mark.parametrize(
+    ("said", "more", "wanted", "told"),
+    [
+        (DEFAULT, "", True, "there is a way back, for 7.0 days"),
+        (DEFAULT, SHAPED, False, "there is no way back: orders -> orders-v2 has a transform, and no"),
+        (DEFAULT, SHAPED + "\nrekeys = true", False, "there is no way back: the transform of .* makes keys"),
+        (DEFAULT, SHAPED + '\ninverse = "a:c"', True, "there is a way back"),
+        (DEFAULT + SIDE, "", True, "there is a way back"),
+        (DEFAULT + NO_SIDE, "", False, "there is no way back: your fence command has no {side}"),
+        (ASKED, "", True, "there is a way back"),
+        (ASKED, SHAPED, True, "`cutover` will refuse: .* has a transform"),
+        (OFF, "", False, "no way back is asked for"),
+        (OFF, SHAPED, False, "no way back is asked for"),
+    ],
+)
+def test_there_is_one_by_default_where_there_can_be_and_else_the_reason_is_said(
+    tmp_path, said, more, wanted, told
+):
+    config = parse(FILE.replace('way_back = "7d"', said).replace("{more}", more), tmp_path)
+    lines = []
+    made = Rooted(config=config, console=SimpleNamespace(line=lines.append))
+
+    assert way_back_possible.wanted(made) is wanted
+    assert re.search(told, way_back_possible.foretold(made))
+    if "refuse" in told:
+        with pytest.raises(Refused, match="has a transform"):
+            way_back_possible.decided(made)
+    else:
+        assert way_back_possible.decided(made) is wanted
+        assert bool(lines) is not wanted, "no error, but no silence either"
+
+
+def test_a_name_that_is_too_long_for_one_has_none_by_default(tmp_path):
+    text = FILE.replace('way_back = "7d"', "").replace('name = "shop"', f'name = "{"s" * 23}"')
+    made = Rooted(config=parse(text.format(more=""), tmp_path))
+
+    assert not way_back_possible.wanted(made)
+    assert "more than 22 characters" in way_back_possible.foretold(made)
+
+
+def test_from_a_way_back_there_is_always_a_way_over_again(tmp_path):
+    made = migration(tmp_path)
+    made.config = parse(FILE.replace('"7d"', '"off"').format(more=""), tmp_path)
+
+    assert [way_back_possible.wanted(made.turned(cycle)) for cycle in range(4)] == [False, True, False, True]
 
 
 def test_there_is_none_from_two_targets_to_one_source(tmp_path):

@@ -12,21 +12,24 @@ OFF, ON, DENIED = Known(None), Known("expires"), Unknown("AWS refused", "allow i
 
 
 @pytest.mark.parametrize(
-    ("wanted", "why_not", "ttl", "state"),
+    ("asked", "why_not", "ttl", "state"),
     [
         (True, "", OFF, State.OK),
         (True, "the transform makes keys of its own.", OFF, State.PROBLEM),
         (True, "", ON, State.WARNING),
         (True, "", DENIED, State.NOT_CHECKED),
         (True, "the transform makes keys of its own.", DENIED, State.PROBLEM),
+        (None, "", OFF, State.OK),
+        (None, "the transform makes keys of its own.", OFF, State.WARNING),
+        (None, "", ON, State.WARNING),
         (False, "", OFF, State.OK),
         (False, "the transform makes keys of its own.", OFF, State.WARNING),
         (False, "", ON, State.OK),
         (False, "the transform makes keys of its own.", ON, State.WARNING),
     ],
 )
-def test_a_way_back_that_cannot_be_had_is_told_before_the_flip(wanted, why_not, ttl, state):
-    (found,) = way_back("shop", wanted=wanted, why_not=why_not, ttl={"orders": ttl})
+def test_a_way_back_that_cannot_be_had_is_told_before_the_flip(asked, why_not, ttl, state):
+    (found,) = way_back("shop", asked=asked, why_not=why_not, ttl={"orders": ttl})
     assert (found.check, found.state) == ("way-back", state)
 
 
