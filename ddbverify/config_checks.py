@@ -63,7 +63,8 @@ def check(config: Config, shown_as: str) -> None:
         if same_place:
             raise refuse(
                 f"{place}: source and target are the same table, {table_name(pair.source)!r}.",
-                "give the target another name, or [target] another region.",
+                "give the target another name, or [target] another region. Where it is only to have another "
+                "logical id or stack, CloudFormation's stack refactoring does that, and moves no item.",
             )
         first = seen_targets.setdefault(_place(pair.target, config.target)[:2], number)
         if first != number:

@@ -9,6 +9,7 @@ import click
 from ddbverify.commands.gathered import Gathered, Undecided
 
 COMMANDS: Final = {
+    "plan": "What it will take, before `up`: time, money, stacks, cheapest way.",
     "doctor": "What would go wrong, before `up`: tables, streams, fence, limits.",
     "up": "Phase 1: capture every change of the source, then back it up.",
     "restore": "Phase 2: restore the backup as the target and let it follow.",
@@ -49,7 +50,7 @@ def main() -> None:
     """
     Move live DynamoDB tables without losing a write.
 
-    doctor, up, restore, then `ddbverify run`, then cutover. Each command can be interrupted and run
+    plan, doctor, up, restore, then `ddbverify run`, then cutover. Each command can be interrupted and run
     again: it goes on where it stopped. All settings stand in migration.toml.
 
     Exit status: 0 done, 1 refused or rolled back, 2 usage or configuration, 6 AWS refused.

@@ -223,8 +223,8 @@ ROOMS = (
         "aws",
         "the pieces of AWS that a migration moves: queues, mappings, streams, fence, canary",
         "ddbverify.items ddbverify.tables handlers context",
-        "canary fence fence_seen markers operators_command pointer policies policy_deny queue readers sight "
-        "stream stream_switch stream_tail switch target_fence target_notes target_seen",
+        "canary fence fence_seen markers operators_command pointer policies policy_deny prices queue readers "
+        "sight stream stream_switch stream_tail switch target_fence target_notes target_seen",
     ),
     _room(
         "replicator",
@@ -249,6 +249,13 @@ ROOMS = (
     ),
     _room(
         "replicator",
+        "estimate",
+        "what a migration will take: time, money, resources, and whether another way is cheaper",
+        "aws stack",
+        "costs moved resources ways",
+    ),
+    _room(
+        "replicator",
         "embedded",
         "an AWS in a process of ours, for demonstrations and tests",
         "ddbverify.tables",
@@ -266,7 +273,8 @@ ROOMS = (
         "commands",
         "one module per command, with its options: what it does, step by step",
         "ddbverify.items ddbverify.code ddbverify.tables ddbverify.pipeline ddbverify.evidence "
-        "ddbverify.gate ddbverify.metrics handlers context aws backfill stack doctor demo",
+        "ddbverify.gate ddbverify.metrics ddbverify.reports handlers context aws backfill stack doctor "
+        "estimate demo",
         "",
     ),
 )

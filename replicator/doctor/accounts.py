@@ -14,6 +14,7 @@ from replicator.doctor.findings import Finding
 from replicator.doctor.keys import Key
 from replicator.doctor.looking import Known, look
 from replicator.doctor.quotas import Count, Functions
+from replicator.stack import dashboard
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -46,7 +47,8 @@ def examine(context: Context, examined: Examined, *, bundle_bytes: int | None) -
         yield from quotas.code(source, functions, functions=2 * pairs, bundle_bytes=bundle_bytes)
     stacks = look("count the stacks", lambda: _stacks(context.source_client("cloudformation")))
     apart = source != target
-    wanted = 1 + pairs * (_STACKS_OF_A_PAIR + (0 if apart else 1))
+    boards = len(dashboard.chunks(config.tables)) if config.replicated.dashboard else 0
+    wanted = 1 + boards + pairs * (_STACKS_OF_A_PAIR + (0 if apart else 1))
     yield from quotas.room("stack-quota", source, stacks, wanted=wanted, noun="stack")
     if apart:
         there = look("count the stacks", lambda: _stacks(context.target_client("cloudformation")))

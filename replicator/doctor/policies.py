@@ -230,7 +230,8 @@ _BACKUPS: Final = {
 }
 
 _ONLY_IF: Final[Mapping[tuple[str, str], Callable[[Needs], bool]]] = {
-    ("Doctor", ""): lambda _: False,  # who reads this has it
+    ("Plan", ""): lambda _: False,  # they only read, and say themselves what they may not
+    ("Doctor", ""): lambda _: False,
     ("The target's fence", ""): lambda needs: needs.closes_targets,
     ("Cutover", ""): lambda needs: needs.pointer,
     ("Cutover", "Fence"): lambda needs: needs.fences,

@@ -49,6 +49,7 @@ FOR_THE_REPLICATOR = {
     "commands.gathered",
     "metrics.measures",
     "metrics.sending",
+    "reports.plan",  # what a verification takes is the verifier's to say
 }
 # What travels to Lambda with the handlers. `tables.answers` holds no decoding, only what is no answer at all.
 FOR_THE_HANDLERS = {"errors", "names", "items.values", "items.inverse", "items.transform", "tables.answers"}

@@ -1,0 +1,56 @@
+"""What is made is counted from the templates, and told beside them."""
+
+from __future__ import annotations
+
+from replicator.estimate import resources
+from replicator.stack import stacks
+from tests.replicator.estimate.test_costs import moved
+
+
+def test_the_stacks_are_those_of_the_templates():
+    found = resources.stacks_of("shop", [("a-1", False), ("b-2", True)], dashboard=True)
+
+    assert [one.name for one in found] == [
+        "replicator-shop-base",
+        "replicator-shop-a-1-capture",
+        "replicator-shop-b-2-capture",
+        "replicator-shop-dashboard",
+        "replicator-shop-a-1-target",
+        "replicator-shop-a-1-apply",
+        "replicator-shop-b-2-target",
+        "replicator-shop-b-2-apply",
+    ]
+    assert {one.where for one in found if one.name.endswith("-target")} == {"target"}
+    assert found[1].holds["SQS::Queue"] == 2
+    assert found[4].holds == {"DynamoDB::Table": 1}
+    assert found[6].holds == {"DynamoDB::Table": 1, "IAM::Role": 1}  # the writer's, across accounts
+    assert len(resources.stacks_of("shop", [("a-1", False)], dashboard=False)) == 4
+
+
+def test_every_resource_of_every_template_is_counted():
+    for template in ("base", "capture", "target", "apply"):
+        section = stacks.template_body(template).partition("\nResources:\n")[2].partition("\nOutputs:")[0]
+        names = [line for line in section.splitlines() if line[:3] > "  A" and line.startswith("  ")]
+        top = [line for line in names if line[2].isalpha() and line.endswith(":")]
+        assert sum(resources._holds(template).values()) == len(top), template
+
+
+def test_alarms_are_those_of_a_pairs_stacks():
+    text = stacks.template_body("capture") + stacks.template_body("apply")
+    assert resources.alarms_of_a_pair() == text.count("Type: AWS::CloudWatch::Alarm") > 0
+
+
+def told(*, stream_is_on=True, closes_target=False, **changed):
+    return " ".join(
+        resources.beside(moved(**changed), stream_is_on=stream_is_on, closes_target=closes_target)
+    )
+
+
+def test_what_is_made_beside_the_stacks_is_told():
+    assert "backup" in told()
+    assert "backup" not in told(backfill="pitr")
+    assert "staging" in told(transforms=True)
+    assert "staging" not in told(transforms=True, backfill="scan")
+    assert "the target table" not in told(target_exists=True)
+    assert "turned on" in told(stream_is_on=False)
+    assert "policy" in told(closes_target=True)
