@@ -25,6 +25,7 @@ from ddbverify.config_sections import Cutover as Cutover
 from ddbverify.config_sections import Duration as Duration
 from ddbverify.config_sections import Gate as Gate
 from ddbverify.config_sections import Metrics as Metrics
+from ddbverify.config_sections import Notify as Notify
 from ddbverify.config_sections import Pair as Pair
 from ddbverify.config_sections import Replication as Replication
 from ddbverify.config_sections import Side as Side
@@ -217,6 +218,7 @@ def _meant(key: str, place: str) -> str:
         "checks": Checks,
         "cutover": Cutover,
         "metrics": Metrics,
+        "notify": Notify,
     }
     keys = {name: [field.name for field in msgspec.structs.fields(kind)] for name, kind in sections.items()}
     keys[""].remove("folder")

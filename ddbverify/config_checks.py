@@ -8,10 +8,11 @@ check here, called from `check`.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from ddbverify.config_sections import WAY_BACK, Config, Cutover, Metrics, Pair, Side, Verification
+from ddbverify.config_sections import WAY_BACK, Config, Cutover, Metrics, Notify, Pair, Side, Verification
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import LONGEST_NAME_WITH_WAY_BACK, MIGRATION_NAME, OF_DIRECTION, table_name
 from ddbverify.setting_names import FAMILIES, SETTINGS, Pattern
@@ -87,6 +88,7 @@ def check(config: Config, shown_as: str) -> None:
     _check_numbers(config, refuse)
     _check_verification(config.verification, refuse)
     check_metrics("[metrics] {}", config.metrics, refuse)
+    _check_notify(config.notify, refuse)
 
 
 def _place(table: str, side: Side) -> tuple[str | None, str, str | None]:
@@ -266,6 +268,21 @@ def check_metrics(place: str, metrics: Metrics, refuse: Refuse) -> None:
             raise refuse(
                 f"{place.format('statsd')} = {metrics.statsd!r} is no host and port.", 'use "localhost:8125".'
             ) from error
+
+
+def _check_notify(notify: Notify, refuse: Refuse) -> None:
+    if notify.command is not None:
+        try:
+            words = shlex.split(notify.command)
+        except ValueError:
+            words = []
+        if not words:
+            raise refuse("[notify] command names no command.", "name one, or leave it out.")
+    if notify.topic is not None and not _TOPIC.fullmatch(notify.topic):
+        raise refuse(
+            f"[notify] topic = {notify.topic!r} is not the ARN of an SNS topic.",
+            'use "arn:aws:sns:REGION:ACCOUNT:NAME"; one that ends in .fifo is not for notices.',
+        )
 
 
 def _is_address(text: str) -> bool:

@@ -155,6 +155,13 @@ class Metrics(_Section, frozen=True):
     statsd: str | None = None
 
 
+class Notify(_Section, frozen=True):
+    """Who is told each step of a cutover; nobody by default."""
+
+    command: str | None = None
+    topic: str | None = None
+
+
 class Config(_Section, frozen=True, kw_only=True):
     """A whole ``migration.toml``."""
 
@@ -168,6 +175,7 @@ class Config(_Section, frozen=True, kw_only=True):
     gate: Gate = Gate()
     cutover: Cutover = Cutover()
     metrics: Metrics = Metrics()
+    notify: Notify = Notify()
     folder: Path = Path()
     """Folder of the file: relative paths and the transform's module are looked up from here."""
 

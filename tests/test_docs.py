@@ -113,6 +113,7 @@ def test_the_table_at_the_top_names_every_command() -> None:
         ("## `[checks]`", configuration.Checks),
         ("## `[gate]`", configuration.Gate),
         ("## `[metrics]`", configuration.Metrics),
+        ("## `[notify]`", configuration.Notify),
         ("## `[cutover]`", configuration.Cutover),
     ],
 )

@@ -246,6 +246,11 @@ target = {target}
 # otlp = "http://localhost:4318"     # a collector that speaks OTLP over HTTP
 # statsd = "localhost:8125"          # one that reads datagrams of statsd, with tags
 
+# Who is told each step of a cutover, and of a gap; nobody by default.
+[notify]
+# command = "./tell.sh"              # gets a JSON document on its standard input
+# topic = "arn:aws:sns:eu-west-1:123456789012:migrations"  # of SNS
+
 # What `replicator cutover` does with the application; it needs the pointer.
 [cutover]
 # pointer = "ssm:/{slug}/table"{pad}# where the application reads which table it uses; the flip sets it

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
@@ -196,6 +197,8 @@ def client(side: Side, service: Literal["kms"], **how: Unpack[_How]) -> KMSClien
 def client(side: Side, service: Literal["lambda"], **how: Unpack[_How]) -> LambdaClient: ...
 @overload
 def client(side: Side, service: Literal["s3"], **how: Unpack[_How]) -> S3Client: ...
+@overload
+def client(side: Side, service: Literal["sns"], **how: Unpack[_How]) -> SNSClient: ...
 @overload
 def client(side: Side, service: Literal["sqs"], **how: Unpack[_How]) -> SQSClient: ...
 @overload

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
@@ -33,6 +34,7 @@ ServiceName = Literal[
     "kms",
     "lambda",
     "s3",
+    "sns",
     "sqs",
     "ssm",
     "sts",
@@ -61,6 +63,8 @@ class ClientOf(Protocol):
     def __call__(self, service: Literal["lambda"], /) -> LambdaClient: ...
     @overload
     def __call__(self, service: Literal["s3"], /) -> S3Client: ...
+    @overload
+    def __call__(self, service: Literal["sns"], /) -> SNSClient: ...
     @overload
     def __call__(self, service: Literal["sqs"], /) -> SQSClient: ...
     @overload

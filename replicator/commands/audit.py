@@ -21,7 +21,8 @@ from replicator.aws import stream
 from replicator.aws.queue import dead_letters, queue_depth
 from replicator.aws.stream import Record, StreamReader, Trimmed
 from replicator.aws.switch import CUTOVER
-from replicator.commands import after_flip, invocation, newest_run, repair
+from replicator.commands import after_flip, invocation, newest_run, notices, repair
+from replicator.commands.notices import Notices
 from replicator.context import live, references
 from replicator.context.context import Context
 from replicator.handlers.ledger import Ledger
@@ -59,6 +60,11 @@ def audit(context: Context) -> dict[str, Any]:
     Raises:
         Refused: Something is lost, or may be; or a pair has no ledger yet.
     """
+    with notices.of(context, "audit") as told:
+        return _audit(context, told)
+
+
+def _audit(context: Context, told: Notices) -> dict[str, Any]:
     context.need_begun()
     context.need_no_restart()
     context = live.direction(context)
@@ -81,9 +87,12 @@ def audit(context: Context) -> dict[str, Any]:
             f"{pair}: {number_of(found.examined, 'record')} examined, lost {len(found.lost)}{under_way}"
         )
         if found.gap:
+            told.tell("gap", cycle=context.cycle, reason=f"{pair}: {found.gap}")
             raise Refused(found.gap, "the gate stays shut; begin anew with `replicator restart`.")
         if found.lost:
-            raise Refused(f"{number_of(len(found.lost), 'change')} of {pair} never applied.", LOST_HINT)
+            said = f"{number_of(len(found.lost), 'change')} of {pair} never applied."
+            told.tell("lost", cycle=context.cycle, reason=said)
+            raise Refused(said, LOST_HINT)
     return {"pairs": answer}
 
 

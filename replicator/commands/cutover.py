@@ -37,12 +37,14 @@ from replicator.commands import (
     cutover_rehearsal,
     last_verification,
     marking,
+    notices,
     quiet,
     way_back,
     way_back_possible,
 )
-from replicator.commands.cutover_left import lifting, reason_of
+from replicator.commands.cutover_left import lifting
 from replicator.commands.invocation import config_option, execute, json_option
+from replicator.commands.notices import Notices, reason_of
 from replicator.commands.way_back import Ahead
 from replicator.context import clock, live
 from replicator.context.console import Step
@@ -79,9 +81,22 @@ def flip(
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Move the application along the direction that *choose* says, for *command*; see `cutover`."""
+    with notices.of(context, command, silent=dry_run) as told:
+        return _flip(context, choose, command, told, hold=hold, dry_run=dry_run)
+
+
+def _flip(
+    context: Context,
+    choose: Callable[[Context], Context],
+    command: str,
+    told: Notices,
+    *,
+    hold: bool,
+    dry_run: bool,
+) -> dict[str, Any]:
     direction = choose(context)
-    if not dry_run:
-        cutover_left.lift_first(direction)
+    if not dry_run and cutover_left.lift_first(direction):
+        told.tell("lifted", cycle=direction.cycle)
     with cutover_left.named(direction):
         context.need_no_restart()
         pointer = cutover_preflight.check(direction)
@@ -92,7 +107,7 @@ def flip(
             pointer = cutover_preflight.check(direction)
         if dry_run:
             return cutover_rehearsal.rehearse(direction, pointer)
-        return _Attempt(direction, lock, pointer, answers).run()
+        return _Attempt(direction, lock, pointer, answers, told=told).run()
 
 
 def _over(context: Context) -> Context:
@@ -121,6 +136,7 @@ class _Attempt:
     verified: gate.Decision | None = None  # what the gate said of it
     follows: bool = False  # the last verification can go on from a run before
     ahead: Ahead | None = None  # the way back, where one is to be left open
+    told: Notices = notices.SILENT
 
     def run(self) -> dict[str, Any]:
         context = self.context
@@ -166,6 +182,7 @@ class _Attempt:
         self._record("gate")
         if goes_back:
             self.ahead = way_back.arm(context, self.lock)
+            self.told.tell("armed", cycle=context.cycle)
             behind = fence.of(context, self.ahead.roles)
             behind.check()
         self._approach(judged)
@@ -238,13 +255,14 @@ class _Attempt:
                 self._flip()
         except BaseException as error:  # Ctrl-C too: a fence left up stops the application
             reason = reason_of(error)
-            self._need_ours(reason)
+            cutover_left.need_ours(self.context, self.lock, reason)
             if self.steps.get("flip-asked") and not self.pointer.is_surely_not_begun():
                 raise EngineError(
                     "The flip was asked for, and it is not known whether it happened; the fence stays up.",
                     f"look at {self.pointer.name}; `replicator cutover`, run again, decides by what it says.",
                 ) from error
             self._undo(fence, reason)
+            self.told.tell("rolled-back", cycle=self.context.cycle, reason=reason)
             self._leave_evidence("rolled-back", reason=reason)
             # Here, since the command's own words would be that it goes on from here.
             if isinstance(error, KeyboardInterrupt):
@@ -270,29 +288,7 @@ class _Attempt:
         if self.ahead is None:
             after_flip.watch(self.context)
         else:
-            way_back.open_(self.context, self.ahead, self.lock)
-
-    def _need_ours(self, reason: str) -> None:
-        """
-        Make sure that this is still the cutover under way, before anything of it is taken back.
-
-        Raises:
-            Refused: This machine slept, or had no network, until another operator took over: it may have
-                moved the application by now, and lifting its fence would let both tables take writes.
-            EngineError: It cannot be made sure of.
-        """
-        if self.lock.lasts():
-            return
-        began = self.lock.token
-        with lifting(f"The cutover failed ({reason})"), translated("take the migration's lease again"):
-            ours = self.lock.regain() and (self.context.whole.get(CUTOVER) or {}).get("token") == began
-        if not ours:
-            raise Refused(
-                "This cutover stood still until its lease ended, and another operator has taken over; "
-                "it left fence and pointer as they are.",
-                "see `replicator status`: if it says that the fence is up, run `replicator cutover` again: "
-                "it is lifted first.",
-            )
+            self.told.opened(way_back.open_(self.context, self.ahead, self.lock), self.context.cycle)
 
     def _undo(self, fence: Fence, reason: str) -> None:
         """Lift the fence, and say so; what fails after that is told, and hides neither it nor *reason*."""
@@ -308,6 +304,7 @@ class _Attempt:
             raise
         warn("the fence is lifted: the application goes on with the source")
         self.steps["lifted"] = now_text()
+        self.told.tell("lifted", cycle=self.context.cycle)
         try:  # at once: whoever finds it recorded as up would lift it again, or refuse to go on
             with translated("record that the fence is lifted"):
                 self.context.whole.put(CUTOVER, steps=self.steps)
@@ -354,6 +351,7 @@ class _Attempt:
         self._record(name, fenced=True, flipping="flip-asked" in self.steps)
 
     def _record(self, name: str, **flags: bool) -> None:
+        is_news = (name in self.steps) == (name == "fence")  # that is only meant, the first time
         self.steps[name] = now_text()
         self.context.whole.put(
             CUTOVER,
@@ -366,6 +364,8 @@ class _Attempt:
             pointer=dict(self.pointer.values) if "flip-asked" in self.steps else None,
             **flags,
         )
+        if is_news:
+            self.told.tell(name, cycle=self.context.cycle, deadline=self.deadline)
 
     def _in_time(self, why: str) -> None:
         if clock.seconds() > self.deadline:

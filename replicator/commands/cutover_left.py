@@ -6,28 +6,36 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ddbverify.errors import DdbVerifyError, EngineError
+from ddbverify.errors import DdbVerifyError, EngineError, Refused
+from ddbverify.tables.aws import translated
 from replicator.aws import fence, switch
 from replicator.aws.fence import Fence
 from replicator.commands import closing, cutover_drain, cutover_preflight
+from replicator.commands.notices import reason_of
 from replicator.context.context import Context
+from replicator.context.lock import Lock
 from replicator.handlers.state import now_text
 
 
-def lift_first(context: Context) -> None:
+def lift_first(context: Context) -> bool:
     """
     Lift the fence of a cutover that was killed before it asked for the flip; nothing happens without one.
 
     Before the settings are looked at: the application cannot write meanwhile, whatever they say. Behind the
     question for the flip it is for the pointer to say whether the fence may go.
+
+    Returns:
+        Whether one was lifted.
     """
     if not _may_go(context):
-        return
+        return False
     with context.locked("replicator cutover"):
-        if _may_go(context):  # another operator may have lifted it while the lease was waited for
-            cutover_preflight.need_fenced_named(context)
-            lift(context, context.whole.get(switch.CUTOVER) or {})
-            cutover_drain.consumers_on(context)  # what is refused next must not keep them off
+        if not _may_go(context):  # another operator may have lifted it while the lease was waited for
+            return False
+        cutover_preflight.need_fenced_named(context)
+        lift(context, context.whole.get(switch.CUTOVER) or {})
+        cutover_drain.consumers_on(context)  # what is refused next must not keep them off
+    return True
 
 
 def _may_go(context: Context) -> bool:
@@ -84,8 +92,28 @@ def lifting(why: str) -> Iterator[None]:
         ) from error
 
 
-def reason_of(error: BaseException) -> str:
-    """Why a cutover was rolled back, for people. A bug is known by its type: its text may hold values."""
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    return error.message if isinstance(error, DdbVerifyError) else type(error).__name__
+def need_ours(context: Context, lock: Lock, reason: str) -> None:
+    """
+    Make sure that this is still the cutover under way, before anything of it is taken back.
+
+    Args:
+        lock: That it was begun with.
+        reason: Why it is to be taken back.
+
+    Raises:
+        Refused: This machine slept, or had no network, until another operator took over: it may have
+            moved the application by now, and lifting its fence would let both tables take writes.
+        EngineError: It cannot be made sure of.
+    """
+    if lock.lasts():
+        return
+    began = lock.token
+    with lifting(f"The cutover failed ({reason})"), translated("take the migration's lease again"):
+        ours = lock.regain() and (context.whole.get(switch.CUTOVER) or {}).get("token") == began
+    if not ours:
+        raise Refused(
+            "This cutover stood still until its lease ended, and another operator has taken over; "
+            "it left fence and pointer as they are.",
+            "see `replicator status`: if it says that the fence is up, run `replicator cutover` again: "
+            "it is lifted first.",
+        )

@@ -202,15 +202,18 @@ def note_moved(context: Context, ahead: Ahead | None) -> None:
             context.whole.put(OPENED, at=now_text())
 
 
-def open_(context: Context, ahead: Ahead, lock: Lock) -> None:
+def open_(context: Context, ahead: Ahead, lock: Lock) -> bool:
     """
     Let the next direction follow, and remove what the one before it could write with.
 
     Behind the flip, which stands whatever becomes of this; again, it goes on where it stopped.
+
+    Returns:
+        Whether it is open.
     """
     turned, command = ahead.context, context.flips_with
     if not live.is_followed(turned):
-        return  # it was given up, or is over
+        return False  # it was given up, or is over
     try:
         _open(context, ahead, lock)
     except DdbVerifyError as error:
@@ -218,6 +221,8 @@ def open_(context: Context, ahead: Ahead, lock: Lock) -> None:
             f"the application has moved, and nothing follows it yet: {error.message} Run `replicator "
             f"{command}` again: it goes on from there."
         )
+        return False
+    return True
 
 
 def _open(context: Context, ahead: Ahead, lock: Lock) -> None:

@@ -109,6 +109,10 @@ def test_durations_sizes_and_samples_are_read_with_their_units(tmp_path):
         (GOOD + '[metrics]\nstatsd = "localhost"\n', r"\[metrics\] statsd = 'localhost'"),
         (GOOD + '[metrics]\nstatsd = "localhost:99999"\n', r"\[metrics\] statsd"),
         (GOOD + '[metrics]\nprometheus = "x"\n', "unknown key `prometheus`"),
+        (GOOD + '[notify]\ncommand = " "\n', r"\[notify\] command names no command"),
+        (GOOD + '[notify]\ncommand = "./tell \'me"\n', r"\[notify\] command names no command"),
+        (GOOD + '[notify]\ntopic = "migrations"\n', r"\[notify\] topic = 'migrations' is not the ARN"),
+        (GOOD + '[notify]\ntopic = "arn:aws:sns:eu-west-1:111122223333:a.fifo"\n', r"\[notify\] topic"),
         ('name = "Orders"\n' + GOOD, "name = 'Orders'"),
     ],
 )

@@ -20,7 +20,7 @@ from ddbverify.names import SHUT, Fact, canary_key, marker_key
 from replicator.aws import switch
 from replicator.aws.roles import role_of
 from replicator.aws.stream import Trimmed
-from replicator.commands import after_flip, last_verification, quiet
+from replicator.commands import after_flip, cutover_left, last_verification, quiet
 from replicator.commands.cutover import CUTOVER, _Attempt
 from replicator.commands.cutover_preflight import (
     LEAST_QUIET_BEHIND_A_POLICY_SECONDS,
@@ -1039,7 +1039,7 @@ def killed_while_flipping(attempt, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Attempt, "_flip", killed)
-        patch.setattr(Attempt, "_need_ours", killed)  # nothing is taken back
+        patch.setattr(cutover_left, "need_ours", killed)  # nothing is taken back
         with pytest.raises(SystemExit):
             attempt._behind(FENCE)
     attempt.log.clear()
@@ -1133,7 +1133,7 @@ def test_an_unfinished_flip_is_not_decided_by_another_pointer(killed_while_flipp
 def test_before_the_flip_is_asked_for_the_pointer_may_be_another(attempt, monkeypatch):
     """Nothing of it was touched, so its fence is lifted whatever the pointer is by now."""
     monkeypatch.setattr(Attempt, "fails_at", "drain")
-    monkeypatch.setattr(Attempt, "_need_ours", lambda *_: (_ for _ in ()).throw(SystemExit))
+    monkeypatch.setattr(cutover_left, "need_ours", lambda *_: (_ for _ in ()).throw(SystemExit))
     with pytest.raises(SystemExit):
         attempt._behind(FENCE)
     monkeypatch.setattr("replicator.commands.cutover.fence.of", lambda _, **__: SimpleNamespace(lift=lifted))
@@ -1177,3 +1177,30 @@ def test_a_flip_that_fails_half_way_leaves_the_fence_up(attempt, monkeypatch):
         attempt._behind(FENCE)
     assert "lifted" not in attempt.log
     assert attempt.context.whole["fenced"] is True
+
+
+def test_each_step_is_told_when_it_is_done_and_never_before(attempt):
+    told = []
+    attempt.told = SimpleNamespace(
+        tell=lambda event, **_: told.append((event, list(attempt.log))), opened=lambda *_: None
+    )
+    attempt._behind(FENCE)
+    events = [event for event, _ in told]
+    assert events == [name for name in attempt.steps if name != "gate"], "each once, in its order"
+    logs = dict(told)
+    assert "fence" in logs["fence"], "it is put, and not only meant to be"
+    assert "flip" in logs["flip"]
+    assert "flip" not in logs["flip-asked"]
+
+
+@pytest.mark.parametrize("fails_at", ["quiet", "drain", "verify"])
+def test_a_fence_is_told_to_be_lifted_only_when_it_is(attempt, monkeypatch, fails_at):
+    told = []
+    attempt.told = SimpleNamespace(tell=lambda event, **more: told.append((event, more, list(attempt.log))))
+    monkeypatch.setattr(Attempt, "fails_at", fails_at)
+    with pytest.raises(Refused):
+        attempt._behind(FENCE)
+    (lifted, _, log), (rolled, more, _) = told[-2:]
+    assert (lifted, rolled) == ("lifted", "rolled-back")
+    assert "lifted" in log
+    assert more["reason"] == "writes still reach the source"

@@ -270,6 +270,8 @@ NOBODY = {
 def test_where_nobody_can_answer_nothing_is_begun(tmp_path, monkeypatch, given):
     touched = []
     here = Rooted(
+        config=parse(FILE, tmp_path),
+        console=SimpleNamespace(warn=touched.append),
         need_begun=lambda: None,
         need_no_restart=lambda: None,
         locked=lambda _: touched.append("lease"),
