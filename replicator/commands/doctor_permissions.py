@@ -71,6 +71,8 @@ def needs_of(context: Context, examined: Examined) -> Needs:
         fences=not config.cutover.fence.startswith("command:"),
         closes_targets=target_closing.is_wanted(context),
         way_back=way_back_possible.wanted(context),
+        dashboards=config.replicated.dashboard,
+        notices=config.notify.topic is not None,
     )
 
 
@@ -85,7 +87,7 @@ def names_of(context: Context) -> Names:
         "source": _place(context.source_identity, context.source.meta.region_name),
         "target": _place(context.target_identity, context.target.meta.region_name),
     }
-    return Names(config.name, pairs, places, tuple(parameters))
+    return Names(config.name, pairs, places, tuple(parameters), config.notify.topic or "")
 
 
 def _turned(config: Config, names: Names) -> Names:

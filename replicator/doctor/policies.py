@@ -107,12 +107,14 @@ class Names:
         pairs: Source, target and id of each.
         places: ``source`` and ``target`` -> partition, account, region.
         parameters: What the pointer is kept in.
+        topic: ARN of the one that is told of a cutover; empty where none is.
     """
 
     migration: str
     pairs: tuple[tuple[str, str, str], ...]
     places: Mapping[str, tuple[str, str, str]]
     parameters: tuple[str, ...]
+    topic: str = ""
 
 
 def resources_of(statement: Statement, names: Names) -> tuple[str, ...]:
@@ -133,6 +135,8 @@ def _named(arn: str, side: str, names: Names, pair: tuple[str, str, str], parame
     found = Arn.parse(arn)
     if found is None:
         return arn  # a star
+    if found.service == "sns":
+        return names.topic or arn  # of whatever region and account
     of = _side_of(arn, side)
     partition, account, region = names.places[of]
     source, target, pair_id = pair
@@ -210,6 +214,8 @@ class Needs:
         fences: It fences by policies.
         closes_targets: The targets are fenced, too.
         way_back: One is asked for.
+        dashboards: CloudWatch is to have some.
+        notices: A topic is told of a cutover.
     """
 
     crosses_accounts: bool
@@ -220,6 +226,8 @@ class Needs:
     fences: bool
     closes_targets: bool
     way_back: bool
+    dashboards: bool
+    notices: bool
 
 
 _BACKUPS: Final = {
@@ -233,6 +241,8 @@ _ONLY_IF: Final[Mapping[tuple[str, str], Callable[[Needs], bool]]] = {
     ("Plan", ""): lambda _: False,  # they only read, and say themselves what they may not
     ("Doctor", ""): lambda _: False,
     ("The target's fence", ""): lambda needs: needs.closes_targets,
+    ("Deploy", "Dashboards"): lambda needs: needs.dashboards,
+    ("Cutover", "Notify"): lambda needs: needs.notices,
     ("Cutover", ""): lambda needs: needs.pointer,
     ("Cutover", "Fence"): lambda needs: needs.fences,
     ("The way back", ""): lambda needs: needs.way_back,

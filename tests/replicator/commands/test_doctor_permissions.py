@@ -55,6 +55,8 @@ def asked(simulators, side):
     }
 
 
+ONE_WAY = '[cutover]\nway_back = "off"\n'
+TOPIC = "arn:aws:sns:eu-north-1:222233334444:ops"
 CUTOVER = '[cutover]\npointer = "ssm:/shop/films"\n'
 
 
@@ -100,9 +102,18 @@ def test_a_way_back_asks_each_side_for_what_the_other_has(tmp_path):
         ("", "ssm:PutParameter", "source", False),
         ('[replication]\nbackfill = "scan"\n', "dynamodb:CreateBackup", "source", False),
         ("", "dynamodb:CreateBackup", "source", True),
-        (CUTOVER + "fence_target = false\n", "dynamodb:DeleteResourcePolicy", "target", False),
+        ("", "cloudwatch:PutDashboard", "source", True),
+        ("[replication]\ndashboard = false\n", "cloudwatch:PutDashboard", "source", False),
+        (CUTOVER, "sns:Publish", "source", False),
+        (f'{CUTOVER}[notify]\ntopic = "{TOPIC}"\n', "sns:Publish", "source", True),
+        (
+            f'{CUTOVER}fence_target = false\nway_back = "off"\n',
+            "dynamodb:DeleteResourcePolicy",
+            "target",
+            False,
+        ),
         (CUTOVER, "dynamodb:DeleteResourcePolicy", "target", True),
-        ("", "iam:CreateRole", "target", False),
+        (ONE_WAY, "iam:CreateRole", "target", False),
     ],
 )
 def test_only_what_the_settings_need_is_asked(tmp_path, text, action, side, expected):
@@ -112,8 +123,15 @@ def test_only_what_the_settings_need_is_asked(tmp_path, text, action, side, expe
     assert (action in {one for one, _ in asked(simulators, side)}) is expected
 
 
+def test_the_topic_that_is_asked_about_is_the_settings_own(tmp_path):
+    context, examined, simulators = stage(tmp_path, f'{CUTOVER}[notify]\ntopic = "{TOPIC}"\n')
+    list(doctor_permissions.examine(context, examined))
+
+    assert {arn for action, arn in asked(simulators, "source") if action == "sns:Publish"} == {TOPIC}
+
+
 def test_the_writers_role_is_made_in_another_account_only(tmp_path):
-    context, examined, simulators = stage(tmp_path, target_account="222233334444")
+    context, examined, simulators = stage(tmp_path, ONE_WAY, target_account="222233334444")
     list(doctor_permissions.examine(context, examined))
 
     assert "iam:CreateRole" in {action for action, _ in asked(simulators, "target")}

@@ -17,6 +17,7 @@ NAMES = Names(
     (("films", "movies", "films-1a2b3c4d"),),
     {"source": ("aws", "777788889999", "us-east-1"), "target": ("aws-cn", "222233334444", "cn-north-1")},
     ("/shop/films",),
+    topic="arn:aws:sns:us-east-1:777788889999:ops",
 )
 ALL = Needs(
     crosses_accounts=True,
@@ -27,6 +28,8 @@ ALL = Needs(
     fences=True,
     closes_targets=True,
     way_back=True,
+    dashboards=True,
+    notices=True,
 )
 
 
