@@ -13,7 +13,7 @@ import click
 import msgspec
 from tabulate import tabulate
 
-from benchmarks import costs, links, planning, replication
+from benchmarks import costs, exporting, links, planning, replication
 from benchmarks.budgets import (
     CASES,
     EQUAL,
@@ -59,6 +59,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[Row]
     costs: list[costs.Cost] = []
     plans: list[planning.Planned] = []
+    exports: list[exporting.Row] = []
     streams: list[links.Reading] = []
     links: list[links.Row] = []
     replicator: replication.Report | None = None
@@ -239,13 +240,22 @@ def main(quick: bool, sizes: list[int] | None, json_file: Path | None, only: str
             show(dear.shown(), dear.budgets)
             plans = planning.run(quick=quick, say=say)
             show(planning.shown(plans), planning.judge(plans))
+            exports = exporting.run(quick=quick, say=say)
+            show(exporting.shown(exports), exporting.judge(exports))
             changes = links.run(quick=quick, say=say)
             show(changes.shown(), changes.budgets)
-            budgets = [*report.budgets, *dear.budgets, *planning.judge(plans), *changes.budgets]
+            budgets = [
+                *report.budgets,
+                *dear.budgets,
+                *planning.judge(plans),
+                *exporting.judge(exports),
+                *changes.budgets,
+            ]
             report = msgspec.structs.replace(
                 report,
                 costs=list(dear.rows),
                 plans=plans,
+                exports=exports,
                 streams=list(changes.readings),
                 links=list(changes.rows),
                 budgets=budgets,

@@ -1,0 +1,35 @@
+"""The benchmark of exports: what it judges, and that what it writes is an export."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.exporting import IN_ION, IN_JSON, TABLES, Row, judge, run
+
+
+def row(case, cpu, matched=100):
+    return Row(case=case, items=100, cpu_seconds=cpu, wall_seconds=1.0, matched=matched)
+
+
+@pytest.mark.parametrize(
+    ("rows", "met"),
+    [
+        ([row(TABLES, 1.0), row(IN_JSON, 0.8), row(IN_ION, 9.0)], True),
+        ([row(TABLES, 1.0), row(IN_JSON, 0.81)], False),
+        ([row(TABLES, 1.0), row(IN_JSON, 0.5, matched=99)], False),
+        ([row(TABLES, 1.0), row(IN_JSON, 0.5), row(IN_ION, 1.0, matched=0)], False),
+        ([row(IN_JSON, 0.5)], False),
+        ([], False),
+    ],
+)
+def test_it_is_met_only_where_everything_matched_for_less(rows, met):
+    (budget,) = judge(rows)
+    assert budget.met is met
+
+
+def test_every_case_finds_what_is_so(monkeypatch):
+    monkeypatch.setattr("benchmarks.exporting.QUICK_ITEMS", 300)
+    monkeypatch.setattr("benchmarks.exporting.ROUNDS", 1)
+    monkeypatch.setattr("benchmarks.exporting.startup", lambda *_: 0.0)
+    rows = run(quick=True, say=lambda _: None)
+    assert [(one.case, one.matched) for one in rows] == [(TABLES, 300), (IN_JSON, 300), (IN_ION, 300)]
