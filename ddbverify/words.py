@@ -49,6 +49,20 @@ def instant_in_words(epoch: float) -> str:
     return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def begins_anew(cycle: int) -> str:
+    """
+    What there is to do where changes may be lost.
+
+    Args:
+        cycle: Number of the direction that they were to go along: 0 is the migration itself, 1 the way back.
+    """
+    if cycle == 0:
+        return "`replicator restart` begins anew"
+    if cycle % 2:
+        return "`replicator settle` gives the way back up, and nothing else ends this"
+    return "`replicator down` ends the migration, and nothing else ends this: it was cut over before"
+
+
 def money(dollars: float) -> str:
     """``$12.34``; ``under $0.01`` for what is less."""
     return f"${dollars:,.2f}" if dollars >= 0.01 or dollars == 0 else "under $0.01"

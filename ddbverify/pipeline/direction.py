@@ -36,3 +36,8 @@ def that_follows(config: Config, pair: Pair) -> tuple[Config, Pair]:
         if named.id == pair.id:
             return turned, one
     return config, pair  # not of these settings, and so of no pipeline of theirs
+
+
+def number_of(turned: Config, config: Config) -> int:
+    """Which direction of a migration (*config*) these settings are of; 0 is the migration itself."""
+    return 0 if turned is config else int(turned.name.rpartition("-")[2])

@@ -23,7 +23,7 @@ from ddbverify.names import Fact
 from ddbverify.pipeline import direction, fence, mappings
 from ddbverify.pipeline.newest_run import NewestRun
 from ddbverify.tables import aws
-from ddbverify.words import number_of
+from ddbverify.words import begins_anew, number_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
@@ -80,10 +80,11 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
     Raises:
         EngineError: AWS refused a read. That something is not there is a problem, not an error.
     """
-    named, of_named = config, pair
+    named = config
     config, pair = direction.that_follows(config, pair)
     required = required or named.replication is not None or config is not named
-    command = "cutover" if pair.source == of_named.source else "cutback"
+    cycle = direction.number_of(config, named)
+    command = "cutback" if cycle % 2 else "cutover"
     facts = _facts(config, pair)
     if facts is None:
         if not required:
@@ -109,12 +110,19 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
     problems += [moved] if moved is not None else []
     expected_off = ("consumer",) if moved is not None or fence.keeps_consumer_off(facts, now) else ()
     live = mappings.live_stream(config, pair)
-    problems += mappings.problems(resources, sources, live, expected_off=expected_off)
+    problems += mappings.problems(resources, sources, live, expected_off=expected_off, cycle=cycle)
     return PipelineHealth(
         exists=True,
         problems=(
             *problems,
-            *judged(facts, waiting=sum(queue), dead=sum(dead), now=now, canary=config.replicated.canary),
+            *judged(
+                facts,
+                waiting=sum(queue),
+                dead=sum(dead),
+                now=now,
+                canary=config.replicated.canary,
+                cycle=cycle,
+            ),
         ),
         waiting=sum(queue),
         in_flight=queue[1],
@@ -261,6 +269,7 @@ def judged(
     dead: int,
     now: float,
     canary: bool = True,
+    cycle: int = 0,
 ) -> list[str]:
     """
     Name every problem that the facts show. Pure.
@@ -271,13 +280,13 @@ def judged(
         dead: Messages among the dead letters.
         now: Seconds since the epoch.
         canary: Whether canaries prove the way; audits do where none fly.
+        cycle: Number of the direction.
     """
     problems = []
     gap = facts.get(Fact.GAP)
     if gap is not None:
         problems.append(
-            f"a gap is latched since {gap.get('at', '?')}: {gap.get('reason', '?')} "
-            "(`replicator restart` clears it)"
+            f"a gap is latched since {gap.get('at', '?')}: {gap.get('reason', '?')} ({begins_anew(cycle)})"
         )
     control = facts.get(Fact.CONTROL, {"state": names.RUN}).get("state")
     # Behind a flip it is shut by the same fact, for good; before one, for as long as its fence stands.

@@ -15,6 +15,7 @@ from ddbverify import names
 from ddbverify.config import Config, Pair
 from ddbverify.errors import NotFoundError
 from ddbverify.tables import aws, table
+from ddbverify.words import begins_anew
 
 ENABLED: Final = "Enabled"
 DISABLED: Final = "Disabled"
@@ -75,6 +76,7 @@ def problems(
     live: str | None,
     *,
     expected_off: Collection[str] = (),
+    cycle: int = 0,
 ) -> list[str]:
     """
     Name everything that keeps changes from coming in. Pure.
@@ -84,18 +86,19 @@ def problems(
         sources: ``forwarder`` and ``consumer`` -> its mapping.
         live: The source's stream as it is now.
         expected_off: Which of the mappings are to be off now.
+        cycle: Number of the direction.
     """
     found = []
     bound = str(resources.get("stream_arn") or "")
     if live is None:
         found.append(
             "the source's stream is off: changes are not captured, and some may be lost "
-            "(`replicator restart` starts over)"
+            f"({begins_anew(cycle)})"
         )
     elif live != bound:
         found.append(
             "the source's stream was switched off and on again: the forwarder reads the old one, and what "
-            "was written since may be lost (`replicator restart` starts over)"
+            f"was written since may be lost ({begins_anew(cycle)})"
         )
     for part, source in sources.items():
         wanted = DISABLED if part in expected_off else ENABLED
@@ -107,7 +110,7 @@ def problems(
             what = "stream" if part == "forwarder" else "queue"
             found.append(
                 f"the {part}'s event source mapping reads {source.reads}, which is not the {what} of this "
-                "pair (`replicator restart` starts over)"
+                f"pair ({begins_anew(cycle)})"
             )
         if source.last_result and not source.last_result.startswith(_FINE):
             found.append(

@@ -16,7 +16,7 @@ from ddbverify.errors import Refused
 from ddbverify.items.transform import key_hash
 from ddbverify.names import Fact, KeySchema, is_ours
 from ddbverify.tables.aws import translated
-from ddbverify.words import number_of
+from ddbverify.words import begins_anew, number_of
 from replicator.aws import stream
 from replicator.aws.queue import dead_letters, queue_depth
 from replicator.aws.stream import Record, StreamReader, Trimmed
@@ -31,11 +31,13 @@ from replicator.handlers.state import State
 
 _CHUNK = 500
 
-LOST_HINT = (
-    "see `replicator status`: where the forwarder is behind the stream, audit again once it has caught up; "
-    "what is lost then is lost, and `replicator restart` begins anew."
-)
-"""What to do about `Audit.lost`: nothing that an audit can read tells a change that is not forwarded yet."""
+
+def lost_hint(context: Context) -> str:
+    """What to do about `Audit.lost`: nothing that an audit reads tells what is not forwarded yet."""
+    return (
+        "see `replicator status`: where the forwarder is behind the stream, audit again once it has caught "
+        f"up; what is lost then is lost, and {begins_anew(context.cycle)}."
+    )
 
 
 @dataclass(slots=True)
@@ -88,11 +90,11 @@ def _audit(context: Context, told: Notices) -> dict[str, Any]:
         )
         if found.gap:
             told.tell("gap", cycle=context.cycle, reason=f"{pair}: {found.gap}")
-            raise Refused(found.gap, "the gate stays shut; begin anew with `replicator restart`.")
+            raise Refused(found.gap, f"the gate stays shut; {begins_anew(context.cycle)}.")
         if found.lost:
             said = f"{number_of(len(found.lost), 'change')} of {pair} never applied."
             told.tell("lost", cycle=context.cycle, reason=said)
-            raise Refused(said, LOST_HINT)
+            raise Refused(said, lost_hint(context))
     return {"pairs": answer}
 
 

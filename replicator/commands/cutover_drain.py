@@ -9,7 +9,7 @@ from functools import partial
 from ddbverify.errors import DdbVerifyError, EngineError
 from ddbverify.names import Fact
 from ddbverify.tables.aws import translated
-from ddbverify.words import number_of
+from ddbverify.words import begins_anew, number_of
 from replicator.aws import queue, switch
 from replicator.commands import audit, repair
 from replicator.context.console import Step
@@ -47,10 +47,11 @@ def drain(context: Context, in_time: InTime, deadline: float, step: Step) -> Non
             found = audit.run(context, pair, to_the_end=True)
             examined += found.examined
             if found.gap:
-                raise EngineError(found.gap, "begin anew with `replicator restart`.")
+                raise EngineError(found.gap, f"{begins_anew(context.cycle)}.")
             if found.lost:
                 raise EngineError(
-                    f"{number_of(len(found.lost), 'change')} of {pair} never applied.", audit.LOST_HINT
+                    f"{number_of(len(found.lost), 'change')} of {pair} never applied.",
+                    audit.lost_hint(context),
                 )
             clean = clean + 1 if found.clean else 0
             if not found.clean:

@@ -9,6 +9,7 @@ from ddbverify.config import Pair
 from ddbverify.errors import ConfigurationError, EngineError, Refused
 from ddbverify.names import Fact, table_name
 from ddbverify.tables.aws import translated
+from ddbverify.words import begins_anew
 from replicator.aws import fence, pointer
 from replicator.aws.pointer import Pointer
 from replicator.commands import target_closing
@@ -173,6 +174,4 @@ def _opens(context: Context) -> str:
 
 def _check_exists(context: Context, pair: Pair) -> None:
     if tables.find(context.target, pair.target) is None:
-        raise Refused(
-            f"The target of {pair} does not exist any more.", "begin anew with `replicator restart`."
-        )
+        raise Refused(f"The target of {pair} does not exist any more.", f"{begins_anew(context.cycle)}.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ddbverify.errors import Refused
 from ddbverify.evidence import links
-from ddbverify.words import duration_in_words, number_of
+from ddbverify.words import begins_anew, duration_in_words, number_of
 from replicator.aws import fence, switch
 from replicator.aws.fence import Fence
 from replicator.aws.pointer import Pointer
@@ -115,10 +115,11 @@ def _audit(context: Context) -> None:
             found = audit.run(context, pair)
             examined += found.examined
             if found.gap:
-                raise Refused(found.gap, "begin anew with `replicator restart`.")
+                raise Refused(found.gap, f"{begins_anew(context.cycle)}.")
             if found.lost:
                 raise Refused(
-                    f"{number_of(len(found.lost), 'change')} of {pair} never applied.", audit.LOST_HINT
+                    f"{number_of(len(found.lost), 'change')} of {pair} never applied.",
+                    audit.lost_hint(context),
                 )
         step.result = f"{number_of(examined, 'record')} examined"
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from ddbverify.errors import EngineError
 from ddbverify.tables.aws import translated
+from ddbverify.words import begins_anew
 from replicator.aws import canary, readers, stream
 from replicator.backfill.plan import Plan
 from replicator.commands import audit
@@ -78,7 +79,7 @@ def await_arrived(context: Context, plan: Plan, step: Step) -> None:
     while True:
         found = audit.run(context, plan.pair)
         if found.gap:
-            raise EngineError(found.gap, "begin anew with `replicator restart`.")
+            raise EngineError(found.gap, f"{begins_anew(context.cycle)}.")
         place = context.state(plan.pair).get(stream.PLACES) or {}
         if found.clean and int(place["audited_epoch"]) > began:
             return

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ddbverify.errors import EngineError
 from ddbverify.names import KeySchema, is_ours
-from ddbverify.words import number_of
+from ddbverify.words import begins_anew, number_of
 from replicator.aws import stream
 from replicator.aws.stream import StreamReader, Trimmed
 from replicator.context import references
@@ -56,7 +56,7 @@ def await_quiet(context: Context, fenced_at: float, in_time: Callable[[str], Non
             time.sleep(min(context.pace.poll_seconds, max(left, 0.2)))
     except (Trimmed, MalformedRecord) as error:
         raise EngineError(
-            f"The stream could not be watched: {error}", "begin anew with `replicator restart`."
+            f"The stream could not be watched: {error}", f"{begins_anew(context.cycle)}."
         ) from error
     step.result = f"quiet for {quiet:.0f} s" + (f", after {late} late writes" if late else "")
 

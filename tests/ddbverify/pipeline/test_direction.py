@@ -74,4 +74,7 @@ def test_which_table_follows_is_said(config, cycle, follows):
         region = turned.source.region or names.region_of(turned.tables[0].source)
         make_state_table(turned, {Fact.RESOURCES: {}}, region=region)
 
-    assert pipeline.health(config, config.tables[0]).source_follows is follows
+    found = pipeline.health(config, config.tables[0])
+    assert found.source_follows is follows
+    way = ("restart", "settle", "down")[cycle]
+    assert any("stream is off" in one and f"`replicator {way}`" in one for one in found.problems)

@@ -11,6 +11,7 @@ from ddbverify.code.digest import transform_digest
 from ddbverify.config import parse
 from ddbverify.names import Fact
 from ddbverify.pipeline import health as pipeline
+from ddbverify.pipeline import mappings
 from tests.ddbverify import projects
 
 NOW = 1_795_000_000.0  # 2026-11-18T11:06:40Z
@@ -159,7 +160,7 @@ def test_queues_are_counted_with_what_is_in_flight_and_what_is_gone_is_said(aws,
         "the consumer's event source mapping is unknown, not Enabled",
         "1 dead letter (`replicator repair` takes them up)",
         "the source's stream is off: changes are not captured, and some may be lost "
-        "(`replicator restart` starts over)",
+        "(`replicator restart` begins anew)",
     }
 
 
@@ -279,3 +280,12 @@ def test_what_a_cutover_has_left_in_the_queue_is_waited_for_by_nobody(
     monkeypatch.setattr(pipeline, "_depth", lambda *_: (1, 0, 0))
 
     assert pipeline.Passed.of(config, config.tables[0])(0.0) is passed
+
+
+@pytest.mark.parametrize(("cycle", "way"), [(0, "restart"), (1, "settle"), (2, "down"), (3, "settle")])
+def test_what_ends_a_gap_is_what_that_direction_lets(cycle, way):
+    """`restart` is of the first direction only: behind a flip it is refused."""
+    (said,) = problems({Fact.GAP: {"reason": "it was trimmed", "at": "x"}}, cycle=cycle)
+    assert f"(`replicator {way}`" in said
+    (off,) = mappings.problems({"stream_arn": "one"}, {}, None, cycle=cycle)
+    assert f"(`replicator {way}`" in off

@@ -126,7 +126,10 @@ def test_a_change_that_the_forwarder_has_not_come_to_is_called_lost_until_it_has
 
     found = audit.run(context, context.pair)
     assert (found.lost, found.gap) == ([key_hash(key, KEYS)], "")
-    assert "forwarder is behind" in audit.LOST_HINT
+    for cycle, way in enumerate(("restart", "settle", "down")):
+        hint = audit.lost_hint(SimpleNamespace(cycle=cycle))
+        assert "forwarder is behind" in hint
+        assert f"`replicator {way}`" in hint
     assert context.state(context.pair).get(Fact.GAP) is None
 
     entry = {"pk": {"S": "s#" + key_hash(key, KEYS)}, "n": {"S": pad(record["dynamodb"]["SequenceNumber"])}}

@@ -787,7 +787,7 @@ class Wall:
         self.keys = {"id": {"S": "secret"}}
         monkeypatch.setattr("replicator.commands.quiet.StreamReader", lambda *_, **__: self)
         monkeypatch.setattr(time, "sleep", self.sleep)
-        self.context = SimpleNamespace(
+        self.context = Rooted(
             config=parse(f'{FILE}quiet = "{quiet}"\n', tmp_path),
             console=SimpleNamespace(warn=self.warned.append),
             pace=SimpleNamespace(poll_seconds=5.0),
