@@ -45,6 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--ddb-parent", metavar="FD", type=int, help="end when this pipe does; used by `ddbverify run`"
     )
+    group.addoption(
+        "--ddb-told", metavar="FD", type=int, help="load, and wait for a word; used by `run --at-word`"
+    )
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -53,9 +56,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     asked = early_config.known_args_namespace
     if not (asked.ddb_record and asked.ddb_config):
         return (yield)
-    from ddbverify.session import loading
+    from ddbverify.session import loading, told
     from ddbverify.session.pytest.stand_ins import of_a_conftest
 
+    if asked.ddb_told is not None:
+        told.watch()
     loading.begin(Path(asked.ddb_config))
     try:
         return (yield)

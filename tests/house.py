@@ -158,7 +158,7 @@ ROOMS = (
         "session",
         "one session of checks, without pytest",
         "items code plugins compare suite evidence",
-        "checking loading processes reached unlooked watchdog",
+        "checking loading processes reached told unlooked watchdog",
     ),
     _room(
         "ddbverify",
@@ -172,7 +172,7 @@ ROOMS = (
         "runs",
         "a gated run: a child process, judged and signed",
         "items code tables changes pipeline plugins suite evidence gate reports session",
-        "result run",
+        "result run word",
     ),
     _room(
         "ddbverify",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -16,8 +18,8 @@ from ddbverify.commands.shared import (
     say,
     show_in_pipeline,
 )
-from ddbverify.config import load
-from ddbverify.errors import DdbVerifyError
+from ddbverify.config import duration, load
+from ddbverify.errors import ConfigurationError, DdbVerifyError
 from ddbverify.gate.gate import judge
 from ddbverify.interrupts import end_as_ctrl_c_does
 from ddbverify.metrics import measures, sending
@@ -25,6 +27,7 @@ from ddbverify.page import making
 from ddbverify.reports import ci, summary
 from ddbverify.runs import run as runs
 from ddbverify.runs.result import RunResult
+from ddbverify.runs.word import Word
 
 
 @click.command("run")
@@ -48,12 +51,18 @@ from ddbverify.runs.result import RunResult
     is_flag=True,
     help="With --since: markers are being written to both tables; read each shard up to one.",
 )
+@click.option(
+    "--at-word",
+    metavar="DURATION",
+    help="Load everything, then wait so long for the line `now` on standard input.",
+)
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
 def command(
     config_file: Path,
     out: Path | None,
     sample: str | None,
     since: str | None,
+    at_word: str | None,
     pytest_args: tuple[str, ...],
     *,
     markers: bool,
@@ -68,6 +77,7 @@ def command(
     """
     end_as_ctrl_c_does()
     try:
+        word = _word(at_word) if at_word is not None else None
         result = runs.run(
             config_file,
             out=out,
@@ -76,6 +86,7 @@ def command(
             extra=pytest_args,
             output_to_stderr=as_json,
             marked=markers,
+            word=word,
             say=say,
         )
     except DdbVerifyError as error:
@@ -106,6 +117,15 @@ def _send_metrics(config_file: Path, result: RunResult) -> None:
             return made
 
     sending.send(measure, config.metrics, config.folder, f"ddbverify_run_{config.name}", say)
+
+
+def _word(at_word: str) -> Word:
+    try:
+        limit_seconds = float(duration(at_word))
+    except ValueError as error:
+        raise ConfigurationError(f"--at-word: {error}", "write 15m, say.") from error
+    # As Ctrl-C does: whoever gave the word is gone, and nobody waits for the run any more.
+    return Word(0, limit_seconds, ended=lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def _show(result: RunResult, *, err: bool) -> None:

@@ -31,7 +31,7 @@ JUNIT = "junit.xml"
 SUMMARY = "summary.md"
 STUCK = "stuck.txt"  # where the process stood, if it had to be ended from outside
 SETTINGS = "pytest.ini"  # written first: it tells a run's folder from any other
-
+WAITING = "waiting"  # there while a run has loaded its checks and waits for its word
 
 CHANGED = "changed-{}.jsonl"  # keys to look at, of a pair; gone at the end of the run
 
@@ -124,28 +124,67 @@ def make_run_folder(config: Config, run_id: str, out: Path | None) -> Path:
     """
     inside = runs(config) / run_id
     folder = out if out is not None else inside
-    is_inside = folder.resolve().parent == runs(config).resolve()
+    is_inside = _is_among_the_runs(config, folder)
     if is_inside and folder.name != run_id:
-        raise ConfigurationError(
-            f"The folder {folder} is among the runs of {runs(config)}, which are called by their ids.",
-            "name one elsewhere with --out, or leave --out away.",
-        )
+        raise _called_as_a_run(config, folder)
     try:
-        make_home(config)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        if any(folder.iterdir()):
-            raise ConfigurationError(
-                f"The folder {folder} is not empty.",
-                "name another one with --out; runs are never overwritten.",
-            )
-        if not is_inside:
-            runs(config).mkdir(mode=0o700, exist_ok=True)
-            inside.symlink_to(os.path.relpath(folder.resolve(), runs(config).resolve()))
-        point_latest(config, folder)
+        _make_empty(config, folder)
+        enter(config, run_id, folder)
     except OSError as error:
         raise unusable(error, folder) from error
     return folder
+
+
+def make_folder_ahead(config: Config, out: Path) -> Path:
+    """
+    Make the folder of a run that does not begin yet: `enter` makes it one of the runs, and the latest.
+
+    Raises:
+        ConfigurationError: As `make_run_folder`.
+    """
+    if _is_among_the_runs(config, out):
+        raise _called_as_a_run(config, out)
+    try:
+        _make_empty(config, out)
+    except OSError as error:
+        raise unusable(error, out) from error
+    return out
+
+
+def enter(config: Config, run_id: str, folder: Path) -> None:
+    """
+    Let the folder of a run stand among the others, and ``latest`` point at it.
+
+    Raises:
+        OSError: It cannot.
+    """
+    inside = runs(config) / run_id
+    if not _is_among_the_runs(config, folder):
+        runs(config).mkdir(mode=0o700, exist_ok=True)
+        inside.symlink_to(os.path.relpath(folder.resolve(), runs(config).resolve()))
+    point_latest(config, folder)
+
+
+def _is_among_the_runs(config: Config, folder: Path) -> bool:
+    return folder.resolve().parent == runs(config).resolve()
+
+
+def _called_as_a_run(config: Config, folder: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"The folder {folder} is among the runs of {runs(config)}, which are called by their ids.",
+        "name one elsewhere with --out, or leave --out away.",
+    )
+
+
+def _make_empty(config: Config, folder: Path) -> None:
+    make_home(config)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    if any(folder.iterdir()):
+        raise ConfigurationError(
+            f"The folder {folder} is not empty.",
+            "name another one with --out; runs are never overwritten.",
+        )
 
 
 def unusable(error: OSError, folder: Path) -> ConfigurationError:

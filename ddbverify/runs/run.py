@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -33,12 +33,13 @@ from ddbverify.pipeline import health as pipeline
 from ddbverify.plugins import of_pytest
 from ddbverify.plugins.loading import Plugins
 from ddbverify.reports import summary
-from ddbverify.runs import child, filters, watching
+from ddbverify.runs import child, filters
 from ddbverify.runs.clock import Clock
 from ddbverify.runs.result import RunResult
 from ddbverify.runs.shortcomings import Before, changed_since, samples, shortcomings, unread
 from ddbverify.runs.since import Predecessor, look, require_believable
 from ddbverify.runs.unbound import unbound
+from ddbverify.runs.word import Checks, Word
 from ddbverify.session import watchdog
 from ddbverify.suite.definitions import defined_checks
 from ddbverify.tables import aws
@@ -59,6 +60,7 @@ def run(
     extra: Sequence[str] = (),
     output_to_stderr: bool = False,
     marked: bool = False,
+    word: Word | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
     """
@@ -73,34 +75,47 @@ def run(
         extra: Further arguments for pytest. What they leave out closes the gate.
         output_to_stderr: Keep standard output free for the caller.
         marked: Whether somebody writes markers to both tables until the streams have been read.
+        word: Waited for, once everything is loaded that does not depend on the moment.
         say: Is told before anything is read, in a line each, what the run takes of the tables' capacity,
             and what makes it go in vain.
 
     Raises:
         ConfigurationError: The run could not start.
         EngineError: AWS refused before anything was read.
+        Refused: The word did not come.
     """
-    start = _start(config_file, coverage, since, extra, out)
+    start = _start(config_file, coverage, since, extra, out, waits=word is not None)
     for line in (*_moved(start.config), *start.before.shares, *_other_transforms(start.config)):
         say(line)
-    lag_seconds = float(start.config.cutover.stream_lag)
-    with _writing(start.folder):
-        streams = look(
-            start.config, start.folder, start.since, lag_seconds=lag_seconds, marked=marked, say=say
-        )
-    command = child.command(
-        config_file,
+    checks = Checks(
+        lambda changed: child.command(
+            config_file,
+            start.folder,
+            start.checks,
+            coverage=coverage,
+            changed=changed,
+            extra=extra,
+            plugins=of_pytest.entry_points(start.config.checks.pytest_plugins),
+        ),
+        start.config.folder,
         start.folder,
-        start.checks,
-        coverage=coverage,
-        changed=streams.changed,
-        extra=extra,
-        plugins=of_pytest.entry_points(start.config.checks.pytest_plugins),
+        to_stderr=output_to_stderr,
     )
+    if word is not None:
+        checks.load(word, start.folder if isinstance(start.since, Predecessor) else None)
+        start = _begun(start)
     try:
-        interrupted, status = watching.watch(command, start.config.folder, to_stderr=output_to_stderr)
+        with _writing(start.folder):
+            lag_seconds = float(start.config.cutover.stream_lag)
+            streams = look(
+                start.config, start.folder, start.since, lag_seconds=lag_seconds, marked=marked, say=say
+            )
+        try:
+            interrupted, status = checks.run(streams.changed, say)
+        finally:
+            streams.forget(start.config)
     finally:
-        streams.forget(start.config)
+        checks.end()
     recorded = record.read(start.folder / folders.RECORD)
     if recorded.exit_status is None and status == _USAGE_ERROR and not recorded.checks:
         raise ConfigurationError(
@@ -162,6 +177,8 @@ def _start(
     since: str | None,
     extra: Sequence[str],
     out: Path | None,
+    *,
+    waits: bool,
 ) -> _Start:
     """Look at everything once, and make the run's folder last: whatever is refused leaves none."""
     config = configuration.load(config_file)
@@ -184,7 +201,16 @@ def _start(
     if since is not None and not emulator:
         require_believable(float(config.cutover.stream_lag))
     goes_on_from = _predecessor(config, since, before, plugins, checks, trusted, started)
-    folder = folders.make_run_folder(config, run_id, out).resolve()
+    if not waits:
+        folder = folders.make_run_folder(config, run_id, out)
+    elif out is not None:
+        folder = folders.make_folder_ahead(config, out)
+    else:
+        raise ConfigurationError(
+            "A run that waits for a word is called by the second of that word, and has no folder before.",
+            "name its folder with --out.",
+        )
+    folder = folder.resolve()
     with _writing(folder):
         settings = child.ini_text(filters.project_filters(_place_in_project(config, checks)))
         (folder / folders.SETTINGS).write_text(settings, encoding="utf-8")
@@ -207,6 +233,16 @@ def _start(
         since=goes_on_from,
         folder=folder,
     )
+
+
+def _begun(start: _Start) -> _Start:
+    """The same, as of now: when it began, what it is called, and which run was the one before."""
+    config, clock = start.config, Clock(start.config)
+    started = clock.now()
+    run_id, previous = folders.new_run_id(started), row.previous(config, start.trusted)
+    with _writing(start.folder):
+        folders.enter(config, run_id, start.folder)
+    return replace(start, clock=clock, started=started, run_id=run_id, previous=previous)
 
 
 def _predecessor(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
 from ddbverify.runs import child
+from ddbverify.session.told import LOADED
 
 _INTERRUPT_SECONDS: Final = 10.0  # pytest writes its summary, then the child is killed
 
@@ -21,29 +23,82 @@ def watch(command: list[str], folder: Path, *, to_stderr: bool) -> tuple[bool, i
     Returns:
         Whether we were interrupted, and the child's exit status (negative: its signal).
     """
-    sys.stdout.flush()
-    theirs, ours = os.pipe()  # it ends when we do, and the child with it
-    try:
-        # File descriptors, so that the child finds the terminal itself and nothing is buffered by us.
-        started = subprocess.Popen(
-            [*command, f"--ddb-parent={theirs}"],
-            cwd=folder,
-            env=child.environment(os.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=2 if to_stderr else None,
-            pass_fds=(theirs,),
-        )
+    return Child(command, folder, to_stderr=to_stderr).to_its_end()
+
+
+class Child:
+    """A child that has been started, and ends when this process does."""
+
+    def __init__(self, command: list[str], folder: Path, *, to_stderr: bool, waits: bool = False) -> None:
+        """
+        Start it.
+
+        Args:
+            command: With its arguments.
+            folder: Where.
+            to_stderr: Whether what it shows goes there.
+            waits: It loads the checks, and then waits to be told to run them (`session.told`).
+        """
+        sys.stdout.flush()
+        theirs, self._parent = os.pipe()  # it ends when we do, and the child with it
+        self._line, line = socket.socketpair()
+        given = (theirs, line.fileno()) if waits else (theirs,)
+        telling = [f"--ddb-told={line.fileno()}"] if waits else []
         try:
-            return False, started.wait()
-        except KeyboardInterrupt:
-            return True, _end(started)
+            # File descriptors, so that the child finds the terminal itself and nothing is buffered by us.
+            self._started = subprocess.Popen(
+                [*command, f"--ddb-parent={theirs}", *telling],
+                cwd=folder,
+                env=child.environment(os.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=2 if to_stderr else None,
+                pass_fds=given,
+            )
+        except BaseException:
+            self._close()
+            raise
         finally:
-            if started.poll() is None:
-                started.kill()
-                started.wait()
-    finally:
-        os.close(theirs)
-        os.close(ours)
+            os.close(theirs)
+            line.close()
+
+    def fileno(self) -> int:
+        """What can be read once it has loaded the checks, or has ended."""
+        return self._line.fileno()
+
+    def has_loaded(self) -> bool | None:
+        """Wait until the checks are loaded: whether that reached for nothing else. ``None``: it has ended."""
+        said = self._line.recv(1)
+        return said == LOADED if said else None
+
+    def tell(self, word: bytes) -> bool:
+        """Let it run the checks. Whether it does, and has reached for nothing so far; else it is no use."""
+        try:
+            self._line.sendall(word)
+            return self._line.recv(1) == LOADED
+        except OSError:  # it has ended
+            return False
+
+    def to_its_end(self) -> tuple[bool, int]:
+        """Wait for it; returns what `watch` does."""
+        try:
+            return False, self._started.wait()
+        except KeyboardInterrupt:
+            return True, _end(self._started)
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """End it now, if it has not ended."""
+        if self._started.poll() is None:
+            self._started.kill()
+            self._started.wait()
+        self._close()
+
+    def _close(self) -> None:
+        self._line.close()
+        if self._parent >= 0:
+            os.close(self._parent)
+            self._parent = -1
 
 
 def _end(started: subprocess.Popen[bytes]) -> int:

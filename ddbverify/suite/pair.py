@@ -103,7 +103,7 @@ class Pair:
         self._target = Once(lambda: sealed(tables.describe(config.target, settings.target)))
         self.transforming = UnderWay()
         self._transform = Once(self._load_transform)
-        self._fraction, self._changed, self._plugins = fraction, changed, plugins
+        self._fraction, self.changed, self._plugins = fraction, changed, plugins
         self._comparison = Once(self._compare)
         self._pipeline = Once(lambda: sealed(pipeline.health(config, settings)))
         self._parity = Once(self._compare_settings)
@@ -333,7 +333,7 @@ class Pair:
                     self.settings,
                     PassRequest(
                         sample=self._fraction,
-                        changed=strata.changed(self._changed, self.source.key_schema),
+                        changed=strata.changed(self.changed, self.source.key_schema),
                         transform=transform,
                         item_checks=self._item_checks,
                         covered=self._covered,

@@ -22,6 +22,7 @@ from ddbverify.errors import DdbVerifyError, Inconclusive
 from ddbverify.evidence.record import CheckState
 from ddbverify.reports import plan, plan_text
 from ddbverify.session import reached, unlooked
+from ddbverify.session.pytest import telling
 from ddbverify.session.pytest.items import (
     CHECKING,
     OWN,
@@ -57,6 +58,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
         _print_plan(session)
         session.items.clear()
     with interrupts.noticed():
+        telling.wait(session)
         return (yield)
 
 
