@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from replicator.commands import (
 )
 from replicator.commands.cutover_left import lifting
 from replicator.commands.invocation import config_option, execute, json_option
+from replicator.commands.last_verification import Waiting
 from replicator.commands.notices import Notices, reason_of
 from replicator.commands.way_back import Ahead
 from replicator.context import clock, live
@@ -69,7 +71,7 @@ def cutover(context: Context, *, hold: bool = False, dry_run: bool = False) -> d
         EngineError: A step failed; the fence is lifted again.
     """
     context.need_begun()
-    return flip(context, _over, "cutover", hold=hold, dry_run=dry_run)
+    return flip(context, cutover_left.over, "cutover", hold=hold, dry_run=dry_run)
 
 
 def flip(
@@ -110,19 +112,6 @@ def _flip(
         return _Attempt(direction, lock, pointer, answers, told=told).run()
 
 
-def _over(context: Context) -> Context:
-    """The direction in which the target follows, or followed until its flip."""
-    found = live.read(context)
-    if found.cycle % 2 == 0:
-        return context.turned(found.cycle)
-    if not closing.is_under_way(context.turned(found.cycle)):
-        return context.turned(found.cycle - 1)  # flipped already; the way back is open
-    raise Refused(
-        "A cutback was interrupted: its fence may stand, and the application may not be able to write.",
-        "run `replicator cutback`: it lifts that fence first, or decides by what the pointer says.",
-    )
-
-
 @dataclass(slots=True)
 class _Attempt:
     context: Context
@@ -137,6 +126,7 @@ class _Attempt:
     follows: bool = False  # the last verification can go on from a run before
     ahead: Ahead | None = None  # the way back, where one is to be left open
     told: Notices = notices.SILENT
+    waiting: Waiting = field(init=False)  # the last verification, before its word
 
     def run(self) -> dict[str, Any]:
         context = self.context
@@ -187,7 +177,8 @@ class _Attempt:
             behind.check()
         self._approach(judged)
         cutover_gate.fly_canaries(context)
-        self._behind(behind)
+        with last_verification.waiting(self.context.root, follows=self.follows) as self.waiting:
+            self._behind(behind)
         context.console.line("")
         what = "back" if context.cycle % 2 else "over"
         context.console.line(f"Cut {what}: {self.pointer.name} points at {self.pointer.value}.")
@@ -240,9 +231,7 @@ class _Attempt:
                 cutover_drain.consumers_off(self.context, self._in_time, self.deadline, step)
                 closing.shut(self.context)
             if self.ahead is not None:
-                with self._step("boundary", "nobody else writes what the way back is to follow") as step:
-                    self.ahead.fix()
-                    self.ahead.await_boundary(self._in_time, step)
+                self.ahead.fix()
             # Behind the last moment in which a consumer can have written: it sees a late write, too.
             with self._step("verification", "last verification, under the fence") as step:
                 self._verify(step)
@@ -322,17 +311,22 @@ class _Attempt:
         self._in_time("nobody has let it go on")
 
     def _verify(self, step: Step) -> None:
-        folder = self.context.config.folder / ".ddbverify" / f"cutover-{int(self.fenced_at)}"
-        self.verified_by = str(folder)
-        step.at("ddbverify run")
+        self.verified_by = str(self.waiting.folder)
         self.verified = last_verification.verify(
             self.context.root,
-            folder,
+            self.waiting,
             fenced_at=self.fenced_at,
             limit_seconds=max(self.deadline - clock.seconds(), 1.0),
-            follows=self.follows,
+            meanwhile=partial(self._await_boundary, step),
         )
         step.result = "every check passed"
+
+    def _await_boundary(self, step: Step) -> None:
+        """The boundary of the way back passes by while the last verification reads."""
+        if self.ahead is not None:
+            self.ahead.await_boundary(self._in_time, step)
+            self._record("boundary", fenced=True)
+        step.at("ddbverify run")
 
     def _flip(self) -> None:
         self.lock.check()

@@ -1,4 +1,8 @@
-"""What an interrupted cutover has left: its fence, lifted before anything else can be refused."""
+"""
+What the flips before have left: which direction is next, and the fence of one that was interrupted.
+
+That fence is lifted before anything else can be refused.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,28 @@ from replicator.aws import fence, switch
 from replicator.aws.fence import Fence
 from replicator.commands import closing, cutover_drain, cutover_preflight
 from replicator.commands.notices import reason_of
+from replicator.context import live
 from replicator.context.context import Context
 from replicator.context.lock import Lock
 from replicator.handlers.state import now_text
+
+
+def over(context: Context) -> Context:
+    """
+    The direction in which the target follows, or followed until its flip.
+
+    Raises:
+        Refused: A cutback was interrupted.
+    """
+    found = live.read(context)
+    if found.cycle % 2 == 0:
+        return context.turned(found.cycle)
+    if not closing.is_under_way(context.turned(found.cycle)):
+        return context.turned(found.cycle - 1)  # flipped already; the way back is open
+    raise Refused(
+        "A cutback was interrupted: its fence may stand, and the application may not be able to write.",
+        "run `replicator cutback`: it lifts that fence first, or decides by what the pointer says.",
+    )
 
 
 def lift_first(context: Context) -> bool:

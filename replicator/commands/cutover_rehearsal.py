@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 CONSUMER_OFF_SECONDS: Final = 30.0
 """Assumed on AWS: what Lambda takes until an event source mapping is off."""
 
+_LOADED: Final = "what that has loaded is loaded before the fence"
+
 FASTEN_SECONDS: Final = 15.0
 """Assumed on AWS: what it takes until reads show a policy that was changed (docs/aws.md T25)."""
 
@@ -140,9 +142,11 @@ def _parts(
         yield Part("before_flip", None, "nobody knows how long your command takes")
     off = 0.0 if context.emulator else CONSUMER_OFF_SECONDS
     yield Part("consumer", off, "assumed, until the consumer's mapping is off")
+    verification = _verification(context, evidence)
+    yield verification
     if way_back_possible.wanted(context):
-        yield Part("boundary", 2.0 * way_back.APART_SECONDS + poll, "of the way back: 4 s, and a look")
-    yield _verification(context, evidence)
+        left = max(0.0, 2.0 * way_back.APART_SECONDS + poll - (verification.seconds or 0.0))
+        yield Part("boundary", left, "of the way back: what the verification leaves of 4 s, and a look")
     if put.ends:
         fasten = 0.0 if context.emulator else FASTEN_SECONDS
         yield Part("fasten", fasten, "assumed, until reads show the lasting fence")
@@ -153,17 +157,19 @@ def _verification(context: Context, evidence: Evidence | None) -> Part:
         return Part("verification", None, "the run that opens the gate has left no evidence")
     took = evidence.ended_epoch - evidence.started_epoch
     if not last_verification.can_follow(context.root, evidence):
-        return Part("verification", took, "as long as the last run, a full one")
+        return Part("verification", took, f"at most as long as the last run, a full one; {_LOADED}")
     # Nobody writes to a fenced source: its stream's end is proven by markers, or waited for.
     if not marking.why_not(context):
         took, ends = took + marking.SETTLED_SECONDS, "the markers that prove the streams' ends (assumed)"
     else:
         took, ends = took + context.config.cutover.stream_lag, "[cutover] stream_lag"
     if links.is_link(evidence):
-        how = f"as long as the last run, which looked at what was written since, and {ends}"
+        how = (
+            f"at most as long as the last run, which looked at what was written since, and {ends}; {_LOADED}"
+        )
     else:
         how = (
-            f"at most as long as the last run, a full one, and {ends}; "
+            f"at most as long as the last run, a full one, and {ends}; {_LOADED}; "
             "`ddbverify run --since latest`, run before this, tells it better"
         )
     return Part("verification", took, how)

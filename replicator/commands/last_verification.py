@@ -2,22 +2,29 @@
 The last verification: `ddbverify run` as a child, under the fence, and what the gate says of it.
 
 Where it can, it looks only at what was written since the run before it: one before the fence keeps it short.
+And it is started before the fence, loads what does not depend on the moment, and waits for its word.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ddbverify.errors import EngineError, Refused
-from ddbverify.evidence import links
+from ddbverify.evidence import folders, links
 from ddbverify.gate import gate
 from ddbverify.words import number_of
 from replicator.commands import marking
+from replicator.context import clock
 from replicator.context.console import Step
 from replicator.context.context import Context
 
@@ -28,27 +35,140 @@ SMALL: Final = 10_000
 """Changed keys that are no reason for one more run before the fence: looked at in seconds."""
 
 MOST_APPROACHES: Final = 3
+LONGEST_LOADING_SECONDS: Final = 300.0
+_FENCING_SECONDS: Final = 600.0  # assumed, until the fence has begun; one that waits longer ends the cutover
+_LOOK_SECONDS: Final = 0.02
 _ENDING_SECONDS = 30.0  # that a verification has which took too long; it ends its own child in ten
 
 
-def verify(
-    context: Context, folder: Path, *, fenced_at: float, limit_seconds: float, follows: bool = False
-) -> gate.Decision:
+@dataclass(frozen=True, slots=True)
+class Waiting:
     """
-    Run every check once more, into *folder*, and say how the gate judges it.
+    A verification that has loaded everything, and looks at nothing before its word.
 
     Args:
+        process: With an open standard input: its end ends the verification.
+        folder: Of the run, once it is one.
+        marked: Whether both tables get markers while it reads the streams.
+    """
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    marked: bool = False
+
+    def give_word(self) -> None:
+        """Let it begin; one that has ended meanwhile is not told, which its result shows."""
+        if self.process.stdin is None:
+            raise RuntimeError("a child process without a pipe")  # it was asked for
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(b"now\n")
+
+    def has_judged(self, limit_seconds: float) -> bool:
+        """
+        Wait for its evidence, which it writes last of what decides, or for its end; whether that was in time.
+
+        What it does behind that, a page for people say, is nothing that the application has to wait for.
+        """
+        deadline = clock.seconds() + limit_seconds
+        while not (self.folder / folders.EVIDENCE).exists() and self.process.poll() is None:
+            if clock.seconds() > deadline:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
+
+
+@contextmanager
+def waiting(context: Context, *, follows: bool) -> Iterator[Waiting]:
+    """
+    The last verification, started and waiting for its word; ended with the block, and so behind the fence.
+
+    Args:
+        context: Of the migration.
+        follows: Whether it will look only at what was written since the run before it.
+
+    Raises:
+        Refused: It could not be loaded; nothing was touched.
+    """
+    marked = follows
+    if follows and (why := marking.why_not(context)):
+        marking.warn_of_none(context, why)
+        marked = False
+    folder = context.config.folder / ".ddbverify" / f"cutover-{int(context.server_time())}"
+    limit = f"{math.ceil(context.config.cutover.fence_limit + _FENCING_SECONDS)}s"
+    options = ("--out", str(folder), "--at-word", limit, *(("--markers",) if marked else ()))
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            _command(context, *options),
+            cwd=context.config.folder,
+            bufsize=0,  # what could not be told to one that has died would be tried again at the end
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+    ):
+        try:
+            with context.console.step("the last verification is loaded, and waits for its word"):
+                _await_loaded(process, folder / folders.WAITING, said)
+            yield Waiting(process, folder, marked)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_ENDING_SECONDS)  # it leaves a page
+        finally:
+            _end(process)
+
+
+def _await_loaded(process: subprocess.Popen[bytes], waiting: Path, said: BinaryIO) -> None:
+    deadline = clock.seconds() + LONGEST_LOADING_SECONDS
+    while not waiting.exists():
+        if process.poll() is not None:
+            raise Refused(
+                f"The last verification could not be loaded, so nothing was touched: {_why(said)}",
+                "mend that, run `ddbverify run`, then `replicator cutover` again.",
+            )
+        if clock.seconds() > deadline:
+            raise Refused(
+                f"Nothing was touched: the last verification took {LONGEST_LOADING_SECONDS:.0f} s to load.",
+                "look at what the checks do while they are imported, then run `replicator cutover` again.",
+            )
+        time.sleep(_LOOK_SECONDS)
+
+
+def _why(said: BinaryIO) -> str:
+    """What a run that ended early said of it, with `--json`."""
+    said.seek(0)
+    try:
+        return str(json.loads(said.read())["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return "it does not say why; `ddbverify run` does"
+
+
+def verify(
+    context: Context,
+    verification: Waiting,
+    *,
+    fenced_at: float,
+    limit_seconds: float,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> gate.Decision:
+    """
+    Let every check be run once more, and say how the gate judges it.
+
+    Args:
+        context: Of the migration.
+        verification: Given its word now.
         fenced_at: Evidence of an earlier run does not count. Seconds since the epoch, the server's clock.
         limit_seconds: It is ended when it takes longer.
-        follows: Whether it will look only at what was written since: then both tables get markers meanwhile.
+        meanwhile: Called once it has begun.
 
     Raises:
         EngineError: It took too long, or does not open the gate.
     """
-    with marking.written(context, folder) if follows else nullcontext(False) as marked:
-        options = ("--out", str(folder), *(("--markers",) if marked else ()))
-        status = run(_command(context, *options), context.config.folder, limit_seconds)
-    if status is None:
+    folder = verification.folder
+    verification.give_word()
+    with marking.written(context, folder) if verification.marked else nullcontext(False) as marked:
+        meanwhile()
+        has_judged = verification.has_judged(limit_seconds)
+    if not has_judged:
         raise EngineError(
             "The last verification did not end within [cutover] fence_limit.",
             "raise fence_limit or [verification] read_units, then run `replicator cutover` again.",
@@ -57,7 +177,7 @@ def verify(
     if not decision.open:
         reasons = "".join(f"\n  - {reason}" for reason in decision.reasons)
         raise EngineError(
-            f"The last verification (exit {status}) does not open the gate:{reasons}",
+            f"The last verification does not open the gate:{reasons}",
             f"look into {folder} (findings.jsonl names the keys), then run `replicator cutover` again.",
         )
     if marked and decision.evidence is not None:
@@ -128,14 +248,24 @@ def run(command: Sequence[str], folder: Path, limit_seconds: float) -> int | Non
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as child:
+        return _status(child, limit_seconds)
+
+
+def _status(child: subprocess.Popen[bytes], limit_seconds: float) -> int | None:
+    try:
+        return child.wait(limit_seconds)
+    except BaseException as error:
+        _end(child)
+        if isinstance(error, subprocess.TimeoutExpired):
+            return None
+        raise
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a child, if it has not ended."""
+    if child.poll() is None:
+        child.terminate()  # not killed: it has a child of its own to end
         try:
-            return child.wait(limit_seconds)
-        except BaseException as error:
-            child.terminate()  # not killed: it has a child of its own to end
-            try:
-                child.wait(_ENDING_SECONDS)
-            except subprocess.TimeoutExpired:  # the application cannot write as long as the fence is up
-                child.kill()
-            if isinstance(error, subprocess.TimeoutExpired):
-                return None
-            raise
+            child.wait(_ENDING_SECONDS)
+        except subprocess.TimeoutExpired:  # the application cannot write as long as the fence is up
+            child.kill()

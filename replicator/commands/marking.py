@@ -65,7 +65,7 @@ def written(context: Context, folder: Path) -> Iterator[bool]:
             if isinstance(error, AccessError):  # none was written
                 _forget(context)
     if why:
-        context.console.warn(f"no markers are written, so the ends of the streams are assumed: {why}")
+        warn_of_none(context, why)
         yield False
         return
     stop = threading.Event()
@@ -76,6 +76,11 @@ def written(context: Context, folder: Path) -> Iterator[bool]:
         finally:
             stop.set()
             _end(context, writing)
+
+
+def warn_of_none(context: Context, why: str) -> None:
+    """Tell the operator that no markers are written, and why."""
+    context.console.warn(f"no markers are written, so the ends of the streams are assumed: {why}")
 
 
 def tidy(context: Context, pair: Pair) -> None:

@@ -30,6 +30,7 @@ from replicator.commands.cutover import CUTOVER
 from replicator.context import live
 from replicator.stack import bundle
 from tests.failpoints.points import Killed, Points, sample
+from tests.replicator import verified
 from tests.replicator.migrations import SOURCE_REGION, Migration
 
 pytestmark = [pytest.mark.engine("ministack"), pytest.mark.e2e]
@@ -56,7 +57,7 @@ def world(aws, unique, tmp_path, monkeypatch):
     # The last verification has tests of its own; here it passes at once.
     passed = SimpleNamespace(open=True, reasons=(), evidence=None, sha256=None)
     monkeypatch.setattr(last_verification.gate, "judge", lambda *_, **__: passed)
-    monkeypatch.setattr(last_verification, "run", lambda *_: 0)
+    verified.stand_in(monkeypatch)
     for module in (policy_fence, target_fence):
         monkeypatch.setattr(module, "LAG_SECONDS", 1.0)  # an emulator's reads are never late
     made = Migration(aws, unique("p"), tmp_path)

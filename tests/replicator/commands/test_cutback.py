@@ -15,9 +15,10 @@ from replicator.aws import fence_seen, policy_fence, queue, target_fence, target
 from replicator.aws.policies import Policies
 from replicator.aws.policy_deny import is_fenced
 from replicator.aws.target_deny import OF_FOLLOWER, is_closed_at, window_of
-from replicator.commands import last_verification, repair, way_back, way_back_possible
+from replicator.commands import repair, way_back, way_back_possible
 from replicator.commands.status import status
 from replicator.context import live
+from tests.replicator import verified
 from tests.replicator.migrations import SOURCE_REGION, Migration
 
 pytestmark = [pytest.mark.engine("ministack"), pytest.mark.e2e]
@@ -30,7 +31,7 @@ def moving(aws, unique, tmp_path, monkeypatch):
     for name, value in aws.variables(SOURCE_REGION).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(gate, "judge", lambda *_, **__: OPEN)
-    monkeypatch.setattr(last_verification, "run", lambda *_: 0)
+    verified.stand_in(monkeypatch)
     for module in (policy_fence, target_fence):
         monkeypatch.setattr(module, "LAG_SECONDS", 1.0)  # an emulator's reads are never late
     made = Migration(aws, unique("p"), tmp_path)
@@ -152,7 +153,7 @@ def test_the_table_that_the_application_goes_back_to_is_opened_at_a_known_moment
             raise EngineError("the verification fails", "x")
         return 0
 
-    monkeypatch.setattr(last_verification, "run", look)
+    monkeypatch.setattr("run", look)
     with pytest.raises(Refused, match="the verification fails"):
         moving.cutback()
     assert [fenced(moving, which) for which in ("source", "target")] == [True, False]
@@ -216,7 +217,7 @@ def reshaped(aws, unique, tmp_path, monkeypatch):
     for name, value in aws.variables(SOURCE_REGION).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(gate, "judge", lambda *_, **__: OPEN)
-    monkeypatch.setattr(last_verification, "run", lambda *_: 0)
+    verified.stand_in(monkeypatch)
     for module in (policy_fence, target_fence):
         monkeypatch.setattr(module, "LAG_SECONDS", 1.0)
     made = Migration(aws, unique("p"), tmp_path)

@@ -417,6 +417,69 @@ def test_the_last_verification_sees_what_the_consumer_wrote_last(attempt):
     assert attempt.log == done
 
 
+class AheadLogged:
+    """A way back that only says what is asked of it."""
+
+    def __init__(self, log, written=""):
+        self.log, self.written = log, written
+
+    def fix(self):
+        self.log.append("boundary is fixed")
+
+    def await_boundary(self, in_time, step):
+        self.log.append("boundary has passed")
+        if self.written:
+            raise EngineError(self.written, "x")
+
+
+@pytest.fixture
+def with_a_way_back(attempt, monkeypatch):
+    """A cutover whose last verification is the real one's order, with nothing behind it."""
+    log = attempt.log
+    monkeypatch.setattr("replicator.commands.way_back.open_", lambda *_: log.append("open"))
+    monkeypatch.setattr("replicator.commands.way_back.note_moved", lambda *_: None)
+    monkeypatch.setattr(Attempt, "_verify", _Attempt._verify)
+    monkeypatch.setattr(last_verification.gate, "judge", lambda *_, **__: attempt.context.decision)
+
+    def has_judged(_):
+        log.append("judged")
+        return True
+
+    attempt.ahead = AheadLogged(log)
+    attempt.waiting = SimpleNamespace(
+        folder=attempt.context.config.folder,
+        marked=False,
+        give_word=lambda: log.append("word"),
+        has_judged=has_judged,
+    )
+    return attempt
+
+
+def test_the_boundary_of_the_way_back_passes_by_while_the_last_verification_reads(with_a_way_back):
+    """It is a moment behind the consumer's last write, and was waited for before the verification began."""
+    with_a_way_back._behind(FENCE)
+
+    log = with_a_way_back.log
+    assert log[log.index("consumer False") : log.index("fasten")] == [
+        "consumer False",
+        "boundary is fixed",
+        "word",
+        "boundary has passed",
+        "judged",
+    ]
+    steps = list(left_behind(with_a_way_back.context.config).steps)
+    assert steps[steps.index("consumer") :][:3] == ["consumer", "boundary", "verification"]
+
+
+def test_who_writes_around_the_boundary_is_found_out_all_the_same(with_a_way_back):
+    with_a_way_back.ahead.written = "Somebody else writes to orders-v2"
+
+    with pytest.raises(Refused, match="Somebody else writes"):
+        with_a_way_back._behind(FENCE)
+    assert "flip" not in with_a_way_back.log
+    assert "lifted" in with_a_way_back.log
+
+
 def test_who_wrote_behind_the_flip_is_told_and_changes_nothing_of_it(attempt, monkeypatch):
     monkeypatch.setattr(after_flip, "look", lambda *_: after_flip.Watched(unread="it is off"))
     attempt._behind(FENCE)

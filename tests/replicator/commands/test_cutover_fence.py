@@ -16,11 +16,12 @@ from ddbverify.names import BETWEEN, SOURCE, Fact
 from replicator.aws import fence, policy_fence
 from replicator.aws.policies import Policies
 from replicator.aws.policy_deny import begin_of, end_of, is_fenced
-from replicator.commands import audit, cutover, last_verification
+from replicator.commands import audit, cutover
 from replicator.commands.cutover import CUTOVER
 from replicator.commands.status import status
 from replicator.context import live
 from tests.ddbverify.judged import good_evidence
+from tests.replicator import verified
 from tests.replicator.fakes import refusal
 from tests.replicator.migrations import SOURCE_REGION, Migration
 
@@ -34,7 +35,7 @@ def following(aws, unique, tmp_path, monkeypatch):
     for name, value in aws.variables(SOURCE_REGION).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(gate, "judge", lambda *_, **__: OPEN)
-    monkeypatch.setattr(last_verification, "run", lambda *_: 0)
+    verified.stand_in(monkeypatch)
     monkeypatch.setattr(policy_fence, "LAG_SECONDS", 1.0)  # an emulator's reads are never late
     made = Migration(aws, unique("p"), tmp_path)
     made.configure(pointer=f"ssm:/fence/{made.name}")
@@ -123,7 +124,7 @@ def test_a_cutover_that_fails_leaves_the_policy_that_it_found(following, monkeyp
     mine = {"Sid": "Mine", "Effect": "Deny", "Principal": "*", "Action": "dynamodb:DeleteTable"}
     policy = {"Version": "2012-10-17", "Statement": [{**mine, "Resource": arn(following)}]}
     Policies(following.database).change(arn(following), policy, None, doing="put a policy of ours")
-    monkeypatch.setattr(last_verification, "run", lambda *_: interrupted())
+    verified.stand_in(monkeypatch, interrupted)
 
     with pytest.raises(Refused, match="interrupted, and rolled back"):
         following.cutover()
@@ -131,7 +132,7 @@ def test_a_cutover_that_fails_leaves_the_policy_that_it_found(following, monkeyp
     assert list(following.context().whole.all(Fact.FENCE)) == []
     assert status(following.context())["fenced"] is False
 
-    monkeypatch.setattr(last_verification, "run", lambda *_: 0)
+    verified.stand_in(monkeypatch)
     assert following.cutover()["flipped"]
 
 

@@ -64,9 +64,9 @@ def stage(tmp_path, monkeypatch):
 
         return go
 
-    def make(text="", *, made=Fence, emulator=False, started=0.0, facts=(), evidence=True):
+    def make(text="", *, made=Fence, emulator=False, started=0.0, ends=100.0, facts=(), evidence=True):
         config = parse(FILE + text, tmp_path)
-        found = replace_times(good_evidence(config), started, started + 100.0, facts) if evidence else None
+        found = replace_times(good_evidence(config), started, ends, facts) if evidence else None
         monkeypatch.setattr(cutover_rehearsal.fence, "of", lambda _: made())
         monkeypatch.setattr(cutover_gate, "ask", lambda _: SimpleNamespace(evidence=found))
         monkeypatch.setattr(cutover_gate, "fly_canaries", takes(7.0))
@@ -110,6 +110,18 @@ def test_each_part_is_named_with_where_its_seconds_are_from(stage, capsys):
     assert "Nothing was fenced, switched or flipped." in told
 
 
+@pytest.mark.parametrize(("took", "left"), [(100.0, 0.0), (2.0, 4.0 + 5.0 - 2.0)])
+def test_the_boundary_of_a_way_back_is_waited_for_while_the_verification_reads(
+    stage, monkeypatch, took, left
+):
+    monkeypatch.setattr(cutover_rehearsal.way_back_possible, "wanted", lambda _: True)
+    for asked in ("need", "warnings"):
+        monkeypatch.setattr(cutover_rehearsal.way_back_possible, asked, lambda _: ())
+    said = cutover_rehearsal.rehearse(stage(started=7.0, ends=7.0 + took), POINTER)
+
+    assert said["parts"]["boundary"]["seconds"] == left
+
+
 def test_with_markers_the_lag_of_the_streams_is_not_waited_for(stage, monkeypatch):
     monkeypatch.setattr(cutover_rehearsal.last_verification, "can_follow", lambda *_: True)
     monkeypatch.setattr(cutover_rehearsal.marking, "why_not", lambda _: "")
@@ -117,20 +129,26 @@ def test_with_markers_the_lag_of_the_streams_is_not_waited_for(stage, monkeypatc
     said = cutover_rehearsal.rehearse(stage('stream_lag = "7s"\n', facts=facts), POINTER)
 
     assert said["parts"]["verification"]["seconds"] == 103.0
-    assert said["parts"]["verification"]["how"].endswith("the markers that prove the streams' ends (assumed)")
+    assert "and the markers that prove the streams' ends (assumed)" in said["parts"]["verification"]["how"]
 
 
 def test_where_the_whole_tables_are_read_it_is_as_long_as_the_last_run(stage):
     said = cutover_rehearsal.rehearse(stage(), POINTER)["parts"]["verification"]
 
-    assert said == {"seconds": 100.0, "how": "as long as the last run, a full one"}
+    assert said == {
+        "seconds": 100.0,
+        "how": "at most as long as the last run, a full one; what that has loaded is loaded before the fence",
+    }
 
 
 @pytest.mark.parametrize(
     ("facts", "how"),
     [
         ((), "at most as long as the last run, a full one, and [cutover] stream_lag"),
-        ((Stated(name="since", about="", value="1" * 64),), "as long as the last run, which looked at what"),
+        (
+            (Stated(name="since", about="", value="1" * 64),),
+            "at most as long as the last run, which looked at what",
+        ),
     ],
 )
 def test_the_end_of_a_stream_that_nobody_writes_to_any_more_is_waited_for(stage, monkeypatch, facts, how):

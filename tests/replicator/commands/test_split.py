@@ -10,10 +10,11 @@ import pytest
 
 from ddbverify import config as configuration
 from ddbverify.gate import gate
-from replicator.commands import cutover, down, last_verification, restore, up
+from replicator.commands import cutover, down, restore, up
 from replicator.commands.status import status
 from replicator.context.console import Console
 from replicator.context.context import Context
+from tests.replicator import verified
 from tests.replicator.fakes import refusal
 from tests.replicator.migrations import SOURCE_REGION, TARGET_REGION
 
@@ -35,7 +36,7 @@ def crm(aws, unique, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     passed = SimpleNamespace(open=True, reasons=(), evidence=None, sha256=None)
     monkeypatch.setattr(gate, "judge", lambda *_, **__: passed)
-    monkeypatch.setattr(last_verification, "run", lambda *_: 0)
+    verified.stand_in(monkeypatch)
     name = unique("m")
     module = name.replace("-", "_") + "_transforms"
     (tmp_path / f"{module}.py").write_text(TRANSFORMS)

@@ -13,8 +13,9 @@ from ddbverify.names import FENCE_SID, TARGET_FENCE_SIDS, Fact
 from replicator.aws import policy_fence, target_fence
 from replicator.aws.policies import Policies
 from replicator.aws.target_deny import is_closed_at, ours_in
-from replicator.commands import last_verification, repair, target_closing
+from replicator.commands import repair, target_closing
 from replicator.commands.status import status
+from tests.replicator import verified
 from tests.replicator.migrations import SOURCE_REGION, TARGET_REGION, Migration
 
 pytestmark = [pytest.mark.engine("ministack"), pytest.mark.e2e]
@@ -28,7 +29,7 @@ def moving(aws, unique, tmp_path, monkeypatch):
     for name, value in aws.variables(SOURCE_REGION).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(gate, "judge", lambda *_, **__: OPEN)
-    monkeypatch.setattr(last_verification, "run", lambda *_: 0)
+    verified.stand_in(monkeypatch)
     for module in (policy_fence, target_fence):
         monkeypatch.setattr(module, "LAG_SECONDS", 1.0)  # an emulator's reads are never late
     made = Migration(aws, unique("p"), tmp_path)
@@ -125,7 +126,7 @@ def test_a_cutover_that_fails_closes_it_again(moving, capsys, monkeypatch):
         seen.append((is_closed_at(policy_of(moving), context.server_time()), told(moving, capsys)))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(last_verification, "run", interrupted)
+    verified.stand_in(monkeypatch, interrupted)
     with pytest.raises(Refused, match="interrupted, and rolled back"):
         moving.cutover()
 

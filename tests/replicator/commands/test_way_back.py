@@ -12,7 +12,16 @@ from ddbverify.config import parse
 from ddbverify.errors import Refused
 from ddbverify.names import SHUT, Fact
 from replicator.aws import fence
-from replicator.commands import closing, cutback, cutover, down, removal, settle, way_back, way_back_possible
+from replicator.commands import (
+    closing,
+    cutback,
+    cutover_left,
+    down,
+    removal,
+    settle,
+    way_back,
+    way_back_possible,
+)
 from replicator.context import live
 from replicator.context.console import Console
 from replicator.context.context import Context
@@ -207,10 +216,10 @@ def test_which_direction_a_command_goes_along(tmp_path):
     def chosen(choose, **noted):
         return choose(migration(tmp_path, **noted)).cycle
 
-    assert chosen(cutover._over) == 0
-    assert chosen(cutover._over, table="target", cycle=1) == 0, "again: what was flipped already"
-    assert chosen(cutover._over, table="source", cycle=2) == 2
-    assert chosen(cutover._over, table="between", cycle=2) == 2
+    assert chosen(cutover_left.over) == 0
+    assert chosen(cutover_left.over, table="target", cycle=1) == 0, "again: what was flipped already"
+    assert chosen(cutover_left.over, table="source", cycle=2) == 2
+    assert chosen(cutover_left.over, table="between", cycle=2) == 2
     assert chosen(cutback._back, table="target", cycle=1) == 1
     assert chosen(cutback._back, table="between", cycle=1) == 1
     assert chosen(cutback._back, table="source", cycle=2) == 1, "again"
@@ -219,7 +228,7 @@ def test_which_direction_a_command_goes_along(tmp_path):
 @pytest.mark.parametrize(
     ("choose", "noted", "said"),
     [
-        (cutover._over, {"table": "between", "cycle": 1}, "A cutback was interrupted"),
+        (cutover_left.over, {"table": "between", "cycle": 1}, "A cutback was interrupted"),
         (cutback._back, {"table": "between", "cycle": 2}, "A cutover was interrupted"),
         (cutback._back, {"table": "between", "cycle": 0}, "A cutover was interrupted"),
         (cutback._back, {"table": "target", "cycle": 0}, "There is no way back"),
@@ -238,7 +247,7 @@ def test_no_other_command_goes_on_while_a_cutback_is_interrupted(tmp_path, left)
     made.turned(1).whole.put(Fact.CUTOVER, steps={}, **left)
 
     with pytest.raises(Refused, match="A cutback was interrupted") as caught:
-        cutover._over(made)
+        cutover_left.over(made)
     assert "replicator cutback" in caught.value.hint
     made.need_begun = lambda: None
     made.locked = lambda _: nullcontext()
