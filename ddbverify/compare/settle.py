@@ -1,8 +1,9 @@
 """
 Suspects -> what they turn out to be, on tables that are being written to. Pure.
 
-A scan of two live tables sees changes under way as differences. Each such suspect is looked
-at again, source, target, source, all strongly consistent, until it is one of
+A key of which nothing is known but that it was written is read on both sides, and is done with
+where they agree, as in a scan. A scan of two live tables sees changes under way as differences.
+Each such suspect is looked at again, source, target, source, all strongly consistent, until it is one of
 
 * *converged*: the target holds a state that the source has had since the first look, the
   scan's own included, and no two source items claim it now: the target follows;
@@ -138,18 +139,52 @@ class Settler:
         first = self._sight(owners)
         before = self._clock()
         targets = self._reads.target(keys)
+        met = [self._met(*one, first, before) for one in zip(chunk, targets, strict=True)]
+        decided = [settled for settled in met if settled is not None]
+        if len(decided) == len(chunk):
+            return decided
+        left = [
+            one for one, settled in zip(zip(chunk, targets, strict=True), met, strict=True) if not settled
+        ]
+        if decided:  # no re-keyed pair: each key has itself for an owner
+            owners = [suspect.key for suspect, _ in left]
         second = self._sight(owners)
         after = self._clock()
         for sight, at in ((first, before), (second, after)):
             self._share(sight, at, set(keys))
-        decided = []
-        for suspect, target in zip(chunk, targets, strict=True):
+        for suspect, target in left:
             suspect.looks += 1
             suspect.quiet_looks += 1
             settled = self._decide(suspect, target, (first, second), (before, after), last_look=last_look)
             if settled is not None:
                 decided.append(settled)
         return decided
+
+    def _met(self, suspect: Suspect, target: PointRead, sight: _Sight, at: float) -> Settled | None:
+        """
+        A key of which nothing was known, where the target holds what the source was just read to hold.
+
+        That is what a pass over the tables asks of a key that it meets, and it asks no more.
+        """
+        is_known = suspect.looks > 0 or suspect.expected is not None or suspect.target is not None
+        if is_known or suspect.owners != {suspect.key} or self._judge.transform.rekeys:
+            return None
+        owner = suspect.key
+        if isinstance(target, ReadFailed) or owner in sight.failed or owner in sight.uncomparable:
+            return None
+        claims = sight.claims.get(owner, [])
+        expected = claims[0].item if len(claims) == 1 else None
+        if len(claims) > 1 or (target is None) != (expected is None):
+            return None
+        if expected != target:  # typed and spelt alike, so nobody has to be asked
+            try:
+                if self._judge.state(expected) != self._judge.state(target):
+                    return None
+            except Uncomparable:  # the look says so, with the reason
+                return None
+        dropped = not claims and owner in sight.present
+        settled = _Outcome(suspect, claims, target, at)
+        return settled(State.EXCLUDED if dropped else State.MATCHED, converged=True, pair=True)
 
     def _sight(self, owners: Sequence[JoinKey]) -> _Sight:
         sight = _Sight()

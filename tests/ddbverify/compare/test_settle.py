@@ -427,3 +427,61 @@ def test_a_plugin_that_fails_when_the_paths_are_asked_for_costs_its_key_and_not_
 
     assert outcome.state is State.UNCOMPARABLE
     assert "The plugin p failed" in outcome.reason
+
+
+def of_a_key(source, target, *, judge=None, **how):
+    """The outcome of a key of which nothing is known but that it was written."""
+    clock = Clock()
+    history = History(clock, source, target, ())
+    settler = Settler(
+        history,
+        judge or make_judge(),
+        settle_seconds=0.0,
+        clock=clock,
+        sleep=clock.sleep,
+        orphans_are_final=True,
+        **how,
+    )
+    (outcome,) = settler.settle([Suspect(key=KEY, owners={KEY}, expected=None, target=None)])
+    return outcome, [side for side, _ in history.reads]
+
+
+@pytest.mark.parametrize("held", ["new", None])
+@pytest.mark.parametrize("wants_pairs", [False, True])
+def test_a_key_that_was_written_and_agrees_is_read_once_on_either_side(held, wants_pairs):
+    outcome, reads = of_a_key(held, held, wants_pairs=wants_pairs)
+
+    assert (outcome.state, outcome.converged, outcome.found) == (State.MATCHED, True, held is not None)
+    assert reads == ["source", "target"]
+    assert (outcome.pair is not None) is (held is not None)
+
+
+@pytest.mark.parametrize(("source", "target"), [("new", "old"), ("new", None), (None, "old")])
+def test_one_that_does_not_agree_is_looked_at_as_any_suspect_is(source, target):
+    outcome, reads = of_a_key(source, target)
+
+    assert outcome.state not in (State.MATCHED, State.EXCLUDED)
+    assert reads[:3] == ["source", "target", "source"]
+
+
+@pytest.mark.parametrize(("source", "target"), [(FAILED, None), (None, FAILED), (FAILED, FAILED)])
+def test_what_could_not_be_read_agrees_with_nothing(source, target):
+    outcome, _ = of_a_key(source, target)
+
+    assert outcome.state is State.UNDECIDED
+
+
+def test_an_item_that_the_transform_drops_and_the_target_lacks_is_none_that_is_compared():
+    judge = make_judge(lambda item: None)
+    outcome, reads = of_a_key("new", None, judge=judge)
+
+    assert (outcome.state, reads) == (State.EXCLUDED, ["source", "target"])
+
+
+def test_an_item_that_the_transform_fails_on_agrees_with_nothing():
+    def fails(item):
+        raise KeyError("total")
+
+    outcome, _ = of_a_key("new", None, judge=make_judge(fails))
+
+    assert outcome.state is State.UNCOMPARABLE
