@@ -301,6 +301,7 @@ class _Attempt:
             warn(f"`replicator status` calls it up until the next `replicator cutover`: {error.message}")
         closing.not_moved(self.context)
         cutover_drain.consumers_on(self.context)
+        way_back.tell_armed(self.context, self.ahead)
 
     def _drain(self, step: Step) -> None:
         cutover_drain.drain(self.context, self._in_time, self.deadline, step)

@@ -33,6 +33,7 @@ def check(context: Context) -> Pointer:
     """
     need_settings(context)
     target_closing.need_fitting(context)
+    _need_every_pair(context)
     if context.cycle:
         _need_as_before(context)
     for pair in context.config.tables:
@@ -83,7 +84,7 @@ def _need_as_before(context: Context) -> None:
     Refuse settings by which the fence of the flip before would not be lifted: both tables would be fenced.
 
     Raises:
-        Refused: The fence is another by now, or a pair is not named any more.
+        Refused: The fence is another by now.
     """
     before = context.turned(context.cycle - 1)
     with translated("read how the tables were fenced"):
@@ -95,10 +96,20 @@ def _need_as_before(context: Context) -> None:
             "there; [cutover] fence is another now, which does not lift that.",
             "put the setting back as it was.",
         )
-    if unnamed := sorted(context.root.pairs_begun() - {pair.id for pair in context.root.config.tables}):
+
+
+def _need_every_pair(context: Context) -> None:
+    """
+    Refuse settings that leave a pair of the migration out: the pointer would move it unverified, or leave it.
+
+    Raises:
+        Refused: With the pair.
+    """
+    root = context.root
+    if unnamed := sorted(root.pairs_begun() - {pair.id for pair in root.config.tables}):
         raise Refused(
-            f"migration.toml does not name {', '.join(unnamed)} any more: its fence would stay up, and its "
-            "application where it is.",
+            f"migration.toml does not name {', '.join(unnamed)} any more: nothing would fence or verify it, "
+            "and its application would stay where it is.",
             "write its [[tables]] as they were when the migration began (name or ARN, too).",
         )
 

@@ -35,6 +35,7 @@ from replicator.commands import (
 )
 from replicator.commands.cutover_left import lifting
 from replicator.commands.phases import base_stack, bind, changed_since, deployed
+from replicator.commands.steps import Steps
 from replicator.commands.together import MOST_STACKS
 from replicator.context import live, tables
 from replicator.context.console import Step
@@ -58,14 +59,26 @@ class Ahead:
 
     Args:
         context: Of that direction.
-        plans: Its pairs.
+        made: Its pairs, with transforms and inverses; ``None``: they are loaded once they are asked for.
         boundary: Fixed under the fence, seconds since the epoch.
     """
 
     context: Context
-    plans: tuple[Plan, ...]
+    made: tuple[Plan, ...] | None = None
     boundary: int = 0
     _tails: list[tuple[Plan, Tail]] = field(default_factory=list)
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """
+        Its pairs.
+
+        Raises:
+            ConfigurationError: A transform or an inverse of the user's does not load.
+        """
+        if self.made is None:
+            self.made = tuple(_plan(self.context, pair) for pair in self.context.config.tables)
+        return self.made
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -132,9 +145,8 @@ class Ahead:
 
 
 def found(context: Context) -> Ahead:
-    """The direction behind *context*'s, which was armed."""
-    ahead = context.turned(context.cycle + 1)
-    return Ahead(ahead, tuple(_plan(ahead, pair) for pair in ahead.config.tables))
+    """The direction behind *context*'s, which was armed; no code of the user's is needed to know of it."""
+    return Ahead(context.turned(context.cycle + 1))
 
 
 def arm(context: Context, lock: Lock) -> Ahead:
@@ -159,6 +171,8 @@ def arm(context: Context, lock: Lock) -> Ahead:
         turned, context.flips_with, lock, base, bundle.build(transforms_of(context.root.config))
     )
     step, plans = deployment.step, ahead.plans
+    for plan in plans:  # armed by an attempt before: whether it still sends changes on is shown again
+        Steps(turned, plan.pair, deployment.command, lock).forget("canary")
     step("stream", plans, lambda plan: f"stream of {plan.source.name} is on", partial(up.stream, turned))
     step(
         "capture",
@@ -172,6 +186,17 @@ def arm(context: Context, lock: Lock) -> Ahead:
     armed = partial(restore.apply, deployment, boundary=0)  # it is off until the real one is deployed
     step("apply", plans, "consumer of the way back, off", armed, at_once=MOST_STACKS)
     return ahead
+
+
+def tell_armed(context: Context, ahead: Ahead | None) -> None:
+    """Say what a flip that was rolled back leaves behind of the next direction."""
+    if ahead is not None:
+        removes = "settle" if context.cycle % 2 else "down"
+        context.console.warn(
+            "the next direction stays armed; what its forwarder sends waits for nobody, and rings the "
+            f"queue's alarm: `replicator {context.flips_with}`, run again, goes on with it, "
+            f"`replicator {removes}` removes it"
+        )
 
 
 def note_moved(context: Context, ahead: Ahead | None) -> None:

@@ -90,11 +90,20 @@ def context(tmp_path, text=FILE, *, follows=True, there=True, emulator=False):
         source_table=lambda pair: SimpleNamespace(arn=ARN.partition("/stream/")[0]),
         target=Target(there=there),
         source_client=lambda _: SimpleNamespace(get_parameter=no_parameter),
+        pairs_begun=lambda: {config.tables[0].id},
     )
 
 
 def test_a_migration_that_follows_may_be_cut_over(tmp_path):
     assert check(context(tmp_path)).name == "/shop/orders-table"
+
+
+def test_a_pair_that_is_named_no_longer_is_no_reason_to_leave_its_application_behind(tmp_path):
+    """At the first flip, too: nothing would fence or verify it, and a pointer of all pairs would move it."""
+    made = context(tmp_path)
+    made.pairs_begun = lambda: {made.config.tables[0].id, "customers-1"}
+    with pytest.raises(Refused, match="does not name customers-1 any more"):
+        check(made)
 
 
 def test_without_a_pointer_there_is_nothing_to_flip(tmp_path):

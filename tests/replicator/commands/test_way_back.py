@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ddbverify.config import parse
-from ddbverify.errors import Refused
+from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import SHUT, Fact
 from replicator.aws import fence
 from replicator.commands import (
@@ -348,6 +348,68 @@ def test_a_way_back_is_not_opened_through_anything_but_what_it_was_armed_with(tm
     assert [("It is deployed" in one, "The transform has changed" in one) for one in said] == [
         (not noted, bool(noted))
     ]
+
+
+def test_the_fence_is_lifted_without_the_users_code(tmp_path, monkeypatch):
+    """An inverse that does not load any more kept the application from writing."""
+    made, lifted, said = migration(tmp_path, table="between", cycle=2), [], []
+    over = made.turned(2)
+    over.console = SimpleNamespace(warn=said.append)
+
+    def load(*_):
+        lifted.append("loaded")
+        raise ConfigurationError("There is no module of that name.", "x")
+
+    monkeypatch.setattr(way_back, "_plan", load)
+    monkeypatch.setattr(fence, "lift_opened", lambda context: lifted.append(context.cycle))
+    ahead = way_back.found(over)
+    way_back.note_moved(over, ahead)
+    assert lifted == [2]
+    assert not way_back.open_(over, ahead, None)
+    assert lifted == [2, "loaded"]
+    assert "no module of that name" in said[0]
+    assert "nothing follows it yet" in said[0]
+
+
+def test_an_armed_forwarder_is_proven_again_at_each_attempt(tmp_path, monkeypatch):
+    """What was sent weeks ago says nothing of today."""
+    made = migration(tmp_path)
+    turned = made.turned(1)
+    state = State.of_pair(FakeDynamoDB(), STATE, turned.config.tables[0].id)
+    turned.state = lambda pair: state
+    state.put(Fact.STEP + "canary", at="long ago")
+    plan = SimpleNamespace(pair=turned.config.tables[0], source=SimpleNamespace(name="orders-v2"))
+    proven = []
+
+    class Deployment(SimpleNamespace):
+        command = "cutover"
+
+        def step(self, name, *_, **__):
+            if name == "canary":
+                proven.append(state.get(Fact.STEP + "canary"))
+
+    monkeypatch.setattr(way_back, "found", lambda _: way_back.Ahead(turned, (plan,)))
+    monkeypatch.setattr(way_back_possible, "warnings", lambda _: ())
+    for module, name in [(way_back.through, "need_laws"), (way_back.target_closing, "admit")]:
+        monkeypatch.setattr(module, name, lambda *_: None)
+    for name in ("_remove_stale", "bind", "base_stack"):
+        monkeypatch.setattr(way_back, name, lambda *_: None)
+    monkeypatch.setattr(way_back, "deployed", lambda *_: Deployment())
+    monkeypatch.setattr(way_back.bundle, "build", lambda _: None)
+    way_back.arm(made, None)
+    assert proven == [None], "the step is taken again"
+
+
+@pytest.mark.parametrize(("cycle", "removes"), [(0, "down"), (1, "settle"), (2, "down")])
+def test_what_stays_armed_behind_a_flip_that_was_rolled_back_is_said(tmp_path, cycle, removes):
+    turned, said = migration(tmp_path).turned(cycle), []
+    turned.console = SimpleNamespace(warn=said.append)
+
+    way_back.tell_armed(turned, None)
+    assert said == []
+    way_back.tell_armed(turned, way_back.found(turned))
+    assert f"`replicator {turned.flips_with}`, run again" in said[0]
+    assert f"`replicator {removes}` removes it" in said[0]
 
 
 @pytest.fixture
