@@ -245,7 +245,7 @@ ROOMS = (
         "doctor",
         "what would go wrong in a migration: facts become findings, before anything is made",
         "ddbverify.tables context aws backfill stack",
-        "accounts ahead examination findings policies simulating",
+        "accounts ahead examination findings looking pace policies simulating",
     ),
     _room(
         "replicator",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,26 @@ import click
 from tabulate import tabulate
 
 from ddbverify.code.digest import transforms_of
-from ddbverify.config import Cutover
+from ddbverify.config import Cutover, Pair
+from ddbverify.errors import EngineError, Refused
 from ddbverify.names import table_name
 from replicator.aws import fence, pointer, target_fence
 from replicator.aws.target_notes import InMemory
 from replicator.commands import (
     cutover_preflight,
     cutover_rehearsal,
+    doctor_pace,
     doctor_permissions,
+    protection,
     target_closing,
     way_back,
     way_back_possible,
 )
 from replicator.commands.invocation import config_option, execute, json_option
+from replicator.context import tables
 from replicator.context.console import Console
 from replicator.context.context import Context
-from replicator.doctor import accounts, ahead, examination
+from replicator.doctor import accounts, ahead, examination, pace
 from replicator.doctor.ahead import Budget
 from replicator.doctor.examination import Examined, tried
 from replicator.doctor.findings import (
@@ -44,6 +48,8 @@ from replicator.doctor.findings import (
     summary,
     warning,
 )
+from replicator.doctor.looking import Known, Looked
+from replicator.doctor.pace import Pace
 from replicator.stack import bundle
 
 _WIDTH = 80
@@ -66,7 +72,12 @@ def doctor(context: Context) -> dict[str, Any]:
     examined = examination.examine(context)
     size, unbuilt = _bundle(context)
     of_accounts = accounts.examine(context, examined, bundle_bytes=size)
-    findings = [*examined.findings, *unbuilt, *of_accounts, *_cutover(context, examined)]
+    paces = {pair: doctor_pace.look_at(context, pair) for pair in examined.source_of}
+    findings = [*examined.findings, *unbuilt, *of_accounts]
+    for pair, found in paces.items():
+        findings += pace.pace(str(pair), found, looks_at_changes=_looks_at_changes(context, pair))
+    findings += _protected(context)
+    findings += _cutover(context, examined, paces)
     findings += doctor_permissions.examine(context, examined)
     show(console, findings)
     return as_json(name, findings)
@@ -95,7 +106,29 @@ def _bundle(context: Context) -> tuple[int | None, Iterator[Finding]]:
     return (built[0], iter(())) if built else (None, iter(found))
 
 
-def _cutover(context: Context, examined: Examined) -> Iterator[Finding]:
+def _protected(context: Context) -> Iterator[Finding]:
+    """Whether a table that `down` has to delete is protected; there is none before `up`."""
+    name = context.config.name
+
+    def ask() -> bool:
+        if tables.find(context.source, context.state_table) is None:
+            return False
+        made = [(context.source, context.state_table)]
+        for pair in context.config.tables:
+            made += protection.deleted_with(context, pair, keep_target=False)
+        protection.need_unprotected("down", made)
+        return True
+
+    try:
+        if ask():
+            yield ok("protection", name, "no table that `down` deletes is protected against deletion")
+    except Refused as error:
+        yield warning("protection", name, f"`down` would refuse. {error.message}", error.hint)
+    except EngineError as error:
+        yield not_checked("protection", name, error.message, error.hint)
+
+
+def _cutover(context: Context, examined: Examined, paces: Mapping[Pair, Looked[Pace]]) -> Iterator[Finding]:
     """What would stop a cutover hours later."""
     config = context.config
     why = way_back_possible.why_not(context)
@@ -119,7 +152,7 @@ def _cutover(context: Context, examined: Examined) -> Iterator[Finding]:
     )
     yield from _pointer(context, examined)
     yield from _fence(context, examined)
-    yield from ahead.fence_budget(config.name, budget(context))
+    yield from ahead.fence_budget(config.name, budget(context, paces))
 
 
 def _pointer(context: Context, examined: Examined) -> Iterator[Finding]:
@@ -206,7 +239,7 @@ def _command(name: str, setting: str, folder: Path) -> Iterator[Finding]:
         )
 
 
-def budget(context: Context) -> Budget:
+def budget(context: Context, paces: Mapping[Pair, Looked[Pace]]) -> Budget:
     """What is known of the time in which nobody may write, before anything is made."""
     settings: Cutover = context.config.cutover
     poll, policy = context.pace.poll_seconds, not settings.fence.startswith("command:")
@@ -216,17 +249,27 @@ def budget(context: Context) -> Budget:
         parts["consumer off"] = cutover_rehearsal.CONSUMER_OFF_SECONDS
     if way_back_possible.wanted(context):
         parts["boundary"] = 2.0 * way_back.APART_SECONDS + poll
-    if context.config.verification.last == "changes":
+    whole = [pair for pair in context.config.tables if not _looks_at_changes(context, pair)]
+    if len(whole) < len(context.config.tables):
         parts["streams read to their ends"] = float(settings.stream_lag)
         unknown.append("the verification of what was written since the last")
-    else:
-        unknown.append("the last verification of the whole tables (`replicator plan` estimates it)")
+    for pair in whole:
+        found = paces.get(pair)
+        if isinstance(found, Known):
+            parts[f"verification of {pair}"] = found.value.pass_seconds
+        else:
+            unknown.append(f"the verification of {pair}, whose tables are not known")
     if policy and not context.emulator:
         parts["fasten"] = cutover_rehearsal.FASTEN_SECONDS
     if settings.before_flip:
         unknown.append("your command before_flip")
     margin = context.pace.fence_margin if policy else 0.0
     return Budget(settings.fence_limit, parts, tuple(unknown), margin)
+
+
+def _looks_at_changes(context: Context, pair: Pair) -> bool:
+    """Whether the last verification reads what was written since another one, and not the whole tables."""
+    return context.config.verification.last == "changes" and not pair.rekeys
 
 
 @click.command("doctor")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from botocore.client import BaseClient
 from click.testing import CliRunner
 
 from ddbverify.errors import AccessError, ConfigurationError
@@ -78,6 +80,22 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(Context, "own_client", hooked)
     return seen
+
+
+def written(monkeypatch, values):
+    """As CloudWatch answers how much was written: sums of hours."""
+    call = BaseClient._make_api_call
+
+    def made(self, operation_name, api_params):
+        if operation_name == "GetMetricData":
+            (query,) = api_params["MetricDataQueries"]
+            assert query["MetricStat"]["Metric"]["MetricName"] == "ConsumedWriteCapacityUnits"
+            hours = (api_params["EndTime"] - api_params["StartTime"]).total_seconds() / 3600
+            assert (hours, api_params["EndTime"] <= datetime.now(UTC)) == (24.0, True)
+            return {"MetricDataResults": [{"Id": "writes", "Values": values}]}
+        return call(self, operation_name, api_params)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", made)
 
 
 def states(answer):
@@ -302,6 +320,38 @@ def test_a_fence_without_room_is_a_problem_on_either_side(moving):
     assert all("no room" in one["what"] for one in of(answer, "fence"))
 
 
+def test_a_table_that_down_could_not_delete_is_told(moving):
+    moving.up()
+    assert [one["state"] for one in of(doctor(moving.context()), "protection")] == ["ok"]
+    state = moving.context().state_table
+    moving.database.update_table(TableName=state, DeletionProtectionEnabled=True)
+    (found,) = of(doctor(moving.context()), "protection")
+
+    assert found["state"] == "warning"
+    assert state in found["what"]
+    assert "--no-deletion-protection-enabled" in found["try"]
+
+
+def test_a_last_verification_that_reads_all_is_in_the_fences_budget(moving):
+    path = moving.folder / "migration.toml"
+    path.write_text(path.read_text() + '[verification]\nlast = "full"\n')
+    (found,) = of(doctor(moving.context()), "fence-budget")
+
+    assert f"verification of {moving.source} -> {moving.target}" in found["what"]
+    assert "streams read to their ends" not in found["what"]
+
+
+def test_a_ceiling_is_held_against_what_is_written(moving, monkeypatch):
+    path = moving.folder / "migration.toml"
+    path.write_text(path.read_text().replace("groups = 2", "groups = 2\nwrite_units = 100"))
+    unknown = of(doctor(moving.context()), "write-ceiling")
+    written(monkeypatch, [86_400.0 * 30])
+    known = of(doctor(moving.context()), "write-ceiling")
+
+    assert [one["state"] for one in (*unknown, *known)] == ["not checked", "problem"]
+    assert "less than the 120 that following takes" in known[0]["what"]
+
+
 def test_code_that_cannot_be_built_is_a_problem_before_it_is_to_be_deployed(moving):
     (moving.folder / f"{moving.module}.py").write_text("import no_such_library_41c7\ndef same(i): return i\n")
     moving.configure(transform="same")
@@ -338,10 +388,13 @@ def test_every_check_is_documented_by_its_name():
         path.read_text(encoding="utf-8")
         for path in [*(root / "doctor").glob("*.py"), *(root / "commands").glob("doctor*.py")]
     )
-    named = set(re.findall(r'(?:ok|warning|problem|not_checked|tried|judged)\(\s*"([a-z-]+)"', code))
+    named = set(
+        re.findall(r'(?:ok|warning|problem|not_checked|tried|judged|_enough|room)\(\s*"([a-z-]+)"', code)
+    )
     section = (DOCS / "commands.md").read_text(encoding="utf-8").split("### `replicator doctor`", 1)[1]
     table = section.split("\n### ", 1)[0].split("| check |", 1)[1]
-    documented = set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE))
+    cells = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+    documented = {name for cell in cells for name in re.findall(r"`([a-z-]+)`", cell)}
 
     assert len(named) > 12
     assert named == documented

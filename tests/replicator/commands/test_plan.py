@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
 
 import pytest
-from botocore.client import BaseClient
 from click.testing import CliRunner
 
 from ddbverify.errors import AccessError, ConfigurationError
 from replicator.cli import main
 from replicator.commands.plan import plan
-from tests.replicator.commands.test_doctor import DOCS, asked, moving
+from tests.replicator.commands.test_doctor import DOCS, asked, moving, written
 from tests.replicator.migrations import TARGET_REGION
 
 pytestmark = pytest.mark.engine("ministack")
@@ -23,22 +21,6 @@ __all__ = ["asked", "moving"]
 def the_pair(answer):
     (found,) = answer["pairs"].values()
     return found
-
-
-def written(monkeypatch, values):
-    """As CloudWatch answers: sums of hours."""
-    call = BaseClient._make_api_call
-
-    def made(self, operation_name, api_params):
-        if operation_name == "GetMetricData":
-            (query,) = api_params["MetricDataQueries"]
-            assert query["MetricStat"]["Metric"]["MetricName"] == "ConsumedWriteCapacityUnits"
-            hours = (api_params["EndTime"] - api_params["StartTime"]).total_seconds() / 3600
-            assert (hours, api_params["EndTime"] <= datetime.now(UTC)) == (24.0, True)
-            return {"MetricDataResults": [{"Id": "writes", "Values": values}]}
-        return call(self, operation_name, api_params)
-
-    monkeypatch.setattr(BaseClient, "_make_api_call", made)
 
 
 def test_it_says_time_money_stacks_and_ways(moving, monkeypatch):
