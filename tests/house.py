@@ -136,8 +136,8 @@ ROOMS = (
         "evidence",
         "what is signed: records, envelope, folders, the row of runs",
         "items code tables changes plugins compare suite",
-        "consistency cutover digests envelope events evidence findings folders links record repairs row "
-        "sealing signing",
+        "consistency cutover digests envelope events evidence findings folders links pair_facts record "
+        "repairs row sealing signing",
     ),
     _room(
         "ddbverify",
@@ -185,7 +185,7 @@ ROOMS = (
         "ddbverify",
         "page",
         "report.html: one page on a run or a diff, and whether it is unaltered",
-        "items compare evidence reports diff",
+        "items tables compare evidence reports diff",
         "making origin proof",
     ),
     _room(

@@ -26,6 +26,7 @@ from ddbverify.reports import plan as plans
 from ddbverify.tables import prices, sampling
 from ddbverify.tables import table as tables
 from ddbverify.tables.capacity import ReadRate
+from ddbverify.tables.prices import pass_units
 from ddbverify.tables.table import Table
 from ddbverify.tables.wire import TableReader
 
@@ -127,7 +128,7 @@ def _with_exports(request: Request, options: Options, config: Config) -> Work:
     elif len(exports) == len(("source", "target")) and _same_state(exports["source"], exports["target"]):
         raise ConfigurationError("SOURCE and TARGET are the same export.", "name another one.")
     live = [table for role, table in (("source", source), ("target", target)) if role not in exports]
-    units = sum(plans.read_units(table.size_bytes, 1) for table in live)
+    units = sum(pass_units(table.size_bytes, 1) for table in live)
     said = {role: export.as_json() for role, export in exports.items()}
     return Work(
         config=config,

@@ -195,6 +195,7 @@ FACTS: Final = {
     "full-pass": "The whole tables were read although changes were asked for, and why.",
     "lag": "Of a link: seconds without a record after which a stream was taken to be read to its end.",
     "no-places": "About a pair: why no later run can look at what has changed since this one.",
+    "planned-units": "About a pair: read units that one pass over both tables was to cost, by their sizes.",
     "since": "Of a link: SHA-256 of the evidence of the run that it goes on from.",
     "source-places": "About a pair: where a later run goes on in the source's stream, a line for each shard.",
     "target-places": "About a pair: where a later run goes on in the target's stream, a line for each shard.",

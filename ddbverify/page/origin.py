@@ -75,6 +75,7 @@ class Origin:
     cutover: CutoverEvidence | None = None
     cutover_sha256: str = ""
     fence_limit: float = 0.0  # of the settings as they are now
+    clean_runs: int = 1  # likewise
 
     @property
     def findings(self) -> Path:
@@ -141,6 +142,7 @@ def of_run(folder: Path, config: Config) -> Origin:
         cutover=moved,
         cutover_sha256=moved_sha256,
         fence_limit=float(config.cutover.fence_limit),
+        clean_runs=config.gate.clean_runs,
     )
 
 

@@ -82,10 +82,10 @@ class Chart:
 
     spans: tuple[Span, ...]
     seconds: float  # that the whole width stands for
-    fenced_seconds: float  # from the fence to the last step; 0 where it came to none
+    fenced_seconds: float  # from the moment in which it kept writes off to the last step; 0: it never did
 
 
-FENCE: Final = "fence"
+_FENCED: Final = ("fence-holds", "fence")  # a fence that was put ahead keeps writes off later
 
 
 def gantt(steps: Mapping[str, str]) -> Chart | None:
@@ -106,7 +106,8 @@ def gantt(steps: Mapping[str, str]) -> Chart | None:
         return None
     began, ended = moments[0][1], moments[-1][1]
     whole = ended - began or 1.0
-    fenced = dict(moments).get(FENCE, ended)
+    known = dict(moments)
+    fenced = next((known[name] for name in _FENCED if name in known), ended)
 
     def at(moment: float) -> float:
         return round(WIDTH * (moment - began) / whole, 1)

@@ -121,7 +121,7 @@ def _why_unknown(part: str, origin: Origin) -> str:
     """What a part was made of, and what has become of it."""
     path = {"findings": origin.findings, "course": origin.folder / folders.EVENTS}.get(part)
     if part == "row":
-        return f"{_FROM[part]} is not all here, or is other"
+        return f"{_FROM[part]} is not all here, or is other, or [gate] clean_runs is"
     if part == "cutover":
         return f"{_FROM[part]} is not here, is another by now, or fence_limit is"
     is_here = path is not None and path.exists()
@@ -149,7 +149,7 @@ def _as_then(origin: Origin, made_of: Stamp) -> tuple[Origin, Tally | None, tupl
             unknown.append("findings")
             found = None
     now = stamp.stamp_of(origin, None, keys=False)
-    if (now.row, now.row_ends) != (made_of.row, made_of.row_ends):
+    if (now.row, now.row_ends, now.clean_runs) != (made_of.row, made_of.row_ends, made_of.clean_runs):
         unknown.append("row")
     if made_of.events is None:
         origin = dataclasses.replace(origin, events=None)

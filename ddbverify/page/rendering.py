@@ -63,6 +63,7 @@ def page(origin: Origin, tally: Tally | None, made_of: Stamp) -> bytes:
             checks_more=checks_more,
             findings=found.findings(tally, about) if tally else None,
             cutover=view.cutover(origin),
+            row=view.row(origin),
             courses=course.courses(origin.events) if origin.events else [],
             course_damage=origin.events.damage if origin.events else "",
             width=plots.WIDTH,

@@ -30,6 +30,7 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     findings: str | None  # SHA-256 of findings.jsonl; None where it was not there
     row: tuple[str, ...]  # SHA-256 of the evidence of each run before
     row_ends: str
+    clean_runs: int
     events: str | None  # SHA-256 of events.jsonl; None where it was not there
     cutover: str | None  # SHA-256 of cutover.json; None where it was not there
     fence_limit: float
@@ -46,6 +47,7 @@ def stamp_of(origin: Origin, findings: str | None, *, keys: bool) -> Stamp:
         findings=findings,
         row=tuple(one.sha256 for one in origin.earlier),
         row_ends=origin.row_ends,
+        clean_runs=origin.clean_runs,
         events=origin.events.sha256 if origin.events else None,
         cutover=origin.cutover_sha256 or None,
         fence_limit=origin.fence_limit,

@@ -13,6 +13,7 @@ from ddbverify.page import plots, told
 from ddbverify.page.origin import DiffSummary, Origin
 from ddbverify.page.plots import Chart, Mark
 from ddbverify.reports.summary import check_state, said_by_plugins
+from ddbverify.tables.prices import PER_MILLION_READ_UNITS
 from ddbverify.words import duration_in_words, number_of
 
 MOST_LISTED: Final = 40
@@ -105,6 +106,14 @@ class CutoverView:
     budget_length: float
 
 
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """The runs in a row."""
+
+    streaks: tuple[int, ...]  # of this run and each before it: passed runs in a row up to it
+    sentence: str
+
+
 def glyph_of(verdict: str) -> str:
     """A sign that tells verdicts apart without colours."""
     return GLYPHS.get(verdict, "?")
@@ -179,7 +188,8 @@ def pairs(about: Evidence | DiffSummary) -> list[PairView]:
     if isinstance(about, DiffSummary):
         return [_diffed(about)]
     changes_only = links.is_link(about)
-    return [_pair(pair, changes_only=changes_only) for pair in about.pairs[:MOST_PAIRS]]
+    planned = {fact.about: fact.value for fact in about.facts if fact.name == "planned-units"}
+    return [_pair(pair, planned.get(pair.id), changes_only=changes_only) for pair in about.pairs[:MOST_PAIRS]]
 
 
 def _states(counts: dict[str, int | None]) -> tuple[StateRow, ...]:
@@ -219,7 +229,7 @@ def _diffed(about: DiffSummary) -> PairView:
     )
 
 
-def _pair(pair: PairEvidence, *, changes_only: bool) -> PairView:
+def _pair(pair: PairEvidence, planned: object, *, changes_only: bool) -> PairView:
     read = pair.comparison
     how = "Looked up key by key"
     if read is not None and not changes_only:
@@ -242,12 +252,41 @@ def _pair(pair: PairEvidence, *, changes_only: bool) -> PairView:
             f"{_units(read.source_read_units, read.target_read_units)} in "
             f"{number_of(read.requests, 'request')}, "
             f"{duration_in_words(read.ended_epoch - read.started_epoch)}."
+            + _against(planned, read.source_read_units + read.target_read_units)
         ),
         settled=told.settled(pair),
         matrix=matrix,
         matrix_more=more,
         untold=untold,
         notes=Listed.of(said_by_plugins(read)),
+    )
+
+
+def _against(planned: object, units: float) -> str:
+    """What was read, against what the tables' sizes had let expect, and what that costs."""
+    usd = f"${units * PER_MILLION_READ_UNITS / 1e6:,.4f}"
+    price = f" At AWS's price for us-east-1 that is {usd} on demand."
+    if not isinstance(planned, int | float) or not planned:
+        return price
+    return (
+        f" By the sizes that DynamoDB counts every six hours it was to take {planned:,.0f} read units: that "
+        f"is {100 * units / planned:,.0f} % of it, settling included.{price}"
+    )
+
+
+def row(origin: Origin) -> RowView | None:
+    """The runs in a row, and how many of them have passed one after the other, up to each."""
+    if not isinstance(origin.about, Evidence):
+        return None
+    verdicts = [origin.about.verdict, *(one.verdict for one in origin.earlier)]
+    streaks: list[int] = []
+    for verdict in reversed(verdicts):
+        streaks.insert(0, (streaks[0] if streaks else 0) + 1 if verdict == "passed" else 0)
+    least = "at least " if verdicts and all(one == "passed" for one in verdicts) and origin.earlier else ""
+    return RowView(
+        tuple(streaks),
+        f"Passed in a row, up to this one: {least}{streaks[0]}. [gate] clean_runs asks for "
+        f"{origin.clean_runs}.",
     )
 
 
@@ -333,7 +372,7 @@ def cutover(origin: Origin) -> CutoverView | None:
     return CutoverView(
         said,
         chart,
-        f"From the fence to the last step: {duration_in_words(stood)} of the {duration_in_words(limit)} that "
-        "fence_limit allows.",
+        f"From the moment in which the fence kept writes off to the last step: {duration_in_words(stood)} of "
+        f"the {duration_in_words(limit)} that fence_limit allows.",
         round(min(plots.WIDTH, plots.WIDTH * stood / limit), 1) if limit else 0.0,
     )

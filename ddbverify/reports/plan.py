@@ -35,12 +35,6 @@ from ddbverify.tables.segments import Plan, cut
 from ddbverify.tables.table import Table
 from ddbverify.words import duration_in_words
 
-UNIT_BYTES: Final = 4096
-"""
-Of a strongly consistent read.
-https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
-"""
-
 NEW_TABLE_UNITS_PER_SECOND: Final = 12_000
 """
 What a new on-demand table gives; one that has had more traffic gives more.
@@ -305,23 +299,14 @@ def estimate(
     return _with_warnings(made, config)
 
 
-def read_units(size_bytes: float, segments: int) -> int:
-    """
-    Of one strongly consistent pass: 4 KB each.
-
-    Each segment's last page is rounded up, and its end is asked for once more (`ddbverify.compare.reading`).
-    """
-    return math.ceil(size_bytes / UNIT_BYTES) + 2 * segments
-
-
 def _units_of_an_item(table: Table) -> int:
     """Of one strongly consistent read of an item of average size; also where there is none."""
-    return max(1, math.ceil(table.size_bytes / max(1, table.item_count) / UNIT_BYTES))
+    return max(1, math.ceil(table.size_bytes / max(1, table.item_count) / prices.UNIT_BYTES))
 
 
 def _side(table: Table, planned: Plan, ceiling: int | None, price: float) -> SideEstimate:
     share = len(planned.segments) / planned.total
-    units = read_units(table.size_bytes * share, len(planned.segments))
+    units = prices.pass_units(table.size_bytes * share, len(planned.segments))
     allowed = ReadRate.of(table, ceiling)
     rate = min(allowed.ceiling or math.inf, allowed.capacity or NEW_TABLE_UNITS_PER_SECOND)
     return SideEstimate(

@@ -23,7 +23,7 @@ from ddbverify.compare.inspection import EXAMPLES_KEPT, ItemCheck, Refutation
 from ddbverify.compare.request import Progress
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
-from ddbverify.evidence import digests, folders
+from ddbverify.evidence import digests, folders, pair_facts
 from ddbverify.evidence.events import EventLog
 from ddbverify.evidence.findings import FindingsFile
 from ddbverify.evidence.record import (
@@ -317,9 +317,9 @@ class Checking:
                     comparison=ComparisonRecord.of(comparison),
                 )
             )
-            if causes := self.causes[pair.id].most_common():
-                said = tuple(f"{one.text} ({number_of(one.findings, 'finding')})" for one in causes)
-                self._writer.fact(Fact(name="causes", about=pair.id, value=said))
+            tables = (pair.source, pair.target)
+            for fact in pair_facts.of(pair.id, tables, comparison, self.causes[pair.id]):
+                self._writer.fact(fact)
 
     # --- what runs --------------------------------------------------------------------------
 

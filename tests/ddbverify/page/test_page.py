@@ -17,7 +17,8 @@ from ddbverify.evidence import folders
 from ddbverify.evidence.events import Event, Events
 from ddbverify.evidence.links import Link
 from ddbverify.evidence.record import CheckState, Fact
-from ddbverify.page import course, making, plots, told
+from ddbverify.page import course, making, plots, told, view
+from ddbverify.page.origin import Earlier, Origin
 from tests.ddbverify import projects
 from tests.ddbverify.judged import good_evidence, leave
 from tests.ddbverify.pages import HOSTILE, STEPS, TOKEN, failed_evidence, finding, rich, write_findings
@@ -288,6 +289,48 @@ def test_the_steps_of_a_cutover_follow_one_another():
     for before, after in zip(chart.spans, chart.spans[1:], strict=False):
         assert after.mark.x >= before.mark.x
     assert all(span.mark.x + span.mark.width <= plots.WIDTH + 0.2 for span in chart.spans[:-1])
+
+
+def test_a_fence_that_was_put_ahead_counts_from_the_moment_in_which_it_holds():
+    held = {"gate": 0, "fence": 2, "fence-holds": 92, "quiet": 100, "flip": 120}
+    chart = plots.gantt({name: f"2026-11-18T11:0{at // 60}:{at % 60:02}Z" for name, at in held.items()})
+
+    assert chart is not None
+    assert chart.fenced_seconds == 28.0
+    assert [span.name for span in chart.spans if span.fenced] == ["quiet", "flip"]
+
+
+def test_what_was_read_is_held_against_what_was_planned(tmp_path):
+    config = load(projects.make_project(tmp_path))
+    found = good_evidence(config)
+    (pair,) = found.pairs
+    units = pair.comparison.source_read_units + pair.comparison.target_read_units
+    fact = Fact(name="planned-units", about=pair.id, value=2 * units)
+
+    (told,) = view.pairs(msgspec.structs.replace(found, facts=(fact,)))
+    assert f"it was to take {2 * units:,.0f} read units: that is 50 % of it" in told.read
+    assert f"${units * 0.125 / 1e6:,.4f} on demand" in told.read
+    (untold,) = view.pairs(found)
+    assert "was to take" not in untold.read
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "streaks", "said"),
+    [
+        (("passed",), (1,), "up to this one: 1. [gate] clean_runs asks for 3"),
+        (("passed", "passed", "failed", "passed"), (2, 1, 0, 1), "up to this one: 2."),
+        (("failed", "passed"), (0, 1), "up to this one: 0."),
+        (("passed", "passed"), (2, 1), "up to this one: at least 2."),
+    ],
+)
+def test_runs_that_have_passed_in_a_row_are_counted_up_to_each(tmp_path, verdicts, streaks, said):
+    about = good_evidence(load(projects.make_project(tmp_path)), verdict=verdicts[0])
+    earlier = tuple(Earlier("run", verdict, "0" * 64, changes_only=False) for verdict in verdicts[1:])
+    origin = Origin(folder=tmp_path, about=about, sha256="0" * 64, earlier=earlier, clean_runs=3)
+
+    row = view.row(origin)
+    assert row.streaks == streaks
+    assert said in row.sentence
 
 
 @pytest.mark.parametrize(
