@@ -86,7 +86,7 @@ ROOMS = (
         "DynamoDB from outside: clients, raw pages, pace, segments, settings, prices",
         "items",
         "answers aws capacity credentials hosts indexes pace pages parity prices references sampling "
-        "segments services settings table wire",
+        "segments services settings table unknown wire",
     ),
     _room(
         "ddbverify",
@@ -270,11 +270,18 @@ ROOMS = (
     ),
     _room(
         "replicator",
+        "adoption",
+        "a table that no stack owns, as the documents by which a stack takes it over",
+        "ddbverify.tables",
+        "cdk cloudformation collecting owner terraform",
+    ),
+    _room(
+        "replicator",
         "commands",
         "one module per command, with its options: what it does, step by step",
         "ddbverify.items ddbverify.code ddbverify.tables ddbverify.pipeline ddbverify.evidence "
         "ddbverify.gate ddbverify.metrics ddbverify.reports handlers context aws backfill stack doctor "
-        "estimate demo",
+        "estimate adoption demo",
         "",
     ),
 )
