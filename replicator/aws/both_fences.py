@@ -10,6 +10,7 @@ from ddbverify.errors import AccessError, DdbVerifyError
 from replicator.aws.policy_fence import PolicyFence
 from replicator.aws.target_deny import Window
 from replicator.aws.target_fence import CLOSES_BEFORE_SECONDS, TargetFence
+from replicator.context.lock import LeaseLost
 from replicator.context.tables import TableFacts
 
 CLOSING_PATIENCE_SECONDS: Final = 20.0
@@ -74,6 +75,9 @@ class BothFences:
 
         Where AWS does not let a target be closed, that is told, and the source opens nevertheless: its
         application waits, and nobody has pointed one at the target.
+
+        Raises:
+            LeaseLost: Another operator may be moving the application; nothing is opened.
         """
         for table in self.target.tables:
             self._close_again(table)
@@ -84,14 +88,18 @@ class BothFences:
         policies = self.target.policies
         closes = self.target.command if self.target.by_flip else "restore"
         hurried = replace(self.target, policies=replace(policies, patience_seconds=CLOSING_PATIENCE_SECONDS))
-        deadline = policies.seconds() + CLOSING_PATIENCE_SECONDS
+        deadline, slept = policies.seconds() + CLOSING_PATIENCE_SECONDS, False
         while True:
             try:
                 hurried.put_closed(table)
             except DdbVerifyError as error:
+                if isinstance(error, LeaseLost) and not slept:  # whatever renews the lease wakes up as well
+                    deadline, slept = policies.seconds() + CLOSING_PATIENCE_SECONDS, True
                 if not isinstance(error, AccessError) and policies.seconds() < deadline:
                     policies.pause()
                     continue
+                if isinstance(error, LeaseLost):
+                    raise
                 policies.tell(
                     f"{table.name} could not be closed again, `replicator {closes}` does: {error.message}"
                 )

@@ -35,6 +35,10 @@ _ONE_REQUEST = 15.0
 """What an attempt may take to reach DynamoDB: ten seconds to connect, and its bytes."""
 
 
+class LeaseLost(Refused):
+    """The lease does not outlast one more request: another operator may be at work."""
+
+
 @dataclass(slots=True)
 class Lock:
     """
@@ -62,7 +66,7 @@ class Lock:
         Make sure that the lease outlasts one more request.
 
         Raises:
-            Refused: It was lost: another operator may be at work.
+            LeaseLost: Another operator may be at work.
         """
         if not self.lasts():
             raise _lost(self.command)
@@ -204,7 +208,7 @@ class Borrowed:
         Make sure that the lease outlasts one more request.
 
         Raises:
-            Refused: It was lost, or nobody tells of it any more.
+            LeaseLost: Or nobody tells of it any more.
         """
         if clock.seconds() + _ONE_REQUEST > self.until:
             raise _lost(self.command)
@@ -214,8 +218,8 @@ class Borrowed:
         self.until = -math.inf
 
 
-def _lost(command: str) -> Refused:
-    return Refused(
+def _lost(command: str) -> LeaseLost:
+    return LeaseLost(
         f"This `{command}` lost its lease on the migration, so it stopped before writing more.",
         "check the network, see `replicator status`, and run the command again: it goes on.",
     )

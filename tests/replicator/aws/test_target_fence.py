@@ -22,6 +22,7 @@ from replicator.aws.policy_fence import PolicyFence
 from replicator.aws.target_deny import Window, closed, is_closed_at, ours_in, unclosed, window_of
 from replicator.aws.target_fence import CLOSES_BEFORE_SECONDS, TargetFence
 from replicator.aws.target_notes import InMemory, StateNotes
+from replicator.context import lock
 from replicator.handlers.state import State
 from tests.replicator.aws.test_policy_fence import LIMIT, MARGIN, OPERATOR, OTHERS, READERS, TABLE
 from tests.replicator.aws.test_scheduled_fence import LEAD, SPREAD
@@ -363,6 +364,45 @@ def test_one_request_that_is_refused_while_it_is_closed_again_is_made_again(worl
 
     assert both.target.denies(both.clock.at)
     assert (both.taken_twice(both.bites + 2 * LIMIT), both.told) == ([], [])
+
+
+def test_a_machine_that_slept_while_it_closes_the_target_again_tries_anew(world):
+    """Found by the order model: the time for another try had passed by in its sleep."""
+    both = world()
+    made = both.raised()
+    both.clock.at = both.bites + 60
+    made.fasten()
+    read, sleeps = both.kept.get, [60.0]
+
+    def slept(name):
+        if sleeps:
+            both.clock.at += sleeps.pop()
+            raise lock.LeaseLost("It lost its lease.", "run it again")
+        return read(name)
+
+    both.kept.get = slept
+    made.lift()
+
+    assert both.target.denies(both.clock.at)
+    assert (both.taken_twice(both.bites + 2 * LIMIT), both.told) == ([], [])
+
+
+def test_who_has_lost_the_lease_leaves_both_tables_fenced(world):
+    """Another operator may be at work, and moves the application."""
+    both = world()
+    made = both.raised()
+    both.clock.at = both.bites + 60
+    made.fasten()
+
+    def lost(_):
+        raise lock.LeaseLost("It lost its lease.", "run it again")
+
+    both.kept.get = lost
+    with pytest.raises(lock.LeaseLost):
+        made.lift()
+
+    assert is_fenced(both.source.policy)
+    assert both.taken_twice(both.bites + 2 * LIMIT) == []
 
 
 def test_where_the_target_may_not_be_closed_nobody_waits_for_it(world):
