@@ -14,7 +14,7 @@ from hypothesis.stateful import rule as hypothesis_rule
 from replicator.handlers import transact
 from tests.model.actors import Fate
 from tests.model.fifo_queue import Call
-from tests.model.world import SLOT, World
+from tests.model.world import SLOT, World, install
 
 
 def chosen(attribute: str) -> st.SearchStrategy[Any]:
@@ -104,6 +104,7 @@ class OrderModel(RuleBasedStateMachine):
     world: World
     latest: OrderModel  # whose moves are the smallest counter-example after a search has failed
     tally = Tally()
+    install = staticmethod(install)
 
     def __init__(self) -> None:
         super().__init__()

@@ -145,7 +145,7 @@ class Rule:
     """
 
     without: Callable[[Patch], None]
-    machine: type[OrderModel] = OrderModel
+    machine: type[Any] = OrderModel
     first: Callable[[Patch], None] = lambda patch: None
 
 

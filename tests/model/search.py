@@ -3,7 +3,7 @@ Search the order model's histories for one that breaks a promise.
 
 ``python -m tests.model.search`` searches the product (``make model``); ``--rule NAME`` searches the
 variant without that rule, says how many histories that took, and prints the moves of the smallest
-counter-example; ``--record`` writes those of all rules into ``counterexamples.py``.
+counter-example; ``--record`` writes those of all rules into the two ``counterexamples.py``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -22,11 +23,21 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model import counterexamples
+from tests.model.flips import counterexamples as counterexamples_of_flips
+from tests.model.flips import rules as flips
+from tests.model.flips.machine import FlipModel
 from tests.model.order_model import Move, OrderModel, Tally
 from tests.model.rules import NOT_NEEDED, RULES, Rule
-from tests.model.world import install
 
 EXAMPLES_PER_RULE = 5_000
+EXAMPLES_OF_FLIPS = 1_000
+"""A history with flips costs as much as some dozens of the others."""
+
+OF_FLIPS = 0.02
+"""So many histories with flips are searched, for each of the others."""
+
+EVERY = {**RULES, **NOT_NEEDED, **flips.RULES, **flips.NOT_NEEDED}
+
 ROUND = 2_500
 """Examples that one Hypothesis run tries; more of them in one run only remember more."""
 
@@ -47,12 +58,12 @@ class Counterexample:
     moves: list[Move]
 
 
-def search(machine: type[OrderModel], examples: int, *, seed: int, shrink: bool = True) -> None:
+def search(machine: type[Any], examples: int, *, seed: int, shrink: bool = True) -> None:
     """
     Try so many histories.
 
     Raises:
-        PromiseBroken: By one of them; `OrderModel.latest` made the smallest such.
+        PromiseBroken: By one of them; `latest` of the machine made the smallest such.
     """
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     chosen = settings(
@@ -76,23 +87,28 @@ def search(machine: type[OrderModel], examples: int, *, seed: int, shrink: bool 
 def counterexample(rule: Rule, examples: int, *, seed: int, shrink: bool = True) -> Counterexample | None:
     """The smallest history that was found in which the product without *rule* breaks a promise."""
     with pytest.MonkeyPatch.context() as patch:
-        install(patch)
+        rule.machine.install(patch)
         rule.first(patch)
         rule.without(patch)
         try:
             search(rule.machine, examples, seed=seed, shrink=shrink)
         except PromiseBroken as broken:
-            return Counterexample(broken.after, OrderModel.latest.moves)
+            return Counterexample(broken.after, rule.machine.latest.moves)
     return None
 
 
-def one_round(seed: int) -> tuple[int, float]:
-    """One run of the product's own; its seed, and how long it took."""
+def one_round(round_: tuple[type[Any], int]) -> tuple[str, int, float]:
+    """One run of a machine with the product's own: its machine, its seed, and how long it took."""
     began = time.monotonic()
+    machine, seed = round_
     with pytest.MonkeyPatch.context() as patch:
-        install(patch)
-        search(OrderModel, ROUND, seed=seed)
-    return seed, time.monotonic() - began
+        machine.install(patch)
+        search(machine, _examples(machine), seed=seed)
+    return machine.__name__, seed, time.monotonic() - began
+
+
+def _examples(machine: type[Any]) -> int:
+    return ROUND if machine is OrderModel else int(ROUND * OF_FLIPS)
 
 
 def main() -> None:
@@ -101,26 +117,27 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0, help="of the first round; each round adds one")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--rule", choices=[*RULES, *NOT_NEEDED])
+    parser.add_argument("--rule", choices=list(EVERY))
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
     if options.record:
-        record(options.seed, [options.rule] if options.rule else list(RULES))
+        record(options.seed, [options.rule] if options.rule else [*RULES, *flips.RULES])
     elif options.rule:
         show(options.rule, options.examples, options.seed)
     else:
-        rounds = range(options.seed, options.seed + -(-options.examples // ROUND))
-        began = time.monotonic()
-        print(f"{len(rounds) * ROUND:,} examples, seeds {rounds[0]} to {rounds[-1]}", flush=True)
+        seeds = range(options.seed, options.seed + -(-options.examples // ROUND))
+        rounds = [(machine, seed) for seed in seeds for machine in (OrderModel, FlipModel)]
+        began, examples = time.monotonic(), sum(_examples(machine) for machine, _ in rounds)
+        print(f"{examples:,} examples, seeds {seeds[0]} to {seeds[-1]}", flush=True)
         with multiprocessing.Pool(options.processes) as pool:
-            for seed, seconds in pool.imap_unordered(one_round, rounds):
-                print(f"seed {seed}: {ROUND:,} examples, nothing found, {seconds:.0f} s", flush=True)
-        print(f"no promise is broken in {len(rounds) * ROUND:,} examples, {time.monotonic() - began:.0f} s")
+            for name, seed, seconds in pool.imap_unordered(one_round, rounds):
+                print(f"{name}, seed {seed}: nothing found, {seconds:.0f} s", flush=True)
+        print(f"no promise is broken in {examples:,} examples, {time.monotonic() - began:.0f} s")
 
 
 def show(name: str, examples: int, seed: int) -> None:
     """Search one rule's variant, and print what was found."""
-    found = told(name, {**RULES, **NOT_NEEDED}[name], examples, seed)
+    found = told(name, EVERY[name], examples, seed)
     for move, arguments in found.moves if found else ():
         print(f"    {move}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})")
     sys.exit(found is None)
@@ -129,7 +146,8 @@ def show(name: str, examples: int, seed: int) -> None:
 def record(seed: int, names: list[str]) -> None:
     """Search the variants without these rules, and keep the counter-examples."""
     for name in names:
-        found = told(name, RULES[name], EXAMPLES_PER_RULE, seed)
+        examples = EXAMPLES_PER_RULE if name in RULES else EXAMPLES_OF_FLIPS
+        found = told(name, EVERY[name], examples, seed)
         if found:
             keep(name, found.moves)
 
@@ -144,16 +162,17 @@ def told(name: str, rule: Rule, examples: int, seed: int) -> Counterexample | No
 
 
 def keep(name: str, moves: list[Move]) -> None:
-    """Write a counter-example into ``counterexamples.py``."""
-    counterexamples.FOUND[name] = moves
+    """Write a counter-example into the ``counterexamples.py`` of its rule."""
+    book, rules = (counterexamples, RULES) if name in RULES else (counterexamples_of_flips, flips.RULES)
+    book.FOUND[name] = moves
     lines = []
-    for rule in filter(counterexamples.FOUND.get, RULES):
+    for rule in filter(book.FOUND.get, rules):
         lines += [
             f"    {rule!r}: [",
-            *(f"        {move!r}," for move in counterexamples.FOUND[rule]),
+            *(f"        {move!r}," for move in book.FOUND[rule]),
             "    ],",
         ]
-    path = Path(counterexamples.__file__)
+    path = Path(book.__file__)
     head, opening, _ = path.read_text(encoding="utf-8").partition("FOUND: dict[str, list[Move]] = {\n")
     path.write_text(head + opening + "\n".join([*lines, "}", ""]), encoding="utf-8")
 

@@ -1,0 +1,21 @@
+"""A transform that leaves things out, and its inverse: what the machine with flips is searched with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+HIDDEN = "hidden"
+"""How a value begins that the transform leaves out."""
+
+
+def narrower(item: dict[str, Any]) -> dict[str, Any] | None:
+    """Of a source's item the target's: without `kept`, under another name, and of hidden ones none."""
+    if item["v"].startswith(HIDDEN):
+        return None
+    return {"id": item["id"], "value": item["v"]}
+
+
+def wider(item: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+    """Of a target's item the source's, with what the source has kept."""
+    kept = {"kept": before["kept"]} if before and "kept" in before else {}
+    return {"id": item["id"], "v": item["value"], **kept}
