@@ -163,18 +163,34 @@ def other_transform(config: Config, pair: Pair) -> str | None:
     return _unlike(config, pair, facts.get(Fact.BOUND)) if facts and Fact.RESOURCES in facts else None
 
 
-def moved(config: Config) -> str | None:
+def in_vain(config: Config) -> str | None:
     """
-    What it means for a run that the application was moved to the targets, in words.
+    Why keys that differ would be waited for in vain, in words: nothing follows, or a pair is paused.
 
     Returns:
-        ``None`` where it was not, and where there is no pipeline.
+        ``None`` where neither is so, and where there is no pipeline.
 
     Raises:
         EngineError: AWS refused a read.
     """
-    config, pair = direction.that_follows(config, config.tables[0])
-    return fence.moved(_facts(config, pair) or {})
+    config, _ = direction.that_follows(config, config.tables[0])
+    for pair in config.tables:
+        facts = _facts(config, pair) or {}
+        if (moved := fence.moved(facts)) is not None:
+            return moved
+        if _is_paused(facts, time.time()):
+            return (
+                f"{pair} is paused: what its target lacks waits in the queue, so a key that differs is "
+                "looked at until its ceiling, and the pipeline's check fails (`replicator resume` goes on)"
+            )
+    return None
+
+
+def _is_paused(facts: Mapping[str, Mapping[str, Any]], now: float) -> bool:
+    control = facts.get(Fact.CONTROL, {"state": names.RUN}).get("state")
+    # Behind a flip it is shut by the same fact, for good; before one, for as long as its fence stands.
+    shut = control == names.SHUT and fence.keeps_consumer_off(facts, now)
+    return control != names.RUN and not shut and fence.moved(facts) is None
 
 
 def _unlike(config: Config, pair: Pair, bound: Mapping[str, Any] | None) -> str | None:
@@ -288,10 +304,7 @@ def judged(
         problems.append(
             f"a gap is latched since {gap.get('at', '?')}: {gap.get('reason', '?')} ({begins_anew(cycle)})"
         )
-    control = facts.get(Fact.CONTROL, {"state": names.RUN}).get("state")
-    # Behind a flip it is shut by the same fact, for good; before one, for as long as its fence stands.
-    shut = control == names.SHUT and fence.keeps_consumer_off(facts, now)
-    if control != names.RUN and not shut and fence.moved(facts) is None:
+    if _is_paused(facts, now):
         problems.append("the consumer is paused (`replicator resume` ends that)")
     if waiting > BACKLOG_LIMIT:
         problems.append(f"{waiting} messages wait in the queue, more than {BACKLOG_LIMIT}")

@@ -85,7 +85,7 @@ def run(
         Refused: The word did not come.
     """
     start = _start(config_file, coverage, since, extra, out, waits=word is not None)
-    for line in (*_moved(start.config), *start.before.shares, *_other_transforms(start.config)):
+    for line in (*_in_vain(start.config), *start.before.shares, *_other_transforms(start.config)):
         say(line)
     checks = Checks(
         lambda changed: child.command(
@@ -332,10 +332,10 @@ def _programs() -> dict[str, str]:
     return {"ddbverify": evidence.tool_version(), "pytest": importlib.metadata.version("pytest")}
 
 
-def _moved(config: Config) -> Iterator[str]:
-    """Before anything is read: behind a flip, keys that the application writes are looked at in vain."""
+def _in_vain(config: Config) -> Iterator[str]:
+    """Before anything is read: behind a flip, or a pause, keys that differ are looked at in vain."""
     try:
-        said = pipeline.moved(config)
+        said = pipeline.in_vain(config)
     except EngineError:  # not here to judge, as below
         return
     if said is not None:

@@ -177,7 +177,7 @@ def stand_in(folder: Path, monkeypatch: Any = None) -> None:
         (runner, "compare", compare),
         (pipeline, "health", health),
         (pipeline, "other_transform", spec_of("other_transform")),
-        (pipeline, "moved", spec_of("moved")),
+        (pipeline, "in_vain", spec_of("moved")),
     ):
         if monkeypatch is None:
             setattr(module, name, function)

@@ -187,11 +187,11 @@ def test_behind_the_flip_it_is_said_that_the_application_has_moved(aws, tmp_path
     monkeypatch.setattr(pipeline.mappings, "look", lambda *given: pipeline.mappings.Source(states[given[2]]))
     resources = {"forwarder_mapping": "f", "consumer_mapping": "c"}
     cut = {"flipped": True, "steps": {"consumer": "then", "flip": "then"}}
-    assert pipeline.moved(config) is None
+    assert pipeline.in_vain(config) is None
     make_state_table(config, HEALTHY | {Fact.RESOURCES: resources, Fact.CUTOVER: cut})
 
     found = pipeline.health(config, config.tables[0])
-    assert found.moved == pipeline.moved(config)
+    assert found.moved == pipeline.in_vain(config)
     assert found.moved in found.problems
     assert ("the consumer's event source mapping is Enabled, not Disabled" in found.problems) is (
         consumer == "Enabled"
@@ -289,3 +289,13 @@ def test_what_ends_a_gap_is_what_that_direction_lets(cycle, way):
     assert f"(`replicator {way}`" in said
     (off,) = mappings.problems({"stream_arn": "one"}, {}, None, cycle=cycle)
     assert f"(`replicator {way}`" in off
+
+
+def test_a_pause_is_said_before_a_run_waits_for_what_is_in_the_queue(aws, tmp_path):
+    """Every key that differs was settled up to its ceiling, and only then was it said why."""
+    config = parse(projects.TOML, tmp_path)
+    make_state_table(config, {Fact.CONTROL: {"state": "pause"}})
+    said = pipeline.in_vain(config)
+    assert said is not None
+    assert f"{config.tables[0]} is paused" in said
+    assert "`replicator resume`" in said

@@ -436,7 +436,7 @@ def test_a_state_table_that_cannot_be_read_is_left_to_the_check(project, monkeyp
         raise AccessError("no", "log in")
 
     said = []
-    for name in ("other_transform", "moved"):
+    for name in ("other_transform", "in_vain"):
         monkeypatch.setattr(f"ddbverify.pipeline.health.{name}", refuse)
 
     assert runs.run(project, say=said.append).exit_code == 0
