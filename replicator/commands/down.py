@@ -14,7 +14,16 @@ from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
 from replicator.backfill.boundary import BACKUPS
 from replicator.backfill.ownership import MADE
-from replicator.commands import dashboard, ended, invocation, marking, protection, removal, target_closing
+from replicator.commands import (
+    dashboard,
+    ended,
+    invocation,
+    left_fenced,
+    marking,
+    protection,
+    removal,
+    target_closing,
+)
 from replicator.commands.together import MOST_STACKS, each
 from replicator.commands.way_back import OPENED
 from replicator.context import live, tables
@@ -67,6 +76,8 @@ def down(context: Context) -> dict[str, Any]:
         except EngineError as error:  # no reason to leave half a migration standing
             context.console.warn(f"`replicator status` will not know of this end: {error.message}")
         removal.base(context, base)
+        for text in left_fenced.told(context) if flipped else ():
+            context.console.line(f"  · {text}")
     context.console.line("Everything that the migration made is removed.")
     return {"removed": [*turned, *(name for names in found for name in names), base]}
 

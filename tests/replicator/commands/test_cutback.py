@@ -139,6 +139,11 @@ def test_over_back_and_over_again(moving, capsys):
         moving.cutback()
     assert moving.context().turned(2).state(moving.pair).get(Fact.MOVED)
     assert fenced(moving, "source")
+    capsys.readouterr()
+    moving.down()
+    said = capsys.readouterr().err
+    assert f"{moving.source} stays fenced, and nothing notes it any more" in said
+    assert f"{moving.target} stays fenced" not in said
 
 
 def test_the_table_that_the_application_goes_back_to_is_opened_at_a_known_moment(moving, monkeypatch):
