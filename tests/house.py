@@ -136,8 +136,8 @@ ROOMS = (
         "evidence",
         "what is signed: records, envelope, folders, the row of runs",
         "items code tables changes plugins compare suite",
-        "consistency cutover digests envelope events evidence findings folders links pair_facts record "
-        "repairs row sealing signing",
+        "consistency cutover digests envelope events evidence findings folders links pair_facts plans "
+        "record repaired repairs row sealing signing",
     ),
     _room(
         "ddbverify",
@@ -178,8 +178,8 @@ ROOMS = (
         "ddbverify",
         "diff",
         "two tables compared from the command line, without a suite",
-        "items code tables exports compare suite evidence reports",
-        "diff folder options request text",
+        "items code tables exports plugins compare suite evidence reports",
+        "diff folder options recheck request text",
     ),
     _room(
         "ddbverify",
@@ -208,8 +208,8 @@ ROOMS = (
         "handlers",
         "what runs in Lambda: forwarder, consumer, and what they need",
         "ddbverify.items ddbverify.tables",  # of the tables `answers` only, which decodes nothing
-        "applier ceiling consumer control envelope forwarder inverse_ledger late ledger limit records "
-        "state wire",
+        "applier ceiling consumer control envelope forwarder inverse_ledger inverting late ledger limit "
+        "records state transact wire",
     ),
     _room(
         "replicator",
@@ -223,8 +223,8 @@ ROOMS = (
         "aws",
         "the pieces of AWS that a migration moves: queues, mappings, streams, fence, canary",
         "ddbverify.items ddbverify.tables handlers context",
-        "canary fence fence_seen markers operators_command pointer policies policy_deny prices queue readers "
-        "sight stream stream_switch stream_tail switch target_fence target_notes target_seen",
+        "canary fence fence_seen markers operators_command pointer policies policy_deny prices queue "
+        "readers sight stream stream_switch stream_tail switch target_fence target_notes target_seen",
     ),
     _room(
         "replicator",
@@ -232,6 +232,13 @@ ROOMS = (
         "the target's first filling: preflight, boundary, backup, load",
         "ddbverify.items ddbverify.code ddbverify.tables handlers context",
         "boundary filling ownership plan preflight",
+    ),
+    _room(
+        "replicator",
+        "repairs",
+        "a repair of what a verification has found: deciding, reading, writing, its cost",
+        "ddbverify.items ddbverify.tables ddbverify.evidence handlers aws",
+        "cost deciding progress reading writing",
     ),
     _room(
         "replicator",
@@ -280,8 +287,8 @@ ROOMS = (
         "commands",
         "one module per command, with its options: what it does, step by step",
         "ddbverify.items ddbverify.code ddbverify.tables ddbverify.pipeline ddbverify.evidence "
-        "ddbverify.gate ddbverify.metrics ddbverify.reports handlers context aws backfill stack doctor "
-        "estimate adoption demo",
+        "ddbverify.gate ddbverify.metrics ddbverify.reports ddbverify.diff handlers context aws backfill "
+        "repairs stack doctor estimate adoption demo",
         "",
     ),
 )

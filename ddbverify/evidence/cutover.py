@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from ddbverify.config import Config
-from ddbverify.evidence import envelope, folders, signing
+from ddbverify.evidence import envelope, folders, repaired, signing
 from ddbverify.evidence import evidence as runs
 from ddbverify.evidence.envelope import NotTrusted, PublicKey
 from ddbverify.evidence.record import TableRecord
@@ -115,7 +115,7 @@ def decode(content: bytes, trusted: tuple[PublicKey, ...]) -> CutoverEvidence:
 
 def read_signed(content: bytes, trusted: tuple[PublicKey, ...]) -> dict[str, Any]:
     """
-    What a signed file says, of a run or of a cutover.
+    What a signed file says, of a run, of a cutover or of a repair.
 
     Raises:
         NotTrusted: It must not be believed.
@@ -123,6 +123,8 @@ def read_signed(content: bytes, trusted: tuple[PublicKey, ...]) -> dict[str, Any
     kind = envelope.type_of(content)
     if kind == envelope.CUTOVER:
         decode(content, trusted)
+    elif kind == envelope.REPAIR:
+        repaired.decode(content, trusted)
     else:
         runs.decode(content, trusted)
         kind = envelope.RUN

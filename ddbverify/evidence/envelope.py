@@ -24,6 +24,9 @@ RUN = "application/vnd.ddbverify.evidence+json"
 CUTOVER = "application/vnd.ddbverify.cutover+json"
 """Payload type of the evidence of a cutover."""
 
+REPAIR = "application/vnd.ddbverify.repair+json"
+"""Payload type of the evidence of a repair."""
+
 _BYTES = {"ed25519": 32, "ecdsa-p256": 33}  # of a raw key; of a compressed point
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from ddbverify.evidence import cutover as cutover_evidence
+from ddbverify.evidence import repaired
 from ddbverify.evidence.evidence import SCHEMA, Evidence
 
 FOLDER: Final = Path(__file__).parent / "schemas"
@@ -24,6 +25,9 @@ def schemas() -> dict[str, dict[str, Any]]:
         f"evidence-v{SCHEMA}.json": _schema(Evidence, "Evidence of a run of ddbverify"),
         f"cutover-v{cutover_evidence.SCHEMA}.json": _schema(
             cutover_evidence.CutoverEvidence, "Evidence of a cutover of replicator"
+        ),
+        f"repair-v{repaired.SCHEMA}.json": _schema(
+            repaired.RepairEvidence, "Evidence of a repair of replicator"
         ),
     }
 

@@ -7,19 +7,21 @@ the quarantine first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from ddbverify.code.digest import transform_digest
-from ddbverify.config import Config, Pair
+import click
+
+from ddbverify.config import Pair
 from ddbverify.errors import Refused, TransformError
 from ddbverify.items.transform import key_hash
 from ddbverify.items.values import with_base64, with_bytes
 from ddbverify.names import Fact, KeySchema, is_ours
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
-from replicator.commands import invocation, target_closing, through
+from replicator.commands import invocation, repair_from, target_closing, through
+from replicator.commands.repair_asked import Asked, need_same_transform
 from replicator.context import live
 from replicator.context.ceiling import ceiling_of
 from replicator.context.context import Context
@@ -88,7 +90,7 @@ def run(context: Context, pair: Pair) -> Repaired:
         Refused: The transform is not the one that the migration began with.
     """
     state, resources = context.state(pair), context.resources(pair)
-    _check_transform(context.config, pair, state.get(Fact.BOUND) or {})
+    need_same_transform(context.config, pair, state.get(Fact.BOUND) or {})
     source = context.source_table(pair)
     unreadable = file_dead_letters(context, pair, source.keys)
     target = context.target_table(pair)
@@ -207,18 +209,70 @@ def _file(letter: Letter, schema: KeySchema, state: State) -> None:
             state.quarantine(hashed, change.keys, change.sequence_number, "a dead letter")
 
 
-def _check_transform(config: Config, pair: Pair, bound: Mapping[str, object]) -> None:
-    """A repair with another transform would write items that the migration never makes."""
-    digest = transform_digest(config, pair)
-    if (bound.get("transform", ""), bound.get("digest", "")) != (pair.transform or "", digest):
-        raise Refused(
-            f"The transform of {pair} has changed since the migration began, so nothing was repaired.",
-            "put it back, or begin anew with `replicator restart`.",
-        )
-
-
 def _write(hashed: str, entry: Quarantined, results: object, target_key: object) -> Write:
     return Write(hashed, entry.key, entry.number, results, target_key, repair=True)  # type: ignore[arg-type]
 
 
-command = invocation.command("repair", repair, "Write quarantined items again, as the source has them now.")
+@click.command(name="repair")
+@invocation.config_option
+@invocation.json_option
+@click.option(
+    "--from",
+    "plan",
+    type=click.Path(path_type=Path),
+    metavar="PLAN",
+    help="Repair what a run or a diff has found: a plan from its report, its repair.json, or its folder.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Of the run or diff that the plan is about, if elsewhere.",
+)
+@click.option("--cause", "causes", multiple=True, help="Only this cause, as the report has it; repeatable.")
+@click.option(
+    "--delete",
+    "deletes",
+    type=click.Choice(["extraneous"]),
+    help="Delete what is in the target only; nothing else is ever deleted.",
+)
+@click.option("--dry-run", is_flag=True, help="Read and decide, write nothing.")
+@click.option(
+    "--without-pipeline",
+    is_flag=True,
+    help="There never was a pipeline: write on condition that the target is as it was read.",
+)
+def command(
+    path: Path,
+    plan: Path | None,
+    folder: Path | None,
+    causes: tuple[str, ...],
+    deletes: str | None,
+    *,
+    as_json: bool,
+    dry_run: bool,
+    without_pipeline: bool,
+) -> None:
+    """
+    Write quarantined items again, as the source has them now.
+
+    With --from, items that a run or a diff has found missing or different, and verify exactly these keys
+    afterwards.
+
+    Exit status: 0 done, 1 refused or keys are left, 2 usage or configuration, 6 AWS refused.
+    """
+    if plan is None:
+        if folder or causes or deletes or dry_run or without_pipeline:
+            raise click.UsageError(
+                "--folder, --cause, --delete, --dry-run and --without-pipeline go with --from."
+            )
+        invocation.execute(path, as_json=as_json, run=repair)
+        return
+    asked = Asked(
+        plan=plan,
+        folder=folder,
+        causes=causes,
+        deletes=deletes is not None,
+        dry_run=dry_run,
+        pipeline=not without_pipeline,
+    )
+    invocation.execute(path, as_json=as_json, run=lambda context: repair_from.repair_from(context, asked))

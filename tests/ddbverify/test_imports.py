@@ -51,6 +51,14 @@ FOR_THE_REPLICATOR = {
     "metrics.measures",
     "metrics.sending",
     "reports.plan",  # what a verification takes is the verifier's to say
+    # A repair from findings: what they are, the digests to hold items against, and the verifier at its end.
+    "diff.recheck",
+    "evidence.plans",
+    "evidence.record",
+    "evidence.repaired",
+    "evidence.repairs",
+    "items.form",
+    "items.states",
 }
 # What travels to Lambda with the handlers. `tables.answers` holds no decoding, only what is no answer at all.
 FOR_THE_HANDLERS = {"errors", "names", "items.values", "items.inverse", "items.transform", "tables.answers"}

@@ -123,7 +123,12 @@ class FakeDynamoDB:
             raise after
         return {}
 
-    def batch_get_item(self, *, RequestItems: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N803
+    def batch_get_item(
+        self,
+        *,
+        RequestItems: Mapping[str, Any],  # noqa: N803
+        ReturnConsumedCapacity: str = "NONE",  # noqa: N803
+    ) -> dict[str, Any]:
         self.calls["batch_get_item"] += 1
         ((table, asked),) = RequestItems.items()
         assert asked["ConsistentRead"] is True, "the guard reads what is, not what was"
@@ -135,7 +140,10 @@ class FakeDynamoDB:
             for key in now
             if self._key(table, key) in self.tables[table]
         ]
-        answer = {"Responses": {table: copy.deepcopy(found)}}
+        answer: dict[str, Any] = {"Responses": {table: copy.deepcopy(found)}}
+        if ReturnConsumedCapacity == "TOTAL":
+            units = float(max(1, len(now)))
+            answer["ConsumedCapacity"] = [{"TableName": table, "CapacityUnits": units}]
         return {**answer, "UnprocessedKeys": {table: {**asked, "Keys": later}} if later else {}}
 
     def batch_write_item(

@@ -14,7 +14,8 @@ from ddbverify.errors import EngineError, Refused
 from ddbverify.items.transform import Transform, key_hash
 from ddbverify.names import Fact
 from replicator.commands import repair
-from replicator.commands.repair import Repaired, _check_transform
+from replicator.commands.repair import Repaired
+from replicator.commands.repair_asked import need_same_transform
 from replicator.handlers.envelope import pack
 from replicator.handlers.records import pad
 from replicator.handlers.state import State
@@ -31,8 +32,8 @@ def pair(tmp_path, monkeypatch):
 
 def test_the_transform_of_the_beginning_is_taken(pair):
     config = Config(tables=(pair,))
-    _check_transform(config, pair, {"transform": pair.transform, "digest": transform_digest(config, pair)})
-    _check_transform(config, Pair(source="orders", target="orders-v2"), {"transform": "", "digest": ""})
+    need_same_transform(config, pair, {"transform": pair.transform, "digest": transform_digest(config, pair)})
+    need_same_transform(config, Pair(source="orders", target="orders-v2"), {"transform": "", "digest": ""})
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_another_transform_is_refused(pair, change):
     config = Config(tables=(pair,))
     bound = {"transform": pair.transform, "digest": transform_digest(config, pair), **change}
     with pytest.raises(Refused, match="has changed since the migration began"):
-        _check_transform(config, pair, bound)
+        need_same_transform(config, pair, bound)
 
 
 @pytest.mark.parametrize(
