@@ -13,7 +13,7 @@ import click
 import msgspec
 from tabulate import tabulate
 
-from benchmarks import costs, exporting, links, planning, replication
+from benchmarks import costs, exporting, links, planning, replication, watching
 from benchmarks.budgets import (
     CASES,
     EQUAL,
@@ -74,10 +74,15 @@ def run(sizes: Sequence[int], *, patience_seconds: float, say: Callable[[str], N
             say(f"{who}: {case}, {items:,} items ...")
             rows.append(_row(server, who, case, items, patience_seconds))
             say(f"    {_in_short(rows[-1])}")
+        say("event log ...")
+        items = max(size for size in sizes if size <= MOST_OF_OTHER_CASES or size == sizes[0])
+        log = watching.log_of_a_pass(server.endpoint_url, f"source-{items}", f"equal-{items}")
     say("collection ...")
     collected = collection()
     say("report ...")
-    return _report(rows, [*judge(rows), collected, reporting()])
+    reported = reporting()
+    say("live page ...")
+    return _report(rows, [*judge(rows), collected, reported, log, watching.page(patience_seconds)])
 
 
 def _report(rows: list[Row], budgets: list[Budget]) -> Report:

@@ -43,6 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--ddb-changed", metavar="FOLDER", help="keys to look at; used by `ddbverify run --since`"
     )
     group.addoption(
+        "--ddb-watched", action="store_true", help="show no progress; used by `ddbverify run --watch`"
+    )
+    group.addoption(
         "--ddb-parent", metavar="FD", type=int, help="end when this pipe does; used by `ddbverify run`"
     )
     group.addoption(

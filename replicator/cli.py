@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "up": "Phase 1: capture every change of the source, then back it up.",
     "restore": "Phase 2: restore the backup as the target and let it follow.",
     "status": "How far the migration is, and whether it is well.",
+    "watch": "How it goes, drawn anew every few seconds, on a terminal or a page.",
     "dashboard": "Print the dashboard as a document for Grafana or CloudWatch.",
     "pause": "Let no consumer write until `resume`; capture goes on.",
     "resume": "Let the consumers of a paused migration write again.",

@@ -136,8 +136,8 @@ ROOMS = (
         "evidence",
         "what is signed: records, envelope, folders, the row of runs",
         "items code tables changes plugins compare suite",
-        "consistency cutover digests envelope events evidence findings folders links pair_facts plans "
-        "record repaired repairs row sealing signing",
+        "consistency cutover digests envelope events evidence findings folders following links "
+        "pair_facts plans record repaired repairs row sealing signing tail",
     ),
     _room(
         "ddbverify",
@@ -186,7 +186,14 @@ ROOMS = (
         "page",
         "report.html: one page on a run or a diff, and whether it is unaltered",
         "items tables compare evidence reports diff",
-        "making origin proof",
+        "live live_view making origin proof",
+    ),
+    _room(
+        "ddbverify",
+        "live",
+        "an event log as it grows: told on a terminal, and on a page of this machine",
+        "evidence page",
+        "opening terminal watching web",
     ),
     _room(
         "ddbverify",
@@ -199,7 +206,7 @@ ROOMS = (
         "ddbverify",
         "commands",
         "one module per command, with its options",
-        "tables plugins evidence gate reports runs diff page metrics",
+        "tables plugins evidence gate reports runs diff page live metrics",
         "gathered",
     ),
     _room("ddbverify", "testing", "for the test suites of users", "items code tables", ""),
@@ -287,8 +294,8 @@ ROOMS = (
         "commands",
         "one module per command, with its options: what it does, step by step",
         "ddbverify.items ddbverify.code ddbverify.tables ddbverify.pipeline ddbverify.evidence "
-        "ddbverify.gate ddbverify.metrics ddbverify.reports ddbverify.diff handlers context aws backfill "
-        "repairs stack doctor estimate adoption demo",
+        "ddbverify.gate ddbverify.live ddbverify.metrics ddbverify.reports ddbverify.diff handlers context "
+        "aws backfill repairs stack doctor estimate adoption demo",
         "",
     ),
 )

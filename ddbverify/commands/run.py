@@ -6,9 +6,14 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
 
 from ddbverify.commands.shared import (
     config_option,
@@ -22,12 +27,18 @@ from ddbverify.config import duration, load
 from ddbverify.errors import ConfigurationError, DdbVerifyError
 from ddbverify.gate.gate import judge
 from ddbverify.interrupts import end_as_ctrl_c_does
+from ddbverify.live import opening, terminal
+from ddbverify.live.opening import port_option, web_option
+from ddbverify.live.watching import Watching
 from ddbverify.metrics import measures, sending
 from ddbverify.page import making
 from ddbverify.reports import ci, summary
 from ddbverify.runs import run as runs
 from ddbverify.runs.result import RunResult
 from ddbverify.runs.word import Word
+
+if TYPE_CHECKING:  # Jinja2 need not be installed
+    from ddbverify.live.web import Page
 
 
 @click.command("run")
@@ -56,6 +67,9 @@ from ddbverify.runs.word import Word
     metavar="DURATION",
     help="Load everything, then wait so long for the line `now` on standard input.",
 )
+@click.option("--watch", is_flag=True, help="Show how each pair and check goes, drawn in place.")
+@web_option
+@port_option
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
 def command(
     config_file: Path,
@@ -66,6 +80,9 @@ def command(
     pytest_args: tuple[str, ...],
     *,
     markers: bool,
+    watch: bool,
+    web: bool,
+    port: int | None,
     as_json: bool,
 ) -> None:
     """
@@ -76,19 +93,26 @@ def command(
     Exit status: 0 equal, 1 differences, 2 usage, 3 inconclusive or incomplete, 6 AWS refused.
     """
     end_as_ctrl_c_does()
+    if port is not None and not web:
+        raise click.UsageError("--port is that of the live page: give --web, too.")
     try:
         word = _word(at_word) if at_word is not None else None
-        result = runs.run(
-            config_file,
-            out=out,
-            coverage=sample,
-            since=since,
-            extra=pytest_args,
-            output_to_stderr=as_json,
-            marked=markers,
-            word=word,
-            say=say,
-        )
+        with ExitStack() as until:
+            page = opening.page(load(config_file), "run", port, say) if web else None
+            if page is not None:
+                until.callback(page.close)
+            result = runs.run(
+                config_file,
+                out=out,
+                coverage=sample,
+                since=since,
+                extra=pytest_args,
+                output_to_stderr=as_json,
+                marked=markers,
+                word=word,
+                say=say,
+                watched=partial(_watched, until=until, page=page, as_json=as_json) if watch or web else None,
+            )
     except DdbVerifyError as error:
         refuse(error, as_json=as_json)
     _show(result, err=as_json)
@@ -126,6 +150,16 @@ def _word(at_word: str) -> Word:
         raise ConfigurationError(f"--at-word: {error}", "write 15m, say.") from error
     # As Ctrl-C does: whoever gave the word is gone, and nobody waits for the run any more.
     return Word(0, limit_seconds, ended=lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def _watched(
+    log: Path, *, until: ExitStack, page: Page | None, as_json: bool
+) -> Callable[[str], None] | None:
+    """Show the log of a run; on a terminal its checks' output stands above what is drawn."""
+    drawn = not as_json and terminal.is_looked_at(sys.stdout, sys.stderr)
+    screen = terminal.Drawn(Console(highlight=False)) if drawn else terminal.Lines(say)
+    watching = until.enter_context(Watching(log, screen, page))
+    return watching.line if drawn else None
 
 
 def _show(result: RunResult, *, err: bool) -> None:

@@ -116,6 +116,7 @@ class EventLog:
         self._path, self._now, self._most = path, now, most_bytes
         self._lock = threading.Lock()
         self._failed = path is None
+        self.why_not = ""  # nothing is written any more, in words
 
     def begin(self, of: Of, name: str) -> None:
         """Write the first line. Half a line that a crash has left is cut off."""
@@ -201,9 +202,11 @@ class EventLog:
                 descriptor = os.open(self._path, flags, 0o600)
                 try:
                     self._failed = not _append(descriptor, content, self._most, mend=mend)
+                    self.why_not = "it is full" if self._failed else ""
                 finally:
                     os.close(descriptor)
-            except OSError:
+            except OSError as error:
+                self.why_not = error.strerror or type(error).__name__
                 self._failed = True  # half a line is the last one: whoever reads it says so
 
 

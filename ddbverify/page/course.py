@@ -31,10 +31,11 @@ def courses(log: Events) -> list[Course]:
     by_pair: dict[str, list[Event]] = {}
     for event in log.events:
         by_pair.setdefault(event.pair, []).append(event)
-    return [_course(pair, events) for pair, events in list(by_pair.items())[:MOST_PAIRS]]
+    return [course_of(pair, events) for pair, events in list(by_pair.items())[:MOST_PAIRS]]
 
 
-def _course(pair: str, events: Sequence[Event]) -> Course:
+def course_of(pair: str, events: Sequence[Event]) -> Course:
+    """Of one pair; it has an event at least."""
     # Of this machine's clock, which may have been set meanwhile: time does not go back here.
     moments: list[float] = []
     for event in events:
@@ -57,8 +58,8 @@ def _course(pair: str, events: Sequence[Event]) -> Course:
         pair=pair,
         sentence=f"{sentence[:1].upper()}{sentence[1:]}.",
         took=duration_in_words(seconds),
-        items=_columns(moments, [one.source_items + one.target_items for one in events]) if plotted else (),
-        suspects=_columns(moments, open_keys) if plotted and most else (),
+        items=over_time(moments, [one.source_items + one.target_items for one in events]) if plotted else (),
+        suspects=over_time(moments, open_keys) if plotted and most else (),
     )
 
 
@@ -69,8 +70,14 @@ def _seconds_of_scan(events: Sequence[Event], moments: Sequence[float]) -> float
     return behind - moments[0]
 
 
-def _columns(moments: Sequence[float], numbers: Sequence[int]) -> tuple[Mark, ...]:
-    """One for each stretch of time: the most that was told in it, else what was told last."""
+def over_time(moments: Sequence[float], numbers: Sequence[int]) -> tuple[Mark, ...]:
+    """
+    A column for each stretch of time: the most that was told in it, else what was told last.
+
+    Args:
+        moments: Ascending; the last is behind the first.
+        numbers: One for each moment, none of them negative and one not 0.
+    """
     began, whole, most = moments[0], moments[-1] - moments[0], max(numbers)
     highest: dict[int, int] = {}
     last: dict[int, int] = {}

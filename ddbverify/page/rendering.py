@@ -33,16 +33,16 @@ def page(origin: Origin, tally: Tally | None, made_of: Stamp) -> bytes:
     about = origin.about
     run = about if isinstance(about, Evidence) else None
     checks, checks_more = view.checks(run) if run else ([], 0)
-    style, script = (_file(name) for name in ("report.css", "report.js"))
+    style, script = (template_file(name) for name in ("report.css", "report.js"))
     text = (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             run=run,
             changes_only=run is not None and links.is_link(run),
             origin=origin,
             stamp=Markup(stamp.as_written(made_of).decode()),  # noqa: S704 - escaped there
-            policy=_policy(style, script),
+            policy=policy(style, script),
             style=Markup(style),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
             keys=made_of.keys,
@@ -66,14 +66,13 @@ def page(origin: Origin, tally: Tally | None, made_of: Stamp) -> bytes:
             row=view.row(origin),
             courses=course.courses(origin.events) if origin.events else [],
             course_damage=origin.events.damage if origin.events else "",
-            width=plots.WIDTH,
-            height=plots.HEIGHT,
         )
     )
     return text.encode("utf-8", "replace")
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """What all pages are rendered with."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -82,6 +81,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals |= {"width": plots.WIDTH, "height": plots.HEIGHT}
     environment.filters["shown"] = _shown
     environment.filters["number"] = lambda number: f"{number:,}"
     environment.filters["glyph"] = view.glyph_of
@@ -98,8 +98,8 @@ def _shown(text: str, most: int = 300) -> Markup:
     return Markup("<bdi>{}</bdi>").format(plain(cut(text, most)))
 
 
-def _policy(style: str, script: str) -> str:
-    """What a browser may do with the page: show it, with this style and this script."""
+def policy(style: str, script: str, *more: str) -> str:
+    """What a browser may do with a page: show it, with this style and this script, and *more*."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -107,6 +107,7 @@ def _policy(style: str, script: str) -> str:
             f"script-src '{_hash(script)}'",
             "base-uri 'none'",
             "form-action 'none'",
+            *more,
         )
     )
 
@@ -115,5 +116,6 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _file(name: str) -> str:
+def template_file(name: str) -> str:
+    """The text of a file beside the templates."""
     return (_TEMPLATES / name).read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -367,8 +368,20 @@ def cutover(origin: Origin) -> CutoverView | None:
     else:
         why = (found.reason or "for a reason that is not known").rstrip(".")
         said = f"The last cutover was rolled back at {found.written}: {why}.{by}"
-    chart = plots.gantt(found.steps)
-    limit, stood = origin.fence_limit, chart.fenced_seconds if chart else 0.0
+    return cutover_chart(said, found.steps, origin.fence_limit)
+
+
+def cutover_chart(said: str, steps: Mapping[str, str], limit: float) -> CutoverView:
+    """
+    An attempt at a cutover on one line of time.
+
+    Args:
+        said: What became of it, in a sentence.
+        steps: Name -> ISO 8601 time at which it was done, in order.
+        limit: Seconds that ``fence_limit`` allows.
+    """
+    chart = plots.gantt(steps)
+    stood = chart.fenced_seconds if chart else 0.0
     return CutoverView(
         said,
         chart,

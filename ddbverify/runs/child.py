@@ -66,6 +66,7 @@ def command(
     extra: Sequence[str],
     changed: Path | None = None,
     plugins: Sequence[str] = (),
+    watched: bool = False,
 ) -> list[str]:
     """
     Pytest with our plugin, and none of the user's but ``conftest.py`` in the checks folder itself.
@@ -78,6 +79,7 @@ def command(
         changed: Folder with the keys that are to be looked at, see `runs.since`.
         extra: Further arguments; ours come after them, since the last one counts.
         plugins: Of pytest, by their entry points; no other is loaded.
+        watched: Somebody else shows how far it is, by the event log.
     """
     return [
         # Bytecode that says of itself that its source need not be looked at is held against it all the same.
@@ -93,6 +95,7 @@ def command(
         f"--ddb-record={folder / folders.RECORD}",
         *([f"--ddb-sample={coverage}"] if coverage is not None else []),
         *([f"--ddb-changed={changed}"] if changed is not None else []),
+        *(["--ddb-watched"] if watched else []),
         str(checks),
     ]
 

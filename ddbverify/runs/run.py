@@ -39,7 +39,7 @@ from ddbverify.runs.result import RunResult
 from ddbverify.runs.shortcomings import Before, changed_since, samples, shortcomings, unread
 from ddbverify.runs.since import Predecessor, look, require_believable
 from ddbverify.runs.unbound import unbound
-from ddbverify.runs.word import Checks, Word
+from ddbverify.runs.word import Checks, Watched, Word
 from ddbverify.session import watchdog
 from ddbverify.suite.definitions import defined_checks
 from ddbverify.tables import aws
@@ -62,6 +62,7 @@ def run(
     marked: bool = False,
     word: Word | None = None,
     say: Callable[[str], None] = lambda _: None,
+    watched: Watched | None = None,
 ) -> RunResult:
     """
     Run all checks, and leave signed evidence of it.
@@ -78,6 +79,7 @@ def run(
         word: Waited for, once everything is loaded that does not depend on the moment.
         say: Is told before anything is read, in a line each, what the run takes of the tables' capacity,
             and what makes it go in vain.
+        watched: Is given the run's event log as soon as there is one.
 
     Raises:
         ConfigurationError: The run could not start.
@@ -89,17 +91,17 @@ def run(
         say(line)
     checks = Checks(
         lambda changed: child.command(
-            config_file,
-            start.folder,
-            start.checks,
+            *(config_file, start.folder, start.checks),
             coverage=coverage,
             changed=changed,
             extra=extra,
             plugins=of_pytest.entry_points(start.config.checks.pytest_plugins),
+            watched=watched is not None,
         ),
         start.config.folder,
         start.folder,
         to_stderr=output_to_stderr,
+        lines=watched(start.folder / folders.EVENTS) if watched else None,
     )
     if word is not None:
         checks.load(word, start.folder if isinstance(start.since, Predecessor) else None)

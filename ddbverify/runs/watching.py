@@ -7,29 +7,48 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from ddbverify.runs import child
 from ddbverify.session.told import LOADED
 
+_OUTPUT_SECONDS: Final = 2.0
 _INTERRUPT_SECONDS: Final = 10.0  # pytest writes its summary, then the child is killed
 
 
-def watch(command: list[str], folder: Path, *, to_stderr: bool) -> tuple[bool, int]:
+def watch(
+    command: list[str], folder: Path, *, to_stderr: bool, lines: Callable[[str], None] | None = None
+) -> tuple[bool, int]:
     """
     Run the child to its end.
+
+    Args:
+        command: With its arguments.
+        folder: Where.
+        to_stderr: Whether what it shows goes there.
+        lines: Takes each line of what it shows, which then goes nowhere else.
 
     Returns:
         Whether we were interrupted, and the child's exit status (negative: its signal).
     """
-    return Child(command, folder, to_stderr=to_stderr).to_its_end()
+    return Child(command, folder, to_stderr=to_stderr, lines=lines).to_its_end()
 
 
 class Child:
     """A child that has been started, and ends when this process does."""
 
-    def __init__(self, command: list[str], folder: Path, *, to_stderr: bool, waits: bool = False) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        folder: Path,
+        *,
+        to_stderr: bool,
+        waits: bool = False,
+        lines: Callable[[str], None] | None = None,
+    ) -> None:
         """
         Start it.
 
@@ -38,6 +57,7 @@ class Child:
             folder: Where.
             to_stderr: Whether what it shows goes there.
             waits: It loads the checks, and then waits to be told to run them (`session.told`).
+            lines: See `watch`.
         """
         sys.stdout.flush()
         theirs, self._parent = os.pipe()  # it ends when we do, and the child with it
@@ -51,7 +71,8 @@ class Child:
                 cwd=folder,
                 env=child.environment(os.environ),
                 stdin=subprocess.DEVNULL,
-                stdout=2 if to_stderr else None,
+                stdout=subprocess.PIPE if lines else 2 if to_stderr else None,
+                stderr=subprocess.STDOUT if lines else None,
                 pass_fds=given,
             )
         except BaseException:
@@ -60,6 +81,7 @@ class Child:
         finally:
             os.close(theirs)
             line.close()
+        self._output = _handed_on(self._started, lines) if lines else None
 
     def fileno(self) -> int:
         """What can be read once it has loaded the checks, or has ended."""
@@ -92,6 +114,8 @@ class Child:
         if self._started.poll() is None:
             self._started.kill()
             self._started.wait()
+        if self._output is not None:
+            self._output.join(_OUTPUT_SECONDS)  # whoever the child has started may keep its end open
         self._close()
 
     def _close(self) -> None:
@@ -99,6 +123,21 @@ class Child:
         if self._parent >= 0:
             os.close(self._parent)
             self._parent = -1
+
+
+def _handed_on(started: subprocess.Popen[bytes], lines: Callable[[str], None]) -> threading.Thread:
+    """Hand on what the child shows, line by line, for as long as it runs."""
+    output = started.stdout
+    assert output is not None  # noqa: S101 - it was asked for
+
+    def go() -> None:
+        with output:
+            for line in output:
+                lines(line.decode("utf-8", "replace").rstrip("\r\n"))
+
+    reader = threading.Thread(target=go, name="ddbverify-output", daemon=True)
+    reader.start()
+    return reader
 
 
 def _end(started: subprocess.Popen[bytes]) -> int:

@@ -26,6 +26,9 @@ WORD: Final = "now"
 
 _MOST_BYTES: Final = 100
 
+Watched = Callable[[Path], Callable[[str], None] | None]
+"""Shows an event log from here on; may take lines of output, which then go nowhere else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -91,12 +94,14 @@ class Checks:
         folder: Where it is started.
         run_folder: Of the run.
         to_stderr: Whether what it shows goes there.
+        lines: Takes what it shows, see `watching.watch`.
     """
 
     command: Callable[[Path | None], list[str]]
     folder: Path
     run_folder: Path
     to_stderr: bool
+    lines: Callable[[str], None] | None = None
     _ahead: Child | None = None
 
     def load(self, word: Word, changed: Path | None) -> None:
@@ -111,7 +116,9 @@ class Checks:
             Refused: See `Word.wait`.
         """
         try:
-            self._ahead = Child(self.command(changed), self.folder, to_stderr=self.to_stderr, waits=True)
+            self._ahead = Child(
+                self.command(changed), self.folder, to_stderr=self.to_stderr, waits=True, lines=self.lines
+            )
             word.wait(self._ahead, self.run_folder)
         except BaseException:
             self.end()
@@ -127,7 +134,7 @@ class Checks:
             say("The checks are loaded anew: loading them has reached for more than files.")
             for name in (folders.RECORD, folders.FINDINGS, folders.STUCK):
                 (self.run_folder / name).unlink(missing_ok=True)
-        return watch(self.command(changed), self.folder, to_stderr=self.to_stderr)
+        return watch(self.command(changed), self.folder, to_stderr=self.to_stderr, lines=self.lines)
 
     def end(self) -> None:
         """End what was loaded, if it has not ended."""

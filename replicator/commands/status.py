@@ -49,14 +49,14 @@ def status(context: Context) -> dict[str, Any]:
         "cycle": found.cycle,
         "way_back": way_back_seen.look(context, found),
         "way_back_ahead": way_back_seen.ahead(context, found),
-        "fenced": _fenced(cut, fences),
+        "fenced": fenced(cut, fences),
         "fence": {
             "by": context.config.cutover.fence.partition(":")[0],
             "tables": {one.table: one.as_json() for one in fences},
         },
         "target_fence": {one.table: one.as_json() for one in closed},
         "pairs": {
-            str(pair): _pair(context, pair, flipped=bool(cut.get("flipped")))
+            str(pair): of_pair(context, pair, flipped=bool(cut.get("flipped")))
             for pair in context.config.tables
         },
     }
@@ -118,7 +118,7 @@ def numbers_of(facts: Mapping[str, Any]) -> dict[str, float | None]:
     }
 
 
-def _fenced(cut: Mapping[str, Any], fences: Sequence[Seen]) -> bool | None:
+def fenced(cut: Mapping[str, Any], fences: Sequence[Seen]) -> bool | None:
     """Whether writers are kept off a source; ``None`` where it cannot be known."""
     states = {one.state for one in fences}
     recorded = bool(cut.get("fenced") or cut.get("flipping")) and not cut.get("flipped")
@@ -142,7 +142,16 @@ def _without_state(context: Context, end: dict[str, Any] | None) -> str:
     )
 
 
-def _pair(context: Context, pair: Pair, *, flipped: bool) -> dict[str, Any]:
+def of_pair(context: Context, pair: Pair, *, flipped: bool, dear: bool = True) -> dict[str, Any]:
+    """
+    What is known of one pair, for machines.
+
+    Args:
+        context: Of the direction that follows, or that was the last to do so.
+        pair: In that direction.
+        flipped: Whether the application has been moved along it.
+        dear: Ask CloudWatch, which bills each metric, and describe the ledger, too.
+    """
     state = context.state(pair)
     steps = {name: fact["at"] for name, fact in state.all(Fact.STEP)}
     resources = context.resources(pair)
@@ -166,7 +175,7 @@ def _pair(context: Context, pair: Pair, *, flipped: bool) -> dict[str, Any]:
         "canary_lag_ms": int((state.get(Fact.CANARY_ARRIVED) or {}).get("lag_ms", 0)) or None,
         "canary_lag_seconds": sight.canary_lags(context, pair),
         "last_applied_seconds_ago": None if applied_at is None else max(0, int(now - applied_at)),
-        "ledger_items_approximate": sight.ledger_items(context, resources),
+        "ledger_items_approximate": sight.ledger_items(context, resources) if dear else None,
         "write_units_ceiling": context.config.replicated.write_units,
         "cost": sight.cost(state.costs()),
         "audit": _audit(state.get(stream.PLACES), now),
@@ -178,7 +187,8 @@ def _pair(context: Context, pair: Pair, *, flipped: bool) -> dict[str, Any]:
     if "queue_url" in resources:
         facts["queue"] = queue.queue_depth(context, pair)
         facts["dead_letters"] = queue.dead_letters(context, resources["dead_letter_url"])
-        facts["metrics"] = sight.metrics(context, pair, resources)
+        if dear:
+            facts["metrics"] = sight.metrics(context, pair, resources)
     return facts
 
 

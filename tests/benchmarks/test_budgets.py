@@ -162,9 +162,12 @@ def test_a_whole_run_counts_what_it_compared(tmp_path, monkeypatch):
     report = json.loads(file.read_text())
     assert ran.exit_code == (0 if report["met"] else 1), ran.output
     assert report["met"] == all(budget["met"] for budget in report["budgets"])
-    assert [budget["name"] for budget in report["budgets"]] == [*NAMES, "collection by pytest", "report"]
-    assert "for 80 checks" in report["budgets"][-2]["found"]
-    assert "at 2,000 findings" in report["budgets"][-1]["limit"]
+    more = ["collection by pytest", "report", "event log", "live page"]
+    assert [budget["name"] for budget in report["budgets"]] == [*NAMES, *more]
+    assert "for 80 checks" in report["budgets"][-4]["found"]
+    assert "at 2,000 findings" in report["budgets"][-3]["limit"]
+    assert "≤ 1% of the pass's CPU time" in report["budgets"][-2]["limit"]
+    assert "≤ 1% of one core" in report["budgets"][-1]["limit"]
     assert all(budget["name"] in ran.stdout for budget in report["budgets"])
     rows = {(row["who"], row["case"]): row for row in report["rows"]}
     thirty = {("checks", THIRTY_CHECKS), ("loop", THIRTY_CHECKS)}

@@ -28,8 +28,8 @@ def launched() -> Iterator[Any]:
 
 
 @contextmanager
-def opened(browser: Any, file: Path, *, width: int = 1280, **how: Any) -> Iterator[Any]:
-    """The page, and all that it asked for or complained about."""
+def opened(browser: Any, place: Path | str, *, width: int = 1280, **how: Any) -> Iterator[Any]:
+    """The page of a file or an address, and all that it asked for or complained about."""
     context = browser.new_context(viewport={"width": width, "height": 900}, **how)
     page = context.new_page()
     said: list[str] = []
@@ -38,7 +38,7 @@ def opened(browser: Any, file: Path, *, width: int = 1280, **how: Any) -> Iterat
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("dialog", lambda dialog: said.append(f"dialog {dialog.message}"))
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(file.as_uri())
+    page.goto(place.as_uri() if isinstance(place, Path) else place)
     yield SimpleNamespace(page=page, said=said, asked=asked)
     context.close()
 

@@ -45,9 +45,14 @@ FOR_THE_REPLICATOR = {
     "gate.superseded",
     "pipeline.newest_run",
     "evidence.cutover",
+    "evidence.events",
+    "evidence.following",
     "evidence.folders",  # where a run that looks at changes keeps their keys: it has read the streams by then
     "evidence.links",
     "commands.gathered",
+    "live.opening",
+    "live.terminal",
+    "live.watching",
     "metrics.measures",
     "metrics.sending",
     "reports.plan",  # what a verification takes is the verifier's to say

@@ -124,7 +124,9 @@ def _display(config: pytest.Config, file: TextIO, pair: Pair) -> AbstractContext
         findings=lambda: checking.causes[pair.id].findings,
     )
     reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
-    if not file.isatty() or reporter is None:
+    if config.getoption("--ddb-watched"):
+        shown = progress.silence()
+    elif not file.isatty() or reporter is None:
         shown = progress.lines(meter, lambda line: print(f"ddbverify: {line}", file=file, flush=True))
     else:
         shown = _bar_below(meter, file, reporter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 from click.testing import CliRunner
@@ -182,3 +183,28 @@ def test_the_log_of_a_run_holds_no_key(project):
     assert SECRET not in text
     found = json.loads((project.parent / ".ddbverify" / "latest" / "findings.jsonl").read_text())
     assert found["key_hash"] not in text
+
+
+def test_a_run_that_is_watched_says_how_it_goes_in_lines_where_nobody_looks_at_a_terminal(project):
+    projects.write_spec(project.parent, reports=[["scan", 1, 0], ["settle", 3, 1]])
+
+    done = invoke("run", "--watch", "--json")
+
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["verdict"] == "passed"
+    assert "It has ended: passed." in done.stderr
+    assert "3 items of the source, 3 of the target" in done.stderr
+
+
+def test_a_run_with_a_page_says_its_address_and_one_whose_port_is_taken_does_not_begin(project):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = invoke("run", "--web", "--port", str(port))
+    assert refused.exit_code == 2
+    assert f"Port {port} of 127.0.0.1 cannot be had: Address already in use." in refused.stderr
+    assert not (project.parent / ".ddbverify" / "runs").exists()
+
+    done = invoke("run", "--web", "--port", str(port))
+    assert done.exit_code == 0
+    assert f"the live page, for you alone: http://127.0.0.1:{port}/" in done.stderr
+    assert invoke("run", "--port", "80").exit_code == 2
