@@ -71,7 +71,8 @@ def doctor(context: Context) -> dict[str, Any]:
     console.line(f"Migration {name}: what would stand in its way. Nothing is changed.")
     examined = examination.examine(context)
     size, unbuilt = _bundle(context)
-    of_accounts = accounts.examine(context, examined, bundle_bytes=size)
+    back = way_back_possible.wanted(context) and context.config.cutover.pointer is not None
+    of_accounts = accounts.examine(context, examined, bundle_bytes=size, way_back=back)
     paces = {pair: doctor_pace.look_at(context, pair) for pair in examined.source_of}
     findings = [*examined.findings, *unbuilt, *of_accounts]
     for pair, found in paces.items():

@@ -70,7 +70,7 @@ def needs_of(context: Context, examined: Examined) -> Needs:
         pointer=config.cutover.pointer is not None,
         fences=not config.cutover.fence.startswith("command:"),
         closes_targets=target_closing.is_wanted(context),
-        way_back=way_back_possible.wanted(context),
+        way_back=way_back_possible.wanted(context) and config.cutover.pointer is not None,
         dashboards=config.replicated.dashboard,
         notices=config.notify.topic is not None,
     )

@@ -22,7 +22,7 @@ from ddbverify.tables.references import arn_at
 from ddbverify.tables.table import Table
 from ddbverify.words import about, duration_in_words, money, number_of, size_in_words
 from replicator.aws import prices
-from replicator.commands import target_closing
+from replicator.commands import target_closing, way_back_possible
 from replicator.commands.invocation import config_option, execute, json_option
 from replicator.context.context import Context
 from replicator.estimate import costs, resources, ways
@@ -79,7 +79,12 @@ def plan(context: Context, *, days: float = DAYS) -> dict[str, Any]:
     console.line(f"Migration {config.name}: what it will take. Nothing is changed, and no item is read.")
     answers = {one.moved.name: _pair(context, one, days) for one in made}
     pairs = [(pair.id, one.moved.crosses_accounts) for pair, one in zip(config.tables, made, strict=True)]
-    stacks = resources.stacks_of(config.name, pairs, dashboard=config.replicated.dashboard)
+    dashboard = config.replicated.dashboard
+    stacks = resources.stacks_of(config.name, pairs, dashboard=dashboard)
+    if _way_back_days(context):
+        back = config.turned(1)
+        turned = [(pair.id, crosses) for pair, (_, crosses) in zip(back.tables, pairs, strict=True)]
+        stacks += resources.of_way_back(resources.stacks_of(back.name, turned, dashboard=dashboard))
     _stacks(context, stacks)
     shared = costs.shared(sum("CloudWatch::Dashboard" in one.holds for one in stacks), days=days)
     for part in shared:
@@ -106,6 +111,14 @@ def plan(context: Context, *, days: float = DAYS) -> dict[str, Any]:
         "stacks": [one.as_json() for one in stacks],
         "pairs": answers,
     }
+
+
+def _way_back_days(context: Context) -> float | None:
+    """For how many days the sources will follow behind the flip; ``None``: they will not."""
+    settings = context.config.cutover
+    if settings.pointer is None or not way_back_possible.wanted(context):
+        return None
+    return (settings.way_back_seconds or 0.0) / _DAY_SECONDS
 
 
 def planned(context: Context, pair: Pair) -> Planned:
@@ -191,8 +204,10 @@ def _pair(context: Context, one: Planned, days: float) -> dict[str, Any]:
         verifications=one.passes,
         alarms=resources.alarms_of_a_pair(),
     )
-    lacks = costs.unknown(bill)
-    found = ways.ways(moved, days=days, ours_usd=None if lacks else costs.total(bill))
+    # What a way back costs is no part of the price that other ways, which have none, are held against.
+    found = ways.ways(moved, days=days, ours_usd=None if costs.unknown(bill) else costs.total(bill))
+    if back := _way_back_days(context):
+        bill.append(costs.way_back(moved, days=back))
     best = ways.cheapest(found)
     beside = resources.beside(
         moved,
@@ -208,7 +223,7 @@ def _pair(context: Context, one: Planned, days: float) -> dict[str, Any]:
         "writes_per_second": moved.writes_per_second,
         "seconds": costs.total(time),
         "usd": costs.total(bill),
-        "unknown": lacks,
+        "unknown": costs.unknown(bill),
         "time": [part.as_json() for part in time],
         "money": [part.as_json() for part in bill],
         "beside_stacks": beside,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from replicator.context.context import Context
@@ -27,15 +29,41 @@ if TYPE_CHECKING:
 _CONSUMERS = 32
 """At once, of a pair: what the template `apply` says; more than there are groups never work."""
 
-_ROLES_OF_A_PAIR, _STACKS_OF_A_PAIR = 2, 2  # at the source: forwarder and consumer; capture and apply
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How many stacks and roles are to be made on each side; those of the writers across accounts only."""
+
+    source_stacks: int
+    target_stacks: int
+    source_roles: int
+    target_roles: int
+    source_writers: int
+    target_writers: int
+
+    @classmethod
+    def of(cls, pairs: int, dashboards: int, *, way_back: bool) -> Wanted:
+        """Of one direction: base, dashboards, and two stacks and roles a pair beside the table it follows."""
+        lead, back = 1 + dashboards + 2 * pairs, int(way_back)
+        return cls(
+            source_stacks=lead + back * pairs,
+            target_stacks=pairs + back * lead,
+            source_roles=2 * pairs,
+            target_roles=back * 2 * pairs,
+            source_writers=back * pairs,
+            target_writers=pairs,
+        )
 
 
-def examine(context: Context, examined: Examined, *, bundle_bytes: int | None) -> Iterator[Finding]:
+def examine(
+    context: Context, examined: Examined, *, bundle_bytes: int | None, way_back: bool
+) -> Iterator[Finding]:
     """
     Look at the quotas that the stacks meet, and at the keys of the tables.
 
     Args:
         bundle_bytes: Size of the code of one function; ``None`` where it could not be built.
+        way_back: Whether there will be one: a migration of its own, in which the sides change places.
     """
     pairs, config = len(context.config.tables), context.config
     source, target = _place(context, "source"), _place(context, "target")
@@ -45,26 +73,49 @@ def examine(context: Context, examined: Examined, *, bundle_bytes: int | None) -
     yield from quotas.concurrency(source, functions, pairs=pairs, shards=shards, consumers=consumers)
     if bundle_bytes is not None:
         yield from quotas.code(source, functions, functions=2 * pairs, bundle_bytes=bundle_bytes)
-    stacks = look("count the stacks", lambda: _stacks(context.source_client("cloudformation")))
-    apart = source != target
     boards = len(dashboard.chunks(config.tables)) if config.replicated.dashboard else 0
-    wanted = 1 + boards + pairs * (_STACKS_OF_A_PAIR + (0 if apart else 1))
-    yield from quotas.room("stack-quota", source, stacks, wanted=wanted, noun="stack")
-    if apart:
-        there = look("count the stacks", lambda: _stacks(context.target_client("cloudformation")))
-        yield from quotas.room("stack-quota", target, there, wanted=pairs, noun="stack")
-    roles = look("count the roles", lambda: _roles(context.source_client("iam")))
-    account, theirs = source.partition("/")[0], target.partition("/")[0]
-    yield from quotas.room("role-quota", account, roles, wanted=pairs * _ROLES_OF_A_PAIR, noun="role")
-    if account != theirs:  # the writers'
-        roles = look("count the roles", lambda: _roles(context.target_client("iam")))
-        yield from quotas.room("role-quota", theirs, roles, wanted=pairs, noun="role")
+    yield from _rooms(context, source, target, Wanted.of(pairs, boards, way_back=way_back))
     for role, tables, client_of in (
         ("source", examined.sources, context.source_client),
         ("target", examined.targets, context.target_client),
     ):
         for table in tables.values():
             yield from _key(table, role, client_of)
+
+
+def _rooms(context: Context, source: str, target: str, wanted: Wanted) -> Iterator[Finding]:
+    """Whether the accounts take what is to be made; two sides in one place share its quota."""
+    of_source, of_target = wanted.source_stacks, wanted.target_stacks
+    if source == target:
+        of_source, of_target = of_source + of_target, 0
+    for place, number, client in (
+        (source, of_source, context.source_client),
+        (target, of_target, context.target_client),
+    ):
+        if number:
+            there = look("count the stacks", partial(_count_stacks, client))
+            yield from quotas.room("stack-quota", place, there, wanted=number, noun="stack")
+    account, theirs = source.partition("/")[0], target.partition("/")[0]
+    here, over = wanted.source_roles, wanted.target_roles
+    if account == theirs:
+        here, over = here + over, 0
+    else:
+        here, over = here + wanted.source_writers, over + wanted.target_writers
+    for place, number, client in (
+        (account, here, context.source_client),
+        (theirs, over, context.target_client),
+    ):
+        if number:
+            roles = look("count the roles", partial(_count_roles, client))
+            yield from quotas.room("role-quota", place, roles, wanted=number, noun="role")
+
+
+def _count_stacks(client_of: ClientOf) -> Count:
+    return _stacks(client_of("cloudformation"))
+
+
+def _count_roles(client_of: ClientOf) -> Count:
+    return _roles(client_of("iam"))
 
 
 def _place(context: Context, side: str) -> str:

@@ -148,6 +148,18 @@ def money(
     return parts
 
 
+def way_back(moved: Moved, *, days: float, at: Prices = PRICES) -> Part:
+    """
+    Of the source following the target behind the flip, as the target did before it.
+
+    Args:
+        days: ``[cutover] way_back``.
+    """
+    following = following_usd(moved, at)
+    usd = None if following is None else following * days
+    return Part("way back", usd, f"the source follows for {days:g} days behind the flip")
+
+
 def shared(dashboards: int, *, days: float, at: Prices = PRICES) -> list[Part]:
     """What the whole migration costs beside its pairs."""
     if not dashboards:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ddbverify.names import stack_name
@@ -62,6 +62,12 @@ def stacks_of(migration: str, pairs: Sequence[tuple[str, bool]], *, dashboard: b
         made.append(Stack(stack_name(migration, "target", one), "restore", "target", ledger))
         made.append(Stack(stack_name(migration, "apply", one), "restore", "source", _holds("apply")))
     return made
+
+
+def of_way_back(made: Sequence[Stack]) -> list[Stack]:
+    """The stacks of a way back: those of a migration of its own, in which the sides have changed places."""
+    other = {"source": "target", "target": "source"}
+    return [replace(one, made_by="cutover", where=other[one.where]) for one in made]
 
 
 def _holds(template: Template) -> dict[str, int]:

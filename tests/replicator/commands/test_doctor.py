@@ -352,6 +352,36 @@ def test_a_ceiling_is_held_against_what_is_written(moving, monkeypatch):
     assert "less than the 120 that following takes" in known[0]["what"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "check", "words"),
+    [
+        (
+            "groups = 2",
+            'groups = 2\nalarm_topic = "arn:aws:sns:us-west-2:123456789012:alarms"',
+            "settings",
+            "alarm_topic",
+        ),
+        ('quiet = "0s"', 'quiet = "20m"', "cutover", "fence_limit"),
+    ],
+)
+def test_settings_that_cannot_be_kept_are_problems(moving, old, new, check, words):
+    path = moving.folder / "migration.toml"
+    path.write_text(path.read_text().replace(old, new))
+    (found,) = of(doctor(moving.context()), check)
+
+    assert found["state"] == "problem"
+    assert words in found["what"]
+
+
+def test_a_pointer_of_another_type_cannot_be_flipped(moving):
+    moving.aws.client("ssm", SOURCE_REGION).put_parameter(
+        Name=f"/{moving.name}/orders", Value="orders", Type="StringList"
+    )
+    (found,) = of(doctor(moving.context()), "pointer")
+
+    assert (found["state"], "StringList" in found["what"]) == ("problem", True)
+
+
 def test_code_that_cannot_be_built_is_a_problem_before_it_is_to_be_deployed(moving):
     (moving.folder / f"{moving.module}.py").write_text("import no_such_library_41c7\ndef same(i): return i\n")
     moving.configure(transform="same")

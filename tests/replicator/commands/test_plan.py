@@ -39,6 +39,21 @@ def test_it_says_time_money_stacks_and_ways(moving, monkeypatch):
     assert plan(moving.context(), days=14.0)["usd"] > answer["usd"]
 
 
+def test_a_way_back_is_in_the_price_and_among_the_stacks_but_not_held_against_other_ways(moving, monkeypatch):
+    written(monkeypatch, [86_400.0])
+    without = plan(moving.context())
+    moving.configure(pointer=f"ssm:/{moving.name}/orders", way_back="7d")
+    answer = plan(moving.context())
+
+    parts = {part["name"]: part["number"] for part in the_pair(answer)["money"]}
+    assert parts["way back"] == pytest.approx(parts["following"])  # both take seven days
+    assert the_pair(answer)["usd"] == pytest.approx(the_pair(without)["usd"] + parts["way back"])
+    assert the_pair(answer)["ways"] == the_pair(without)["ways"]
+    made = {one["name"] for one in answer["stacks"]} - {one["name"] for one in without["stacks"]}
+    assert made
+    assert all(f"replicator-{moving.name}-back-1" in name for name in made)
+
+
 def test_it_reads_no_item_and_asks_what_the_documented_policy_allows(moving, asked):
     moving.configure(transform="louder", way_back="1d")
     plan(moving.context())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -39,6 +40,36 @@ def test_stacks_are_counted_over_all_pages_without_those_that_are_gone():
         ],
     )
     assert accounts._stacks(client) == Count(3, 2000)
+
+
+@pytest.mark.parametrize(
+    ("way_back", "counts"),
+    [(False, (6, 2, 4, 0, 0, 2)), (True, (8, 8, 4, 4, 2, 2))],
+)
+def test_a_way_back_wants_as_much_again_on_the_other_side(way_back, counts):
+    wanted = accounts.Wanted.of(2, 1, way_back=way_back)
+    assert wanted == accounts.Wanted(*counts)
+
+
+def rooms(source, target, monkeypatch):
+    monkeypatch.setattr(accounts, "_count_stacks", lambda _: Count(1, 100))
+    monkeypatch.setattr(accounts, "_count_roles", lambda _: Count(1, 100))
+    context = SimpleNamespace(source_client=None, target_client=None)
+    wanted = accounts.Wanted.of(1, 0, way_back=False)
+    found = accounts._rooms(context, source, target, wanted)
+    return [(one.check, one.about, re.search(r"up to (\d+) more", one.what)[1]) for one in found]
+
+
+def test_two_sides_in_one_place_share_its_quota(monkeypatch):
+    here, there, abroad = "1111/eu-west-1", "1111/us-east-1", "2222/us-east-1"
+
+    assert rooms(here, here, monkeypatch) == [("stack-quota", here, "4"), ("role-quota", "1111", "2")]
+    assert rooms(here, there, monkeypatch) == [
+        ("stack-quota", here, "3"),
+        ("stack-quota", there, "1"),
+        ("role-quota", "1111", "2"),
+    ]
+    assert rooms(here, abroad, monkeypatch)[2:] == [("role-quota", "1111", "2"), ("role-quota", "2222", "1")]
 
 
 def test_roles_and_functions_are_read_from_what_aws_calls_them():

@@ -108,6 +108,13 @@ def test_what_nobody_knows_has_no_number_and_is_in_no_sum():
     assert "$4.00 for a million changes" in following.how
 
 
+def test_a_way_back_follows_as_the_target_did():
+    part = costs.way_back(moved(), days=7.0, at=DEARER)
+
+    assert part.number == pytest.approx(7 * costs.following_usd(moved(), DEARER))
+    assert costs.way_back(moved(writes_per_second=None), days=7.0).number is None
+
+
 def test_a_dashboard_is_the_whole_migrations():
     assert costs.shared(0, days=30.0) == []
     assert costs.total(costs.shared(2, days=15.0)) == pytest.approx(3.0)

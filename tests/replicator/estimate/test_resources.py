@@ -27,6 +27,19 @@ def test_the_stacks_are_those_of_the_templates():
     assert len(resources.stacks_of("shop", [("a-1", False)], dashboard=False)) == 4
 
 
+def test_a_way_back_has_stacks_of_its_own_on_the_other_side():
+    over = resources.stacks_of("shop-back-1", [("a-1", False)], dashboard=False)
+    back = resources.of_way_back(over)
+
+    assert {one.made_by for one in back} == {"cutover"}
+    assert [(one.name, one.where) for one in back] == [
+        ("replicator-shop-back-1-base", "target"),
+        ("replicator-shop-back-1-a-1-capture", "target"),
+        ("replicator-shop-back-1-a-1-target", "source"),
+        ("replicator-shop-back-1-a-1-apply", "target"),
+    ]
+
+
 def test_every_resource_of_every_template_is_counted():
     for template in ("base", "capture", "target", "apply"):
         section = stacks.template_body(template).partition("\nResources:\n")[2].partition("\nOutputs:")[0]
