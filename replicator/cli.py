@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "cutover": "Gate, fence, drain, verify, flip; rolled back if a step fails.",
     "cutback": "The cutover mirrored: the application goes back to the source.",
     "settle": "Give the way back up: the source follows nothing any more.",
-    "adopt": "What a stack of yours takes the target over with, as it is.",
+    "adopt": "Print what a stack of yours takes the target over with, as it is.",
     "down": "Remove exactly what the migration made, never the source.",
     "demo": "A whole migration under traffic on an embedded AWS.",
 }
