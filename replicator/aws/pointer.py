@@ -127,6 +127,14 @@ class Pointer:
         """Whether any parameter points at its target: the application has moved, or a part of it."""
         return any(self._points(name) for name in self.values)
 
+    def strays(self, expected: Mapping[str, str]) -> list[str]:
+        """The parameters that do not hold what is *expected* of them, as far as anything is."""
+        return [
+            name
+            for name in self.values
+            if name in expected and (self._read(name) or {"Value": None})["Value"] != expected[name]
+        ]
+
     def is_surely_not_begun(self) -> bool:
         """Whether all parameters can be read, and none points at its target."""
         try:

@@ -47,6 +47,7 @@ def check(context: Context) -> Pointer:
     found = pointer.of(context.root, targets)
     assert found is not None  # noqa: S101  # `need_settings` has looked
     found.check()
+    _need_pointer_as_left(context, found)
     return found
 
 
@@ -95,6 +96,33 @@ def _need_as_before(context: Context) -> None:
             f"The {live.leading(before.cycle)} was fenced by {raised!r}, and the application goes back "
             "there; [cutover] fence is another now, which does not lift that.",
             "put the setting back as it was.",
+        )
+
+
+def _need_pointer_as_left(context: Context, found: Pointer) -> None:
+    """
+    Refuse to move an application that somebody has moved by hand: nobody may follow the table that it uses.
+
+    Raises:
+        Refused: The pointer holds something else than the flip before has set, or points there already.
+    """
+    cut = context.whole.get(Fact.CUTOVER) or {}
+    if cut.get("flipped") or cut.get("flipping"):
+        return  # it is for the pointer to say what became of that flip
+    before = context.turned(context.cycle - 1) if context.cycle else None
+    left = (before.whole.get(Fact.CUTOVER) or {}).get("pointer") if before and before.begun() else None
+    if strays := found.strays(left or {}):
+        raise Refused(
+            f"{', '.join(strays)} no longer holds what the last flip has set: somebody has changed it, and "
+            "the application may use another table than the one that is followed.",
+            f"find out who has, set it back to {', '.join((left or {})[name] for name in strays)}, then "
+            "`ddbverify run`, then run the command again.",
+        )
+    if found.is_begun():
+        raise Refused(
+            f"{found.name} points at {found.value} already, and no flip has set it: the application may "
+            "write there.",
+            "find out who has changed it, set it back, then `ddbverify run`, then run the command again.",
         )
 
 

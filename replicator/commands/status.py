@@ -11,6 +11,7 @@ from tabulate import tabulate
 from ddbverify.config import Pair
 from ddbverify.metrics import measures, sending
 from ddbverify.names import SHUT, TARGET, Fact
+from ddbverify.words import duration_in_words
 from replicator.aws import fence_seen, queue, sight, stream, target_seen
 from replicator.aws.fence_seen import Seen
 from replicator.aws.switch import CUTOVER
@@ -21,6 +22,9 @@ from replicator.commands.up import UP_STEPS
 from replicator.context import live
 from replicator.context.context import Context
 from replicator.handlers.control import is_paused
+
+_NEAR_RETENTION_SECONDS = 10 * 86_400
+"""Of 14 days, which is what SQS keeps a message for: time enough to do something."""
 
 _MOST_KEYS = 5
 """Of late writes, that are shown here."""
@@ -83,6 +87,17 @@ def status(context: Context) -> dict[str, Any]:
         context.console.line(f"{answer['way_back_ahead']}.")
     send_numbers(context, answer["pairs"])
     return answer
+
+
+def _soon_forgotten(facts: Mapping[str, Any]) -> str:
+    """What is to be done before the queue forgets what waits in it; empty where that is far away."""
+    oldest = (facts.get("metrics") or {}).get("oldest_message_seconds")
+    if oldest is None or oldest < _NEAR_RETENTION_SECONDS:
+        return ""
+    return (
+        f"one waits since {duration_in_words(oldest)}, and the queue keeps it for 14 days: then it is lost. "
+        "Let the consumer apply it (`replicator resume`, or a higher write ceiling)"
+    )
 
 
 def send_numbers(context: Context, pairs: Mapping[str, Mapping[str, Any]]) -> None:
@@ -315,6 +330,8 @@ def _lag_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if known.get("iterator_age_seconds") is not None:
         parts.append(f"forwarder {known['iterator_age_seconds']:.0f} s behind the stream")
     rows = [("  lag", ", ".join(parts))] if parts else []
+    if text := _soon_forgotten(facts):
+        rows.append(("  FORGETS SOON", text))
     if known.get("changes_per_second") is not None:
         rows.append(("  throughput", f"{known['changes_per_second']:.1f} changes per second (5 minutes)"))
     if known.get("unknown"):

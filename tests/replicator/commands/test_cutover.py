@@ -106,6 +106,42 @@ def test_a_pair_that_is_named_no_longer_is_no_reason_to_leave_its_application_be
         check(made)
 
 
+LEFT, THERE = "arn:of:what:the:flip:before:set", "arn:aws:dynamodb:eu-west-1:123456789012:table/orders-v2"
+
+
+@pytest.mark.parametrize(
+    ("behind_a_flip", "held", "said"),
+    [
+        (False, "arn:of:orders", ""),
+        (False, None, ""),
+        (False, THERE, "points at .* already, and no flip has set it"),
+        (True, LEFT, ""),
+        (True, "arn:by:hand", "no longer holds what the last flip has set"),
+        (True, None, "no longer holds what the last flip has set"),
+        (True, THERE, "no longer holds what the last flip has set"),
+    ],
+)
+def test_a_pointer_that_somebody_has_changed_by_hand_moves_nothing(tmp_path, behind_a_flip, held, said):
+    """The application may write to a table that nobody follows, and none of it is in the other."""
+    made = turned(tmp_path) if behind_a_flip else context(tmp_path)
+    if behind_a_flip:
+        made.turned(0).whole.put(
+            CUTOVER, flipped=True, fence="resource-policy", pointer={"/shop/orders-table": LEFT}
+        )
+        made.whole = State.whole(FakeDynamoDB(), STATE)  # of its own
+    answer = {"Parameter": {"Name": "/shop/orders-table", "Value": held, "Type": "String"}}
+    made.source_client = lambda _: SimpleNamespace(
+        get_parameter=no_parameter if held is None else lambda **_: answer
+    )
+    if said:
+        with pytest.raises(Refused, match=said):
+            check(made)
+        made.whole.put(CUTOVER, flipping=True)
+        check(made)  # by then it is for the pointer to say
+    else:
+        assert check(made).name == "/shop/orders-table"
+
+
 def test_without_a_pointer_there_is_nothing_to_flip(tmp_path):
     with pytest.raises(ConfigurationError, match=r"\[cutover\] pointer"):
         check(context(tmp_path, FILE.partition("[cutover]")[0]))

@@ -71,3 +71,13 @@ def test_before_it_follows_the_next_command_says_what_to_do():
     assert "run `replicator restart`" in status._phase(FOLLOWS, {"number": 1}, consumer=OFF)
     assert status._phase(FOLLOWS, None, flipped=True, consumer=OFF).startswith("cut over")
     assert status._consumer_rows({"paused": False, "consumer": None}) == []
+
+
+@pytest.mark.parametrize(("days", "told"), [(None, False), (9.9, False), (10, True), (13.9, True)])
+def test_a_queue_that_is_near_its_retention_is_told_what_to_do(days, told):
+    """That of a way back, say, which nobody looks at: behind it changes are lost, and it takes an audit."""
+    oldest = None if days is None else days * 86_400
+    facts = {"last_applied_seconds_ago": None, "metrics": {"oldest_message_seconds": oldest}}
+    rows = dict(status._lag_rows(facts))
+    assert ("  FORGETS SOON" in rows) is told
+    assert not told or "14 days" in rows["  FORGETS SOON"]

@@ -190,9 +190,18 @@ def hides(item, before):
     return {**wider(item, before), "hidden": True}
 
 
+_CALLS = itertools.count()
+
+
+def impure(item, before):
+    """Right at its first call only, as one that keeps state between calls may be."""
+    return wider(item, before) if next(_CALLS) % 2 else {**wider(item, before), "v": "SENTINEL"}
+
+
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
+        (impure, "transform(inverse(item, before)) is another item than the one that was written, in v"),
         (raises, "The inverse rules:back raised LookupError."),
         (forgets, "transform(inverse(item, before)) is another item than the one that was written, in v"),
         (hides, "the transform leaves out what the inverse rules:back makes of it"),
