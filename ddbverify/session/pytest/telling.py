@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from contextlib import suppress
 from functools import partial
@@ -49,3 +50,4 @@ def _make_ready(session: pytest.Session, config: Config) -> None:
     for item in session.items:
         with suppress(Inconclusive):  # likewise
             require_its_plugins(item)
+    gc.freeze()  # it stays to the end, where pytest and Python would look through it for a third of a second
