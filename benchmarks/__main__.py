@@ -13,7 +13,7 @@ import click
 import msgspec
 from tabulate import tabulate
 
-from benchmarks import costs, exporting, links, planning, replication, watching
+from benchmarks import costs, exporting, links, planning, refusal, replication, under_fence, watching
 from benchmarks.budgets import (
     CASES,
     EQUAL,
@@ -62,6 +62,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     exports: list[exporting.Row] = []
     streams: list[links.Reading] = []
     links: list[links.Row] = []
+    under_fence: list[under_fence.Row] = []
+    refusals: list[refusal.Demo] = []
     replicator: replication.Report | None = None
 
 
@@ -249,12 +251,15 @@ def main(quick: bool, sizes: list[int] | None, json_file: Path | None, only: str
             show(exporting.shown(exports), exporting.judge(exports))
             changes = links.run(quick=quick, say=say)
             show(changes.shown(), changes.budgets)
+            last = under_fence.run(quick=quick, say=say)
+            show(last.shown(), last.budgets)
             budgets = [
                 *report.budgets,
                 *dear.budgets,
                 *planning.judge(plans),
                 *exporting.judge(exports),
                 *changes.budgets,
+                *last.budgets,
             ]
             report = msgspec.structs.replace(
                 report,
@@ -263,15 +268,22 @@ def main(quick: bool, sizes: list[int] | None, json_file: Path | None, only: str
                 exports=exports,
                 streams=list(changes.readings),
                 links=list(changes.rows),
+                under_fence=list(last.rows),
                 budgets=budgets,
                 met=all(budget.met for budget in budgets),
             )
     if only != "verifier":
         moving = replication.run(quick=quick, say=say)
         show(replication.shown(moving), moving.budgets)
-        budgets = [*report.budgets, *moving.budgets]
+        refused = refusal.run(quick=quick, say=say)
+        show(refused.shown(), refused.budgets)
+        budgets = [*report.budgets, *moving.budgets, *refused.budgets]
         report = msgspec.structs.replace(
-            report, replicator=moving, budgets=budgets, met=all(budget.met for budget in budgets)
+            report,
+            replicator=moving,
+            refusals=list(refused.demos),
+            budgets=budgets,
+            met=all(budget.met for budget in budgets),
         )
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")

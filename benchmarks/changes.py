@@ -70,6 +70,12 @@ def records(content: Content, item_bytes: int, count: int) -> Iterator[dict[str,
         }
 
 
+def orders(count: int, item_bytes: int) -> list[dict[str, Any]]:
+    """Items without their keys, about as large."""
+    draw = random.Random(480)
+    return [_order(draw, "text", item_bytes - 60) for _ in range(count)]
+
+
 def _films() -> list[dict[str, Any]]:
     films = json.loads(gzip.decompress(FILMS.read_bytes()), parse_float=Decimal)
     return [item_to_typed(film) for film in films]

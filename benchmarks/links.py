@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 import msgspec
@@ -69,6 +69,18 @@ from ddbverify import State, require
 def check_every_item(pair):
     require(pair.verdict(State.MISSING, State.EXTRANEOUS, State.DIFFERENT))
 """
+
+
+STREAM_LAG: Final = '[cutover]\nstream_lag = "0s"\n'
+"""Of that, the part that earlier builds do not know."""
+
+
+class Ended(NamedTuple):
+    """What a command said."""
+
+    status: int
+    output: bytes
+    errors: str
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,12 +167,12 @@ def run(*, quick: bool, say: Callable[[str], None]) -> Links:
         say(f"a stream of {records:,} records, {view} ...")
         readings.append(_read(view, records))
     rows = []
-    with tempfile.TemporaryDirectory() as temporary, page_server(_tables()) as server:
+    with tempfile.TemporaryDirectory() as temporary, page_server(tables()) as server:
         for items, ceiling in (*((items, None) for items in SIZES), (SIZES[-1], CEILING)):
             under = f", {ceiling:,} read units a second" if ceiling else ""
             say(f"full pass and link: {items:,} items{under} ...")
             folder = Path(temporary) / f"{items}-{ceiling}"
-            _write_project(folder, server, items, ceiling)
+            write_project(folder, server, items, ceiling)
             row = _row(folder, server, items, ceiling, 1 if ceiling else rounds)
             say(f"    full {row.full.wall_seconds:.1f} s, link {row.link.wall_seconds:.1f} s")
             rows.append(row)
@@ -175,7 +187,8 @@ def _read(view: StreamView, records: int) -> Reading:
     return Reading(view=view, records=records, measured=found)
 
 
-def _tables() -> dict[str, Table]:
+def tables() -> dict[str, Table]:
+    """Of all sizes, each with a stream."""
     # The target's stream names the same keys: whatever was written was replicated.
     return {
         name: Generated(items=items, records=CHANGED) for items in SIZES for name in _names(items).values()
@@ -186,7 +199,8 @@ def _names(items: int) -> dict[str, str]:
     return dict(zip(ROLES, (f"orders-{items}", f"orders-{items}-v2"), strict=True))
 
 
-def _write_project(folder: Path, server: Server, items: int, ceiling: int | None) -> None:
+def write_project(folder: Path, server: Server, items: int, ceiling: int | None) -> None:
+    """A migration of two of the tables, and a check."""
     verification = f"read_units = {ceiling}" if ceiling else ""
     (folder / "checks").mkdir(parents=True)
     (folder / "checks" / "check_items.py").write_text(_CHECK, encoding="utf-8")
@@ -196,14 +210,14 @@ def _write_project(folder: Path, server: Server, items: int, ceiling: int | None
 
 def _row(folder: Path, server: Server, items: int, ceiling: int | None, rounds: int) -> Row:
     full, done = _run(folder, server, items)
-    wrong = _wrong(done, items, is_link=False)
+    wrong = what_is_wrong(done, items, is_link=False)
     found: list[Run] = []
     since = "latest"
     for _ in range(rounds):
         if wrong:  # there is nothing to go on from
             break
         link, linked = _run(folder, server, items, "--since", since)
-        wrong = _wrong(linked, CHANGED, is_link=True)
+        wrong = what_is_wrong(linked, CHANGED, is_link=True)
         found.append(link)
         since = json.loads(done.output)["folder"]  # from the full pass again, and so with as many changes
     link = _least(found) if found else full
@@ -227,7 +241,7 @@ def _run(folder: Path, server: Server, items: int, *options: str) -> tuple[Run, 
     ), done
 
 
-def _wrong(done: Timed, looked_at: int, *, is_link: bool) -> str:
+def what_is_wrong(done: Ended | Timed, looked_at: int, *, is_link: bool) -> str:
     """What a run said that is not so, in short."""
     if done.status:
         return f"status {done.status}: {done.errors[-300:]}"

@@ -15,6 +15,7 @@ the dearest case.
 from __future__ import annotations
 
 import asyncio
+import functools
 import http.client
 import json
 import math
@@ -26,8 +27,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from benchmarks.changes import orders
 from benchmarks.child import serving
 from benchmarks.page_server import REGION
+from benchmarks.shapes import INTERNAL
 from replicator.handlers.envelope import sqs_units
 
 __all__ = ["MOST_WRITES", "REGION", "Billed", "Loopback", "item_size", "loopback"]
@@ -173,11 +176,34 @@ def _update(asked: dict[str, Any], bill: _Bill) -> dict[str, Any]:
     return {"Attributes": {}} if asked.get("ReturnValues") == "ALL_NEW" else {}
 
 
+HELD = "held"
+"""A table that holds an item under every key that it is asked for."""
+
+
+@functools.cache
+def _held() -> dict[str, Any]:
+    """What it holds beside the key: an order, and an attribute of its own."""
+    (order,) = orders(1, 480)
+    return {**order, INTERNAL: {"S": "of the follower's own"}}
+
+
+def _get(asked: dict[str, Any], bill: _Bill) -> dict[str, Any]:
+    _count(bill, "GetItem", 1, 0, 1.0)
+    return {"Item": {**_held(), **asked["Key"]}} if asked["TableName"] == HELD else {}
+
+
+def _batch_get(asked: dict[str, Any], bill: _Bill) -> dict[str, Any]:
+    keys = {table: some["Keys"] for table, some in asked["RequestItems"].items()}
+    _count(bill, "BatchGetItem", sum(map(len, keys.values())), 0, float(sum(map(len, keys.values()))))
+    found = {table: [{**_held(), **key} for key in some] for table, some in keys.items() if table == HELD}
+    return {"Responses": found, "UnprocessedKeys": {}}
+
+
 def _nothing(name: str) -> Callable[[dict[str, Any], _Bill], dict[str, Any]]:
     def answer(asked: dict[str, Any], bill: _Bill) -> dict[str, Any]:
         del asked
         _count(bill, name, 0, 0, 0.0)
-        return {"Responses": {}} if name == "BatchGetItem" else {}
+        return {}
 
     return answer
 
@@ -193,8 +219,8 @@ _OPERATIONS = {
     "BatchWriteItem": _batch_write,
     "UpdateItem": _update,
     "PutItem": _nothing("PutItem"),
-    "GetItem": _nothing("GetItem"),
-    "BatchGetItem": _nothing("BatchGetItem"),
+    "GetItem": _get,
+    "BatchGetItem": _batch_get,
     "GetQueueAttributes": _attributes,
 }
 

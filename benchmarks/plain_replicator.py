@@ -11,8 +11,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 
 def forward(event: Mapping[str, Any], sqs: Any, queue_url: str, keys: Mapping[str, str]) -> dict[str, Any]:
@@ -69,6 +71,45 @@ def consume(event: Mapping[str, Any], dynamodb: Any, target: str, ledger: str) -
             }
         }
         dynamodb.transact_write_items(TransactItems=[guard, write])
+    return {"batchItemFailures": []}
+
+
+def consume_back(
+    event: Mapping[str, Any],
+    dynamodb: Any,
+    target: str,
+    ledger: str,
+    keys: Mapping[str, str],
+    inverse: Callable[[dict[str, Any], dict[str, Any] | None], dict[str, Any]],
+) -> dict[str, Any]:
+    """Through an inverse: what the target holds is read, and written over as long as it is that."""
+    read, write = TypeDeserializer().deserialize, TypeSerializer().serialize
+    for record in event["Records"]:
+        change = json.loads(record["body"])
+        number = change["number"].rjust(40, "0")
+        key = _for_boto(change["keys"])
+        entry = {"pk": {"S": hashlib.sha256(json.dumps(change["keys"]).encode()).hexdigest()}}
+        last = dynamodb.get_item(TableName=ledger, Key=entry, ConsistentRead=True).get("Item")
+        present = dynamodb.get_item(TableName=target, Key=key, ConsistentRead=True).get("Item")
+        before = None if present is None else {name: read(value) for name, value in present.items()}
+        item = {name: read(value) for name, value in _for_boto(change["image"]).items()}
+        made = {name: write(value) for name, value in inverse(item, before).items()}
+        others = [name for name in present or () if name not in keys]
+        held = {
+            "ConditionExpression": " AND ".join(f"#{at} = :{at}" for at, _ in enumerate(others)),
+            "ExpressionAttributeNames": {f"#{at}": name for at, name in enumerate(others)},
+            "ExpressionAttributeValues": {f":{at}": present[name] for at, name in enumerate(others)},
+        }
+        guard = {
+            "Put": {
+                "TableName": ledger,
+                "Item": {**entry, "n": {"S": number}},
+                "ConditionExpression": "attribute_not_exists(pk)" if last is None else "n < :n",
+                **({} if last is None else {"ExpressionAttributeValues": {":n": {"S": number}}}),
+            }
+        }
+        put = {"Put": {"TableName": target, "Item": made, **(held if others else {})}}
+        dynamodb.transact_write_items(TransactItems=[guard, put])
     return {"batchItemFailures": []}
 
 

@@ -22,11 +22,25 @@ import msgspec
 
 from benchmarks.changes import KEYS, STREAM_ARN, Content, records
 from benchmarks.child import measured
-from benchmarks.loopback import REGION, Loopback
+from benchmarks.loopback import HELD, REGION, Loopback
 from benchmarks.measure import peak_bytes
 from replicator.handlers.envelope import sqs_units
 
-Who = Literal["forwarder", "plain forwarder", "consumer", "plain consumer", "both"]
+Who = Literal[
+    "forwarder",
+    "plain forwarder",
+    "consumer",
+    "plain consumer",
+    "both",
+    "reverse forwarder",
+    "reverse consumer",
+    "inverse consumer",
+    "plain inverse consumer",
+]
+"""
+``reverse`` and ``inverse``: of a way back, without a transform and through an inverse. The tables are in each
+other's place there, and changes are of items that are there.
+"""
 
 STREAM_BATCH = 1_000
 MESSAGES_PER_CALL = 10
@@ -79,21 +93,39 @@ def measure(job: Job) -> Measured:
         "TARGET_TABLE": TARGET,
         "TARGET_REGION": REGION,
         "LEDGER_TABLE": LEDGER,
+        **(_way_back(job.who) if is_of_a_way_back(job.who) else {}),
         **{name: json.dumps(KEYS[job.content]) for name in ("KEY_SCHEMA", "SOURCE_KEYS", "TARGET_KEYS")},
     }
     return measured("benchmarks.replicating", job, Measured, **functions)
 
 
+def is_of_a_way_back(who: Who) -> bool:
+    """Whether it goes from what was the target to what was the source."""
+    return who.startswith("reverse") or "inverse" in who
+
+
+def _way_back(who: Who) -> dict[str, str]:
+    """What the stacks of a way back tell their functions otherwise."""
+    told = {"MIGRATION": "benchmark-back-1", "BOUNDARY": "1700000000", "TARGET_TABLE": HELD}
+    if who == "inverse consumer":
+        told |= {
+            "TRANSFORM": "benchmarks.shapes:without_internal",
+            "INVERSE": "benchmarks.shapes:with_internal",
+        }
+    return told
+
+
 def run(job: Job) -> Measured:
     """Like `measure`, in this process, whose environment has to be the functions'."""
     work = _Work(job)
-    warm = records(job.content, job.item_bytes, MESSAGES_PER_CALL)
-    work.push(list(warm))  # clients, endpoint data, and the like are paid once, by nobody
+    work.push(
+        list(_records(job, MESSAGES_PER_CALL))
+    )  # clients, endpoint data, and the like are paid once, by nobody
     work.finish()
     Loopback(job.endpoint_url).reset()
     work = _Work(job)
     tenth = 0
-    for batch in _batches(records(job.content, job.item_bytes, job.changes), STREAM_BATCH):
+    for batch in _batches(_records(job, job.changes), STREAM_BATCH):
         work.push(batch)
         if not tenth and work.changes * 10 >= job.changes:
             tenth = peak_bytes()
@@ -108,6 +140,11 @@ def run(job: Job) -> Measured:
         peak_bytes=peak_bytes(),
         peak_bytes_at_a_tenth=tenth,
     )
+
+
+def _records(job: Job, count: int) -> Iterator[dict[str, Any]]:
+    made = records(job.content, job.item_bytes, count)
+    return ({**one, "eventName": "MODIFY"} for one in made) if is_of_a_way_back(job.who) else made
 
 
 class _Work:
@@ -125,7 +162,7 @@ class _Work:
         self.changes += len(batch)
         sent = self._sent(batch)
         self.messages += len(sent)
-        if self.job.who in ("forwarder", "plain forwarder", "both"):
+        if "forwarder" in self.job.who or self.job.who == "both":
             failures = self._timed(_forwarder(self.plain, self.job.content), {"Records": batch})
             if failures["batchItemFailures"]:
                 raise RuntimeError("the loopback refused a message")
@@ -142,8 +179,8 @@ class _Work:
         call, self._waiting = self._waiting[:MESSAGES_PER_CALL], self._waiting[MESSAGES_PER_CALL:]
         self.receives += sqs_units(sum(len(record["body"]) for record in call))
         self.deletes += 1
-        if self.job.who in ("consumer", "plain consumer", "both"):
-            failures = self._timed(_consumer(self.plain), {"Records": call})
+        if "consumer" in self.job.who or self.job.who == "both":
+            failures = self._timed(_consumer(self.job), {"Records": call})
             if failures["batchItemFailures"]:
                 raise RuntimeError("the loopback refused a change")
 
@@ -199,14 +236,22 @@ def _forwarder(plain: bool, content: Content) -> Callable[[Any], Any]:
     return lambda event: handler(event, None)
 
 
-def _consumer(plain: bool) -> Callable[[Any], Any]:
-    if plain:
+def _consumer(job: Job) -> Callable[[Any], Any]:
+    if job.who == "plain inverse consumer":
+        from benchmarks.plain_replicator import consume_back
+        from benchmarks.shapes import with_internal
+
+        keys = KEYS[job.content]
+        return lambda event: consume_back(event, _client("dynamodb"), HELD, LEDGER, keys, with_internal)
+    if job.who.startswith("plain"):
         from benchmarks.plain_replicator import consume
 
         return lambda event: consume(event, _client("dynamodb"), TARGET, LEDGER)
-    from replicator.handlers.consumer import handler
+    from replicator.handlers import consumer
 
-    return lambda event: handler(event, None)
+    if job.who == "inverse consumer":  # there is no bundle here, whose digest is taken once
+        consumer.bundled_digest = lambda *_: ""  # type: ignore[attr-defined]  # imported there
+    return lambda event: consumer.handler(event, None)
 
 
 _clients: dict[str, Any] = {}

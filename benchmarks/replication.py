@@ -13,7 +13,7 @@ from benchmarks.budgets import Budget
 from benchmarks.changes import FILMS, Content
 from benchmarks.loopback import Billed, Loopback, loopback
 from benchmarks.replicating import Job, Measured, Who, measure
-from benchmarks.replicator_budgets import Row, Way, judge, times, ways
+from benchmarks.replicator_budgets import JUDGED, Row, Way, judge, times, ways
 
 CASES: tuple[tuple[Content, int], ...] = (
     ("text", 300),
@@ -29,6 +29,14 @@ STEADY_CHANGES, QUICK_STEADY_CHANGES = 1_000_000, 30_000
 ROUNDS = 3
 
 WHO: tuple[Who, ...] = ("forwarder", "plain forwarder", "consumer", "plain consumer")
+
+BACK: tuple[Who, ...] = (
+    "reverse forwarder",
+    "reverse consumer",
+    "inverse consumer",
+    "plain inverse consumer",
+)
+"""Of a way back, on what budgets are judged on; plain ones are those of the way over, but for the last."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +59,7 @@ def run(*, quick: bool, say: Callable[[str], None]) -> Report:
             if content == "films" and not FILMS.is_file():
                 say("films: not measured, ../shared/data is not here")
                 continue
-            for who in WHO:
+            for who in (*WHO, *(BACK if (content, item_bytes) in JUDGED else ())):
                 say(f"{who}: {content}, {item_bytes} bytes ...")
                 share = PLAIN_SHARE if who.startswith("plain") else 1
                 rows.append(_row(server, who, content, item_bytes, changes // share, 1 if quick else ROUNDS))

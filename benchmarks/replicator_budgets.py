@@ -58,7 +58,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sqs_requests(self) -> float:
         """Billed SQS requests per change that this half of the way causes."""
-        if self.who in ("forwarder", "plain forwarder"):
+        if "forwarder" in self.who:
             return self.bill["SendMessageBatch"].units / self.measured.changes
         return (self.measured.receive_units + self.measured.delete_units) / self.measured.changes
 
@@ -113,6 +113,15 @@ def judge(rows: Sequence[Row], steady: Measured | None) -> list[Budget]:
     return [
         *(_cpu(rows, "forwarder", "one entry per change", LEAST_FORWARDER, case) for case in JUDGED),
         *(_cpu(rows, "consumer", "one transaction per change", LEAST_CONSUMER, case) for case in JUDGED),
+        *(_cpu(rows, "reverse forwarder", "one entry per change", LEAST_FORWARDER, case) for case in JUDGED),
+        *(
+            _cpu(rows, "reverse consumer", "one transaction per change", LEAST_CONSUMER, case)
+            for case in JUDGED
+        ),
+        *(
+            _cpu(rows, "inverse consumer", "a read and a transaction per change", LEAST_CONSUMER, case)
+            for case in JUDGED
+        ),
         _queue(ways(rows)),
         _memory(steady),
     ]
@@ -123,7 +132,7 @@ def times(rows: Sequence[Row], who: str, content: Content, item_bytes: int) -> f
     costs: dict[str, float] = {
         row.who: row.microseconds for row in rows if (row.content, row.item_bytes) == (content, item_bytes)
     }
-    ours, plain = costs.get(who), costs.get(f"plain {who}")
+    ours, plain = costs.get(who), costs.get(f"plain {who.removeprefix('reverse ')}")
     return plain / ours if ours and plain else None
 
 

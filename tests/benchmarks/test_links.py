@@ -109,9 +109,9 @@ def answered(status=0, matched=2_000, different=0, changed=2_000, full_pass=None
     ids=str,
 )
 def test_a_link_that_says_what_is_not_so_is_wrong(wrong):
-    assert links._wrong(answered(), 2_000, is_link=True) == ""
-    assert links._wrong(answered(**wrong), 2_000, is_link=True)
-    assert links._wrong(answered(), 2_000, is_link=False)  # it should have read the tables
+    assert links.what_is_wrong(answered(), 2_000, is_link=True) == ""
+    assert links.what_is_wrong(answered(**wrong), 2_000, is_link=True)
+    assert links.what_is_wrong(answered(), 2_000, is_link=False)  # it should have read the tables
 
 
 def test_all_of_it_runs_and_says_what_is_so(monkeypatch):

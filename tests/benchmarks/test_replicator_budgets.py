@@ -24,12 +24,16 @@ def measured(microseconds=10.0, *, changes=1000, receives=10, growth=0):
     )
 
 
-def rows(*, forwarder=10.0, consumer=10.0, requests=10.0):
+def rows(*, forwarder=10.0, consumer=10.0, requests=10.0, back=(10.0, 10.0, 20.0)):
     costs = {
         "forwarder": (forwarder, requests, 10),
         "plain forwarder": (100.0, 300.0, 300),
         "consumer": (consumer, 0.0, 10),
         "plain consumer": (100.0, 0.0, 300),
+        "reverse forwarder": (back[0], requests, 10),
+        "reverse consumer": (back[1], 0.0, 10),
+        "inverse consumer": (back[2], 0.0, 10),
+        "plain inverse consumer": (200.0, 0.0, 300),
     }
     return [
         Row(
@@ -58,6 +62,9 @@ def test_what_is_within_every_limit_is_met():
         ({"forwarder": 34.0}, "CPU per change"),
         ({"consumer": 21.0}, "CPU per change"),
         ({"requests": 35.0}, "queue cost"),
+        ({"back": (34.0, 10.0, 20.0)}, "CPU per change"),
+        ({"back": (10.0, 21.0, 20.0)}, "CPU per change"),
+        ({"back": (10.0, 10.0, 41.0)}, "CPU per change"),
     ],
 )
 def test_what_is_beyond_a_limit_is_not_met(worse, name):
@@ -123,3 +130,24 @@ def test_both_handlers_get_every_change_through():
     assert plain_bill["TransactWriteItems"].requests == 1_500
     assert 0 < found.messages <= 2 * 32
     assert found.cpu_seconds > 0
+
+
+def test_a_way_back_writes_over_what_is_there():
+    with loopback() as server:
+
+        def run(who, changes):
+            job = Job(
+                who=who, endpoint_url=server.endpoint_url, content="text", item_bytes=300, changes=changes
+            )
+            return measure(job), server.bill()
+
+        back, bill = run("reverse consumer", 1_000)
+        through, read = run("inverse consumer", 1_000)
+        plain, plain_read = run("plain inverse consumer", 50)
+
+    assert (back.changes, through.changes, plain.changes) == (1_000, 1_000, 50)
+    assert bill["TransactWriteItems held"].entries == 1_000
+    assert "BatchGetItem" not in bill
+    assert read["TransactWriteItems held"].entries == 1_000
+    assert read["BatchGetItem"].entries == 2 * 1_000
+    assert (plain_read["GetItem"].requests, plain_read["TransactWriteItems"].requests) == (2 * 50, 50)
