@@ -82,14 +82,16 @@ class _Watched:
         self._looking = Looking(context)
         self._log: EventLog | None = None
         self._lock: int | None = None
+        self._said = ""
 
     def once(self) -> bool:
         """Look, write, show, and wait for the next time; returns whether there is anything left to watch."""
         wait = self._seconds
         if self._is_writer():
-            if not self._context.begun():
+            looked = self._look()
+            if looked is None:
                 return False
-            wait = self._look()
+            wait = looked
         until = time.monotonic() + wait
         while True:
             self._watching.look()
@@ -104,14 +106,17 @@ class _Watched:
             os.close(self._lock)
             self._lock = None
 
-    def _look(self) -> float:
-        """Returns for how long to wait behind it."""
+    def _look(self) -> float | None:
+        """Returns for how long to wait behind it; ``None``: the migration is gone."""
         try:
+            if not self._context.begun():
+                return None
             moving, pairs = self._looking.look()
         except EngineError as error:
             self.status = EXIT_AWS
-            self._watching.line(plain(f"not known at the moment: {error.message}"))
+            self._say(f"not known at the moment: {error.message}")
             return self._seconds
+        self._said = ""
         self.status = EXIT_REFUSED if needs_somebody(pairs) else 0
         log = self._written()
         log.write(moving, *pairs)
@@ -121,6 +126,12 @@ class _Watched:
                 "make room and let yourself write there; `replicator status` needs no file.",
             )
         return min(self._seconds, SECONDS_UNDER_FENCE) if moving.under_way else self._seconds
+
+    def _say(self, text: str) -> None:
+        """Once, however often it is so."""
+        if text != self._said:
+            self._watching.line(plain(text))
+            self._said = text
 
     def _written(self) -> EventLog:
         """The log, another one where it has become too long."""

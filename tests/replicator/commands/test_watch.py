@@ -85,6 +85,24 @@ def test_ctrl_c_ends_it_with_what_is_so(project, monkeypatch, last, code):
         assert "not known at the moment: AWS refused." in done.stdout
 
 
+def test_what_aws_refuses_ends_nothing_and_is_said_once_until_it_is_known_again(project, monkeypatch):
+    refused = EngineError("AWS refused.", "wait.")
+    begun = iter([True, refused, refused, True, refused, True])
+
+    def ask(_):
+        answer = next(begun)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("replicator.context.context.Context.begun", ask)
+    done = watched(monkeypatch, (moving(AT), [following(AT)]))
+
+    assert done.exit_code == 6
+    assert done.stdout.count("not known at the moment: AWS refused.") == 2
+    assert "5 waiting" in done.stdout
+
+
 def test_a_migration_that_has_not_begun_is_refused_in_a_sentence(project, monkeypatch):
     monkeypatch.setattr("replicator.context.context.Context.begun", lambda _: False)
     done = watched(monkeypatch)
