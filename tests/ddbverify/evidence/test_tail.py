@@ -47,19 +47,34 @@ def test_half_a_line_waits_for_its_end(tmp_path):
     assert tail.place != place
 
 
-def test_another_log_of_the_same_name_takes_its_place(tmp_path):
+@pytest.mark.parametrize("seconds", [2, 20])
+def test_another_log_of_the_same_name_takes_its_place(tmp_path, seconds):
     path = tmp_path / "e"
     run_log(path, seconds=9)
     tail = Tail(path)
     tail.poll()
-    run_log(tmp_path / "other", name="another", seconds=2)
+    run_log(tmp_path / "other", name="another", seconds=seconds)
     (tmp_path / "other").replace(path)
 
     assert tail.poll()
     assert tail.told.begun is not None
     assert tail.told.begun.name == "another"
-    assert len(tail.told.passes["orders"]) == 3
+    assert len(tail.told.passes["orders"]) == seconds + 1
     assert tail.place.startswith("another:")
+
+
+def test_a_log_that_was_emptied_begins_anew(tmp_path):
+    path = tmp_path / "e"
+    run_log(path, seconds=9)
+    tail = Tail(path)
+    tail.poll()
+    os.truncate(path, 0)
+
+    assert tail.poll()
+    assert tail.told.begun is None
+    run_log(path, name="another", seconds=1)
+    assert tail.poll()
+    assert len(tail.told.passes["orders"]) == 2
 
 
 def test_a_damaged_line_ends_it_and_says_so(tmp_path):
