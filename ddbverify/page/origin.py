@@ -19,6 +19,8 @@ from ddbverify.evidence.cutover import CutoverEvidence
 from ddbverify.evidence.envelope import NotTrusted, PublicKey
 from ddbverify.evidence.events import Events
 from ddbverify.evidence.evidence import NO_EVIDENCE, Evidence
+from ddbverify.page import watched
+from ddbverify.page.watched import Watched
 
 MOST_EARLIER: Final = 9
 _MOST_LOOKED_AT: Final = 40
@@ -76,6 +78,8 @@ class Origin:
     cutover_sha256: str = ""
     fence_limit: float = 0.0  # of the settings as they are now
     clean_runs: int = 1  # likewise
+    home: Path | None = None  # where the log of the migration lies
+    watched: Watched | None = None
 
     @property
     def findings(self) -> Path:
@@ -131,6 +135,7 @@ def of_run(folder: Path, config: Config) -> Origin:
     found = evidence.decode(content, trusted)
     earlier, ends = _earlier(folder, config, found, trusted)
     moved, moved_sha256 = _cutover(config, trusted)
+    home = folders.home(config)
     return Origin(
         folder=folder,
         about=found,
@@ -143,6 +148,8 @@ def of_run(folder: Path, config: Config) -> Origin:
         cutover_sha256=moved_sha256,
         fence_limit=float(config.cutover.fence_limit),
         clean_runs=config.gate.clean_runs,
+        home=home,
+        watched=watched.read(home, config.name),
     )
 
 

@@ -10,7 +10,8 @@ from typing import Literal
 from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError
 from ddbverify.evidence import cutover, folders
-from ddbverify.page import making, stamp, tally
+from ddbverify.evidence.evidence import Evidence
+from ddbverify.page import making, stamp, tally, watched
 from ddbverify.page.origin import Origin
 from ddbverify.page.stamp import Stamp
 from ddbverify.page.tally import NOTHING, Tally
@@ -22,6 +23,7 @@ _WHICH = {
     "row": "the runs before it",
     "cutover": "the cutover",
     "course": "how the pass went",
+    "migration": "the migration",
 }
 
 _FROM = {
@@ -29,6 +31,7 @@ _FROM = {
     "row": "the evidence of runs before it",
     "cutover": cutover.FILE,
     "course": folders.EVENTS,
+    "migration": watched.LOG,
 }
 
 
@@ -124,6 +127,8 @@ def _why_unknown(part: str, origin: Origin) -> str:
         return f"{_FROM[part]} is not all here, or is other, or [gate] clean_runs is"
     if part == "cutover":
         return f"{_FROM[part]} is not here, is another by now, or fence_limit is"
+    if part == "migration":
+        return f"{_FROM[part]} is not here, or another has taken its place"
     is_here = path is not None and path.exists()
     return f"{_FROM[part]} has changed since" if is_here else f"{_FROM[part]} is not in {origin.folder}"
 
@@ -155,11 +160,24 @@ def _as_then(origin: Origin, made_of: Stamp) -> tuple[Origin, Tally | None, tupl
         origin = dataclasses.replace(origin, events=None)
     elif now.events != made_of.events:
         unknown.append("course")
+    origin, is_known = _watched_then(origin, made_of)
+    if not is_known:
+        unknown.append("migration")
     if made_of.cutover is None:
         origin = dataclasses.replace(origin, cutover=None, cutover_sha256="")
     elif (now.cutover, now.fence_limit) != (made_of.cutover, made_of.fence_limit):
         unknown.append("cutover")
     return origin, found, tuple(unknown)
+
+
+def _watched_then(origin: Origin, made_of: Stamp) -> tuple[Origin, bool]:
+    """With as much of the migration's log as there was, and whether that is what it was."""
+    if made_of.watched is None or origin.home is None or not isinstance(origin.about, Evidence):
+        return dataclasses.replace(origin, watched=None), made_of.watched is None
+    name = origin.watched.told.begun.name if origin.watched and origin.watched.told.begun else ""
+    then = watched.read(origin.home, name, made_of.watched[0])
+    is_known = then is not None and (then.size, then.sha256) == made_of.watched
+    return dataclasses.replace(origin, watched=then), is_known
 
 
 def _same_but_for(page: bytes, anew: bytes, made_of: Stamp, unknown: tuple[str, ...]) -> bool:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from ddbverify.evidence import links
 from ddbverify.evidence.evidence import Evidence
-from ddbverify.page import course, found, plots, stamp, told, view
+from ddbverify.page import course, found, migration, plots, stamp, told, view
 from ddbverify.page.origin import Origin
 from ddbverify.page.stamp import Stamp
 from ddbverify.page.tally import Tally, cut
@@ -64,6 +64,7 @@ def page(origin: Origin, tally: Tally | None, made_of: Stamp) -> bytes:
             findings=found.findings(tally, about) if tally else None,
             cutover=view.cutover(origin),
             row=view.row(origin),
+            migration=migration.view(origin.watched) if origin.watched else None,
             courses=course.courses(origin.events) if origin.events else [],
             course_damage=origin.events.damage if origin.events else "",
         )
@@ -84,6 +85,7 @@ def environment() -> jinja2.Environment:
     environment.globals |= {"width": plots.WIDTH, "height": plots.HEIGHT}
     environment.filters["shown"] = _shown
     environment.filters["number"] = lambda number: f"{number:,}"
+    environment.filters["moment"] = view.moment
     environment.filters["glyph"] = view.glyph_of
     environment.filters["tone"] = view.tone_of
     return environment

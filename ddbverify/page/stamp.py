@@ -14,7 +14,7 @@ from ddbverify.page.origin import DiffSummary, Origin
 
 FORM: Final = 1
 
-PARTS: Final = ("findings", "row", "cutover", "course")
+PARTS: Final = ("findings", "row", "cutover", "course", "migration")
 """Parts of a page that are made of files beside the evidence, each between two marks of its own."""
 
 _FOUND: Final = re.compile(rb'<meta name="ddbverify-report" content="([^"]*)">')
@@ -34,6 +34,9 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     events: str | None  # SHA-256 of events.jsonl; None where it was not there
     cutover: str | None  # SHA-256 of cutover.json; None where it was not there
     fence_limit: float
+    watched: (
+        tuple[int, str] | None
+    )  # bytes of the migration's log, and SHA-256 of these; None: none was there
     keys: bool  # whether raw keys were asked for
 
 
@@ -51,6 +54,7 @@ def stamp_of(origin: Origin, findings: str | None, *, keys: bool) -> Stamp:
         events=origin.events.sha256 if origin.events else None,
         cutover=origin.cutover_sha256 or None,
         fence_limit=origin.fence_limit,
+        watched=(origin.watched.size, origin.watched.sha256) if origin.watched else None,
         keys=keys,
     )
 

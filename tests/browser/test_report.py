@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from ddbverify.config import load
-from ddbverify.page import making
+from ddbverify.evidence import folders
+from ddbverify.page import making, watched
 from tests.browser import chromium
 from tests.browser.seeing import WIDTHS, opened, picture, violations
 from tests.ddbverify import projects
 from tests.ddbverify.judged import good_evidence, leave
+from tests.ddbverify.live.logs import AT, following, migration_log
 from tests.ddbverify.pages import HOSTILE, LONG, finding, rich, write_findings
 
 pytestmark = [
@@ -26,6 +28,9 @@ def make_page(folder: Path, name: str) -> Path:
     """A page of the kind that is named."""
     config = load(projects.make_project(folder))
     run = leave(config, good_evidence(config)) if name == "passed" else rich(config)
+    if name == "failed":
+        log = migration_log(folders.home(config) / watched.LOG, name=config.name)
+        log.write(following(AT + 3600, stream_behind_seconds=6 * 3600.0, oldest_message_seconds=7 * 86_400.0))
     if name == "many":
         write_findings(
             run, (finding(number, paths=("price: N -> S", "size: value")) for number in range(30_000))
@@ -74,9 +79,25 @@ def plots_have_data(page: Any) -> None:
     bars = sizes(page, "#causes ~ .wide svg.bar rect:not(.track)")
     assert len(bars) == 9
     assert bars[0][0] > 3 * bars[-1][0] > 0
+    left = sizes(page, "#migration ~ .left svg.bar rect:not(.track)")
+    tracks = sizes(page, "#migration ~ .left svg.bar rect.track")
+    assert len(left) == len(tracks) == 2
+    assert [round(some[0] / whole[0], 2) for some, whole in zip(left, tracks, strict=True)] == [0.25, 0.5]
+    assert len(sizes(page, "#migration ~ svg.columns rect")) > 2 * 70
     steps = sizes(page, ".gantt svg.bar rect:not(.track)")
     assert len(steps) == 7
     assert all(width > 0 for width, _ in steps)
+
+
+def test_no_word_of_a_table_is_broken_letter_by_letter_on_a_phone(browser, pages):
+    """A column that is squeezed is higher than it is wide; a table is scrolled instead."""
+    with opened(browser, pages["failed"], width=WIDTHS["phone"]) as seen:
+        squeezed = [
+            (cell.inner_text(), box)
+            for cell in seen.page.query_selector_all("section[aria-labelledby=row] :is(td, th)")
+            if (box := cell.bounding_box()) and box["width"] < 60 and len(cell.inner_text()) > 2
+        ]
+        assert squeezed == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
