@@ -416,6 +416,16 @@ def test_a_log_that_is_cut_is_said_to_be(config):
     assert "events.jsonl is damaged: line 103 is cut" in seen(folder, config).text
 
 
+def test_a_log_of_another_version_is_said_to_be_one(config):
+    folder = rich(config)
+    lines = (folder / "events.jsonl").read_text().splitlines(keepends=True)
+    (folder / "events.jsonl").write_text("".join(lines[1:]))
+
+    text = seen(folder, config).text
+    assert "events.jsonl is damaged: it was written by another version of ddbverify." in text
+    assert "Items read so far" not in text
+
+
 def test_what_is_there_can_be_seen_however_little():
     marks = plots.stacked({"matched": 10**9, "missing": 1, "different": 0})
 
