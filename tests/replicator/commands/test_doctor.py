@@ -17,7 +17,7 @@ from replicator.cli import main
 from replicator.commands.doctor import doctor
 from replicator.context.context import Context
 from replicator.doctor import accounts
-from replicator.doctor.findings import State
+from replicator.doctor.findings import State, problem
 from replicator.doctor.quotas import Count
 from replicator.stack import bundle
 from tests.replicator.fakes import refusal
@@ -249,6 +249,34 @@ def test_what_up_refuses_of_a_pair_is_a_problem_and_the_rest_is_looked_at(moving
     assert of(answer, "stream-readers")
     assert {one["about"] for one in of(answer, "time-to-live")} == {moving.source, moving.target}
     assert "SENTINEL" not in json.dumps(answer)
+
+
+@pytest.mark.e2e
+def test_a_target_that_follows_is_no_obstacle(moving):
+    moving.up()
+    moving.restore()
+    answer = doctor(moving.context())
+
+    assert answer["counts"]["problem"] == 0
+    assert [one["state"] for one in of(answer, "pair")] == ["ok"]
+    assert len(of(answer, "stacks")) == 4
+
+
+def test_both_tables_are_looked_at(moving, monkeypatch):
+    """The emulator has no table that is not active, and no replicas: it is the asking that counts."""
+    moving.create(moving.target, TARGET_REGION)
+
+    def judge(check):
+        return lambda table, *_: iter([problem(check, table.name, "seen", "none.")])
+
+    for check in ("settings.status", "settings.replicas", "settings.policy", "streams.view"):
+        monkeypatch.setattr(f"replicator.doctor.examination.{check}", judge(check))
+    answer = doctor(moving.context())
+
+    both = {moving.source, moving.target}
+    for check in ("settings.status", "settings.replicas", "settings.policy"):
+        assert {one["about"] for one in of(answer, check)} == both, check
+    assert {one["about"] for one in of(answer, "streams.view")} == {moving.source}
 
 
 def test_a_stack_of_another_build_is_told(moving, monkeypatch):
