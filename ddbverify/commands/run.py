@@ -25,6 +25,7 @@ from ddbverify.commands.shared import (
 )
 from ddbverify.config import duration, load
 from ddbverify.errors import ConfigurationError, DdbVerifyError
+from ddbverify.evidence import folders, repairs
 from ddbverify.gate.gate import judge
 from ddbverify.interrupts import end_as_ctrl_c_does
 from ddbverify.live import opening, terminal
@@ -175,6 +176,9 @@ def _show(result: RunResult, *, err: bool) -> None:
             err=True,
         )
     click.echo(f"\n{result.evidence.verdict}: {result.folder}", err=err)
+    tail = repairs.tail_of(result.folder / folders.REPAIR)
+    if tail is not None and tail.listed:
+        click.echo(f"  to write that again: replicator repair --from {result.folder} --dry-run", err=err)
     for problem in result.unreported:
         click.echo(f"  not reported: {problem}", err=err)
     lacking = result.evidence.shortcomings

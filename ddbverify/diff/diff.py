@@ -101,6 +101,7 @@ def run(
             shown=tuple(findings.shown),
             causes=findings.causes,
             findings_file=None if folder is None else folder.findings,
+            repair=folder.path if folder and folder.repair and folder.repair.finished_with_any else None,
             unwritten=unwritten,
         )
 

@@ -36,6 +36,7 @@ class Result:
     shown: tuple[Mapping[str, Any], ...]  # the first findings
     causes: Causes
     findings_file: Path | None
+    repair: Path | None = None  # the folder with what can be repaired, if anything can
     unwritten: Inconclusive | None = None  # why the folder does not hold the outcome
 
     @property

@@ -47,6 +47,8 @@ def _findings(result: Result) -> Iterator[str]:
         yield f"... and {more:,} more; {where}"
     elif result.shown and result.findings_file is not None:
         yield f"The same as JSON Lines: {result.findings_file}"
+    if result.repair is not None:
+        yield f"To write them as the source has them: replicator repair --from {result.repair} --dry-run"
 
 
 def _details(finding: Mapping[str, Any]) -> Iterator[str]:

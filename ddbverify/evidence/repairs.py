@@ -140,6 +140,11 @@ class RepairFile:
     ) -> None:
         self.discard()
 
+    @property
+    def finished_with_any(self) -> bool:
+        """Whether it is there, and names any key."""
+        return self._listed > 0 and self._descriptor < 0 and self.path.exists()
+
     def add(self, pair_id: str, difference: Difference) -> None:
         """Take one finding."""
         seen = difference.seen

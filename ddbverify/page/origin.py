@@ -14,11 +14,12 @@ import msgspec
 from ddbverify.config import Config
 from ddbverify.diff import folder as diffs
 from ddbverify.errors import ConfigurationError
-from ddbverify.evidence import cutover, events, evidence, folders, links, row, signing
+from ddbverify.evidence import cutover, events, evidence, folders, links, repairs, row, signing
 from ddbverify.evidence.cutover import CutoverEvidence
 from ddbverify.evidence.envelope import NotTrusted, PublicKey
 from ddbverify.evidence.events import Events
 from ddbverify.evidence.evidence import NO_EVIDENCE, Evidence
+from ddbverify.evidence.repairs import Tail
 from ddbverify.page import watched
 from ddbverify.page.watched import Watched
 
@@ -80,6 +81,7 @@ class Origin:
     clean_runs: int = 1  # likewise
     home: Path | None = None  # where the log of the migration lies
     watched: Watched | None = None
+    repair: Tail | None = None  # what repair.json says that all its findings come to
 
     @property
     def findings(self) -> Path:
@@ -118,7 +120,7 @@ def of_diff(folder: Path) -> Origin:
             "compare the tables again with `ddbverify diff --out` and another folder.",
         ) from error
     digest = hashlib.sha256(content).hexdigest()
-    return Origin(folder=folder, about=about, sha256=digest, events=_events(folder))
+    return Origin(folder=folder, about=about, sha256=digest, events=_events(folder), repair=_repair(folder))
 
 
 def of_run(folder: Path, config: Config) -> Origin:
@@ -150,7 +152,12 @@ def of_run(folder: Path, config: Config) -> Origin:
         clean_runs=config.gate.clean_runs,
         home=home,
         watched=watched.read(home, config.name),
+        repair=_repair(folder),
     )
+
+
+def _repair(folder: Path) -> Tail | None:
+    return repairs.tail_of(folder / folders.REPAIR)
 
 
 def _earlier(

@@ -24,6 +24,7 @@ _WHICH = {
     "cutover": "the cutover",
     "course": "how the pass went",
     "migration": "the migration",
+    "repair": "what can be repaired",
 }
 
 _FROM = {
@@ -32,6 +33,7 @@ _FROM = {
     "cutover": cutover.FILE,
     "course": folders.EVENTS,
     "migration": watched.LOG,
+    "repair": folders.REPAIR,
 }
 
 
@@ -122,7 +124,8 @@ def verify(page: bytes, made_of: Stamp, folder: Path, config: Config | None) -> 
 
 def _why_unknown(part: str, origin: Origin) -> str:
     """What a part was made of, and what has become of it."""
-    path = {"findings": origin.findings, "course": origin.folder / folders.EVENTS}.get(part)
+    paths = {"findings": folders.FINDINGS, "course": folders.EVENTS, "repair": folders.REPAIR}
+    path = origin.folder / paths[part] if part in paths else None
     if part == "row":
         return f"{_FROM[part]} is not all here, or is other, or [gate] clean_runs is"
     if part == "cutover":
@@ -167,6 +170,10 @@ def _as_then(origin: Origin, made_of: Stamp) -> tuple[Origin, Tally | None, tupl
         origin = dataclasses.replace(origin, cutover=None, cutover_sha256="")
     elif (now.cutover, now.fence_limit) != (made_of.cutover, made_of.fence_limit):
         unknown.append("cutover")
+    if made_of.repair is None:
+        origin = dataclasses.replace(origin, repair=None)
+    elif now.repair != made_of.repair:
+        unknown.append("repair")
     return origin, found, tuple(unknown)
 
 

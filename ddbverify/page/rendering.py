@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ from markupsafe import Markup
 
 from ddbverify.evidence import links
 from ddbverify.evidence.evidence import Evidence
-from ddbverify.page import course, found, migration, plots, stamp, told, view
+from ddbverify.page import course, found, migration, plots, repairing, stamp, told, view
 from ddbverify.page.origin import Origin
 from ddbverify.page.stamp import Stamp
 from ddbverify.page.tally import Tally, cut
@@ -65,6 +66,7 @@ def page(origin: Origin, tally: Tally | None, made_of: Stamp) -> bytes:
             cutover=view.cutover(origin),
             row=view.row(origin),
             migration=migration.view(origin.watched) if origin.watched else None,
+            repair=repairing.view_of(origin),
             courses=course.courses(origin.events) if origin.events else [],
             course_damage=origin.events.damage if origin.events else "",
         )
@@ -84,6 +86,7 @@ def environment() -> jinja2.Environment:
     )
     environment.globals |= {"width": plots.WIDTH, "height": plots.HEIGHT}
     environment.filters["shown"] = _shown
+    environment.filters["exact"] = json.dumps  # of others' text every character, and none that steers
     environment.filters["number"] = lambda number: f"{number:,}"
     environment.filters["moment"] = view.moment
     environment.filters["glyph"] = view.glyph_of

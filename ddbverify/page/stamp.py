@@ -14,7 +14,7 @@ from ddbverify.page.origin import DiffSummary, Origin
 
 FORM: Final = 1
 
-PARTS: Final = ("findings", "row", "cutover", "course", "migration")
+PARTS: Final = ("findings", "row", "cutover", "course", "migration", "repair")
 """Parts of a page that are made of files beside the evidence, each between two marks of its own."""
 
 _FOUND: Final = re.compile(rb'<meta name="ddbverify-report" content="([^"]*)">')
@@ -37,6 +37,7 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     watched: (
         tuple[int, str] | None
     )  # bytes of the migration's log, and SHA-256 of these; None: none was there
+    repair: str | None  # digest of repair.json, as it has it itself; None where it was not there
     keys: bool  # whether raw keys were asked for
 
 
@@ -55,6 +56,7 @@ def stamp_of(origin: Origin, findings: str | None, *, keys: bool) -> Stamp:
         cutover=origin.cutover_sha256 or None,
         fence_limit=origin.fence_limit,
         watched=(origin.watched.size, origin.watched.sha256) if origin.watched else None,
+        repair=origin.repair.digest if origin.repair else None,
         keys=keys,
     )
 

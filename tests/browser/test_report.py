@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ddbverify.config import load
-from ddbverify.evidence import folders
+from ddbverify.evidence import folders, plans, repairs
 from ddbverify.page import making, watched
 from tests.browser import chromium
 from tests.browser.seeing import WIDTHS, opened, picture, violations
@@ -112,6 +112,8 @@ def test_without_scripts_all_can_be_read_and_nothing_is_there_that_does_nothing(
 
         assert seen.page.locator("h1").is_visible()
         assert seen.page.locator("#filters").is_hidden()
+        assert seen.page.locator("#plan").is_hidden()
+        assert "replicator repair --from FOLDER --dry-run" in seen.page.inner_text("main")
         assert seen.page.locator("#rows tbody tr").count() == 94
         assert seen.page.locator("#rows tbody tr").last.is_visible()
         plots_have_data(seen.page)
@@ -180,7 +182,7 @@ def test_a_keyboard_reaches_everything_in_order(browser, pages):
     with opened(browser, pages["failed"]) as seen:
         page = seen.page
         wanted = page.eval_on_selector_all(
-            "a[href], select, input, [tabindex='0']",
+            "a[href], select, input, textarea, button:enabled, [tabindex='0']",
             "all => all.filter(one => one.checkVisibility()).map(one => one.outerHTML.slice(0, 80))",
         )
         reached = []
@@ -193,6 +195,42 @@ def test_a_keyboard_reaches_everything_in_order(browser, pages):
         page.locator("#filters").get_by_label("State").focus()
         page.keyboard.type("missing")
         assert page.locator("#count").inner_text() == "30 of 94 shown"
+
+
+def test_causes_are_chosen_by_keyboard_and_the_plan_is_what_the_repair_takes(browser, pages, tmp_path):
+    """All of them, so that hostile names are among them; the text to copy is the file to the byte."""
+    with opened(browser, pages["failed"]) as seen:
+        page = seen.page
+        boxes = page.locator("#plan input")
+        button = page.get_by_role("button", name="Download the plan")
+        assert button.is_disabled()
+        assert page.locator("#plan-text").input_value() == ""
+        for number in range(boxes.count()):
+            boxes.nth(number).focus()
+            page.keyboard.press("Space")
+        assert page.locator("#planned").inner_text() == f"{boxes.count()} of {boxes.count()} chosen"
+        assert violations(page) == []
+        with page.expect_download() as waiting:
+            button.focus()
+            page.keyboard.press("Enter")
+        plan = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(plan)
+        copied = page.locator("#plan-text").input_value()
+        boxes.first.uncheck()
+        fewer = tmp_path / "fewer.json"
+        fewer.write_text(page.locator("#plan-text").input_value())
+
+        assert seen.said == []
+        assert plan.read_text() == copied
+    made = plans.read(plan)
+    tail = repairs.tail_of(next(pages["failed"].parent.rglob("repair.json")))
+    assert made is not None
+    assert made.repair == tail.digest
+    assert {(one.pair, one.finding, one.cause) for one in made.causes} == {
+        (one.pair, one.finding, one.cause) for one in tail.causes
+    }
+    assert any(HOSTILE in one.cause for one in made.causes)
+    assert plans.read(fewer).causes == made.causes[1:]
 
 
 def test_hostile_names_are_shown_as_they_are_and_do_nothing(browser, pages):
@@ -212,6 +250,7 @@ def test_on_paper_there_are_no_controls_and_no_dark(browser, pages):
     with opened(browser, pages["failed"], color_scheme="dark") as seen:
         seen.page.emulate_media(media="print", color_scheme="dark")
         assert seen.page.locator("#filters").is_hidden()
+        assert seen.page.locator("#plan").is_hidden()
         assert seen.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         assert seen.page.pdf().startswith(b"%PDF")
 

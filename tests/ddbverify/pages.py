@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from ddbverify.evidence.cutover import CutoverPair, VerifiedBy
 from ddbverify.evidence.events import EventLog
 from ddbverify.evidence.evidence import Evidence
 from ddbverify.evidence.record import CheckState
+from ddbverify.evidence.repairs import RepairFile
 from ddbverify.gate.unclaimed import unclaimed
+from ddbverify.items.states import Difference, Seen, State
 from tests.ddbverify.judged import good_evidence, leave
 
 HOSTILE = "<script>alert('x')</script>\"&"
@@ -166,6 +168,7 @@ def rich(config: Config) -> Path:
     write_findings(folder, every_kind(found.pairs[0].id))
     write_events(folder, found.pairs[0].id)
     pair = found.pairs[0]
+    write_repair(folder, every_kind(pair.id))
     cutover.write(
         config,
         cutover.make(
@@ -183,3 +186,14 @@ def rich(config: Config) -> Path:
         ),
     )
     return folder
+
+
+def write_repair(folder: Path, lines: Iterable[dict[str, Any]]) -> None:
+    """``repair.json`` of the same findings."""
+    with RepairFile(folder) as file:
+        for line in lines:
+            if line["finding"] in set(State):
+                state, paths = State(line["finding"]), tuple(line["paths"])
+                seen = Seen(b"expected", b"target")
+                file.add(line["pair"], Difference(state=state, key=line["key"], paths=paths, seen=seen))
+        file.finish([])

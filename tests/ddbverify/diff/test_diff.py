@@ -29,7 +29,8 @@ from ddbverify.diff.result import REFUTING, verdict_of
 from ddbverify.errors import AccessError, ConfigurationError, Inconclusive
 from ddbverify.evidence import events
 from ddbverify.evidence.folders import write_atomically
-from ddbverify.items.states import Difference, State
+from ddbverify.evidence.repairs import Repairs
+from ddbverify.items.states import Difference, Seen, State
 from ddbverify.tables.table import describe_pair  # before anything stands in for it
 from tests.ddbverify import projects
 
@@ -263,6 +264,25 @@ def test_the_terminal_is_bounded_and_says_how_to_get_the_rest(engine, tmp_path):
     written = run(tmp_path, out=tmp_path / "out")
     assert f"all of them: {tmp_path / 'out' / 'findings.jsonl'}" in diff_text.text(written)
     assert len((tmp_path / "out" / "findings.jsonl").read_text().splitlines()) == 5_000
+
+
+def test_a_kept_run_says_how_to_repair_what_it_found(engine, tmp_path):
+    engine(missing("a", seen=Seen(b"1", b"")), missing("b", state=State.CHURNING))
+    result = run(tmp_path, out=tmp_path / "out")
+    assert f"replicator repair --from {tmp_path / 'out'} --dry-run" in diff_text.text(result)
+    with Repairs(tmp_path / "out" / "repair.json") as found:
+        assert [one.key for one in found.entries()] == [{"id": {"S": "a"}}]
+        assert found.tail.left_out == {"churning": 1}
+    assert "replicator repair" not in diff_text.text(run(tmp_path))
+
+
+def test_one_that_was_cut_short_leaves_nothing_to_repair_by(engine, tmp_path):
+    engine(missing("a", seen=Seen(b"1", b"")), KeyboardInterrupt())
+    run(tmp_path, out=tmp_path / "out")
+    assert {one.name for one in (tmp_path / "out").iterdir()} & {"repair.json", ".repair.json"} == set()
+    engine(missing("a", seen=Seen(b"1", b"")))
+    run(tmp_path, out=tmp_path / "out", resume=True)
+    assert (tmp_path / "out" / "repair.json").exists()
 
 
 def test_nothing_from_a_table_steers_the_terminal(engine, tmp_path):

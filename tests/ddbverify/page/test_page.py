@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import hashlib
 import html.parser
+import json
 import re
 from typing import Any
 
@@ -13,7 +14,7 @@ import msgspec
 import pytest
 
 from ddbverify.config import load
-from ddbverify.evidence import folders
+from ddbverify.evidence import folders, repairs
 from ddbverify.evidence.events import Event, Events
 from ddbverify.evidence.links import Link
 from ddbverify.evidence.record import CheckState, Fact
@@ -129,6 +130,25 @@ def test_it_holds_no_key_and_no_value_unless_they_are_asked_for(config):
     with_keys = making.make(folder, config, keys=True).content
     assert TOKEN.encode() in with_keys
     assert b"This page holds raw keys of items" in with_keys
+
+
+def test_it_offers_the_causes_of_the_repair_json_and_names_the_command_without_a_script(config):
+    folder = rich(config)
+
+    page = seen(folder, config)
+
+    tail = repairs.tail_of(folder / "repair.json")
+    boxes = [one for one in page.all("input") if one.get("type") == "checkbox"]
+    exact = [
+        [json.loads(one["data-pair"]), one["data-finding"], json.loads(one["data-cause"])] for one in boxes
+    ]
+    assert {tuple(one) for one in exact} == {(one.pair, one.finding, one.cause) for one in tail.causes}
+    (form,) = [one for one in page.all("form") if one.get("id") == "plan"]
+    assert form["data-repair"] == tail.digest
+    assert "hidden" in form
+    assert "replicator repair --from FOLDER --dry-run" in page.text
+    (folder / "repair.json").unlink()
+    assert "replicator repair" not in seen(folder, config).text
 
 
 def test_checks_that_do_not_apply_are_not_said_to_have_passed(config):

@@ -375,6 +375,19 @@ def test_without_the_findings_the_rest_can_be_told(config):
     assert verified(page)[0] == 5
 
 
+def test_without_the_repair_json_the_rest_can_be_told(config):
+    """It never leaves the machine, and the page does."""
+    folder = rich(config)
+    report()
+    (folder / "repair.json").unlink()
+
+    assert verified(folder / "report.html") == (
+        3,
+        "What this page takes from the evidence is unaltered; its part on what can be repaired cannot be "
+        f"told: repair.json is not in {folder.resolve()}.",
+    )
+
+
 def test_a_run_without_findings_is_told_without_the_file(config):
     folder = leave(config, good_evidence(config))
     write_findings(folder, [])
