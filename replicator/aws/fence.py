@@ -143,6 +143,7 @@ def of_sources(context: Context, roles: Sequence[str] = ()) -> Fence:
         StateNotes(context.whole) if context.begun() else InMemory(),
         context.pace.fence_lead,
         context.pace.fence_spread,
+        context.flips_with,
     )
 
 

@@ -49,6 +49,7 @@ class PolicyFence:
             seconds until it holds everywhere.
         lead_seconds: How long before its beginning a fence is to be put; 0: it has none, and denies at once.
         spread_seconds: How much of that has to be left once AWS has taken it.
+        command: That puts it up, for what the operator is told.
     """
 
     policies: Policies
@@ -59,6 +60,7 @@ class PolicyFence:
     notes: Notes = field(default_factory=InMemory)
     lead_seconds: float = 0.0
     spread_seconds: float = 0.0
+    command: str = "cutover"
     ends: ClassVar[bool] = True
 
     def check(self) -> None:
@@ -107,7 +109,8 @@ class PolicyFence:
             self.notes.put(table, replace(standing, shown=True))
         if begins is not None and self.spread_seconds and self.now() >= begins:
             raise EngineError(
-                "AWS took the fence, and did not show it before it began.", "run `replicator cutover` again."
+                "AWS took the fence, and did not show it before it began.",
+                f"run `replicator {self.command}` again.",
             )
 
     def need_standing(self) -> None:
@@ -120,7 +123,7 @@ class PolicyFence:
         for table in self.tables:
             standing = self.notes.get(table)
             if standing is None or standing.revision is None:
-                raise _not_ours(table)
+                raise _not_ours(table, self.command)
             self._need_shown(table, standing)
 
     def fasten(self) -> None:
@@ -202,7 +205,8 @@ class PolicyFence:
             raise EngineError(
                 f"AWS took the fence of {table.name} {max(left, 0):.0f} s before it was to begin, and it "
                 f"needs {self.spread_seconds:.0f} s until it holds everywhere.",
-                "run `replicator cutover` again; AWS takes the next change of a policy 15 s after the last.",
+                f"run `replicator {self.command}` again; AWS takes the next change of a policy 15 s "
+                "after the last.",
             )
         return standing
 
@@ -218,7 +222,8 @@ class PolicyFence:
                 raise EngineError(
                     f"Somebody else has changed the resource policy of {table.name} behind the fence: "
                     f"{what_changed(policy, put)}.",
-                    "find out which tool writes that policy, hold it, then run `replicator cutover` again.",
+                    "find out which tool writes that policy, hold it, then run "
+                    f"`replicator {self.command}` again.",
                 )
             self.policies.pause()
 
@@ -226,7 +231,7 @@ class PolicyFence:
         """What stands now, and when what stood before would have ended."""
         standing = self.notes.get(table)
         if standing is None or standing.revision is None or standing.until is None:
-            raise _not_ours(table)
+            raise _not_ours(table, self.command)
         self._need_margin(table, standing.until)
         lasting = self._fenced(table, standing.rest, None, None)
         doing = f"fasten the fence of {table.name}"
@@ -249,7 +254,7 @@ class PolicyFence:
             raise EngineError(
                 f"The fence of {table.name} ends by itself in {max(left, 0):.0f} s, too soon to make it "
                 "last: a write could come through in between.",
-                "raise [cutover] fence_limit, then run `replicator cutover` again.",
+                f"raise [cutover] fence_limit, then run `replicator {self.command}` again.",
             )
 
     # --- down ---------------------------------------------------------------------------------
@@ -351,9 +356,9 @@ class _Lifted:
     at: float
 
 
-def _not_ours(table: TableFacts) -> EngineError:
+def _not_ours(table: TableFacts, command: str) -> EngineError:
     return EngineError(
-        f"The fence of {table.name} is not the one that was put.", "run `replicator cutover` again."
+        f"The fence of {table.name} is not the one that was put.", f"run `replicator {command}` again."
     )
 
 

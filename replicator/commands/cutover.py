@@ -248,7 +248,8 @@ class _Attempt:
             if self.steps.get("flip-asked") and not self.pointer.is_surely_not_begun():
                 raise EngineError(
                     "The flip was asked for, and it is not known whether it happened; the fence stays up.",
-                    f"look at {self.pointer.name}; `replicator cutover`, run again, decides by what it says.",
+                    f"look at {self.pointer.name}; `replicator {self.context.flips_with}`, run again, "
+                    "decides by what it says.",
                 ) from error
             self._undo(fence, reason)
             self.told.tell("rolled-back", cycle=self.context.cycle, reason=reason)
@@ -257,7 +258,8 @@ class _Attempt:
             if isinstance(error, KeyboardInterrupt):
                 raise Refused(
                     "The cutover was interrupted, and rolled back.",
-                    "run `ddbverify run`, then `replicator cutover` again: it starts over, with the gate.",
+                    f"run `ddbverify run`, then `replicator {self.context.flips_with}` again: it starts "
+                    "over, with the gate.",
                 ) from error
             if isinstance(error, DdbVerifyError):  # rolled back, whatever the reason was
                 raise Refused(error.message, error.hint) from error
@@ -298,7 +300,7 @@ class _Attempt:
             with translated("record that the fence is lifted"):
                 self.context.whole.put(CUTOVER, steps=self.steps)
         except DdbVerifyError as error:
-            warn(f"`replicator status` calls it up until the next `replicator cutover`: {error.message}")
+            warn(f"`replicator status` calls it up until the next attempt: {error.message}")
         closing.not_moved(self.context)
         cutover_drain.consumers_on(self.context)
         way_back.tell_armed(self.context, self.ahead)
@@ -366,7 +368,8 @@ class _Attempt:
         if clock.seconds() > self.deadline:
             raise EngineError(
                 f"The cutover took longer than [cutover] fence_limit: {why}.",
-                "look at `replicator status`, raise the limit if need be, run `replicator cutover` again.",
+                "look at `replicator status`, raise the limit if need be, run "
+                f"`replicator {self.context.flips_with}` again.",
             )
 
     def _answer(self, steps: dict[str, str]) -> dict[str, Any]:

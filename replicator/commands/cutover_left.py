@@ -52,7 +52,7 @@ def lift_first(context: Context) -> bool:
     """
     if not _may_go(context):
         return False
-    with context.locked("replicator cutover"):
+    with context.locked(f"replicator {context.flips_with}"):
         if not _may_go(context):  # another operator may have lifted it while the lease was waited for
             return False
         cutover_preflight.need_fenced_named(context)
@@ -97,8 +97,8 @@ def named(context: Context) -> Iterator[None]:
             raise
         raise type(error)(
             f"{error.message} The fence of an interrupted cutover stays up: nobody can write to the source.",
-            f"{error.hint} Then run `replicator cutover` again: it decides by the pointer whether the fence "
-            "is lifted first. `replicator status` says whether and when it ends by itself.",
+            f"{error.hint} Then run `replicator {context.flips_with}` again: it decides by the pointer "
+            "whether the fence is lifted first. `replicator status` says whether and when it ends by itself.",
         ) from error
 
 

@@ -20,7 +20,8 @@ def of_sources(context: Context, cut: Mapping[str, Any], fences: Sequence[Seen])
             yield f"whether {one.table} is fenced is not known: {one.why}"
     if cut.get("flipped"):
         return  # it stays up for good
-    again = "if none is under way, run `replicator cutover` again: it lifts the fence first"
+    command = f"`replicator {context.flips_with}`"
+    again = f"if none is under way, run {command} again: it lifts the fence first"
     off = "consumer" in (cut.get("steps") or {}) and bool(cut.get("fenced"))
     consumer = ", or `replicator resume`: nothing is applied, since its consumer is off" if off else ""
     for one in fences:
@@ -34,7 +35,7 @@ def of_sources(context: Context, cut: Mapping[str, Any], fences: Sequence[Seen])
         elif one.state == "ended":
             yield (
                 f"the fence of {one.table} has ended by itself, and the application writes again: "
-                f"run `replicator cutover` again, which starts over{consumer}"
+                f"run {command} again, which starts over{consumer}"
             )
     if cut.get("fenced") and not any(one.state in ("up", "scheduled", "ended") for one in fences):
         yield f"a cutover has begun to fence the source; {again}"
@@ -58,7 +59,7 @@ def of_targets(context: Context, cut: Mapping[str, Any], seen: Sequence[SeenTarg
             until = "" if one.closes is None else f" until {_time(one.closes)}"
             yield (
                 f"a cutover has opened {one.table}: it takes anybody's writes{until}; if none is under way, "
-                "run `replicator cutover` again: it closes it first"
+                f"run `replicator {context.flips_with}` again: it closes it first"
             )
         elif one.state == "open":
             until = "" if one.closes is None else f" until {_time(one.closes)}"

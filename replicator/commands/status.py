@@ -64,11 +64,10 @@ def status(context: Context) -> dict[str, Any]:
             for pair in context.config.tables
         },
     }
-    command = f"`replicator {context.flips_with}`"
     for text in fences_told.of_sources(context, cut, fences):
-        context.console.warn(text.replace("`replicator cutover`", command))
+        context.console.warn(text)
     for text in fences_told.of_targets(context, cut, closed):
-        context.console.warn(text.replace("`replicator cutover`", command))
+        context.console.warn(text)
     for pair in context.config.tables if cut.get("flipped") else ():
         known = after_flip.known(context.state(pair), context.server_time())
         if problem := after_flip.problem_of(pair, known):

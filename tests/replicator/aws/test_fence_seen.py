@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from ddbverify.config import parse
@@ -12,10 +10,10 @@ from replicator.aws import fence_seen
 from replicator.aws.policies import LAG_SECONDS
 from replicator.aws.policy_fence import PolicyFence
 from replicator.commands.fences_told import of_sources
-from replicator.commands.status import _fenced
+from replicator.commands.status import fenced
 from replicator.handlers.state import State, text_of
 from tests.replicator.aws.test_policy_fence import LIMIT, MARGIN, OPERATOR, OTHERS, TABLE
-from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
+from tests.replicator.fakes import STATE, FakeDynamoDB, Rooted, refusal
 from tests.replicator.policies import NOON, FakePolicies, of
 
 FILE = '[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n[cutover]\npointer = "ssm:/shop/orders"\n'
@@ -41,7 +39,7 @@ class Source(FakePolicies):
 
 
 def context(client, tmp_path, fence="resource-policy"):
-    return SimpleNamespace(
+    return Rooted(
         config=parse(f'{FILE}fence = "{fence}"\n', tmp_path),
         source=client,
         whole=State.whole(FakeDynamoDB(), STATE),
@@ -57,7 +55,7 @@ def raised(client):
 
 def told(here, cut):
     seen = fence_seen.look(here, cut)
-    return _fenced(cut, seen), " ".join(of_sources(here, cut, seen))
+    return fenced(cut, seen), " ".join(of_sources(here, cut, seen))
 
 
 @pytest.mark.parametrize("recorded", [{}, CUT], ids=["the record says no", "the record says yes"])
@@ -198,9 +196,9 @@ def test_one_of_a_pair_that_the_settings_name_no_longer_is_seen(tmp_path):
 def test_of_several_one_that_has_ended_and_one_that_was_not_put_keep_nobody_off():
     seen = [fence_seen.Seen("a", "ended", 1), fence_seen.Seen("b", "none")]
 
-    assert _fenced(CUT, seen) is False
-    assert _fenced(CUT, [*seen, fence_seen.Seen("c", "up")]) is True
-    assert _fenced(CUT, [*seen, fence_seen.Seen("c", "unknown")]) is None
+    assert fenced(CUT, seen) is False
+    assert fenced(CUT, [*seen, fence_seen.Seen("c", "up")]) is True
+    assert fenced(CUT, [*seen, fence_seen.Seen("c", "unknown")]) is None
 
 
 def test_the_operators_own_is_known_by_the_record_only_and_knows_no_end(tmp_path):
@@ -209,3 +207,14 @@ def test_the_operators_own_is_known_by_the_record_only_and_knows_no_end(tmp_path
     assert told(here, {}) == (False, "")
     assert told(here, CUT)[0] is told(here, {"flipping": True})[0] is True
     assert "and your fence command knows no end" in told(here, CUT)[1]
+
+
+def test_a_cutbacks_fence_is_told_with_the_command_that_lifts_it(tmp_path):
+    """By its own words: they were the cutover's, replaced in the finished text."""
+    client = Source()
+    raised(client)
+    here = context(client, tmp_path)
+    here.flips_with = "cutback"
+    _, said = told(here, {"fenced": True})
+    assert "run `replicator cutback` again: it lifts the fence first" in said
+    assert "replicator cutover" not in said
