@@ -18,6 +18,7 @@ from ddbverify.config import Pair
 from ddbverify.errors import DdbVerifyError, Refused
 from ddbverify.names import stack_name, table_name
 from replicator.commands.invocation import config_option, execute, json_option
+from replicator.commands.together import MOST_STACKS, each
 from replicator.context import live
 from replicator.context.context import Context
 from replicator.stack import dashboard, grafana, stacks
@@ -31,7 +32,8 @@ _RENDERED = ("grafana", "cloudwatch")
 
 def watched(context: Context) -> list[Watched]:
     """What the stacks of each pair say that they have made; pairs without a queue yet are left out."""
-    return [one for one in (_of_pair(context, pair) for pair in context.config.tables) if one is not None]
+    calls = [(str(pair), partial(_of_pair, context, pair)) for pair in context.config.tables]
+    return [one for one in each(context, calls, MOST_STACKS) if one is not None]
 
 
 def _of_pair(context: Context, pair: Pair) -> Watched | None:
