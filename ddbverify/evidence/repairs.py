@@ -14,6 +14,7 @@ import secrets
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, BinaryIO, Final, Self
@@ -151,14 +152,13 @@ class RepairFile:
         if difference.state not in REPAIRABLE or seen is None:
             self._left_out[difference.state] += 1
             return
-        self._causes[pair_id].add(
-            difference.state, map(causes.without_depth, difference.paths), difference.reason
-        )
+        told, ways = _told(difference.state, difference.paths, difference.reason)
+        self._causes[pair_id].add(difference.state, told, difference.reason)
         entry = Entry(
             pair=pair_id,
             finding=difference.state,
             key=difference.key,
-            causes=ways_of(difference),
+            causes=ways,
             expected=seen.expected.hex(),
             target=seen.target.hex(),
         )
@@ -320,10 +320,11 @@ def tail_of(path: Path) -> Tail | None:
         return None
 
 
-def ways_of(difference: Difference) -> tuple[str, ...]:
-    """How a finding differs, in the words of `Entry.causes`."""
-    told = map(causes.without_depth, difference.paths)
-    return tuple(dict.fromkeys(map(cut, causes.ways(difference.state, told, difference.reason))))
+@lru_cache(maxsize=4_096)
+def _told(state: State, paths: tuple[str, ...], reason: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Where a finding differs as it may be told, and in which ways; a million findings have few of these."""
+    told = tuple(map(causes.without_depth, paths))
+    return told, tuple(dict.fromkeys(map(cut, causes.ways(state, told, reason))))
 
 
 def cut(text: str) -> str:
