@@ -151,14 +151,13 @@ def test_the_table_that_the_application_goes_back_to_is_opened_at_a_known_moment
     moving.cutover()
     seen, back = [], moving.context().turned(1)
 
-    def look(*_):
+    def look():
         policy, _ = Policies(moving.context().source).read(moving.context().source_table(moving.pair).arn)
         seen.append((window_of(policy, OF_FOLLOWER), is_closed_at(policy, back.server_time(), OF_FOLLOWER)))
         if len(seen) == 1:
             raise EngineError("the verification fails", "x")
-        return 0
 
-    monkeypatch.setattr("run", look)
+    verified.stand_in(monkeypatch, look)
     with pytest.raises(Refused, match="the verification fails"):
         moving.cutback()
     assert [fenced(moving, which) for which in ("source", "target")] == [True, False]
