@@ -35,8 +35,14 @@ def some_films(folder: Path, count: int) -> Path:
     return path
 
 
-def test_generated_items_of_every_type():
-    assert_nothing_was_lost(demonstrate("--count", "300", "--traffic", "25"))
+def test_generated_items_of_every_type(tmp_path):
+    told = demonstrate("--count", "300", "--traffic", "25", "--report", str(tmp_path / "reports"))
+
+    assert_nothing_was_lost(told)
+    altered, end = ((tmp_path / "reports" / name).read_text() for name in ("altered.html", "report.html"))
+    assert "1 key different" in altered
+    assert "fence_limit" in end
+    assert str(tmp_path) not in altered + end
 
 
 def test_a_transform_that_renames_the_hash_key_converts_a_type_and_drops_items(tmp_path):
