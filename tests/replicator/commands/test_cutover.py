@@ -784,7 +784,7 @@ def test_a_lifting_that_cannot_be_recorded_hides_neither_it_nor_the_reason(attem
     with pytest.raises(Refused, match="writes still reach the source"):
         attempt._behind(FENCE)
     assert any("the fence is lifted" in line for line in attempt.log)
-    assert any("replicator cutover" in line and "Throttling" in line for line in attempt.log)
+    assert any("until the next attempt" in line and "Throttling" in line for line in attempt.log)
     assert "consumer True" in attempt.log
 
 
