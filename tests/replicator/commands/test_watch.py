@@ -249,6 +249,7 @@ def asked(monkeypatch):
             cutover=SimpleNamespace(fence_limit=300, fence="policy", policy=None),
         ),
         whole=SimpleNamespace(get=lambda _: cut),
+        flips_with="cutover",
         resources=lambda _: {},
     )
     context.root = context
