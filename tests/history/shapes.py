@@ -19,3 +19,16 @@ def moved(item: dict[str, Any]) -> dict[str, Any] | None:
     if "hidden" in item:
         return None
     return {**item, "id": f"{item['room']}/{item['id']}", "of": item["id"]}
+
+
+def renamed(item: dict[str, Any]) -> dict[str, Any]:
+    """Call ``room`` otherwise, and leave out what the source keeps for itself."""
+    made = {name: value for name, value in item.items() if name not in ("room", "kept")}
+    return made | ({"place": item["room"]} if "room" in item else {})
+
+
+def named_back(item: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+    """The inverse of `renamed`."""
+    made = {name: value for name, value in item.items() if name != "place"}
+    kept = {"kept": before["kept"]} if before and "kept" in before else {}
+    return made | ({"room": item["place"]} if "place" in item else {}) | kept
