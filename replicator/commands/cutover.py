@@ -126,7 +126,7 @@ class _Attempt:
     follows: bool = False  # the last verification can go on from a run before
     ahead: Ahead | None = None  # the way back, where one is to be left open
     told: Notices = notices.SILENT
-    waiting: Waiting = field(init=False)  # the last verification, before its word
+    waiting: Waiting = field(init=False, repr=False)  # the last verification, before its word
 
     def run(self) -> dict[str, Any]:
         context = self.context
