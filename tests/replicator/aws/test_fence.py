@@ -154,6 +154,7 @@ def test_a_source_is_opened_again_though_its_targets_side_does_not_answer(monkey
     monkeypatch.setattr(fence_of_both.target_fence, "of", refuse)
     identity = {"Arn": "arn:aws:iam::123456789012:user/ops"}
     context = SimpleNamespace(
+        flips_with="cutover",
         config=SimpleNamespace(cutover=Cutover(), tables=()),
         source_client=lambda _: SimpleNamespace(get_caller_identity=lambda: identity),
         console=SimpleNamespace(warn=told.append),

@@ -14,7 +14,7 @@ from ddbverify.names import Fact, canary_key, marker_key
 from replicator.aws import stream
 from replicator.commands import after_flip, audit, quarantine
 from replicator.commands.cutover import CUTOVER
-from replicator.commands.status import _pair, _rows
+from replicator.commands.status import _rows, of_pair
 from replicator.context.console import Console
 from replicator.handlers.state import State
 from tests.replicator.fakes import ARN, KEYS, STATE, FakeDynamoDB, Rooted, refusal
@@ -290,13 +290,13 @@ def test_status_names_some_and_counts_the_rest(moved):
     moved.resources = lambda pair: {}
     moved.restart_number = lambda pair: 0
 
-    facts = _pair(moved, moved.pair, flipped=True)
+    facts = of_pair(moved, moved.pair, flipped=True)
     assert facts["behind_flip"]["late_writes"].keys() == {hashed(f"secret {number}") for number in range(8)}
     shown = dict(_rows({**facts, "write_units_ceiling": None}))["  late writes"]
     assert shown.count("written at") == 5
     assert "and 3 more" in shown
     assert "secret" not in shown
-    assert "behind_flip" not in _pair(moved, moved.pair, flipped=False)
+    assert "behind_flip" not in of_pair(moved, moved.pair, flipped=False)
 
 
 def test_status_says_what_could_not_be_read(moved):
@@ -305,7 +305,7 @@ def test_status_says_what_could_not_be_read(moved):
     moved.resources = lambda pair: {}
     moved.restart_number = lambda pair: 0
 
-    rows = dict(_rows(_pair(moved, moved.pair, flipped=True)))
+    rows = dict(_rows(of_pair(moved, moved.pair, flipped=True)))
     assert rows["  late writes"] == "none known"
     assert "turned off" in rows["  its stream"]
 

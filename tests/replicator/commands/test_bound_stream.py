@@ -75,6 +75,7 @@ def test_it_is_refused_before_anything_is_read_made_or_written(does, old, new, p
 
     context = Rooted(
         config=SimpleNamespace(tables=[pair], name="m", cutover=Cutover(pointer="ssm:/t")),
+        pairs_begun=lambda: {"orders"},
         emulator=False,
         target=None,
         state=lambda _: state,
