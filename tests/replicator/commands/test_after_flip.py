@@ -254,6 +254,7 @@ def test_of_several_pairs_each_is_looked_at_before_one_is_told(moved, monkeypatc
     moved.config = SimpleNamespace(tables=["a", "b"])
     found = {"a": after_flip.Watched(unread="it is gone"), "b": after_flip.Watched()}
     monkeypatch.setattr(audit.newest_run, "note", lambda _: None)
+    monkeypatch.setattr(audit.notices, "of", lambda *_: audit.notices.SILENT)
     monkeypatch.setattr(after_flip, "look", lambda _, pair: seen.append(pair) or found[pair])
 
     assert "it is gone" in audited(moved)

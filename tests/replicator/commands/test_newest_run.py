@@ -80,6 +80,7 @@ def test_an_audit_notes_it_before_it_finds_anything(context, monkeypatch):
     monkeypatch.setattr(newest_run, "newest", lambda config: OLDER)
     context.need_begun = context.need_no_restart = lambda: None
     context.config = SimpleNamespace(tables=())
+    monkeypatch.setattr(audit.notices, "of", lambda *_: audit.notices.SILENT)
 
     audit.audit(context)
 
