@@ -51,6 +51,7 @@ class Part:
     rows: tuple[tuple[str, str], ...]
     shares: tuple[Mark, ...]  # of keys by their state
     plots: tuple[Plot, ...]
+    course: course.Course | None = None  # of a pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,7 @@ def _pass(pair: str, events: Sequence[Event]) -> Part:
         rows=tuple(rows),
         shares=tuple(plots.stacked(last.counts)),
         plots=tuple(one for one in plotted if one.marks),
+        course=found,
     )
 
 

@@ -25,6 +25,51 @@ class Mark:
     height: float = HEIGHT
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One of several rectangles that stand on each other."""
+
+    name: str
+    x: float
+    y: float  # of its upper edge
+    width: float
+    height: float
+
+
+def piled(moments: Sequence[float], counts: Sequence[Mapping[str, int]], stretches: int) -> tuple[Block, ...]:
+    """
+    Counts by name on each other, over time: what was told last in each stretch, or before.
+
+    Args:
+        moments: Ascending; the last is behind the first.
+        counts: One for each moment, none of them negative; names in the order from the ground up.
+        stretches: Into how many the time is cut. Those that are alike make one block.
+    """
+    began, whole = moments[0], moments[-1] - moments[0]
+    told: dict[int, Mapping[str, int]] = {}
+    for at, one in zip(moments, counts, strict=True):
+        told[min(stretches - 1, int(stretches * (at - began) / whole))] = one
+    most = max(sum(one.values()) for one in told.values())
+    held: Mapping[str, int] = {}
+    runs: list[tuple[int, int, Mapping[str, int]]] = []  # first stretch, behind the last, what they hold
+    for place in range(stretches):
+        held = told.get(place, held)
+        if runs and runs[-1][2] == held:
+            runs[-1] = (runs[-1][0], place + 1, held)
+        else:
+            runs.append((place, place + 1, held))
+    blocks = []
+    for first, behind, one in runs:
+        top = float(HEIGHT)
+        for name, count in one.items():
+            if count:
+                height = HEIGHT * count / most
+                top -= height
+                x, width = WIDTH * first / stretches, WIDTH * (behind - first) / stretches
+                blocks.append(Block(name, round(x, 1), round(top, 1), round(width, 1), round(height, 1)))
+    return tuple(blocks)
+
+
 def stacked(counts: Mapping[str, int]) -> list[Mark]:
     """Side by side, over the whole width; each that is not 0 can be seen."""
     present = {name: count for name, count in counts.items() if count > 0}

@@ -76,6 +76,9 @@ def plots_have_data(page: Any) -> None:
         assert len(boxes) >= marks
         assert all(width > 0 and height > 0 for width, height in boxes)
     assert len(sizes(page, "#course ~ svg.columns rect")) > 2 * 70
+    piled = sizes(page, "#course ~ svg.columns:last-of-type rect:is(.s-different, .s-missing)")
+    assert 20 <= len(piled) <= 40
+    assert all(width > 0 and height > 0 for width, height in piled)
     bars = sizes(page, "#causes ~ .wide svg.bar rect:not(.track)")
     assert len(bars) == 9
     assert bars[0][0] > 3 * bars[-1][0] > 0

@@ -90,7 +90,12 @@ def write_events(folder: Path, pair: str) -> Path:
             note(Progress("scan", 0, 4, 40_000 * second, 41_000 * second, 1.5 * second, 2 * second))
         for second in range(69):
             now[0] += 1
-            note(Progress("settle", 4, 4, 1_240_000, 1_240_000, 50.0, 60 - second * 60 // 68))
+            decided = {
+                State.MATCHED: 1_234_000,
+                State.DIFFERENT: second * 60 // 68,
+                State.MISSING: second // 3,
+            }
+            note(Progress("settle", 4, 4, 1_240_000, 1_240_000, 50.0, 60 - second * 60 // 68, decided))
     return folder / folders.EVENTS
 
 

@@ -97,7 +97,7 @@ def test_what_follows_it(config):
     # One figure of each kind has marks in it.
     assert [one["class"] for one in page.all("svg") if one["class"] in ("stack", "columns")] == [
         "stack",
-        *("columns", "columns", "columns"),
+        *("columns", "columns", "columns", "columns"),
     ]
     assert sum(one.get("class") == "fenced" for one in page.all("rect")) == 7
 
@@ -396,6 +396,60 @@ def test_a_pass_is_drawn_over_its_time():
     assert (heights[0], heights[-1]) == (0.0, plots.HEIGHT)
     assert max(mark.height for mark in found.suspects) == plots.HEIGHT
     assert found.suspects[-1].height == 0.0 or found.suspects[-1].height < plots.HEIGHT
+
+
+def states_of(*told):
+    """A pass whose decided keys were told so, a second after the other."""
+    events = [
+        msgspec.structs.replace(an_event(at, 10, phase="settle"), counts=counts, converged=2, lag_seconds=1.5)
+        for at, counts in enumerate(told)
+    ]
+    return the_course(*events[:-1], msgspec.structs.replace(events[-1], phase="ended"))
+
+
+def test_states_are_piled_over_the_time_in_which_they_were_decided():
+    found = states_of(
+        {"matched": 90},
+        {"matched": 95, "missing": 1},
+        {"missing": 1, "different": 1},
+        {"missing": 1, "different": 3},
+    )
+
+    assert found.settled == (("missing", 1), ("different", 3))
+    assert {one.name for one in found.states} == {"missing", "different"}  # what is equal would hide them
+    at_the_end = [one for one in found.states if one.x + one.width == plots.WIDTH]
+    assert [(one.name, one.y, one.height) for one in at_the_end] == [
+        ("missing", 75, 25),
+        ("different", 0, 75),
+    ]
+    assert min(one.x for one in found.states) == pytest.approx(
+        plots.WIDTH / 3, abs=plots.WIDTH / course.STRETCHES
+    )
+    assert "2 keys differed at first and converged, the slowest within 1.5 s" in found.sentence
+
+
+def test_stretches_that_are_alike_make_one_block():
+    found = states_of(*[{"missing": 2}] * 50)
+
+    assert [(one.x, one.y, one.width, one.height) for one in found.states] == [
+        (0, 0, plots.WIDTH, plots.HEIGHT)
+    ]
+
+
+def test_where_nothing_differs_no_states_are_drawn():
+    assert states_of(*[{"matched": 9, "excluded": 1}] * 5).states == ()
+
+
+def test_the_states_of_many_pairs_do_not_make_the_page_larger():
+    events = [
+        msgspec.structs.replace(an_event(at, 10, phase="settle"), pair=f"pair-{pair}", counts={"missing": at})
+        for pair in range(course.MOST_WITH_STATES + 3)
+        for at in range(1, 40)
+    ]
+    found = course.courses(Events(tuple(events), "", ""))
+
+    assert sum(bool(one.states) for one in found) == course.MOST_WITH_STATES
+    assert all(one.settled for one in found)
 
 
 def test_a_pass_over_changes_only_has_scanned_nothing():
