@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from ddbverify import config as configuration
+from ddbverify import errors
 from ddbverify.code.digest import transform_digest
 from ddbverify.errors import DdbVerifyError, EngineError, Refused
 from replicator.backfill.share import Share, load_of
@@ -65,7 +66,8 @@ def main() -> int:
     try:
         tell(done=_load(first.share, lease, stop, lambda read, units: tell(read=read, units=units)))
     except DdbVerifyError as error:
-        tell(failed=type(error).__name__, message=error.message, hint=error.hint)
+        known = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+        tell(failed=known.__name__, message=error.message, hint=error.hint)
     # A bug's text may hold values, so the command is told its type only.
     except Exception as error:  # noqa: BLE001
         tell(failed=type(error).__name__)

@@ -81,7 +81,7 @@ def test_a_run_that_passes_opens_the_gate(project):
     assert (result.exit_code, result.evidence.verdict, result.evidence.complete) == (0, "passed", True)
     assert {path.name for path in result.folder.iterdir()} == {
         *("evidence.json", "findings.jsonl", "junit.xml", "summary.md", "record.jsonl", "pytest.ini"),
-        *("stuck.txt", "repair.json", "repair.key"),
+        *("stuck.txt", "events.jsonl", "repair.json", "repair.key"),
     }
     for name in ("findings.jsonl", "repair.json", "repair.key"):
         assert stat.S_IMODE((result.folder / name).stat().st_mode) == 0o600
