@@ -66,15 +66,19 @@ def boxes(page: Any, selector: str) -> list[tuple[float, float]]:
     ]
 
 
-@pytest.mark.parametrize(("name", "columns", "stacks", "bars"), [("run", 2, 2, 1), ("migration", 4, 0, 4)])
-def test_each_plot_has_data(browser, log, name, columns, stacks, bars):
+@pytest.mark.parametrize(
+    ("name", "columns", "piled", "stacks", "bars"), [("run", 2, 1, 2, 1), ("migration", 4, 0, 0, 4)]
+)
+def test_each_plot_has_data(browser, log, name, columns, piled, stacks, bars):
     MAKE[name](log)
     with served(log) as url, opened(browser, url) as seen:
         is_live(seen.page)
-        assert seen.page.locator("svg.columns").count() == columns
+        assert seen.page.locator("svg.columns").count() == columns + piled
         for number in range(columns):
             marks = seen.page.locator("svg.columns").nth(number).locator("rect:not(.track)")
             assert marks.count() > 20
+        for number in range(columns, columns + piled):  # stretches that are alike make one block
+            assert seen.page.locator("svg.columns").nth(number).locator("rect:not(.track)").count() > 0
         assert len(boxes(seen.page, "svg.stack rect")) == stacks
         drawn = boxes(seen.page, "svg.bar rect:not(.track)")
         assert len(drawn) == bars
