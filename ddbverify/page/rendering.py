@@ -17,7 +17,7 @@ from ddbverify.page import course, found, migration, plots, repairing, stamp, to
 from ddbverify.page.origin import Origin
 from ddbverify.page.stamp import Stamp
 from ddbverify.page.tally import Tally, cut
-from ddbverify.words import plain
+from ddbverify.words import instant_in_words, plain
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -88,7 +88,7 @@ def environment() -> jinja2.Environment:
     environment.filters["shown"] = _shown
     environment.filters["exact"] = json.dumps  # of others' text every character, and none that steers
     environment.filters["number"] = lambda number: f"{number:,}"
-    environment.filters["moment"] = view.moment
+    environment.filters["moment"] = instant_in_words
     environment.filters["glyph"] = view.glyph_of
     environment.filters["tone"] = view.tone_of
     return environment

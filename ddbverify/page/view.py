@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from ddbverify.evidence import links
@@ -15,7 +14,7 @@ from ddbverify.page.origin import DiffSummary, Origin
 from ddbverify.page.plots import Chart, Mark
 from ddbverify.reports.summary import check_state, said_by_plugins
 from ddbverify.tables.prices import PER_MILLION_READ_UNITS
-from ddbverify.words import duration_in_words, number_of
+from ddbverify.words import duration_in_words, instant_in_words, number_of
 
 MOST_LISTED: Final = 40
 MOST_CHECKS: Final = 300
@@ -125,11 +124,6 @@ def tone_of(verdict: str) -> str:
     return _TONES[glyph_of(verdict)]
 
 
-def moment(epoch: float) -> str:
-    """A time for people and machines."""
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
 def facts(origin: Origin) -> list[tuple[str, str]]:
     """The numbers of the first screen, each as the evidence or the summary has it."""
     about = origin.about
@@ -153,8 +147,8 @@ def facts(origin: Origin) -> list[tuple[str, str]]:
     ]
     return [
         ("Run", about.run_id),
-        ("Started", moment(about.started_epoch)),
-        ("Ended", f"{moment(about.ended_epoch)}, after {took}"),
+        ("Started", instant_in_words(about.started_epoch)),
+        ("Ended", f"{instant_in_words(about.ended_epoch)}, after {took}"),
         *_extent(about),
         ("Read", _units(*units)),
         ("By", f"ddbverify {about.tool_version}, {caller}"),

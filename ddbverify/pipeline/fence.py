@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from ddbverify.names import Fact
+from ddbverify.words import instant_in_words
 
 
 def keeps_consumer_off(facts: Mapping[str, Mapping[str, Any]], now: float) -> bool:
@@ -56,18 +56,14 @@ def standing(facts: Mapping[str, Mapping[str, Any]], now: float, command: str = 
     has_end = bool(ends) and len(ends) == len(notes)
     if has_end and max(ends) <= now:
         return None  # it has ended by itself, and the application writes again
-    until = f"until {_time(max(ends))} at the latest" if has_end else "until it is lifted"
+    until = f"until {instant_in_words(max(ends))} at the latest" if has_end else "until it is lifted"
     begins = [float(note["begin_epoch"]) for note in notes.values() if "begin_epoch" in note]
     sources = ", ".join(sorted(notes)) or "the source"
     if begins and len(begins) == len(notes) and min(begins) >= now:
-        what = f"is to fence {sources}: nobody writes there behind {_time(min(begins))}"
+        what = f"is to fence {sources}: nobody writes there behind {instant_in_words(min(begins))}"
     else:
         what = f"has fenced {sources}: nobody writes there"
     return (
         f"A {command} {what}, {until}. If "
         f"none is under way, run `replicator {command}` again, which lifts the fence first."
     )
-
-
-def _time(epoch: float) -> str:
-    return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from ddbverify.names import Fact, table_name
+from ddbverify.words import instant_in_words
 from replicator.aws.fence_seen import Seen
 from replicator.aws.target_seen import SeenTarget
 from replicator.commands import target_closing
@@ -29,8 +29,8 @@ def of_sources(context: Context, cut: Mapping[str, Any], fences: Sequence[Seen])
             yield f"{one.table} is fenced by a cutover: nobody writes to it, {_end(context, one)}; {again}"
         elif one.state == "scheduled" and one.begins is not None:
             yield (
-                f"{one.table} is to be fenced by a cutover: nobody writes to it behind {_time(one.begins)}, "
-                f"{_end(context, one)}; {again}"
+                f"{one.table} is to be fenced by a cutover: nobody writes to it behind "
+                f"{instant_in_words(one.begins)}, {_end(context, one)}; {again}"
             )
         elif one.state == "ended":
             yield (
@@ -56,13 +56,13 @@ def of_targets(context: Context, cut: Mapping[str, Any], seen: Sequence[SeenTarg
                 f"there can; {closes} puts it back"
             )
         elif one.state == "open" and under_way:
-            until = "" if one.closes is None else f" until {_time(one.closes)}"
+            until = "" if one.closes is None else f" until {instant_in_words(one.closes)}"
             yield (
                 f"a cutover has opened {one.table}: it takes anybody's writes{until}; if none is under way, "
                 f"run `replicator {context.flips_with}` again: it closes it first"
             )
         elif one.state == "open":
-            until = "" if one.closes is None else f" until {_time(one.closes)}"
+            until = "" if one.closes is None else f" until {instant_in_words(one.closes)}"
             yield (
                 f"{one.table} takes anybody's writes{until}, since a cutover that was rolled back could not "
                 f"close it; {closes} does"
@@ -78,7 +78,9 @@ def row_of_target(name: str, seen: Sequence[SeenTarget]) -> Iterator[tuple[str, 
     """What stands beside a pair whose target is closed; nothing where it is not."""
     for one in seen:
         if one.table == name and one.state == "closed":
-            opens = "" if one.opens is None else f", until a cutover opens it at {_time(one.opens)}"
+            opens = (
+                "" if one.opens is None else f", until a cutover opens it at {instant_in_words(one.opens)}"
+            )
             yield "  target", f"closed to all but the replicator{opens}"
 
 
@@ -90,11 +92,7 @@ def _is_followed(context: Context, name: str) -> bool:
 
 def _end(context: Context, fence: Seen) -> str:
     if fence.until is not None:
-        return f"until {_time(fence.until)} at the latest"
+        return f"until {instant_in_words(fence.until)} at the latest"
     if context.config.cutover.fence.startswith("command:"):
         return "and your fence command knows no end"
     return "until it is lifted"
-
-
-def _time(epoch: int) -> str:
-    return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC"
