@@ -100,7 +100,14 @@ class ExportReader:
         """
         if start is None:
             self._under_way[segment] = self._pages(segment, total_segments)
-        page = next(self._under_way.get(segment, iter(())), None)
+        pages = self._under_way.pop(segment, None)
+        if pages is None:  # its reading has failed: what is behind the failure is not its end
+            raise EngineError(
+                "A segment of an export is asked for behind a page that could not be read.",
+                "this is a defect of ours; please report the command that you ran.",
+            )
+        page = next(pages, None)
+        self._under_way[segment] = pages
         return Page((), None, 0.0, b"", self._decoder.key_of) if page is None else page
 
     def get_items(self, keys: Sequence[TypedItem]) -> list[PointRead]:

@@ -18,9 +18,10 @@ from ddbverify.compare.controls import HeldTable
 from ddbverify.compare.one_pass import Pass
 from ddbverify.compare.request import Listeners, PassRequest
 from ddbverify.config import Config, Duration, Pair, Side, Verification
-from ddbverify.errors import AccessError
+from ddbverify.errors import AccessError, EngineError
 from ddbverify.exports import export, parts, store
 from ddbverify.exports.export import open_export
+from ddbverify.exports.reader import ExportReader
 from ddbverify.items.states import State
 from ddbverify.tables.segments import Plan
 from tests import shared_data
@@ -228,6 +229,16 @@ def test_damage_that_the_checksum_does_not_show_is_found_by_what_is_in_the_file(
         one.write_manifests()
     summary, _ = diff(sides[0].address, sides[1].address, code=3)
     assert any("was not read to its end" in reason for reason in summary["reasons"])
+
+
+def test_behind_what_could_not_be_read_there_is_no_end(tmp_path):
+    written = full(tmp_path, [item("a")], [item("b")])
+    cut_in_a_stream(written.data[1])
+    reader = ExportReader(open_export(written.address, (), Side(), KEY, place="SOURCE"), memory=1_000)
+    start = reader.scan_page(0, 1, None).last_key
+    for _ in range(2):
+        with pytest.raises(EngineError):
+            reader.scan_page(0, 1, start)
 
 
 def test_a_last_line_that_is_not_ended_is_damage(tmp_path):
