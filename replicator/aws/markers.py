@@ -93,7 +93,7 @@ class Marked:
             if clock.seconds() >= deadline:
                 raise EngineError(
                     f"{number_of(len(left), 'marker')} could not be removed from {self.name}: throttled.",
-                    "run `replicator cutover` or `replicator down`, which removes them; nothing counts them.",
+                    "the next cutover, cutback or `replicator down` removes them; nothing counts them.",
                 )
             time.sleep(_RETRY_SECONDS)
 

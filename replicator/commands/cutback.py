@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ddbverify.errors import DdbVerifyError, Refused
+from ddbverify.errors import Refused
 from ddbverify.names import SOURCE, TARGET, table_name
 from replicator.commands import closing
 from replicator.commands.cutover import flip
@@ -31,11 +31,7 @@ def cutback(context: Context, *, hold: bool = False) -> dict[str, Any]:
     for pair in _back(context).config.tables:
         source, target = table_name(pair.source), table_name(pair.target)
         context.console.line(f"Back: what is called source below is {source}, and {target} the target")
-    try:
-        return flip(context, _back, "cutback", hold=hold)
-    except DdbVerifyError as error:  # its steps are the cutover's, and so are their words
-        said, hint = (one.replace("`replicator cutover`", "`replicator cutback`") for one in error.args)
-        raise type(error)(said, hint) from error
+    return flip(context, _back, "cutback", hold=hold)
 
 
 def _back(context: Context) -> Context:

@@ -144,7 +144,7 @@ class _Attempt:
         moved = False
         if before.get("flipping"):
             with cutover_left.named(context):
-                cutover_preflight.need_pointer_of(before, self.pointer)
+                cutover_preflight.need_pointer_of(before, self.pointer, context.flips_with)
                 if moved := self.pointer.is_begun():
                     # Killed between the flip and its record: the application has moved, or a part of it.
                     self.pointer.flip()
@@ -177,7 +177,7 @@ class _Attempt:
             behind.check()
         self._approach(judged)
         cutover_gate.fly_canaries(context)
-        with last_verification.waiting(self.context.root, follows=self.follows) as self.waiting:
+        with last_verification.waiting(self.context, follows=self.follows) as self.waiting:
             self._behind(behind)
         context.console.line("")
         what = "back" if context.cycle % 2 else "over"
@@ -199,7 +199,7 @@ class _Attempt:
         self.follows = last_verification.can_follow(self.context.root, judged.evidence)
         if self.follows:
             with self.context.console.step("what was written since the last run is as it should be") as step:
-                last_verification.approach(self.context.root, step, float(self.context.config.gate.max_age))
+                last_verification.approach(self.context, step, float(self.context.config.gate.max_age))
             self._record("changes")
 
     # --- behind the fence -------------------------------------------------------------------
@@ -257,7 +257,7 @@ class _Attempt:
             # Here, since the command's own words would be that it goes on from here.
             if isinstance(error, KeyboardInterrupt):
                 raise Refused(
-                    "The cutover was interrupted, and rolled back.",
+                    f"The {self.context.flips_with} was interrupted, and rolled back.",
                     f"run `ddbverify run`, then `replicator {self.context.flips_with}` again: it starts "
                     "over, with the gate.",
                 ) from error
@@ -285,7 +285,7 @@ class _Attempt:
         """Lift the fence, and say so; what fails after that is told, and hides neither it nor *reason*."""
         warn = self.context.console.warn
         try:
-            with lifting(f"The cutover failed ({reason})"):
+            with lifting(f"The {self.context.flips_with} failed ({reason})", self.context.flips_with):
                 fence.lift()
         except EngineError as error:
             warn(error.message)  # at once: what follows takes its time
@@ -316,7 +316,7 @@ class _Attempt:
     def _verify(self, step: Step) -> None:
         self.verified_by = str(self.waiting.folder)
         self.verified = last_verification.verify(
-            self.context.root,
+            self.context,
             self.waiting,
             fenced_at=self.fenced_at,
             limit_seconds=max(self.deadline - clock.seconds(), 1.0),
@@ -367,7 +367,7 @@ class _Attempt:
     def _in_time(self, why: str) -> None:
         if clock.seconds() > self.deadline:
             raise EngineError(
-                f"The cutover took longer than [cutover] fence_limit: {why}.",
+                f"The {self.context.flips_with} took longer than [cutover] fence_limit: {why}.",
                 "look at `replicator status`, raise the limit if need be, run "
                 f"`replicator {self.context.flips_with}` again.",
             )

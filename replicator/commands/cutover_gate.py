@@ -23,7 +23,7 @@ def ask(context: Context) -> gate.Decision:
             reasons = "".join(f"\n  - {reason}" for reason in decision.reasons)
             raise Refused(
                 f"The gate is closed, so nothing was touched:{reasons}",
-                "mend what it names, then `ddbverify run`, then `replicator cutover` again.",
+                f"mend what it names, then `ddbverify run`, then `replicator {context.flips_with}` again.",
             )
     return decision
 

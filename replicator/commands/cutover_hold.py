@@ -68,7 +68,7 @@ def ask_command(context: Context, told: Mapping[str, Any]) -> None:
         context.config.cutover.before_flip or "",
         folder=str(context.config.folder),
         whose="The command of [cutover] before_flip",
-        hint="see why it does not agree, then run `replicator cutover` again.",
+        hint=f"see why it does not agree, then run `replicator {context.flips_with}` again.",
         document=json.dumps(told),
         timeout_seconds=max(min(operators_command.TIMEOUT_SECONDS, told["seconds_left"]), 1.0),
     )
@@ -138,11 +138,11 @@ def hold(context: Context, answers: int, deadline: float, still: Callable[[], No
             continue
         read = os.read(answers, 1024)
         if not read:
-            raise _not_let_go("standard input has ended")
+            raise _not_let_go("standard input has ended", context.flips_with)
         line += read
     answer = line.partition(b"\n")[0].decode(errors="replace").strip().lower()
     if answer not in GO_ON:
-        raise _not_let_go("the answer was not to go on")
+        raise _not_let_go("the answer was not to go on", context.flips_with)
 
 
 def _forget_what_was_typed(answers: int) -> None:
@@ -151,8 +151,8 @@ def _forget_what_was_typed(answers: int) -> None:
         termios.tcflush(answers, termios.TCIFLUSH)
 
 
-def _not_let_go(why: str) -> Refused:
+def _not_let_go(why: str, command: str) -> Refused:
     return Refused(
-        f"The cutover was held, and {why}.",
-        "run `replicator cutover` again: it starts over, with the gate.",
+        f"The {command} was held, and {why}.",
+        f"run `replicator {command}` again: it starts over, with the gate.",
     )

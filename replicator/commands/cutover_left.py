@@ -73,11 +73,11 @@ def lift(context: Context, before: Mapping[str, Any]) -> Fence:
     Args:
         before: What is recorded of that run.
     """
-    context.console.warn("an earlier cutover was interrupted: its fence is lifted first")
+    context.console.warn(f"an earlier {context.flips_with} was interrupted: its fence is lifted first")
     closing.not_moved(context)  # the pointer was not flipped, or not even asked for
     try:
-        cutover_preflight.need_fence_of(before, context.config.cutover.fence)
-        with lifting("An earlier cutover was interrupted"):
+        cutover_preflight.need_fence_of(before, context.config.cutover.fence, context.flips_with)
+        with lifting(f"An earlier {context.flips_with} was interrupted", context.flips_with):
             fence.of(context, to_lift=True).lift()
     except DdbVerifyError:  # it may end by itself, and then changes have to be applied again
         cutover_drain.consumers_on(context)
@@ -96,22 +96,23 @@ def named(context: Context) -> Iterator[None]:
         if cut.get("flipped") or not (cut.get("fenced") or cut.get("flipping")):
             raise
         raise type(error)(
-            f"{error.message} The fence of an interrupted cutover stays up: nobody can write to the source.",
+            f"{error.message} The fence of an interrupted {context.flips_with} stays up: nobody can write to "
+            "the source.",
             f"{error.hint} Then run `replicator {context.flips_with}` again: it decides by the pointer "
             "whether the fence is lifted first. `replicator status` says whether and when it ends by itself.",
         ) from error
 
 
 @contextmanager
-def lifting(why: str) -> Iterator[None]:
+def lifting(why: str, command: str) -> Iterator[None]:
     """Say it in these words where a fence cannot be lifted: it is what the operator has to know first."""
     try:
         yield
     except (DdbVerifyError, KeyboardInterrupt) as error:
         raise EngineError(
             f"{why}, and its fence could not be lifted: {reason_of(error)}",
-            "the application cannot write: run `replicator cutover` again now, which lifts it first, or lift "
-            "it by hand; `replicator status` says whether and when it ends by itself.",
+            f"the application cannot write: run `replicator {command}` again now, which lifts it first, or "
+            "lift it by hand; `replicator status` says whether and when it ends by itself.",
         ) from error
 
 
@@ -130,13 +131,13 @@ def need_ours(context: Context, lock: Lock, reason: str) -> None:
     """
     if lock.lasts():
         return
-    began = lock.token
-    with lifting(f"The cutover failed ({reason})"), translated("take the migration's lease again"):
+    began, command = lock.token, context.flips_with
+    with lifting(f"The {command} failed ({reason})", command), translated("take the migration's lease again"):
         ours = lock.regain() and (context.whole.get(switch.CUTOVER) or {}).get("token") == began
     if not ours:
         raise Refused(
-            "This cutover stood still until its lease ended, and another operator has taken over; "
-            "it left fence and pointer as they are.",
-            "see `replicator status`: if it says that the fence is up, run `replicator cutover` again: "
-            "it is lifted first.",
+            f"This {command} stood still until its lease ended, and another operator has taken "
+            "over; it left fence and pointer as they are.",
+            "see `replicator status`: if it says that the fence is up, run "
+            f"`replicator {command}` again: it is lifted first.",
         )

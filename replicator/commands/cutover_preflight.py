@@ -163,13 +163,13 @@ def foresee(context: Context, targets: Mapping[Pair, str]) -> None:
         )
 
 
-def need_fence_of(before: Mapping[str, Any], setting: str) -> None:
+def need_fence_of(before: Mapping[str, Any], setting: str, command: str) -> None:
     """Refuse to lift one fence in the place of the other, which would stay up."""
     raised = before.get("fence", setting)
     if raised != setting:
         raise Refused(
-            f"An interrupted cutover fenced the source by {raised!r}; [cutover] fence is another now.",
-            "put the setting back, and run `replicator cutover` again: it lifts the fence first.",
+            f"An interrupted {command} fenced the source by {raised!r}; [cutover] fence is another now.",
+            f"put the setting back, and run `replicator {command}` again: it lifts the fence first.",
         )
 
 
@@ -185,21 +185,22 @@ def need_fenced_named(context: Context) -> None:
         fenced = sorted(name for name, _ in context.whole.all(Fact.FENCE) if name not in named)
     if fenced:
         raise Refused(
-            f"A cutover fenced {', '.join(fenced)}, and migration.toml names no such source any more: "
-            "the fence may still keep writers off.",
-            "write its [[tables]] as it was, and run `replicator cutover`: it lifts the fence first.",
+            f"A {context.flips_with} fenced {', '.join(fenced)}, and migration.toml names no such source any "
+            "more: the fence may still keep writers off.",
+            f"write its [[tables]] as it was, and run `replicator {context.flips_with}`: it lifts the fence "
+            "first.",
         )
 
 
-def need_pointer_of(before: Mapping[str, Any], pointer: Pointer) -> None:
+def need_pointer_of(before: Mapping[str, Any], pointer: Pointer, command: str) -> None:
     """Refuse to decide an unfinished flip of one pointer by what another says."""
     asked = before.get("pointer", pointer.values)
     if asked != pointer.values:
         raise Refused(
-            f"An interrupted cutover was to set {', '.join(asked)}, and may have done so; in the settings "
+            f"An interrupted {command} was to set {', '.join(asked)}, and may have done so; in the settings "
             "the pointer is another by now, or is to hold something else.",
             "put [cutover] pointer and pointer_form and the [[tables]] back as they were, and run "
-            "`replicator cutover` again: it decides by what the pointer says.",
+            f"`replicator {command}` again: it decides by what the pointer says.",
         )
 
 

@@ -83,12 +83,13 @@ def waiting(context: Context, *, follows: bool) -> Iterator[Waiting]:
     The last verification, started and waiting for its word; ended with the block, and so behind the fence.
 
     Args:
-        context: Of the migration.
+        context: Of the direction that is to be flipped; what is verified is the migration.
         follows: Whether it will look only at what was written since the run before it.
 
     Raises:
         Refused: It could not be loaded; nothing was touched.
     """
+    command, context = context.flips_with, context.root
     marked = follows
     if follows and (why := marking.why_not(context)):
         marking.warn_of_none(context, why)
@@ -109,7 +110,7 @@ def waiting(context: Context, *, follows: bool) -> Iterator[Waiting]:
     ):
         try:
             with context.console.step("the last verification is loaded, and waits for its word"):
-                _await_loaded(process, folder / folders.WAITING, said)
+                _await_loaded(process, folder / folders.WAITING, said, command)
             yield Waiting(process, folder, marked)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_ENDING_SECONDS)  # it leaves a page
@@ -117,18 +118,18 @@ def waiting(context: Context, *, follows: bool) -> Iterator[Waiting]:
             _end(process)
 
 
-def _await_loaded(process: subprocess.Popen[bytes], waiting: Path, said: BinaryIO) -> None:
+def _await_loaded(process: subprocess.Popen[bytes], waiting: Path, said: BinaryIO, command: str) -> None:
     deadline = clock.seconds() + LONGEST_LOADING_SECONDS
     while not waiting.exists():
         if process.poll() is not None:
             raise Refused(
                 f"The last verification could not be loaded, so nothing was touched: {_why(said)}",
-                "mend that, run `ddbverify run`, then `replicator cutover` again.",
+                f"mend that, run `ddbverify run`, then `replicator {command}` again.",
             )
         if clock.seconds() > deadline:
             raise Refused(
                 f"Nothing was touched: the last verification took {LONGEST_LOADING_SECONDS:.0f} s to load.",
-                "look at what the checks do while they are imported, then run `replicator cutover` again.",
+                f"look at what the checks do while they are imported, then run `replicator {command}` again.",
             )
         time.sleep(_LOOK_SECONDS)
 
@@ -154,7 +155,7 @@ def verify(
     Let every check be run once more, and say how the gate judges it.
 
     Args:
-        context: Of the migration.
+        context: Of the direction that is to be flipped; what is verified is the migration.
         verification: Given its word now.
         fenced_at: Evidence of an earlier run does not count. Seconds since the epoch, the server's clock.
         limit_seconds: It is ended when it takes longer.
@@ -163,7 +164,7 @@ def verify(
     Raises:
         EngineError: It took too long, or does not open the gate.
     """
-    folder = verification.folder
+    command, context, folder = context.flips_with, context.root, verification.folder
     verification.give_word()
     with marking.written(context, folder) if verification.marked else nullcontext(False) as marked:
         meanwhile()
@@ -171,14 +172,14 @@ def verify(
     if not has_judged:
         raise EngineError(
             "The last verification did not end within [cutover] fence_limit.",
-            "raise fence_limit or [verification] read_units, then run `replicator cutover` again.",
+            f"raise fence_limit or [verification] read_units, then run `replicator {command}` again.",
         )
     decision = gate.judge(context.config, folder, not_before=fenced_at, allow_churning=False)
     if not decision.open:
         reasons = "".join(f"\n  - {reason}" for reason in decision.reasons)
         raise EngineError(
             f"The last verification does not open the gate:{reasons}",
-            f"look into {folder} (findings.jsonl names the keys), then run `replicator cutover` again.",
+            f"look into {folder} (findings.jsonl names the keys), then run `replicator {command}` again.",
         )
     if marked and decision.evidence is not None:
         for pair in context.config.tables:
@@ -201,13 +202,14 @@ def approach(context: Context, step: Step, limit_seconds: float) -> None:
     Look at what was written since the last run while the application still writes, until little is left.
 
     Args:
-        context: Of the migration.
+        context: Of the direction that is to be flipped; what is verified is the migration.
         step: Is told how much there was.
         limit_seconds: One run is ended when it takes longer.
 
     Raises:
         Refused: What was written does not open the gate; nothing was touched.
     """
+    command, context = context.flips_with, context.root
     before: int | None = None
     for _ in range(MOST_APPROACHES):
         status = run(_command(context), context.config.folder, limit_seconds)
@@ -216,7 +218,7 @@ def approach(context: Context, step: Step, limit_seconds: float) -> None:
                 f"What was written since the last run was not looked at within {limit_seconds:.0f} s ([gate] "
                 "max_age), so nothing was touched.",
                 "raise [verification] read_units, or run `ddbverify run` when less is written, then "
-                "`replicator cutover` again.",
+                f"`replicator {command}` again.",
             )
         decision = gate.judge(context.config, None)
         if not decision.open:
@@ -224,7 +226,7 @@ def approach(context: Context, step: Step, limit_seconds: float) -> None:
             raise Refused(
                 f"What was written since the last run (exit {status}) does not open the gate, so nothing was "
                 f"touched:{reasons}",
-                "mend what it names, then `ddbverify run`, then `replicator cutover` again.",
+                f"mend what it names, then `ddbverify run`, then `replicator {command}` again.",
             )
         changed = sum(links.changed_in(decision.evidence).values()) if decision.evidence else 0
         step.result = f"{number_of(changed, 'key')} looked at"

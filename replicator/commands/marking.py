@@ -146,7 +146,7 @@ def _end(context: Context, writing: Future[None]) -> None:
     if isinstance(error, DdbVerifyError):
         context.console.warn(
             f"markers were not written, or not removed, to the end: {error.message} Nothing counts them, and "
-            "`replicator cutover` or `down` removes what is left."
+            "the next cutover, cutback or `replicator down` removes what is left."
         )
     elif error is not None and not isinstance(error, KeyboardInterrupt):  # called off, as the command is
         raise error

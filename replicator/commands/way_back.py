@@ -221,7 +221,7 @@ def note_moved(context: Context, ahead: Ahead | None) -> None:
             f"run `replicator {context.flips_with}` again now: it goes on from there.",
         ) from error
     if not opened and found.table == live.leading(cycle + 1) and found.cycle in (cycle, cycle + 1):
-        with lifting("The application was moved"):
+        with lifting("The application was moved", context.flips_with):
             fence.lift_opened(context)
         with translated("note that the fence is lifted"):
             context.whole.put(OPENED, at=now_text())

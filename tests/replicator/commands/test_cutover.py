@@ -1130,9 +1130,9 @@ def test_a_limit_without_time_to_fasten_the_fence_is_refused(tmp_path, limit, qu
 )
 def test_one_fence_is_not_lifted_in_the_place_of_the_other(then, now):
     with pytest.raises(Refused, match="fence is another now"):
-        need_fence_of({"fence": then, "fenced": True}, now)
-    need_fence_of({"fence": now, "fenced": True}, now)
-    need_fence_of({"fenced": True}, now)  # of a build that did not note it
+        need_fence_of({"fence": then, "fenced": True}, now, "cutback")
+    need_fence_of({"fence": now, "fenced": True}, now, "cutback")
+    need_fence_of({"fenced": True}, now, "cutback")  # of a build that did not note it
 
 
 # --- a pointer of several parameters ------------------------------------------------------------

@@ -18,15 +18,16 @@ from replicator.commands import last_verification
 from tests.ddbverify import projects
 from tests.ddbverify.gate.test_links import PLACES
 from tests.ddbverify.judged import good_evidence
+from tests.replicator.fakes import Rooted
 
 replace = msgspec.structs.replace
 
 
-@pytest.fixture
-def context(tmp_path, monkeypatch):
+@pytest.fixture(params=["cutover", "cutback"])
+def context(request, tmp_path, monkeypatch):
     projects.stand_in(tmp_path, monkeypatch)
     file = projects.make_project(tmp_path)
-    return SimpleNamespace(config=load(file), config_path=file)
+    return Rooted(config=load(file), config_path=file, flips_with=request.param)
 
 
 @pytest.fixture
@@ -78,8 +79,9 @@ def test_what_closes_the_gate_before_the_fence_is_told_and_nothing_is_touched(mo
     closed = (Reason("failed", 1, "check_items.py::check_every_item_is_equal has 1 finding in 7 examined."),)
     Runs(monkeypatch, context, evidence, [7], closed)
 
-    with pytest.raises(Refused, match="has 1 finding in 7 examined"):
+    with pytest.raises(Refused, match="has 1 finding in 7 examined") as caught:
         last_verification.approach(context, SimpleNamespace(), 60.0)
+    assert f"then `replicator {context.flips_with}` again" in caught.value.hint
 
 
 def test_one_that_takes_too_long_is_not_called_one_that_does_not_open_the_gate(
@@ -89,8 +91,9 @@ def test_one_that_takes_too_long_is_not_called_one_that_does_not_open_the_gate(
     Runs(monkeypatch, context, evidence, [7])
     monkeypatch.setattr(last_verification, "run", lambda *_: None)
 
-    with pytest.raises(Refused, match="was not looked at within 60 s"):
+    with pytest.raises(Refused, match="was not looked at within 60 s") as caught:
         last_verification.approach(context, SimpleNamespace(), 60.0)
+    assert f"then `replicator {context.flips_with}` again" in caught.value.hint
 
 
 def test_only_where_a_run_can_be_gone_on_from(context, evidence):
@@ -102,7 +105,7 @@ def test_only_where_a_run_can_be_gone_on_from(context, evidence):
     assert not can(context, None)
     assert not can(context, replace(evidence, facts=()))
     assert not can(context, replace(evidence, facts=(*evidence.facts, whole)))
-    assert not can(SimpleNamespace(config=replace(context.config, verification=full)), evidence)
+    assert not can(Rooted(config=replace(context.config, verification=full)), evidence)
     command = last_verification._command
     assert "--since" not in command(
         SimpleNamespace(config=replace(context.config, verification=full), config_path=context.config_path)

@@ -12,6 +12,7 @@ from ddbverify.errors import EngineError, Refused
 from replicator.commands import last_verification, marking
 from tests.ddbverify import projects
 from tests.replicator.commands.test_cutover import quiet_step
+from tests.replicator.fakes import Rooted
 
 VERIFIES = """\
 import sys, time
@@ -35,9 +36,10 @@ if word == "now\\n":
 def context(tmp_path):
     told = []
     file = projects.make_project(tmp_path)
-    return SimpleNamespace(
+    return Rooted(
         config=load(file),
         config_path=file,
+        flips_with="cutback",
         told=told,
         server_time=lambda: 7.0,
         console=SimpleNamespace(step=quiet_step, warn=told.append),
@@ -103,7 +105,7 @@ def test_one_that_cannot_be_loaded_is_told_with_its_reason(monkeypatch, context)
     verifies(monkeypatch, first=said)
 
     with (
-        pytest.raises(Refused, match="nothing was touched: no module named shop"),
+        pytest.raises(Refused, match=r"nothing was touched: no module named shop[^$]*`replicator cutback`"),
         last_verification.waiting(context, follows=False),
     ):
         pytest.fail("it is not there")
@@ -124,7 +126,7 @@ def test_one_that_does_not_come_to_wait_is_ended(monkeypatch, context):
     monkeypatch.setattr(last_verification, "LONGEST_LOADING_SECONDS", 0.2)
 
     with (
-        pytest.raises(Refused, match="took 0 s to load"),
+        pytest.raises(Refused, match=r"took 0 s to load[^$]*`replicator cutback`"),
         last_verification.waiting(context, follows=False),
     ):
         pytest.fail("it is not there")
@@ -148,7 +150,7 @@ def test_one_that_takes_too_long_is_told_before_it_is_ended(monkeypatch, context
     verifies(monkeypatch, then="time.sleep(600)")
 
     with last_verification.waiting(context, follows=False) as waiting:
-        with pytest.raises(EngineError, match="did not end within"):
+        with pytest.raises(EngineError, match=r"did not end within[^$]*`replicator cutback`"):
             last_verification.verify(context, waiting, fenced_at=5.0, limit_seconds=0.2)
         assert waiting.process.poll() is None
         monkeypatch.setattr(last_verification, "_ENDING_SECONDS", 0.2)
@@ -164,5 +166,5 @@ def test_one_that_has_died_does_not_open_the_gate(monkeypatch, context):
     with last_verification.waiting(context, follows=False) as waiting:
         waiting.process.kill()
         waiting.process.wait()
-        with pytest.raises(EngineError, match="it has left no evidence"):
+        with pytest.raises(EngineError, match=r"it has left no evidence[^$]*`replicator cutback`"):
             last_verification.verify(context, waiting, fenced_at=5.0, limit_seconds=60.0)
