@@ -140,17 +140,12 @@ def _read(at: Address, side: Side, place: str) -> tuple[Store, Manifest]:
             "keep the folder's name when an export is copied.",
         )
     if read.output_format == "ION":
-        _need_ion(read, at, place)
+        _need_ion(at, place)
     return store, read
 
 
-def _need_ion(read: Manifest, at: Address, place: str) -> None:
+def _need_ion(at: Address, place: str) -> None:
     """Raises ConfigurationError where an export in Ion cannot be read."""
-    if read.is_incremental:
-        raise ConfigurationError(
-            f"{place}: the incremental export {at} is in Amazon Ion, of which full exports only are read.",
-            "export the changes in DynamoDB JSON; that may be on top of a full export in Ion.",
-        )
     try:
         from ddbverify.exports import ion  # comes with an extra
     except ImportError:

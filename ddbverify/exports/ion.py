@@ -1,6 +1,7 @@
 """
-Lines of an export in Amazon Ion -> items in DynamoDB's typed JSON. The one module that knows amazon.ion.
+Lines of an export in Amazon Ion -> items and changes in DynamoDB's typed JSON. It alone knows amazon.ion.
 
+What exports have is read by `ion_text`. A page with anything else goes to amazon.ion, which decides.
 Its values are made bare, but for those with an annotation, by its parser in C: its own types have a null that
 equals nothing, and a set that equals a list. Numbers are exact decimals either way.
 
@@ -12,15 +13,19 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from amazon.ion import simpleion
 from amazon.ion.exceptions import IonException
 from amazon.ion.simple_types import IonPyList
+from msgspec.json import Decoder
 
+from ddbverify.exports import ion_text
 from ddbverify.exports.parts import Malformed
-from ddbverify.names import TypedItem, TypedValue
+from ddbverify.names import TypedValue
+
+_T = TypeVar("_T")
 
 _SETS: Final[Mapping[str, tuple[str, type]]] = {
     "$dynamodb_SS": ("SS", str),
@@ -36,20 +41,53 @@ _BARE: Final = simpleion.IonPyValueModel.MAY_BE_BARE | simpleion.IonPyValueModel
 _encode: Final[Callable[[Any], bytes]] = msgspec.json.Encoder().encode
 
 
-def items_of(text: bytes) -> list[bytes]:
+class _Map(msgspec.Struct, Generic[_T], forbid_unknown_fields=True):
+    M: _T
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    """Of a full export."""
+
+    Item: _Map[msgspec.Raw]
+
+
+class Changed(msgspec.Struct, forbid_unknown_fields=True):
+    """What an incremental export says of a key; each image a map."""
+
+    Keys: _Map[msgspec.Raw]
+    Metadata: msgspec.Raw
+    NewImage: _Map[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    OldImage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Recorded(msgspec.Struct, forbid_unknown_fields=True):
+    """Of an incremental export."""
+
+    Record: _Map[Changed]
+
+
+_ITEMS: Final = Decoder(_Map[_Line])
+_CHANGES: Final = Decoder(_Map[_Recorded])
+
+
+def items_of(text: bytes) -> tuple[bytes, list[msgspec.Raw]]:
     """
-    The items of whole lines, each as the JSON that a scan would have returned.
+    The items of whole lines, each as the JSON that a scan would have returned; before them, all of that JSON.
 
     Raises:
         Malformed: A line is not of the form that exports have.
     """
-    try:
-        values = simpleion.loads(
-            text, single_value=False, value_model=_BARE, text_buffer_size_limit=LONGEST_TEXT
-        )
-    except (IonException, ValueError, TypeError, RecursionError) as error:
-        raise Malformed(type(error).__name__) from None
-    return [_encode(_item(value)) for value in values]
+    whole, lines = _read(text, _ITEMS)
+    return whole, [line.M.Item.M for line in lines]
+
+
+def changes_of(text: bytes) -> list[Changed]:
+    """
+    What whole lines of an incremental export say. Raises as `items_of` does.
+
+    That it stands in a ``Record`` is what AWS's documentation has.
+    """
+    return [line.M.Record.M for line in _read(text, _CHANGES)[1]]
 
 
 def is_usable() -> bool:
@@ -57,10 +95,30 @@ def is_usable() -> bool:
     return bool(simpleion.c_ext)
 
 
-def _item(line: Any) -> TypedItem:
-    if type(line) is not dict or len(line) != 1 or type(line.get("Item")) is not dict:
-        raise Malformed("a line that is no item")
-    return {name: _typed(value) for name, value in line["Item"].items()}
+def _read(text: bytes, decoder: Decoder[_T]) -> tuple[bytes, list[_T]]:
+    try:
+        whole = ion_text.as_json(text)
+        lines = decoder.decode_lines(whole)
+        if len(lines) == whole.count(b"\n"):  # else one goes on behind its end, perhaps with a version in it
+            return whole, lines
+    except (ion_text.Outside, msgspec.DecodeError, RecursionError):
+        pass  # amazon.ion has the last word
+    whole = _by_amazon(text)
+    try:
+        return whole, decoder.decode_lines(whole)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Malformed(type(error).__name__) from None
+
+
+def _by_amazon(text: bytes) -> bytes:
+    """As `ion_text.as_json`, for all of Ion. Raises Malformed."""
+    try:
+        values = simpleion.loads(
+            text, single_value=False, value_model=_BARE, text_buffer_size_limit=LONGEST_TEXT
+        )
+        return b"".join(_encode(_typed(value)) + b"\n" for value in values)
+    except (IonException, ValueError, TypeError, RecursionError) as error:
+        raise Malformed(type(error).__name__) from None
 
 
 def _typed(value: Any) -> TypedValue:

@@ -8,17 +8,16 @@ stands in place of what the full one says of it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO, Final
 
 import msgspec
-from msgspec.json import Decoder
 
 from ddbverify.errors import EngineError
-from ddbverify.exports import parts
+from ddbverify.exports import lines, parts
 from ddbverify.exports.export import Export
 from ddbverify.exports.manifest import Part
-from ddbverify.exports.parts import Malformed
 from ddbverify.exports.store import Store
 from ddbverify.items.keys import JoinKey, PointRead, typed_key
 from ddbverify.names import TypedItem
@@ -29,42 +28,6 @@ BESIDE_AN_IMAGE: Final = 300
 
 IMAGES_AT_ONCE: Final = 1_000
 """In one page."""
-
-
-class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    """Of a full export."""
-
-    Item: msgspec.Raw
-
-
-class _Change(msgspec.Struct, forbid_unknown_fields=True):
-    """Of an incremental export: the last state of a key in its window; without a new image it was deleted."""
-
-    Keys: msgspec.Raw
-    Metadata: msgspec.Raw
-    NewImage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    OldImage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-_LINES: Final = Decoder(_Line)
-_CHANGES: Final = Decoder(_Change)
-
-_Read = TypeVar("_Read")
-
-_Decode = Callable[[bytes], list[_Read]]
-"""Whole lines -> what is in each. Raises what `_NOT_OF_THE_FORM` names, or `Malformed`."""
-
-_NOT_OF_THE_FORM: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Malformed)
-
-
-def _items_in_json(text: bytes) -> list[msgspec.Raw]:
-    return [line.Item for line in _LINES.decode_lines(text)]
-
-
-def _items_in_ion(text: bytes) -> list[msgspec.Raw]:
-    from ddbverify.exports import ion  # comes with an extra
-
-    return [msgspec.Raw(item) for item in ion.items_of(text)]
 
 
 class ExportReader:
@@ -116,14 +79,14 @@ class ExportReader:
 
     def _pages(self, segment: int, total_segments: int) -> Iterator[Page]:
         changed = self._changes()
-        in_ion = self._export.full.output_format == "ION"
-        decode = _items_in_ion if in_ion else _items_in_json
-        for part in self._export.full.parts[segment::total_segments]:
-            for text, items in self._lines(self._export.store, part, decode):
-                if changed:
-                    items = [item for item in items if self._decoder.key_of(item) not in changed]
-                if items:
-                    yield self._page(items, b"\n".join(map(bytes, items)) if in_ion else text)
+        full = self._export.full
+        for part in full.parts[segment::total_segments]:
+            with self._opened(self._export.store, part) as file:
+                for text, items in lines.items(file, part, full.output_format):
+                    if changed:
+                        items = [item for item in items if self._decoder.key_of(item) not in changed]
+                    if items:
+                        yield self._page(items, text)
         if segment == 0 and (images := [image for image in changed.values() if image is not None]):
             yield from self._images(images)
 
@@ -149,34 +112,25 @@ class ExportReader:
         held = 0
         for store, its in self._export.changes:
             for part in its.parts:
-                for _, lines in self._lines(store, part, _CHANGES.decode_lines):
-                    for line in lines:
-                        key = self._decoder.key_of(line.Keys)
-                        new = None if line.NewImage is msgspec.UNSET else bytes(line.NewImage)
-                        if new is not None and self._decoder.key_of(new) != key:
-                            raise parts.damaged(part, "a new image has another key than its line")
-                        held += len(new or b"") + BESIDE_AN_IMAGE - len(changed.get(key) or b"")
-                        changed[key] = new
-                    if held > self._memory:
-                        raise EngineError(
-                            "What the incremental exports hold does not fit into memory.",
-                            "raise --memory, or make a full export of a later time.",
-                        )
+                with self._opened(store, part) as file:
+                    for page in lines.changes(file, part, its.output_format):
+                        for keys, image in page:
+                            key = self._decoder.key_of(keys)
+                            new = None if image is None else bytes(image)
+                            if new is not None and self._decoder.key_of(new) != key:
+                                raise parts.damaged(part, "a new image has another key than its line")
+                            held += len(new or b"") + BESIDE_AN_IMAGE - len(changed.get(key) or b"")
+                            changed[key] = new
+                        if held > self._memory:
+                            raise EngineError(
+                                "What the incremental exports hold does not fit into memory.",
+                                "raise --memory, or make a full export of a later time.",
+                            )
         return changed
 
-    def _lines(self, store: Store, part: Part, decode: _Decode[_Read]) -> Iterator[tuple[bytes, list[_Read]]]:
-        """A data file, a piece at a time: text and decoded lines. Its end is proven behind the last."""
-        items = 0
+    @contextmanager
+    def _opened(self, store: Store, part: Part) -> Iterator[BinaryIO]:
         with store.opened(part.name) as file:
             with self._lock:
                 self.requests += 1
-            parts.require_whole(file, part)
-            for text in parts.lines(file, part):
-                try:
-                    lines = decode(text)
-                except _NOT_OF_THE_FORM as error:
-                    what = f"a line is not of the form that exports have ({type(error).__name__})"
-                    raise parts.damaged(part, what) from None
-                items += len(lines)
-                yield text, lines
-        parts.require_count(part, items)
+            yield file

@@ -376,12 +376,10 @@ def test_addresses_of_no_export_are_named(tmp_path, address, message):
 
 def test_exports_of_other_kinds_are_named(tmp_path):
     other = full(tmp_path / "b", [item("a")])
-    on_top = changes(tmp_path / "a", [], AT, AT + 900, outputFormat="ION")
-    json_on_top = changes(tmp_path / "a", [], AT, AT + 1800)
-    for address, message in ((on_top.address, "Amazon Ion"), (json_on_top.address, "--source-changes")):
-        done = CliRunner().invoke(main, ["diff", address, other.address, "--key", "id:S"])
-        assert done.exit_code == 2
-        assert message in done.output
+    on_top = changes(tmp_path / "a", [], AT, AT + 900)
+    done = CliRunner().invoke(main, ["diff", on_top.address, other.address, "--key", "id:S"])
+    assert done.exit_code == 2
+    assert "--source-changes" in done.output
     first = full(tmp_path / "c", [item("a")])
     done = CliRunner().invoke(
         main, ["diff", other.address, first.address, "--key", "id:S", "--source-changes", other.address]

@@ -5,20 +5,24 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 import sys
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ddbverify.cli import main
-from ddbverify.exports import ion
+from ddbverify.exports import ion, ion_text
 from ddbverify.exports.parts import Malformed
 from ddbverify.items.form import Form
 from ddbverify.items.values import to_typed
 from ddbverify.testing.strategies import items as any_items
-from tests.ddbverify.exports.exporting import full
+from tests.ddbverify.exports.exporting import AT, changes, full
+
+IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
+KEYWORDS = ("null", "true", "false", "nan")
 
 
 def in_ion(value):
@@ -26,7 +30,7 @@ def in_ion(value):
     ((kind, content),) = value.items()
     match kind:
         case "S":
-            return json.dumps(content)
+            return quoted(content)
         case "N":
             return number(content)
         case "B":
@@ -38,10 +42,27 @@ def in_ion(value):
         case "L":
             return "[" + ",".join(map(in_ion, content)) + "]"
         case "M":
-            members = (f"{json.dumps(name)}:{in_ion(one)}" for name, one in content.items())
-            return "{" + ",".join(members) + "}"
+            return "{" + ",".join(f"{name(one)}:{in_ion(its)}" for one, its in content.items()) + "}"
     member = kind[0]
     return f"$dynamodb_{kind}::[" + ",".join(in_ion({member: one}) for one in content) + "]"
+
+
+def quoted(content, mark='"'):
+    """As ion-java writes strings and quoted symbols."""
+    return mark + "".join(escaped(one, mark) for one in content) + mark
+
+
+def escaped(one, mark):
+    known = {"\0": r"\0", "\a": r"\a", "\v": r"\v", "\n": r"\n", "\\": r"\\", mark: f"\\{mark}"}
+    if one in known:
+        return known[one]
+    return f"\\x{ord(one):02x}" if ord(one) < 0x20 or 0x7F <= ord(one) < 0xA0 else one
+
+
+def name(content):
+    """A symbol: bare where it can be."""
+    bare = IDENTIFIER.fullmatch(content) and content not in KEYWORDS and not content[1:2].isdigit()
+    return content if bare else quoted(content, "'")
 
 
 def number(text):
@@ -55,14 +76,33 @@ def line(item):
 
 
 def export(folder, items):
-    made = full(folder, [], outputFormat="ION")
+    return written(full(folder, [], outputFormat="ION"), map(line, items))
+
+
+def written(made, texts):
+    """An export with these lines in one file."""
+    texts = list(texts)
     made.files.clear()
-    content = gzip.compress("".join(map(line, items)).encode(), mtime=0)
-    made.write_part(f"{made.export_id}/data/x.ion.gz", content, len(items))
-    made.summary["itemCount"] = len(items)
+    content = gzip.compress("".join(texts).encode(), mtime=0)
+    folder = "data" if "exportFromTime" in made.summary else f"{made.export_id}/data"
+    made.write_part(f"{folder}/{made.export_id}.ion.gz", content, len(texts))
+    made.summary["itemCount"] = len(texts)
     made.write_manifests()
     return made
 
+
+def read(text):
+    """The items of lines, and that the page that they are said to stand in holds them."""
+    page, items = ion.items_of(text.encode())
+    assert all(one in page for one in map(bytes, items))
+    return [json.loads(bytes(one)) for one in items]
+
+
+def meaning(items):
+    return [FORM.digest(one) for one in items]
+
+
+FORM = Form.of(())
 
 EVERY_TYPE = {
     "id": {"S": "7"},
@@ -83,24 +123,124 @@ EVERY_TYPE = {
 }
 
 
-def test_every_type_is_read_as_it_is():
-    (read,) = ion.items_of(line(EVERY_TYPE).encode())
-    form = Form.of(())
-    assert form.digest(json.loads(read)) == form.digest(EVERY_TYPE)
+@pytest.fixture
+def without_amazon(monkeypatch):
+    monkeypatch.setattr(ion, "_by_amazon", lambda _: pytest.fail("amazon.ion was asked"))
+
+
+@pytest.mark.usefixtures("without_amazon")
+def test_every_type_is_read_as_it_is_and_without_amazon_ion():
+    assert meaning(read(line(EVERY_TYPE) * 2)) == meaning([EVERY_TYPE] * 2)
+
+
+def test_every_type_is_read_as_it_is_by_amazon_ion():
+    """A space in front is nothing that exports have."""
+    with pytest.raises(ion_text.Outside):
+        ion_text.as_json(f" {line(EVERY_TYPE)}".encode())
+    assert meaning(read(f" {line(EVERY_TYPE)}")) == meaning([EVERY_TYPE])
 
 
 @given(any_items({"id": "S"}))
-def test_any_item_is_read_as_it_is(item):
+def test_any_item_is_read_as_it_is_by_both(item):
     typed = {name: to_typed(value) for name, value in item.items()}
-    (read,) = ion.items_of(line(typed).encode())
-    form = Form.of(())
-    assert form.digest(json.loads(read)) == form.digest(typed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ion, "_by_amazon", lambda _: pytest.fail("amazon.ion was asked"))
+        assert meaning(read(line(typed))) == meaning([typed])
+    assert meaning(read(f" {line(typed)}")) == meaning([typed])
 
 
-def test_the_longest_values_of_an_item_are_read():
+@given(st.text(), st.text())
+def test_any_text_is_read_as_it_is_by_both(content, member):
+    typed = {"id": {"M": {member: {"S": content}}}, "set": {"SS": [content, member]}}
+    assert read(line(typed)) == read(f" {line(typed)}") == [typed]
+
+
+@pytest.mark.usefixtures("without_amazon")
+@pytest.mark.parametrize(
+    ("escape", "is_read"),
+    [
+        (r"\'", "'"),
+        (r"\?", "?"),
+        (r"\/", "/"),
+        (r"\x41", "A"),
+        (r"\x22", '"'),
+        (r"\u00e9", "\u00e9"),
+        (r"\U0001F600", "\U0001f600"),
+        (r"\U0000005c", "\\"),
+        (r"\\x41", r"\x41"),
+        (r"\a\b\t\n\f\r\v\0", "\a\b\t\n\f\r\v\0"),
+    ],
+)
+def test_every_escape_is_read(escape, is_read):
+    assert read(f'{{Item:{{id:"{escape}"}}}}\n') == [{"id": {"S": is_read}}]
+    assert read(f"{{Item:{{'{escape}':true}}}}\n") == [{is_read: {"BOOL": True}}]
+
+
+TOKENS = st.sampled_from(
+    [
+        *("$ion_1_0 ", "Item", "a", "'b'", '"c"', "$dynamodb_SS", "$dynamodb_NS", "null", "null.null"),
+        *(
+            "true",
+            "nan",
+            "1.",
+            "-0.",
+            "6d2",
+            "1.5",
+            "12",
+            "00.",
+            "1e0",
+            "{{",
+            "}}",
+            "QUI=",
+            "{{QUI=}}",
+            "{{QQ}}",
+        ),
+        *(r'"\x41"', r'"\ud800"', r'"\u00zz"', "{Item:{", "}}\n", "$4", "'''d'''", "//", "/*", "*/", "\\"),
+        *('"', "'", "'':", "id:", ":", "::", ",", "[", "]", "{", "}", "(", ")", "\n", " ", "\t", "\0"),
+        *("$dynamodb_SS::[", "$dynamodb_BS::[{{QUI=}}]", '"e":', "'f':", "true:", "-"),
+    ]
+)
+
+
+@given(st.lists(TOKENS, max_size=14).map("".join))
+@settings(max_examples=400)
+@example("a:1.,a:2.")
+@example(r'a:"\ud800"')
+@example(r'a:"\u00zz"')
+@example("a:12")
+@example("a:{{QQ}}")
+@example("'''a''':1.")
+@example("$4:1.")
+@example("\n$ion_1_0 ")
+@example("{Item:{}}{Item:{}}\n")
+def test_what_it_reads_by_itself_is_what_amazon_ion_reads(soup):
+    for content in (soup, f"{{Item:{{{soup}}}}}\n", f"{{Item:{{a:[{soup}]}}}}\n"):
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(ion, "_by_amazon", refuse)
+                mine = read(content)
+        except Malformed:
+            continue
+        theirs = ion._ITEMS.decode_lines(ion._by_amazon(content.encode()))
+        assert meaning(mine) == meaning(json.loads(bytes(one.M.Item.M)) for one in theirs)
+
+
+def refuse(_):
+    raise Malformed
+
+
+def test_what_stands_between_values_is_remembered_up_to_a_bound(monkeypatch):
+    monkeypatch.setattr(ion_text, "REMEMBERED", 3)
+    ion_text._between.clear()
+    items = [{"id": {"S": "7"}, f"n{number}": {"N": "1"}} for number in range(20)]
+    assert read("".join(map(line, items))) == items
+    assert len(ion_text._between) <= 3
+
+
+@pytest.mark.parametrize("before", ["", " "])
+def test_the_longest_values_of_an_item_are_read(before):
     item = {"id": {"S": "7"}, "text": {"S": "\u00e9" * 100_000}, "binary": {"B": "QUFB" * 66_000}}
-    (read,) = ion.items_of(line(item).encode())
-    assert json.loads(read) == item
+    assert read(before + line(item)) == [item]
 
 
 @pytest.mark.parametrize(
@@ -140,10 +280,10 @@ def test_text_that_is_not_utf_8_is_no_item():
 @given(st.binary(max_size=40))
 def test_whatever_comes_is_items_or_malformed(content):
     try:
-        items = ion.items_of(content)
+        _, items = ion.items_of(content)
     except Malformed:
         return
-    assert all("Item" not in json.loads(one) or isinstance(json.loads(one), dict) for one in items)
+    assert all(isinstance(json.loads(bytes(one)), dict) for one in items)
 
 
 def test_an_export_in_ion_beside_one_in_json(tmp_path):
@@ -160,6 +300,42 @@ def test_an_export_in_ion_beside_one_in_json(tmp_path):
         "29": ("different", ["exact: value"]),
         "only": ("missing", []),
     }
+
+
+def changed(item, *, is_there=True):
+    """A line of an incremental export as AWS's documentation has it."""
+    keys, image = in_ion({"M": {"id": item["id"]}}), in_ion({"M": item})
+    images = f'NewImage:{image},OldImage:{{id:"7"}}' if is_there else f"OldImage:{image}"
+    return f"$ion_1_0 {{Record:{{Keys:{keys},Metadata:{{WriteTimestampMicros:17d14}},{images}}}}}\n"
+
+
+def test_incremental_exports_in_ion_on_top_of_one_in_either(tmp_path):
+    items = [EVERY_TYPE | {"id": {"S": str(number)}} for number in range(6)]
+    now = items[1] | {"exact": {"N": "1"}}
+    lines = [changed(items[0], is_there=False), changed(now), changed({"id": {"S": "new"}})]
+    target = full(tmp_path / "b", [now, *items[2:], {"id": {"S": "new"}}])
+    for folder, make in ((tmp_path / "a", export), (tmp_path / "c", full)):
+        source = make(folder, items)
+        on_top = written(changes(folder, [], AT, AT + 900, outputFormat="ION"), lines)
+        options = ["--source-changes", on_top.address, "--key", "id:S", "--format", "jsonl", "--quiet"]
+        done = CliRunner().invoke(main, ["diff", source.address, target.address, *options])
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout.splitlines()[-1])["summary"]["matched"] == 6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{Keys:{id:"7"},Metadata:{},NewImage:{id:"7"}}',
+        '{Record:{Keys:{id:"7"},NewImage:{id:"7"}}}',
+        '{Record:{Keys:{id:"7"},Metadata:{},NewImage:null}}',
+        '{Record:{Keys:{id:"7"},Metadata:{},Other:{}}}',
+        '{Item:{id:"7"}}',
+    ],
+)
+def test_what_no_incremental_export_holds_is_no_change(text):
+    with pytest.raises(Malformed):
+        ion.changes_of(text.encode() + b"\n")
 
 
 def test_without_the_extra_it_is_named(tmp_path, monkeypatch):
