@@ -179,7 +179,7 @@ ROOMS = (
         "diff",
         "two tables compared from the command line, without a suite",
         "items code tables exports plugins compare suite evidence reports",
-        "diff folder options recheck request text",
+        "diff exports_plan folder options recheck request text",
     ),
     _room(
         "ddbverify",

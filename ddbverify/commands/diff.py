@@ -35,19 +35,6 @@ from ddbverify.reports import progress
 
 @click.command("diff")
 @of_two_sides
-@click.option(
-    "--source-changes",
-    multiple=True,
-    metavar="ADDRESS",
-    help="An incremental export on top of the source's; repeatable, in order.",
-)
-@click.option("--target-changes", multiple=True, metavar="ADDRESS", help="Likewise, of the target's.")
-@click.option(
-    "--key",
-    metavar="NAME:TYPE",
-    help="Key of exported tables that cannot be asked, such as pk:S,sk:N.",
-)
-@click.option("--target-key", metavar="NAME:TYPE", help="Of the target, where it has another key.")
 @click.option("--ignore", multiple=True, metavar="PATH", help="Attribute path to leave out; repeatable.")
 @click.option(
     "--stratum",

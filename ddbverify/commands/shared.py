@@ -75,6 +75,17 @@ _SIDES = [
         "something differs; 0s is right for tables that nobody writes to, and wrong for all others. "
         "Of exports: live, or live:60s, looks at keys that differ in the tables themselves.",
     ),
+    click.option(
+        "--source-changes",
+        multiple=True,
+        metavar="ADDRESS",
+        help="An incremental export on top of the source's; repeatable, in order.",
+    ),
+    click.option("--target-changes", multiple=True, metavar="ADDRESS", help="Likewise, of the target's."),
+    click.option(
+        "--key", metavar="NAME:TYPE", help="Key of exported tables that cannot be asked, such as pk:S,sk:N."
+    ),
+    click.option("--target-key", metavar="NAME:TYPE", help="Of the target, where it has another key."),
 ]
 
 

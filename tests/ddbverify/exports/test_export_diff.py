@@ -398,11 +398,39 @@ def test_a_folder_that_was_renamed_is_not_taken_for_another_export(tmp_path):
     assert "are those of the export" in done.output
 
 
-def test_plan_says_that_exports_cost_nothing(tmp_path):
-    one = full(tmp_path, [item("a")])
-    done = CliRunner().invoke(main, ["plan", one.address, "orders"])
-    assert done.exit_code == 2
-    assert "costs no read units" in done.output
+def test_plan_says_how_large_exports_are_and_that_they_cost_no_read_units(tmp_path):
+    """It opens no data file."""
+    one = full(tmp_path / "a", [item("a")] * 3, [item("b")], billedSizeBytes=4 * 10**9, outputFormat="ION")
+    other = full(tmp_path / "b", [item("a")])
+    on_top = changes(tmp_path / "b", [deleted(item("a")), deleted(item("b"))], AT, AT + 900)
+    for path in (*one.data, *other.data, *on_top.data):
+        path.unlink()
+    command = ["plan", one.address, other.address, "--key", "id:S", "--target-changes", on_top.address]
+    done = CliRunner().invoke(main, [*command, "--json"])
+    assert done.exit_code == 0, done.output
+    made = json.loads(done.stdout)
+    assert [made[role]["items"] for role in ("source", "target")] == [4, 3]
+    assert [made[role]["files"] for role in ("source", "target")] == [2, 2]
+    assert made["source"]["export"]["full"]["export_arn"] == one.summary["exportArn"]
+    assert (made["read_units"], made["usd"], made["bound_by"]) == (0, 0, "the processor")
+    assert made["seconds"] == made["cpu"]["seconds"] > 0
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0
+    for said in ("4.0 GB", "an export in Ion", "and 1 incremental one in DynamoDB JSON", "read units  none"):
+        assert said in done.output
+    one.files.append(one.files[0])
+    one.write_manifests()
+    assert CliRunner().invoke(main, command).exit_code == 3
+
+
+def test_plan_of_an_export_beside_a_live_table(aws, unique, tmp_path, table):
+    name, client = table
+    address = in_a_bucket(aws, unique, tmp_path, name, client, [item("a")] * 5)
+    run = CliRunner(env=aws.environment("eu-west-1"))
+    made = json.loads(run.invoke(main, ["plan", address, name, "--settle", "live", "--json"]).stdout)
+    assert made["source"]["read_units"] == 0
+    assert made["read_units"] == made["target"]["read_units"] > 0
+    assert made["read_units_per_key"] == [4 * 3, 11 * 3]
 
 
 def test_findings_go_into_a_folder_with_the_report(tmp_path):
