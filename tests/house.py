@@ -71,7 +71,7 @@ ROOMS = (
         "items",
         "one item: typed and Python form, canonical form, why two differ, transforms",
         "",
-        "differences form inverse keys laws lazy limits paths raw states transform values",
+        "differences form inverse keys laws lazy limits paths quick raw states transform values",
     ),
     _room(
         "ddbverify",
@@ -121,8 +121,15 @@ ROOMS = (
         "compare",
         "two tables become a `Comparison`: reading, joining, judging, settling, negative controls",
         "items code tables exports plugins",
-        "alterations causes comparison exported groups inspection looks point_values processes request "
-        "runner sampled_cpu second_look strata",
+        "alterations causes comparison entries exported groups inspection judge looks open_keys point_values "
+        "processes request reserved runner sampled_cpu second_look sides strata suspects work",
+    ),
+    _room(
+        "ddbverify",
+        "spark",
+        "a comparison of exports on Spark: what each task does, and what proves that nothing was lost",
+        "items code tables exports compare",
+        "cluster scan",
     ),
     _room(
         "ddbverify",
@@ -178,7 +185,7 @@ ROOMS = (
         "ddbverify",
         "diff",
         "two tables compared from the command line, without a suite",
-        "items code tables exports plugins compare suite evidence reports",
+        "items code tables exports plugins compare spark suite evidence reports",
         "diff exports_plan folder options recheck request text",
     ),
     _room(

@@ -183,7 +183,7 @@ def test_the_plan_is_printed_in_the_design():
     ("module", "other", "why"),
     [
         ("ddbverify.items.form", "ddbverify.compare.judge", "ddbverify.items may not use ddbverify.compare"),
-        ("ddbverify.gate.gate", "ddbverify.compare.judge", "not in the face of ddbverify.compare"),
+        ("ddbverify.gate.gate", "ddbverify.compare.coscan", "not in the face of ddbverify.compare"),
         ("ddbverify.names", "ddbverify.items.form", "know no room"),
         ("ddbverify.errors", "ddbverify.config", "stands later"),
         ("replicator.commands.up", "ddbverify.cli", "top of the house"),

@@ -18,6 +18,7 @@ NAVIGATION = {
         "docs/commands.md",
         "docs/checks.md",
         "docs/exports.md",
+        "docs/spark.md",
         "docs/operating.md",
         "docs/report.md",
         "docs/ci.md",

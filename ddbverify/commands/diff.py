@@ -24,6 +24,7 @@ from ddbverify.commands.shared import (
 from ddbverify.config import Metrics
 from ddbverify.config_checks import check_metrics
 from ddbverify.diff.diff import Display, run
+from ddbverify.diff.options import ENGINES, HERE
 from ddbverify.diff.request import Request
 from ddbverify.diff.text import text
 from ddbverify.errors import ConfigurationError, DdbVerifyError
@@ -43,6 +44,13 @@ from ddbverify.reports import progress
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Keys to compare beside a --sample, in JSON Lines; reported apart from its bound. Repeatable.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default=HERE,
+    show_default=True,
+    help="Where exports are read and compared: in this process, or by tasks of Spark.",
 )
 @click.option("--memory", metavar="SIZE", help="For items that wait for their partner; default 512MB.")
 @click.option(

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.judge import Judge
-from ddbverify.compare.one_pass import Pass
+from ddbverify.compare.one_pass import Pass, ScanOf
 from ddbverify.compare.reading import Reader
 from ddbverify.compare.request import Listeners, PassRequest, Running
 from ddbverify.compare.sides import Role
@@ -41,6 +41,7 @@ def compare(
     listeners: Listeners | None = None,
     *,
     settles: bool = False,
+    scan: ScanOf | None = None,
 ) -> Comparison:
     """
     Read both sides once, and say for every key where it stands.
@@ -53,6 +54,7 @@ def compare(
         listeners: Who is told while it runs; by default nobody.
         settles: Keys that differ are looked at in the tables themselves, as they are now, and what
             these show counts; each export knows its table.
+        scan: Reads both exports somewhere else.
 
     Raises:
         ConfigurationError: The transform does not load, or makes keys of its own.
@@ -101,6 +103,7 @@ def compare(
         listeners=listeners,
         running=running,
         looks=looks if settles else None,
+        scan=scan,
     ).run()
     return replace(
         comparison,

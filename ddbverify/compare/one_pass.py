@@ -7,7 +7,7 @@ the way; settling is in `settling`. What they share is a `Work`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -33,6 +33,9 @@ from ddbverify.items.states import State
 from ddbverify.names import TypedItem
 from ddbverify.tables.segments import Plan
 
+ScanOf = Callable[[Work], Iterable[Suspect]]
+"""Reads all that is planned, and gives what does not match; raises as `runner.compare` does."""
+
 
 class Pass:
     """One pass over one pair. Run it once."""
@@ -53,6 +56,7 @@ class Pass:
         has_controls: bool = True,
         crew: Hiring | None = None,
         looks: Mapping[Role, Reader] | None = None,
+        scan: ScanOf | None = None,
     ) -> None:
         """
         Prepare; nothing is read yet.
@@ -72,8 +76,9 @@ class Pass:
             has_controls: Whether to alter copies at the end; a control has no controls.
             crew: Processes that read the segments; not of a re-keyed pair.
             looks: Where keys that differ are looked at, if that is elsewhere; not of a re-keyed pair.
+            scan: In place of the usual scan; not of a re-keyed pair.
         """
-        self._pair_id = pair_id
+        self._pair_id, self._scan = pair_id, scan
         self._work = Work(
             {Role.SOURCE: source, Role.TARGET: target},
             judge,
@@ -101,7 +106,8 @@ class Pass:
             return self._comparison(started, (), tuple(self._emptied()))
         claims = ClaimScan(work) if work.judge.transform.rekeys else None
         try:
-            suspects = claims.suspects() if claims else KeyScan(work).suspects()
+            scan = self._scan or (lambda work: KeyScan(work).suspects())
+            suspects = claims.suspects() if claims else scan(work)
             if work.request.still:
                 settling.decide(suspects)
                 orphans: list[Suspect] = []
@@ -176,6 +182,7 @@ class Pass:
             of_changes=work.request.changed is not None,
             notes=(
                 *notes(tally, work.judge, planned, finished, work.settings.settle),
+                *work.notes,
                 *map(str, strata),
             ),
             controls=None

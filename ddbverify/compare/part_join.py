@@ -43,7 +43,7 @@ class PartJoin(KeyJoin):
             judges: Whether pairs that do not match at once are judged here; else they are handed on.
         """
         self._hand_on, self._judges = hand_on, judges
-        self._looks, self._counts = _Looks(), _Counts(judge, hand_on)
+        self._looks, self._counts = _Looks(), Counts(judge, hand_on)
         super().__init__(judge, self._counts, memory, inspector, self._looks)
         self._pairs: list[Pair] = []
 
@@ -110,7 +110,7 @@ class _Looks(Groups):
         return None
 
 
-class _Counts(Tally):
+class Counts(Tally):
     """Counts of one segment; what cannot be compared is handed on, and counted where all segments are."""
 
     def __init__(self, judge: Judge, hand_on: Callable[[Left], None]) -> None:

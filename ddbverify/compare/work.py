@@ -69,6 +69,7 @@ class Work:
         self.memory = Memory(settings.memory, shares=crew.shares if crew else 1)
         self.specimens = Specimens(judge, self.covered) if has_controls else None
         self.phase, self.open_suspects = "scan", 0
+        self.notes: list[str] = []  # of the scan, in words
         self.lock = threading.Lock()
         self.reading = self.new_reading(specimens=self.specimens)
 

@@ -7,15 +7,19 @@ them. `run` is the edge; what it came to is a `Result`, which `text` shows to pe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from ddbverify.compare import exported, runner
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.request import Listeners, PassRequest, Progress
+from ddbverify.compare.sides import Role
+from ddbverify.compare.suspects import Suspect
+from ddbverify.compare.work import Work as PassWork
 from ddbverify.diff.findings import Findings
 from ddbverify.diff.folder import DiffFolder
+from ddbverify.diff.options import SPARK
 from ddbverify.diff.request import Request, Work, prepare
 from ddbverify.diff.result import Ended, Result, summary_of
 from ddbverify.errors import DdbVerifyError, Inconclusive
@@ -106,6 +110,19 @@ def run(
         )
 
 
+def _scan(work: Work) -> Callable[[PassWork], Iterator[Suspect]] | None:
+    """What reads the exports, unless this process does."""
+    if work.options.engine != SPARK:
+        return None
+    # Comes with an extra, and with a Java that few machines have.
+    from ddbverify.spark.cluster import SparkCluster
+    from ddbverify.spark.scan import Scan
+
+    (pair,) = work.config.tables
+    exports = {role: work.exports[role] for role in Role}
+    return Scan(SparkCluster.found_or_made(), work.config, pair, exports).suspects
+
+
 def _compare(work: Work, findings: Findings, show: Display, log: EventLog) -> Comparison | Ended:
     """The comparison, or why it did not come to its end."""
     last: Progress | None = None
@@ -129,7 +146,9 @@ def _compare(work: Work, findings: Findings, show: Display, log: EventLog) -> Co
             if work.exports:
                 sides = (work.exports.get("source", work.source), work.exports.get("target", work.target))
                 settles = work.options.settles_live
-                return exported.compare(work.config, pair, *sides, listeners, settles=settles)
+                return exported.compare(
+                    work.config, pair, *sides, listeners, settles=settles, scan=_scan(work)
+                )
             return runner.compare(
                 work.config,
                 pair,

@@ -18,6 +18,10 @@ _T = TypeVar("_T")
 
 LIVE: Final = "live"
 
+HERE: Final = "here"
+SPARK: Final = "spark"
+ENGINES: Final = (HERE, SPARK)
+
 _KEY_PARTS: Final = 2  # hash and range
 
 
@@ -49,6 +53,7 @@ class Options:
     read_units: int | None = None  # ceiling per second and table
     max_read_units: int | None = None  # over both tables together
     processes: int | None = None  # that read and compare; None: as many as are worth it
+    engine: str = HERE  # of `ENGINES`
 
     @property
     def settles_live(self) -> bool:
@@ -145,6 +150,8 @@ def _check_exports(options: Options) -> None:
             raise ConfigurationError(
                 f"--{side}-changes: the {side} is no export.", "leave it out, or name an export."
             )
+    if options.engine == SPARK:
+        _check_spark(options)
     if not options.exports:
         if options.settles_live:
             raise ConfigurationError(
@@ -166,6 +173,20 @@ def _check_exports(options: Options) -> None:
                 f"{option}: an export has no keys to look at one by one, and no segments.",
                 f"leave out {option}, or compare the tables themselves.",
             )
+
+
+def _check_spark(options: Options) -> None:
+    """Refuse what is not compared on Spark."""
+    if len(options.exports) < len((options.source, options.target)):
+        raise ConfigurationError(
+            "--engine spark: a side is a live table, and only exports are compared on Spark.",
+            "export the tables to S3, or leave out --engine.",
+        )
+    if options.source_changes or options.target_changes:
+        raise ConfigurationError(
+            "--engine spark: incremental exports are read on one machine only.",
+            "make a full export of the later time, or leave out --engine.",
+        )
 
 
 def _measured(option: str, text: str | None, measure: Callable[[str], _T]) -> _T | None:

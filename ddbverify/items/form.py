@@ -26,7 +26,7 @@ from ddbverify.names import TypedItem, TypedValue
 ABSENT: Final = b""
 """The state of a key that holds no item; no digest is empty."""
 
-_REPLICATION_PREFIX = "aws:rep:"
+REPLICATION_PREFIX = "aws:rep:"
 NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)  # no more: Decimal would raise
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -90,12 +90,12 @@ class Form:
 
     def _normal(self, item: TypedItem) -> dict[str, Any]:
         """The item in one spelling, without what does not count: as it is written down by `canonical`."""
-        kept = {name: value for name, value in item.items() if not name.startswith(_REPLICATION_PREFIX)}
+        kept = {name: value for name, value in item.items() if not name.startswith(REPLICATION_PREFIX)}
         return _map(kept, self._ignored)
 
     def without_ignored(self, item: TypedItem) -> dict[str, Any]:
         """The item without what does not count; a list keeps its places, ``NULL`` in those left out."""
-        kept = {name: value for name, value in item.items() if not name.startswith(_REPLICATION_PREFIX)}
+        kept = {name: value for name, value in item.items() if not name.startswith(REPLICATION_PREFIX)}
         return _pruned_map(kept, self._ignored) if self._ignored else kept
 
 

@@ -1,0 +1,106 @@
+"""
+Steps as functions of Arrow batches, as `mapInArrow` wants them, and errors of theirs without values.
+
+What Spark is told of an error stands in its event log, in the log of every executor and on standard error. So
+it is told its type and place, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from ddbverify.spark.rows import ROW_BYTES, ROWS_AT_ONCE, Row
+
+if TYPE_CHECKING:
+    from ddbverify.spark.scan import ReadStep, Step
+
+OnBatches = Callable[[Iterator[Any]], Iterator[Any]]
+
+_BATCH_BYTES: Final = ROWS_AT_ONCE * ROW_BYTES
+
+
+class TaskFailed(Exception):
+    """A task could not be done. The text is a type and a place."""
+
+
+def of_units(read: ReadStep) -> OnBatches:
+    """*read* as a function of batches of numbers."""
+
+    def run(batches: Iterator[Any]) -> Iterator[Any]:
+        return guarded(lambda: _batched(read(_numbers(batches), _attempt())))
+
+    return run
+
+
+def of_rows(step: Step) -> OnBatches:
+    """*step* as a function of batches of rows."""
+
+    def run(batches: Iterator[Any]) -> Iterator[Any]:
+        return guarded(lambda: _batched(step(_rows(batches))))
+
+    return run
+
+
+def guarded(begin: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    """What *begin* yields. Raises TaskFailed in place of whatever it raises."""
+    try:
+        yield from begin()
+    except Exception as error:  # noqa: BLE001  # whatever it is, its text may hold a value
+        raise TaskFailed(_where(error)) from None
+
+
+def _where(error: Exception) -> str:
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    if frame is None:
+        return type(error).__name__
+    module = frame.tb_frame.f_globals.get("__name__", "?")
+    return f"{type(error).__name__} in {module} line {frame.tb_lineno}"
+
+
+def _attempt() -> int:
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    return 0 if context is None else int(context.attemptNumber())
+
+
+def _numbers(batches: Iterator[Any]) -> Iterator[int]:
+    for batch in batches:
+        yield from batch.column(0).to_pylist()
+
+
+def _rows(batches: Iterator[Any]) -> Iterator[Row]:
+    for batch in batches:
+        buckets, kinds, contents = (batch.column(number) for number in range(3))
+        for number in range(batch.num_rows):
+            yield Row(buckets[number].as_py(), kinds[number].as_py(), contents[number].as_py())
+
+
+def _batched(rows: Iterable[Row]) -> Iterator[Any]:
+    some: list[Row] = []
+    size = 0
+    for row in rows:
+        some.append(row)
+        size += len(row.content)
+        if len(some) >= ROWS_AT_ONCE or size >= _BATCH_BYTES:
+            yield _batch(some)
+            some, size = [], 0
+    if some:
+        yield _batch(some)
+
+
+def _batch(rows: list[Row]) -> Any:
+    import pyarrow as pa
+
+    buckets, kinds, contents = zip(*rows, strict=True)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(buckets, pa.int32()),
+            pa.array(map(int, kinds), pa.int32()),
+            pa.array(contents, pa.binary()),
+        ],
+        names=["bucket", "kind", "content"],
+    )

@@ -1,0 +1,147 @@
+"""What every task is given: which exports, which rules. It is pickled, and holds no client and no item."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ddbverify.code.digest import transform_files
+from ddbverify.compare.judge import Judge
+from ddbverify.compare.sides import Role
+from ddbverify.config import Config, Pair, Side
+from ddbverify.errors import ConfigurationError
+from ddbverify.exports.export import Export
+from ddbverify.exports.store import Address, store_of
+from ddbverify.items.form import Form
+from ddbverify.items.paths import AttributePath
+from ddbverify.items.quick import QuickState
+from ddbverify.items.transform import Transform
+from ddbverify.words import page
+
+MOST_MEMORY: Final = 128_000_000
+"""Bytes that may wait in one task, whatever `memory` says: several run side by side in one executor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Travelling:
+    """An export without its open store."""
+
+    export: Export  # its store is None
+    side: Side
+
+    @classmethod
+    def of(cls, export: Export, side: Side) -> Travelling:
+        """*export* as it can be pickled."""
+        return cls(replace(export, store=None, live=None), side)  # type: ignore[arg-type]
+
+    @property
+    def address(self) -> Address:
+        """Where it lies."""
+        return self.export.address
+
+    def part(self, number: int) -> Export:
+        """One of its parts, as an export of that alone. Raises as `store_of` does."""
+        full = self.export.full
+        part = full.parts[number]
+        alone = replace(full, parts=(part,), items=part.items)
+        return replace(self.export, store=store_of(self.address, self.side), full=alone)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One comparison."""
+
+    exports: Mapping[Role, Travelling]
+    transform: str | None
+    folder: str  # beside which the transform's module is looked for, where there is such a folder
+    code: Mapping[str, str]  # files of the transform, by their place, and the SHA-256 of each
+    ignore: tuple[AttributePath, ...]
+    secret: bytes = field(repr=False)  # of the digests
+    ttl_attributes: tuple[str, ...]
+    at: float  # the moment that the sides are of
+    memory: int
+
+    @classmethod
+    def of(cls, config: Config, pair: Pair, exports: Mapping[Role, Export], judge: Judge, at: float) -> Job:
+        """Raises ConfigurationError where files of the transform cannot be read."""
+        sides = {Role.SOURCE: config.source, Role.TARGET: config.target}
+        return cls(
+            exports={role: Travelling.of(export, sides[role]) for role, export in exports.items()},
+            transform=pair.transform,
+            folder=str(config.folder.resolve()),
+            code=_code(config, pair),
+            ignore=judge.form.ignore,
+            secret=judge.form.secret,
+            ttl_attributes=judge.ttl_attributes,
+            at=at,
+            memory=min(config.verification.memory, MOST_MEMORY),
+        )
+
+    @property
+    def parts(self) -> tuple[int, int]:
+        """How many parts the source has, and the target. They are the units, the source's first."""
+        source, target = (len(self.exports[role].export.full.parts) for role in (Role.SOURCE, Role.TARGET))
+        return source, target
+
+    def part(self, unit: int) -> tuple[Role, Export]:
+        """One unit: whose it is, and the export that holds it alone. Raises as `store_of` does."""
+        role, number = self.place(unit)
+        return role, self.exports[role].part(number)
+
+    def place(self, unit: int) -> tuple[Role, int]:
+        """One unit: whose part it is, and which."""
+        sources, _ = self.parts
+        return (Role.SOURCE, unit) if unit < sources else (Role.TARGET, unit - sources)
+
+    @property
+    def quick(self) -> QuickState:
+        """What says "surely equal"."""
+        return QuickState(self.secret, self.ignore)
+
+    def judge(self) -> Judge:
+        """
+        The rules, in a task.
+
+        Raises:
+            ConfigurationError: The transform does not load here, or is another one than where the job began.
+        """
+        if self.transform is not None and self.folder not in sys.path and Path(self.folder).is_dir():
+            sys.path.insert(0, self.folder)
+        source, target = (self.exports[role].export.table.key_schema for role in Role)
+        transform = Transform.load(self.transform, source, target, rekeys=False)
+        if self.transform is not None:
+            _require_same_code(self.transform, self.code)
+        return Judge(transform, Form(self.ignore, self.secret), self.ttl_attributes)
+
+
+def _code(config: Config, pair: Pair) -> dict[str, str]:
+    if pair.transform is None:
+        return {}
+    files = transform_files(config, pair.transform)
+    return {place: hashlib.sha256(file.read_bytes()).hexdigest() for place, file in files.items()}
+
+
+def _require_same_code(name: str, code: Mapping[str, str]) -> None:
+    """Another version of the transform, on one machine of many, would make differences of its own."""
+    module = importlib.import_module(name.partition(":")[0])
+    origin: str = getattr(module, "__file__", None) or ""
+    loader: Any = getattr(module.__spec__, "loader", None)
+    own = module.__name__.replace(".", "/")
+    place = next((one for one in (f"{own}.py", f"{own}/__init__.py") if origin.endswith(one)), None)
+    if place is not None and hasattr(loader, "get_data"):
+        root = origin.removesuffix(place)
+        try:
+            here = {one: hashlib.sha256(loader.get_data(root + one)).hexdigest() for one in code}
+        except OSError:
+            here = {}
+        if here == dict(code):
+            return
+    raise ConfigurationError(
+        f"The transform {name} is not the same in a task as where the command runs.",
+        f"hand its files to all tasks, as --py-files transforms.zip; see {page('spark.md')}.",
+    )

@@ -1,0 +1,212 @@
+"""
+The scan of one pass, done by tasks elsewhere: what the process sees that has asked for it.
+
+Nothing that comes back is believed before the receipts prove that every part was read and every record
+joined (`receipts`). Only then is it known which sides are complete, and open keys are judged.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
+
+import msgspec
+
+from ddbverify.compare.entries import Left
+from ddbverify.compare.sides import Role
+from ddbverify.compare.suspects import Suspect
+from ddbverify.compare.work import Work
+from ddbverify.config import Config, Pair
+from ddbverify.errors import ConfigurationError, EngineError, Inconclusive
+from ddbverify.exports.export import Export
+from ddbverify.exports.reader import ExportReader
+from ddbverify.spark.job import Job
+from ddbverify.spark.receipts import (
+    Fetched,
+    Joined,
+    Judged,
+    Read,
+    require_all_joined,
+    require_all_judged,
+)
+from ddbverify.spark.rows import Kind, Row
+from ddbverify.spark.tasks import FetchItems, JoinRecords, JudgeItems, ReadParts
+from ddbverify.words import number_of
+
+RECORDS_PER_TASK: Final = 200_000
+"""That are joined in one: about 200 bytes each, in the worst case."""
+
+OPEN_BYTES_PER_TASK: Final = 64_000_000
+OPEN_ITEMS_PER_TASK: Final = 50_000
+"""That are judged in one."""
+
+BUCKETS_PER_TASK: Final = 8
+"""Spark deals buckets out by a hash of their number: with few of them, some tasks would have none."""
+
+MOST_TASKS: Final = 20_000
+
+ReadStep = Callable[[Iterable[int], int], Iterator[Row]]
+"""Numbers of units and the number of the attempt, from 0 -> rows."""
+
+Step = Callable[[Iterable[Row]], Iterator[Row]]
+
+
+class Shuffled(Protocol):
+    """Rows behind the first join, kept until they have been looked at more than once."""
+
+    def of(self, *kinds: Kind) -> Iterator[Row]:
+        """Those of some kinds."""
+
+    def then(
+        self, kinds: tuple[Kind, ...], fetch: Step, judge: Step, tasks: tuple[int, int]
+    ) -> Iterator[Row]:
+        """Rows of some *kinds* by their bucket to *fetch*, and what that gives by its bucket to *judge*."""
+
+
+class Cluster(Protocol):
+    """Where tasks run."""
+
+    def joined(self, units: int, read: ReadStep, join: Step, tasks: int) -> AbstractContextManager[Shuffled]:
+        """A task of *read* for each unit, and what they give by its bucket to so many tasks of *join*."""
+
+
+class Scan:
+    """The scan of one pass. Run it once."""
+
+    def __init__(self, cluster: Cluster, config: Config, pair: Pair, exports: Mapping[Role, Export]) -> None:
+        """Read *exports*, of both sides, on *cluster*; nothing is read yet."""
+        self._cluster, self._config, self._pair, self._exports = cluster, config, pair, exports
+
+    def suspects(self, work: Work) -> Iterator[Suspect]:
+        """
+        Read everything, count what matches, and give what does not, while the tasks are still at it.
+
+        Raises:
+            ConfigurationError: The tasks cannot begin.
+            Inconclusive: A task has failed for good, or receipts do not add up.
+        """
+        job = Job.of(self._config, self._pair, self._exports, work.judge, work.running.clock())
+        self._look_at_specimens(work)
+        records = sum(export.full.items for export in self._exports.values())
+        tasks = min(MOST_TASKS, max(1, math.ceil(records / RECORDS_PER_TASK)))
+        buckets = tasks * BUCKETS_PER_TASK
+        planned = job.parts
+        steps = ReadParts(job, buckets), JoinRecords(planned[0])
+        with self._cluster.joined(sum(planned), *steps, tasks) as shuffled:
+            read: list[Read] = []
+            joined: list[Joined] = []
+            for row in shuffled.of(Kind.READ, Kind.JOINED):
+                if row.kind == Kind.READ:
+                    read.append(msgspec.msgpack.decode(row.content, type=Read))
+                else:
+                    joined.append(msgspec.msgpack.decode(row.content, type=Joined))
+            for one in read:
+                if one.kind == ConfigurationError.__name__:
+                    raise ConfigurationError(f"{one.failure.rstrip('.')} (in a task of Spark).", one.hint)
+            require_all_joined(planned, read, joined)
+            self._note(work, job, read, joined)
+            if work.running.stop.is_set():
+                return
+            yield from self._open(work, job, joined, shuffled)
+
+    def _note(self, work: Work, job: Job, read: list[Read], joined: list[Joined]) -> None:
+        """Note what was read, and what of it is decided."""
+        for one in sorted(read, key=lambda one: one.unit):
+            role, segment = job.place(one.unit)
+            work.reading.came({role: one.items})
+            work.readers[role].requests += one.requests
+            if one.failure:
+                work.reading.not_read(role, segment, EngineError(_named(one), ""))
+            else:
+                work.reading.read_elsewhere(segment, (role,), ())
+        for role in Role:  # of fewer parts than the other side has, there is no more
+            for segment in range(job.parts[role is Role.TARGET], len(work.plan.segments)):
+                work.reading.read_elsewhere(segment, (role,), ())
+        for number, role in enumerate((Role.SOURCE, Role.TARGET)):
+            if twice := sum(one.twice[number] for one in joined):
+                work.reading.unexamined.append(
+                    f"{number_of(twice, 'item')} of the {role} were not looked at: one side holds their key "
+                    "more than once"
+                )
+        if again := sum(one.attempt > 0 for one in read):
+            work.notes.append(f"Spark has read {number_of(again, 'part')} by a later attempt than the first")
+        is_dropped = work.reading.is_complete(Role.TARGET)
+        dropped = sum(one.dropped for one in joined) if is_dropped else 0
+        matched = sum(one.matched for one in joined)
+        work.tally.counted(matched, dropped, dropped, canary=any(one.met_canary for one in read))
+        work.report()
+
+    def _open(self, work: Work, job: Job, joined: list[Joined], shuffled: Shuffled) -> Iterator[Suspect]:
+        """Have the open keys judged; what is dropped is open, too, where the target may hold more."""
+        complete = {role: work.reading.is_complete(role) for role in Role}
+        kinds: tuple[Kind, ...] = (Kind.OPEN,)
+        wanted = [sum(one.open[side] for one in joined) for side in (0, 1)]
+        if not complete[Role.TARGET]:
+            kinds += (Kind.DROPPED,)
+            wanted[0] += sum(one.dropped for one in joined)
+        if not any(wanted):
+            return
+        work.phase, work.open_suspects = "settle", sum(wanted)
+        work.report()
+        tasks = self._tasks_for(sum(wanted))
+        fetch = FetchItems(job, tasks * BUCKETS_PER_TASK)
+        judge = JudgeItems(job, source_complete=complete[Role.SOURCE], target_complete=complete[Role.TARGET])
+        fetched: list[Fetched] = []
+        judged: list[Judged] = []
+        found = [0, 0]
+        for row in shuffled.then(kinds, fetch, judge, (sum(job.parts), tasks)):
+            match row.kind:
+                case Kind.FETCHED:
+                    fetched.append(msgspec.msgpack.decode(row.content, type=Fetched))
+                case Kind.JUDGED:
+                    one = msgspec.msgpack.decode(row.content, type=Judged)
+                    judged.append(one)
+                    work.tally.counted(one.matched, one.excluded, one.dropped, canary=False)
+                case _:
+                    left: Left = pickle.loads(row.content)  # noqa: S301 - a task of ours has made it
+                    found[0] += len(left.suspects)
+                    found[1] += len(left.refused)
+                    for difference, is_found in left.refused:
+                        work.tally.different(difference, expected=True, found=is_found)
+                    yield from (suspect for suspect, _ in left.suspects)
+        require_all_judged(wanted, fetched, judged, found)
+
+    def _tasks_for(self, items: int) -> int:
+        """How many tasks judge so many items."""
+        full = [export.full for export in self._exports.values()]
+        size = max(one.size_bytes / max(1, one.items) for one in full)
+        enough = max(items / OPEN_ITEMS_PER_TASK, items * size / OPEN_BYTES_PER_TASK)
+        return min(MOST_TASKS, max(1, math.ceil(enough)))
+
+    def _look_at_specimens(self, work: Work) -> None:
+        """The first items of the source, from which the controls are made; read here, too."""
+        export = self._exports[Role.SOURCE]
+        if work.specimens is None or not export.full.parts:
+            return
+        reader = ExportReader(export, memory=0)
+        for segment in range(len(export.full.parts)):
+            try:
+                page = reader.scan_page(segment, len(export.full.parts), None)
+            except (EngineError, ConfigurationError):
+                return  # the pass says so
+            if page.items:
+                work.specimens.look(page.items)
+                return
+
+
+def _named(one: Read) -> str:
+    """Why a part was not read; where it looks so, what is the matter with tasks."""
+    if one.kind == "AccessError":
+        return f"{one.failure} In a task: it has credentials of its own, those of the executors' role."
+    return one.failure
+
+
+def lost(error: str) -> Inconclusive:
+    """What to raise where a task has failed for good; *error* is its type and place."""
+    return Inconclusive(
+        f"A task of Spark failed with {error}.",
+        "look at Spark's log for when and where; if it comes back, compare on one machine, and report it.",
+    )

@@ -1,0 +1,317 @@
+"""
+The four steps of a comparison, each as what one task does: rows in, rows out.
+
+Read a part, and let a record stand for each item; join the records of some keys; read what is open again;
+judge it. Each step takes its rows in any order, and makes the same of them however often it is run.
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from ddbverify.compare.judge import Judge
+from ddbverify.compare.open_keys import OpenKeys
+from ddbverify.compare.reserved import reserved_text
+from ddbverify.compare.sides import Role
+from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, TransformError
+from ddbverify.exports.reader import ExportReader
+from ddbverify.items.keys import marker_keys
+from ddbverify.items.quick import UNSURE, QuickState
+from ddbverify.items.raw import decode_item
+from ddbverify.spark.job import Job
+from ddbverify.spark.receipts import Fetched, Joined, Judged, Read
+from ddbverify.spark.rows import (
+    RECORD,
+    Kind,
+    Packer,
+    Row,
+    Sum,
+    at_place,
+    bucket_of,
+    item_bytes,
+    items_in,
+    number_bytes,
+    numbers_in,
+    place_of,
+)
+from ddbverify.tables.pages import Page
+
+NOTHING: Final = b"\xff" * len(UNSURE)
+"""The state of a source item that makes nothing. No digest is likely to be it."""
+
+CALLED_TWICE: Final = 1 / 16
+"""Share of the items whose transform is called a second time, as in `compare.shortcut`."""
+
+_ITEMS_AT_ONCE: Final = 1_000
+
+
+def reader_of(job: Job, unit: int) -> ExportReader:
+    """What reads one part, and proves it. Raises EngineError where its bucket cannot be reached."""
+    _, export = job.part(unit)
+    return ExportReader(export, memory=0)
+
+
+def pages_of(reader: ExportReader) -> Iterator[Page]:
+    """The pages of one part. Raises EngineError where it is not whole."""
+    page = reader.scan_page(0, 1, None)
+    while page.items:
+        yield page
+        page = reader.scan_page(0, 1, page.last_key)
+
+
+class ReadParts:
+    """Parts -> records by their bucket, and a receipt for each part."""
+
+    def __init__(self, job: Job, buckets: int) -> None:
+        """Read for *job*."""
+        self._job, self._buckets = job, buckets
+
+    def __call__(self, units: Iterable[int], attempt: int = 0) -> Iterator[Row]:
+        """What one task does."""
+        try:
+            judge = self._job.judge()
+        except ConfigurationError as error:
+            for unit in units:
+                yield self._receipt(Read(unit=unit, attempt=attempt, **_failed(error)))
+            return
+        for unit in units:
+            yield from self._read(unit, judge, attempt)
+
+    def _receipt(self, receipt: Read) -> Row:
+        return Row(receipt.unit % self._buckets, Kind.READ, msgspec.msgpack.encode(receipt))
+
+    def _read(self, unit: int, judge: Judge, attempt: int) -> Iterator[Row]:
+        role, _ = self._job.place(unit)
+        is_source = role is Role.SOURCE
+        schema = judge.transform.source_keys if is_source else judge.transform.target_keys
+        canary = judge.source_canary if is_source else judge.target_canary
+        reserved, markers = reserved_text(schema), marker_keys(schema)
+        quick = self._job.quick
+        state_of = _Expected(judge, quick) if is_source and judge.transform.function else quick.of
+        packer = Packer(Kind.RECORDS)
+        items = records = number = 0
+        met_canary = False
+        reader: ExportReader | None = None
+        failure: dict[str, Any] = {}
+        try:
+            reader = reader_of(self._job, unit)
+            for page in pages_of(reader):
+                holds_reserved = reserved in page.body
+                items += page.count
+                for raw in page.items:
+                    key = page.key_of(raw)
+                    number += 1
+                    if holds_reserved and (key == canary or key in markers):
+                        met_canary |= key == canary
+                        continue
+                    digest = quick.of_key(key)
+                    record = RECORD.pack(digest, state_of(raw), place_of(unit, number - 1))
+                    records += 1
+                    if packer.add(bucket_of(digest, self._buckets), record):
+                        yield from packer.due()
+        except (EngineError, ConfigurationError) as error:
+            failure = _failed(error)
+        yield from packer.rest()
+        receipt = Read(
+            unit=unit,
+            items=items,
+            records=records,
+            rows=packer.sum.rows,
+            sum=packer.sum.value,
+            met_canary=met_canary,
+            requests=reader.requests if reader else 0,
+            attempt=attempt,
+            **failure,
+        )
+        yield self._receipt(receipt)
+
+
+def _failed(error: DdbVerifyError) -> dict[str, Any]:
+    """What a receipt says of why a part was not read."""
+    return {"failure": error.message, "hint": error.hint, "kind": type(error).__name__}
+
+
+class _Expected:
+    """The state of what the transform makes of a source item."""
+
+    def __init__(self, judge: Judge, quick: QuickState) -> None:
+        self._transform, self._quick = judge.transform, quick
+
+    def __call__(self, raw: bytes | msgspec.Raw) -> bytes:
+        try:
+            item = decode_item(raw)
+            is_twice = random.random() < CALLED_TWICE  # noqa: S311 - nobody gains from foreseeing it
+            made = self._transform(item, twice=is_twice) or self._transform(item, twice=True)
+        except (TransformError, ValueError):
+            return UNSURE  # the judge sees it again, and says what is wrong
+        return self._quick.of(msgspec.json.encode(made[0])) if made else NOTHING
+
+
+class JoinRecords:
+    """Records of both sides -> places of items that are not surely equal, and a receipt."""
+
+    def __init__(self, sources: int) -> None:
+        """Units below *sources* are of the source."""
+        self._sources = sources
+
+    def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """What one task does: it has all records of its keys."""
+        held = _Held(self._sources)
+        for row in rows:
+            if row.kind == Kind.RECORDS:
+                held.add(row.content)
+            else:
+                yield row
+        twice = held.set_aside_twice()
+        source, target = held.sides
+        packers = {kind: Packer(kind) for kind in (Kind.OPEN, Kind.DROPPED)}
+        matched, opened, dropped = 0, [0, 0], 0
+        for key, (state, place) in source.items():
+            partner = target.pop(key, None)
+            if partner is not None and partner[0] == state != UNSURE:
+                matched += 1
+            elif partner is None and state == NOTHING:
+                dropped += 1
+                yield from _placed(packers[Kind.DROPPED], place)
+            else:
+                opened[0] += 1
+                yield from _placed(packers[Kind.OPEN], place)
+                if partner is not None:
+                    opened[1] += 1
+                    yield from _placed(packers[Kind.OPEN], partner[1])
+        for _, place in target.values():
+            opened[1] += 1
+            yield from _placed(packers[Kind.OPEN], place)
+        for packer in packers.values():
+            yield from packer.rest()
+        receipt = Joined(
+            rows=held.received.rows,
+            sum=held.received.value,
+            records=(held.records[0], held.records[1]),
+            matched=matched,
+            open=(opened[0], opened[1]),
+            dropped=dropped,
+            twice=twice,
+        )
+        yield Row(0, Kind.JOINED, msgspec.msgpack.encode(receipt))
+
+
+class _Held:
+    """The records of one task: for each side state and place, by the digest of the key."""
+
+    def __init__(self, sources: int) -> None:
+        self.received, self.records = Sum(), [0, 0]
+        self.sides: tuple[dict[bytes, tuple[bytes, int]], dict[bytes, tuple[bytes, int]]] = ({}, {})
+        self._sources, self._twice = sources, set[bytes]()
+
+    def add(self, content: bytes) -> None:
+        """One row of records, which is of one part."""
+        self.received.add(content)
+        unit, _ = at_place(RECORD.unpack_from(content)[2])
+        number = int(unit >= self._sources)
+        side = self.sides[number]
+        for key, state, place in RECORD.iter_unpack(content):
+            if key in side:
+                self._twice.add(key)
+            side[key] = (state, place)
+        self.records[number] += len(content) // RECORD.size
+
+    def set_aside_twice(self) -> tuple[int, int]:
+        """Forget keys that one side holds more than once; how many records that were, of each side."""
+        for side in self.sides:
+            for key in self._twice & side.keys():
+                del side[key]
+        return self.records[0] - len(self.sides[0]), self.records[1] - len(self.sides[1])
+
+
+def _placed(packer: Packer, place: int) -> Iterator[Row]:
+    unit, number = at_place(place)
+    if packer.add(unit, number_bytes(number)):
+        yield from packer.due()
+
+
+class FetchItems:
+    """Places -> the items there, by the bucket of their keys."""
+
+    def __init__(self, job: Job, buckets: int) -> None:
+        """Read for *job*."""
+        self._job, self._buckets = job, buckets
+
+    def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """What one task does. Raises EngineError: what could be read before cannot be read any more."""
+        wanted: dict[int, list[int]] = {}
+        for row in rows:
+            wanted.setdefault(row.bucket, []).extend(numbers_in(row.content))
+        packer, items = Packer(Kind.ITEMS), [0, 0]
+        for unit, numbers in wanted.items():
+            is_source = self._job.place(unit)[0] is Role.SOURCE
+            for digest, raw in self._items(unit, sorted(numbers)):
+                items[not is_source] += 1
+                if packer.add(bucket_of(digest, self._buckets), item_bytes(raw, of_source=is_source)):
+                    yield from packer.due()
+        yield from packer.rest()
+        receipt = Fetched(items=(items[0], items[1]), rows=packer.sum.rows, sum=packer.sum.value)
+        yield Row(0, Kind.FETCHED, msgspec.msgpack.encode(receipt))
+
+    def _items(self, unit: int, numbers: list[int]) -> Iterator[tuple[bytes, bytes]]:
+        quick, at, begin = self._job.quick, 0, 0
+        for page in pages_of(reader_of(self._job, unit)):
+            end = begin + page.count
+            while at < len(numbers) and numbers[at] < end:
+                raw = page.items[numbers[at] - begin]
+                yield quick.of_key(page.key_of(raw)), bytes(raw)
+                at += 1
+            if at == len(numbers):
+                return
+            begin = end
+
+
+class JudgeItems:
+    """Items of open keys -> what is found of these."""
+
+    def __init__(self, job: Job, *, source_complete: bool, target_complete: bool) -> None:
+        """Judge for *job*; a side is complete if every part of it was read to its end."""
+        self._job = job
+        self._complete = {"source_complete": source_complete, "target_complete": target_complete}
+
+    def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """What one task does: it has all open items of its keys."""
+        judge = self._job.judge()
+        keys = OpenKeys(judge, self._job.memory, self._job.at)
+        received, items, found = Sum(), [0, 0], [0, 0]
+
+        def told(lefts: Iterable[object]) -> Iterator[Row]:
+            for left in lefts:
+                found[0] += len(left.suspects)  # type: ignore[attr-defined]
+                found[1] += len(left.refused)  # type: ignore[attr-defined]
+                yield Row(0, Kind.FOUND, pickle.dumps(left, pickle.HIGHEST_PROTOCOL))
+
+        for row in rows:
+            if row.kind != Kind.ITEMS:
+                yield row
+                continue
+            received.add(row.content)
+            sides: dict[Role, list[bytes]] = {role: [] for role in Role}
+            for of_source, raw in items_in(row.content):
+                sides[Role.SOURCE if of_source else Role.TARGET].append(raw)
+            for number, role in enumerate((Role.SOURCE, Role.TARGET)):
+                items[number] += len(sides[role])
+                if sides[role]:
+                    yield from told(keys.add(role, sides[role]))
+        yield from told(keys.end(**self._complete))
+        receipt = Judged(
+            items=(items[0], items[1]),
+            rows=received.rows,
+            sum=received.value,
+            matched=keys.matched,
+            excluded=keys.excluded,
+            dropped=keys.dropped,
+            suspects=found[0],
+            refused=found[1],
+        )
+        yield Row(0, Kind.JUDGED, msgspec.msgpack.encode(receipt))

@@ -1,0 +1,62 @@
+"""A cluster in this process: the same steps, rows in any order, attempts that are thrown away."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from contextlib import contextmanager
+
+from ddbverify.spark.arrow import TaskFailed, guarded
+from ddbverify.spark.rows import Row
+from ddbverify.spark.scan import lost
+
+
+class PretendedCluster:
+    """
+    `scan.Cluster` without Spark.
+
+    Args:
+        seed: Of the order in which rows arrive.
+        attempts: How often each task runs; the last one counts.
+        losing: Called with the rows that go into a shuffle, which it may alter.
+    """
+
+    def __init__(self, seed=7, attempts=1, losing=None):
+        self.chance, self.attempts = random.Random(seed), attempts
+        self.losing = losing or (lambda _, rows: rows)
+        self.tasks = []
+
+    @contextmanager
+    def joined(self, units, read, join, tasks):
+        rows = [row for unit in range(units) for row in self._run(read, [unit], attempt=True)]
+        yield _Kept(self, self.shuffled("joined", rows, join, tasks))
+
+    def shuffled(self, name, rows, step, tasks):
+        rows = self.losing(name, list(rows))
+        self.tasks.append(tasks)
+        dealt = [[] for _ in range(tasks)]
+        for row in self.chance.sample(rows, len(rows)):
+            dealt[hash(("bucket", row.bucket)) % tasks].append(Row(row.bucket, int(row.kind), row.content))
+        return [row for some in dealt for row in self._run(step, some)]
+
+    def _run(self, step, given, *, attempt=False):
+        for number in range(self.attempts):
+            again = pickle.loads(pickle.dumps(step))  # as it travels
+            step_of = (lambda: again(iter(given), number)) if attempt else (lambda: again(iter(given)))  # noqa: B023
+            try:
+                made = list(guarded(step_of))
+            except TaskFailed as error:
+                raise lost(str(error)) from None
+        return made
+
+
+class _Kept:
+    def __init__(self, cluster, rows):
+        self._cluster, self._rows = cluster, rows
+
+    def of(self, *kinds):
+        return iter([row for row in self._rows if row.kind in kinds])
+
+    def then(self, kinds, fetch, judge, tasks):
+        fetched = self._cluster.shuffled("fetched", self.of(*kinds), fetch, tasks[0])
+        return iter(self._cluster.shuffled("judged", fetched, judge, tasks[1]))
