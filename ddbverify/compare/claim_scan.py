@@ -27,7 +27,14 @@ class ClaimScan:
         """Read both tables, and give what does not match. Raises as `runner.compare` does."""
         work, kept = self._work, self._work.checkpoint
         log = None if kept is None else ClaimLog(kept.claims_folder, work.schemas, anew=not kept.claims)
-        join = ClaimJoin(work.judge, work.tally, work.memory, work.inspector, by_state=log is not None)
+        join = ClaimJoin(
+            work.judge,
+            work.tally,
+            work.memory,
+            work.inspector,
+            by_state=log is not None,
+            still=work.request.still,
+        )
         for role in (Role.TARGET, Role.SOURCE):
             for done in kept.claims if kept else ():
                 if log is not None and done.role == role:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from ddbverify.compare.as_read import AsRead
 from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.judge import Judge, Uncomparable
 from ddbverify.compare.memory import BESIDE_THE_ITEM, Memory
@@ -61,10 +62,13 @@ class _Held(msgspec.Struct, gc=False):
     claimed_at: float = 0.0
     owners: Collection[JoinKey] = ()  # a tuple of one, mostly: a set for each would be half of what waits
     matched: bool = False
+    claim: _Claim | None = None  # that it has not matched, where nobody will look at the key again
 
     @property
     def size(self) -> int:
-        return len(self.raw or b"") + BESIDE_THE_ITEM
+        claim = self.claim
+        kept = 0 if claim is None else len(claim.made) + len(claim.source)
+        return len(self.raw or b"") + kept + BESIDE_THE_ITEM
 
 
 class _Claim(msgspec.Struct, frozen=True, gc=False):
@@ -87,16 +91,25 @@ class ClaimJoin:
         inspector: Inspector | None = None,
         *,
         by_state: bool = False,
+        still: bool = False,
     ) -> None:
         """
         Join under the rules of *judge*; show pairs that are equal as they were read to *inspector*.
 
-        *by_state*: keyed digests stand in for items from the moment they are read, so that they
-        can be kept where no item may be. Nobody can be shown an item then, and no plugin asked.
+        Args:
+            judge: The rules of the pair.
+            tally: Told of what is decided here.
+            memory: What may wait.
+            inspector: Of checks on items.
+            by_state: Keyed digests stand in for items from the moment they are read, so that they
+                can be kept where no item may be. Nobody can be shown an item then, and no plugin asked.
+            still: The sides do not move, so every key is decided here by what was read, and none is a
+                suspect. Not *by_state*.
         """
         self.uncomparable_sources = 0
         self.is_resumed = False  # some of what waits was read by an earlier run: it excuses nothing now
         self._by_state = by_state
+        self._last_word = AsRead(judge, tally, inspector) if still else None
         self._inspector = inspector
         self._shows_equal = inspector if inspector and inspector.wants_equal else None
         self._judge, self._tally, self._memory = judge, tally, memory
@@ -239,7 +252,7 @@ class ClaimJoin:
 
     def _kept(self, raw: msgspec.Raw) -> bytes:
         wanted = self._inspector and (self._inspector.wants_equal or self._judge.rulings)
-        return bytes(raw) if wanted else b""
+        return bytes(raw) if wanted or self._last_word else b""
 
     def _claim(self, key: JoinKey, held: _Held, claim: _Claim) -> None:
         if not held.owners:
@@ -252,7 +265,7 @@ class ClaimJoin:
         if held.claimed is not None or held.matched:  # a second owner: a match was not the whole story
             held.claimed = CONTESTED
             self._tally.matched(-held.matched)
-            held.matched = False
+            held.matched, held.claim = False, None
             return
         if held.raw is not None and not self._by_state and surely_equal(claim.made, held.raw):
             held.matched = True
@@ -269,6 +282,8 @@ class ClaimJoin:
                 shown = map(LazyItem.of_raw, (claim.source, held.raw, claim.made))
                 self._inspector.pair(lambda: key, *shown, different=differs)
             held.raw = b""
+        elif self._last_word is not None:
+            held.claim = claim
 
     def _left(self, now: float, source_complete: bool, target_complete: bool) -> Iterator[Suspect]:
         suspects = []
@@ -289,6 +304,13 @@ class ClaimJoin:
                 shown = typed_key(key, self._judge.transform.target_keys)
                 difference = Difference(state=state, key=shown, reason=reason)
                 self._tally.different(difference, expected=bool(held.owners), found=held.raw is not None)
+                continue
+            if self._last_word is not None:
+                made, source = (held.claim.made, held.claim.source) if held.claim else (None, None)
+                if held.claimed == CONTESTED:
+                    self._last_word.contested(key, found=target != ABSENT)
+                else:
+                    self._last_word.decide(key, made, source, held.raw, now, is_known=target is not None)
                 continue
             expected_since = held.claimed_at if held.owners else now
             suspects.append(

@@ -57,18 +57,18 @@ def compare(
         scan: Reads both exports somewhere else.
 
     Raises:
-        ConfigurationError: The transform does not load, or makes keys of its own.
+        ConfigurationError: The transform does not load, or makes keys of its own and *settles*.
         Inconclusive: What does not fit into ``[verification] memory`` does not fit on the disk either.
     """
-    if pair.rekeys:
+    if pair.rekeys and settles:
         raise ConfigurationError(
-            "A re-keyed pair cannot be compared from exports: its items are looked at by their keys.",
-            "compare the tables themselves.",
+            "--settle live: of a re-keyed pair an export does not tell which items to look at in the tables.",
+            "leave out --settle live, or compare the tables themselves.",
         )
     sides = {Role.SOURCE: source, Role.TARGET: target}
     exports = {role: side for role, side in sides.items() if isinstance(side, Export)}
     tables = [side.table if isinstance(side, Export) else side for side in (source, target)]
-    transform = Transform.load(pair.transform, tables[0].key_schema, tables[1].key_schema, rekeys=False)
+    transform = Transform.load(pair.transform, tables[0].key_schema, tables[1].key_schema, rekeys=pair.rekeys)
     attributes = dict.fromkeys(table.ttl_attribute for table in tables if table.ttl_attribute)
     parts = max(len(export.full.parts) for export in exports.values())
     planned = Plan(max(1, parts), tuple(range(max(1, parts))))

@@ -49,7 +49,7 @@ class PassRequest:
         changed: Keys that were written since an earlier pass. Only these are looked at, each by itself, and
             no segment is read; ``None``: the pass reads the tables. Not of a re-keyed pair.
         still: The sides do not move: what was seen to differ differs, and nothing is looked at again. Not
-            of a re-keyed pair.
+            with a checkpoint.
         strata: Keys to look up beside a sample, by the name of their list; reported apart from it.
         item_checks: Run on every pair of items that belong together; not with a checkpoint, which
             does not know what they said before.

@@ -162,8 +162,12 @@ def _check_exports(options: Options) -> None:
                 "--key: both sides are tables, which say what their keys are.", "leave it out."
             )
         return
+    if options.rekeys and options.settles_live:
+        raise ConfigurationError(
+            "--settle live: of a re-keyed pair an export does not tell which items to look at in the tables.",
+            "leave out --settle live, or compare the tables themselves.",
+        )
     for option, given in (
-        ("--rekeys", options.rekeys),
         ("--sample", options.sample is not None),
         ("--segments", options.segments is not None),
         ("--processes", options.processes is not None),

@@ -339,7 +339,6 @@ def test_the_absence_of_checksums_is_named(tmp_path):
     ("options", "message"),
     [
         (["--sample", "5%"], "--sample"),
-        (["--rekeys", "--transform", "shop:new"], "--rekeys"),
         (["--segments", "4"], "--segments"),
         (["--values"], "--values"),
         (["--key", "id"], "--key: 'id' is no key"),
