@@ -30,6 +30,7 @@ from ddbverify.config_sections import Pair as Pair
 from ddbverify.config_sections import Replication as Replication
 from ddbverify.config_sections import Side as Side
 from ddbverify.config_sections import Size as Size
+from ddbverify.config_sections import Stack as Stack
 from ddbverify.config_sections import Verification as Verification
 from ddbverify.errors import ConfigurationError
 from ddbverify.names import FILE_NAME as FILE_NAME
@@ -213,6 +214,7 @@ def _meant(key: str, place: str) -> str:
         "source": Side,
         "target": Side,
         "replication": Replication,
+        "stack": Stack,
         "verification": Verification,
         "gate": Gate,
         "checks": Checks,

@@ -12,9 +12,19 @@ import shlex
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from ddbverify.config_sections import WAY_BACK, Config, Cutover, Metrics, Notify, Pair, Side, Verification
+from ddbverify.config_sections import (
+    WAY_BACK,
+    Config,
+    Cutover,
+    Metrics,
+    Notify,
+    Pair,
+    Side,
+    Stack,
+    Verification,
+)
 from ddbverify.errors import ConfigurationError
-from ddbverify.names import LONGEST_NAME_WITH_WAY_BACK, MIGRATION_NAME, OF_DIRECTION, table_name
+from ddbverify.names import LONGEST_NAME_WITH_WAY_BACK, MIGRATION_NAME, OF_DIRECTION, pair_id, table_name
 from ddbverify.setting_names import FAMILIES, SETTINGS, Pattern
 
 Refuse = Callable[[str, str], ConfigurationError]
@@ -27,6 +37,12 @@ PLUGIN_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 _TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+")
 _POINTER = re.compile(r"ssm:(arn:[a-z-]+:ssm:[a-z0-9-]+:\d{12}:parameter)?/([\w./-]|\{source\}|\{target\})+")
 LEAST_WRITE_UNITS = 100
+_POLICY = (r"arn:[a-z-]+:iam::(\d{12}|aws):policy/.+", "the ARN of a policy")
+_KMS_KEY = (r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+", "the ARN of a KMS key")
+_KMS_KEYS = ("table_key", "ledger_key", "queue_key", "log_key", "bucket_key")
+LOG_RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731)
+_MOST_TAGS = 49  # of the 50 that AWS allows, one is ours
+_LONGEST_ROLE = 64 - len("--forwarder") - len("-back-99")  # IAM's limit, less what stands around the names
 _TRANSFORM = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -89,6 +105,7 @@ def check(config: Config, shown_as: str) -> None:
     _check_verification(config.verification, refuse)
     check_metrics("[metrics] {}", config.metrics, refuse)
     _check_notify(config.notify, refuse)
+    _check_stack(config, refuse)
 
 
 def _place(table: str, side: Side) -> tuple[str | None, str, str | None]:
@@ -283,6 +300,59 @@ def _check_notify(notify: Notify, refuse: Refuse) -> None:
             f"[notify] topic = {notify.topic!r} is not the ARN of an SNS topic.",
             'use "arn:aws:sns:REGION:ACCOUNT:NAME"; one that ends in .fifo is not for notices.',
         )
+
+
+def _check_stack(config: Config, refuse: Refuse) -> None:
+    stack = config.stack
+    forms = {
+        **dict.fromkeys(("permissions_boundary", "writer_boundary"), _POLICY),
+        "role_path": (r"/([!-~]+/)?", 'a path such as "/migrations/"'),
+        "role_prefix": (r"[A-Za-z0-9+=,.@_-]+", "the beginning of a role's name"),
+        **dict.fromkeys(_KMS_KEYS, _KMS_KEY),
+    }
+    for key, (form, what) in forms.items():
+        value = getattr(stack, key)
+        if value is not None and not re.fullmatch(form, value):
+            raise refuse(f"[stack] {key} = {value!r} is not {what}.", f"write {what}, or leave it out.")
+    for key, begins in (("subnets", "subnet-"), ("security_groups", "sg-")):
+        for one in getattr(stack, key):
+            if not re.fullmatch(rf"{begins}[0-9a-f]+", one):
+                hint = f"write ids such as {begins}0123456789abcdef0."
+                raise refuse(f"[stack] {key}: {one!r} is no id.", hint)
+    if bool(stack.subnets) != bool(stack.security_groups):
+        raise refuse(
+            "[stack] has one of subnets and security_groups, and not the other.",
+            "set both, or none: then there is no VPC.",
+        )
+    _check_stack_numbers(stack, refuse)
+    reserved = [key for key in stack.tags if key.startswith(("aws:", "replicator:"))]
+    if reserved or len(stack.tags) > _MOST_TAGS:
+        raise refuse(
+            f"[stack.tags]: {reserved[0]!r} is reserved." if reserved else "[stack.tags] has too many tags.",
+            f"use up to {_MOST_TAGS} tags, whose keys begin with neither aws: nor replicator:.",
+        )
+    for pair in config.tables if stack.role_prefix is not None else ():
+        longest = max(len(pair.id), len(pair_id(pair.target, pair.source)))
+        if len(stack.role_prefix or "") + len(config.name) + longest > _LONGEST_ROLE:
+            raise refuse(
+                f"[stack] role_prefix = {stack.role_prefix!r} makes names that are too long for roles.",
+                f"prefix, name and the pair's id ({pair.id}) may have {_LONGEST_ROLE} characters together.",
+            )
+
+
+def _check_stack_numbers(stack: Stack, refuse: Refuse) -> None:
+    if stack.log_retention not in LOG_RETENTIONS:
+        raise refuse(
+            f"[stack] log_retention = {stack.log_retention} is none that CloudWatch has.",
+            f"use one of {', '.join(map(str, LOG_RETENTIONS))} days.",
+        )
+    for key, least, most in (
+        ("forwarder_memory", 128, 10_240),
+        ("consumer_memory", 128, 10_240),
+        ("concurrency", 2, 1000),
+    ):
+        if not least <= getattr(stack, key) <= most:
+            raise refuse(f"[stack] {key} = {getattr(stack, key)} is out of range.", f"use {least} to {most}.")
 
 
 def _is_address(text: str) -> bool:

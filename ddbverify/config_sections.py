@@ -79,6 +79,34 @@ class Replication(_Section, frozen=True):
     canary: bool = True
 
 
+class Stack(_Section, frozen=True):
+    """What the CloudFormation stacks are to have beyond what every migration has."""
+
+    permissions_boundary: str | None = None
+    writer_boundary: str | None = None
+    role_path: str = "/"
+    role_prefix: str | None = None
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    table_key: str | None = None
+    ledger_key: str | None = None
+    queue_key: str | None = None
+    log_key: str | None = None
+    bucket_key: str | None = None
+    log_retention: int = 30
+    forwarder_memory: int = 512
+    consumer_memory: int = 1024
+    concurrency: int = 32
+    tags: dict[str, str] = {}
+
+    @property
+    def of_one_place(self) -> tuple[str, ...]:
+        """The keys of it that hold in one account and region only, as far as they are set."""
+        keys = ("table_key", "ledger_key", "queue_key", "log_key", "bucket_key")
+        names = ("subnets", "security_groups", "permissions_boundary", "writer_boundary", *keys)
+        return tuple(name for name in names if getattr(self, name))
+
+
 class Verification(_Section, frozen=True):
     """How the tables are compared."""
 
@@ -170,6 +198,7 @@ class Config(_Section, frozen=True, kw_only=True):
     source: Side = Side()
     target: Side = Side()
     replication: Replication | None = None
+    stack: Stack = Stack()
     verification: Verification = Verification()
     checks: Checks = Checks()
     gate: Gate = Gate()
@@ -190,8 +219,10 @@ class Config(_Section, frozen=True, kw_only=True):
         if cycle == 0:
             return self
         back = cycle % 2 == 1
-        tables, topic = self.tables, self.replicated.alarm_topic
+        tables, topic, stack = self.tables, self.replicated.alarm_topic, self.stack
         if back:
+            # Where both sides are one place; where they are not, such keys allow no way back.
+            stack = msgspec.structs.replace(stack, table_key=stack.ledger_key, ledger_key=stack.table_key)
             # Items come as they are: what an inverse makes of them is the consumer's, and of no digest here.
             plain = {"transform": None, "transform_files": (), "inverse": None}
             tables = tuple(
@@ -208,6 +239,7 @@ class Config(_Section, frozen=True, kw_only=True):
             source=self.target if back else self.source,
             target=self.source if back else self.target,
             replication=msgspec.structs.replace(self.replicated, alarm_topic=topic),
+            stack=stack,
             # What follows is closed by the fence of the flip before.
             cutover=msgspec.structs.replace(self.cutover, pointer=None, fence_target=False),
         )

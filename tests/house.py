@@ -259,7 +259,7 @@ ROOMS = (
         "stack",
         "CloudFormation stacks and the code that they deploy",
         "ddbverify.items ddbverify.code ddbverify.tables",
-        "bundle dashboard grafana panels stacks storage",
+        "bundle dashboard grafana panels settings stacks storage",
     ),
     _room(
         "replicator",

@@ -109,6 +109,7 @@ def test_the_table_at_the_top_names_every_command() -> None:
         ("## `[source]` and `[target]`", configuration.Side),
         ("## `[[tables]]`", configuration.Pair),
         ("## `[replication]`", configuration.Replication),
+        ("## `[stack]`", configuration.Stack),
         ("## `[verification]`", configuration.Verification),
         ("## `[checks]`", configuration.Checks),
         ("## `[gate]`", configuration.Gate),

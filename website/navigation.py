@@ -12,6 +12,7 @@ NAVIGATION = {
     "Set up": (
         "docs/configuration.md",
         "docs/permissions.md",
+        "docs/deploy-with-your-stack.md",
         "docs/transforms.md",
     ),
     "Use": (

@@ -211,6 +211,25 @@ target = {target}
 # alarm_topic = "arn:aws:sns:eu-west-1:123456789012:ops"  # whom the alarms tell
 # dashboard = true                   # whether CloudWatch has a dashboard of it
 
+# What the CloudFormation stacks of `replicator` are to have.
+# [stack]
+# permissions_boundary = "arn:aws:iam::111122223333:policy/team"  # of the functions' roles
+# writer_boundary = "arn:aws:iam::444455556666:policy/team"  # of the role in the target's account
+# role_path = "/"                    # of the roles
+# role_prefix = "acme-"              # what their names begin with
+# subnets = ["subnet-0123456789abcdef0"]  # that the functions run in
+# security_groups = ["sg-0123456789abcdef0"]  # of the functions
+# table_key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"  # of the state table
+# ledger_key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"  # of the ledger
+# queue_key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"  # of the queue
+# log_key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"  # of the logs
+# bucket_key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"  # of the bucket with the code
+# log_retention = 30                 # days
+# forwarder_memory = 512             # MB
+# consumer_memory = 1024             # MB
+# concurrency = 32                   # consumers of a pair at once, at most
+# tags = {{ team = "shop" }}           # of the stacks and all that they make
+
 [verification]
 # coverage = "full"                  # or "0.5%": a sample, which never opens a gate
 # settle = "60s"                     # how long a difference has to hold still before it counts

@@ -87,7 +87,15 @@ def deploy(context: Context) -> None:
         for name, part in zip(_names(context), parts, strict=False):
             with context.console.step("dashboard") as step:
                 body = dashboard.template(part, of, name)
-                made = stacks.deploy(client, name, body, {}, migration=context.config.name, progress=step.at)
+                made = stacks.deploy(
+                    client,
+                    name,
+                    body,
+                    {},
+                    migration=context.config.name,
+                    tags=context.config.stack.tags,
+                    progress=step.at,
+                )
                 step.result = made["Dashboard"]
     except DdbVerifyError as error:
         context.console.warn(

@@ -14,6 +14,7 @@ from replicator.doctor import policies, simulating
 from replicator.doctor.examination import Examined
 from replicator.doctor.findings import Finding, not_checked
 from replicator.doctor.policies import Names, Needs, Statement
+from replicator.stack.settings import role_resources
 
 PAGE = "permissions.md"
 
@@ -87,7 +88,8 @@ def names_of(context: Context) -> Names:
         "source": _place(context.source_identity, context.source.meta.region_name),
         "target": _place(context.target_identity, context.target.meta.region_name),
     }
-    return Names(config.name, pairs, places, tuple(parameters), config.notify.topic or "")
+    topic = config.notify.topic or ""
+    return Names(config.name, pairs, places, tuple(parameters), topic, role_resources(config))
 
 
 def _turned(config: Config, names: Names) -> Names:
@@ -96,7 +98,9 @@ def _turned(config: Config, names: Names) -> Names:
         (table_name(pair.source), table_name(pair.target), pair.id) for pair in config.turned(1).tables
     )
     places = {"source": names.places["target"], "target": names.places["source"]}
-    return Names(direction_name(names.migration, 1), pairs, places, names.parameters)
+    return Names(
+        direction_name(names.migration, 1), pairs, places, names.parameters, roles=role_resources(config)
+    )
 
 
 def _place(identity: str, region: str) -> tuple[str, str, str]:

@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any
 
 from ddbverify.errors import Refused
-from ddbverify.names import Fact, stack_name
+from ddbverify.names import Fact
 from replicator.aws.switch import CUTOVER
 from replicator.backfill.plan import Plan
-from replicator.commands import through
+from replicator.commands import through, wanted
 from replicator.commands.together import MOST_WAITING, Task, Together
+from replicator.commands.wanted import Wanted
 from replicator.context.console import Step
 from replicator.context.context import Context
 from replicator.context.lock import Lock
@@ -66,14 +67,20 @@ def deployed(context: Context, command: str, lock: Lock, base: Mapping[str, str]
 def base_stack(context: Context) -> dict[str, str]:
     """Outputs of the stack with state table and bucket, which is made if it is not there."""
     with context.console.step("state table and bucket") as step:
-        return stacks.deploy(
-            context.source_client("cloudformation"),
-            stack_name(context.config.name, "base"),
-            stacks.template_body("base"),
-            {"StateTableName": context.state_table},
-            migration=context.config.name,
-            progress=step.at,
-        )
+        return place(context, wanted.base(context), step)
+
+
+def place(context: Context, stack: Wanted, step: Step) -> dict[str, str]:
+    """Bring a stack to what is wanted, and say its outputs."""
+    return stacks.deploy(
+        stack.client(context),
+        stack.name,
+        stack.text,
+        stack.parameters,
+        migration=context.config.name,
+        tags=context.config.stack.tags,
+        progress=step.at,
+    )
 
 
 def bind(context: Context, plan: Plan) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -10,21 +9,19 @@ from typing import TYPE_CHECKING, Any, cast
 from ddbverify.code.digest import transforms_of
 from ddbverify.config import Pair
 from ddbverify.errors import AccessError, Refused
-from ddbverify.names import Fact, stack_name, table_name
+from ddbverify.names import Fact, table_name
 from replicator.aws import stream_switch
 from replicator.aws.switch import set_consumer
 from replicator.backfill import filling
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import dashboard, invocation, passage, target_closing, through
-from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
+from replicator.commands import dashboard, invocation, passage, target_closing, wanted
+from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end, place
 from replicator.commands.steps import Steps
 from replicator.commands.together import MOST_RESTORES, MOST_STACKS
 from replicator.context import references, tables
-from replicator.context.ceiling import work_in_hand
 from replicator.context.console import Step
 from replicator.context.context import Context
-from replicator.handlers.ceiling import WAITING_SHARE
 from replicator.handlers.state import text_of
 from replicator.stack import bundle, stacks
 
@@ -88,20 +85,7 @@ def _need_phase_one(context: Context, pair: Pair) -> None:
 
 def target(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
     """Deploy the pair's ledger, beside its target."""
-    outputs = stacks.deploy(
-        context.target_client("cloudformation"),
-        stack_name(context.config.name, "target", plan.pair.id),
-        stacks.template_body("target"),
-        {
-            "Migration": context.config.name,
-            "Pair": plan.pair.id,
-            "Restart": context.restart_number(plan.pair),
-            "TargetTableArn": plan.target_arn,
-            "SourceAccount": plan.source.account if plan.crosses_accounts else "",
-        },
-        migration=context.config.name,
-        progress=step.at,
-    )
+    outputs = place(context, wanted.target(context, plan), step)
     add_resources(
         context.state(plan.pair),
         ledger_table=outputs["LedgerTable"],
@@ -156,36 +140,16 @@ def apply(deployment: Deployment, plan: Plan, step: Step, *, boundary: int | Non
     bound = references.bound_stream(resources, plan.source.arn)
     if boundary is None:
         boundary = int((state.get(Fact.BOUNDARY) or {})["boundary_epoch"])
-    outputs = stacks.deploy(
-        context.source_client("cloudformation"),
-        stack_name(context.config.name, "apply", plan.pair.id),
-        stacks.template_body("apply"),
-        {
-            "Migration": context.config.name,
-            "Pair": plan.pair.id,
-            "Restart": context.restart_number(plan.pair),
-            "StreamArn": bound,
-            "Boundary": boundary,
-            "QueueArn": resources["queue_arn"],
-            "SourceTableArn": plan.source.arn,
-            "SourceKeys": json.dumps(dict(plan.source.keys)),
-            "TargetTableArn": plan.target_arn,
-            "TargetKeys": json.dumps(dict(plan.transform.target_keys)),
-            "LedgerTableArn": resources["ledger_arn"],
-            "WriterRoleArn": resources.get("writer_role", ""),
-            **through.parameters(plan),
-            "Rekeys": "true" if plan.pair.rekeys else "false",
-            "StateTableArn": deployment.base["StateTableArn"],
-            "BundleBucket": deployment.base["BundleBucket"],
-            "BundleKey": deployment.code.key,
-            "Timeout": context.pace.function_timeout,
-            "AlarmTopicArn": context.config.replicated.alarm_topic or "",
-            "Enabled": "false",
-            **_under_ceiling(context),
-        },
-        migration=context.config.name,
-        progress=step.at,
+    of_pair = wanted.apply(
+        context,
+        plan,
+        deployment.base,
+        deployment.code.key,
+        resources=resources,
+        stream=bound,
+        boundary=boundary,
     )
+    outputs = place(context, of_pair, step)
     stacks.check_code(context.source_client("lambda"), outputs["Consumer"], deployment.code.sha256_base64)
     add_resources(
         state,
@@ -194,15 +158,6 @@ def apply(deployment: Deployment, plan: Plan, step: Step, *, boundary: int | Non
         consumer_role=outputs["ConsumerRoleArn"],
     )
     return {}
-
-
-def _under_ceiling(context: Context) -> dict[str, int]:
-    """Parameters of a consumer that has a write ceiling; none where there is none."""
-    units = context.config.replicated.write_units
-    if units is None:
-        return {}
-    consumers, messages = work_in_hand(units, WAITING_SHARE * context.pace.function_timeout)
-    return {"WriteUnits": units, "MaximumConcurrency": consumers, "BatchSize": messages}
 
 
 def consumer_on(context: Context, plan: Plan, step: Step) -> dict[str, Any]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from ddbverify.code.digest import transforms_of
-from ddbverify.names import Fact, stack_name
+from ddbverify.names import Fact
 from ddbverify.tables.aws import translated
 from replicator.aws import stream_switch
 from replicator.aws.switch import switch_mapping
 from replicator.backfill import boundary
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import cutover_preflight, dashboard, invocation, passage, way_back_possible
-from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end
+from replicator.commands import cutover_preflight, dashboard, invocation, passage, wanted, way_back_possible
+from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end, place
 from replicator.commands.together import MOST_STACKS
 from replicator.context import references
 from replicator.context.console import Step
@@ -92,38 +91,15 @@ def capture(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
     state = context.state(plan.pair)
     recorded = state.get(Fact.STEP + "stream") or {}
     bound = references.bound_stream(recorded, plan.source.arn)
-    pace = context.pace
-    timing = stacks.Timing(pace.function_timeout, pace.visibility_timeout)
     resources = context.resources(plan.pair)
     if resources.get("captured_stream") not in (None, bound):
         # A restart: what the old stream still holds is not for a forwarder of the new one.
         with translated("switch the forwarder of the old stream off"):
             switch_mapping(context, resources["forwarder_mapping"], on=False)
-    outputs = stacks.deploy(
-        context.source_client("cloudformation"),
-        stack_name(context.config.name, "capture", plan.pair.id),
-        stacks.template_body("capture"),
-        {
-            "Migration": context.config.name,
-            "Pair": plan.pair.id,
-            "Restart": context.restart_number(plan.pair),
-            "StreamArn": bound,
-            "StreamViewType": recorded["stream_view"],
-            "KeySchema": json.dumps(dict(plan.source.keys)),
-            "Groups": context.config.replicated.groups,
-            "StateTableArn": deployment.base["StateTableArn"],
-            "BundleBucket": deployment.base["BundleBucket"],
-            "BundleKey": deployment.code.key,
-            "Timeout": pace.function_timeout,
-            "VisibilityTimeout": timing.visibility_seconds,
-            "BatchingWindow": pace.batching_window,
-            # What waits for the write ceiling comes again, and is no poison for that.
-            "MaxReceiveCount": 100 if context.config.replicated.write_units else 10,
-            "AlarmTopicArn": context.config.replicated.alarm_topic or "",
-        },
-        migration=context.config.name,
-        progress=step.at,
+    of_pair = wanted.capture(
+        context, plan, deployment.base, deployment.code.key, stream=bound, view=recorded["stream_view"]
     )
+    outputs = place(context, of_pair, step)
     stacks.check_code(context.source_client("lambda"), outputs["Forwarder"], deployment.code.sha256_base64)
     if resources.get("captured_stream") != bound:
         # How far back this forwarder can have seen: see `boundary.check_reuse`.

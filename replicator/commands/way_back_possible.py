@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ddbverify.config import Pair
+from ddbverify.config import Config, Pair
 from ddbverify.errors import EngineError, Refused
-from ddbverify.names import LONGEST_NAME_WITH_WAY_BACK, table_name
+from ddbverify.names import LONGEST_NAME_WITH_WAY_BACK, region_of, table_name
 from ddbverify.tables.aws import translated
 from ddbverify.words import duration_in_words
 from replicator.context.context import Context
@@ -23,6 +23,8 @@ def why_not(context: Context) -> str:
         return f"the name {config.name!r} has more than {LONGEST_NAME_WITH_WAY_BACK} characters."
     if config.cutover.fence.startswith("command:") and "{side}" not in config.cutover.fence:
         return "your fence command has no {side}, and so cannot tell which table to fence."
+    if (keys := config.stack.of_one_place) and _apart(config):
+        return f"[stack] {keys[0]} is of one account and region, and a way back runs in the target's."
     for pair in config.tables:
         if pair.rekeys:
             return f"the transform of {pair} makes keys of its own, and nothing says what they were made of."
@@ -32,6 +34,18 @@ def why_not(context: Context) -> str:
         if other is not pair:
             return f"{other} and {pair} have one source, which cannot follow two targets."
     return ""
+
+
+def _apart(config: Config) -> bool:
+    """Whether the two sides are reached in different ways, and so may be of two accounts or regions."""
+    places = {
+        (side.profile, side.endpoint_url, side.region or region_of(table))
+        for side, table in (
+            *((config.source, pair.source) for pair in config.tables),
+            *((config.target, pair.target) for pair in config.tables),
+        )
+    }
+    return len(places) > 1
 
 
 def wanted(context: Context) -> bool:

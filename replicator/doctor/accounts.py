@@ -17,6 +17,7 @@ from replicator.doctor.keys import Key
 from replicator.doctor.looking import Known, look
 from replicator.doctor.quotas import Count, Functions
 from replicator.stack import dashboard
+from replicator.stack.settings import role_resources
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -80,7 +81,7 @@ def examine(
         ("target", examined.targets, context.target_client),
     ):
         for table in tables.values():
-            yield from _key(table, role, client_of)
+            yield from _key(table, role, client_of, role_resources(config))
 
 
 def _rooms(context: Context, source: str, target: str, wanted: Wanted) -> Iterator[Finding]:
@@ -176,7 +177,7 @@ def _roles(client: IAMClient) -> Count:
     return Count(found["Roles"], found["RolesQuota"])
 
 
-def _key(table: TableFacts, role: str, client_of: ClientOf) -> Iterator[Finding]:
+def _key(table: TableFacts, role: str, client_of: ClientOf, ours: str = keys.OURS) -> Iterator[Finding]:
     described = table.description.get("SSEDescription") or {}
     named = described.get("KMSMasterKeyArn") if described.get("SSEType") == "KMS" else None
 
@@ -184,7 +185,7 @@ def _key(table: TableFacts, role: str, client_of: ClientOf) -> Iterator[Finding]
         return None if named is None else _read(client_of("kms"), str(named))
 
     looked = look(f"look at the key of {table.name}", ask)
-    yield from keys.encryption(table.name, role, looked, region=table.region)
+    yield from keys.encryption(table.name, role, looked, region=table.region, ours=ours)
 
 
 def _read(client: KMSClient, arn: str) -> Key:

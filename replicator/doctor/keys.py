@@ -39,6 +39,10 @@ class Key:
     policy: Mapping[str, Any]
 
 
+OURS: Final = "role/replicator-*"
+"""What ARNs of the stacks' roles end in where ``[stack]`` says nothing else."""
+
+
 class Answer(Enum):
     """What a policy says of our roles."""
 
@@ -47,7 +51,9 @@ class Answer(Enum):
     UNKNOWN = "unknown"
 
 
-def encryption(table: str, role: str, found: Looked[Key | None], *, region: str) -> Iterator[Finding]:
+def encryption(
+    table: str, role: str, found: Looked[Key | None], *, region: str, ours: str = OURS
+) -> Iterator[Finding]:
     """
     Whether the functions may use the key of a table.
 
@@ -56,6 +62,7 @@ def encryption(table: str, role: str, found: Looked[Key | None], *, region: str)
         role: ``source`` or ``target``.
         found: The key; ``None``: AWS's own, which asks nobody.
         region: Of the table.
+        ours: What an ARN of a role of the stacks ends in, with a star.
     """
 
     def judge(key: Key | None) -> Iterator[Finding]:
@@ -71,16 +78,16 @@ def encryption(table: str, role: str, found: Looked[Key | None], *, region: str)
         elif key.manager == "AWS":
             yield ok("key", table, f"the {role} is encrypted with the account's key of AWS for DynamoDB")
         else:
-            yield from _of_customer(table, role, key, region)
+            yield from _of_customer(table, role, key, region, ours)
 
     yield from judged("key", table, found, judge)
 
 
-def _of_customer(table: str, role: str, key: Key, region: str) -> Iterator[Finding]:
+def _of_customer(table: str, role: str, key: Key, region: str, ours: str) -> Iterator[Finding]:
     account = key.arn.split(":")[4]
-    answer = lets_roles(key.policy, account, region)
+    answer = lets_roles(key.policy, account, region, ours)
     hint = (
-        f"let the roles replicator-* of account {account} use it through DynamoDB "
+        f"let the roles {ours.removeprefix('role/')} of account {account} use it through DynamoDB "
         f"(kms:ViaService dynamodb.{region}.amazonaws.com): {page('permissions.md')}, «What the stacks make»."
     )
     whose = f"the {role} is encrypted with a key of yours, and its policy"
@@ -94,7 +101,7 @@ def _of_customer(table: str, role: str, key: Key, region: str) -> Iterator[Findi
         )
 
 
-def lets_roles(policy: Mapping[str, Any], account: str, region: str) -> Answer:
+def lets_roles(policy: Mapping[str, Any], account: str, region: str, ours: str = OURS) -> Answer:
     """
     Whether a key's policy lets the roles of the stacks use it through DynamoDB, whatever IAM says.
 
@@ -107,7 +114,7 @@ def lets_roles(policy: Mapping[str, Any], account: str, region: str) -> Answer:
             continue
         if not _names(one.get("Action"), _USE):
             continue
-        to_us = _to_our_roles(one, account, region)
+        to_us = _to_our_roles(one, account, region, ours)
         if one.get("Effect") == "Deny":
             unsure = unsure or to_us is not Answer.NO
         elif to_us is Answer.YES:
@@ -119,7 +126,7 @@ def lets_roles(policy: Mapping[str, Any], account: str, region: str) -> Answer:
     return Answer.YES if allowed else Answer.NO
 
 
-def _to_our_roles(statement: Mapping[str, Any], account: str, region: str) -> Answer:
+def _to_our_roles(statement: Mapping[str, Any], account: str, region: str, ours: str) -> Answer:
     """Whether a statement is about roles that do not exist yet: only by ``*``, never by an account's root."""
     principal = statement.get("Principal")
     named = principal.get("AWS") if isinstance(principal, Mapping) else principal
@@ -127,7 +134,7 @@ def _to_our_roles(statement: Mapping[str, Any], account: str, region: str) -> An
     if not everybody:
         return Answer.NO  # a role is named by its ARN when it is there; the root leaves it to IAM
     answers = [
-        _holds(operator, name, _listed(values), account, region)
+        _holds(operator, name, _listed(values), account, region, ours)
         for operator, block in (statement.get("Condition") or {}).items()
         for name, values in block.items()
     ]
@@ -136,7 +143,7 @@ def _to_our_roles(statement: Mapping[str, Any], account: str, region: str) -> An
     return Answer.UNKNOWN if Answer.UNKNOWN in answers else Answer.YES
 
 
-def _holds(operator: str, name: str, values: Sequence[str], account: str, region: str) -> Answer:
+def _holds(operator: str, name: str, values: Sequence[str], account: str, region: str, roles: str) -> Answer:
     """Whether a condition holds of a request of DynamoDB's for one of our roles."""
     ours = {
         "kms:viaservice": f"dynamodb.{region}.amazonaws.com",
@@ -149,9 +156,8 @@ def _holds(operator: str, name: str, values: Sequence[str], account: str, region
     if name.lower() == "aws:principalarn" and operator in ("ArnLike", "StringLike", "ArnEquals"):
         # CloudFormation makes the name's end, and a pattern for it has a star there.
         patterns = (value.rpartition(":")[2] for value in values)
-        matches = any(
-            fnmatch.fnmatchcase("role/replicator-x", one.replace("role/*/", "role/")) for one in patterns
-        )
+        role = roles.replace("*", "x")
+        matches = any(fnmatch.fnmatchcase(role, one.replace("role/*/", "role/")) for one in patterns)
         return Answer.YES if matches else Answer.UNKNOWN
     return Answer.UNKNOWN
 

@@ -97,6 +97,9 @@ def _side_of(arn: str, side: str) -> str:
     return "target" if _TARGET in arn else side
 
 
+_ROLES: Final = "role/replicator-*"
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """
@@ -108,6 +111,7 @@ class Names:
         places: ``source`` and ``target`` -> partition, account, region.
         parameters: What the pointer is kept in.
         topic: ARN of the one that is told of a cutover; empty where none is.
+        roles: What the ARNs of the stacks' roles end in, with a star.
     """
 
     migration: str
@@ -115,6 +119,7 @@ class Names:
     places: Mapping[str, tuple[str, str, str]]
     parameters: tuple[str, ...]
     topic: str = ""
+    roles: str = _ROLES
 
 
 def resources_of(statement: Statement, names: Names) -> tuple[str, ...]:
@@ -141,7 +146,10 @@ def _named(arn: str, side: str, names: Names, pair: tuple[str, str, str], parame
     partition, account, region = names.places[of]
     source, target, pair_id = pair
     made = {"orders-2026": names.migration, "orders-v2": target, "orders": source}
-    if found.resource.startswith("parameter/"):
+    if found.resource == _ROLES:
+        resource = names.roles.replace("*", "name") if names.roles != _ROLES else found.resource
+        resource = _without_stars(resource, names.migration, pair_id, of)
+    elif found.resource.startswith("parameter/"):
         resource = f"parameter/{parameter.removeprefix('/')}"
     else:
         resource = _NAME.sub(lambda match: made[match[0]], found.resource)

@@ -39,6 +39,11 @@ def _silent(line: str) -> None:
 TAG: Final = "replicator:migration"
 """Tag of every resource of a stack; CloudFormation hands the stack's tags on to them."""
 
+CAPABILITY: Final = "CAPABILITY_NAMED_IAM"
+"""What a stack asks for: it makes roles, and ``[stack] role_prefix`` names them."""
+
+_NO_TAGS: Final[Mapping[str, str]] = {}
+
 _LIMIT_SECONDS: Final = 1800.0
 
 # Stacks that CloudFormation can only delete: nothing in them was ever complete.
@@ -104,6 +109,7 @@ def deploy(
     parameters: Mapping[str, str | int],
     *,
     migration: str,
+    tags: Mapping[str, str] = _NO_TAGS,
     progress: Progress = _silent,
     poll_seconds: float | None = None,
     limit_seconds: float = _LIMIT_SECONDS,
@@ -118,6 +124,7 @@ def deploy(
         parameters: All that differ from the template's defaults, every time: one that is left out
             goes back to its default.
         migration: The migration's name, written on everything in the stack as a tag.
+        tags: More of them.
         progress: Called for every resource that reached another status.
         poll_seconds: Pause between looks; by default 3 on AWS and 0.05 under an emulator.
         limit_seconds: How long to wait in all.
@@ -141,8 +148,8 @@ def deploy(
         "Parameters": [
             {"ParameterKey": key, "ParameterValue": str(value)} for key, value in sorted(parameters.items())
         ],
-        "Capabilities": ["CAPABILITY_IAM"],  # roles, none of them with a name of our choosing
-        "Tags": [{"Key": TAG, "Value": migration}],
+        "Capabilities": [CAPABILITY],
+        "Tags": [{"Key": key, "Value": value} for key, value in {TAG: migration, **tags}.items()],
     }
     if stack is None:
         progress(f"{name}: is being made")

@@ -164,3 +164,48 @@ def test_there_is_a_way_back_unless_it_is_switched_off(tmp_path):
 )
 def test_a_host_has_a_port(text, split):
     assert split_host(text) == split
+
+
+STACK = 'tables = [{source = "orders", target = "orders-v2"}]\n[stack]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (
+            'permissions_boundary = "team"',
+            r"\[stack\] permissions_boundary = 'team' is not the ARN of a policy",
+        ),
+        ('writer_boundary = "arn:aws:iam::1:role/x"', "writer_boundary"),
+        ('role_path = "migrations"', "role_path = 'migrations' is not a path"),
+        ('role_prefix = "a b"', "role_prefix"),
+        ('role_prefix = "an-uncommonly-long-prefix-of-names"', "too long for roles"),
+        ('subnets = ["subnet-1"]', "one of subnets and security_groups"),
+        ('subnets = ["orders"]\nsecurity_groups = ["sg-1"]', "subnets: 'orders' is no id"),
+        ('queue_key = "alias/orders"', "queue_key = 'alias/orders' is not the ARN of a KMS key"),
+        ("log_retention = 31", "log_retention = 31 is none that CloudWatch has"),
+        ("forwarder_memory = 64", "forwarder_memory = 64 is out of range"),
+        ("concurrency = 1", "concurrency = 1 is out of range"),
+        ('tags = {"aws:x" = "y"}', "'aws:x' is reserved"),
+        ('tags = {"replicator:migration" = "y"}', "is reserved"),
+        ("tag = {}", "perhaps `tags` is meant"),
+    ],
+)
+def test_what_the_stacks_cannot_have_is_refused(tmp_path, text, named):
+    with pytest.raises(ConfigurationError, match=named):
+        parse(STACK + text, tmp_path)
+
+
+def test_more_tags_than_aws_allows_are_refused(tmp_path):
+    tags = ", ".join(f"t{number} = 'x'" for number in range(50))
+    with pytest.raises(ConfigurationError, match="too many tags"):
+        parse(f"{STACK}tags = {{{tags}}}", tmp_path)
+
+
+def test_in_a_way_back_the_keys_of_state_and_ledger_change_places(tmp_path):
+    keys = [f"arn:aws:kms:eu-west-1:123456789012:key/{name}" for name in ("state", "ledger")]
+    config = parse(f'{STACK}table_key = "{keys[0]}"\nledger_key = "{keys[1]}"\nconcurrency = 7', tmp_path)
+
+    back, over = config.turned(1).stack, config.turned(2).stack
+    assert [back.table_key, back.ledger_key, back.concurrency] == [keys[1], keys[0], 7]
+    assert over == config.stack

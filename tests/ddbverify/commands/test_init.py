@@ -163,7 +163,8 @@ def test_every_example_in_the_comments_is_one_that_is_accepted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "section", ["tables", "replication", "verification", "checks", "gate", "metrics", "notify", "cutover"]
+    "section",
+    ["tables", "replication", "stack", "verification", "checks", "gate", "metrics", "notify", "cutover"],
 )
 def test_the_file_names_every_setting_of_the_reference(section):
     """A setting that was added since was in no file that anybody had begun with."""

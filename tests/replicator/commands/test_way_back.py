@@ -96,6 +96,26 @@ def test_there_is_none_with_a_transform_that_nobody_can_undo(tmp_path):
     way_back_possible.need(Rooted(config=settings(tmp_path)))
 
 
+@pytest.mark.parametrize(
+    ("stack", "apart"),
+    [
+        ('subnets = ["subnet-1"]\nsecurity_groups = ["sg-1"]', True),
+        ('queue_key = "arn:aws:kms:eu-west-1:123456789012:key/k"', True),
+        ('permissions_boundary = "arn:aws:iam::123456789012:policy/team"', True),
+        ("concurrency = 4", False),
+    ],
+)
+def test_there_is_none_where_the_stacks_have_what_is_of_one_place(tmp_path, stack, apart):
+    """It runs in the target's account and region, where neither that key is nor that subnet."""
+    tables = '[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n'
+    there = '[source]\nregion = "eu-west-1"\n[target]\nregion = "{}"\n[stack]\n'
+    over = Rooted(config=parse(tables + there.format("eu-central-1") + stack, tmp_path))
+    here = Rooted(config=parse(tables + there.format("eu-west-1") + stack, tmp_path))
+
+    assert ("one account and region" in way_back_possible.why_not(over)) is apart
+    assert way_back_possible.why_not(here) == ""
+
+
 @pytest.mark.parametrize("status", ["ENABLED", "ENABLING", "DISABLING", "DISABLED", None])
 def test_what_the_followers_time_to_live_does_is_told_before_the_fence(tmp_path, status):
     """Of the table that follows behind the flip; the other's removals are replicated, as any delete."""

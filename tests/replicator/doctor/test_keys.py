@@ -93,3 +93,12 @@ def test_a_key_that_the_functions_may_not_use_is_a_problem(found, state):
 
     assert (told.check, told.state) == ("key", state)
     assert "Root" not in told.what + told.hint
+
+
+def test_roles_of_another_name_are_let_in_by_that_name_only():
+    ours = "role/migrations/acme-*"
+    by_default = [statement(condition=through(**role(OURS)))]
+    by_name = [statement(condition=through(**role(f"arn:aws:iam::{ACCOUNT}:role/migrations/acme-*")))]
+
+    assert lets_roles({"Statement": by_default}, ACCOUNT, REGION, ours) is Answer.UNKNOWN
+    assert lets_roles({"Statement": by_name}, ACCOUNT, REGION, ours) is Answer.YES

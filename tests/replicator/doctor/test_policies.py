@@ -189,3 +189,12 @@ def test_a_way_back_deploys_on_the_other_side_too():
 def test_a_page_of_another_form_is_no_page(page):
     with pytest.raises(ValueError, match="no policy"):
         list(statements(page))
+
+
+def test_roles_are_asked_about_by_the_path_and_name_that_the_settings_give():
+    names = replace(NAMES, roles="role/migrations/acme-*")
+    (made,) = [
+        one for one in statements(PAGE) if (one.section, one.sid, one.side) == ("Deploy", "Roles", "source")
+    ]
+
+    assert resources_of(made, names) == ("arn:aws:iam::777788889999:role/migrations/acme-name",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import io
 import itertools
 import json
@@ -16,9 +17,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ddbverify import names
+from ddbverify.config import Config, Pair, Stack
 from ddbverify.errors import ConfigurationError, EngineError, NotFoundError
 from replicator.embedded.aws import EmbeddedAws
-from replicator.stack import stacks, storage
+from replicator.stack import settings, stacks, storage
 from replicator.stack.bundle import Bundle
 
 HOME, AWAY = "eu-west-1", "eu-central-1"
@@ -135,6 +137,7 @@ class Site:
     target_aws: EmbeddedAws
     migration: str = field(default_factory=lambda: "t" + uuid.uuid4().hex[:8])
     lines: list[str] = field(default_factory=list)
+    tags: Mapping[str, str] = field(default_factory=dict)
     clients: dict[tuple[str, str, str], Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -168,6 +171,7 @@ class Site:
             stacks.template_body(part),
             parameters,
             migration=self.migration,
+            tags=self.tags,
             progress=self.lines.append,
         )
 
@@ -186,8 +190,8 @@ class Site:
         self.away("dynamodb").create_table(TableName=self.target, **common)
         return str(made["TableDescription"]["LatestStreamArn"])
 
-    def base(self) -> dict[str, str]:
-        found = self.deploy("base", {"StateTableName": names.state_table(self.migration)})
+    def base(self, **more: str | int) -> dict[str, str]:
+        found = self.deploy("base", {"StateTableName": names.state_table(self.migration), **more})
         storage.upload(self.home("s3"), found["BundleBucket"], self.bundle)
         return found
 
@@ -340,6 +344,52 @@ def test_a_change_goes_the_whole_way_with_no_more_than_its_roles_allow(site: Sit
 
     site.remove()
     assert (everything(site.home), everything(site.away)) == before
+
+
+@pytest.mark.engine("ministack")
+def test_what_the_settings_give_is_what_is_made(small: Site) -> None:
+    """Role, keys, memory, tags; ministack passes over the boundary and the key of the table."""
+    keys = [small.home("kms").create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
+    pair = Pair(small.source, small.target)
+    config = Config(
+        name=small.migration,
+        tables=(pair,),
+        stack=Stack(
+            permissions_boundary="arn:aws:iam::123456789012:policy/team",
+            role_path="/migrations/",
+            role_prefix="acme-",
+            table_key=keys[0],
+            queue_key=keys[1],
+            log_key=keys[0],
+            bucket_key=keys[1],
+            log_retention=7,
+            forwarder_memory=256,
+            tags={"team": "shop"},
+        ),
+    )
+    stream = small.tables()
+    small.tags = config.stack.tags
+    base = small.base(**settings.of_base(config))
+    capture = small.capture(base, stream, **settings.of_capture(config, pair))
+
+    called = f"acme-{small.migration}-{pair.id}-forwarder"
+    role = small.home("iam").get_role(RoleName=called)["Role"]
+    assert role["Path"] == "/migrations/"
+    assert capture["ForwarderRoleArn"] == role["Arn"]
+    assert fnmatch.fnmatchcase(role["Arn"].rpartition(":")[2], settings.role_resources(config))
+    policy = small.home("iam").get_role_policy(RoleName=called, PolicyName="forwarder")["PolicyDocument"]
+    sids = {one["Sid"] for one in policy["Statement"]}
+    assert {"EncryptForTheQueue", "ReadTheStateTable"} <= sids
+    assert not {"InterfacesOfTheFunction", "LookAtInterfaces", "NotForTheCode"} & sids, "it is in no VPC"
+    queue = small.home("sqs").get_queue_attributes(QueueUrl=capture["QueueUrl"], AttributeNames=["All"])
+    assert queue["Attributes"]["KmsMasterKeyId"] == keys[1]
+    function = small.home("lambda").get_function_configuration(FunctionName=capture["Forwarder"])
+    assert function["MemorySize"] == 256
+    described = small.home("cloudformation").describe_stacks(StackName=small.name("capture"))["Stacks"][0]
+    assert {one["Key"]: one["Value"] for one in described["Tags"]} == {
+        stacks.TAG: small.migration,
+        "team": "shop",
+    }
 
 
 @pytest.mark.engine("ministack")

@@ -2,63 +2,46 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import inspect
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from importlib.util import find_spec
 from typing import Any, get_args
 
 import pytest
-import yaml
 
 from ddbverify import names
 from ddbverify.names import METRICS
+from ddbverify.words import docs_folder
 from replicator.handlers.metrics import emit
 from replicator.stack import stacks
 from replicator.stack.bundle import HANDLERS, RUNTIME_PYTHON
+from tests.replicator.stack import template_rules
+from tests.replicator.stack.template_rules import faults, parsed, walk
 
 PARTS: tuple[stacks.Template, ...] = get_args(stacks.Template)
+PAGE = (docs_folder() / "deploy-with-your-stack.md").read_text(encoding="utf-8")
 FORTNIGHT = 14 * 24 * 3600
 LONGEST_MIGRATION, LONGEST_PAIR = "m" * 30, "p" * 23
 UNIQUE = 8  # characters of the stack's id in a queue's name
 
-# Actions with a star, each with the reason that stands beside it in the template.
-ALLOWED_STARS = {"sqs:SendMessage*"}
+# Version and digest of each template: who changes one gives it the next version, so that `up --deployed` can
+# tell a stack of an older one.
+VERSIONS = {
+    "apply": ("1", "6be84dcab063f091"),
+    "base": ("1", "7eae980538127f58"),
+    "capture": ("1", "cfd086e4d2de415a"),
+    "target": ("1", "11ed1150fd47895e"),
+}
 
 
-class Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's tags, as the functions that they stand for."""
-
-
-def _function(loader: Loader, suffix: str, node: yaml.Node) -> Any:
-    value: Any
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    elif isinstance(node, yaml.MappingNode):
-        value = loader.construct_mapping(node, deep=True)
-    else:
-        raise TypeError(type(node))
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
-
-
-Loader.add_multi_constructor("!", _function)
-
-
-def template(part: stacks.Template) -> dict[str, Any]:
-    loaded = yaml.load(stacks.template_body(part), Loader)
-    assert isinstance(loaded, dict)
-    return loaded
-
-
-TEMPLATES = {part: template(part) for part in PARTS}
+TEMPLATES = {part: parsed(stacks.template_body(part)) for part in PARTS}
 
 
 def of_type(kind: str, *parts: stacks.Template) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -74,27 +57,11 @@ def only(kind: str, part: stacks.Template) -> dict[str, Any]:
     return properties
 
 
-def walk(node: Any) -> Iterator[Any]:
-    yield node
-    if isinstance(node, dict):
-        for child in node.values():
-            yield from walk(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from walk(child)
-
-
 def statements() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every statement that grants or denies, with the resource that it stands in."""
     for part in PARTS:
-        for name, resource in TEMPLATES[part]["Resources"].items():
-            for node in walk(resource):
-                if isinstance(node, dict) and "Effect" in node:
-                    yield f"{part}: {name}", node
-
-
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+        for name, node in template_rules.statements(TEMPLATES[part]):
+            yield f"{part}: {name}", node
 
 
 def default(part: stacks.Template, parameter: str) -> Any:
@@ -163,7 +130,10 @@ def test_queues_keep_everything_in_order_and_for_as_long_as_sqs_can() -> None:
         assert properties["FifoQueue"] is True
         assert properties["ContentBasedDeduplication"] is False
         assert properties["MessageRetentionPeriod"] == FORTNIGHT
-        assert properties["SqsManagedSseEnabled"] is True
+        assert properties["SqsManagedSseEnabled"] == {
+            "Fn::If": ["HasQueueKey", {"Ref": "AWS::NoValue"}, True]
+        }
+        assert properties["KmsMasterKeyId"]["Fn::If"][:2] == ["HasQueueKey", {"Ref": "QueueKeyArn"}]
     queue, dead = queues["Queue"], queues["DeadLetters"]
     assert queue["DeduplicationScope"] == "messageGroup"
     assert queue["FifoThroughputLimit"] == "perMessageGroupId"
@@ -207,25 +177,83 @@ def test_the_consumer_is_off_until_somebody_says_otherwise() -> None:
     assert default("capture", "Enabled") == "true"
 
 
-def test_nothing_is_granted_with_a_star() -> None:
-    granted = 0
-    for where, statement in statements():
-        if statement["Effect"] != "Allow":
-            continue
-        granted += 1
-        assert not {"NotAction", "NotResource", "NotPrincipal"} & set(statement), where
-        for action in listed(statement["Action"]):
-            assert "*" not in action or action in ALLOWED_STARS, f"{where}: {action}"
-        if "Principal" not in statement:
-            assert all(resource != "*" for resource in listed(statement["Resource"])), where
-        assert statement.get("Principal") != "*", where
-    assert granted > 10  # the walk has found them
+@pytest.mark.parametrize("part", PARTS)
+def test_every_template_keeps_our_own_rules(part: stacks.Template) -> None:
+    assert faults(TEMPLATES[part]) == []
 
 
-def test_a_star_in_a_resource_stands_for_the_streams_of_one_table_and_nothing_else() -> None:
-    for where, statement in statements():
-        if statement["Effect"] == "Allow" and "*" in json.dumps(statement.get("Resource", "")):
-            assert statement["Action"] == "dynamodb:ListStreams", where
+def test_the_rules_find_what_they_are_for() -> None:
+    """Each one broken once, in a template that is in order otherwise."""
+
+    def broken(change: Callable[[dict[str, Any]], None], part: stacks.Template = "capture") -> list[str]:
+        changed = copy.deepcopy(TEMPLATES[part])
+        change(changed["Resources"])
+        return [fault.partition(": ")[2] for fault in faults(changed)]
+
+    def policy(resources: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = resources["ForwarderRole"]["Properties"]["Policies"][0]["PolicyDocument"]
+        return found["Statement"][0]
+
+    assert broken(lambda made: policy(made).update(Resource="*")) != []
+    assert broken(lambda made: policy(made).update(Action="dynamodb:*")) == ["grants dynamodb:*"]
+    assert broken(lambda made: policy(made).update(NotAction="x")) == ["grants by what it leaves out"]
+    assert broken(lambda made: policy(made).update(Principal="*")) == ["grants to everybody"]
+    assert broken(lambda made: made["Queue"]["Properties"].pop("KmsMasterKeyId")) != []
+    assert broken(lambda made: made["ForwarderRole"]["Properties"].pop("PermissionsBoundary")) != []
+    assert broken(lambda made: made["Queue"].update(DeletionPolicy="Retain")) != []
+
+
+def test_a_star_has_its_reason_beside_it() -> None:
+    for part in PARTS:
+        lines = stacks.template_body(part).splitlines()
+        stars = [line for line in lines if re.search(r'(Resource|Principal): "\*"', line)]
+        told = [line for line in stars if "# " in line or 'Principal: "*"' in line]
+        assert told == stars, part
+
+
+GIVEN = {
+    "HasBoundary": "PermissionsBoundary",
+    "HasBucketKey": "BucketKeyArn",
+    "HasLogKey": "LogKeyArn",
+    "HasQueueKey": "QueueKeyArn",
+    "HasRoleName": "RoleName",
+    "HasTableKey": "TableKeyArn",
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_is_given_is_what_the_resource_has(part: stacks.Template) -> None:
+    """Whoever names a key or a boundary gets it: no condition asks for anything else."""
+    conditions = TEMPLATES[part]["Conditions"]
+    for name in GIVEN.keys() & set(conditions):
+        assert conditions[name] == {"Fn::Not": [{"Fn::Equals": [{"Ref": GIVEN[name]}, ""]}]}
+        uses = [
+            node["Fn::If"]
+            for node in walk(TEMPLATES[part]["Resources"])
+            if isinstance(node, dict) and node.get("Fn::If", [""])[0] == name
+        ]
+        assert any({"Ref": GIVEN[name]} in walk(use[1]) for use in uses), name
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_page_has_every_parameter_with_its_default(part: stacks.Template) -> None:
+    section = PAGE.partition(f"\n### `{part}`: ")[2].partition("\n### ")[0]
+    told = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", section, re.MULTILINE))
+
+    assert told == {
+        name: {None: "required", "": "empty"}.get(one.get("Default"), f"`{one.get('Default')}`")
+        for name, one in TEMPLATES[part]["Parameters"].items()
+    }
+
+
+def test_a_template_that_was_changed_has_another_version() -> None:
+    found = {}
+    for part in PARTS:
+        version = TEMPLATES[part]["Outputs"]["TemplateVersion"]["Value"]
+        digest = hashlib.sha256(json.dumps(TEMPLATES[part], sort_keys=True).encode()).hexdigest()[:16]
+        found[part] = (version, digest)
+
+    assert found == VERSIONS, "give what you have changed its next version, and write it down here"
 
 
 def test_facts_are_written_of_the_own_pair_only() -> None:
@@ -306,7 +334,10 @@ def test_the_longest_names_fit() -> None:
         assert len(filled(properties["LogGroupName"]["Fn::Sub"])) <= 512, name
     # Everything else is named by CloudFormation, which cuts its names to each service's limit.
     for kind, named in (("AWS::IAM::Role", "RoleName"), ("AWS::Lambda::Function", "FunctionName")):
-        assert all(named not in properties for _, properties in of_type(kind))
+        for _, properties in of_type(kind):
+            # A role's may be given, whole; `ddbverify.config` knows how long it can become.
+            given = properties.get(named, {"Ref": "AWS::NoValue"})
+            assert given.get("Fn::If", [given])[-1] == {"Ref": "AWS::NoValue"}
 
 
 WATCHED = {
