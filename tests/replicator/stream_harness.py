@@ -29,7 +29,12 @@ PAGE_RECORDS = 1000
 
 @dataclass(slots=True)
 class Shard:
-    """One shard; its first *trimmed* records can no longer be read."""
+    """
+    One shard; its first *trimmed* records can no longer be read.
+
+    Args:
+        late: Records that are not readable yet, and from when on they are; what is behind one is not, either.
+    """
 
     shard_id: str
     parent: str | None
@@ -38,6 +43,7 @@ class Shard:
     records: list[dict[str, Any]] = field(default_factory=list)  # as a Lambda event carries them
     closed: bool = False
     trimmed: int = 0
+    late: list[tuple[int, float]] = field(default_factory=list)
 
 
 class Streams:
@@ -75,9 +81,15 @@ class Streams:
         image: Map[str, Any] | None = None,
         *,
         created: float | None = None,
+        late: float = 0.0,
         **more: Any,
     ) -> dict[str, Any]:
-        """One change of an item whose key lies in *slot*; the record, as Lambda gets it."""
+        """
+        One change of an item whose key lies in *slot*; the record, as Lambda gets it.
+
+        Args:
+            late: So many seconds pass before it is readable.
+        """
         shard = self.serving(slot)
         stream: dict[str, Any] = {
             "Keys": dict(keys),
@@ -97,8 +109,16 @@ class Streams:
             "dynamodb": stream,
             **more,
         }
+        if late:
+            shard.late.append((len(shard.records), self.now + late))
         shard.records.append(record)
         return record
+
+    def readable(self, shard: Shard) -> int:
+        """How many of a shard's records can be read by now."""
+        while shard.late and shard.late[0][1] <= self.now:
+            del shard.late[0]
+        return shard.late[0][0] if shard.late else len(shard.records)
 
     def serving(self, slot: int) -> Shard:
         """The open shard of a slot."""
@@ -212,7 +232,7 @@ class Streams:
             raise refusal("TrimmedDataAccessException", "GetRecords")
         if empty:
             return {"Records": [], "NextShardIterator": self._iterator(shard_id, at, empty - 1)}
-        page = shard.records[at : at + min(Limit, self.page)]
+        page = shard.records[at : min(at + min(Limit, self.page), self.readable(shard))]
         at += len(page)
         answer: dict[str, Any] = {"Records": [as_api(one) for one in page]}
         if not (shard.closed and at == len(shard.records)):
@@ -295,7 +315,7 @@ class Mapping:
         if not self._left(shard):
             return True
         if not position.again:
-            end = min(len(shard.records), position.at + min(limit or self.batch_size, self.batch_size))
+            end = min(self._end(shard), position.at + min(limit or self.batch_size, self.batch_size))
             position.again.append((position.at, end))
             position.at = end
         start, end = position.again.pop(0)
@@ -326,11 +346,15 @@ class Mapping:
             return True
         if parent.shard_id not in self.streams.shards:
             self._skip_what_is_gone(parent, self.positions[parent.shard_id])
-        return parent.closed and not self._left(parent) and self._parent_is_read(parent)
+        is_read = self.positions[parent.shard_id].at >= len(parent.records)  # what is late, too
+        return parent.closed and is_read and not self._left(parent) and self._parent_is_read(parent)
 
     def _left(self, shard: Shard) -> bool:
         position = self.positions[shard.shard_id]
-        return bool(position.again) or position.at < len(shard.records)
+        return bool(position.again) or position.at < self._end(shard)
+
+    def _end(self, shard: Shard) -> int:
+        return self.streams.readable(shard)
 
     def _skip_what_is_gone(self, shard: Shard, position: Position) -> None:
         gone = len(shard.records) if shard.shard_id not in self.streams.shards else shard.trimmed

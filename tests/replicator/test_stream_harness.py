@@ -50,6 +50,42 @@ class Function:
         return answer
 
 
+# --- records that are readable late -----------------------------------------------------------
+
+
+def test_a_late_record_hides_itself_and_what_is_behind_it_from_readers_and_the_mapping():
+    streams, function = Streams(), Function()
+    mapping = Mapping(streams, function)
+    first = written(streams)
+    late = streams.append(0, "MODIFY", KEY, KEY, late=5.0)["dynamodb"]["SequenceNumber"]
+    behind = written(streams)
+    assert read(streams)[0] == first
+    mapping.drain()
+    assert function.taken == first
+
+    streams.now += 5
+    assert read(streams)[0] == [*first, late, *behind]
+    mapping.drain()
+    assert function.taken == [*first, late, *behind]
+
+
+def test_a_shard_whose_last_record_is_late_has_not_ended():
+    streams, function = Streams(), Function()
+    mapping = Mapping(streams, function)
+    late = streams.append(0, "MODIFY", KEY, KEY, late=5.0)["dynamodb"]["SequenceNumber"]
+    root = streams.serving(0).shard_id
+    streams.roll_over(root)
+    child = written(streams)
+    found, places = read(streams)
+    assert (found, places[root]) == ([], "")
+    assert mapping.ready() == []
+
+    streams.now += 5
+    assert read(streams)[0] == [late, *child]
+    mapping.drain()
+    assert function.taken == [late, *child]
+
+
 # --- the mapping ------------------------------------------------------------------------------
 
 

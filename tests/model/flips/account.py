@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from ddbverify.names import marker_key
 from replicator.handlers import forwarder
 from tests.model.fifo_queue import FifoQueue
 from tests.replicator.fakes import KEYS, FakeDynamoDB, refusal
 from tests.replicator.policies import FakePolicies, epoch_of
+from tests.replicator.stream_harness import SLOTS, Streams
 from tests.replicator.stream_harness import Mapping as StreamMapping
-from tests.replicator.stream_harness import Streams
 
 ACCOUNT = "123456789012"
 REGIONS = {"orders": "eu-west-1", "orders-v2": "eu-central-1"}
@@ -26,6 +27,10 @@ OPERATOR = f"arn:aws:iam::{ACCOUNT}:user/ops"
 APPLICATION = f"arn:aws:iam::{ACCOUNT}:role/app"
 SLOT = {"a": 0, "b": 8, "c": 4}
 ELSEWHERE = 12  # keys of ours: the canary's
+MARKERS = {marker_key(KEYS, slot)["id"]["S"]: slot for slot in range(SLOTS)}
+"""One marker for each slot."""
+
+BY_TTL = {"userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}}
 
 
 def arn_of(table: str) -> str:
@@ -84,8 +89,15 @@ class Database(FakeDynamoDB):
         self._denials[table] = held.revision, found
         return found
 
-    def record(self) -> None:
-        """Leave a record of whatever has changed in the two tables."""
+    def record(self, *, late: float = 0.0, is_silent: bool = False, **more: Any) -> None:
+        """
+        Leave a record of whatever has changed in the two tables.
+
+        Args:
+            late: So many seconds pass before it is readable.
+            is_silent: None is left.
+            more: What the record has beside.
+        """
         for name, before in self._seen.items():
             there = self.tables[name]
             for key in [*(one for one in before if one not in there), *there]:
@@ -94,9 +106,13 @@ class Database(FakeDynamoDB):
                     continue  # a write that changes nothing makes no record
                 event = "REMOVE" if image is None else "INSERT" if was is None else "MODIFY"
                 item = image or was or {}
-                keys = {"id": item["id"]}
-                slot = SLOT.get(item["id"]["S"], ELSEWHERE)
-                self.streams[name].append(slot, event, keys, image, created=self.now() + self.skew[name])
+                key_text = item["id"]["S"]
+                slot = SLOT.get(key_text, MARKERS.get(key_text, ELSEWHERE))
+                created = self.now() + self.skew[name]
+                if not is_silent:
+                    self.streams[name].append(
+                        slot, event, {"id": item["id"]}, image, created=created, late=late, **more
+                    )
             self._seen[name] = {key: dict(item) for key, item in there.items()}
 
     def check_numbers(self, table: str) -> None:

@@ -79,4 +79,36 @@ FOUND: dict[str, list[Move]] = {
         ("strange", {"side": "target", "key": "c"}),
         ("run", {"command": "cutover"}),
     ],
+    "ends are proven by markers": [
+        ("begin", {}),
+        ("strange", {"side": "target", "key": "c"}),
+        ("run", {"command": "cutover"}),
+        ("write", {"side": "source", "key": "c"}),
+        ("write", {"side": "source", "key": "a", "readable": 30.0}),
+        ("run", {"command": "cutover"}),
+    ],
+    "a place that is too old is a gap": [
+        ("begin", {}),
+        ("strange", {"side": "target", "key": "a"}),
+        ("day", {}),
+        ("run", {"command": "cutover"}),
+    ],
+    "what is past its time may stand alone": [
+        ("begin", {"ttl_records": False}),
+        ("write", {"side": "source", "key": "a", "kind": "mortal"}),
+        ("start", {"command": "cutover", "until": "put_item:boundary"}),
+        ("expire", {"side": "target", "key": "a"}),
+    ],
+    "what time to live removes is replicated": [
+        ("begin", {}),
+        ("write", {"side": "source", "key": "a", "kind": "mortal"}),
+        ("wait", {"seconds": 16.0}),
+        ("expire", {"side": "source", "key": "a"}),
+    ],
+    "time to live is nobody who writes": [
+        ("begin", {}),
+        ("write", {"side": "source", "key": "a", "kind": "mortal"}),
+        ("start", {"command": "cutover", "until": "put_item:boundary"}),
+        ("expire", {"side": "target", "key": "a"}),
+    ],
 }

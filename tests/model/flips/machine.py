@@ -17,6 +17,7 @@ KEY = chosen("keys")
 KIND = chosen("kinds")
 PAUSE = st.sampled_from([0.0, 0.0, 1.0])
 LATE = st.sampled_from([0.0, 0.0, -0.9])  # by how much a record's time is earlier than that of the others
+READABLE = chosen("lags")
 COMMAND = chosen("commands")
 OPERATOR = chosen("operators")
 MORE = chosen("mores")
@@ -28,20 +29,26 @@ class FlipModel(RuleBasedStateMachine):
     One migration that follows, and its flips; what every history ends in is judged when the moves are over.
 
     A subclass chooses what is drawn: `shapes`, `keys`, `kinds` of writes and the sides that are `written`,
-    the `sides` that strangers write, `hiddens` (whether there is an item that the transform leaves out),
-    `commands`, `operators`, `stops` (requests that a command is run to), `mores` (how many requests farther),
-    `skews` of the times of the tables' records, `stages` in which it begins; and the `steps` of a history.
+    the `sides` that strangers write and those in which time to live is on (`dying`), `hiddens` (whether there
+    is an item that the transform leaves out), `commands`, `operators`, `stops` (requests that a command is
+    run to), `mores` (how many requests farther), `waits` of some seconds, `skews` of the times of records,
+    `lags` until these are readable, `ttl_records` (whether time to live leaves any), `stages` in
+    which it begins; and the `steps` of a history.
     """
 
     shapes: tuple[str, ...] = ("plain", "inverse", "inverse")
     keys: tuple[str, ...] = tuple(sorted(SLOT))
-    kinds: tuple[str, ...] = ("put", "put", "put", "gone", "gone", "hidden")
+    kinds: tuple[str, ...] = ("put", "put", "put", "gone", "gone", "hidden", "mortal")
     commands: tuple[str, ...] = ("cutover", "cutover", "cutback", "cutback", "settle", "resume", "repair")
     operators: tuple[str, ...] = ("one", "other")
     written: tuple[str, ...] = tuple(SIDES)
     sides: tuple[str, ...] = tuple(SIDES)
+    dying: tuple[str, ...] = tuple(SIDES)
     hiddens: tuple[bool, ...] = (False, True)
     skews: tuple[float, ...] = (0.0, 0.0, -1.0, 0.9)
+    waits: tuple[float, ...] = (1.0, 16.0, 31.0, 901.0)
+    lags: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 4.0, 12.0)
+    ttl_records: tuple[bool, ...] = (True, False)
     stops: tuple[str, ...] = (
         "",
         "",
@@ -77,16 +84,17 @@ class FlipModel(RuleBasedStateMachine):
         skew=st.tuples(chosen("skews"), chosen("skews")),
         hidden=chosen("hiddens"),
         stage=chosen("stages"),
+        ttl_records=chosen("ttl_records"),
     )
     @noted
-    def begin(self, shape="plain", skew=(0.0, 0.0), hidden=False, stage="following"):
+    def begin(self, shape="plain", skew=(0.0, 0.0), hidden=False, stage="following", ttl_records=True):
         """
         The target follows.
 
         Args:
             stage: ``asked``: a cutover is about to set the pointer; ``flipped``: it has, and died.
         """
-        self.world = FlipWorld(shape, skew=skew, hidden=hidden)
+        self.world = FlipWorld(shape, skew=skew, hidden=hidden, ttl_records=ttl_records)
         self.broken = False
         if stage != "following":
             self.world.start("one", "cutover")
@@ -96,16 +104,26 @@ class FlipModel(RuleBasedStateMachine):
 
     # --- the application, and others -------------------------------------------------------------
 
-    @rule(side=chosen("written"), key=KEY, kind=KIND, pause=PAUSE, late=LATE)
-    def write(self, side="source", key="a", kind="put", pause=0.0, late=0.0):
+    @rule(side=chosen("written"), key=KEY, kind=KIND, pause=PAUSE, late=LATE, readable=READABLE)
+    def write(self, side="source", key="a", kind="put", pause=0.0, late=0.0, readable=0.0):
         """An instance of the application writes to the table that it knows; the fences may refuse that."""
         self.world.wait(pause)
-        self.world.write(side, key, kind, late)
+        self.world.write(side, key, kind, late, readable)
 
-    @rule(side=chosen("sides"), key=KEY)
-    def strange(self, side="source", key="a"):
+    @rule(side=chosen("sides"), key=KEY, readable=READABLE)
+    def strange(self, side="source", key="a", readable=0.0):
         """Somebody whom no fence keeps off writes to the table that is not the application's."""
-        self.world.strange(side, key)
+        self.world.strange(side, key, readable)
+
+    @rule(side=chosen("dying"), key=KEY)
+    def expire(self, side="source", key="a"):
+        """Time to live removes an item that is past its time, if it is."""
+        self.world.expire(side, key)
+
+    @rule()
+    def day(self):
+        """More than a day passes, and the streams forget."""
+        self.world.day()
 
     @rule(side=SIDE, slot=st.sampled_from([0, 8]), splits=st.booleans())
     def reshard(self, side, slot=0, splits=True):
@@ -113,7 +131,7 @@ class FlipModel(RuleBasedStateMachine):
         shard = streams.serving(slot).shard_id
         (streams.split if splits else streams.roll_over)(shard)
 
-    @rule(seconds=st.sampled_from([1.0, 16.0, 31.0, 901.0]))
+    @rule(seconds=chosen("waits"))
     def wait(self, seconds):
         self.world.wait(seconds)
 

@@ -7,20 +7,28 @@ history in which it breaks a promise, and `tests/model/flips/counterexamples.py`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from ddbverify.changes import following
+from ddbverify.changes.places import Place
+from ddbverify.changes.shards import Gap
+from ddbverify.changes.wire import StreamWire
+from ddbverify.compare.judge import Judge
+from replicator.aws import stream_tail
 from replicator.aws.policy_fence import PolicyFence
 from replicator.commands import closing, cutover_left, way_back
 from replicator.context import live
 from replicator.context.context import Context
 from replicator.context.lock import Lock
-from replicator.handlers import applier, inverse_ledger, inverting
+from replicator.handlers import applier, forwarder, inverse_ledger, inverting
 from replicator.handlers.inverting import Intended, Present
 from replicator.handlers.ledger import Write
+from replicator.handlers.records import is_by_ttl
 from tests.model.flips.account import Database, Stacks
 from tests.model.flips.machine import FlipModel
 from tests.model.flips.verifier import Verifier
@@ -34,8 +42,12 @@ class OverAndBack(FlipModel):
 
     operators = ("one",)
     commands = ("cutover", "cutover", "cutback")
+    kinds = ("put", "put", "put", "gone", "gone", "hidden")
+    lags = (0.0,)
+    ttl_records = (True,)
     steps = 8
     strange = start = go_on = finish = reshard = forward = receive = go_on_working = wait = flow = None
+    expire = day = None
 
 
 class Hidden(OverAndBack):
@@ -90,8 +102,10 @@ class Strange(FlipModel):
     written = ("target",)
     stages = ("flipped",)
     commands = ("resume",)
+    lags = (0.0,)
+    ttl_records = (True,)
     steps = 8
-    reshard = forward = receive = go_on_working = wait = start = go_on = finish = None
+    reshard = forward = receive = go_on_working = wait = start = go_on = finish = expire = day = None
 
 
 class Late(Strange):
@@ -123,9 +137,11 @@ class TwoOperators(FlipModel):
     shapes = ("plain",)
     keys = ("a",)
     kinds = ("put",)
+    lags = (0.0,)
+    ttl_records = (True,)
     steps = 8
     commands = ("cutover",)
-    strange = reshard = forward = receive = go_on_working = flow = None
+    strange = reshard = forward = receive = go_on_working = flow = expire = day = None
 
 
 class Waiting(OverAndBack):
@@ -133,6 +149,46 @@ class Waiting(OverAndBack):
 
     commands = ("cutover",)
     wait = FlipModel.wait
+
+
+class ReadableLate(Verified):
+    """Those of them whose records are readable late, also under the fence."""
+
+    lags = (0.0, 30.0, 45.0)
+
+
+class Trimmed(Verified):
+    """Those of them in which days pass."""
+
+    day = FlipModel.day
+
+
+class Expiring(OverAndBack):
+    """Those of items that time to live removes from the table that leads."""
+
+    shapes = ("plain",)
+    keys = ("a",)
+    kinds = ("mortal",)
+    commands = ("cutover",)
+    dying = ("source",)
+    wait, expire = FlipModel.wait, FlipModel.expire
+
+
+class ExpiringMeanwhile(Expiring):
+    """Those of items that it removes from the follower, while a cutover is under way."""
+
+    dying = ("target",)
+    written = ("source",)
+    stops = ("put_item:boundary",)
+    mores = (0, 1)
+    waits = (1.0,)
+    start, finish, run = FlipModel.start, FlipModel.finish, None
+
+
+class ExpiringSilently(ExpiringMeanwhile):
+    """Those of them in which that leaves no record."""
+
+    ttl_records = (False,)
 
 
 # --- which consumer may write -----------------------------------------------------------------
@@ -283,6 +339,58 @@ def one_stream(patch: Patch) -> None:
     patch.setattr(Verifier, "wires", first)
 
 
+def silence_is_an_end(patch: Patch) -> None:
+    """A shard has ended where a page is empty, although markers are written."""
+    patch.setattr(following, "MARKER_PATIENCE_SECONDS", 0.0)
+
+
+def as_old_as_it_may_be(patch: Patch) -> None:
+    """A place counts however old it is: what the stream has, behind it, is what has changed."""
+    patch.setattr(following, "LONGEST_SECONDS", math.inf)
+    _what_is_left(patch)
+
+
+def from_what_is_left(patch: Patch) -> None:
+    """From a place that the stream has forgotten a link goes on with what is left."""
+    _what_is_left(patch)
+
+
+def _what_is_left(patch: Patch) -> None:
+    iterator = StreamWire.iterator
+
+    def left(self: StreamWire, shard_id: str, place: Place | None) -> str:
+        try:
+            return iterator(self, shard_id, place)
+        except Gap:
+            return iterator(self, shard_id, None)
+
+    patch.setattr(StreamWire, "iterator", left)
+    patch.setattr(following, "need_no_gap", lambda *_: None)
+
+
+# --- time to live -----------------------------------------------------------------------------
+
+
+def an_item_past_its_time_differs(patch: Patch) -> None:
+    """An item that stands in one table only is a difference, also where it is past its time."""
+    patch.setattr(Judge, "_is_past_its_ttl", lambda *_: False)
+
+
+def expiry_is_not_replicated(patch: Patch) -> None:
+    """What time to live has removed is not sent on."""
+    decode = forwarder._decode
+
+    def without(record: Mapping[str, Any], settings: Any, latch_gap: Any) -> Any:
+        return None if is_by_ttl(record) else decode(record, settings, latch_gap)
+
+    patch.setattr(forwarder, "_decode", without)
+
+
+def whoever_removes_is_somebody(patch: Patch) -> None:
+    """What time to live removes around the boundary is somebody's write."""
+    patch.setattr(stream_tail, "is_by_ttl", lambda _: False)
+
+
 RULES: dict[str, Rule] = {
     "every switch-on asks which table is live": Rule(whoever_asks_is_switched_on, Strange),
     "a consumer is shut before the flip": Rule(not_shut, Late),
@@ -296,11 +404,17 @@ RULES: dict[str, Rule] = {
     "who has lost the lease takes nothing back": Rule(takes_back_whatever_happened, TwoOperators),
     "a fence is fastened before the flip": Rule(it_may_end_by_itself, Waiting),
     "a link reads the streams of both tables": Rule(one_stream, Verified),
+    "ends are proven by markers": Rule(silence_is_an_end, ReadableLate),
+    "a place that is too old is a gap": Rule(as_old_as_it_may_be, Trimmed),
+    "what is past its time may stand alone": Rule(an_item_past_its_time_differs, ExpiringSilently),
+    "what time to live removes is replicated": Rule(expiry_is_not_replicated, Expiring),
+    "time to live is nobody who writes": Rule(whoever_removes_is_somebody, ExpiringMeanwhile),
 }
 
 NOT_NEEDED: dict[str, Rule] = {
     "an old role loses its permission": Rule(a_role_stays, NoStranger),
     "between is noted before the flip": Rule(noted_behind_the_flip, NoStranger),
+    "a place that was forgotten is a gap": Rule(from_what_is_left, Trimmed),
 }
 """Implied by others: see docs/design.md."""
 

@@ -27,6 +27,7 @@ from ddbverify.tables import aws as real_aws
 from replicator.aws import canary, policies, queue, switch
 from replicator.aws.policies import Policies
 from replicator.commands import (
+    audit,
     closing,
     cutback,
     cutover,
@@ -50,6 +51,7 @@ from replicator.context.console import Step
 from replicator.context.context import Context, Pace
 from replicator.context.lock import Lock
 from replicator.handlers import consumer, fifo, forwarder
+from replicator.handlers.control import is_paused
 from replicator.handlers.inverse_ledger import InverseLedger
 from replicator.handlers.ledger import Ledger
 from replicator.handlers.state import State
@@ -59,6 +61,7 @@ from tests.model.fifo_queue import Call
 from tests.model.flips import shapes
 from tests.model.flips.account import (
     APPLICATION,
+    BY_TTL,
     OPERATOR,
     SIDES,
     SLOT,
@@ -198,15 +201,21 @@ class FlipWorld:
         skew: Table -> seconds by which the times of its records are beside the clock: whole seconds are
             cut off, so from above -1 up to below 2 is what `way_back.APART_SECONDS` has to bear.
         hidden: Whether the source has an item that the transform leaves out (key ``b``).
+        ttl_records: Whether time to live leaves records, as AWS's does, and ministack's does not.
     """
 
     present: FlipWorld  # the one that the patched entry points work in
 
     def __init__(
-        self, shape: str = "plain", *, skew: Sequence[float] = (0.0, 0.0), hidden: bool = False
+        self,
+        shape: str = "plain",
+        *,
+        skew: Sequence[float] = (0.0, 0.0),
+        hidden: bool = False,
+        ttl_records: bool = True,
     ) -> None:
         FlipWorld.present = self
-        self.shape, self.now = shape, 1_800_000_000.0
+        self.shape, self.now, self.ttl_records = shape, 1_800_000_000.0, ttl_records
         self.console = Silent()
         self.database = Database(lambda: self.now, dict(zip(SIDES.values(), skew, strict=True)))
         self.stacks = Stacks(self.database)
@@ -232,6 +241,9 @@ class FlipWorld:
         self.strangers: dict[
             str, bool
         ] = {}  # key that others have written -> whether the application has since
+        self.written_to: set[str] = set()  # tables that the application or a stranger has written
+        # Key -> the table from which time to live removed it, and the direction that was followed then.
+        self.expired: dict[str, tuple[str, int]] = {}
         self.transform = Transform.load(
             "tests.model.flips.shapes:narrower" if shape == "inverse" else None, KEYS, KEYS, rekeys=False
         )
@@ -308,13 +320,15 @@ class FlipWorld:
 
     # --- the application ------------------------------------------------------------------------
 
-    def write(self, side: str, key: str, kind: str = "put", skew: float = 0.0) -> bool:
+    def write(self, side: str, key: str, kind: str = "put", skew: float = 0.0, readable: float = 0.0) -> bool:
         """
         One write of the application to a table, as an instance of it may that reads the pointer late.
 
         Args:
             side: ``source`` or ``target``.
-            kind: ``put``, ``gone`` (a delete), or ``hidden`` (what the transform leaves out).
+            kind: ``put``, ``gone`` (a delete), ``hidden`` (what the transform leaves out), or ``mortal``: it
+                is past its time a second later.
+            readable: So many seconds later its record is.
 
         Returns:
             Whether it was taken.
@@ -325,7 +339,11 @@ class FlipWorld:
             return False
         self.written += 1
         value = f"{shapes.HIDDEN if kind == 'hidden' else ''}{self.written}"
-        self._acknowledge(side, key, None if kind == "gone" else self._item(side, key, value), skew)
+        image = None if kind == "gone" else self._item(side, key, value)
+        if kind == "mortal" and image is not None:
+            image[shapes.DIES] = {"N": str(int(self.now) + 1)}
+        self.written_to.add(SIDES[side])
+        self._acknowledge(side, key, image, skew, readable)
         return True
 
     def known(self) -> set[str]:
@@ -341,14 +359,58 @@ class FlipWorld:
             values.add(arn_of("orders"))
         return {side for side, table in SIDES.items() if arn_of(table) in {*values, put[-1][1]}}
 
-    def strange(self, side: str, key: str) -> None:
+    def strange(self, side: str, key: str, readable: float = 0.0) -> None:
         """Somebody whom no fence keeps off writes to the table that is not the application's (root, say)."""
         if self.database.may_write(SIDES[side], APPLICATION):
             return
+        self.written_to.add(SIDES[side])
         self.written += 1
         self.strangers[key] = False
         self.database.seed(SIDES[side], self._item(side, key, f"strange{self.written}"))
-        self.database.record()
+        self.database.record(late=readable)
+
+    def expire(self, side: str, key: str) -> None:
+        """Time to live removes an item that is past its time, from either table, fenced or not."""
+        items, at = self.database.tables[SIDES[side]], self.database._key(SIDES[side], {"id": {"S": key}})
+        if not self._is_past(items.get(at)):
+            return
+        del items[at]
+        self.database.record(is_silent=not self.ttl_records, **BY_TTL)
+        if side == "source":
+            self.kept[key] = None
+        if side == self.truth[key][0]:
+            self.truth[key] = side, None
+            found = live.read(self.context())
+            if found.table == side and self.ttl_records:
+                self.expired[key] = side, found.cycle
+
+    def _is_past(self, item: Mapping[str, Any] | None) -> bool:
+        return item is not None and shapes.DIES in item and int(item[shapes.DIES]["N"]) < self.now
+
+    def _are_same(self, one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
+        """Of one key; an item that is past its time may be in one table only."""
+        if one is None or other is None:
+            return one is other or self._is_past(one) or self._is_past(other)
+        return one == other
+
+    def day(self) -> None:
+        """
+        More than a day passes, in which everything works and is audited in time; the streams forget.
+
+        Not while a command is under way: it would not last so long.
+        """
+        found = live.read(self.context())
+        if self.operators or found.table == BETWEEN:
+            return
+        for _ in range(3):
+            self.pump()
+            self.wait(9 * 3600.0)
+            self.pump()
+            direction = self.context().turned(found.cycle)
+            if live.is_followed(direction):
+                audit.run(direction, direction.config.tables[0])
+        for streams in self.database.streams.values():
+            streams.trim()
 
     def _item(self, side: str, key: str, value: str) -> dict[str, Any]:
         image: dict[str, Any] = {"id": {"S": key}}
@@ -356,7 +418,14 @@ class FlipWorld:
             return {**image, "value": {"S": value}}
         return {**image, "v": {"S": value}, "kept": {"S": f"kept{self.written}"}}
 
-    def _acknowledge(self, side: str, key: str, image: dict[str, Any] | None, skew: float = 0.0) -> None:
+    def _acknowledge(
+        self,
+        side: str,
+        key: str,
+        image: dict[str, Any] | None,
+        skew: float = 0.0,
+        readable: float = 0.0,
+    ) -> None:
         table = SIDES[side]
         items, at = self.database.tables[table], self.database._key(table, {"id": {"S": key}})
         there = items.get(at)
@@ -365,9 +434,10 @@ class FlipWorld:
         else:
             items[at] = image
         self.database.skew[table] += skew
-        self.database.record()
+        self.database.record(late=readable)
         self.database.skew[table] -= skew
         self.truth[key] = side, image
+        self.expired.pop(key, None)
         if key in self.strangers:
             self.strangers[key] = True
         if side == "source":
@@ -577,8 +647,15 @@ class FlipWorld:
             del self.operators[operator]
             if process.name == "settle" and process.error is None:
                 self.settling = False
-            if process.error is not None and not isinstance(process.error, PASSING):
-                raise process.error
+            self._need_fair(process)
+
+    def _need_fair(self, process: Process) -> None:
+        """What a command ends in is no bug, and blames nobody for what time to live did."""
+        if process.error is not None and not isinstance(process.error, PASSING):
+            raise process.error
+        for table in SIDES.values():
+            blames = f"Somebody else writes to {table}:" in str(process.error)
+            assert not blames or table in self.written_to, "time to live is taken for somebody who writes"
 
     def run(self, command: str) -> Process:
         """A command, from its beginning to its end."""
@@ -586,8 +663,7 @@ class FlipWorld:
             self, command, lambda one: COMMANDS[command](ModelContext(self, cast("Process", one)))
         )
         process.finish()
-        if process.error is not None and not isinstance(process.error, PASSING):
-            raise process.error
+        self._need_fair(process)
         return process
 
     # --- the end --------------------------------------------------------------------------------
@@ -616,13 +692,16 @@ class FlipWorld:
                 if self.settling and found.table == TARGET:
                     self.wait(40)
                     self.run("settle")  # it has switched the consumer off
+                elif is_paused(around.state(around.config.tables[0]).get(Fact.CONTROL)):
+                    self.wait(40)
+                    self.run("resume")  # a flip that was rolled back says that it could not
                 break
             if found.table == TARGET and found.cycle % 2 == 0 and not closing.is_under_way(around):
                 break  # the way back was given up
             before = found.cycle - (found.table != BETWEEN and not closing.is_under_way(around))
             self.wait(40)
             self.run(around.turned(max(before, 0)).flips_with)
-        self.wait(30)
+        self.wait(60)  # until what is readable late is, too
         self.pump()
 
     def judge(self) -> None:
@@ -645,9 +724,13 @@ class FlipWorld:
         assert state.get(Fact.GAP) is None, state.get(Fact.GAP)
         follows = live.is_followed(direction)
         for key in SLOT:
-            self._judge(key, found.table, follows=follows, aside=key_hash({"id": {"S": key}}, KEYS) in aside)
+            is_aside = key_hash({"id": {"S": key}}, KEYS) in aside
+            self._judge(key, found.table, found.cycle, follows=follows, aside=is_aside)
 
-    def _judge(self, key: str, leads: str, *, follows: bool, aside: bool) -> None:
+    def _made(self, item: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if item is None else next(iter(self.transform(item)), None)
+
+    def _judge(self, key: str, leads: str, cycle: int, *, follows: bool, aside: bool) -> None:
         there = {
             side: self.database.tables[table].get(self.database._key(table, {"id": {"S": key}}))
             for side, table in SIDES.items()
@@ -663,19 +746,18 @@ class FlipWorld:
             )
         if aside:
             return
-        made = self.transform(there["source"]) if there["source"] is not None else []
+        made = self._made(there["source"])
         if follows:
-            assert made == ([there["target"]] if there["target"] is not None else []), (
-                f"{key}: the target is not transform(source)"
-            )
+            assert self._are_same(made, there["target"]), f"{key}: the target is not transform(source)"
+        if key in self.expired and follows and self.expired[key] == (leads, cycle):
+            assert there["source"] is there["target"] is None, f"{key}: what time to live removed is there"
         if side != leads:  # it came over, or back
             if leads == "target":
-                wanted = self.transform(image) if image is not None else []
-                assert wanted == ([there["target"]] if there["target"] is not None else []), (
+                assert self._are_same(self._made(image), there["target"]), (
                     f"{key}: what the application wrote to the source is not in the target"
                 )
             else:
-                assert made == ([image] if image is not None else []), (
+                assert self._are_same(made, image), (
                     f"{key}: what the application wrote to the target is not in the source"
                 )
         if follows and self.shape == "inverse":
