@@ -56,6 +56,7 @@ class Pair(_Section, frozen=True):
     ignore: tuple[str, ...] = ()
     accept: tuple[str, ...] = ()
     may_be_empty: bool = False
+    export: str | None = None
 
     @property
     def id(self) -> str:
@@ -69,7 +70,10 @@ class Pair(_Section, frozen=True):
 class Replication(_Section, frozen=True):
     """How the target is filled and kept following."""
 
-    backfill: Literal["backup", "pitr", "scan"] = "backup"
+    backfill: Literal["backup", "pitr", "scan", "export"] = "backup"
+    export_to: str | None = None
+    export_owner: str | None = None
+    export_key: str | None = None
     groups: int = 32
     overlap: Duration = Duration(300)
     read_units: int | None = None
@@ -224,7 +228,7 @@ class Config(_Section, frozen=True, kw_only=True):
             # Where both sides are one place; where they are not, such keys allow no way back.
             stack = msgspec.structs.replace(stack, table_key=stack.ledger_key, ledger_key=stack.table_key)
             # Items come as they are: what an inverse makes of them is the consumer's, and of no digest here.
-            plain = {"transform": None, "transform_files": (), "inverse": None}
+            plain = {"transform": None, "transform_files": (), "inverse": None, "export": None}
             tables = tuple(
                 msgspec.structs.replace(pair, source=pair.target, target=pair.source, **plain)
                 for pair in self.tables

@@ -200,17 +200,19 @@ class Fact:
 
     BOUND: Final = "bound"
     """What the target is made with, from the first step on: ``transform`` (or empty), ``digest`` (of its
-    package), ``rekeys``, ``backfill``. Not there while a restart is under way."""
+    package), ``rekeys``, ``backfill``, ``export``. Not there while a restart is under way."""
 
     BOUNDARY: Final = "boundary"
-    """``how`` (``backup``, ``pitr``, ``scan``), ``backup_epoch`` (of the backup, the chosen second, or
-    the scan's beginning), ``boundary_epoch`` (whole seconds); ``backup_arn`` where there is one."""
+    """``how`` (``backup``, ``pitr``, ``scan``, ``export``), ``backup_epoch`` (of the backup, the chosen
+    second, the scan's beginning, or the export's moment), ``boundary_epoch`` (whole seconds); ``backup_arn``
+    where there is one; of an export ``export`` (address), ``export_arn``, ``manifests`` (name -> SHA-256)."""
 
     RESTART: Final = "restart"
     """``number``: how often the pair was started anew. Not there before the first time."""
 
     RESTARTING: Final = "restarting"
-    """While a restart is under way: ``number`` (the new one), ``backup`` (an ARN, or empty), ``at``."""
+    """While a restart is under way: ``number`` (the new one), ``backup`` (of an older one the ARN, of an
+    export that is named the address; else empty), ``at``."""
 
     CONSUMER: Final = "consumer"
     """Written by the operator: ``on``, and ``since_epoch``. Off: nothing was in flight any more by then,
@@ -218,7 +220,8 @@ class Fact:
 
     LOADED: Final = "load#"
     """Prefix, followed by a segment: how far the load is in it. ``reading`` (what it reads), ``done``,
-    ``last`` (JSON of the last key read), ``read``, ``written``, ``quarantined``."""
+    ``last`` (JSON of the last key read; of an export's data file, of the number of items), ``read``,
+    ``written``, ``quarantined``."""
 
     STREAM_ENABLED_BY_US: Final = "stream-enabled-by-us"
     """``at``: the source had no stream before, and has none again afterwards."""

@@ -100,7 +100,7 @@ ROOMS = (
         "exports",
         "tables as exports in S3 or in a folder: manifests, what is proven of them, their items as pages",
         "items tables",
-        "export reader store",
+        "export manifest parts reader store",
     ),
     _room(
         "ddbverify",
@@ -244,7 +244,7 @@ ROOMS = (
         "replicator",
         "backfill",
         "the target's first filling: preflight, boundary, backup, load",
-        "ddbverify.items ddbverify.code ddbverify.tables handlers context",
+        "ddbverify.items ddbverify.code ddbverify.tables ddbverify.exports handlers context",
         "boundary filling ownership plan preflight",
     ),
     _room(

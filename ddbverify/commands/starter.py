@@ -197,12 +197,16 @@ target = {target}
 # rekeys = false                     # whether it may make keys of its own, or several items of one
 # ignore = ["updated_at"]            # attributes that may differ
 # accept = ["pitr", "tags.*"]        # settings that may differ: checks.md
+# export = "s3://exports/AWSDynamoDB/01700000000000-0a1b2c3d"  # one that is there, to fill the target from
 # may_be_empty = false               # whether both tables may hold no item
 
 # With this section a pipeline has to be there and healthy. Leave it out to verify tables that
 # something else has filled. `replicator up` makes one, with these settings or the defaults.
 # [replication]
-# backfill = "backup"                # or "pitr", "scan": what the target is filled from at first
+# backfill = "backup"                # or "pitr", "scan", "export": what the target is filled from at first
+# export_to = "s3://exports/orders"  # where an "export" is to lie
+# export_owner = "111122223333"      # account of that bucket, where it is another one
+# export_key = "alias/exports"       # key of KMS that an export is encrypted with
 # groups = 32                        # of the queue: at most so many consumers work at once
 # overlap = "5m"                     # how far before the backup's time the replay starts
 # read_units = 5000                  # ceiling per second of a "scan"

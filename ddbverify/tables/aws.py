@@ -67,6 +67,7 @@ _NOT_FOUND = {
     "ResourceNotFoundException",
     "TableNotFoundException",
     "BackupNotFoundException",
+    "ExportNotFoundException",
     "ParameterNotFound",
     "PolicyNotFoundException",
     "AWS.SimpleQueueService.NonExistentQueue",

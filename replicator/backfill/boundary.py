@@ -1,7 +1,7 @@
 """
-Where replay starts, and what the target is filled from: a backup, a second of the past, or the live source.
+Where replay starts, and what the target is filled from: a backup, a second, an export, or the live source.
 
-A backup and a chosen second are fixed in phase 1; a scan fixes its boundary when it begins.
+All but a scan's are fixed in phase 1; a scan fixes its boundary when it begins.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact
 from ddbverify.tables.aws import translated
 from ddbverify.tables.references import require_named
-from replicator.backfill import backups
+from replicator.backfill import backups, exports
 from replicator.backfill.backups import Backup
+from replicator.backfill.exports import Found
 from replicator.backfill.plan import Plan
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -28,7 +29,13 @@ from replicator.context.tables import TableFacts
 from replicator.handlers.state import State, now_text, text_of
 
 ASKED = "backup-asked"
-"""Fact of a pair: ``name`` of the backup that it asks for, so that a run after a kill finds it again."""
+"""
+Fact of a pair: ``name`` of the backup that it asks for, so that a run after a kill finds it again; of an
+export ``token``, ``second`` and, once it was accepted, ``arn``.
+"""
+
+EXPORTS = "export-made#"
+"""Prefix of facts of a pair, one for each export that it asked for: ``export`` (address). They, too."""
 
 BACKUPS = "backup-taken#"
 """Prefix of facts of a pair, one for each backup that it took: ``arn``. They outlive restarts."""
@@ -43,6 +50,11 @@ def boundary_of(epoch: float, overlap_seconds: float) -> int:
     return math.floor(epoch) - math.ceil(overlap_seconds)
 
 
+def named_export(context: Context, pair: Pair) -> str:
+    """Address of the export that the settings name for a pair; empty where another way is taken."""
+    return (pair.export or "") if context.config.replicated.backfill == "export" else ""
+
+
 def title(context: Context, plan: Plan) -> str:
     """What the step is called in front of the operator."""
     name = plan.source.name
@@ -50,6 +62,7 @@ def title(context: Context, plan: Plan) -> str:
         "backup": f"backup of {name}",
         "pitr": f"a second of {name}'s past is chosen",
         "scan": f"no backup: {name} itself is read",
+        "export": f"export of {name}",
     }[context.config.replicated.backfill]
 
 
@@ -84,6 +97,8 @@ def fix(context: Context, plan: Plan, lock: Lock, step: Step) -> Mapping[str, An
         _of_backup(context, plan, lock, step)
     elif how == "pitr":
         _of_past(context, plan, lock, step)
+    elif how == "export":
+        _of_export(context, plan, lock, step)
     return {"how": how}
 
 
@@ -116,19 +131,118 @@ def _new_backup(context: Context, plan: Plan, state: State, step: Step) -> Backu
 
 
 def _of_past(context: Context, plan: Plan, lock: Lock, step: Step) -> None:
+    chosen = _second(context, plan, step)
+    lock.check()  # minutes may have passed
+    _record(context, context.state(plan.pair), "pitr", chosen, step)
+
+
+def _second(context: Context, plan: Plan, step: Step) -> int:
     """The latest second that can be restored, once that is late enough: minutes ago, on AWS."""
     ready = math.ceil(ready_epoch(context, plan.pair))
     while True:
         window = restorable(context, plan.source)
         if window is None:
-            raise need_recovery(plan.source)
+            raise need_recovery(plan.source, context.config.replicated.backfill)
         chosen = math.floor(window[1])
         if chosen >= ready:
-            break
+            return chosen
         step.at(f"{ready - chosen} s until it can be restored")
         time.sleep(context.pace.poll_seconds)
-    lock.check()  # minutes may have passed
-    _record(context, context.state(plan.pair), "pitr", chosen, step)
+
+
+def _of_export(context: Context, plan: Plan, lock: Lock, step: Step) -> None:
+    state, address = context.state(plan.pair), plan.pair.export
+    if address is None:
+        found = _new_export(context, plan, lock, step)
+    else:
+        found = exports.named(context, plan.source, address)
+        # Of a restart that was asked for and begun with it, before its consumer was stopped.
+        if (state.get(Fact.RESTARTING) or {}).get("backup") != address:
+            _need_reusable(context, plan.pair, found)
+    lock.check()  # hours may have passed
+    more = {"export": found.address, "export_arn": found.arn, "manifests": dict(found.manifests)}
+    _record(context, state, "export", found.epoch, step, **more)
+
+
+def _new_export(context: Context, plan: Plan, lock: Lock, step: Step) -> Found:
+    state = context.state(plan.pair)
+    asked = state.get(ASKED)
+    if asked is None:
+        second = _second(context, plan, step)
+        lock.check()
+        # All of the request: what is asked for again after a kill is the same export.
+        asked = {"token": secrets.token_hex(16), "second": second, "at": now_text()}
+        state.put(ASKED, **asked)
+    try:
+        if "arn" not in asked:
+            step.at("asking for it")
+            arn = exports.ask(context, plan.source, int(asked["second"]), asked["token"])
+            asked = {**asked, "arn": arn}
+            state.put(ASKED, **asked)
+        said = exports.awaited(context, asked["arn"], step)
+    except exports.Unusable:
+        state.delete(ASKED)
+        raise
+    address = exports.address_of(said)
+    state.put(EXPORTS + asked["arn"].rpartition("/")[2], export=address)
+    return exports.found(context, plan.source, address, said)
+
+
+def foresee_export(context: Context, pair: Pair, source: TableFacts, *, begun: bool) -> None:
+    """
+    Refuse beforehand what would fail once the stacks are there; nothing is asked for.
+
+    Args:
+        begun: Whether there is a state table.
+
+    Raises:
+        ConfigurationError: The bucket, or the export that is named, will not do.
+        EngineError: AWS refused to say.
+    """
+    if pair.export is None:
+        exports.need_bucket(context)
+        return
+    found = exports.named(context, source, pair.export)
+    boundary = boundary_of(found.epoch, context.config.replicated.overlap)
+    if begun and "captured_epoch" in context.resources(pair):
+        problem = _not_covered(context, pair, source, boundary)
+    elif source.stream_arn is None:
+        problem = "its stream is off, so nobody knows what has changed since"
+    else:
+        problem = _forgotten(context, source, boundary, context.server_time())
+    if problem:
+        raise _too_old(pair, found, problem)
+
+
+def need_export(context: Context, pair: Pair) -> None:
+    """
+    Whether a restart may begin as the settings say, from an export; nothing has been touched.
+
+    Raises:
+        Refused: The export that is named is too old.
+        ConfigurationError: It is of no use, or there is no bucket to export to.
+        EngineError: AWS refused to say.
+    """
+    source = context.source_table(pair)
+    if pair.export is None:
+        exports.need_bucket(context)
+    else:
+        _need_reusable(context, pair, exports.named(context, source, pair.export))
+
+
+def _need_reusable(context: Context, pair: Pair, found: Found) -> None:
+    boundary = boundary_of(found.epoch, context.config.replicated.overlap)
+    source = context.source_table(pair)
+    problem = _not_covered(context, pair, source, boundary) or _consumed(context.state(pair), boundary)
+    if problem:
+        raise _too_old(pair, found, problem)
+
+
+def _too_old(pair: Pair, found: Found, problem: str) -> Refused:
+    return Refused(
+        f"{pair} cannot be filled from the export {found.address}: {problem}.",
+        "leave [[tables]] export out: a new one is asked for.",
+    )
 
 
 def begin_scan(context: Context, plan: Plan) -> None:
@@ -145,7 +259,7 @@ def begin_scan(context: Context, plan: Plan) -> None:
 def _record(context: Context, state: State, how: str, epoch: float, step: Step, **more: Any) -> None:
     boundary = boundary_of(epoch, context.config.replicated.overlap)
     state.put(Fact.BOUNDARY, how=how, backup_epoch=int(epoch), boundary_epoch=boundary, **more)
-    said = "taken at" if how == "backup" else "it is"
+    said = {"backup": "taken at", "export": "as of"}.get(how, "it is")
     step.result = f"{said} {text_of(epoch)}, replay starts at {text_of(boundary)}"
 
 
@@ -159,10 +273,10 @@ def restorable(context: Context, source: TableFacts) -> tuple[float, float] | No
     return found["EarliestRestorableDateTime"].timestamp(), found["LatestRestorableDateTime"].timestamp()
 
 
-def need_recovery(source: TableFacts) -> ConfigurationError:
-    """The refusal of ``pitr`` on a table that keeps no past."""
+def need_recovery(source: TableFacts, how: str) -> ConfigurationError:
+    """The refusal of a way that needs the past of a table, *how*, on one that keeps none."""
     return ConfigurationError(
-        f'[replication] backfill = "pitr", but point-in-time recovery of {source.name} is off.',
+        f'[replication] backfill = "{how}", but point-in-time recovery of {source.name} is off.',
         'turn it on for that table, or use backfill = "backup" or "scan".',
     )
 
@@ -211,8 +325,12 @@ def _not_covered(context: Context, pair: Pair, source: TableFacts, boundary: int
         return "a gap is latched, so changes after it may be missing"
     if source.stream_arn is None or source.stream_arn != resources.get("stream_arn"):
         return "the source's stream is not the one that this migration is bound to"
+    return _forgotten(context, source, boundary, float(resources.get("captured_epoch", math.inf)))
+
+
+def _forgotten(context: Context, source: TableFacts, boundary: int, captured: float) -> str:
+    """Why stream and queue may lack changes after *boundary*, with a forwarder of the time *captured*."""
     since = datetime.fromisoformat(str(source.stream_since)).replace(tzinfo=UTC).timestamp()
-    captured = float(resources.get("captured_epoch", math.inf))
     if boundary < since + 1:
         return "the stream had not been on for the overlap when it was taken"
     if boundary < captured - STREAM_KEEPS_SECONDS + _MARGIN_SECONDS:

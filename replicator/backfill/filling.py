@@ -3,7 +3,7 @@ How the target is filled: restored as a whole, or loaded through the transform.
 
 A backup (or a second of the past) becomes the target itself where there is no transform, no other
 account and no table of that name; else it becomes a staging table, and that is loaded. A scan loads
-from the source as it is.
+from the source as it is, an export from its data files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact, table_name
 from ddbverify.words import number_of
-from replicator.backfill import backups, boundary, ownership, workers
+from replicator.backfill import backups, boundary, exports, ownership, workers
 from replicator.backfill.load import LOADERS
 from replicator.backfill.ownership import FILLING, MADE, STAGING
 from replicator.backfill.plan import Plan
@@ -49,6 +49,8 @@ def fill(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str, Any]
         raise _made_by_another(plan)
     if how == "scan":
         return _by_scan(context, plan, lock, step)
+    if how == "export":
+        return _by_export(context, plan, lock, step)
     origin = state.get(Fact.BOUNDARY) or {}
     restored = ours and (state.get(MADE) or {})["how"] == "restore"
     if restored or (target is None and not plan.needs_staging):
@@ -103,6 +105,22 @@ def _by_scan(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str, 
     units = context.config.replicated.read_units
     with _one_load(context, step):
         return _told(plan, _load(context, plan, plan.source, target, lock, step, read_units=units), step)
+
+
+def _by_export(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str, Any]:
+    origin = context.state(plan.pair).get(Fact.BOUNDARY) or {}
+    address, manifests = str(origin["export"]), dict(origin["manifests"])
+    full = exports.bound(context, plan.source.keys, address, manifests).full
+    target = _target(context, plan)
+    with _one_load(context, step):
+        reading = f"{full.export_arn} {context.restart_number(plan.pair)}"
+        whole = msgspec.structs.replace(
+            _share(context, plan, plan.source, target, reading, len(full.parts)),
+            export=address,
+            manifests=manifests,
+        )
+        counts = _load_share(context, plan, whole, lock, step, Rate(full.items))
+        return _told(plan, counts, step)
 
 
 def _target(context: Context, plan: Plan) -> str:
@@ -188,13 +206,18 @@ def _load(
     *,
     read_units: int | None,
 ) -> dict[str, int]:
-    """Load *origin* into *target*: a large table in several processes."""
+    """Load *origin* into *target*, in the segments that this was begun with."""
     reading = reading_of(origin, context.restart_number(plan.pair))
-    processes = workers.processes_for(int(plan.source.description.get("TableSizeBytes") or 0))
     kept = context.state(plan.pair).get(f"{Fact.LOADED}0") or {}
     # A load that goes on has the segments that it began with, whatever machine it goes on.
-    of = int(kept["of"]) if kept.get("reading") == reading else LOADERS * processes
-    whole = Share(
+    of = int(kept["of"]) if kept.get("reading") == reading else LOADERS * _processes(plan)
+    whole = _share(context, plan, origin, target, reading, of)
+    rate = Rate(int(plan.source.description.get("ItemCount") or 0))
+    return _load_share(context, plan, msgspec.structs.replace(whole, read_units=read_units), lock, step, rate)
+
+
+def _share(context: Context, plan: Plan, origin: TableFacts, target: str, reading: str, of: int) -> Share:
+    return Share(
         config=str(context.config_path),
         pair=plan.pair.id,
         origin=origin.name,
@@ -206,21 +229,32 @@ def _load(
         reading=reading,
         segments=tuple(range(of)),
         of=of,
-        read_units=read_units,
+        read_units=None,
     )
-    rate = Rate(int(plan.source.description.get("ItemCount") or 0))
+
+
+def _processes(plan: Plan) -> int:
+    return workers.processes_for(int(plan.source.description.get("TableSizeBytes") or 0))
+
+
+def _load_share(
+    context: Context, plan: Plan, whole: Share, lock: Lock, step: Step, rate: Rate
+) -> dict[str, int]:
+    """Load all of a share: a large table in several processes."""
 
     def progress(read: int, units: float) -> None:
         step.at(rate.words(read, units))
 
+    processes = _processes(plan)
     if processes == 1:
         load = load_of(context, plan.pair, whole, plan.transform, lock, progress, threading.Event())
         return load.run()
+    units = whole.read_units
     shares = [
         msgspec.structs.replace(
             whole,
             segments=whole.segments[at::processes],
-            read_units=None if read_units is None else max(1, read_units // processes),
+            read_units=None if units is None else max(1, units // processes),
         )
         for at in range(processes)
     ]

@@ -1,5 +1,5 @@
 """
-The load: every item of a staging table, or of the source itself, through the transform into the target.
+The load: every item of a staging table, an export or the source, through the transform into the target.
 
 The consumer is off until the backfill is complete, so a load of a pair that keeps its keys
 is plain batch writes; a re-keying pair is loaded by the consumer's own transaction under
@@ -26,6 +26,7 @@ from ddbverify.items.values import with_bytes
 from ddbverify.names import Fact, TypedItem, canary_key, is_marker
 from ddbverify.tables.aws import error_code, translated
 from replicator.backfill.batches import MOST_ITEMS, Batches
+from replicator.backfill.exported import ExportedItems
 from replicator.backfill.pages import Page, item_of, key_reader, page_of
 from replicator.context.lock import Borrowed, Lock
 from replicator.handlers.ceiling import Ceiling, units_of, write_units
@@ -86,10 +87,11 @@ class Made(NamedTuple):
 @dataclass(slots=True)
 class Load:
     """
-    Every item of a staging table, or of the source, through the transform, into the target.
+    Every item of a staging table, an export, or the source, through the transform, into the target.
 
     Args:
         origin: DynamoDBClient and name of the table to read.
+        export: Read in its place, where there is one; a segment is one of its data files.
         target: DynamoDBClient and name of the table to write.
         ledger: Guards the writes of a re-keying pair.
         state: Takes what the transform cannot handle into the quarantine, and keeps each segment's place.
@@ -119,6 +121,7 @@ class Load:
     of: int = LOADERS
     stop: threading.Event = field(default_factory=threading.Event)
     summed: bool = False
+    export: ExportedItems | None = None
     units: float = field(default=0.0, init=False)
     _batches: Batches = field(init=False)
     _key: Callable[[msgspec.Raw], TypedItem] = field(init=False)
@@ -149,7 +152,8 @@ class Load:
                     counts[name] += place[name]
             if place["done"]:
                 return
-            for page in self._pages(segment, place["last"]):
+            pages = self._pages if self.export is None else self.export.pages
+            for page in pages(segment, place["last"]):
                 loaded = self._load_page(page.items)
                 with guard:
                     for name, number in zip(_COUNTS, loaded, strict=True):

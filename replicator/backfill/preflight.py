@@ -11,7 +11,7 @@ from ddbverify.errors import ConfigurationError
 from ddbverify.items.inverse import Inverse
 from ddbverify.items.transform import Transform
 from ddbverify.items.values import with_base64
-from ddbverify.names import KeySchema, TypedItem, is_ours, stack_name, state_table, table_name
+from ddbverify.names import Fact, KeySchema, TypedItem, is_ours, stack_name, state_table, table_name
 from ddbverify.setting_names import Kind, Setting, is_one_of, pattern
 from ddbverify.tables import indexes
 from ddbverify.tables.aws import translated
@@ -81,8 +81,13 @@ def plan_of(context: Context, pair: Pair, *, begun: bool) -> Plan:
             "give the target another name, region or account.",
         )
     _check_names(context, pair)
-    if context.config.replicated.backfill == "pitr" and boundary.restorable(context, source) is None:
-        raise boundary.need_recovery(source)
+    how = context.config.replicated.backfill
+    needs_past = how == "pitr" or (how == "export" and pair.export is None)
+    if needs_past and boundary.restorable(context, source) is None:
+        raise boundary.need_recovery(source, how)
+    # Once the target is filled the export may be gone.
+    if how == "export" and not (begun and context.state(pair).get(Fact.STEP + "backfill")):
+        boundary.foresee_export(context, pair, source, begun=begun)
     target_keys = target.keys if target else source.keys
     _check_keys(pair, source.keys, target_keys)
     if target is not None and pair.transform is None:

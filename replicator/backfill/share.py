@@ -9,6 +9,8 @@ import msgspec
 
 from ddbverify.config import Pair
 from ddbverify.items.transform import Transform
+from replicator.backfill import exports
+from replicator.backfill.exported import ExportedItems
 from replicator.backfill.load import Load, ReadPace
 from replicator.backfill.pages import scanning_session
 from replicator.context.ceiling import ceiling_of
@@ -35,6 +37,8 @@ class Share(msgspec.Struct, frozen=True):
         segments: Those of this share, of so many as *of*.
         of: Segments of the whole load.
         read_units: Ceiling of this share's reads a second; ``None`` for none.
+        export: Address of the export that is read in place of the table; empty for none.
+        manifests: Digests of its manifests.
     """
 
     config: str
@@ -49,6 +53,8 @@ class Share(msgspec.Struct, frozen=True):
     segments: tuple[int, ...]
     of: int
     read_units: int | None
+    export: str = ""
+    manifests: dict[str, str] = {}
 
 
 def load_of(
@@ -89,4 +95,11 @@ def load_of(
         of=share.of,
         stop=stop,
         summed=not context.emulator,
+        export=_export_of(context, share),
     )
+
+
+def _export_of(context: Context, share: Share) -> ExportedItems | None:
+    if not share.export:
+        return None
+    return ExportedItems(exports.bound(context, share.source_keys, share.export, share.manifests))

@@ -65,9 +65,10 @@ def needs_of(context: Context, examined: Examined) -> Needs:
     staged = (pair.transform is not None or pair not in examined.made for pair in config.tables)
     return Needs(
         crosses_accounts=crosses,
-        stages=(crosses or any(staged)) and config.replicated.backfill != "scan",
+        stages=(crosses or any(staged)) and config.replicated.backfill in ("backup", "pitr"),
         rekeys=any(pair.rekeys for pair in config.tables),
         backfill=config.replicated.backfill,
+        exports=config.replicated.backfill == "export" and any(pair.export is None for pair in config.tables),
         pointer=config.cutover.pointer is not None,
         fences=not config.cutover.fence.startswith("command:"),
         closes_targets=target_closing.is_wanted(context),
@@ -88,8 +89,11 @@ def names_of(context: Context) -> Names:
         "source": _place(context.source_identity, context.source.meta.region_name),
         "target": _place(context.target_identity, context.target.meta.region_name),
     }
+    places_of_exports = [config.replicated.export_to] if config.replicated.export_to else []
+    places_of_exports += [pair.export.rpartition("/AWSDynamoDB/")[0] for pair in config.tables if pair.export]
+    exports = tuple(dict.fromkeys(one.removeprefix("s3://") for one in places_of_exports))
     topic = config.notify.topic or ""
-    return Names(config.name, pairs, places, tuple(parameters), topic, role_resources(config))
+    return Names(config.name, pairs, places, tuple(parameters), topic, role_resources(config), exports)
 
 
 def _turned(config: Config, names: Names) -> Names:

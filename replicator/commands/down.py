@@ -12,7 +12,7 @@ from ddbverify.names import BETWEEN, TARGET, Fact, stack_name, table_name
 from replicator.aws import stream_switch
 from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
-from replicator.backfill.boundary import BACKUPS
+from replicator.backfill.boundary import BACKUPS, EXPORTS
 from replicator.backfill.ownership import MADE
 from replicator.commands import (
     dashboard,
@@ -191,6 +191,8 @@ def _remove_pair(context: Context, pair: Pair, *, flipped: bool, is_live: bool) 
             stream_switch.turn_off(context, pair.source)
     for arn in _backups(state):
         context.console.line(f"  · the backup stays until you delete it: {arn}")
+    for _, fact in state.all(EXPORTS):
+        context.console.line(f"  · the export stays until you delete it: {fact['export']}")
     return removed
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from ddbverify.errors import Refused
 from ddbverify.names import Fact
 from replicator.aws.switch import CUTOVER
+from replicator.backfill.boundary import named_export
 from replicator.backfill.plan import Plan
 from replicator.commands import through, wanted
 from replicator.commands.together import MOST_WAITING, Task, Together
@@ -23,6 +24,7 @@ from replicator.stack import stacks, storage
 from replicator.stack.bundle import Bundle
 
 _BACKFILL = "[replication] backfill"
+_EXPORT = "[[tables]] export"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def bind(context: Context, plan: Plan) -> None:
         Refused: The transform, its package, or the backfill is not the one that the migration began with.
     """
     state, how = context.state(plan.pair), context.config.replicated.backfill
-    state.put_once(Fact.BOUND, **_transform(plan), backfill=how)
+    state.put_once(Fact.BOUND, **_transform(plan), backfill=how, export=named_export(context, plan.pair))
     if changed := changed_since(context, plan):
         raise Refused(
             f"{changed} has changed since the migration of {plan.pair} began.",
@@ -106,7 +108,9 @@ def changed_since(context: Context, plan: Plan) -> str:
         return ""
     if any(bound.get(name) != value for name, value in _transform(plan).items()):
         return "The transform"
-    return "" if bound.get("backfill", "backup") == context.config.replicated.backfill else _BACKFILL
+    if bound.get("backfill", "backup") != context.config.replicated.backfill:
+        return _BACKFILL
+    return "" if bound.get("export", "") == named_export(context, plan.pair) else _EXPORT
 
 
 def _transform(plan: Plan) -> dict[str, Any]:

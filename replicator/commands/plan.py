@@ -144,6 +144,7 @@ def planned(context: Context, pair: Pair) -> Planned:
         transforms=pair.transform is not None,
         writes_per_second=writes,
         ceiling=context.config.replicated.write_units,
+        exported=pair.export is not None,
         capacity=int(provisioned) if like.billing_mode != "PAY_PER_REQUEST" and provisioned else None,
     )
     alone = msgspec.structs.replace(context.config, tables=(pair,))

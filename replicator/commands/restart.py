@@ -166,7 +166,8 @@ def _may_begin(context: Context, pair: Pair, backup: str | None) -> None:
     state = context.state(pair)
     under_way = state.get(Fact.RESTARTING)
     if under_way is not None:
-        if backup is not None and under_way["backup"] != ("" if backup == NEW else backup):
+        _need_same_origin(context, pair, under_way["backup"])
+        if backup is not None and under_way["backup"] != _older(context, pair, backup):
             raise Refused(
                 f"A restart of {pair} with another --backup is under way.",
                 "leave --backup out: it goes on as it was begun.",
@@ -175,6 +176,33 @@ def _may_begin(context: Context, pair: Pair, backup: str | None) -> None:
         raise Refused(f"{pair} is not captured yet: there is nothing to restart.", "run `replicator up`.")
     elif backup not in (None, NEW):
         boundary.check_reuse(context, pair, str(backup))
+    elif context.config.replicated.backfill == "export":
+        boundary.need_export(context, pair)
+
+
+def _older(context: Context, pair: Pair, backup: str | None) -> str:
+    """What a restart is filled from, if that is older than the restart; an export that is named is."""
+    return boundary.named_export(context, pair) if backup is None or backup == NEW else backup
+
+
+def _need_same_origin(context: Context, pair: Pair, begun_with: str) -> None:
+    """
+    Refuse to go on from something else than a restart was begun with.
+
+    One that was begun with an older origin has not waited for what its consumer had in hand.
+    """
+    how = context.config.replicated.backfill
+    fits = (
+        not begun_with.startswith("s3://")
+        if how == "backup"
+        else begun_with == boundary.named_export(context, pair)
+    )
+    if not fits:
+        raise Refused(
+            f"A restart of {pair} is under way, which was begun to fill it from "
+            f"{begun_with or 'what is new'}, and the settings say otherwise.",
+            "put [replication] backfill and [[tables]] export back as they were: it goes on.",
+        )
 
 
 def _begin(context: Context, pair: Pair, backup: str | None, lock: Lock) -> None:
@@ -182,8 +210,7 @@ def _begin(context: Context, pair: Pair, backup: str | None, lock: Lock) -> None
     if state.get(Fact.RESTARTING) is None:
         Steps(context, pair, "restart", lock).forget(*clearing.STEPS)  # of the restart before
         number = context.restart_number(pair) + 1
-        arn = "" if backup in (None, NEW) else backup
-        state.put(Fact.RESTARTING, number=number, backup=arn, at=now_text())
+        state.put(Fact.RESTARTING, number=number, backup=_older(context, pair, backup), at=now_text())
     context.console.line(f"Restart {context.restart_number(pair)} of {pair}")
 
 

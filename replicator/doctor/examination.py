@@ -183,7 +183,9 @@ def _source(context: Context, source: TableFacts, found: Examined) -> Iterator[F
             yield from settings.lacking(
                 source,
                 table_name(pair.target),
-                staged=pair.transform is not None or source.account != account,
+                staged=pair.transform is not None
+                or source.account != account
+                or context.config.replicated.backfill in ("scan", "export"),
                 recovery=_recovery(context, source),
                 held=held,
                 attribute=attribute,

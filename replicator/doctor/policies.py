@@ -22,6 +22,7 @@ _OF_TARGET: Final = "On the target's side"  # a policy of it may name the source
 _BLOCK: Final = re.compile(r"```json\n(.*?)```", re.DOTALL)
 _STREAM: Final = "2026-01-01T00:00:00.000"
 _BACKUP: Final = "01489602797149-73d8d5bc"
+_EXPORTS: Final = "shop-exports"
 _UUID: Final = "00000000-0000-0000-0000-000000000000"
 
 
@@ -112,6 +113,7 @@ class Names:
         parameters: What the pointer is kept in.
         topic: ARN of the one that is told of a cutover; empty where none is.
         roles: What the ARNs of the stacks' roles end in, with a star.
+        exports: Where exports lie, ``bucket/prefix`` each; the first is where one is exported to, if any is.
     """
 
     migration: str
@@ -120,6 +122,7 @@ class Names:
     parameters: tuple[str, ...]
     topic: str = ""
     roles: str = _ROLES
+    exports: tuple[str, ...] = ()
 
 
 def resources_of(statement: Statement, names: Names) -> tuple[str, ...]:
@@ -130,6 +133,14 @@ def resources_of(statement: Statement, names: Names) -> tuple[str, ...]:
     """
     found: dict[str, None] = {}
     for arn in statement.resources:
+        if (of_exports := arn.partition(f":{_EXPORTS}"))[1]:
+            first = statement.sid in ("WriteTheExport", "FindTheBucket")
+            for place in names.exports[:1] if first else names.exports:
+                bucket, _, prefix = f"{place}/".partition("/")
+                objects = f"/{prefix}AWSDynamoDB/name" if of_exports[2] else ""
+                partition = names.places[statement.side][0]
+                found[str(Arn(partition, "s3", "", "", f"{bucket}{objects}"))] = None
+            continue
         for pair in names.pairs:
             for parameter in names.parameters or ("/not/set",):
                 found[_named(arn, statement.side, names, pair, parameter)] = None
@@ -218,6 +229,7 @@ class Needs:
         stages: A pair is loaded from a staging table.
         rekeys: A pair has keys of its own.
         backfill: As ``[replication]`` has it.
+        exports: A pair is to be exported.
         pointer: A cutover is planned.
         fences: It fences by policies.
         closes_targets: The targets are fenced, too.
@@ -230,6 +242,7 @@ class Needs:
     stages: bool
     rekeys: bool
     backfill: str
+    exports: bool
     pointer: bool
     fences: bool
     closes_targets: bool
@@ -254,6 +267,11 @@ _ONLY_IF: Final[Mapping[tuple[str, str], Callable[[Needs], bool]]] = {
     ("Cutover", ""): lambda needs: needs.pointer,
     ("Cutover", "Fence"): lambda needs: needs.fences,
     ("The way back", ""): lambda needs: needs.way_back,
+    ("Phase 1", "Export"): lambda needs: needs.exports,
+    ("Phase 1", "AwaitTheExport"): lambda needs: needs.backfill == "export",
+    ("Phase 1", "WriteTheExport"): lambda needs: needs.exports,
+    ("Phase 1", "FindTheBucket"): lambda needs: needs.exports,
+    ("Phase 1", "ReadTheExport"): lambda needs: needs.backfill == "export",
     ("Phase 2", "StagingTable"): lambda needs: needs.stages,
     ("Phase 2", "LedgerOfReKeyedPairs"): lambda needs: needs.rekeys,
     ("Down", "StagingTable"): lambda needs: needs.stages,

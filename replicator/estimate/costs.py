@@ -72,7 +72,9 @@ def times(moved: Moved, *, overlap_seconds: float, verification_seconds: float |
 
 
 def _filling(moved: Moved) -> Iterator[Part]:
-    if moved.backfill != "scan":
+    if moved.is_exported:
+        yield Part("export", None, "as the table's size has it; AWS says nothing of how long one takes")
+    if moved.is_restored:
         what = "as the target" if not moved.is_loaded else "as a staging table"
         yield Part("restore", RESTORE_SECONDS, f"{what}: AWS says that 95 % take less than an hour")
     if moved.is_loaded:
@@ -125,7 +127,10 @@ def money(
     if moved.backfill == "backup":
         kept = f"{size_in_words(moved.size_bytes)} for {days:g} days; it stays behind `down`"
         parts.append(Part("backup", moved.gigabytes * at.backup_gb_month * month, kept))
-    if moved.backfill != "scan":
+    if moved.is_exported:
+        made = f"{size_in_words(moved.size_bytes)}; what S3 bills for keeping it is not in it"
+        parts.append(Part("export", moved.gigabytes * at.export_gb, made))
+    if moved.is_restored:
         parts.append(Part("restore", restored, size_in_words(moved.size_bytes)))
     if moved.is_loaded:
         parts.append(Part("load", load, number_of(load_units(moved), "write unit")))

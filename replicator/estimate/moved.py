@@ -28,6 +28,7 @@ class Moved:
         writes_per_second: Write units of the source, a second, over the last day; ``None``: not known.
         ceiling: ``[replication] write_units``.
         capacity: Write units a second of a target that is provisioned; ``None``: on demand.
+        exported: Whether the export to load from is there already.
     """
 
     name: str
@@ -37,11 +38,12 @@ class Moved:
     items: int
     size_bytes: int
     indexes: int
-    backfill: Literal["backup", "pitr", "scan"]
+    backfill: Literal["backup", "pitr", "scan", "export"]
     transforms: bool
     writes_per_second: float | None
     ceiling: int | None
     capacity: int | None
+    exported: bool = False
 
     @property
     def crosses_accounts(self) -> bool:
@@ -56,7 +58,18 @@ class Moved:
     @property
     def is_loaded(self) -> bool:
         """Whether each item is written one by one: the backup cannot become the target itself."""
-        return self.backfill == "scan" or self.transforms or self.crosses_accounts or self.target_exists
+        item_by_item = self.backfill in ("scan", "export")
+        return item_by_item or self.transforms or self.crosses_accounts or self.target_exists
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether a table is restored from a backup, the target or a staging table."""
+        return self.backfill in ("backup", "pitr")
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether an export is asked for."""
+        return self.backfill == "export" and not self.exported
 
     @property
     def gigabytes(self) -> float:

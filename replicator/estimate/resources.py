@@ -86,7 +86,9 @@ def beside(moved: Moved, *, stream_is_on: bool, closes_target: bool) -> list[str
         made.append("the source's stream is turned on (`down` turns it off again)")
     if moved.backfill == "backup":
         made.append("an on-demand backup of the source (it stays)")
-    if moved.is_loaded and moved.backfill != "scan":
+    if moved.is_exported:
+        made.append("an export of the source in S3 (it stays)")
+    if moved.is_loaded and moved.is_restored:
         made.append("a staging table beside the source (`restore` removes it)")
     if not moved.target_exists:
         made.append("the target table (it stays once it is flipped to)")

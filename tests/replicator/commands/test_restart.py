@@ -14,10 +14,11 @@ from replicator.cli import main
 from replicator.commands import audit, repair
 from replicator.commands.clearing import _purge
 from replicator.commands.cutover import CUTOVER
-from replicator.commands.restart import _chosen
+from replicator.commands.restart import _chosen, _may_begin
 from replicator.context import clock
+from replicator.handlers.state import State
 from replicator.stack import stacks
-from tests.replicator.fakes import refusal
+from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
 from tests.replicator.migrations import SOURCE_REGION, TARGET_REGION, Migration
 
 pytestmark = pytest.mark.engine("ministack")
@@ -221,3 +222,42 @@ def test_an_arn_of_a_backup_is_taken(partition, tmp_path):
     done = CliRunner().invoke(main, ["restart", "--backup", arn, "--config", str(tmp_path / "none.toml")])
 
     assert "neither" not in done.output  # there are no settings, which is found out behind the usage
+
+
+ADDRESS = "s3://exports/AWSDynamoDB/01700000000000-0a1b2c3d"
+
+
+@pytest.mark.parametrize(
+    ("begun_with", "backfill", "named", "goes_on"),
+    [
+        ("", "export", "", True),
+        (ADDRESS, "export", ADDRESS, True),
+        (ADDRESS, "export", "", False),
+        (ADDRESS, "export", ADDRESS.replace("0a1b", "0a1c"), False),
+        ("", "export", ADDRESS, False),
+        (ADDRESS, "backup", "", False),
+        (ADDRESS, "pitr", ADDRESS, False),
+        ("", "scan", ADDRESS, True),
+        (ADDRESS, "pitr", "", False),
+        ("arn:aws:dynamodb:eu-west-1:111122223333:table/orders/backup/1", "backup", "", True),
+        ("arn:aws:dynamodb:eu-west-1:111122223333:table/orders/backup/1", "pitr", "", False),
+        ("", "pitr", "", True),
+    ],
+)
+def test_an_interrupted_restart_goes_on_from_what_it_was_begun_with(
+    tmp_path, begun_with, backfill, named, goes_on
+):
+    """One that was begun with something older has not waited for what its consumer had in hand."""
+    export = f'export = "{named}"\n' if named else ""
+    to = 'export_to = "s3://exports"\n' if backfill == "export" else ""
+    text = f'[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n{export}'
+    config = parse(f'{text}[replication]\nbackfill = "{backfill}"\n{to}', tmp_path)
+    state = State.of_pair(FakeDynamoDB(), STATE, "orders")
+    state.put(Fact.RESTARTING, number=1, backup=begun_with, at="now")
+    context = SimpleNamespace(config=config, state=lambda _: state)
+
+    if goes_on:
+        _may_begin(context, config.tables[0], None)
+        return
+    with pytest.raises(Refused, match="the settings say otherwise"):
+        _may_begin(context, config.tables[0], None)

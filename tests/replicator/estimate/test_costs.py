@@ -37,6 +37,7 @@ def moved(**changed):
         ({"transforms": True}, True),
         ({"target_exists": True}, True),
         ({"backfill": "scan"}, True),
+        ({"backfill": "export"}, True),
         ({"backfill": "pitr"}, False),
         ({"target": HERE.format("movies").replace("111122223333", "444455556666")}, True),
         ({"target": HERE.format("movies").replace("eu-west-1", "us-east-1")}, False),
@@ -48,7 +49,24 @@ def test_a_backup_becomes_the_target_unless_something_stands_between(changed, lo
 
     assert found.is_loaded is loaded
     assert ("load" in names) is loaded
-    assert ("restore" in names) is (changed.get("backfill") != "scan")
+    assert ("restore" in names) is (changed.get("backfill") not in ("scan", "export"))
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_an_export_is_paid_for_by_size_where_it_is_not_there_yet(exported):
+    found = moved(backfill="export", exported=exported)
+    bill = {
+        part.name: part.number
+        for part in costs.money(
+            found, days=7, verification_usd=0.0, verifications=1, alarms=0, at=Prices(export_gb=7.0)
+        )
+    }
+    times = {part.name: part.number for part in costs.times(found, overlap_seconds=0, verification_seconds=1)}
+
+    assert bill.get("export") == (None if exported else 7.0)
+    assert ("export" in times) is not exported
+    assert times.get("export") is None, "AWS does not say"
+    assert not {"backup", "restore"} & bill.keys()
 
 
 @pytest.mark.parametrize(
