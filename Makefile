@@ -27,10 +27,11 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)' 2>/de
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
+SPARK ?= 3.5 4
 COMMIT ?= 8a2aec7
 MODEL_ARGS ?=
 
-.PHONY: help demo docs screenshot test test-browser test-engines test-full model failpoints bench bench-against bench-memory lint clean
+.PHONY: help demo docs screenshot test test-browser test-engines test-full test-spark model failpoints bench bench-against bench-memory lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -59,6 +60,9 @@ test-engines: $(VENV)/.for-test  ## run the tests on DynamoDB Local; needs Java 
 	3) ;; \
 	*) exit $$status ;; \
 	esac
+
+test-spark: $(VENV)/.for-test  ## run the tests on Spark 3.5 and the newest 4; needs Java 17 (SPARK=4)
+	@$(BIN)/python -m tests.spark_lane $(SPARK) $(TEST_ARGS)
 
 test-browser: $(VENV)/.for-browser  ## look at report and site in Chromium, which has to be there (build/browser/ has pictures)
 	@$(BIN)/python -m tests.browser.chromium install; status=$$?; \

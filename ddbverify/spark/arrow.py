@@ -46,11 +46,13 @@ def guarded(begin: Callable[[], Iterator[Any]]) -> Iterator[Any]:
     """What *begin* yields. Raises TaskFailed in place of whatever it raises."""
     try:
         yield from begin()
-    except Exception as error:  # noqa: BLE001  # whatever it is, its text may hold a value
+    except GeneratorExit:
+        raise
+    except BaseException as error:  # noqa: BLE001  # whatever it is, its text may hold a value
         raise TaskFailed(_where(error)) from None
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next

@@ -157,7 +157,8 @@ class Scan:
         fetched: list[Fetched] = []
         judged: list[Judged] = []
         found = [0, 0]
-        for row in shuffled.then(kinds, fetch, judge, (sum(job.parts), tasks)):
+        fetching = min(sum(job.parts), sum(wanted))  # no more parts than that have open items
+        for row in shuffled.then(kinds, fetch, judge, (fetching, tasks)):
             match row.kind:
                 case Kind.FETCHED:
                     fetched.append(msgspec.msgpack.decode(row.content, type=Fetched))
