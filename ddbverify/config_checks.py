@@ -36,9 +36,6 @@ _TABLE_ARN = re.compile(r"arn:[a-z-]+:dynamodb:([a-z0-9-]+):(\d{12}):table/([A-Z
 PLUGIN_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 _TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+")
 _POINTER = re.compile(r"ssm:(arn:[a-z-]+:ssm:[a-z0-9-]+:\d{12}:parameter)?/([\w./-]|\{source\}|\{target\})+")
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\s?#]+)*")
-_EXPORT = re.compile(_BUCKET.pattern + r"/AWSDynamoDB/[A-Za-z0-9-]+")
 LEAST_WRITE_UNITS = 100
 _POLICY = (r"arn:[a-z-]+:iam::(\d{12}|aws):policy/.+", "the ARN of a policy")
 _KMS_KEY = (r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+", "the ARN of a KMS key")
@@ -105,7 +102,6 @@ def check(config: Config, shown_as: str) -> None:
                     """holds a dot can stand in quotation marks: 'index."order.status".keys'.""",
                 )
     _check_numbers(config, refuse)
-    _check_exports(config, refuse)
     _check_verification(config.verification, refuse)
     check_metrics("[metrics] {}", config.metrics, refuse)
     _check_notify(config.notify, refuse)
@@ -203,24 +199,6 @@ def _check_numbers(config: Config, refuse: Refuse) -> None:
     if cutover.before_flip is not None and not cutover.before_flip.strip():
         raise refuse("[cutover] before_flip names no command.", "name one, or leave it out.")
     _check_way_back(config, refuse)
-
-
-def _check_exports(config: Config, refuse: Refuse) -> None:
-    replication, named = config.replicated, [pair.export for pair in config.tables if pair.export is not None]
-    to, owner = replication.export_to, replication.export_owner
-    if wrong := [name for name in named if not _EXPORT.fullmatch(name)]:
-        raise refuse(
-            f"[[tables]] export = {wrong[0]!r} names no export in a bucket.",
-            'write it like "s3://BUCKET/PREFIX/AWSDynamoDB/01700000000000-0a1b2c3d".',
-        )
-    if to is not None and not _BUCKET.fullmatch(to):
-        what = f"[replication] export_to = {to!r} names no place in a bucket."
-        raise refuse(what, 'write it like "s3://BUCKET" or "s3://BUCKET/PREFIX".')
-    if owner is not None and not re.fullmatch(r"\d{12}", owner):
-        raise refuse(f"[replication] export_owner = {owner!r} is no account.", "write its 12 digits.")
-    if replication.backfill == "export" and to is None and len(named) < len(config.tables):
-        what = '[replication] backfill = "export" needs a bucket to export to.'
-        raise refuse(what, 'write export_to = "s3://BUCKET/PREFIX", or [[tables]] export for each pair.')
 
 
 def _check_way_back(config: Config, refuse: Refuse) -> None:

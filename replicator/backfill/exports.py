@@ -8,6 +8,7 @@ manifests and files are proven by `ddbverify.exports`, which decodes no item.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from ddbverify.config import Config
 from ddbverify.errors import ConfigurationError, EngineError, Inconclusive, NotFoundError, Refused
 from ddbverify.exports.export import Export, open_export
 from ddbverify.tables.aws import error_code, translated
@@ -32,6 +34,43 @@ _PLACE: Final = "[[tables]] export"
 
 # What is said of a request that will never be granted as it stands: another second, or another place, may be.
 _NEVER: Final = {"ExportConflictException", "InvalidExportTimeException"}
+
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\s?#]+)*")
+_EXPORT: Final = re.compile(_BUCKET.pattern + r"/AWSDynamoDB/[A-Za-z0-9-]+")
+
+
+def need_settings(config: Config) -> None:
+    """
+    Refuse settings of exports that do not do, whatever the tables and the bucket are.
+
+    Raises:
+        ConfigurationError: With the key to change.
+    """
+    replication, named = config.replicated, [pair.export for pair in config.tables if pair.export is not None]
+    to, owner = replication.export_to, replication.export_owner
+    if wrong := [name for name in named if not _EXPORT.fullmatch(name)]:
+        raise ConfigurationError(
+            f"{_PLACE} = {wrong[0]!r} names no export in a bucket.",
+            'write it like "s3://BUCKET/PREFIX/AWSDynamoDB/01700000000000-0a1b2c3d".',
+        )
+    if to is not None and not _BUCKET.fullmatch(to):
+        raise ConfigurationError(
+            f"[replication] export_to = {to!r} names no place in a bucket.",
+            'write it like "s3://BUCKET" or "s3://BUCKET/PREFIX", without a slash at its end.',
+        )
+    if owner is not None and not re.fullmatch(r"\d{12}", owner):
+        raise ConfigurationError(
+            f"[replication] export_owner = {owner!r} is no account.",
+            "write the 12 digits of the account that owns the bucket.",
+        )
+    if replication.backfill == "export" and to is None and len(named) < len(config.tables):
+        raise ConfigurationError(
+            '[replication] backfill = "export" needs a bucket to export to.',
+            'write export_to = "s3://BUCKET/PREFIX", or name an export that is there for each pair: '
+            "[[tables]] export.",
+        )
 
 
 class Unusable(EngineError):

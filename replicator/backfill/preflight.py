@@ -17,7 +17,7 @@ from ddbverify.tables import indexes
 from ddbverify.tables.aws import translated
 from ddbverify.tables.references import arn_at
 from ddbverify.words import number_of
-from replicator.backfill import boundary
+from replicator.backfill import boundary, exports
 from replicator.backfill.ownership import is_being_filled
 from replicator.backfill.plan import Plan
 from replicator.context import references, tables
@@ -57,6 +57,7 @@ def need_settings(context: Context) -> None:
             "a backup is exact to a minute only.",
             'use at least "60s"; the default of "5m" leaves a margin.',
         )
+    exports.need_settings(context.config)
     topic, region = replication.alarm_topic, context.source.meta.region_name
     references.require_alarm_topic(topic, context.source_identity, region)
 

@@ -12,7 +12,7 @@ from ddbverify.config import Side, parse
 from ddbverify.errors import ConfigurationError, EngineError, Refused
 from ddbverify.exports import parts
 from ddbverify.exports.export import open_export
-from replicator.backfill import exports
+from replicator.backfill import exports, preflight
 from replicator.backfill.exported import ExportedItems
 from tests.ddbverify.exports.exporting import AT, full, md5
 from tests.replicator.fakes import KEYS, refusal
@@ -228,13 +228,15 @@ def test_a_damaged_manifest_is_refused(tmp_path):
     ],
 )
 def test_settings_of_exports_that_do_not_fit_are_refused(tmp_path, table, replication, words):
+    config = parse(f"{FILE}{table}\n[replication]\noverlap = '60s'\n{replication}\n", tmp_path)
     with pytest.raises(ConfigurationError, match=words):
-        parse(f"{FILE}{table}\n[replication]\n{replication}\n", tmp_path)
+        preflight.need_settings(SimpleNamespace(config=config, emulator=False))
 
 
 def test_a_pair_whose_export_is_named_needs_no_bucket(tmp_path):
     named = 'export = "s3://exports/a/AWSDynamoDB/01-a"'
     config = parse(f'{FILE}{named}\n[replication]\nbackfill = "export"\n', tmp_path)
 
+    exports.need_settings(config)
     assert config.tables[0].export == "s3://exports/a/AWSDynamoDB/01-a"
     assert config.turned(1).tables[0].export is None
