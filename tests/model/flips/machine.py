@@ -33,7 +33,8 @@ class FlipModel(RuleBasedStateMachine):
     is an item that the transform leaves out), `commands`, `operators`, `stops` (requests that a command is
     run to), `mores` (how many requests farther), `waits` of some seconds, `skews` of the times of records,
     `lags` until these are readable, `ttl_records` (whether time to live leaves any), `stages` in
-    which it begins; and the `steps` of a history.
+    which it begins, `lates` (whether Lambda may start a call whose mapping is off); and the `steps` of a
+    history.
     """
 
     shapes: tuple[str, ...] = ("plain", "inverse", "inverse")
@@ -49,6 +50,7 @@ class FlipModel(RuleBasedStateMachine):
     waits: tuple[float, ...] = (1.0, 16.0, 31.0, 901.0)
     lags: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 4.0, 12.0)
     ttl_records: tuple[bool, ...] = (True, False)
+    lates: tuple[bool, ...] = (False, True)
     stops: tuple[str, ...] = (
         "",
         "",
@@ -146,7 +148,7 @@ class FlipModel(RuleBasedStateMachine):
         worker=st.sampled_from(["w1", "w2"]),
         most=st.sampled_from([1, 2, 10]),
         steps=st.none() | st.integers(0, 5),
-        late=st.booleans(),
+        late=chosen("lates"),
         unseen=st.booleans(),
     )
     def receive(self, at=0, worker="w1", most=10, steps=None, late=False, unseen=False):

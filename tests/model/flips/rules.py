@@ -111,6 +111,7 @@ class Strange(FlipModel):
 class Late(Strange):
     """Those of them in which Lambda starts calls late."""
 
+    lates = (True,)
     receive, run = FlipModel.receive, None
 
 

@@ -397,18 +397,21 @@ class FlipWorld:
         """
         More than a day passes, in which everything works and is audited in time; the streams forget.
 
-        Not while a command is under way: it would not last so long.
+        Not while a command is under way, and not where one was left half done: that is no day's wait, and a
+        stream which nobody has applied for a day is a gap.
         """
         found = live.read(self.context())
-        if self.operators or found.table == BETWEEN:
+        direction = self.context().turned(found.cycle)
+        (pair,) = direction.config.tables
+        follows = live.is_followed(direction)
+        if self.operators or found.table == BETWEEN or (follows and not self._is_on(direction)):
             return
         for _ in range(3):
             self.pump()
             self.wait(9 * 3600.0)
             self.pump()
-            direction = self.context().turned(found.cycle)
-            if live.is_followed(direction):
-                audit.run(direction, direction.config.tables[0])
+            if follows:
+                audit.run(direction, pair)
         for streams in self.database.streams.values():
             streams.trim()
 
@@ -417,6 +420,16 @@ class FlipWorld:
         if self.shape == "inverse" and side == "target":
             return {**image, "value": {"S": value}}
         return {**image, "v": {"S": value}, "kept": {"S": f"kept{self.written}"}}
+
+    def _is_on(self, direction: Context) -> bool:
+        """Whether a direction's consumer applies what comes."""
+        pipeline = self.stacks.pipelines.get(direction.config.name)
+        (pair,) = direction.config.tables
+        return (
+            pipeline is not None
+            and pipeline.consumer_on
+            and not is_paused(direction.state(pair).get(Fact.CONTROL))
+        )
 
     def _acknowledge(
         self,
