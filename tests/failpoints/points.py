@@ -43,6 +43,8 @@ class Points:
         self.chosen: Callable[[str], bool] = lambda name: False
         self.strike: Callable[[str], None] = self.kill
         self.dead = ""  # the point that killed it
+        self.looks: Callable[[str], None] = lambda name: None  # behind each change of a table's policy
+        self._looking = threading.local()
         self._counts: Counter[str] = Counter()
         self._guard = threading.Lock()
 
@@ -73,11 +75,13 @@ class Points:
             renewer = threading.current_thread().daemon  # of the lease: not a step, and it takes no Killed
             if renewer and self.dead:
                 raise ConnectionClosedError(endpoint_url="https://killed.invalid")
-            if renewer or not self.command:
+            if renewer or not self.command or getattr(self._looking, "is_on", False):
                 return call(client, operation, arguments)
             name = self._name(client.meta.service_model.service_name, operation)
             self._reach(f"{name}:before")
             answer = call(client, operation, arguments)
+            if operation in ("PutResourcePolicy", "DeleteResourcePolicy"):
+                self._look(name)
             self._reach(f"{name}:after")
             return answer
 
@@ -99,6 +103,13 @@ class Points:
         patch.setattr(botocore.client.BaseClient, "_make_api_call", watched)
         patch.setattr(steps.Steps, "run", named)
         patch.setattr(cutover._Attempt, "_step", named_step)
+
+    def _look(self, name: str) -> None:
+        self._looking.is_on = True
+        try:
+            self.looks(name)
+        finally:
+            self._looking.is_on = False
 
     def _name(self, service: str, operation: str) -> str:
         where = f"{self.command}.{self.step}:{service}.{operation}"

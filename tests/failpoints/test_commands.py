@@ -24,11 +24,13 @@ from ddbverify.names import Fact
 from replicator.aws import fence, policy_fence, queue, target_fence
 from replicator.aws.policies import Policies
 from replicator.aws.policy_deny import is_fenced
+from replicator.aws.policy_fence import PolicyFence
 from replicator.aws.target_deny import is_closed_at
 from replicator.commands import audit, clearing, last_verification, restore, target_closing, up
 from replicator.commands.cutover import CUTOVER
 from replicator.context import live
 from replicator.stack import bundle
+from tests.failpoints.openings import Openings
 from tests.failpoints.points import Killed, Points, sample
 from tests.replicator import verified
 from tests.replicator.migrations import SOURCE_REGION, Migration
@@ -183,6 +185,17 @@ def open_tables(world):
     ]
 
 
+def journal(world):
+    """Of which table is open, beside the product."""
+    arns = {
+        "source": world.context().source_table(world.pair).arn,
+        "target": world.context().target_table(world.pair).arn,
+    }
+    regions = {"source": SOURCE_REGION, "target": world.target_region}
+    clients = {side: world.aws.client("dynamodb", region) for side, region in regions.items()}
+    return Openings({side: (clients[side], arn) for side, arn in arns.items()})
+
+
 def use(world, number):
     """What the application writes to the table that the pointer names."""
     arn = pointer(world)
@@ -205,6 +218,8 @@ def there_and_back(world, points, chosen, way):
     world.database.put_item(TableName=world.source, Item=mine)
     world.up()
     world.restore()
+    openings = journal(world)
+    points.looks = openings.look
     life = Life(world, points, chosen)
     for number, (command, table, cycle) in enumerate(
         [("cutover", "target", 1), ("cutback", "source", 2), ("cutover", "target", 3)]
@@ -226,6 +241,10 @@ def there_and_back(world, points, chosen, way):
     assert life.run("settle", writes=False)["settled"] or life.kills[-1].startswith("settle")
     assert live.read(world.context()) == live.Live("target", 2)
     assert open_tables(world) == ["target"]
+    assert not openings.both, f"both tables are open, or would be: {openings.both}"
+    assert openings.in_turn()[0] == "source"
+    assert openings.in_turn()[-1] == "target"
+    points.looks = lambda _: None
     life.run("down", writes=False)
     assert world.left_over() == [world.target]
     context = world.context()
@@ -280,6 +299,22 @@ def test_a_cutback_converges_from_each_of_its_points(world, points, way):
     for command in ("cutover", "cutback", "settle", "down"):
         assert any(name.startswith(f"{command}.") for name in life.kills)
     print(f"{way}: killed at {len(life.kills)} points")
+
+
+def test_the_journal_finds_out_a_fence_that_would_end_by_itself(world, points, monkeypatch):
+    monkeypatch.setattr(PolicyFence, "fasten", lambda self: None)
+    world.configure(pointer=f"{POINTER}{world.name}")
+    world.up()
+    world.restore()
+    openings = journal(world)
+    points.looks = openings.look
+    with points.running("cutover"):
+        assert world.cutover()["flipped"]
+
+    assert [point.split("#")[0] for point in openings.both] == [
+        "cutover.fasten:dynamodb.DeleteResourcePolicy"
+    ]
+    fence.of(world.context()).lift()
 
 
 # --- a cutover that fails -----------------------------------------------------------------------

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import pytest
 
+from replicator.demo import fence
+from tests.history import over_and_back
 from tests.history.over_and_back import Watch, lines, turns
-from tests.history.run import Options
+from tests.history.run import REGION, Options
 
 
 @pytest.mark.engine("ministack")
@@ -42,3 +45,36 @@ def test_what_a_watch_calls_open_at_once(looks, times):
     watch = Watch(SimpleNamespace())
     watch.seen += looks
     assert watch.both_open() == times
+
+
+@pytest.mark.engine("ministack")
+def test_a_watch_sees_both_open_until_a_fence_stands(aws, unique, monkeypatch):
+    """Or none that saw nothing would say anything."""
+    tables = {side: unique(side) for side in ("source", "target")}
+    monkeypatch.setattr(over_and_back, "SIDES", tables)
+    monkeypatch.setattr(over_and_back, "ROLE", unique("writers"))
+    for name, value in aws.variables(REGION).items():
+        monkeypatch.setenv(name, value)
+    for name in tables.values():
+        aws.client("dynamodb", REGION).create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        )
+    session = over_and_back._role(SimpleNamespace(aws=aws))
+    arns = [over_and_back.arn(aws, name) for name in tables.values()]
+
+    def looked():
+        watch = Watch(session)
+        watch.start()
+        while len(watch.seen) < 20 and not watch.errors:
+            time.sleep(0.05)
+        watch.end()
+        assert watch.errors == []
+        return watch
+
+    assert looked().both_open() > 5
+    fence.main(over_and_back.ROLE, *arns, "target", "on")
+    watch = looked()
+    assert (watch.both_open(), watch.open_in_turn()) == (0, ["source"])

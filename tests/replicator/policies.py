@@ -63,11 +63,11 @@ class FakePolicies:
 
     def denies(self, epoch: float, who: str = APPLICATION) -> bool:
         """Whether every request of the application is refused at this moment."""
-        return all(_denied(text, epoch, who) for text in self._held_against(epoch))
+        return all(denied(text, epoch, who) for text in self._held_against(epoch))
 
     def lets_through(self, epoch: float, who: str = APPLICATION) -> bool:
         """Whether no request of the application is refused at this moment."""
-        return not any(_denied(text, epoch, who) for text in self._held_against(epoch))
+        return not any(denied(text, epoch, who) for text in self._held_against(epoch))
 
     def _held_against(self, epoch: float) -> list[str | None]:
         """The policies that requests of this moment are held against: one of them each."""
@@ -113,7 +113,7 @@ class FakePolicies:
         return str(self.revision)
 
 
-def _denied(text: str | None, epoch: float, who: str) -> bool:
+def denied(text: str | None, epoch: float, who: str) -> bool:
     """Whether a policy denies a request of that second: conditions are held against each, to the second."""
     for one in json.loads(text)["Statement"] if text else ():
         exempt = one.get("Condition", {}).get("ArnNotLike", {}).get("aws:PrincipalArn", ())
