@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ddbverify.errors import Refused
+from ddbverify.errors import DdbVerifyError, Refused
 from ddbverify.names import TARGET
 from ddbverify.tables.aws import translated
 from replicator.aws import stream, switch
 from replicator.aws.stream import StreamReader
-from replicator.commands import after_flip, closing, invocation, removal
+from replicator.commands import after_flip, closing, cutover_drain, invocation, removal
 from replicator.context import live, references
 from replicator.context.context import Context
+from replicator.context.lock import Lock
 
 
 def settle(context: Context) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def settle(context: Context) -> dict[str, Any]:
         Refused: There is none.
     """
     context.need_begun()
-    with context.locked("replicator settle"):
+    with context.locked("replicator settle") as lock:
         found = live.read(context)
         if found.table != TARGET:
             raise Refused(
@@ -37,11 +38,15 @@ def settle(context: Context) -> dict[str, Any]:
                     "A cutback was interrupted, and its fence may stand: the application cannot write.",
                     "run `replicator cutback` first: it lifts that fence, or ends what was begun.",
                 )
-            for pair in back.config.tables:
-                with back.console.step(f"{pair}: the consumer of the way back is off") as step:
-                    switch.stop_consumer(back, pair, step)
-                _read_to_the_end(over, pair.target)
-            live.note(context, TARGET, over.cycle)
+            try:
+                for pair in back.config.tables:
+                    with back.console.step(f"{pair}: the consumer of the way back is off") as step:
+                        switch.stop_consumer(back, pair, step)
+                    _read_to_the_end(over, pair.target)
+                live.note(context, TARGET, over.cycle)
+            except BaseException:  # Ctrl-C too
+                _follow_on(back, lock)
+                raise
         elif not removal.exists(back):
             context.console.line("There is no way back: nothing to give up.")
             return {"settled": False, "removed": []}
@@ -56,6 +61,19 @@ def settle(context: Context) -> dict[str, Any]:
         "The target's TTL and alarms are yours to set; `replicator down` removes the rest."
     )
     return {"settled": True, "removed": removed}
+
+
+def _follow_on(back: Context, lock: Lock) -> None:
+    """Where the way back was not given up, its consumers are not left off: the source follows on."""
+    try:
+        # A lease that was lost is taken again; whoever has it by now decides what becomes of the way back.
+        if lock.regain() and live.is_followed(back):
+            cutover_drain.consumers_on(back)
+            return
+        why = "another operator is at work"
+    except DdbVerifyError as error:
+        why = error.message
+    back.console.warn(f"the source may not follow until `replicator resume` or `settle`: {why}")
 
 
 def _read_to_the_end(over: Context, source: str) -> None:

@@ -25,6 +25,7 @@ from replicator.commands import (
 from replicator.context import live
 from replicator.context.console import Console
 from replicator.context.context import Context
+from replicator.context.lock import LeaseLost
 from replicator.handlers.state import State
 from tests.replicator.fakes import STATE, FakeDynamoDB, Rooted, refusal
 
@@ -460,6 +461,40 @@ def test_what_a_cutback_that_was_rolled_back_has_armed_goes_with_the_way_back(
     assert settle.settle(made) == {"settled": True, "removed": ["stack 2", "stack 1"]}
     assert standing == [2, 1], "the way back last: a run again goes by it"
     assert live.read(made) == live.Live("target", 0)
+
+
+class Lease:
+    """Of a `settle` whose machine sleeps once the consumer is off; *free*: nobody has it since."""
+
+    def __init__(self, *, free):
+        self.free = free
+
+    def regain(self):
+        return self.free
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_a_settle_that_loses_its_lease_does_not_leave_the_source_behind(
+    tmp_path, monkeypatch, standing, free
+):
+    """Nothing was given up by then; who has the lease may have flipped, and decides."""
+    made, switched, said = migration(tmp_path, table="target", cycle=1), [], []
+    made.need_begun, made.locked = lambda: None, lambda _: nullcontext(Lease(free=free))
+    made.turned(1).console = SimpleNamespace(step=lambda _: nullcontext(), warn=said.append)
+    monkeypatch.setattr(settle.switch, "stop_consumer", lambda *_: switched.append("off"))
+    monkeypatch.setattr(settle.cutover_drain, "consumers_on", lambda _: switched.append("on"))
+
+    def lost(*_):
+        raise LeaseLost("This `settle` lost its lease.", "run it again.")
+
+    monkeypatch.setattr(settle, "_read_to_the_end", lost)
+    with pytest.raises(LeaseLost):
+        settle.settle(made)
+
+    assert switched == (["off", "on"] if free else ["off"])
+    assert ["may not follow" in one for one in said] == ([] if free else [True])
+    assert standing == [], "nothing of it is removed"
+    assert live.read(made) == live.Live("target", 1)
 
 
 def test_down_finds_what_was_armed_before_a_way_back_was_given_up(tmp_path, standing):
