@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +128,9 @@ class _Attempt:
     waiting: Waiting = field(init=False, repr=False)  # the last verification, before its word
 
     def run(self) -> dict[str, Any]:
-        context = self.context
+        context, what = self.context, "back" if self.context.cycle % 2 else "over"
         before = context.whole.get(CUTOVER) or {}
         if before.get("flipped"):
-            what = "back" if context.cycle % 2 else "over"
             context.console.line(
                 f"This migration was cut {what} at {before['steps']['flip']}: nothing to do."
             )
@@ -178,9 +176,9 @@ class _Attempt:
         self._approach(judged)
         cutover_gate.fly_canaries(context)
         with last_verification.waiting(self.context, follows=self.follows) as self.waiting:
+            cutover_drain.approach(self.context)
             self._behind(behind)
         context.console.line("")
-        what = "back" if context.cycle % 2 else "over"
         context.console.line(f"Cut {what}: {self.pointer.name} points at {self.pointer.value}.")
         context.console.line(way_back.last_words(context, self.ahead))
         return self._answer(self.steps)
@@ -216,6 +214,8 @@ class _Attempt:
             if raised.scheduled:
                 with self._step("fence-holds", "the source is fenced") as step:
                     cutover_fence.await_beginning(self.context, fence, self.fenced_at, step)
+            if self.ahead is not None:
+                self.ahead.watch()
             with self._step("quiet", "no write gets through the fence") as step:
                 quiet.await_quiet(self.context, self.fenced_at, self._in_time, step)
             with self._step("drain", "everything under way has been applied") as step:
@@ -320,8 +320,10 @@ class _Attempt:
             self.waiting,
             fenced_at=self.fenced_at,
             limit_seconds=max(self.deadline - clock.seconds(), 1.0),
-            meanwhile=partial(self._await_boundary, step),
+            meanwhile=lambda: self._await_boundary(step),
         )
+        if self.ahead is not None:
+            self.ahead.need_still(self._in_time, step, shows=last_verification.shows_all(self.verified))
         step.result = "every check passed"
 
     def _await_boundary(self, step: Step) -> None:

@@ -190,6 +190,11 @@ def verify(
     return decision
 
 
+def shows_all(decision: gate.Decision) -> bool:
+    """Whether a verification has read both streams to their ends: what was written before shows by then."""
+    return decision.evidence is not None and links.is_link(decision.evidence)
+
+
 def can_follow(context: Context, evidence: Evidence | None) -> bool:
     """Whether a run can look only at what was written since the one of *evidence*, as far as that says."""
     if evidence is None or context.config.verification.last == "full" or links.why_no_base(evidence):

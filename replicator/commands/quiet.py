@@ -10,6 +10,7 @@ from ddbverify.names import KeySchema, is_ours
 from ddbverify.words import begins_anew, number_of
 from replicator.aws import stream
 from replicator.aws.stream import StreamReader, Trimmed
+from replicator.commands import cutover_drain
 from replicator.context import references
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -22,6 +23,9 @@ _FENCED_BY_SECONDS = 30.0
 def await_quiet(context: Context, fenced_at: float, in_time: Callable[[str], None], step: Step) -> None:
     """
     Watch the streams until nothing but canaries and TTL came for ``[cutover] quiet``.
+
+    What comes through them meanwhile is audited as it comes, so that less is left for the drain behind this;
+    nothing that is found here counts there.
 
     Args:
         fenced_at: When the fence was up, in seconds since the epoch, the server's clock.
@@ -52,8 +56,11 @@ def await_quiet(context: Context, fenced_at: float, in_time: Callable[[str], Non
             if still_written and not warned:
                 context.console.warn(_came_through(late))
                 warned = True
+            began = time.monotonic()
+            cutover_drain.read_ahead(context, to_the_end=True)
             # The application waits: no longer than the next look has anything to say.
-            time.sleep(min(context.pace.poll_seconds, max(left, 0.2)))
+            wait = min(context.pace.poll_seconds, max(left, 0.2)) - (time.monotonic() - began)
+            time.sleep(max(wait, 0.0))
     except (Trimmed, MalformedRecord) as error:
         raise EngineError(
             f"The stream could not be watched: {error}", f"{begins_anew(context.cycle)}."

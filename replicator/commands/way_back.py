@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -48,6 +48,9 @@ from replicator.stack import bundle, stacks
 APART_SECONDS: Final = 2
 """On either side of a boundary: a record's time has whole seconds, and two regions' clocks may differ."""
 
+_WATCHED_SECONDS: Final = 600
+"""For longer a follower is not watched without a look: an iterator of a stream lasts 15 minutes."""
+
 OPENED: Final = "opened"
 """Fact of a whole direction: ``at``. Its flip was made, and the fence of the table it moved to is lifted."""
 
@@ -60,13 +63,15 @@ class Ahead:
     Args:
         context: Of that direction.
         made: Its pairs, with transforms and inverses; ``None``: they are loaded once they are asked for.
-        boundary: Fixed under the fence, seconds since the epoch.
+        boundary: Fixed under the fence, seconds since the epoch; nobody wrote the follower around it.
     """
 
     context: Context
     made: tuple[Plan, ...] | None = None
     boundary: int = 0
     _tails: list[tuple[Plan, Tail]] = field(default_factory=list)
+    _still_since: int = 0  # no change of the follower that was seen is of then or later
+    _off_at: int = 0  # by then the consumers were off: nobody is to write the follower
 
     @property
     def plans(self) -> tuple[Plan, ...]:
@@ -89,59 +94,80 @@ class Ahead:
             found.append(resources["writer_role"] or resources["consumer_role"])
         return tuple(found)
 
+    def watch(self) -> None:
+        """Watch the follower from now on: behind the fence nobody writes it but the consumers."""
+        client = self.context.source_client("dynamodbstreams")
+        self._tails = [
+            (plan, Tail(client, self.context.resources(plan.pair)["stream_arn"])) for plan in self.plans
+        ]
+        self._still_since = math.ceil(self.context.server_time())
+
     def fix(self) -> None:
         """
-        Fix the boundary: a moment from which on nobody is to have written the follower for a while.
+        Fix the boundary, behind what has changed in the follower since it is watched.
 
         To be called when the consumers are off, with nothing in flight.
         """
-        self._tails = [
-            (
-                plan,
-                Tail(
-                    self.context.source_client("dynamodbstreams"),
-                    self.context.resources(plan.pair)["stream_arn"],
-                ),
-            )
-            for plan in self.plans
-        ]
-        self.boundary = math.ceil(self.context.server_time()) + APART_SECONDS
+        self._off_at = math.ceil(self.context.server_time())
+        if self._off_at - self._still_since > _WATCHED_SECONDS:
+            self.watch()
+        self._fix_behind(self._changes())
+
+    def await_boundary(self, in_time: Callable[[str], None], step: Step) -> None:
+        """Wait until the boundary has passed by."""
+        while (left := self.boundary + APART_SECONDS - self.context.server_time()) > 0:
+            in_time("the boundary of the way back is not reached")
+            step.at(f"{left:.0f} s to go")
+            time.sleep(min(left, self.context.pace.poll_seconds))
+
+    def need_still(self, in_time: Callable[[str], None], step: Step, *, shows: bool) -> None:
+        """
+        Make sure that nobody wrote the follower around the boundary; what the consumers wrote last moves it.
+
+        Args:
+            shows: Whether all that was written before the consumers were off is known to show by now. Where
+                it is not, no boundary before that moment will do.
+
+        Raises:
+            EngineError: Somebody did: what is theirs and what is the application's could not be told apart.
+        """
+        if not shows and self._still_since < self._off_at:
+            self._fix_behind([(self.plans[0].source.name, self._off_at - 1)])
+            self.await_boundary(in_time, step)
+        while changes := self._changes():
+            if written := [name for name, at in changes if at >= self._off_at]:
+                raise EngineError(
+                    f"Somebody else writes to {written[0]}: {len(written)} since the consumer is off, so "
+                    "the way back cannot tell it from what the application writes there behind the flip.",
+                    "find out who does, and stop it; then run the command again.",
+                )
+            self._fix_behind(changes)
+            self.await_boundary(in_time, step)
+
+    def _fix_behind(self, changes: Sequence[tuple[str, int]]) -> None:
+        self._still_since = max([self._still_since, *(at + 1 for _, at in changes)])
+        self.boundary = self._still_since + APART_SECONDS
         for plan in self.plans:
             with translated(f"note the boundary of the way back of {plan.pair}"):
                 self.context.state(plan.pair).put(
                     Fact.BOUNDARY, how="cutover", backup_epoch=self.boundary, boundary_epoch=self.boundary
                 )
 
-    def await_boundary(self, in_time: Callable[[str], None], step: Step) -> None:
-        """
-        Wait until the boundary has passed by, and make sure that nobody wrote the follower around it.
-
-        Raises:
-            EngineError: Somebody did: what is theirs and what is the application's could not be told apart.
-        """
-        while (left := self.boundary + APART_SECONDS - self.context.server_time()) > 0:
-            in_time("the boundary of the way back is not reached")
-            step.at(f"{left:.0f} s to go")
-            time.sleep(min(left, self.context.pace.poll_seconds))
+    def _changes(self) -> list[tuple[str, int]]:
+        """Table and date of each change of the follower since the last look."""
+        found: list[tuple[str, int]] = []
         for plan, tail in self._tails:
-            if written := self._written(plan, tail):
+            try:
+                found += [
+                    (plan.source.name, math.floor(one.change.created_at))
+                    for one in tail.read()
+                    if not is_ours(one.change.keys, plan.source.keys) and not one.by_ttl
+                ]
+            except MalformedRecord as error:
                 raise EngineError(
-                    f"Somebody else writes to {plan.source.name}: {written} since the consumer is off, so "
-                    "the way back cannot tell it from what the application writes there behind the flip.",
-                    "find out who does, and stop it; then run the command again.",
-                )
-
-    def _written(self, plan: Plan, tail: Tail) -> int:
-        keys, since = plan.source.keys, self.boundary - APART_SECONDS
-        try:
-            return sum(
-                not is_ours(one.change.keys, keys) and not one.by_ttl and one.change.created_at >= since
-                for one in tail.read()
-            )
-        except MalformedRecord as error:
-            raise EngineError(
-                f"The stream of {plan.source.name} could not be read: {error}", "run the command again."
-            ) from error
+                    f"The stream of {plan.source.name} could not be read: {error}", "run the command again."
+                ) from error
+        return found
 
 
 def found(context: Context) -> Ahead:

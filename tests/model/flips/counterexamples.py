@@ -32,15 +32,22 @@ FOUND: dict[str, list[Move]] = {
         ("run", {"command": "cutover"}),
     ],
     "a boundary has a margin": [
-        ("begin", {"skew": (0.0, -1.0)}),
-        ("start", {"command": "cutover", "until": "put_parameter", "more": 1}),
-        ("write", {"side": "target", "key": "a"}),
+        ("begin", {"shape": "inverse", "skew": (0.0, 0.9)}),
+        ("start", {"command": "cutover", "until": "sleep", "more": 90}),
+        ("write", {"side": "source", "key": "c"}),
     ],
     "the boundary is fixed under the fence": [
         ("begin", {"shape": "inverse"}),
         ("start", {"command": "cutover", "until": "put_resource_policy"}),
         ("write", {"side": "source", "key": "a"}),
         ("write", {"side": "source", "key": "c"}),
+    ],
+    "the boundary is behind the follower's last change": [
+        ("begin", {"shape": "inverse"}),
+        ("write", {"side": "source", "key": "c"}),
+        ("forward", {}),
+        ("receive", {"steps": 1}),
+        ("run", {"command": "cutover"}),
     ],
     "each direction has its own ledger": [
         ("begin", {}),

@@ -21,8 +21,9 @@ from ddbverify.changes.wire import StreamWire
 from ddbverify.compare.judge import Judge
 from replicator.aws import stream_tail
 from replicator.aws.policy_fence import PolicyFence
-from replicator.commands import closing, cutover_left, way_back
+from replicator.commands import closing, cutover_drain, cutover_left, quiet, way_back
 from replicator.context import live
+from replicator.context.console import Step
 from replicator.context.context import Context
 from replicator.context.lock import Lock
 from replicator.handlers import applier, forwarder, inverse_ledger, inverting
@@ -72,14 +73,26 @@ class ThroughTheInverse(OverAndBack):
     keys = ("a", "b")
 
 
-class Opening(OverAndBack):
-    """Those of them in which the application writes as soon as the pointer has moved."""
+class Closing(ThroughTheInverse):
+    """Those in which the application writes until the fence holds: that is request 90 of a command."""
 
     commands = ("cutover",)
-    stops = ("put_parameter",)
-    mores = (1,)
-    steps = 6
-    start, finish, run = FlipModel.start, FlipModel.finish, None
+    stops = ("sleep",)
+    mores = (0, 90)
+    skews = (0.9,)
+    keys = ("c",)
+    kinds = ("put",)
+    written = ("source",)
+    stages = ("following",)
+    steps = 3
+    start, run = FlipModel.start, None
+
+
+class Slow(Closing):
+    """Those of them in which a consumer's call has not ended by then."""
+
+    steps = 5
+    forward, receive, start, run = FlipModel.forward, FlipModel.receive, None, FlipModel.run
 
 
 class Arming(ThroughTheInverse):
@@ -249,16 +262,22 @@ def boundary_without_margin(patch: Patch) -> None:
 
 def boundary_before_the_fence(patch: Patch) -> None:
     """The boundary is fixed when the way back is armed."""
-    arm, fix = way_back.arm, way_back.Ahead.fix
+    arm, watch, fix = way_back.arm, way_back.Ahead.watch, way_back.Ahead.fix
 
     def armed(context: Context, lock: Lock) -> way_back.Ahead:
         ahead = arm(context, lock)
+        watch(ahead)
         fix(ahead)
         return ahead
 
     patch.setattr(way_back, "arm", armed)
-    patch.setattr(way_back.Ahead, "fix", lambda self: None)
-    patch.setattr(way_back.Ahead, "await_boundary", lambda *_: None)
+    for name in ("watch", "fix", "await_boundary", "need_still"):
+        patch.setattr(way_back.Ahead, name, lambda *_, **__: None)
+
+
+def boundary_wherever_it_is_quiet(patch: Patch) -> None:
+    """The boundary is fixed as the quiet begins, whatever the consumers still write to the follower."""
+    patch.setattr(way_back.Ahead, "_changes", lambda _: [])
 
 
 def one_ledger(patch: Patch) -> None:
@@ -325,6 +344,18 @@ def takes_back_whatever_happened(patch: Patch) -> None:
 def it_may_end_by_itself(patch: Patch) -> None:
     """A fence ends by itself, behind a flip, too."""
     patch.setattr(PolicyFence, "fasten", lambda self: None)
+
+
+def drained_before_the_quiet(patch: Patch) -> None:
+    """What is under way is waited for while the fence is being proven, and not behind that."""
+    drain, await_quiet = cutover_drain.drain, quiet.await_quiet
+
+    def first(context: Context, fenced_at: float, in_time: cutover_drain.InTime, step: Step) -> None:
+        drain(context, in_time, math.inf, step)
+        await_quiet(context, fenced_at, in_time, step)
+
+    patch.setattr(quiet, "await_quiet", first)
+    patch.setattr(cutover_drain, "drain", lambda *_: None)
 
 
 # --- the verifier -----------------------------------------------------------------------------
@@ -396,8 +427,9 @@ RULES: dict[str, Rule] = {
     "every switch-on asks which table is live": Rule(whoever_asks_is_switched_on, Strange),
     "a consumer is shut before the flip": Rule(not_shut, Late),
     "what the other side wrote is dropped": Rule(applies_what_the_other_side_wrote, ThroughTheInverse),
-    "a boundary has a margin": Rule(boundary_without_margin, Opening),
+    "a boundary has a margin": Rule(boundary_without_margin, Closing),
     "the boundary is fixed under the fence": Rule(boundary_before_the_fence, Arming),
+    "the boundary is behind the follower's last change": Rule(boundary_wherever_it_is_quiet, Slow),
     "each direction has its own ledger": Rule(one_ledger, OneKey),
     "what came anew has no before": Rule(an_insert_is_a_change, ThroughTheInverse),
     "what the transform leaves out is nobody's": Rule(whatever_is_there, Hidden),
@@ -416,6 +448,7 @@ NOT_NEEDED: dict[str, Rule] = {
     "an old role loses its permission": Rule(a_role_stays, NoStranger),
     "between is noted before the flip": Rule(noted_behind_the_flip, NoStranger),
     "a place that was forgotten is a gap": Rule(from_what_is_left, Trimmed),
+    "the drain that counts is behind the quiet": Rule(drained_before_the_quiet, FlipModel),
 }
 """Implied by others: see docs/design.md."""
 

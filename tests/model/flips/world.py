@@ -851,6 +851,7 @@ def install(patch: pytest.MonkeyPatch) -> None:
         "last_verification",
         SimpleNamespace(
             can_follow=lambda *_: True,
+            shows_all=lambda _: True,
             approach=lambda *_: FlipWorld.present.verifier.approach(),
             waiting=lambda *_, **__: nullcontext(SimpleNamespace(folder="folder")),
             verify=lambda *_, meanwhile, **__: FlipWorld.present.verifier.verify(meanwhile),

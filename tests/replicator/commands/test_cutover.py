@@ -20,7 +20,7 @@ from ddbverify.names import SHUT, Fact, canary_key, marker_key
 from replicator.aws import switch
 from replicator.aws.roles import role_of
 from replicator.aws.stream import Trimmed
-from replicator.commands import after_flip, cutover_left, last_verification, quiet
+from replicator.commands import after_flip, cutover_drain, cutover_left, last_verification, quiet
 from replicator.commands.cutover import CUTOVER, _Attempt
 from replicator.commands.cutover_preflight import (
     LEAST_QUIET_BEHIND_A_POLICY_SECONDS,
@@ -468,11 +468,17 @@ class AheadLogged:
     def __init__(self, log, written=""):
         self.log, self.written = log, written
 
+    def watch(self):
+        self.log.append("follower is watched")
+
     def fix(self):
         self.log.append("boundary is fixed")
 
     def await_boundary(self, in_time, step):
         self.log.append("boundary has passed")
+
+    def need_still(self, in_time, step, *, shows):
+        self.log.append(f"nobody wrote around it, shown: {shows}")
         if self.written:
             raise EngineError(self.written, "x")
 
@@ -501,16 +507,18 @@ def with_a_way_back(attempt, monkeypatch):
 
 
 def test_the_boundary_of_the_way_back_passes_by_while_the_last_verification_reads(with_a_way_back):
-    """It is a moment behind the consumer's last write, and was waited for before the verification began."""
+    """It is a moment behind the consumer's last write, which is looked for behind the proof of the ends."""
     with_a_way_back._behind(FENCE)
 
     log = with_a_way_back.log
+    assert log.index("fence") < log.index("follower is watched") < log.index("quiet")
     assert log[log.index("consumer False") : log.index("fasten")] == [
         "consumer False",
         "boundary is fixed",
         "word",
         "boundary has passed",
         "judged",
+        "nobody wrote around it, shown: False",
     ]
     steps = list(left_behind(with_a_way_back.context.config).steps)
     assert steps[steps.index("consumer") :][:3] == ["consumer", "boundary", "verification"]
@@ -893,8 +901,11 @@ class Wall:
     def __init__(self, tmp_path, monkeypatch, *, written_at, quiet="60s"):
         self.now, self.written_at, self.texts, self.warned = 1_000.0, list(written_at), [], []
         self.keys = {"id": {"S": "secret"}}
+        self.audits, self.audit_seconds = [], 0.0
         monkeypatch.setattr("replicator.commands.quiet.StreamReader", lambda *_, **__: self)
         monkeypatch.setattr(time, "sleep", self.sleep)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(cutover_drain, "read_ahead", self.read_ahead)
         self.context = Rooted(
             config=parse(f'{FILE}quiet = "{quiet}"\n', tmp_path),
             console=SimpleNamespace(warn=self.warned.append),
@@ -908,6 +919,12 @@ class Wall:
 
     def sleep(self, seconds):
         self.now += seconds
+
+    def read_ahead(self, context, *, to_the_end):
+        assert context is self.context
+        assert to_the_end
+        self.audits.append(self.now)
+        self.now += self.audit_seconds
 
     def skip(self, until):
         assert until == 1_000.0
@@ -972,6 +989,20 @@ def test_a_look_that_takes_long_proves_only_what_was_before_it(tmp_path, monkeyp
 
     wall.read = slow
     assert wall.watch() == "quiet for 60 s, after 1 late writes"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 3.0, 8.0])
+def test_what_comes_through_the_streams_meanwhile_is_audited_and_makes_nobody_wait(
+    tmp_path, monkeypatch, seconds
+):
+    """Behind the quiet all of it would be read while the application waits."""
+    wall = Wall(tmp_path, monkeypatch, written_at=[])
+    wall.audit_seconds = seconds
+    wall.watch()
+
+    assert wall.audits[0] == 1_000.0
+    assert len(wall.audits) == 60 / max(5.0, seconds) // 1 + (60 % max(5.0, seconds) > 0)
+    assert wall.now <= 1_060.0 + seconds
 
 
 @pytest.mark.parametrize("error", [Trimmed("records are gone"), MalformedRecord("a record without Keys")])

@@ -110,3 +110,13 @@ def test_only_where_a_run_can_be_gone_on_from(context, evidence):
     assert "--since" not in command(
         SimpleNamespace(config=replace(context.config, verification=full), config_path=context.config_path)
     )
+
+
+def test_only_a_run_that_has_read_the_streams_shows_all_that_was_written(context, evidence):
+    """A full pass looks at items, and a record of before it may still become readable."""
+    (pair,) = context.config.tables
+    link = replace(evidence, facts=tuple(Link("0" * 64, "0" * 64, 10.0).facts({pair.id: 3})))
+    shows = last_verification.shows_all
+    assert shows(Decision(Path(), (), link))
+    assert not shows(Decision(Path(), (), evidence))
+    assert not shows(Decision(Path(), (), None))

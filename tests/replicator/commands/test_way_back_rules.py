@@ -27,43 +27,110 @@ def record(key, at, *, by_ttl=False):
 THEIRS = {"id": {"S": "k1"}}
 
 
-@pytest.mark.parametrize(
-    ("come", "theirs"),
-    [
-        ([], False),
-        ([record(THEIRS, FIXED + 1)], True),
-        ([record(THEIRS, FIXED - 2)], True),
-        ([record(THEIRS, FIXED - 3)], False),
-        ([record(THEIRS, FIXED + 1, by_ttl=True)], False),
-        ([record(canary_key(KEYS), FIXED + 1), record(marker_key(KEYS, 7), FIXED + 1)], False),
-        ([record(canary_key(KEYS), FIXED + 1), record(THEIRS, FIXED + 1)], True),
-    ],
-)
-def test_around_the_boundary_nobody_writes_the_follower_but_time_to_live_and_we(tmp_path, come, theirs):
-    """2 s on either side: what was written there could be the direction's before, or the application's."""
-    turned = migration(tmp_path).turned(1)
-    turned.server_time = lambda: FIXED + 2.0
-    plan = SimpleNamespace(source=SimpleNamespace(name="orders-v2", keys=KEYS))
-    ahead = way_back.Ahead(turned, (plan,), FIXED)
-    ahead._tails = [(plan, SimpleNamespace(read=lambda: iter(come)))]
+class Follower:
+    """A way back by a clock of its own; *come* is what the follower's stream shows, each look a list."""
 
-    if theirs:
-        with pytest.raises(EngineError, match="Somebody else writes to orders-v2: 1 since"):
-            ahead.await_boundary(lambda _: None, SimpleNamespace())
-    else:
-        ahead.await_boundary(lambda _: None, SimpleNamespace())
+    def __init__(self, tmp_path, monkeypatch, *come):
+        self.now, self.looks, self.stood = float(FIXED), list(come), 0
+        turned = migration(tmp_path).turned(1)
+        turned.server_time = lambda: self.now
+        turned._client = lambda *_: None
+        turned.resources = lambda _: {"stream_arn": "arn"}
+        turned.__dict__["pace"] = SimpleNamespace(poll_seconds=0.25)
+        (pair,) = turned.config.tables
+        self.state = State.of_pair(FakeDynamoDB(), STATE, pair.id)
+        turned.state = lambda _: self.state
+        monkeypatch.setattr(way_back, "Tail", self._tail)
+        monkeypatch.setattr(way_back.time, "sleep", self.pass_by)
+        plan = SimpleNamespace(pair=pair, source=SimpleNamespace(name="orders-v2", keys=KEYS))
+        self.ahead = way_back.Ahead(turned, (plan,))
+
+    def _tail(self, *_):
+        self.stood += 1
+        return SimpleNamespace(read=lambda: iter(self.looks.pop(0) if self.looks else []))
+
+    def pass_by(self, seconds):
+        self.now += seconds
+
+    def fixed(self, *, quiet_seconds):
+        """The boundary, once the consumers are off: so long behind the fence."""
+        self.ahead.watch()
+        self.now += quiet_seconds
+        self.ahead.fix()
+        return self.ahead.boundary
+
+    def need_still(self, *, shows=True):
+        step = SimpleNamespace(at=lambda _: None)
+        self.ahead.await_boundary(lambda _: None, step)
+        self.ahead.need_still(lambda _: None, step, shows=shows)
+        assert self.state.get(Fact.BOUNDARY)["boundary_epoch"] == self.ahead.boundary
+        assert self.now >= self.ahead.boundary + way_back.APART_SECONDS
+        return self.ahead.boundary
 
 
-def test_the_boundary_passes_by_before_anybody_goes_on(tmp_path, monkeypatch):
-    turned, now = migration(tmp_path).turned(1), [FIXED - 0.5]
-    turned.server_time = lambda: now[0]
-    turned.__dict__["pace"] = SimpleNamespace(poll_seconds=0.25)
-    monkeypatch.setattr(way_back.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
-    ahead = way_back.Ahead(turned, ())
-    ahead.fix()
-    assert ahead.boundary == FIXED + way_back.APART_SECONDS
-    ahead.await_boundary(lambda _: None, SimpleNamespace(at=lambda _: None))
-    assert now[0] >= ahead.boundary + way_back.APART_SECONDS
+OURS = [
+    record(canary_key(KEYS), FIXED + 20),
+    record(marker_key(KEYS, 7), FIXED + 20),
+    record(THEIRS, FIXED + 20, by_ttl=True),
+]
+
+
+def test_the_boundary_is_a_moment_in_the_quiet_and_nobody_waits_for_it(tmp_path, monkeypatch):
+    follower = Follower(tmp_path, monkeypatch)
+    assert follower.fixed(quiet_seconds=10) == FIXED + 2
+    assert follower.need_still() == FIXED + 2
+    assert follower.now == FIXED + 10
+
+
+@pytest.mark.parametrize("last", [0, 3, 10])
+def test_the_boundary_is_2_s_behind_what_the_consumer_wrote_last(tmp_path, monkeypatch, last):
+    """By the date of its record, which is of the second that it ends; ours and TTL move nothing."""
+    come = [*OURS, record(THEIRS, FIXED + last), record(THEIRS, FIXED)]
+    follower = Follower(tmp_path, monkeypatch, come)
+    assert follower.fixed(quiet_seconds=10) == FIXED + last + 1 + way_back.APART_SECONDS
+    follower.need_still()
+
+
+@pytest.mark.parametrize("come", [[], OURS])
+def test_the_boundary_passes_by_before_anybody_goes_on(tmp_path, monkeypatch, come):
+    follower = Follower(tmp_path, monkeypatch, [], come)
+    assert follower.fixed(quiet_seconds=1) == FIXED + way_back.APART_SECONDS
+    follower.need_still()
+    assert follower.now == follower.ahead.boundary + way_back.APART_SECONDS
+
+
+def test_what_shows_late_of_the_consumers_moves_the_boundary(tmp_path, monkeypatch):
+    """A record may become readable once the boundary was fixed before it."""
+    follower = Follower(tmp_path, monkeypatch, [], [record(THEIRS, FIXED + 9)])
+    assert follower.fixed(quiet_seconds=10) == FIXED + 2
+    assert follower.need_still() == FIXED + 10 + way_back.APART_SECONDS
+
+
+def test_where_it_may_not_show_the_boundary_is_behind_the_consumers_end(tmp_path, monkeypatch):
+    """A full pass reads no stream to its end."""
+    follower = Follower(tmp_path, monkeypatch)
+    assert follower.fixed(quiet_seconds=10) == FIXED + 2
+    assert follower.need_still(shows=False) == FIXED + 10 + way_back.APART_SECONDS
+
+
+@pytest.mark.parametrize("at", [FIXED + 10, FIXED + 13])
+def test_since_the_consumers_are_off_nobody_writes_the_follower_but_time_to_live_and_we(
+    tmp_path, monkeypatch, at
+):
+    """What was written there could be the direction's before, or the application's."""
+    follower = Follower(tmp_path, monkeypatch, [record(THEIRS, FIXED + 1)], [*OURS, record(THEIRS, at)])
+    follower.fixed(quiet_seconds=10)
+    with pytest.raises(EngineError, match="Somebody else writes to orders-v2: 1 since"):
+        follower.need_still()
+
+
+@pytest.mark.parametrize(("seconds", "stood"), [(600, 1), (601, 2)])
+def test_a_follower_that_was_watched_for_long_is_watched_anew(tmp_path, monkeypatch, seconds, stood):
+    """AWS forgets an iterator after 15 minutes, and `--hold` may take as long."""
+    follower = Follower(tmp_path, monkeypatch)
+    follower.fixed(quiet_seconds=seconds)
+    assert follower.stood == stood
+    follower.need_still()
 
 
 @pytest.mark.parametrize(
