@@ -17,7 +17,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ import boto3
 from aws_lambda_powertools import Logger
 
 from ddbverify.items.inverse import Inverse
-from ddbverify.items.transform import BUNDLE, Transform, bundled_digest, load_function
+from ddbverify.items.transform import Transform, bundled_digest, load_function
 from ddbverify.items.values import with_base64, with_bytes
 from ddbverify.names import Fact, KeySchema, TypedItem, canary_key
 from replicator.handlers.applier import Applier, Message
@@ -123,14 +122,33 @@ def opened(
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point; returns ``batchItemFailures`` with the messages to deliver again."""
+    returned = take(event["Records"], _deployment(), os.environ, seconds_left(context))
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in returned]}
+
+
+def take(
+    records: Sequence[Mapping[str, Any]],
+    deployed: Deployment,
+    environment: Mapping[str, str],
+    seconds: float,
+) -> list[str]:
+    """
+    All that becomes of one batch, whoever has received it: it is applied, noted and counted.
+
+    Args:
+        records: Messages as Lambda's events have them: ``messageId``, ``body``, ``attributes``.
+        environment: Names the migration and the pair, for the metrics.
+        seconds: That this may take.
+
+    Returns:
+        Ids of the messages that SQS has to deliver again.
+    """
     begun = monotonic()
-    deployed = _deployment()
-    records = event["Records"]
     # Asked each time, strongly consistent: who pauses may rely on it from then on. No answer, no work.
     if is_paused(deployed.state.get(Fact.CONTROL)):
         logger.info("paused", extra={"messages": len(records)})
-        return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
-    deployed.meter.until(monotonic() + seconds_left(context) * WAITING_SHARE)
+        return [record["messageId"] for record in records]
+    deployed.meter.until(monotonic() + seconds * WAITING_SHARE)
     deployed.allowance.begin()
     schema = deployed.transform.source_keys
     gaps: list[str] = []
@@ -159,8 +177,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     deployed.state.note_groups(canary_groups(batch, returned, schema))
     logger.info("consumed", extra={"messages": len(batch), "returned": len(returned), **applier.counts})
     found = measurements(batch, returned, applier, time.time())
-    emit("consumer", os.environ, {**found, "Gaps": len(gaps)})
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in returned]}
+    emit("consumer", environment, {**found, "Gaps": len(gaps)})
+    return returned
 
 
 def seconds_left(context: Any) -> float:
@@ -240,7 +258,9 @@ def canary_groups(batch: Sequence[Message], returned: Sequence[str], schema: Key
 
 
 @dataclass(frozen=True, slots=True)
-class _Deployment:
+class Deployment:
+    """What a consumer works with, made once."""
+
     settings: Settings
     transform: Transform
     ledger: Ledger | InverseLedger
@@ -250,6 +270,7 @@ class _Deployment:
     allowance: Allowance = field(default_factory=Allowance)
 
     def fetch(self, key: TypedItem) -> TypedItem | None:
+        """The source's item of a key, strongly consistent."""
         answer = self.source.get_item(
             TableName=self.settings.source_table, Key=with_bytes(key), ConsistentRead=True
         )
@@ -257,11 +278,34 @@ class _Deployment:
 
 
 @functools.cache
-def _deployment() -> _Deployment:
+def _deployment() -> Deployment:
     """Clients, settings and the transform, made once per execution environment."""
     environment = os.environ
     ambient = boto3.Session()
-    source = guarded(ambient.client("dynamodb"))
+    writer = assumed_role(environment.get("WRITER_ROLE", ""), ambient=ambient)
+    target = writer.client("dynamodb", region_name=environment["TARGET_REGION"])
+    return deployment(environment, guarded(ambient.client("dynamodb")), guarded(target))
+
+
+def deployment(
+    environment: Mapping[str, str],
+    source: DynamoDBClient,
+    target: DynamoDBClient,
+    digest_of: Callable[[str], str] | None = None,
+) -> Deployment:
+    """
+    Settings, clients and the transform.
+
+    Args:
+        environment: As the stack tells it.
+        source: Of the source's and the state table's account and region.
+        target: Of the target's and the ledger's.
+        digest_of: Of the files of a function, as they are here; by default in the bundle.
+
+    Raises:
+        RuntimeError: As `bundled_transform`.
+    """
+    digest_of = digest_of or bundled_digest
     state = State.of_pair(source, environment["STATE_TABLE"], environment["PAIR"])
     target_keys: KeySchema = json.loads(environment["TARGET_KEYS"])
     allowance = Allowance()
@@ -272,6 +316,7 @@ def _deployment() -> _Deployment:
         source_keys=target_keys,
         target_keys=source_keys,
         allowance=allowance,
+        digest_of=digest_of,
     )
     # Through an inverse the function makes what leads here of what follows.
     transform = bundled_transform(
@@ -281,13 +326,12 @@ def _deployment() -> _Deployment:
         target_keys=target_keys if inverse is None else source_keys,
         rekeys=environment.get("REKEYS") == "true",
         allowance=allowance,
+        digest_of=digest_of,
     )
-    writer = assumed_role(environment.get("WRITER_ROLE", ""), ambient=ambient)
-    target = JsonTransactions(guarded(writer.client("dynamodb", region_name=environment["TARGET_REGION"])))
     units_per_second = int(environment.get("WRITE_UNITS", "0"))
     meter = Meter(WriteCeiling(units_per_second, state) if units_per_second else Unlimited())
     ledger = Ledger(
-        client=target,
+        client=JsonTransactions(target),
         table=environment["LEDGER_TABLE"],
         target=environment["TARGET_TABLE"],
         target_keys=target_keys,
@@ -296,10 +340,10 @@ def _deployment() -> _Deployment:
     )
     settings = Settings.from_environment(environment)
     if inverse is None:
-        return _Deployment(settings, transform, ledger, state, source, meter, allowance)
+        return Deployment(settings, transform, ledger, state, source, meter, allowance)
     as_it_is = Transform("", None, source_keys, target_keys)  # the guard takes what leads, and makes the rest
     guard = InverseLedger(ledger, transform, inverse)
-    return _Deployment(settings, as_it_is, guard, state, source, meter, allowance)
+    return Deployment(settings, as_it_is, guard, state, source, meter, allowance)
 
 
 def bundled_transform(
@@ -310,7 +354,7 @@ def bundled_transform(
     target_keys: KeySchema,
     rekeys: bool,
     allowance: Allowance,
-    bundle: Path = BUNDLE,
+    digest_of: Callable[[str], str] = bundled_digest,
 ) -> Transform:
     """
     The transform of the bundle, refused if it is not the one that the migration was started with.
@@ -322,7 +366,7 @@ def bundled_transform(
     """
     if not name:
         return Transform("", None, source_keys, target_keys, rekeys=False)
-    function = _bundled("transform", name, digest, allowance, bundle)
+    function = _bundled("transform", name, digest, allowance, digest_of)
     return Transform(name, function, source_keys, target_keys, rekeys)
 
 
@@ -333,7 +377,7 @@ def bundled_inverse(
     source_keys: KeySchema,
     target_keys: KeySchema,
     allowance: Allowance,
-    bundle: Path = BUNDLE,
+    digest_of: Callable[[str], str] = bundled_digest,
 ) -> Inverse | None:
     """
     The inverse of the bundle, as `bundled_transform`; ``None`` where none is named.
@@ -344,11 +388,13 @@ def bundled_inverse(
     """
     if not name:
         return None
-    function = _bundled("inverse", name, digest, allowance, bundle)
+    function = _bundled("inverse", name, digest, allowance, digest_of)
     return Inverse.of(name, function, source_keys, target_keys)
 
 
-def _bundled(what: str, name: str, digest: str, allowance: Allowance, bundle: Path) -> Callable[..., Any]:
-    if bundled_digest(name, bundle) != digest:
+def _bundled(
+    what: str, name: str, digest: str, allowance: Allowance, digest_of: Callable[[str], str]
+) -> Callable[..., Any]:
+    if digest_of(name) != digest:
         raise RuntimeError(f"the bundle's {what} {name} is not the one that this migration was started with")
     return limited(load_function(name, what), allowance)

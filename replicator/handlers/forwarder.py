@@ -30,11 +30,14 @@ from replicator.handlers.state import State, now_text
 from replicator.handlers.wire import guarded
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
+
+    Deployed = tuple["Settings", SQSClient, State, State]
 
 logger = Logger(service="forwarder")
 
-_BRIEF: Final = Config(
+BRIEF: Final = Config(
     connect_timeout=3, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2}
 )
 """A call that capture does not need ends long before the function's own time."""
@@ -114,9 +117,25 @@ def forward(
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001  # Lambda's signature
     """Lambda's entry point; returns ``batchItemFailures`` with the first unsent SequenceNumber."""
-    settings, sqs, state, watching = _deployment()
+    outcome = take(event["Records"], _deployment(), os.environ)
+    failures = [] if outcome.first_unsent is None else [{"itemIdentifier": outcome.first_unsent}]
+    return {"batchItemFailures": failures}
+
+
+def take(
+    records: Sequence[Mapping[str, Any]], deployed: Deployed, environment: Mapping[str, str]
+) -> Forwarded:
+    """
+    All that becomes of one batch, whoever has read it: it is sent on, noted and counted.
+
+    Args:
+        records: Of one shard, in its order, as Lambda's events or GetRecords have them.
+        deployed: What `deployment` makes.
+        environment: Names the migration and the pair, for the metrics.
+    """
+    settings, sqs, state, watching = deployed
     outcome = forward(
-        event["Records"],
+        records,
         settings,
         lambda messages: fifo.send(sqs, settings.queue_url, messages),
         state.latch_gap,
@@ -126,16 +145,16 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: 
     logger.info(
         "forwarded",
         extra={
-            "records": len(event["Records"]),
+            "records": len(records),
             "changes_sent": outcome.sent,
             "messages": outcome.messages,
             "complete": outcome.first_unsent is None,
         },
     )
-    behind_flip = watched(event["Records"], settings.schema, watching)
+    behind_flip = watched(records, settings.schema, watching)
     emit(
         "forwarder",
-        os.environ,
+        environment,
         {
             "Forwarded": outcome.sent,
             "Messages": outcome.messages,
@@ -144,8 +163,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: 
             **behind_flip,
         },
     )
-    failures = [] if outcome.first_unsent is None else [{"itemIdentifier": outcome.first_unsent}]
-    return {"batchItemFailures": failures}
+    return outcome
 
 
 def watched(records: Sequence[Mapping[str, Any]], schema: KeySchema, state: State) -> dict[str, int]:
@@ -196,15 +214,29 @@ def _decode(record: Mapping[str, Any], settings: Settings, latch_gap: Callable[[
 
 
 @functools.cache
-def _deployment() -> tuple[Settings, SQSClient, State, State]:
-    """Settings, clients, and the pair's facts twice (the second time for who is in haste), made once."""
-    sqs = boto3.client("sqs")
-    settings = Settings.from_environment(os.environ)
-    settings = replace(settings, largest_body=fifo.largest_body(sqs, settings.queue_url))
-    table, pair = os.environ["STATE_TABLE"], os.environ["PAIR"]
-    return (
-        settings,
-        sqs,
-        State.of_pair(guarded(boto3.client("dynamodb")), table, pair),
-        State.of_pair(guarded(boto3.client("dynamodb", config=_BRIEF)), table, pair),
+def _deployment() -> Deployed:
+    """What the function works with, made once."""
+    return deployment(
+        os.environ,
+        boto3.client("sqs"),
+        guarded(boto3.client("dynamodb")),
+        guarded(boto3.client("dynamodb", config=BRIEF)),
     )
+
+
+def deployment(
+    environment: Mapping[str, str], sqs: SQSClient, database: DynamoDBClient, brief: DynamoDBClient
+) -> Deployed:
+    """
+    Settings, clients, and the pair's facts twice, the second time for who is in haste.
+
+    Args:
+        environment: As the stack tells it.
+        sqs: Of the queue's account and region.
+        database: Likewise, of the state table's.
+        brief: Likewise, patient for seconds only: see `BRIEF`.
+    """
+    settings = Settings.from_environment(environment)
+    settings = replace(settings, largest_body=fifo.largest_body(sqs, settings.queue_url))
+    table, pair = environment["STATE_TABLE"], environment["PAIR"]
+    return settings, sqs, State.of_pair(database, table, pair), State.of_pair(brief, table, pair)

@@ -237,7 +237,7 @@ def deploy_handlers(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger(
         engine.database, names["ledger"], names["target"], KEYS, state.contest, sleep=lambda _: None
     )
-    made = consumer._Deployment(
+    made = consumer.Deployment(
         consumer.Settings(names["source"], engine.stream_arn, 0, 0),
         Transform("", None, KEYS, KEYS),
         ledger,

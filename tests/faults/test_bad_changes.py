@@ -52,7 +52,7 @@ class World:
         self.ledger = Ledger(wire.client, LEDGER, TARGET, schema, self.state.contest, sleep=lambda _: None)
         settings = forwarder.Settings(ARN, "https://queue", schema, groups=3, restart=0)
         monkeypatch.setattr(forwarder, "_deployment", lambda: (settings, self.queue, self.state, self.state))
-        made = consumer._Deployment(
+        made = consumer.Deployment(
             consumer.Settings("source", ARN, 0, 0), transform, self.ledger, self.state, self.database
         )
         monkeypatch.setattr(consumer, "_deployment", lambda: made)

@@ -342,7 +342,7 @@ class World:
         client = actor.client(self.database)
         state = State.of_pair(client, STATE, "pair")
         settings = consumer.Settings(SOURCE, ARN, self.restart, self.boundary)
-        return consumer._Deployment(settings, self.transform, self.ledger(client, state), state, client)
+        return consumer.Deployment(settings, self.transform, self.ledger(client, state), state, client)
 
     def ledger(self, client: Any, state: State) -> Ledger:
         return Ledger(client, self.ledger_table, TARGET, KEYS, state.contest, sleep=nothing)

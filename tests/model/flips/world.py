@@ -584,8 +584,8 @@ class FlipWorld:
         made = Transform.load(given["Transform"] or None, KEYS, KEYS, rekeys=False)
         if given.get("Inverse"):
             guard = InverseLedger(ledger, made, Inverse.load(given["Inverse"], KEYS, KEYS))
-            return consumer._Deployment(set_up, Transform("", None, KEYS, KEYS), guard, state, facts)
-        return consumer._Deployment(set_up, made, ledger, state, facts)
+            return consumer.Deployment(set_up, Transform("", None, KEYS, KEYS), guard, state, facts)
+        return consumer.Deployment(set_up, made, ledger, state, facts)
 
     def forwarder_deployment(self) -> tuple[forwarder.Settings, Any, State, State]:
         pipeline = self.stacks.forwarding

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddbverify.items.transform import MANIFEST, Transform, contents_digest, key_hash
+from ddbverify.items.transform import MANIFEST, Transform, bundled_digest, contents_digest, key_hash
 from ddbverify.names import Fact, canary_key
 from replicator.handlers import consumer
 from replicator.handlers.applier import Applier, Message
@@ -412,7 +413,7 @@ class Deployment:
         self.database, self.notebook = FakeDynamoDB(), FakeNotebook()
         self.state = State.of_pair(self.database, STATE, "orders")
         ledger = ledger_on(self.database, self.notebook)
-        made = consumer._Deployment(SETTINGS, transform, ledger, self.state, self.database)
+        made = consumer.Deployment(SETTINGS, transform, ledger, self.state, self.database)
         monkeypatch.setattr(consumer, "_deployment", lambda: made)
 
     def handle(self, *bodies):
@@ -571,7 +572,7 @@ class Shop(NamedTuple):
             target_keys=KEYS,
             rekeys=False,
             allowance=Allowance(),
-            bundle=self.bundle,
+            digest_of=partial(bundled_digest, bundle=self.bundle),
         )
 
 

@@ -506,7 +506,7 @@ def deployed(monkeypatch, tmp_path):
     )
     monkeypatch.syspath_prepend(tmp_path)
     names = ("inverse_rules_for_tests:there", "inverse_rules_for_tests:back")
-    monkeypatch.setattr(consumer_module, "bundled_digest", lambda name, _: {names[1]: "b"}.get(name, "a"))
+    monkeypatch.setattr(consumer_module, "bundled_digest", lambda name: {names[1]: "b"}.get(name, "a"))
     yield lambda **more: [
         *[monkeypatch.setenv(name, value) for name, value in {**ENVIRONMENT, **more}.items()],
         consumer_module._deployment.__wrapped__(),
