@@ -81,6 +81,7 @@ class Replication(_Section, frozen=True):
     alarm_topic: str | None = None
     dashboard: bool = True
     canary: bool = True
+    worker: bool = False
 
 
 class Stack(_Section, frozen=True):

@@ -173,6 +173,9 @@ def pair_pk(pair: str) -> str:
     return f"pair#{pair}"
 
 
+WORKER: Final = "worker"
+"""In place of an event source mapping's UUID: a worker reads the stream, or the queue."""
+
 RUN: Final = "run"
 PAUSE: Final = "pause"
 SHUT: Final = "closed"
@@ -194,7 +197,7 @@ class Fact:
     """
 
     RESOURCES: Final = "resources"
-    """``queue_url``, ``dead_letter_url``, ``forwarder_mapping``, ``consumer_mapping`` (UUIDs),
+    """``queue_url``, ``dead_letter_url``, ``forwarder_mapping``, ``consumer_mapping`` (UUIDs, or `WORKER`),
     ``stream_arn``, ``ledger_table``, ``target_region``, ``forwarder``, ``consumer`` (function names),
     ``knows_markers`` (the forwarder leaves them out; not there: that of an earlier build does not)."""
 
@@ -300,6 +303,24 @@ class Fact:
 
     QUARANTINE: Final = "quarantine#"
     """Prefix, followed by the source key's hash: ``key`` (typed), ``number``, ``reason``, ``at``."""
+
+    WORKER: Final = "worker#"
+    """Prefix, followed by ``forwarder`` or ``consumer``: what `up` and `restore` tell a worker, as they tell
+    a function by its environment. ``settings`` (name -> text), ``at``."""
+
+    SWITCH: Final = "switch#"
+    """Prefix, likewise: ``on``, ``at``. A worker's event source mapping: read before each batch, strongly
+    consistent; not there: off."""
+
+    SHARD: Final = "shard#"
+    """Prefix, followed by a stream's label, ``#`` and a shard's id: a worker's lease (``holder``, ``token``,
+    ``until_epoch``, ``writes_as``: ARN of the identity that it writes to the target with), and how far the
+    shard is forwarded: ``place`` (a sequence number, ``ended``, or nothing yet), ``read_epoch`` (whatever was
+    written to it before was read)."""
+
+    HAND: Final = "hand#"
+    """Prefix, followed by a number: a worker's lease to apply changes, as `SHARD` has it; one for each
+    consumer that may be at work at once. While none is held nothing is in hand."""
 
     NEWEST_RUN: Final = "newest-run"
     """Of the migration, written by the operator's commands: the run of the verifier that was started last.

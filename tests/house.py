@@ -238,7 +238,14 @@ ROOMS = (
         "the pieces of AWS that a migration moves: queues, mappings, streams, fence, canary",
         "ddbverify.items ddbverify.tables handlers context",
         "canary fence fence_seen markers operators_command pointer policies policy_deny prices queue "
-        "readers sight stream stream_switch stream_tail switch target_fence target_notes target_seen",
+        "readers sight stream stream_switch stream_tail switch target_fence target_notes target_seen workers",
+    ),
+    _room(
+        "replicator",
+        "worker",
+        "forwarder and consumer as long-running processes: leases, shards, batches",
+        "ddbverify.code handlers context aws",
+        "running",
     ),
     _room(
         "replicator",
@@ -302,7 +309,7 @@ ROOMS = (
         "one module per command, with its options: what it does, step by step",
         "ddbverify.items ddbverify.code ddbverify.tables ddbverify.pipeline ddbverify.evidence "
         "ddbverify.gate ddbverify.live ddbverify.metrics ddbverify.reports ddbverify.diff handlers context "
-        "aws backfill repairs stack doctor estimate adoption demo",
+        "aws worker backfill repairs stack doctor estimate adoption demo",
         "",
     ),
 )

@@ -21,6 +21,7 @@ NAVIGATION = {
         "docs/exports.md",
         "docs/spark.md",
         "docs/operating.md",
+        "docs/worker.md",
         "docs/report.md",
         "docs/ci.md",
     ),

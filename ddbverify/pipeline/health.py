@@ -20,7 +20,7 @@ from ddbverify.config import Config, Pair
 from ddbverify.errors import NotFoundError
 from ddbverify.items.values import item_from_typed, with_base64
 from ddbverify.names import Fact
-from ddbverify.pipeline import direction, fence, mappings
+from ddbverify.pipeline import carriers, direction, fence, mappings
 from ddbverify.pipeline.newest_run import NewestRun
 from ddbverify.tables import aws
 from ddbverify.words import begins_anew, number_of
@@ -105,7 +105,7 @@ def health(config: Config, pair: Pair, *, required: bool = False, now: float | N
         uuid = resources.get(f"{part}_mapping")
         if not uuid:
             problems.append(f"the state table names no {part}_mapping")
-        sources[part] = mappings.look(config, pair, uuid) if uuid else mappings.Source("unknown")
+        sources[part] = carriers.look(config, pair, part, facts, now)
     moved = fence.moved(facts)
     problems += [moved] if moved is not None else []
     expected_off = ("consumer",) if moved is not None or fence.keeps_consumer_off(facts, now) else ()

@@ -34,6 +34,7 @@ class Source:
     state: str  # as Lambda calls it; "gone", or "unknown" where the state table names none
     reads: str = ""  # ARN of the stream or queue
     last_result: str = ""  # of its last batch, in Lambda's words
+    by: str = "event source mapping"  # what it is; or a worker, which stands in its place
 
 
 def look(config: Config, pair: Pair, uuid: str) -> Source:
@@ -103,13 +104,13 @@ def problems(
     for part, source in sources.items():
         wanted = DISABLED if part in expected_off else ENABLED
         if source.state != wanted:
-            found.append(f"the {part}'s event source mapping is {source.state}, not {wanted}")
+            found.append(f"the {part}'s {source.by} is {source.state}, not {wanted}")
         if source.reads and not (
             source.reads == bound if part == "forwarder" else _is_queue(source.reads, resources)
         ):
             what = "stream" if part == "forwarder" else "queue"
             found.append(
-                f"the {part}'s event source mapping reads {source.reads}, which is not the {what} of this "
+                f"the {part}'s {source.by} reads {source.reads}, which is not the {what} of this "
                 f"pair ({begins_anew(cycle)})"
             )
         if source.last_result and not source.last_result.startswith(_FINE):

@@ -33,10 +33,13 @@ def from_cloudwatch(context: Context, pair: Pair, resources: Mapping[str, Any]) 
     ``iterator_age_seconds`` (how far the forwarder is behind the stream), ``oldest_message_seconds``
     and ``changes_per_second``. CloudWatch is minutes late; an emulator may say nothing.
     """
-    queries = {
-        "iterator_age_seconds": _query(
+    of_functions = {}
+    if "forwarder" in resources:  # a worker's is nobody's metric
+        of_functions["iterator_age_seconds"] = _query(
             "AWS/Lambda", "IteratorAge", {"FunctionName": resources["forwarder"]}, "Maximum"
-        ),
+        )
+    queries = {
+        **of_functions,
         "oldest_message_seconds": _query(
             "AWS/SQS",
             "ApproximateAgeOfOldestMessage",
@@ -63,11 +66,12 @@ def from_cloudwatch(context: Context, pair: Pair, resources: Mapping[str, Any]) 
             ScanBy="TimestampDescending",
         )
     newest = {one["Id"]: one["Values"][0] for one in answer["MetricDataResults"] if one.get("Values")}
-    divisors = (1000, 1, _RATE_PERIOD_SECONDS)
-    return {
-        name: newest[f"m{at}"] / divisors[at] if f"m{at}" in newest else None
+    divisors = {"iterator_age_seconds": 1000, "changes_per_second": _RATE_PERIOD_SECONDS}
+    found = {
+        name: newest[f"m{at}"] / divisors.get(name, 1) if f"m{at}" in newest else None
         for at, name in enumerate(queries)
     }
+    return {"iterator_age_seconds": None, **found}
 
 
 def _query(

@@ -10,6 +10,7 @@ from ddbverify.errors import Refused
 from ddbverify.names import RUN, Fact
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
+from replicator.aws import workers
 from replicator.aws.queue import queue_depth
 from replicator.context import live
 from replicator.context.console import Step
@@ -39,7 +40,7 @@ def set_consumer(
         context.state(pair).put(Fact.CONTROL, state=RUN, at=now_text())
         context.state(pair).put(Fact.CONSUMER, on=True, since_epoch=int(context.server_time()))
     with translated(f"switch the consumer of {pair} {'on' if on else 'off'}"):
-        switch_mapping(context, context.resources(pair)["consumer_mapping"], on=on, waiting=waiting)
+        switch_part(context, pair, "consumer", on=on, waiting=waiting)
 
 
 def on_again(context: Context, pair: Pair) -> bool:
@@ -53,18 +54,33 @@ def on_again(context: Context, pair: Pair) -> bool:
         Refused: The application has been moved, or may have been.
     """
     live.need_followed(context)
-    state, mapping = context.state(pair), context.resources(pair)["consumer_mapping"]
+    state = context.state(pair)
     if not is_paused(state.get(Fact.CONTROL)):
         state.put(Fact.CONSUMER, on=True, since_epoch=int(context.server_time()))
         with translated(f"switch the consumer of {pair} on"):
-            switch_mapping(context, mapping, on=True)
+            switch_part(context, pair, "consumer", on=True)
         # A pause takes no lease. One that is written behind this look switches the mapping off behind it.
         if not is_paused(state.get(Fact.CONTROL)):
             return True
         with translated(f"switch the consumer of {pair} off"):
-            switch_mapping(context, mapping, on=False)
+            switch_part(context, pair, "consumer", on=False)
     context.console.warn(f"{pair} was paused meanwhile, and stays so; `replicator resume` goes on")
     return False
+
+
+def switch_part(
+    context: Context,
+    pair: Pair,
+    part: workers.Part,
+    *,
+    on: bool,
+    waiting: Callable[[], None] = lambda: None,
+) -> None:
+    """Switch a pair's forwarder or consumer, as functions or workers have it, and wait until it is so."""
+    if workers.is_worker(context, pair, part):
+        workers.switch(context, pair, part, on=on, waiting=waiting)
+    else:
+        switch_mapping(context, context.resources(pair)[f"{part}_mapping"], on=on, waiting=waiting)
 
 
 def switch_mapping(
@@ -91,8 +107,15 @@ def paused(pair: Pair) -> Refused:
 
 def state_of_consumer(context: Context, pair: Pair) -> str:
     """What its mapping is: ``Enabled``, ``Disabled``, or on its way to another state."""
-    mapping = context.resources(pair)["consumer_mapping"]
-    with translated(f"look at the consumer of {pair}"):
+    return state_of(context, pair, "consumer")
+
+
+def state_of(context: Context, pair: Pair, part: workers.Part) -> str:
+    """What the mapping of a forwarder or consumer is; a worker's is told in the same words."""
+    with translated(f"look at the {part} of {pair}"):
+        if workers.is_worker(context, pair, part):
+            return workers.state_of(context, pair, part)
+        mapping = context.resources(pair)[f"{part}_mapping"]
         return context.source_client("lambda").get_event_source_mapping(UUID=mapping)["State"]
 
 

@@ -23,6 +23,7 @@ from ddbverify.config import Pair
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact, table_name
 from ddbverify.tables.aws import translated
+from replicator.aws import workers
 from replicator.aws.policies import (
     LAG_SECONDS,
     LIMIT_BYTES,
@@ -328,15 +329,18 @@ def of(context: Context) -> TargetFence:
             noted |= {name for name, _ in before.whole.all(Fact.FENCE)}
     pairs = [pair for pair in context.config.tables if table_name(pair.target) in noted]
     found = [context.target_table(pair) for pair in pairs]
-    exempt = [role for pair in pairs if context.cycle and (role := _writer(context, pair))]
+    exempt = [role for pair in pairs if context.cycle for role in _writers(context, pair)]
     # One that is gone has taken its policy with it.
     return made(context, tuple(table for table in found if table is not None), tuple(exempt))
 
 
-def _writer(context: Context, pair: Pair) -> str:
-    """ARN of the role that the consumer of a way back writes with; empty where it is not known."""
+def _writers(context: Context, pair: Pair) -> tuple[str, ...]:
+    """ARNs of the roles that the consumer of a way back writes with; none where they are not known."""
     resources = context.resources(pair)
-    return str(resources.get("writer_role") or resources.get("consumer_role") or "")
+    if workers.is_worker(context, pair, workers.CONSUMER):
+        return workers.roles(context, pair)
+    role = resources.get("writer_role") or resources.get("consumer_role")
+    return (str(role),) if role else ()
 
 
 def made(context: Context, tables: tuple[TableFacts, ...], exempt: tuple[str, ...] = ()) -> TargetFence:

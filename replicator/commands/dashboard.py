@@ -77,9 +77,9 @@ def places(context: Context) -> dashboard.Places:
 
 
 def deploy(context: Context) -> None:
-    """Bring the dashboards to what the stacks are by now; with ``dashboard = false`` there is none."""
+    """Bring the dashboards to what the stacks are by now; without functions, or unwanted, there is none."""
     try:
-        if not context.config.replicated.dashboard:
+        if not context.config.replicated.dashboard or context.config.replicated.worker:
             remove(context)
             return
         client, of = context.source_client("cloudformation"), places(context)
@@ -132,9 +132,14 @@ def show(context: Context, *, rendered: str) -> dict[str, Any]:
     Print the dashboard of the direction that follows.
 
     Raises:
-        Refused: Nothing is deployed yet.
+        Refused: Nothing is deployed yet, or no functions are.
     """
     context.need_begun()
+    if context.config.replicated.worker:
+        raise Refused(
+            "This migration is carried by workers, and its dashboard would show functions.",
+            "see `replicator watch`, and the lines that the workers write.",
+        )
     following = live.direction(context)
     pairs, of = watched(following), places(following)
     if not pairs:

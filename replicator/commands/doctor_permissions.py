@@ -75,6 +75,7 @@ def needs_of(context: Context, examined: Examined) -> Needs:
         way_back=way_back_possible.wanted(context) and config.cutover.pointer is not None,
         dashboards=config.replicated.dashboard,
         notices=config.notify.topic is not None,
+        worker=config.replicated.worker,
     )
 
 

@@ -12,9 +12,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from ddbverify.errors import EngineError
-from ddbverify.tables.aws import translated
 from ddbverify.words import begins_anew
-from replicator.aws import canary, readers, stream
+from replicator.aws import canary, readers, stream, switch
 from replicator.backfill.plan import Plan
 from replicator.commands import audit
 from replicator.context import clock
@@ -54,11 +53,9 @@ def await_sent(context: Context, plan: Plan, step: Step) -> None:
     if context.config.replicated.canary:
         canary.await_sent(context, plan.source, context.state(plan.pair), step)
         return
-    mapping = context.resources(plan.pair)["forwarder_mapping"]
     deadline = clock.seconds() + canary.PATIENCE_SECONDS
     while True:
-        with translated(f"look at the forwarder of {plan.pair}"):
-            state = context.source_client("lambda").get_event_source_mapping(UUID=mapping)["State"]
+        state = switch.state_of(context, plan.pair, "forwarder")
         if state == "Enabled":
             return
         step.at(f"its mapping is {state}")

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from ddbverify.config import Pair
 from ddbverify.names import PAUSE, Fact
 from ddbverify.tables.aws import error_code, translated
-from replicator.aws import switch
+from replicator.aws import switch, workers
 from replicator.commands import invocation
 from replicator.context import live
 from replicator.context.context import Context
@@ -49,6 +49,9 @@ def pause(context: Context) -> dict[str, Any]:
 def _ask_off(context: Context, pair: Pair) -> None:
     """Ask for the mapping to be off; one that is being changed takes no other change, and is asked later."""
     with translated(f"pause the consumer of {pair}"):
+        if workers.is_worker(context, pair, workers.CONSUMER):
+            workers.ask(context.state(pair), workers.CONSUMER, on=False)
+            return
         try:
             context.source_client("lambda").update_event_source_mapping(
                 UUID=context.resources(pair)["consumer_mapping"], Enabled=False

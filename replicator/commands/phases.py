@@ -12,7 +12,7 @@ from ddbverify.names import Fact
 from replicator.aws.switch import CUTOVER
 from replicator.backfill.boundary import named_export
 from replicator.backfill.plan import Plan
-from replicator.commands import through, wanted
+from replicator.commands import deployed_as, through, wanted
 from replicator.commands.together import MOST_WAITING, Task, Together
 from replicator.commands.wanted import Wanted
 from replicator.context.console import Step
@@ -62,7 +62,8 @@ class Deployment:
 
 def deployed(context: Context, command: str, lock: Lock, base: Mapping[str, str], code: Bundle) -> Deployment:
     """What steps work with, once the code lies where functions find it."""
-    storage.upload(context.source_client("s3"), base["BundleBucket"], code)
+    if not context.config.replicated.worker:
+        storage.upload(context.source_client("s3"), base["BundleBucket"], code)
     return Deployment(context, lock, command, base, code)
 
 
@@ -90,8 +91,10 @@ def bind(context: Context, plan: Plan) -> None:
     Bind the pair to its transform and its backfill: others would make another target from the same source.
 
     Raises:
-        Refused: The transform, its package, or the backfill is not the one that the migration began with.
+        Refused: The transform, its package, or the backfill is not the one that the migration began with;
+            or it was begun with functions, and is to have workers, or the other way round.
     """
+    deployed_as.need_as_deployed(context, plan.pair)
     state, how = context.state(plan.pair), context.config.replicated.backfill
     state.put_once(Fact.BOUND, **_transform(plan), backfill=how, export=named_export(context, plan.pair))
     if changed := changed_since(context, plan):

@@ -79,12 +79,13 @@ def plan(context: Context, *, days: float = DAYS) -> dict[str, Any]:
     console.line(f"Migration {config.name}: what it will take. Nothing is changed, and no item is read.")
     answers = {one.moved.name: _pair(context, one, days) for one in made}
     pairs = [(pair.id, one.moved.crosses_accounts) for pair, one in zip(config.tables, made, strict=True)]
-    dashboard = config.replicated.dashboard
-    stacks = resources.stacks_of(config.name, pairs, dashboard=dashboard)
+    dashboard, worker = config.replicated.dashboard, config.replicated.worker
+    stacks = resources.stacks_of(config.name, pairs, dashboard=dashboard, worker=worker)
     if _way_back_days(context):
         back = config.turned(1)
         turned = [(pair.id, crosses) for pair, (_, crosses) in zip(back.tables, pairs, strict=True)]
-        stacks += resources.of_way_back(resources.stacks_of(back.name, turned, dashboard=dashboard))
+        of_back = resources.stacks_of(back.name, turned, dashboard=dashboard, worker=worker)
+        stacks += resources.of_way_back(of_back)
     _stacks(context, stacks)
     shared = costs.shared(sum("CloudWatch::Dashboard" in one.holds for one in stacks), days=days)
     for part in shared:
@@ -203,7 +204,7 @@ def _pair(context: Context, one: Planned, days: float) -> dict[str, Any]:
         days=days,
         verification_usd=checked.money,
         verifications=one.passes,
-        alarms=resources.alarms_of_a_pair(),
+        alarms=resources.alarms_of_a_pair(worker=context.config.replicated.worker),
     )
     # What a way back costs is no part of the price that other ways, which have none, are held against.
     found = ways.ways(moved, days=days, ours_usd=None if costs.unknown(bill) else costs.total(bill))

@@ -15,7 +15,7 @@ from replicator.aws.switch import set_consumer
 from replicator.backfill import filling
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import dashboard, invocation, passage, target_closing, wanted
+from replicator.commands import dashboard, invocation, passage, target_closing, told_workers, wanted
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end, place
 from replicator.commands.steps import Steps
 from replicator.commands.together import MOST_RESTORES, MOST_STACKS
@@ -91,7 +91,7 @@ def target(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
         ledger_table=outputs["LedgerTable"],
         ledger_arn=outputs["LedgerTableArn"],
         # Asked of the plan too: an emulator may report an output whose condition does not hold.
-        writer_role=outputs.get("WriterRoleArn", "") if plan.crosses_accounts else "",
+        writer_role=outputs.get("WriterRoleArn", "") if wanted.writes_by_role(context, plan) else "",
         target_region=context.target.meta.region_name,
         target_arn=plan.target_arn,
     )
@@ -140,6 +140,8 @@ def apply(deployment: Deployment, plan: Plan, step: Step, *, boundary: int | Non
     bound = references.bound_stream(resources, plan.source.arn)
     if boundary is None:
         boundary = int((state.get(Fact.BOUNDARY) or {})["boundary_epoch"])
+    if context.config.replicated.worker:
+        return told_workers.apply(context, plan, boundary)
     of_pair = wanted.apply(
         context,
         plan,

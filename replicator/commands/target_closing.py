@@ -12,7 +12,7 @@ from ddbverify.errors import AccessError, EngineError, Refused
 from ddbverify.names import Fact, table_name
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
-from replicator.aws import target_fence
+from replicator.aws import target_fence, workers
 from replicator.aws.switch import CUTOVER
 from replicator.aws.target_notes import StateNotes
 from replicator.backfill.plan import Plan
@@ -76,7 +76,7 @@ def close(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
         made.lift()
         step.result = "its fence is taken out"
         return {}
-    made = replace(made, exempt=(*made.exempt, _writer(context, plan.pair)))
+    made = replace(made, exempt=(*made.exempt, *_writers(context, plan.pair)))
     try:
         if not made.close():
             step.result = "closed already"
@@ -138,11 +138,13 @@ def _has_moved(context: Context) -> bool:
     return bool(cut.get("flipped") or cut.get("flipping") or cut.get("fenced"))
 
 
-def _writer(context: Context, pair: Pair) -> str:
-    """ARN of the role that the consumer writes with."""
+def _writers(context: Context, pair: Pair) -> tuple[str, ...]:
+    """ARNs of the roles that the consumer writes with."""
     resources = context.resources(pair)
+    if workers.is_worker(context, pair, workers.CONSUMER):
+        return workers.roles(context, pair)
     if resources.get("writer_role"):
-        return str(resources["writer_role"])
+        return (str(resources["writer_role"]),)
     name = resources["consumer"]
     with translated(f"look at the function {name}"):
         role = context.source_client("lambda").get_function_configuration(FunctionName=name).get("Role")
@@ -150,4 +152,4 @@ def _writer(context: Context, pair: Pair) -> str:
         raise EngineError(
             f"AWS does not say which role the consumer of {pair} has.", "run `replicator restore` again."
         )
-    return role
+    return (role,)

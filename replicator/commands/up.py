@@ -14,7 +14,15 @@ from replicator.aws.switch import switch_mapping
 from replicator.backfill import boundary
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import cutover_preflight, dashboard, invocation, passage, wanted, way_back_possible
+from replicator.commands import (
+    cutover_preflight,
+    dashboard,
+    invocation,
+    passage,
+    told_workers,
+    wanted,
+    way_back_possible,
+)
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end, place
 from replicator.commands.together import MOST_STACKS
 from replicator.context import references
@@ -91,6 +99,8 @@ def capture(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
     state = context.state(plan.pair)
     recorded = state.get(Fact.STEP + "stream") or {}
     bound = references.bound_stream(recorded, plan.source.arn)
+    if context.config.replicated.worker:
+        return told_workers.capture(context, plan, bound, step)
     resources = context.resources(plan.pair)
     if resources.get("captured_stream") not in (None, bound):
         # A restart: what the old stream still holds is not for a forwarder of the new one.

@@ -107,6 +107,32 @@ def capture(
     return _wanted(context, "capture", plan.pair.id, "source", parameters)
 
 
+def queue(context: Context, plan: Plan) -> Wanted:
+    """The queue alone, in place of `capture`, where workers carry a pair."""
+    config, pace = context.config, context.pace
+    timing = stacks.Timing(pace.function_timeout, pace.visibility_timeout)
+    parameters = {
+        "Migration": config.name,
+        "Pair": plan.pair.id,
+        "VisibilityTimeout": timing.visibility_seconds,
+        "MaxReceiveCount": _DELIVERIES_UNDER_CEILING if config.replicated.write_units else _DELIVERIES,
+        "AlarmTopicArn": config.replicated.alarm_topic or "",
+        "QueueKeyArn": config.stack.queue_key or "",
+    }
+    return Wanted(
+        stack_name(config.name, "capture", plan.pair.id),
+        "queue",
+        "source",
+        {key: str(value) for key, value in parameters.items()},
+        stacks.template_body("queue"),
+    )
+
+
+def writes_by_role(context: Context, plan: Plan) -> bool:
+    """Whether the consumer becomes a role of the target's account; a worker has credentials of its own."""
+    return plan.crosses_accounts and not context.config.replicated.worker
+
+
 def target(context: Context, plan: Plan) -> Wanted:
     """The ledger of a pair, beside its target."""
     parameters = {
@@ -115,7 +141,7 @@ def target(context: Context, plan: Plan) -> Wanted:
         "Pair": plan.pair.id,
         "Restart": context.restart_number(plan.pair),
         "TargetTableArn": plan.target_arn,
-        "SourceAccount": plan.source.account if plan.crosses_accounts else "",
+        "SourceAccount": plan.source.account if writes_by_role(context, plan) else "",
     }
     return _wanted(context, "target", plan.pair.id, "target", parameters)
 

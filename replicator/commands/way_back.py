@@ -20,7 +20,7 @@ from ddbverify.config import Pair
 from ddbverify.errors import DdbVerifyError, EngineError
 from ddbverify.names import BETWEEN, Fact, is_ours, stack_name
 from ddbverify.tables.aws import translated
-from replicator.aws import fence, switch
+from replicator.aws import fence, switch, workers
 from replicator.aws.stream_tail import Tail
 from replicator.backfill.plan import Plan
 from replicator.commands import (
@@ -88,10 +88,13 @@ class Ahead:
     @property
     def roles(self) -> tuple[str, ...]:
         """ARNs of the roles that its consumers write with: the fence has to let them through."""
-        found = []
+        found: list[str] = []
         for plan in self.plans:
             resources = self.context.resources(plan.pair)
-            found.append(resources["writer_role"] or resources["consumer_role"])
+            if workers.is_worker(self.context, plan.pair, workers.CONSUMER):
+                found += workers.roles(self.context, plan.pair)
+            else:
+                found.append(resources["writer_role"] or resources["consumer_role"])
         return tuple(found)
 
     def watch(self) -> None:
@@ -354,9 +357,8 @@ def _close(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
     Its queue holds what was sent since its consumer was off; nobody is to take it.
     """
     pair = next(one for one in context.config.tables if one.source == plan.pair.target)
-    resources = context.resources(pair)
     with translated(f"switch the forwarder of {pair} off"):
-        switch.switch_mapping(context, resources["forwarder_mapping"], on=False)
+        switch.switch_part(context, pair, "forwarder", on=False)
     name = stack_name(context.config.name, "apply", pair.id)
     stacks.delete(context.source_client("cloudformation"), name, progress=step.at)
     return {}

@@ -43,9 +43,18 @@ class Wanted:
     target_writers: int
 
     @classmethod
-    def of(cls, pairs: int, dashboards: int, *, way_back: bool) -> Wanted:
-        """Of one direction: base, dashboards, and two stacks and roles a pair beside the table it follows."""
-        lead, back = 1 + dashboards + 2 * pairs, int(way_back)
+    def of(cls, pairs: int, dashboards: int, *, way_back: bool, worker: bool = False) -> Wanted:
+        """
+        Of one direction: base, dashboards, and two stacks and roles a pair beside the table it follows.
+
+        Args:
+            worker: There are queues only, which want one stack and no role.
+        """
+        back = int(way_back)
+        if worker:
+            lead = 1 + pairs
+            return cls(lead + back * pairs, pairs + back * lead, 0, 0, 0, 0)
+        lead = 1 + dashboards + 2 * pairs
         return cls(
             source_stacks=lead + back * pairs,
             target_stacks=pairs + back * lead,
@@ -68,14 +77,16 @@ def examine(
     """
     pairs, config = len(context.config.tables), context.config
     source, target = _place(context, "source"), _place(context, "target")
-    functions = look("read Lambda's limits", lambda: _functions(context.source_client("lambda")))
-    consumers = min(_CONSUMERS, config.replicated.groups)
-    shards = _shards(context, examined)
-    yield from quotas.concurrency(source, functions, pairs=pairs, shards=shards, consumers=consumers)
-    if bundle_bytes is not None:
-        yield from quotas.code(source, functions, functions=2 * pairs, bundle_bytes=bundle_bytes)
+    worker = config.replicated.worker
+    if not worker:
+        functions = look("read Lambda's limits", lambda: _functions(context.source_client("lambda")))
+        consumers = min(_CONSUMERS, config.replicated.groups)
+        shards = _shards(context, examined)
+        yield from quotas.concurrency(source, functions, pairs=pairs, shards=shards, consumers=consumers)
+        if bundle_bytes is not None:
+            yield from quotas.code(source, functions, functions=2 * pairs, bundle_bytes=bundle_bytes)
     boards = len(dashboard.chunks(config.tables)) if config.replicated.dashboard else 0
-    yield from _rooms(context, source, target, Wanted.of(pairs, boards, way_back=way_back))
+    yield from _rooms(context, source, target, Wanted.of(pairs, boards, way_back=way_back, worker=worker))
     for role, tables, client_of in (
         ("source", examined.sources, context.source_client),
         ("target", examined.targets, context.target_client),

@@ -115,7 +115,8 @@ def _stacks(context: Context) -> Iterator[Stack]:
     config, source = context.config, context.source_client("cloudformation")
     yield _stack(source, stack_name(config.name, "base"), "base")
     for pair in config.tables:
-        yield _stack(source, stack_name(config.name, "capture", pair.id), "capture")
+        captures: Template = "queue" if config.replicated.worker else "capture"
+        yield _stack(source, stack_name(config.name, "capture", pair.id), captures)
         target = context.target_client("cloudformation")
         yield _stack(target, stack_name(config.name, "target", pair.id), "target")
         yield _stack(source, stack_name(config.name, "apply", pair.id), "apply")

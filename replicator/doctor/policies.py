@@ -236,6 +236,7 @@ class Needs:
         way_back: One is asked for.
         dashboards: CloudWatch is to have some.
         notices: A topic is told of a cutover.
+        worker: Workers carry it, and there are no functions.
     """
 
     crosses_accounts: bool
@@ -249,6 +250,7 @@ class Needs:
     way_back: bool
     dashboards: bool
     notices: bool
+    worker: bool = False
 
 
 _BACKUPS: Final = {
@@ -262,7 +264,21 @@ _ONLY_IF: Final[Mapping[tuple[str, str], Callable[[Needs], bool]]] = {
     ("Plan", ""): lambda _: False,  # they only read, and say themselves what they may not
     ("Doctor", ""): lambda _: False,
     ("The target's fence", ""): lambda needs: needs.closes_targets,
-    ("Deploy", "Dashboards"): lambda needs: needs.dashboards,
+    ("Deploy", "Dashboards"): lambda needs: needs.dashboards and not needs.worker,
+    **{
+        of_functions: lambda needs: not needs.worker
+        for of_functions in (
+            ("The verifier", "Mappings"),
+            ("Every command", "LookAtTheConsumer"),
+            ("Deploy", "Functions"),
+            ("Deploy", "MakeMappings"),
+            ("Deploy", "Mappings"),
+            ("Deploy", "HandRolesToLambda"),
+            ("Deploy", "Logs"),
+            ("Deploy", "FindLogs"),
+            ("Cutover", "ConsumerSwitch"),
+        )
+    },
     ("Cutover", "Notify"): lambda needs: needs.notices,
     ("Cutover", ""): lambda needs: needs.pointer,
     ("Cutover", "Fence"): lambda needs: needs.fences,
@@ -287,8 +303,8 @@ def needed(all_of_page: Iterable[Statement], needs: Needs) -> Iterator[Statement
             continue
         if one.sid == "FromTheBackup" and needs.crosses_accounts and one.side == "target":
             continue  # a backup is not restored into another account
-        of_writers = (one.section, one.sid, one.side) == ("Deploy", "Roles", "target")
-        if of_writers and not needs.crosses_accounts:
+        is_roles = (one.section, one.sid) == ("Deploy", "Roles")
+        if is_roles and (needs.worker or (one.side == "target" and not needs.crosses_accounts)):
             continue
         actions = one.actions
         if needs.backfill != "backup":

@@ -40,27 +40,30 @@ class Stack:
         return {"name": self.name, "made_by": self.made_by, "where": self.where, "holds": self.holds}
 
 
-def stacks_of(migration: str, pairs: Sequence[tuple[str, bool]], *, dashboard: bool) -> list[Stack]:
+def stacks_of(
+    migration: str, pairs: Sequence[tuple[str, bool]], *, dashboard: bool, worker: bool = False
+) -> list[Stack]:
     """
     The stacks of a migration, in the order in which they are made.
 
     Args:
         dashboard: Whether ``[replication]`` wants one.
         pairs: Id of each, and whether it crosses accounts.
+        worker: Whether workers carry it: then there are no functions, and nothing to show of them.
     """
     made = [Stack(stack_name(migration, "base"), "up", "source", _holds("base"))]
-    made += [
-        Stack(stack_name(migration, "capture", one), "up", "source", _holds("capture")) for one, _ in pairs
-    ]
-    for at in range(len(dashboards.chunks(pairs)) if dashboard else 0):
+    captures = _holds("queue" if worker else "capture")
+    made += [Stack(stack_name(migration, "capture", one), "up", "source", captures) for one, _ in pairs]
+    for at in range(len(dashboards.chunks(pairs)) if dashboard and not worker else 0):
         called = stack_name(migration, "dashboard", str(at + 1) if at else None)
         made.append(Stack(called, "up", "source", {"CloudWatch::Dashboard": 1}))
     for one, crosses in pairs:
         ledger = _holds("target")
-        if not crosses:
+        if worker or not crosses:
             del ledger["IAM::Role"]  # the writer's, which the template makes across accounts only
         made.append(Stack(stack_name(migration, "target", one), "restore", "target", ledger))
-        made.append(Stack(stack_name(migration, "apply", one), "restore", "source", _holds("apply")))
+        if not worker:
+            made.append(Stack(stack_name(migration, "apply", one), "restore", "source", _holds("apply")))
     return made
 
 
@@ -74,9 +77,10 @@ def _holds(template: Template) -> dict[str, int]:
     return dict(sorted(Counter(_TYPE.findall(stacks.template_body(template))).items()))
 
 
-def alarms_of_a_pair() -> int:
+def alarms_of_a_pair(*, worker: bool = False) -> int:
     """Alarms of the stacks of one pair, which are billed by the month."""
-    return sum(_holds(template).get("CloudWatch::Alarm", 0) for template in ("capture", "apply"))
+    templates: tuple[Template, ...] = ("queue",) if worker else ("capture", "apply")
+    return sum(_holds(template).get("CloudWatch::Alarm", 0) for template in templates)
 
 
 def beside(moved: Moved, *, stream_is_on: bool, closes_target: bool) -> list[str]:

@@ -34,6 +34,7 @@ def test_the_state_table_keeps_its_names_across_versions():
         "FENCE": "fence#",
         "FOLLOWING": "following",
         "GAP": "gap",
+        "HAND": "hand#",
         "LATE": "late#",
         "LIVE": "live",
         "LOADED": "load#",
@@ -45,9 +46,12 @@ def test_the_state_table_keeps_its_names_across_versions():
         "RESOURCES": "resources",
         "RESTART": "restart",
         "RESTARTING": "restarting",
+        "SHARD": "shard#",
         "STEP": "step#",
         "STREAM_ENABLED_BY_US": "stream-enabled-by-us",
+        "SWITCH": "switch#",
         "TARGET_FENCE": "target-fence#",
+        "WORKER": "worker#",
     }
     assert (names.SOURCE, names.TARGET, names.BETWEEN) == ("source", "target", "between")
     assert (names.MIGRATION, names.pair_pk("p")) == ("migration", "pair#p")

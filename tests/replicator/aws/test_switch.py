@@ -95,7 +95,7 @@ def test_a_pause_at_any_moment_is_ended_by_no_cutover(monkeypatch, moment):
         state.put(Fact.CONTROL, state="pause")
         mapping.append(False)
 
-    def switched(context, uuid, *, on):
+    def switched(context, uuid, *, on, **_):
         if on and moment == "looked":
             pause()
         mapping.append(on)
@@ -139,7 +139,7 @@ def test_a_pause_under_the_fence_is_not_waited_for(monkeypatch):
 
 def test_a_consumer_that_is_not_paused_is_switched_on(monkeypatch):
     state, mapping = State.of_pair(FakeDynamoDB(), STATE, "orders"), []
-    monkeypatch.setattr(switch, "switch_mapping", lambda *_, on: mapping.append(on))
+    monkeypatch.setattr(switch, "switch_mapping", lambda *_, on, **__: mapping.append(on))
     context = Rooted(
         state=lambda pair: state,
         whole=State.whole(FakeDynamoDB(), STATE),

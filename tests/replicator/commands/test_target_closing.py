@@ -203,4 +203,4 @@ def test_the_role_that_writes_is_exempt_of_one_account_or_of_two(resources, role
     )
     context = SimpleNamespace(resources=lambda _: resources, source_client=lambda _: functions)
 
-    assert target_closing._writer(context, None) == role
+    assert target_closing._writers(context, None) == (role,)

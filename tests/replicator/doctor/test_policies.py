@@ -59,6 +59,16 @@ def test_what_is_left_out_for_some_settings_is_on_the_page():
     assert {action for one in statements(PAGE) for action in one.actions} >= policies._BACKUPS
 
 
+def test_where_workers_carry_it_nothing_of_functions_and_roles_is_asked():
+    asked = list(policies.needed(statements(PAGE), replace(ALL, worker=True)))
+    actions = {action for one in asked for action in one.actions}
+
+    assert {action for action in actions if action.startswith(("lambda:", "iam:", "logs:"))} <= {
+        "lambda:ListEventSourceMappings"  # who else reads the stream
+    }
+    assert "sqs:CreateQueue" in actions
+
+
 def test_no_name_of_the_page_and_no_star_is_left_in_what_is_asked():
     for one in statements(PAGE):
         for arn in resources_of(one, NAMES):

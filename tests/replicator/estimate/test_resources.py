@@ -41,7 +41,7 @@ def test_a_way_back_has_stacks_of_its_own_on_the_other_side():
 
 
 def test_every_resource_of_every_template_is_counted():
-    for template in ("base", "capture", "target", "apply"):
+    for template in ("base", "capture", "queue", "target", "apply"):
         section = stacks.template_body(template).partition("\nResources:\n")[2].partition("\nOutputs:")[0]
         names = [line for line in section.splitlines() if line[:3] > "  A" and line.startswith("  ")]
         top = [line for line in names if line[2].isalpha() and line.endswith(":")]
@@ -51,6 +51,15 @@ def test_every_resource_of_every_template_is_counted():
 def test_alarms_are_those_of_a_pairs_stacks():
     text = stacks.template_body("capture") + stacks.template_body("apply")
     assert resources.alarms_of_a_pair() == text.count("Type: AWS::CloudWatch::Alarm") > 0
+
+
+def test_where_workers_carry_it_there_is_no_function_and_nothing_of_one():
+    made = resources.stacks_of("shop", [("a", True), ("b", False)], dashboard=True, worker=True)
+
+    assert [one.name.rpartition("-")[2] for one in made] == ["base", "capture", "capture", "target", "target"]
+    kinds = {kind for one in made for kind in one.holds}
+    assert not [kind for kind in kinds if kind.startswith(("Lambda::", "IAM::", "Logs::"))]
+    assert resources.alarms_of_a_pair(worker=True) == 2
 
 
 def told(*, stream_is_on=True, closes_target=False, **changed):

@@ -37,6 +37,7 @@ VERSIONS = {
     "apply": ("1", "6be84dcab063f091"),
     "base": ("1", "7eae980538127f58"),
     "capture": ("1", "cfd086e4d2de415a"),
+    "queue": ("1", "08c01570eeb43d00"),
     "target": ("1", "11ed1150fd47895e"),
 }
 
