@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from replicator.context import live
+from tests.model.flips import rules
 from tests.model.flips.counterexamples import FOUND
 from tests.model.flips.machine import FlipModel, replay
 from tests.model.flips.rules import NOT_NEEDED, RULES
@@ -62,6 +64,53 @@ def test_without_the_rule_a_promise_is_broken(name, monkeypatch):
 @pytest.mark.parametrize("name", RULES)
 def test_with_the_rule_the_same_history_ends_well(name):
     replay(FOUND[name])
+
+
+def without_role_and_shut(patch):
+    """Either alone keeps a late call from writing."""
+    rules.a_role_stays(patch)
+    rules.not_shut(patch)
+
+
+OF_AN_EARLIER_CYCLE = {
+    "a call that Lambda starts late": (
+        without_role_and_shut,
+        [
+            ("begin", {"stage": "flipped"}),
+            ("strange", {"side": "source", "key": "a"}),
+            ("flow", {}),  # into the queue of the first way over, whose consumer is off
+            ("run", {"command": "cutover"}),
+            ("write", {"side": "target", "key": "a"}),
+            ("run", {"command": "cutback"}),
+            ("wait", {"seconds": 31.0}),
+            ("run", {"command": "cutover"}),
+            ("write", {"side": "target", "key": "a"}),
+            ("flow", {}),
+            ("receive", {"at": 0, "late": True}),
+        ],
+    ),
+    "a cutover of a machine that slept": (
+        rules.takes_back_whatever_happened,
+        [
+            ("begin", {}),
+            ("start", {"command": "cutover", "operator": "one", "until": "put_resource_policy", "more": 1}),
+            ("run", {"command": "cutover", "operator": "other"}),
+            ("run", {"command": "cutback", "operator": "other"}),
+            ("run", {"command": "cutover", "operator": "other"}),
+            ("finish", {"operator": "one"}),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OF_AN_EARLIER_CYCLE)
+def test_what_comes_late_from_an_earlier_cycle_changes_nothing(what, monkeypatch):
+    without, moves = OF_AN_EARLIER_CYCLE[what]
+    replay(moves)
+    assert live.read(FlipModel.latest.world.context()) == live.Live("target", 3)
+    without(monkeypatch)
+    with pytest.raises(AssertionError):
+        replay(moves)
 
 
 @pytest.mark.full
