@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -57,6 +57,16 @@ class Pair(_Section, frozen=True):
     accept: tuple[str, ...] = ()
     may_be_empty: bool = False
     export: str | None = None
+    source_export: str | None = None
+    target_export: str | None = None
+    source_changes: tuple[str, ...] = ()
+    target_changes: tuple[str, ...] = ()
+
+    @property
+    def is_read_from_exports(self) -> bool:
+        """Whether a whole pass is to read at least one side from an export, and not from its table."""
+        exports = (self.source_export, self.target_export)
+        return any(one is not None for one in exports) or bool(self.source_changes or self.target_changes)
 
     @property
     def id(self) -> str:
@@ -229,7 +239,10 @@ class Config(_Section, frozen=True, kw_only=True):
             # Where both sides are one place; where they are not, such keys allow no way back.
             stack = msgspec.structs.replace(stack, table_key=stack.ledger_key, ledger_key=stack.table_key)
             # Items come as they are: what an inverse makes of them is the consumer's, and of no digest here.
-            plain = {"transform": None, "transform_files": (), "inverse": None, "export": None}
+            none = ("transform", "inverse", "export", "source_export", "target_export")
+            plain: dict[str, Any] = dict.fromkeys(none) | dict.fromkeys(
+                ("transform_files", "source_changes", "target_changes"), ()
+            )
             tables = tuple(
                 msgspec.structs.replace(pair, source=pair.target, target=pair.source, **plain)
                 for pair in self.tables

@@ -199,6 +199,10 @@ target = {target}
 # accept = ["pitr", "tags.*"]        # settings that may differ: checks.md
 # export = "s3://exports/AWSDynamoDB/01700000000000-0a1b2c3d"  # one that is there, to fill the target from
 # may_be_empty = false               # whether both tables may hold no item
+# source_export = "s3://exports/AWSDynamoDB/01700000000000-0a1b2c3d"   # read in place of the source
+# source_changes = ["s3://exports/AWSDynamoDB/01700000900000-4e5f6a7b"]   # incremental ones on top of it
+# target_export = "s3://exports/AWSDynamoDB/01700000000000-4e5f6a7b"   # likewise, of the target
+# target_changes = []
 
 # With this section a pipeline has to be there and healthy. Leave it out to verify tables that
 # something else has filled. `replicator up` makes one, with these settings or the defaults.

@@ -21,14 +21,15 @@ from ddbverify.compare.sides import Role
 from ddbverify.config import Config
 from ddbverify.config import Pair as PairSettings
 from ddbverify.errors import ConfigurationError
-from ddbverify.exports.export import Export
+from ddbverify.exports.export import Export, open_export
 from ddbverify.exports.reader import ExportReader
 from ddbverify.items.form import Form
 from ddbverify.items.transform import Transform
+from ddbverify.plugins.rulings import Rulings
 from ddbverify.tables.capacity import ReadRate
 from ddbverify.tables.pace import Budget
 from ddbverify.tables.segments import Plan
-from ddbverify.tables.table import Table
+from ddbverify.tables.table import Table, describe_pair
 from ddbverify.tables.wire import TableReader
 from ddbverify.words import duration_in_words, instant_in_words
 
@@ -42,6 +43,7 @@ def compare(
     *,
     settles: bool = False,
     scan: ScanOf | None = None,
+    request: PassRequest | None = None,
 ) -> Comparison:
     """
     Read both sides once, and say for every key where it stands.
@@ -55,6 +57,7 @@ def compare(
         settles: Keys that differ are looked at in the tables themselves, as they are now, and what
             these show counts; each export knows its table.
         scan: Reads both exports somewhere else.
+        request: Checks, plugins, transform and secret of the pass; by default none of its own.
 
     Raises:
         ConfigurationError: The transform does not load, or makes keys of its own and *settles*.
@@ -68,14 +71,22 @@ def compare(
     sides = {Role.SOURCE: source, Role.TARGET: target}
     exports = {role: side for role, side in sides.items() if isinstance(side, Export)}
     tables = [side.table if isinstance(side, Export) else side for side in (source, target)]
-    transform = Transform.load(pair.transform, tables[0].key_schema, tables[1].key_schema, rekeys=pair.rekeys)
+    request = request or PassRequest()
+    transform = request.transform or Transform.load(
+        pair.transform, tables[0].key_schema, tables[1].key_schema, rekeys=pair.rekeys
+    )
+    rulings = None
+    if request.plugins:
+        rulings = Rulings(request.plugins, tables[0].name, tables[1].key_schema)
     attributes = dict.fromkeys(table.ttl_attribute for table in tables if table.ttl_attribute)
     parts = max(len(export.full.parts) for export in exports.values())
     planned = Plan(max(1, parts), tuple(range(max(1, parts))))
     began = time.time()
     # What expires is judged by the later of the two moments: by then it may be gone on one side.
     moment = max(export.until for export in exports.values()) if len(exports) == len(Role) else began
-    running = Running() if settles else Running(clock=lambda: moment)
+    running = Running(pipeline_passed=rulings.pipeline_passed if rulings else None)
+    if not settles:
+        running = Running(clock=lambda: moment)
     budget = Budget(config.verification.max_read_units)
 
     def table_reader(role: Role, table: Table) -> TableReader:
@@ -96,10 +107,10 @@ def compare(
         pair.id,
         readers[Role.SOURCE],
         readers[Role.TARGET],
-        Judge(transform, Form.of(pair.ignore), tuple(attributes)),
+        Judge(transform, Form.of(pair.ignore, request.secret), tuple(attributes), rulings),
         planned,
         config.verification,
-        request=PassRequest(still=not settles),
+        request=replace(request, still=not settles),
         listeners=listeners,
         running=running,
         looks=looks if settles else None,
@@ -110,7 +121,53 @@ def compare(
         started_epoch=began,
         ended_epoch=time.time(),
         notes=(*comparison.notes, *_notes(exports, moment, settles=settles)),
+        exports={str(role): export.lines for role, export in exports.items()},
     )
+
+
+def compare_tables(
+    config: Config, pair: PairSettings, request: PassRequest, listeners: Listeners
+) -> Comparison:
+    """
+    As `compare`, from the exports that ``[[tables]]`` names; the tables that they are of are there.
+
+    Keys that differ are looked at in the tables, but for those of a re-keyed pair.
+
+    Raises:
+        ConfigurationError: As `compare`; an export is of another table, or a sample is asked for.
+        EngineError: AWS refused to describe a table.
+        Inconclusive: An export is not whole.
+    """
+    if request.sample is not None and request.sample < 1:
+        raise ConfigurationError(
+            f"[[tables]] {pair}: an export is read as a whole, and a sample was asked for.",
+            "leave out the exports, or the sample.",
+        )
+    tables = describe_pair(config, pair)
+    sides: list[Export | Table] = []
+    for role, table, reached, address, changes in (
+        (Role.SOURCE, tables[0], config.source, pair.source_export, pair.source_changes),
+        (Role.TARGET, tables[1], config.target, pair.target_export, pair.target_changes),
+    ):
+        if address is None and changes:
+            raise ConfigurationError(
+                f"[[tables]] {pair}: {role}_changes needs {role}_export.", "name the full export, too."
+            )
+        if address is None:
+            sides.append(table)
+            continue
+        place = f"[[tables]] {role}_export"
+        export = open_export(
+            address, changes, reached, None, place=place, option=f"{role}_changes", is_looked_at=True
+        )
+        if export.full.table_arn != table.arn:
+            raise ConfigurationError(
+                f"{place}: {address} is an export of another table than the {role}, {export.full.table_arn}.",
+                f"name an export of {table.arn}.",
+            )
+        sides.append(export)
+    source, target = sides
+    return compare(config, pair, source, target, listeners, settles=not pair.rekeys, request=request)
 
 
 def _notes(exports: Mapping[Role, Export], moment: float, *, settles: bool) -> Iterator[str]:

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from ddbverify.code import source as source_texts
 from ddbverify.code.digest import transform_digest
+from ddbverify.compare import exported
 from ddbverify.compare.checkpoint import Checkpoint
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.judge import Judge
@@ -61,6 +62,8 @@ def compare(
         Inconclusive: What does not fit into ``[verification] memory`` does not fit on the disk either.
     """
     request, listeners = request or PassRequest(), listeners or Listeners()
+    if pair.is_read_from_exports and request.changed is None:  # what has changed is looked up in the tables
+        return exported.compare_tables(config, pair, request, listeners)
     if pair.rekeys and request.sample is not None and request.sample < 1:
         raise ConfigurationError(
             f"[[tables]] {pair}: a re-keyed pair cannot be sampled, its keys move between segments.",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ddbverify.compare.causes import Causes
 from ddbverify.compare.comparison import Comparison
+from ddbverify.compare.sides import Role
 from ddbverify.evidence.record import Fact
 from ddbverify.tables.prices import pass_units
 from ddbverify.tables.table import Table
@@ -21,8 +22,11 @@ def of(pair_id: str, tables: tuple[Table, Table], read: Comparison, causes: Caus
     """
     if read.segments_total and read.segments_planned:
         share = read.segments_planned / read.segments_total
-        units = sum(pass_units(one.size_bytes * share, read.segments_planned) for one in tables)
+        live = [one for role, one in zip(Role, tables, strict=True) if role not in read.exports]
+        units = sum(pass_units(one.size_bytes * share, read.segments_planned) for one in live)
         yield Fact(name="planned-units", about=pair_id, value=units)
+    for role, lines in read.exports.items():
+        yield Fact(name=f"{role}-export", about=pair_id, value=lines)
     if found := causes.most_common():
         said = tuple(f"{one.text} ({number_of(one.findings, 'finding')})" for one in found)
         yield Fact(name="causes", about=pair_id, value=said)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from ddbverify.config import Side
 from ddbverify.errors import AccessError, ConfigurationError, EngineError, Inconclusive
 from ddbverify.exports import manifest
@@ -38,6 +40,15 @@ class Export:
         """The moment whose state it shows, in seconds since the epoch."""
         return max([self.full.until, *(one.until for _, one in self.changes)])
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What evidence says of this side: the full export as JSON, then each incremental one."""
+        return tuple(msgspec.json.encode(_as_json(one)).decode() for one in self._manifests)
+
+    @property
+    def _manifests(self) -> tuple[Manifest, ...]:
+        return (self.full, *(its for _, its in self.changes))
+
     def as_json(self) -> dict[str, Any]:
         """What a summary says of this side."""
         return {
@@ -54,6 +65,7 @@ def open_export(
     key: KeySchema | None,
     *,
     place: str,
+    option: str | None = None,
     is_looked_at: bool = False,
 ) -> Export:
     """
@@ -65,6 +77,7 @@ def open_export(
         side: How the bucket, and the table if it can be, is reached.
         key: The table's key schema; ``None``: the table is asked.
         place: What the user wrote the address as, for messages.
+        option: What the user writes incremental ones as; by default the option of `ddbverify diff`.
         is_looked_at: The table itself is to be looked at, too.
 
     Raises:
@@ -72,12 +85,13 @@ def open_export(
         Inconclusive: It is not whole, is filtered, or what is on top of it does not follow.
         EngineError: It cannot be read.
     """
+    option = option or f"--{place.lower()}-changes"
     at = address_of(address, place=place)
     store, full = _read(at, side, place)
     if full.is_incremental:
         raise ConfigurationError(
             f"{place}: {address} is an incremental export, and holds changes only.",
-            f"name the full export, and this one with --{place.lower()}-changes.",
+            f"name the full export, and this one with {option}.",
         )
     is_asked = key is None or is_looked_at or at.bucket is not None  # else nobody has to have credentials
 
@@ -90,7 +104,6 @@ def open_export(
     notes = known_of(full, address)
     on_top: list[tuple[Store, Manifest]] = []
     for text in changes:
-        option = f"--{place.lower()}-changes"
         its_store, its = _read(address_of(text, place=option), side, option)
         before = on_top[-1][1] if on_top else full
         _require_following(before, its, text, option)

@@ -20,8 +20,8 @@ CODES: Final = (
     # the replication cannot be relied on, or AWS does not say,
     *("pipeline", "aws", "before-following", "too-early"),
     # the run has left something open,
-    *("incomplete", "errored", "inconclusive", "undecided", "churning", "coverage", "chain", "vacuous"),
-    *("unclaimed", "missing", "not-run", "deselected", "skipped", "xfailed"),
+    *("incomplete", "errored", "inconclusive", "undecided", "churning", "coverage", "chain"),
+    *("exports", "vacuous", "unclaimed", "missing", "not-run", "deselected", "skipped", "xfailed"),
     # and a new run is all that it needs, or somebody's word.
     *("superseded", "stale", "base", "clean-runs", "veto"),
 )

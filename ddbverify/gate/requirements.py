@@ -37,6 +37,7 @@ def unmet(
     if found.emulator and not config.gate.emulator:
         message = "The evidence was made against an emulator; [gate] emulator = true would allow that."
         yield Reason("emulator", NOT_TRUSTED, message)
+    yield from _exported(found)
     yield from _covered(config, found, churning=churning)
     yield from _unclaimed(config, found)
     yield from _required(config, found, defined, churning=churning)
@@ -59,6 +60,18 @@ def _incomplete(found: Evidence, *, churning: bool) -> Iterator[Reason]:
         )
     if not found.complete and not found.shortcomings:
         yield Reason("incomplete", INCOMPLETE, "The run is not complete, and does not say why; run again.")
+
+
+def _exported(found: Evidence) -> Iterator[Reason]:
+    """An export is of the past: what was written since, on either side, nobody has looked at."""
+    for fact in found.facts:
+        role, _, what = fact.name.partition("-")
+        if what == "export":
+            message = (
+                f"{fact.about}: the {role} was read from an export, which opens no gate; take {role}_export "
+                "out of [[tables]] and run again."
+            )
+            yield Reason("exports", INCOMPLETE, message)
 
 
 def _covered(config: Config, found: Evidence, *, churning: bool) -> Iterator[Reason]:

@@ -254,8 +254,14 @@ def estimate(
     fraction = settings.sampled_fraction
     planned = cut(source, target, sample=fraction, seed=seed, segments=segments)
     sides = [
-        _side(table, planned, settings.read_units, prices.PER_MILLION_READ_UNITS if price is None else price)
-        for table in (source, target)
+        _side(
+            table,
+            planned,
+            settings.read_units,
+            prices.PER_MILLION_READ_UNITS if price is None else price,
+            is_exported=export is not None,
+        )
+        for table, export in ((source, pair.source_export), (target, pair.target_export))
     ]
     refused = []
     try:
@@ -304,9 +310,11 @@ def _units_of_an_item(table: Table) -> int:
     return max(1, math.ceil(table.size_bytes / max(1, table.item_count) / prices.UNIT_BYTES))
 
 
-def _side(table: Table, planned: Plan, ceiling: int | None, price: float) -> SideEstimate:
+def _side(
+    table: Table, planned: Plan, ceiling: int | None, price: float, *, is_exported: bool = False
+) -> SideEstimate:
     share = len(planned.segments) / planned.total
-    units = prices.pass_units(table.size_bytes * share, len(planned.segments))
+    units = 0 if is_exported else prices.pass_units(table.size_bytes * share, len(planned.segments))
     allowed = ReadRate.of(table, ceiling)
     rate = min(allowed.ceiling or math.inf, allowed.capacity or NEW_TABLE_UNITS_PER_SECOND)
     return SideEstimate(
