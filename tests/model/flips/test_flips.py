@@ -66,6 +66,42 @@ def test_with_the_rule_the_same_history_ends_well(name):
     replay(FOUND[name])
 
 
+def test_a_record_that_is_readable_late_is_met_under_the_fence():
+    """By its marker: or no history would show that one is needed."""
+    made = FlipWorld()
+    assert made.write("source", "a", readable=30.0)
+    assert "last verification" in str(made.run("cutover").error)
+    made.wait(60)
+    assert made.run("cutover").result["flipped"]
+    made.judge()
+
+
+def test_behind_a_day_a_link_is_a_full_pass():
+    made = FlipWorld()
+    made.day()
+    assert made.run("cutover").result["flipped"]
+    assert (made.verifier.full_passes, made.verifier.links) == (1, 1)
+    assert made.run("cutback").result["flipped"]
+    assert (made.verifier.full_passes, made.verifier.links) == (1, 2)
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_time_to_live_keeps_no_cutover_from_its_flip(side, is_recorded):
+    made = FlipWorld(ttl_records=is_recorded)
+    assert made.write("source", "a", "mortal")
+    made.wait(5)
+    made.pump()
+    made.start("one", "cutover")
+    made.go_on("one", "put_item:boundary")
+    made.wait(1)
+    made.expire(side, "a")
+    made.finish("one")
+    assert made.parameters.values["/shop/orders"].endswith("orders-v2")
+    made.settle()
+    made.judge()
+
+
 def without_role_and_shut(patch):
     """Either alone keeps a late call from writing."""
     rules.a_role_stays(patch)
