@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "evidence": "Verify a signed file, and print what it says as JSON.",
     "keygen": "Make the key that signs evidence.",
     "plugins": "List the plugins that are installed.",
+    "spark": "Pack what Spark needs, and print how it runs there.",
 }
 """What the help says of each command, in the order in which they are used."""
 

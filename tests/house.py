@@ -129,7 +129,7 @@ ROOMS = (
         "spark",
         "a comparison of exports on Spark: what each task does, and what proves that nothing was lost",
         "items code tables exports compare",
-        "cluster scan",
+        "bundle cluster lines scan",
     ),
     _room(
         "ddbverify",
@@ -213,7 +213,7 @@ ROOMS = (
         "ddbverify",
         "commands",
         "one module per command, with its options",
-        "tables plugins evidence gate reports runs diff page live metrics",
+        "tables plugins spark evidence gate reports runs diff page live metrics",
         "gathered",
     ),
     _room("ddbverify", "testing", "for the test suites of users", "items code tables", ""),

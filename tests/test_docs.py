@@ -66,6 +66,9 @@ def _commands() -> list[Any]:
 
 
 def _places(command: click.Command) -> Iterator[str]:
+    if isinstance(command, click.Group):  # `ddbverify spark`: what its own commands take
+        for inner in command.commands.values():
+            yield from _places(inner)
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             yield from (option for option in parameter.opts if option.startswith("--"))

@@ -38,7 +38,7 @@ def require_no_wheel(files: str) -> None:
     if any(one.strip().endswith(".whl") for one in files.split(",")):
         raise ConfigurationError(
             "--engine spark: --py-files has a wheel, and what is compiled (msgspec) does not load from one.",
-            f"hand over an archive of an environment with --archives; see {page('spark.md')}.",
+            f"make an archive with `ddbverify spark bundle`; see {page('spark.md')}.",
         )
 
 
