@@ -16,18 +16,16 @@ import msgspec
 
 from ddbverify.errors import EngineError
 from ddbverify.exports import lines, parts
+from ddbverify.exports.changes import Changes
 from ddbverify.exports.export import Export
 from ddbverify.exports.manifest import Part
 from ddbverify.exports.store import Store
-from ddbverify.items.keys import JoinKey, PointRead, typed_key
+from ddbverify.items.keys import PointRead, typed_key
 from ddbverify.names import TypedItem
 from ddbverify.tables.pages import Page, PageDecoder
 
-BESIDE_AN_IMAGE: Final = 300
-"""Bytes of memory that a key and its place take, about."""
-
-IMAGES_AT_ONCE: Final = 1_000
-"""In one page."""
+BYTES_PER_CHANGE: Final = 400
+"""Of memory, that a key and the place of its image take, about. Images are in a file."""
 
 
 class ExportReader:
@@ -39,14 +37,14 @@ class ExportReader:
 
         Args:
             export: As it was opened.
-            memory: Bytes that the images of incremental exports may take.
+            memory: Bytes that the keys of incremental exports may take.
         """
         self.read_units = 0.0  # exports cost none
         self.requests = 0  # data files read
         self._export, self._memory = export, memory
         self._decoder = PageDecoder(export.table.key_schema)
         self._under_way: dict[int, Iterator[Page]] = {}
-        self._changed: dict[JoinKey, bytes | None] | None = None
+        self._changed: Changes | None = None
         self._lock, self._first = threading.Lock(), threading.Lock()
 
     def scan_page(self, segment: int, total_segments: int, start: TypedItem | None) -> Page:
@@ -83,33 +81,27 @@ class ExportReader:
         for part in full.parts[segment::total_segments]:
             with self._opened(self._export.store, part) as file:
                 for text, items in lines.items(file, part, full.output_format):
-                    if changed:
-                        items = [item for item in items if self._decoder.key_of(item) not in changed]
+                    if changed.keys:
+                        items = [item for item in items if self._decoder.key_of(item) not in changed.keys]
                     if items:
                         yield self._page(items, text)
-        if segment == 0 and (images := [image for image in changed.values() if image is not None]):
-            yield from self._images(images)
-
-    def _images(self, images: Sequence[bytes]) -> Iterator[Page]:
-        """What incremental exports say that keys hold now, as pages."""
-        for start in range(0, len(images), IMAGES_AT_ONCE):
-            some = images[start : start + IMAGES_AT_ONCE]
-            yield self._page([msgspec.Raw(image) for image in some], b"\n".join(some))
+        if segment == 0:
+            for images in changed.images():
+                yield self._page([msgspec.Raw(image) for image in images], b"\n".join(images))
 
     def _page(self, items: Sequence[msgspec.Raw], text: bytes) -> Page:
         key_of = self._decoder.key_of
         return Page(items, typed_key(key_of(items[-1]), self._export.table.key_schema), 0.0, text, key_of)
 
-    def _changes(self) -> dict[JoinKey, bytes | None]:
-        """What incremental exports say of their keys, the last word each; ``None``: deleted."""
+    def _changes(self) -> Changes:
+        """What incremental exports say of their keys, the last word each."""
         with self._first:  # the other threads wait for whoever reads them
             if self._changed is None:
                 self._changed = self._read_changes()
             return self._changed
 
-    def _read_changes(self) -> dict[JoinKey, bytes | None]:
-        changed: dict[JoinKey, bytes | None] = {}
-        held = 0
+    def _read_changes(self) -> Changes:
+        changed = Changes()
         for store, its in self._export.changes:
             for part in its.parts:
                 with self._opened(store, part) as file:
@@ -119,11 +111,10 @@ class ExportReader:
                             new = None if image is None else bytes(image)
                             if new is not None and self._decoder.key_of(new) != key:
                                 raise parts.damaged(part, "a new image has another key than its line")
-                            held += len(new or b"") + BESIDE_AN_IMAGE - len(changed.get(key) or b"")
-                            changed[key] = new
-                        if held > self._memory:
+                            changed.note(key, new)
+                        if len(changed.keys) * BYTES_PER_CHANGE > self._memory:
                             raise EngineError(
-                                "What the incremental exports hold does not fit into memory.",
+                                "The keys of the incremental exports do not fit into memory.",
                                 "raise --memory, or make a full export of a later time.",
                             )
         return changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import shutil
@@ -160,12 +161,32 @@ def test_an_image_under_another_key_than_its_line_is_damage(tmp_path):
     assert any("another key" in reason for reason in summary["reasons"])
 
 
-def test_incremental_exports_that_do_not_fit_into_memory_are_not_read(tmp_path):
+def test_images_of_incremental_exports_are_in_a_file_and_their_keys_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("ddbverify.exports.changes.PAGE_BYTES", 6_000)
+    items = [item(str(number), v="x" * 5_000) for number in range(4)]
+    source, target = full(tmp_path / "a", [item("a")]), full(tmp_path / "b", [item("a"), *items[1:]])
+    lines = [put(item("1", v="old"), "id"), *(put(one, "id") for one in items), deleted(item("0"))]
+    on_top = changes(tmp_path / "a", lines, AT, AT + 900)
+    options = ["--source-changes", on_top.address, "--memory"]
+    summary, found = diff(source.address, target.address, *options, "2KB", code=0)
+    assert (summary["matched"], found) == (4, {})
+    summary, _ = diff(source.address, target.address, *options, "1KB", code=3)
+    assert any("do not fit into memory" in reason for reason in summary["reasons"])
+
+
+def test_a_disk_that_takes_no_more_images_is_named(tmp_path, monkeypatch):
+    class Full:
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("ddbverify.exports.changes.TemporaryFile", Full)
     source, target = full(tmp_path / "a", [item("a")]), full(tmp_path / "b", [item("a")])
-    on_top = changes(tmp_path / "a", [put(item("b", v="x" * 5_000), "id")], AT, AT + 900)
-    options = ["--source-changes", on_top.address, "--memory", "1KB"]
-    summary, _ = diff(source.address, target.address, *options, code=3)
-    assert any("does not fit into memory" in reason for reason in summary["reasons"])
+    on_top = changes(tmp_path / "a", [put(item("b"), "id")], AT, AT + 900)
+    summary, _ = diff(source.address, target.address, "--source-changes", on_top.address, code=3)
+    assert any("No space left" in reason for reason in summary["reasons"])
 
 
 # --- what is not whole ----------------------------------------------------------------------
@@ -260,6 +281,33 @@ def test_a_file_without_the_end_of_its_trailer_is_damage(tmp_path):
     one.write_manifests()
     summary, _ = diff(one.address, other.address, code=3)
     assert any("ends in the middle" in reason for reason in summary["reasons"])
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("key", [b'{"S":"\xff"}', b'{"N":"1"}', b'{"S":null}', b"{}"])
+def test_a_key_that_cannot_be_read_is_no_key(tmp_path, place, key):
+    """Not UTF-8, of another type, or none: wherever it stands in a page."""
+    items = [item(f"key-{number}") for number in range(3)]
+    one, other = full(tmp_path / "a", items), full(tmp_path / "b", items)
+    lines = [json.dumps({"Item": it}).encode() for it in items]
+    lines[place] = b'{"Item":{"id":' + key + b"}}"
+    one.files.clear()
+    content = gzip.compress(b"\n".join(lines) + b"\n")
+    one.write_part(f"{one.export_id}/data/x.json.gz", content, len(items))
+    one.write_manifests()
+    for addresses in ((one.address, other.address), (other.address, one.address)):
+        summary, found = diff(*addresses, code=3)
+        assert set(found.values()) <= {"undecided"}
+        assert any("key cannot be read" in reason for reason in summary["reasons"])
+
+
+def test_a_data_file_of_another_export_is_not_this_ones(tmp_path):
+    """Both are sound, and hold as many items."""
+    one, other = (full(tmp_path / name, [item(name)], [item("same")]) for name in "ab")
+    one.data[0].write_bytes(other.data[0].read_bytes())
+    summary, found = diff(one.address, other.address, code=3)
+    assert found == {"b": "undecided"}
+    assert any("does not match its checksum" in reason for reason in summary["reasons"])
 
 
 def test_a_line_of_another_form_is_damage_and_its_content_is_not_shown(tmp_path):
