@@ -18,8 +18,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="how long the nemesis rages")
     parser.add_argument("--rate", type=float, default=40.0, help="writes a second")
     parser.add_argument("--shape", choices=("", "marked", "moved"), default="", help="a transform")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that carry it, in place of functions"
+    )
     given = parser.parse_args()
-    options = Options(given.seed, given.seconds, given.rate, given.shape)
+    options = Options(given.seed, given.seconds, given.rate, given.shape, workers=given.workers)
     with tempfile.TemporaryDirectory(prefix="history-") as folder:
         history = make(Path(folder), options)
     print(f"the nemesis: {' '.join(history.done)}")
@@ -32,6 +35,7 @@ def main() -> int:
     print(
         f"{'held' if history.holds else 'FAILED'}; again: python -m tests.history --seed {options.seed} "
         f"--seconds {options.seconds:g} --rate {options.rate:g} --shape '{options.shape}'"
+        f" --workers {options.workers}"
     )
     return 0 if history.holds else 1
 

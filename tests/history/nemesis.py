@@ -67,13 +67,13 @@ def ask(self: Any, operation: str, parameters: Any) -> Any:
 BaseClient._make_api_call = ask
 
 
-def shaken(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """A handler that may raise before its work, and after it."""
+def shaken(take: Callable[..., Any]) -> Callable[..., Any]:
+    """What becomes of a batch, that may raise before its work, and after it."""
 
-    def invoke(event: Any, context: Any) -> Any:
+    def invoke(*batch: Any) -> Any:
         if strikes("raise"):
             raise RuntimeError("planted, before")
-        answer = handler(event, context)
+        answer = take(*batch)
         if strikes("raise"):
             raise RuntimeError("planted, after")
         return answer

@@ -12,11 +12,14 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from tests.history import shapes
 from tests.history.journal import Journal, read
 from tests.history.judge import Item, Judgement, backwards, judge
 from tests.history.writers import Writers
+from tests.replicator.worker.running_workers import Workers
 
 ROOT = Path(__file__).parents[2]
 REGION, SOURCE, TARGET = "eu-west-1", "rooms", "rooms-v2"
@@ -45,6 +49,7 @@ class Options:
     shape: str = ""  # a function of `shapes`; "" for items as they are
     patches: tuple[tuple[str, str, str], ...] = ()  # (file, old text, new text): faults of the product
     drain_seconds: float = 240.0
+    workers: int = 0  # processes of `replicator worker` that carry it; none: functions do
 
 
 @dataclass(slots=True)
@@ -132,11 +137,11 @@ class Stage:
         append(
             inside / "forwarder.py",
             "\n\nfrom replicator.handlers import nemesis\n\n"
-            "fifo.send = nemesis.again_and_late(fifo.send)\nhandler = nemesis.shaken(handler)\n",
+            "fifo.send = nemesis.again_and_late(fifo.send)\ntake = nemesis.shaken(take)\n",
         )
         append(
             inside / "consumer.py",
-            "\n\nfrom replicator.handlers import nemesis\n\nhandler = nemesis.shaken(handler)\n",
+            "\n\nfrom replicator.handlers import nemesis\n\ntake = nemesis.shaken(take)\n",
         )
         for name, old, new in self.options.patches:
             path = self.code / name
@@ -152,8 +157,8 @@ class Stage:
         (self.folder / "migration.toml").write_text(
             f'name = "history"\n\n[source]\nregion = "{REGION}"\n\n[target]\nregion = "{REGION}"\n\n'
             f'[[tables]]\nsource = "{SOURCE}"\ntarget = "{TARGET}"\naccept = ["stream"]\n{transform}\n'
-            '[replication]\noverlap = "1s"\ngroups = 4\n\n[verification]\nsettle = "2s"\n\n'
-            "[gate]\nemulator = true\n",
+            f'[replication]\noverlap = "1s"\ngroups = 4\nworker = {str(self.options.workers > 0).lower()}\n\n'
+            '[verification]\nsettle = "2s"\n\n[gate]\nemulator = true\n',
             encoding="utf-8",
         )
 
@@ -177,36 +182,67 @@ def make(folder: Path, options: Options, say: Callable[[str], None] = print) -> 
             keys=KEYS,
             poison=0.02 if options.shape else 0.0,
         )
-        writers.start()
-        try:
-            say("up and restore, under writes")
-            stage.need("replicator", "up")
-            stage.need("replicator", "restore")
-            _watch_target(stage)
-            writers.unanswered = 0.05
-            done = list(_rage(stage, options))
-        finally:
-            stage.rage({})
-            writers.finish()
-            journal.close()
-        assert not writers.errors, writers.errors
-        say("drain")
-        _await_empty_queue(stage)
-        went = list(_versions(stage))  # before a repair, which may write what is newer than its number
-        drained, gap = _drain(stage)
-        found = judge(
-            read(journal.path),
-            _items(stage, SOURCE, "id"),
-            _items(stage, TARGET, "of" if options.shape == "moved" else "id"),
-            expected=getattr(shapes, options.shape) if options.shape else lambda item: item,
-        )
-        found.backwards += backwards(went)
-        verified, outcome = stage.run("ddbverify", "run")
-        not_passed = [
-            one["name"] for one in outcome["checks"] if one["state"] not in ("passed", "not-applicable")
-        ]
-        by_two = _by_two(stage)
-        return History(found, verified, not_passed, by_two, done, stage.struck(), drained, gap)
+        workers = Workers(folder, aws.variables(REGION), stage.code)
+        with _kept_alive(workers, options.workers):
+            return _carried(stage, writers, journal, workers, say)
+
+
+def _carried(
+    stage: Stage, writers: Writers, journal: Journal, workers: Workers, say: Callable[[str], None]
+) -> History:
+    """The history itself, once somebody carries it."""
+    options = stage.options
+    writers.start()
+    try:
+        say("up and restore, under writes")
+        stage.need("replicator", "up")
+        stage.need("replicator", "restore")
+        _watch_target(stage)
+        writers.unanswered = 0.05
+        done = list(_rage(stage, options, workers))
+    finally:
+        stage.rage({})
+        writers.finish()
+        journal.close()
+    assert not writers.errors, writers.errors
+    say("drain")
+    _await_empty_queue(stage)
+    went = list(_versions(stage))  # before a repair, which may write what is newer than its number
+    drained, gap = _drain(stage)
+    found = judge(
+        read(journal.path),
+        _items(stage, SOURCE, "id"),
+        _items(stage, TARGET, "of" if options.shape == "moved" else "id"),
+        expected=getattr(shapes, options.shape) if options.shape else lambda item: item,
+    )
+    found.backwards += backwards(went)
+    verified, outcome = stage.run("ddbverify", "run")
+    not_passed = [
+        one["name"] for one in outcome["checks"] if one["state"] not in ("passed", "not-applicable")
+    ]
+    by_two = _by_two(stage)
+    return History(found, verified, not_passed, by_two, done, stage.struck(), drained, gap)
+
+
+@contextmanager
+def _kept_alive(workers: Workers, number: int) -> Iterator[None]:
+    """So many workers, each started again when it ends, as systemd does."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            workers.again()
+
+    for _ in range(number):
+        workers.start()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        workers.end()
 
 
 def _by_two(stage: Stage) -> int:
@@ -219,18 +255,26 @@ def _by_two(stage: Stage) -> int:
     return stage.done("ddbverify", "diff", SOURCE, TARGET, *regions, *cut, *transform).returncode
 
 
-def _rage(stage: Stage, options: Options) -> Iterator[str]:
+def _rage(stage: Stage, options: Options, workers: Workers) -> Iterator[str]:
     """The nemesis: one deed after the other, each for a moment; its order is the seed's."""
     draw = random.Random(options.seed)
     lambdas = stage.aws.client("lambda", REGION)
     mappings = lambdas.list_event_source_mappings()["EventSourceMappings"]
-    deeds = [*FAULTS, *FAULTS, "pause", "calm"]
+    deeds = [*FAULTS, *FAULTS, "pause", "calm", *(("death", "end") if options.workers else ())]
     until = time.monotonic() + options.seconds
     while time.monotonic() < until:
         deed = draw.choice(deeds)
         yield deed
         seconds = min(draw.uniform(1, 4), max(0.0, until - time.monotonic()))
-        if deed == "pause":
+        if deed in ("death", "end"):  # they are started again: see `_kept_alive`
+            one = draw.choice(workers.running)
+            one.send_signal(signal.SIGKILL if deed == "death" else signal.SIGTERM)
+            time.sleep(seconds)
+        elif deed == "pause" and options.workers:
+            stage.need("replicator", "pause")
+            time.sleep(seconds)
+            stage.need("replicator", "resume")
+        elif deed == "pause":
             mapping = draw.choice(mappings)["UUID"]
             lambdas.update_event_source_mapping(UUID=mapping, Enabled=False)
             time.sleep(seconds)

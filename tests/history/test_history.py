@@ -20,6 +20,7 @@ NO_GUARD = (
 
 def assert_held(history: History, options: Options) -> None:
     again = f"python -m tests.history --seed {options.seed} --seconds {options.seconds:g} "
+    again += f"--workers {options.workers} "
     assert history.judgement.holds, f"{told(history.judgement)}\n{again}--shape '{options.shape}'"
     assert history.holds, (
         f"drained {history.drained}, gap {history.gap}, run {history.verified} {history.not_passed}, "
@@ -32,6 +33,22 @@ def test_a_short_history_through_a_transform_that_rekeys_and_stumbles(tmp_path):
     history = make(tmp_path, options)
     assert_held(history, options)
     assert sum(history.struck.values()) > 5, "the nemesis did next to nothing"
+
+
+def test_a_short_history_that_workers_carry(tmp_path):
+    options = Options(seed=5, seconds=8, shape="marked", workers=2)
+    history = make(tmp_path, options)
+    assert_held(history, options)
+    assert sum(history.struck.values()) > 5, "the nemesis did next to nothing"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_five_minutes_that_workers_carry(tmp_path, seed):
+    options = Options(seed=seed, seconds=300, shape=SHAPES[seed % 3], workers=2)
+    history = make(tmp_path, options)
+    assert_held(history, options)
+    assert {"death", "end"} <= set(history.done)
 
 
 @pytest.mark.full

@@ -47,8 +47,8 @@ class Workers:
         """Start those anew that have died, as systemd does; how many."""
         dead = [one for one in self.running if one.poll() is not None]
         for one in dead:
-            self.running.remove(one)
             self.start()
+            self.running.remove(one)
         return len(dead)
 
     def kill(self, one: subprocess.Popen[bytes]) -> None:
