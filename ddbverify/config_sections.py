@@ -113,6 +113,7 @@ class Stack(_Section, frozen=True):
     consumer_memory: int = 1024
     concurrency: int = 32
     tags: dict[str, str] = {}
+    deployed: bool = False
 
     @property
     def of_one_place(self) -> tuple[str, ...]:

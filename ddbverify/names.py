@@ -199,7 +199,8 @@ class Fact:
     RESOURCES: Final = "resources"
     """``queue_url``, ``dead_letter_url``, ``forwarder_mapping``, ``consumer_mapping`` (UUIDs, or `WORKER`),
     ``stream_arn``, ``ledger_table``, ``target_region``, ``forwarder``, ``consumer`` (function names),
-    ``knows_markers`` (the forwarder leaves them out; not there: that of an earlier build does not)."""
+    ``knows_markers`` (the forwarder leaves them out; not there: that of an earlier build does not),
+    ``by_others`` (whether others have deployed the stacks)."""
 
     BOUND: Final = "bound"
     """What the target is made with, from the first step on: ``transform`` (or empty), ``digest`` (of its

@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "up": "Phase 1: capture every change of the source, then back it up.",
     "restore": "Phase 2: restore the backup as the target and let it follow.",
     "worker": "Forward and apply changes in place of functions, until it ends.",
+    "synth": "Write the stacks that `up` and `restore` deploy, for a tool of yours.",
     "status": "How far the migration is, and whether it is well.",
     "watch": "How it goes, drawn anew every few seconds, on a terminal or a page.",
     "dashboard": "Print the dashboard as a document for Grafana or CloudWatch.",

@@ -266,7 +266,7 @@ ROOMS = (
         "stack",
         "CloudFormation stacks and the code that they deploy",
         "ddbverify.items ddbverify.code ddbverify.tables",
-        "bundle dashboard grafana panels settings stacks storage",
+        "bundle dashboard deployed grafana panels settings stacks storage",
     ),
     _room(
         "replicator",
@@ -305,11 +305,18 @@ ROOMS = (
     ),
     _room(
         "replicator",
+        "synthesis",
+        "the stacks of a migration as files, for the tool that a team deploys with",
+        "",
+        "cdk cloudformation deployable sam terraform",
+    ),
+    _room(
+        "replicator",
         "commands",
         "one module per command, with its options: what it does, step by step",
         "ddbverify.items ddbverify.code ddbverify.tables ddbverify.pipeline ddbverify.evidence "
         "ddbverify.gate ddbverify.live ddbverify.metrics ddbverify.reports ddbverify.diff handlers context "
-        "aws worker backfill repairs stack doctor estimate adoption demo",
+        "aws worker backfill repairs stack doctor estimate adoption synthesis demo",
         "",
     ),
 )

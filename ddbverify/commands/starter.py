@@ -236,6 +236,7 @@ target = {target}
 # forwarder_memory = 512             # MB
 # consumer_memory = 1024             # MB
 # concurrency = 32                   # consumers of a pair at once, at most
+# deployed = false                   # whether others deploy them, and `up` only takes them
 # tags = {{ team = "shop" }}           # of the stacks and all that they make
 
 [verification]

@@ -17,8 +17,10 @@ import click
 from ddbverify.config import Pair
 from ddbverify.errors import DdbVerifyError, Refused
 from ddbverify.names import stack_name, table_name
+from replicator.commands import taken
 from replicator.commands.invocation import config_option, execute, json_option
 from replicator.commands.together import MOST_STACKS, each
+from replicator.commands.wanted import Wanted
 from replicator.context import live
 from replicator.context.context import Context
 from replicator.stack import dashboard, grafana, stacks
@@ -77,20 +79,23 @@ def places(context: Context) -> dashboard.Places:
 
 
 def deploy(context: Context) -> None:
-    """Bring the dashboards to what the stacks are by now; without functions, or unwanted, there is none."""
+    """
+    Bring the dashboards to what the stacks are by now; without functions, or unwanted, there is none.
+
+    Where others deploy the stacks, it is theirs: `replicator synth` writes it, too.
+    """
+    if taken.is_asked_for(context):
+        return
     try:
         if not context.config.replicated.dashboard or context.config.replicated.worker:
             remove(context)
             return
-        client, of = context.source_client("cloudformation"), places(context)
-        parts = dashboard.chunks(watched(context))
-        for name, part in zip(_names(context), parts, strict=False):
+        for one in stacks_wanted(context):
             with context.console.step("dashboard") as step:
-                body = dashboard.template(part, of, name)
                 made = stacks.deploy(
-                    client,
-                    name,
-                    body,
+                    one.client(context),
+                    one.name,
+                    one.text,
                     {},
                     migration=context.config.name,
                     tags=context.config.stack.tags,
@@ -102,6 +107,15 @@ def deploy(context: Context) -> None:
             f"the dashboard is not what it should be, which stops nothing: {error.message} The next command "
             "that deploys tries again; `[replication] dashboard = false` does without."
         )
+
+
+def stacks_wanted(context: Context) -> Iterator[Wanted]:
+    """The stacks of the dashboards, for what is deployed by now; none without functions, or unwanted."""
+    if not context.config.replicated.dashboard or context.config.replicated.worker:
+        return
+    of = places(context)
+    for name, part in zip(_names(context), dashboard.chunks(watched(context)), strict=False):
+        yield Wanted(name, "dashboard", "source", {}, dashboard.template(part, of, name))
 
 
 def stacks_of(context: Context) -> Iterator[OneStack]:

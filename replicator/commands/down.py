@@ -22,6 +22,7 @@ from replicator.commands import (
     marking,
     protection,
     removal,
+    taken,
     target_closing,
 )
 from replicator.commands.together import MOST_STACKS, each
@@ -53,13 +54,16 @@ def down(context: Context) -> dict[str, Any]:
         removed = removal.base(context, base) if stacks.exists(cloudformation, base) else False
         context.console.line("Nothing else is left to remove." if removed else "Nothing to remove.")
         return {"removed": [base] if removed else []}
+    taken.remember(context)
+    if theirs := taken.is_asked_for(context):
+        removal.need_gone(context)
     with context.locked("replicator down") as lock:
         cut = context.whole.get(CUTOVER) or {}
         live_table = _need_decided(context)
         flipped = bool(cut.get("flipped"))  # to the target, if only for a while: it is not ours to delete
         directions = _directions(context)
         _need_every_pair(context)
-        made = [one for direction in (context, *directions) for one in _stacks(direction)]
+        made = [] if theirs else [one for of in (context, *directions) for one in _stacks(of)]
         protection.need_unprotected("down", _tables(context, keep_targets=flipped), made)
         # Read now: the state table goes last, and the note is for when it is gone.
         targets = {str(pair): context.resources(pair).get("target_arn", "") for pair in context.config.tables}
@@ -78,8 +82,12 @@ def down(context: Context) -> dict[str, Any]:
         removal.base(context, base)
         for text in left_fenced.told(context) if flipped else ():
             context.console.line(f"  · {text}")
-    context.console.line("Everything that the migration made is removed.")
-    return {"removed": [*turned, *(name for names in found for name in names), base]}
+    context.console.line(
+        f"What is left is {base}, with the state table: remove it with the tool that deployed it."
+        if theirs
+        else "Everything that the migration made is removed."
+    )
+    return {"removed": [*turned, *(name for names in found for name in names), *([] if theirs else [base])]}
 
 
 def _need_decided(context: Context) -> str:

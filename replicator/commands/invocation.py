@@ -44,6 +44,25 @@ def command(name: str, run: Run, text: str) -> click.Command:
     return made
 
 
+def deploying(name: str, run: Run, text: str) -> click.Command:
+    """A command that deploys stacks, or takes those that others have deployed."""
+
+    @click.command(name=name, help=text)
+    @config_option
+    @json_option
+    @click.option(
+        "--deployed", is_flag=True, help="Take the stacks that others have deployed; no IAM is changed."
+    )
+    def made(path: Path, as_json: bool, deployed: bool) -> None:
+        def taking(context: Context) -> dict[str, Any]:
+            context.shared.by_others = deployed
+            return run(context)
+
+        execute(path, as_json=as_json, run=taking)
+
+    return made
+
+
 def execute(path: Path, *, as_json: bool, run: Run) -> dict[str, Any]:
     """Run one command, say its errors in two lines, and end with the exit status that fits; or its answer."""
     console = Console(as_json=as_json)

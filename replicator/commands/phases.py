@@ -12,7 +12,7 @@ from ddbverify.names import Fact
 from replicator.aws.switch import CUTOVER
 from replicator.backfill.boundary import named_export
 from replicator.backfill.plan import Plan
-from replicator.commands import deployed_as, through, wanted
+from replicator.commands import deployed_as, taken, through, wanted
 from replicator.commands.together import MOST_WAITING, Task, Together
 from replicator.commands.wanted import Wanted
 from replicator.context.console import Step
@@ -74,7 +74,9 @@ def base_stack(context: Context) -> dict[str, str]:
 
 
 def place(context: Context, stack: Wanted, step: Step) -> dict[str, str]:
-    """Bring a stack to what is wanted, and say its outputs."""
+    """Bring a stack to what is wanted, or see that others have; and say its outputs."""
+    if taken.is_asked_for(context):
+        return taken.take(context, stack, step)
     return stacks.deploy(
         stack.client(context),
         stack.name,

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ddbverify.config import Pair
+from ddbverify.errors import Refused
 from ddbverify.names import stack_name
-from replicator.commands import dashboard
+from replicator.commands import dashboard, taken
 from replicator.context.context import Context
 from replicator.stack import stacks, storage
 
@@ -23,9 +24,29 @@ def stacks_of(context: Context, pair: Pair) -> Iterator[OneStack]:
     yield context.target_client("cloudformation"), stack_name(name, "target", pair.id)
 
 
+def need_gone(context: Context) -> None:
+    """
+    Refuse to remove a migration while stacks of it are there that others have deployed.
+
+    The functions would go on, on tables that are gone. The base stack goes last: it knows what was made.
+
+    Raises:
+        Refused: With the stacks, in the order in which they are to be removed.
+    """
+    ours = [one for pair in context.config.tables for one in stacks_of(context, pair)]
+    there = [name for client, name in [*dashboard.stacks_of(context), *ours] if stacks.exists(client, name)]
+    if there:
+        raise Refused(
+            f"Others have deployed the stacks of {context.config.name}: {', '.join(there)}.",
+            "remove them with the tool that deployed them, but not the base stack; then `replicator down`.",
+        )
+
+
 def of_pair(context: Context, pair: Pair) -> list[str]:
     """Remove a pair's stacks, and say which there were."""
-    removed = []
+    removed: list[str] = []
+    if taken.is_asked_for(context):
+        return removed  # they are gone by now: see `need_gone`
     for client, stack in stacks_of(context, pair):
         with context.console.step(f"remove {stack}") as step:
             if stacks.delete(client, stack, progress=step.at):
@@ -45,6 +66,9 @@ def base(context: Context, name: str) -> bool:
         bucket = stacks.outputs(client, name).get("BundleBucket")
         if bucket:
             storage.empty(context.source_client("s3"), bucket)
+        if taken.is_asked_for(context):
+            step.result = "is for whoever deployed it; its bucket is empty"
+            return False
         return stacks.delete(client, name, progress=step.at)
 
 

@@ -26,7 +26,7 @@ from replicator.aws.switch import CUTOVER
 from replicator.backfill import boundary
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import clearing, cutover_preflight, protection, target_closing
+from replicator.commands import clearing, cutover_preflight, protection, taken, target_closing
 from replicator.commands.invocation import config_option, execute, json_option
 from replicator.commands.phases import base_stack, bind, changed_since, deployed
 from replicator.commands.restore import phase_two
@@ -68,6 +68,7 @@ def restart(
             protected against deletion; nothing was touched.
     """
     context.need_begun()
+    taken.remember(context)
     chosen = _chosen(context, sources, backup)
     with context.locked("replicator restart") as lock:
         _need_no_cutover(context)

@@ -15,7 +15,7 @@ from replicator.aws.switch import set_consumer
 from replicator.backfill import filling
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import dashboard, invocation, passage, target_closing, told_workers, wanted
+from replicator.commands import dashboard, invocation, passage, taken, target_closing, told_workers, wanted
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end, place
 from replicator.commands.steps import Steps
 from replicator.commands.together import MOST_RESTORES, MOST_STACKS
@@ -23,7 +23,7 @@ from replicator.context import references, tables
 from replicator.context.console import Step
 from replicator.context.context import Context
 from replicator.handlers.state import text_of
-from replicator.stack import bundle, stacks
+from replicator.stack import bundle
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.literals import StreamViewTypeType
@@ -40,6 +40,7 @@ def restore(context: Context) -> dict[str, Any]:
     """
     context.need_begun()
     context.need_no_restart()
+    taken.remember(context)
     context.console.line(f"Migration {context.config.name}, phase 2: restore and follow")
     plans = check(context)
     for plan in plans:
@@ -152,7 +153,7 @@ def apply(deployment: Deployment, plan: Plan, step: Step, *, boundary: int | Non
         boundary=boundary,
     )
     outputs = place(context, of_pair, step)
-    stacks.check_code(context.source_client("lambda"), outputs["Consumer"], deployment.code.sha256_base64)
+    taken.check_function(context, of_pair, outputs, "Consumer", deployment.code.sha256_base64)
     add_resources(
         state,
         consumer=outputs["Consumer"],
@@ -177,6 +178,6 @@ def following(context: Context, plan: Plan, _: Step) -> dict[str, Any]:
     return {}
 
 
-command = invocation.command(
+command = invocation.deploying(
     "restore", restore, "Phase 2: restore the backup as the target and let it follow."
 )

@@ -8,7 +8,7 @@ from typing import Any
 from ddbverify.names import WORKER, table_name
 from replicator.aws import switch, workers
 from replicator.backfill.plan import Plan
-from replicator.commands import through, wanted
+from replicator.commands import taken, through, wanted
 from replicator.commands.phases import add_resources, place
 from replicator.context.ceiling import work_in_hand
 from replicator.context.console import Step
@@ -36,6 +36,7 @@ def capture(context: Context, plan: Plan, bound: str, step: Step) -> dict[str, A
     add_resources(
         state,
         knows_markers=True,
+        by_others=taken.is_asked_for(context),
         queue_url=outputs["QueueUrl"],
         queue_arn=outputs["QueueArn"],
         dead_letter_url=outputs["DeadLetterUrl"],

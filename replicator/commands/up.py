@@ -19,6 +19,7 @@ from replicator.commands import (
     dashboard,
     invocation,
     passage,
+    taken,
     told_workers,
     wanted,
     way_back_possible,
@@ -29,7 +30,7 @@ from replicator.context import references
 from replicator.context.console import Step
 from replicator.context.context import Context
 from replicator.handlers.state import now_text
-from replicator.stack import bundle, stacks
+from replicator.stack import bundle
 
 UP_STEPS = ("stream", "capture", "canary", "overlap", "backup")
 
@@ -44,6 +45,8 @@ def up(context: Context) -> dict[str, Any]:
     context.console.line(f"Migration {context.config.name}, phase 1: capture and backup")
     if context.begun():
         context.need_no_restart()
+        taken.remember(context)
+    _say_whose(context)
     plans = check(context)
     cutover_preflight.foresee(context, {plan.pair: plan.target_arn for plan in plans})
     if context.config.cutover.pointer is not None:
@@ -63,6 +66,14 @@ def up(context: Context) -> dict[str, Any]:
         "phase": 1,
         "pairs": {str(plan.pair): context.state(plan.pair).get(Fact.BOUNDARY) for plan in plans},
     }
+
+
+def _say_whose(context: Context) -> None:
+    if taken.is_asked_for(context) and not context.config.stack.deployed:
+        context.console.warn(
+            "the stacks are taken as others have deployed them: write `deployed = true` under [stack] of "
+            "migration.toml, so that every command does, and none plans a way back"
+        )
 
 
 def phase_one(deployment: Deployment, plans: Sequence[Plan]) -> None:
@@ -110,13 +121,14 @@ def capture(deployment: Deployment, plan: Plan, step: Step) -> dict[str, Any]:
         context, plan, deployment.base, deployment.code.key, stream=bound, view=recorded["stream_view"]
     )
     outputs = place(context, of_pair, step)
-    stacks.check_code(context.source_client("lambda"), outputs["Forwarder"], deployment.code.sha256_base64)
+    taken.check_function(context, of_pair, outputs, "Forwarder", deployment.code.sha256_base64)
     if resources.get("captured_stream") != bound:
         # How far back this forwarder can have seen: see `boundary.check_reuse`.
         add_resources(state, captured_stream=bound, captured_epoch=int(context.server_time()))
     add_resources(
         state,
         knows_markers=True,  # this build's forwarder does
+        by_others=taken.is_asked_for(context),
         queue_url=outputs["QueueUrl"],
         queue_arn=outputs["QueueArn"],
         dead_letter_url=outputs["DeadLetterUrl"],
@@ -138,4 +150,4 @@ def _overlap(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
     return {"overlap_seconds": int(context.config.replicated.overlap)}
 
 
-command = invocation.command("up", up, "Phase 1: capture every change of the source, then back it up.")
+command = invocation.deploying("up", up, "Phase 1: capture every change of the source, then back it up.")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ddbverify.config import Pair
 from ddbverify.names import stack_name
 from replicator.backfill.plan import Plan
 from replicator.commands import through
@@ -65,6 +66,26 @@ def _wanted(
         {key: str(value) for key, value in parameters.items()},
         stacks.template_body(template),
     )
+
+
+def names_of(context: Context, pair: Pair) -> tuple[str, str, str]:
+    """What the stacks of a pair are called: `capture`, `target`, `apply`."""
+    capture, target, apply = (
+        stack_name(context.config.name, part, pair.id) for part in ("capture", "target", "apply")
+    )
+    return capture, target, apply
+
+
+def resources_of(
+    context: Context, plan: Plan, captured: Mapping[str, str], beside: Mapping[str, str]
+) -> dict[str, str]:
+    """What the consumer takes of the outputs of the pair's other stacks."""
+    return {
+        "queue_arn": captured["QueueArn"],
+        "ledger_arn": beside["LedgerTableArn"],
+        # Asked of the plan too: an emulator may report an output whose condition does not hold.
+        "writer_role": beside.get("WriterRoleArn", "") if writes_by_role(context, plan) else "",
+    }
 
 
 def base(context: Context) -> Wanted:

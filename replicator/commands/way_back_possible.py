@@ -23,6 +23,8 @@ def why_not(context: Context) -> str:
         return f"the name {config.name!r} has more than {LONGEST_NAME_WITH_WAY_BACK} characters."
     if config.cutover.fence.startswith("command:") and "{side}" not in config.cutover.fence:
         return "your fence command has no {side}, and so cannot tell which table to fence."
+    if config.stack.deployed:
+        return "others deploy the stacks ([stack] deployed), and a way back needs stacks of its own."
     if (keys := config.stack.of_one_place) and _apart(config):
         return f"[stack] {keys[0]} is of one account and region, and a way back runs in the target's."
     for pair in config.tables:

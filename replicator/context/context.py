@@ -77,12 +77,14 @@ class Shared:
     Args:
         lease: What the command holds of the migration.
         called_off: Whether its threads are to end.
+        by_others: Whether the command takes the stacks that others have deployed.
         turned: The directions that it has met, by their numbers.
     """
 
     def __init__(self) -> None:
         self.lease: Lock | Borrowed | None = None
         self.called_off = threading.Event()
+        self.by_others = False
         self.turned: dict[int, Context] = {}
 
 

@@ -39,9 +39,6 @@ def _silent(line: str) -> None:
 TAG: Final = "replicator:migration"
 """Tag of every resource of a stack; CloudFormation hands the stack's tags on to them."""
 
-CAPABILITY: Final = "CAPABILITY_NAMED_IAM"
-"""What a stack asks for: it makes roles, and ``[stack] role_prefix`` names them."""
-
 _NO_TAGS: Final[Mapping[str, str]] = {}
 
 _LIMIT_SECONDS: Final = 1800.0
@@ -148,7 +145,7 @@ def deploy(
         "Parameters": [
             {"ParameterKey": key, "ParameterValue": str(value)} for key, value in sorted(parameters.items())
         ],
-        "Capabilities": [CAPABILITY],
+        "Capabilities": ["CAPABILITY_NAMED_IAM"],  # `[stack] role_prefix` names roles
         "Tags": [{"Key": key, "Value": value} for key, value in {TAG: migration, **tags}.items()],
     }
     if stack is None:

@@ -41,6 +41,7 @@ class Rooted(SimpleNamespace):
 
     cycle = 0
     flips_with = "cutover"
+    shared = SimpleNamespace(by_others=False)
 
     @property
     def root(self) -> Rooted:

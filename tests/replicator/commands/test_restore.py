@@ -39,7 +39,7 @@ def context(said, *, restarting=False):
         yield None
 
     return SimpleNamespace(
-        config=SimpleNamespace(name="shop"),
+        config=SimpleNamespace(name="shop", tables=()),
         console=SimpleNamespace(line=lambda _: None),
         need_begun=lambda: None,
         need_no_restart=need_no_restart,

@@ -117,6 +117,15 @@ def test_there_is_none_where_the_stacks_have_what_is_of_one_place(tmp_path, stac
     assert way_back_possible.why_not(here) == ""
 
 
+def test_there_is_none_where_others_deploy_the_stacks(tmp_path):
+    """It has stacks of its own, which nobody would deploy in the middle of a cutover."""
+    tables = '[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n'
+    context = Rooted(config=parse(f"{tables}[stack]\ndeployed = true", tmp_path))
+
+    assert "others deploy the stacks" in way_back_possible.why_not(context)
+    assert not way_back_possible.wanted(SimpleNamespace(root=context, cycle=0))
+
+
 @pytest.mark.parametrize("status", ["ENABLED", "ENABLING", "DISABLING", "DISABLED", None])
 def test_what_the_followers_time_to_live_does_is_told_before_the_fence(tmp_path, status):
     """Of the table that follows behind the flip; the other's removals are replicated, as any delete."""
