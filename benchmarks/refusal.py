@@ -1,9 +1,9 @@
 """
 ``python -m benchmarks.refusal``: how long the demonstration's writers are refused, beside another build's.
 
-Both are driven by `benchmarks.refused`, which times each write from its first attempt until it is taken. The
-other build makes one flip, without a way back and without a proof that the streams were read to their ends;
-both are in ours.
+All are driven by `benchmarks.refused`, which times each write from its first attempt until it is taken. The
+other build makes one flip, without a way back and without a proof that the streams were read to their ends.
+Ours is run with both, and once without a way back: like for like, but for that proof.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from benchmarks.child import ROOT, environment
 from benchmarks.under_fence import COMMIT
 
 ITEMS, QUICK_ITEMS = 20_000, 1_000
+OURS: Final = "now"
+ONE_WAY: Final = "now, no way back"
+
 MOST_OF_BEFORE: Final = 1 / 3
 
 _LONGEST_SECONDS: Final = 1_800.0
@@ -44,13 +47,13 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Both builds' demonstrations."""
+    """Ours, with and without a way back, and the other build's."""
 
     demos: Sequence[Demo]
 
     @property
     def budgets(self) -> list[Budget]:
-        """That of the longest refusal. What was not measured is not met."""
+        """That of the longest refusal, with a way back. What was not measured is not met."""
         return [_shorter(self.demos)]
 
     def shown(self) -> str:
@@ -70,7 +73,7 @@ class Refusals:
 
 def run(*, quick: bool, say: Callable[[str], None]) -> Refusals:
     """
-    Run both demonstrations.
+    Run the three demonstrations.
 
     Args:
         quick: With few items, which is to the other build's advantage.
@@ -78,25 +81,28 @@ def run(*, quick: bool, say: Callable[[str], None]) -> Refusals:
     """
     items = QUICK_ITEMS if quick else ITEMS
     say(f"demonstration: {items:,} items ...")
-    demos = [_demo("now", ROOT, items)]
+    demos = [_demo(OURS, ROOT, items)]
     say(f"    {demos[0].longest_seconds:.1f} s")
+    say(f"demonstration without a way back: {items:,} items ...")
+    demos.append(_demo(ONE_WAY, ROOT, items, "--one-way"))
+    say(f"    {demos[1].longest_seconds:.1f} s")
     try:
         with worktree(COMMIT) as place:
             say(f"demonstration of {COMMIT}: {items:,} items ...")
             demos.append(_demo(COMMIT, place, items))
-            say(f"    {demos[1].longest_seconds:.1f} s")
+            say(f"    {demos[2].longest_seconds:.1f} s")
     except click.ClickException as error:
         say(error.message)
     return Refusals(demos)
 
 
-def _demo(build: str, root: Path, items: int) -> Demo:
+def _demo(build: str, root: Path, items: int, *options: str) -> Demo:
     with tempfile.TemporaryDirectory() as temporary:
         answer = Path(temporary) / "refused.json"
         script = ROOT / "benchmarks" / "refused.py"
         done = subprocess.run(
             # -P: what lies beside the script is none of the other build's.
-            [sys.executable, "-P", str(script), str(answer), "--count", str(items), "--json"],
+            [sys.executable, "-P", str(script), str(answer), *options, "--count", str(items), "--json"],
             cwd=temporary,
             env=environment() | {"PYTHONPATH": str(root)},
             capture_output=True,
@@ -115,10 +121,11 @@ def _demo(build: str, root: Path, items: int) -> Demo:
 
 
 def _shorter(demos: Sequence[Demo]) -> Budget:
-    name = f"longest refusal of a write in the demonstration, {demos[0].items if demos else ITEMS:,} items"
+    items = demos[0].items if demos else ITEMS
+    name = f"longest refusal of a write in the demonstration, {items:,} items"
     limit = f"≤ 1/{1 / MOST_OF_BEFORE:g} of {COMMIT}'s"
     by_build = {one.build: one for one in demos}
-    ours, theirs = by_build.get("now"), by_build.get(COMMIT)
+    ours, theirs = by_build.get(OURS), by_build.get(COMMIT)
     if ours is None or theirs is None:
         return Budget(name=name, limit=limit, met=False, found="not measured")
     if wrong := ours.wrong or theirs.wrong:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import click
 import msgspec
 import pytest
 
-from benchmarks import links, refusal, under_fence
+from benchmarks import links, refusal, refused, under_fence
 from benchmarks.child import ROOT
 from benchmarks.refusal import Demo, Refusals
 from benchmarks.under_fence import CEILING, COMMIT, SIZES, Row, UnderFence
+from ddbverify.config import load
+from replicator.demo import stage
+from replicator.demo.story import Story
 
 ROWS = [
     Row(items=SIZES[0], ceiling=None, from_word=1.0, whole=3.0),
@@ -101,6 +105,37 @@ def test_a_refusal_is_held_against_that_of_the_other_build(ours, theirs, is_met)
 
     assert [one.met for one in found.budgets] == [is_met]
     assert "parts of now" in found.shown()
+
+
+def test_it_is_measured_without_a_way_back_too(monkeypatch):
+    """That is what the other build does, and its budget is not."""
+    asked = []
+    monkeypatch.setattr(refusal, "worktree", here)
+    monkeypatch.setattr(refusal, "_demo", lambda build, *given: asked.append(given[2:]) or demo(build))
+    found = refusal.run(quick=True, say=lambda _: None)
+
+    assert [one.build for one in found.demos] == [refusal.OURS, refusal.ONE_WAY, COMMIT]
+    assert asked == [(), (refused.ONE_WAY,), ()]
+    assert refusal.ONE_WAY in found.shown()
+    assert len(found.budgets) == 1
+
+
+def test_a_demonstration_that_goes_over_only_leaves_no_way_back(tmp_path, monkeypatch):
+    text = (
+        'name = "demo"\n[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n[cutover]\npointer = "ssm:/a"\n'
+    )
+    flips, told = [], SimpleNamespace(function=None)
+    monkeypatch.setattr(
+        stage, "write_settings", lambda folder: (folder / "migration.toml").write_text(text, encoding="utf-8")
+    )
+    monkeypatch.setattr(Story, "_flip", lambda self, command: flips.append(command))
+    refused._go_over_only()
+    stage.write_settings(tmp_path)
+    Story._flip(told, "cutover")
+
+    assert load(tmp_path / "migration.toml").cutover.way_back == "off"
+    assert flips == ["cutover"]
+    assert told.function({"id": 1}) == {"id": 1}, "which ends it there, and changes no item"
 
 
 def test_refusals_that_were_not_measured_meet_nothing():
