@@ -6,11 +6,14 @@ import os
 
 import pytest
 
+from replicator.commands import way_back
 from replicator.context import live
 from tests.model.flips import rules
+from tests.model.flips.account import APPLICATION, arn_of
 from tests.model.flips.counterexamples import FOUND
 from tests.model.flips.machine import FlipModel, replay
 from tests.model.flips.rules import NOT_NEEDED, RULES
+from tests.model.flips.verifier import Verifier
 from tests.model.flips.world import FlipWorld, install
 from tests.model.search import EXAMPLES_OF_FLIPS, counterexample, search
 
@@ -161,3 +164,62 @@ def test_the_search_finds_out_that_a_rule_is_missing(name):
 @pytest.mark.parametrize("name", NOT_NEEDED)
 def test_the_search_finds_nothing_that_a_rule_implied_by_others_is_for(name):
     assert counterexample(NOT_NEEDED[name], EXAMPLES_OF_FLIPS, seed=0) is None
+
+
+def under_way(command, shape="plain"):
+    """A world in which *command* has begun, behind the flips that it needs."""
+    made = FlipWorld(shape)
+    if command == "cutback":
+        assert made.run("cutover").result["flipped"]
+        made.pump()
+        made.wait(60)
+    made.start("one", command)
+    return made
+
+
+@pytest.mark.parametrize(("command", "armed"), [("cutover", "shop-back-1"), ("cutback", "shop-over-2")])
+def test_what_is_armed_is_off_until_the_pointer_has_moved(command, armed):
+    """Two consumers that are on would write each other's changes back."""
+    world = under_way(command)
+    moves, seen = len(world.parameters.ever.get("/shop/orders", ())), False
+    while "one" in world.operators and len(world.parameters.ever.get("/shop/orders", ())) == moves:
+        pipeline = world.stacks.pipelines.get(armed)
+        seen |= pipeline is not None and pipeline.consumer is not None
+        assert pipeline is None or not pipeline.consumer_on
+        world.operators["one"].step()
+    assert seen, "or it was never armed"
+    world.finish("one")
+    assert world.stacks.pipelines[armed].consumer_on
+
+
+def written_by_an_old_instance(world):
+    """
+    What goes by a pointer of before the last flip writes to the follower as soon as that opens for a cutback.
+
+    That is behind the quiet, and before the flip: its opening is a moment that was put ahead.
+    """
+    process = world.operators["one"]
+    while not world.database.may_write("orders", APPLICATION):
+        world.operators["one"].step()
+    assert not world.database.may_write("orders-v2", APPLICATION)
+    world.database.seed("orders", world._item("source", "c", "by an old pointer"))
+    world.database.record()
+    world.finish("one")
+    return process
+
+
+def test_an_instance_that_goes_by_an_old_pointer_is_found_before_a_cutback_flips():
+    world = under_way("cutback")
+    assert "does not open the gate" in str(written_by_an_old_instance(world).error)
+    assert world.parameters.values["/shop/orders"] == arn_of("orders-v2")
+    world.wait(120)
+    assert world.database.may_write("orders-v2", APPLICATION), "the application goes on"
+    assert not world.database.may_write("orders", APPLICATION)
+
+
+def test_without_the_followers_stream_it_would_not_be(monkeypatch):
+    wires = Verifier.wires
+    monkeypatch.setattr(Verifier, "wires", lambda self: wires(self)[1:])
+    monkeypatch.setattr(way_back.Ahead, "need_still", lambda *_, **__: None)
+    with pytest.raises(AssertionError, match="do not say what a full pass says"):
+        written_by_an_old_instance(under_way("cutback"))

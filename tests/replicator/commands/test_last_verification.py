@@ -18,6 +18,7 @@ from replicator.commands import last_verification
 from tests.ddbverify import projects
 from tests.ddbverify.gate.test_links import PLACES
 from tests.ddbverify.judged import good_evidence
+from tests.replicator.commands.test_way_back import migration
 from tests.replicator.fakes import Rooted
 
 replace = msgspec.structs.replace
@@ -120,3 +121,28 @@ def test_only_a_run_that_has_read_the_streams_shows_all_that_was_written(context
     assert shows(Decision(Path(), (), link))
     assert not shows(Decision(Path(), (), evidence))
     assert not shows(Decision(Path(), (), None))
+
+
+@pytest.mark.parametrize("cycle", [0, 1, 2])
+def test_what_is_verified_is_the_migration_whichever_table_leads(tmp_path, monkeypatch, cycle):
+    """The target is the transform of the source in both phases: nothing is turned round."""
+    direction, judged, commands = migration(tmp_path).turned(cycle), [], []
+    root, evidence = direction.root, SimpleNamespace(facts=())
+
+    def judge(config, folder, **_):
+        judged.append(config)
+        return Decision(Path(), (), evidence)
+
+    monkeypatch.setattr(last_verification.gate, "judge", judge)
+    monkeypatch.setattr(last_verification, "run", lambda command, *_: commands.append(command) or 0)
+    monkeypatch.setattr(last_verification.links, "changed_in", lambda _: {})
+
+    last_verification.approach(direction, SimpleNamespace(result=""), 60.0)
+    waiting = SimpleNamespace(
+        folder=tmp_path, marked=False, give_word=lambda: None, has_judged=lambda _: True
+    )
+    last_verification.verify(direction, waiting, fenced_at=5.0, limit_seconds=60.0)
+
+    assert all(one is root.config for one in judged)
+    assert len(judged) == 2
+    assert commands == [last_verification._command(root)]
