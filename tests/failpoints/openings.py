@@ -31,14 +31,20 @@ class Openings:
         self.open: list[tuple[str, frozenset[str]]] = []  # behind which point, and which are open then
         self.both: list[str] = []  # behind which points both are, or will be unless something is changed
 
+    def now(self) -> frozenset[str]:
+        """Which tables are open now."""
+        return _open_at(self._texts(), self._now())
+
     def look(self, point: str) -> None:
         """Note what is open behind a point, and whether both are at any moment from then on."""
-        texts = {name: _policy(*table) for name, table in self._tables.items()}
-        now = self._now()
+        texts, now = self._texts(), self._now()
         self.open.append((point, _open_at(texts, now)))
         both = [at for at in moments(texts, now) if len(_open_at(texts, at)) == len(texts)]
         if both:
             self.both.append(f"{point}: in {both[0] - now:.0f} s")
+
+    def _texts(self) -> dict[str, str | None]:
+        return {name: _policy(*table) for name, table in self._tables.items()}
 
     def in_turn(self) -> list[str]:
         """The tables that were open, one after the other."""
