@@ -178,7 +178,7 @@ ROOMS = (
         "ddbverify",
         "runs",
         "a gated run: a child process, judged and signed",
-        "items code tables changes pipeline plugins suite evidence gate reports session",
+        "items code tables changes exports pipeline plugins suite evidence gate reports session",
         "result run word",
     ),
     _room(

@@ -18,10 +18,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from ddbverify.changes.places import ENDED, STEP_BACK_SECONDS, Kind, Place, Places
-from ddbverify.changes.shards import Gap, Shard, childless, first_places, need_no_gap, readable
+from ddbverify.changes.places import ENDED, STEP_BACK_SECONDS, Place, Places
+from ddbverify.changes.shards import (
+    Gap,
+    Shard,
+    childless,
+    earlier_places,
+    first_places,
+    need_no_gap,
+    readable,
+    without_forgotten,
+)
 from ddbverify.changes.wire import Expired, Records
 from ddbverify.errors import ThrottledError
 from ddbverify.items.keys import JoinKey
@@ -42,6 +52,13 @@ MOST_KEYS: Final = 1_000_000
 
 MARKER_PATIENCE_SECONDS: Final = 20.0
 """For which a marker is waited for in each open shard, where markers are written."""
+
+BEFORE_AN_EXPORT_SECONDS: Final = 60
+"""
+By so much a reading begins before the moment of an export, beside what all places step back. An export is
+said to be exact to the second, a backup is exact to a minute (docs/aws.md T1), and keys that are looked at
+in vain cost a read each.
+"""
 
 _AFTER_THE_BEGINNING_SECONDS: Final = 2  # clocks of whole seconds
 _SHARDS_AT_ONCE: Final = 8
@@ -101,6 +118,36 @@ def places_now(stream: Stream, server_time: float) -> Places:
     """
     epoch = int(server_time)
     return Places(stream.stream_arn, epoch, first_places(stream.shards(), epoch - STEP_BACK_SECONDS))
+
+
+def places_at(stream: Stream, moment: float, server_time: float) -> Places:
+    """
+    Where a later reading has to begin so that it meets every write that an export of *moment* may lack.
+
+    Args:
+        stream: Of the table that was exported.
+        moment: Seconds since the epoch: whose state the export shows.
+        server_time: Likewise, now.
+
+    Raises:
+        Gap: The stream is off, was not on for long enough by then, or keeps nothing of then any more.
+        EngineError: AWS refused.
+    """
+    epoch = int(moment) - BEFORE_AN_EXPORT_SECONDS
+    since = epoch - STEP_BACK_SECONDS
+    if not moment <= server_time <= epoch + LONGEST_SECONDS:
+        raise Gap(f"its export is not of the last {LONGEST_SECONDS // 3600} hours, and a stream keeps 24")
+    began = stream.stream_arn.rpartition("/stream/")[2]
+    try:
+        turned_on = datetime.fromisoformat(began).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise Gap("its stream does not say since when it has been on") from None
+    if turned_on > since:
+        raise Gap(
+            "its stream was turned on behind the time of its export, or less than "
+            f"{BEFORE_AN_EXPORT_SECONDS + STEP_BACK_SECONDS} s before"
+        )
+    return Places(stream.stream_arn, epoch, earlier_places(stream.shards(), since))
 
 
 def changed_keys(
@@ -217,6 +264,8 @@ class _Reading:
 
     def _listed(self) -> Sequence[Shard]:
         shards = self.stream.shards()
+        with self._lock:
+            self.places.update(without_forgotten(shards, self.places))
         need_no_gap(shards, self.places)
         named = {name for shard in shards for name in (shard.id, shard.parent)}
         for gone in [one for one, place in self.places.items() if place == ENDED and one not in named]:
@@ -234,7 +283,7 @@ class _Reading:
     def _of(self, shard: Shard) -> _Open:
         if shard.id not in self._open:
             place = self.places.get(shard.id)
-            since = float(place.at) if place is not None and place.kind is Kind.SINCE else 0.0
+            since = 0.0 if place is None else place.since_epoch
             self._open[shard.id] = _Open(since_epoch=since, silent_since=self.clock())
         return self._open[shard.id]
 

@@ -19,7 +19,9 @@ By so much a place by time lies before the moment that it was taken at. The time
 (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html).
 """
 
-_LINE: Final = re.compile(r"(?P<shard>\S+) (?:(?P<ended>ended)|after (?P<number>\d+)|since (?P<epoch>\d+))")
+_LINE: Final = re.compile(
+    r"(?P<shard>\S+) (?:(?P<ended>ended)|after (?P<number>\d+)|(?P<closed>closed )?since (?P<epoch>\d+))"
+)
 _HEAD: Final = re.compile(r"(?P<stream>arn:\S+) taken (?P<epoch>\d+)")
 
 
@@ -29,6 +31,7 @@ class Kind(StrEnum):
     ENDED = "ended"  # closed, and all that is in it was written before
     AFTER = "after"  # behind the record of a sequence number
     SINCE = "since"  # from the first record of a second on (epoch); what is older was written before
+    CLOSED = "closed since"  # likewise, of a shard that took no more records when the place was taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,16 @@ class Place:
     def since(cls, epoch: int) -> Place:
         """From the first record of this second on."""
         return cls(Kind.SINCE, str(epoch))
+
+    @classmethod
+    def closed(cls, epoch: int) -> Place:
+        """From the first record of this second on, in a shard that is closed already."""
+        return cls(Kind.CLOSED, str(epoch))
+
+    @property
+    def since_epoch(self) -> float:
+        """What is older is not needed; 0 where that is not known by time."""
+        return float(self.at) if self.kind in (Kind.SINCE, Kind.CLOSED) else 0.0
 
     def __str__(self) -> str:
         return str(self.kind) if self.kind is Kind.ENDED else f"{self.kind} {self.at}"
@@ -100,4 +113,4 @@ def _place(line: re.Match[str]) -> Place:
         return ENDED
     if line["number"]:
         return Place.after(line["number"])
-    return Place.since(int(line["epoch"]))
+    return Place.closed(int(line["epoch"])) if line["closed"] else Place.since(int(line["epoch"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ddbverify.changes.places import ENDED, Place
+from ddbverify.changes.places import ENDED, Kind, Place
 
 
 class Gap(Exception):
@@ -32,6 +32,34 @@ def first_places(shards: Iterable[Shard], since_epoch: int) -> dict[str, Place]:
         since_epoch: Seconds since the epoch, stepped back.
     """
     return {shard.id: ENDED if shard.is_closed else Place.since(since_epoch) for shard in shards}
+
+
+def earlier_places(shards: Iterable[Shard], since_epoch: int) -> dict[str, Place]:
+    """
+    As `first_places`, of a moment that has passed: a shard may have been closed since.
+
+    Args:
+        shards: As listed now.
+        since_epoch: Seconds since the epoch, stepped back.
+    """
+    return {
+        shard.id: Place.closed(since_epoch) if shard.is_closed else Place.since(since_epoch)
+        for shard in shards
+    }
+
+
+def without_forgotten(shards: Iterable[Shard], places: Mapping[str, Place]) -> dict[str, Place]:
+    """
+    *places*, of which shards that were closed then and are not listed any more are done with.
+
+    A stream lists a shard as long as it keeps a record of it, which is 24 hours: what a closed one has held
+    is older than that, and so than any place that may be gone on from.
+    """
+    listed = {shard.id for shard in shards}
+    return {
+        shard_id: ENDED if place.kind is Kind.CLOSED and shard_id not in listed else place
+        for shard_id, place in places.items()
+    }
 
 
 def need_no_gap(shards: Iterable[Shard], places: Mapping[str, Place]) -> None:

@@ -7,10 +7,12 @@ evidence. Both name the places in the streams of each pair from which the next o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from ddbverify.changes.following import BEFORE_AN_EXPORT_SECONDS
 from ddbverify.changes.places import Places
 from ddbverify.evidence.evidence import Evidence
 from ddbverify.evidence.record import Fact
@@ -120,6 +122,51 @@ def why_none(found: Evidence, pair_id: str) -> str:
     """Why no run can go on from *found*, as far as it knows; empty where it does not."""
     said = _about(found.facts, pair_id).get("no-places", "")
     return said if isinstance(said, str) else ""
+
+
+def exports_of(found: Evidence) -> Iterator[tuple[str, str, float | None]]:
+    """
+    The sides that a run has read from exports: pair, ``source`` or ``target``, and the moment that was shown.
+
+    ``None``: the evidence does not say that.
+    """
+    for fact in found.facts:
+        role, _, what = fact.name.partition("-")
+        if what == "export":
+            yield fact.about, role, _moment_of(fact.value)
+
+
+def _moment_of(lines: object) -> float | None:
+    """The end of the last of an export's documents: incremental ones carry the full one on."""
+    try:
+        moments = [json.loads(line)["until"] for line in lines if isinstance(line, str)]  # type: ignore[attr-defined]
+    except (TypeError, ValueError, KeyError):
+        return None
+    known = [float(one) for one in moments if isinstance(one, int | float)]
+    return max(known) if known and len(known) == len(moments) else None
+
+
+def why_not_since_exports(found: Evidence) -> str:
+    """
+    Why a reading that goes on from *found* would pass over what its exports lack, in words.
+
+    Empty where none was read, or where each place lies before the moment of the side's export.
+    """
+    for pair_id, role, moment in exports_of(found):
+        places = places_of(found, pair_id)
+        if places is None:
+            continue  # then nothing goes on from it anyway, for a reason of its own
+        taken = getattr(places, role).taken_epoch
+        if moment is None or taken > moment - BEFORE_AN_EXPORT_SECONDS:
+            return (
+                f"of {pair_id} the {role} was read from an export, and its places in the stream are of later"
+            )
+    return ""
+
+
+def shown_epoch(found: Evidence) -> float:
+    """The earliest moment that a run speaks of: its end, or the time of an export that it has read."""
+    return min([found.ended_epoch, *(moment or 0.0 for _, _, moment in exports_of(found))])
 
 
 def changed_in(found: Evidence) -> dict[str, int]:

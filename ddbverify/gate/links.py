@@ -54,7 +54,7 @@ class Chains:
 
     def _too_old(self, base: Evidence) -> str:
         """Why no link may stand on this full pass any more, in words."""
-        age, limit = self.now - base.ended_epoch, float(self.config.verification.max_base_age)
+        age, limit = self.now - links.shown_epoch(base), float(self.config.verification.max_base_age)
         if age <= limit:
             return ""
         return (
@@ -119,10 +119,11 @@ class Chains:
         if contradiction is not None:
             return f"the evidence of {before.run_id} contradicts itself: {contradiction}"
         # Keys that never held still were written while it ran: the next run meets them in the streams.
-        open_still = next(unmet(self.config, before, self.defined, churning=True), None)
+        # What was written since an export, too, where the places lie before it.
+        open_still = next(unmet(self.config, before, self.defined, churning=True, exports=True), None)
         if open_still is not None:
             return f"{before.run_id} has not passed: {plain(open_still.message).rstrip('.')}"
-        if why := links.why_no_base(before):
+        if why := links.why_no_base(before) or links.why_not_since_exports(before):
             return why
         for pair in self.config.tables:
             if links.places_of(before, pair.id) is None:

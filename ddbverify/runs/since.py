@@ -18,15 +18,17 @@ from typing import Final
 
 import msgspec
 
-from ddbverify.changes.following import Changed, Stopped, changed_keys, places_now
+from ddbverify.changes.following import Changed, Stopped, changed_keys, places_at, places_now
+from ddbverify.changes.places import Places
 from ddbverify.changes.shards import Gap
 from ddbverify.changes.wire import StreamWire
 from ddbverify.config import Config, Pair, Side
-from ddbverify.errors import ConfigurationError, EngineError
+from ddbverify.errors import ConfigurationError, EngineError, Inconclusive
 from ddbverify.evidence import folders, links
 from ddbverify.evidence.evidence import Evidence
 from ddbverify.evidence.links import Ends, Link, PairPlaces
 from ddbverify.evidence.record import Fact, Record
+from ddbverify.exports.export import open_export
 from ddbverify.gate.links import not_on_from
 from ddbverify.items.keys import JoinKey, marker_keys, typed_key
 from ddbverify.tables import table as tables
@@ -138,7 +140,7 @@ def _base(config: Config, pair: Pair) -> Iterator[Fact]:
         yield from _places_now(config, pair).facts(pair.id)
     except Gap as error:
         yield Fact(name="no-places", about=pair.id, value=str(error))
-    except EngineError as error:
+    except (EngineError, Inconclusive, ConfigurationError) as error:  # of an export the pass says so, too
         yield Fact(name="no-places", about=pair.id, value=plain(error.message))
 
 
@@ -149,10 +151,36 @@ def _places_now(config: Config, pair: Pair) -> PairPlaces:
         raise Gap("a sample is read")
     source, target = (tables.describe(side, name) for side, name in _sides(config, pair))
     ours, theirs = (
-        places_now(_stream(side, table, role), tables.server_time(side, name))
+        _places_of(side, name, table, role, pair)
         for role, (side, name), table in zip(links.SIDES, _sides(config, pair), (source, target), strict=True)
     )
     return PairPlaces(ours, theirs, _ttl(source, target))
+
+
+def _places_of(side: Side, name: str, table: Table, role: str, pair: Pair) -> Places:
+    """Of a side that is read from an export, as of that: whatever was written since, nobody reads there."""
+    stream, now = _stream(side, table, role), tables.server_time(side, name)
+    address = pair.source_export if role == "source" else pair.target_export
+    if address is None:
+        return places_now(stream, now)
+    changes = pair.source_changes if role == "source" else pair.target_changes
+    export = open_export(
+        address,
+        changes,
+        side,
+        None,
+        place=f"[[tables]] {role}_export",
+        option=f"{role}_changes",
+        is_looked_at=True,
+    )
+    if export.notes:  # one that may be filtered, or is not proven, is believed by people only
+        raise Gap(f"its {role} is read from an export, and {export.notes[0]}")
+    if (export.full.table_arn, export.full.table_id) != (table.arn, table.id):
+        raise Gap(f"its {role} is read from an export of another table")
+    try:
+        return places_at(stream, export.until, now)
+    except Gap as error:
+        raise Gap(f"its {role} is read from an export: {error}") from error
 
 
 def _link(

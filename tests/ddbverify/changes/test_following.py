@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddbverify.changes import following
-from ddbverify.changes.following import changed_keys, places_now
+from ddbverify.changes.following import changed_keys, places_at, places_now
 from ddbverify.changes.places import ENDED, Place, Places
 from ddbverify.changes.shards import Gap
 from ddbverify.errors import ThrottledError
@@ -471,3 +473,96 @@ def test_without_markers_it_is_said_that_ends_are_assumed():
     )
 
     assert (found.proven, found.assumed) == (0, 1)
+
+
+# --- from the moment of an export on ------------------------------------------------------------
+
+
+def exported(stream, ago):
+    """Places of an export that was made so many seconds ago."""
+    return places_at(stream, stream.server_time() - ago, stream.server_time())
+
+
+def test_all_that_was_written_since_an_export_is_found():
+    stream = FakeStream()
+    stream.write("old", ago=9000)
+    stream.write("before its time, within a minute", ago=7230)
+    stream.write("since", ago=7000)
+    before = exported(stream, 7200)
+    stream.write("now")
+
+    assert before.taken_epoch == int(stream.server_time()) - 7260
+    assert changed(stream, before)[0] == {"before its time, within a minute", "since", "now"}
+
+
+def test_what_lies_in_a_shard_that_was_closed_since_the_export_is_found():
+    """Of a pass that begins now a closed shard is done with; of an export it is not."""
+    stream = FakeStream()
+    stream.write("since", ago=3600)
+    stream.split("shard-0")
+    stream.now += 600
+    before = exported(stream, 7200)
+
+    assert str(before.shards["shard-0"]).startswith("closed since ")
+    assert changed(stream, before)[0] == {"since"}
+    assert changed(stream, places(stream))[0] == set()
+
+
+def forgotten(stream, shard):
+    """The stream lists a shard no more."""
+    del stream.shards_by_id[shard]
+
+
+@pytest.mark.parametrize("listed_after", [0.0, 5.0])
+def test_a_closed_shard_that_is_forgotten_since_held_nothing_of_it(listed_after):
+    """It was old when the export was made; without that rule no reading could go on on the next day."""
+    stream = FakeStream()
+    stream.write("a day before", ago=DAY - 3600)
+    stream.split("shard-0", 1, listed_after=listed_after)
+    before = exported(stream, 3600)
+    stream.now += 2 * 3600
+    forgotten(stream, "shard-0")
+    stream.write("since", shard="shard-1")
+    before = Places.of_texts(before.as_texts())
+
+    assert changed(stream, before)[0] == {"since"}
+
+
+def test_an_open_shard_that_is_gone_is_a_gap():
+    stream = FakeStream()
+    before = exported(stream, 3600)
+    stream.split("shard-0", 1)
+    forgotten(stream, "shard-0")
+
+    with pytest.raises(Gap, match="gone that was not read"):
+        changed(stream, before)
+
+
+@pytest.mark.parametrize(
+    ("ago", "arn", "words"),
+    [
+        (23 * 3600.0, None, "not of the last 23 hours"),
+        (-1.0, None, "not of the last 23 hours"),
+        (3600.0, "arn:x/stream/{at}", "turned on behind the time"),
+        (3600.0, "arn:x/stream/label", "since when"),
+        (3600.0, "arn:x", "since when"),
+    ],
+)
+def test_an_export_that_the_stream_does_not_reach_back_to_is_nothing_to_go_on_from(ago, arn, words):
+    stream = FakeStream()
+    assert exported(stream, 22 * 3600.0)
+    if arn is not None:
+        at = datetime.fromtimestamp(stream.now - 3660, UTC).replace(tzinfo=None).isoformat()
+        stream.stream_arn = arn.format(at=at)
+
+    with pytest.raises(Gap, match=words):
+        exported(stream, ago)
+
+
+def test_a_day_after_the_export_its_places_are_trimmed():
+    stream = FakeStream()
+    before = exported(stream, 22 * 3600.0)
+    stream.now += 3600
+
+    with pytest.raises(Gap, match="the last look is 23 hours old"):
+        changed(stream, before)

@@ -9,7 +9,14 @@ from tests.ddbverify.streams import ARN
 
 NUMBER = "000000000000000000123"
 PLACES = Places(
-    ARN, 1_795_000_000, {"shard-0": ENDED, "shard-1": Place.after(NUMBER), "shard-2": Place.since(17)}
+    ARN,
+    1_795_000_000,
+    {
+        "shard-0": ENDED,
+        "shard-1": Place.after(NUMBER),
+        "shard-2": Place.since(17),
+        "shard-3": Place.closed(18),
+    },
 )
 
 
@@ -21,6 +28,7 @@ def test_places_are_read_back_as_they_were_written():
         "shard-0 ended",
         f"shard-1 after {NUMBER}",
         "shard-2 since 17",
+        "shard-3 closed since 18",
     )
     assert Places.of_texts(texts) == PLACES
 
@@ -34,6 +42,8 @@ def test_places_are_read_back_as_they_were_written():
         (f"{ARN} taken 1", "shard-0"),
         (f"{ARN} taken 1", "shard-0 after"),
         (f"{ARN} taken 1", "shard-0 ended 7"),
+        (f"{ARN} taken 1", "shard-0 closed"),
+        (f"{ARN} taken 1", "shard-0 closed after 7"),
         (f"{ARN} taken 1", "shard-0 ended", "shard-0 since 7"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace as replaced
 from datetime import date
 
@@ -466,3 +467,68 @@ def test_a_run_that_lies_elsewhere_is_found_by_its_link(chain, tmp_path):
     last.symlink_to(tmp_path / "elsewhere")
 
     assert newest(chain)[1] == chain.digests[-1]
+
+
+# --- a base that was read from exports ----------------------------------------------------------
+
+
+def of_exports(chain, *moments, roles=("source", "target")):
+    """What evidence says of sides that were read from exports of these moments."""
+    lines = tuple(json.dumps({"export_arn": "arn:x", "until": moment}) for moment in moments)
+    return [Fact(name=f"{role}-export", about=chain.pair.id, value=lines) for role in roles]
+
+
+def test_changes_since_exports_open_a_gate_that_the_exports_do_not(chain):
+    made = NOW - 3 * HOUR
+    chain.run(NOW - 2 * HOUR, link=False, places=taken(made - 60), facts=of_exports(chain, made))
+    assert {code for code, _ in chain.reasons()} == {"exports", "stale"}
+    assert "--since latest" in chain.reasons()[0][1]
+    chain.run(NOW - 60)
+
+    assert chain.reasons() == []
+
+
+@pytest.mark.parametrize("roles", [("source",), ("target",)])
+def test_one_side_may_be_an_export(chain, roles):
+    made = NOW - 3 * HOUR
+    facts = of_exports(chain, made - HOUR, made, roles=roles)
+    chain.run(NOW - 2 * HOUR, link=False, places=taken(made - 60), facts=facts)
+    chain.run(NOW - 60)
+
+    assert chain.reasons() == []
+
+
+@pytest.mark.parametrize("roles", [("source",), ("target",)])
+@pytest.mark.parametrize("moments", [(), (None,), ("soon",), (NOW - 3 * HOUR - 1,), (NOW - 3 * HOUR, None)])
+def test_places_that_lie_behind_an_export_are_nothing_to_go_on_from(chain, roles, moments):
+    """What was written between the export and the places nobody would look at."""
+    places = taken(NOW - 3 * HOUR - 60)
+    chain.run(NOW - 2 * HOUR, link=False, places=places, facts=of_exports(chain, *moments, roles=roles))
+    chain.run(NOW - 60)
+
+    ((code, message),) = chain.reasons()
+    assert code == "chain"
+    assert "its places in the stream are of later" in message
+
+
+def test_a_base_of_exports_without_places_says_why(chain):
+    why = Fact(name="no-places", about=chain.pair.id, value="its source is read from an export: x")
+    facts = [*of_exports(chain, NOW - 3 * HOUR), why]
+    chain.run(NOW - 2 * HOUR, link=False, places=False, facts=facts)
+    chain.run(NOW - 60)
+
+    ((code, message),) = chain.reasons()
+    assert (code, "its source is read from an export: x" in message) == ("chain", True)
+
+
+def test_a_base_is_as_old_as_its_exports(chain):
+    chain.file.write_text(projects.TOML + '[verification]\nmax_base_age = "150m"\n')
+    chain.run(NOW - 2 * HOUR, link=False, places=taken(NOW - 3 * HOUR - 60))
+    chain.run(NOW - HOUR)
+    assert chain.reasons() == []
+    chain.base, chain.digests = "", []
+    facts = of_exports(chain, NOW - 3 * HOUR)
+    chain.run(NOW - 1.9 * HOUR, link=False, places=taken(NOW - 3 * HOUR - 60), facts=facts)
+    chain.run(NOW - 60)
+
+    assert [code for code, _ in chain.reasons()] == ["base"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from ddbverify.changes.places import Place, Places
 from ddbverify.changes.shards import Gap, Shard
 from ddbverify.changes.wire import Records
 from ddbverify.config import load
-from ddbverify.errors import ConfigurationError
+from ddbverify.errors import ConfigurationError, EngineError, Inconclusive
 from ddbverify.evidence.links import PairPlaces
 from ddbverify.evidence.record import ComparisonRecord, Fact, PairRecord, Record
 from ddbverify.items.keys import marker_keys
@@ -22,6 +23,7 @@ from ddbverify.runs import since
 from ddbverify.runs.since import Predecessor, Streams, require_believable
 from tests.ddbverify import projects
 from tests.ddbverify.judged import good_evidence
+from tests.ddbverify.streams import FakeStream
 
 TWO_PAIRS = (
     projects.TOML
@@ -215,3 +217,72 @@ def test_the_first_gap_ends_the_reading_of_all_streams_and_is_the_one_that_is_to
     ]
     with pytest.raises(Gap, match="switched off and on"):
         list(since._read(readings, 3600.0, marked=False))
+
+
+# --- a base that is read from exports -----------------------------------------------------------
+
+
+EXPORTED = projects.TOML.replace('target = "', 'source_export = "s3://b/AWSDynamoDB/0-1"\ntarget = "', 1)
+
+
+class OfExports:
+    """A pair whose source is read from an export of an hour ago; each test spoils one thing."""
+
+    def __init__(self, folder, monkeypatch):
+        self.config = load(projects.make_project(folder, toml=EXPORTED))
+        self.streams = {"source": FakeStream(), "target": FakeStream()}
+        self.now = self.streams["source"].server_time()
+        self.notes, self.table_id, self.ago, self.error = (), "id", 3600.0, None
+        monkeypatch.setattr(
+            since.tables,
+            "describe",
+            lambda side, name: SimpleNamespace(
+                arn=f"arn:{name}", id="id", ttl_attribute=None, stream_arn="arn", key_schema=SCHEMA
+            ),
+        )
+        monkeypatch.setattr(since.tables, "server_time", lambda *_: self.now)
+        monkeypatch.setattr(since, "_stream", lambda side, table, role: self.streams[role])
+        monkeypatch.setattr(since, "open_export", self.opened)
+
+    def opened(self, address, changes, side, key, **options):
+        assert address == "s3://b/AWSDynamoDB/0-1"
+        assert options["is_looked_at"], "the table has to be there, and whether it was filtered is asked"
+        if self.error is not None:
+            raise self.error
+        (pair,) = self.config.tables
+        full = SimpleNamespace(table_arn=f"arn:{pair.source}", table_id=self.table_id)
+        return SimpleNamespace(notes=self.notes, full=full, until=self.now - self.ago)
+
+    def facts(self):
+        return {fact.name: fact.value for fact in since._base(self.config, self.config.tables[0])}
+
+
+@pytest.fixture
+def exported(tmp_path, monkeypatch):
+    return OfExports(tmp_path, monkeypatch)
+
+
+def test_a_side_that_is_read_from_an_export_has_its_places_as_of_that(exported):
+    facts = exported.facts()
+
+    source, target = (Places.of_texts(facts[f"{role}-places"]) for role in ("source", "target"))
+    assert source.taken_epoch == exported.now - 3660
+    assert target.taken_epoch == exported.now
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [
+        ({"notes": ("whether x was filtered is not known",)}, "from an export, and whether x was filtered"),
+        ({"table_id": "another"}, "an export of another table"),
+        ({"ago": 24 * 3600.0}, "not of the last 23 hours"),
+        ({"error": Inconclusive("The export is not whole.", "x")}, "The export is not whole"),
+        ({"error": ConfigurationError("There is none.", "x")}, "There is none"),
+        ({"error": EngineError("AWS refused.", "x")}, "AWS refused"),
+    ],
+)
+def test_of_an_export_that_will_not_do_there_are_no_places(exported, spoilt, words):
+    for name, value in spoilt.items():
+        setattr(exported, name, value)
+
+    assert words in exported.facts()["no-places"]
