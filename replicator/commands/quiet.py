@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -18,6 +19,9 @@ from replicator.handlers.records import MalformedRecord
 
 _FENCED_BY_SECONDS = 30.0
 """By then a fence holds for everybody: who still writes is not stopped by it."""
+
+_AUDIT_SECONDS = 1.0
+"""Between two audits at least: an emulator is looked at more often than there is anything to read."""
 
 
 def await_quiet(context: Context, fenced_at: float, in_time: Callable[[str], None], step: Step) -> None:
@@ -37,7 +41,7 @@ def await_quiet(context: Context, fenced_at: float, in_time: Callable[[str], Non
     quiet = context.config.cutover.quiet
     readers = _readers(context)
     late, warned = 0, False
-    quiet_since = fenced_at
+    quiet_since, audited_at = fenced_at, -math.inf
     try:
         for reader, _ in readers:
             reader.skip(fenced_at)
@@ -57,7 +61,9 @@ def await_quiet(context: Context, fenced_at: float, in_time: Callable[[str], Non
                 context.console.warn(_came_through(late))
                 warned = True
             began = time.monotonic()
-            cutover_drain.read_ahead(context, to_the_end=True)
+            if began - audited_at >= _AUDIT_SECONDS:
+                cutover_drain.read_ahead(context, to_the_end=True)
+                audited_at = began
             # The application waits: no longer than the next look has anything to say.
             wait = min(context.pace.poll_seconds, max(left, 0.2)) - (time.monotonic() - began)
             time.sleep(max(wait, 0.0))

@@ -991,6 +991,14 @@ def test_a_look_that_takes_long_proves_only_what_was_before_it(tmp_path, monkeyp
     assert wall.watch() == "quiet for 60 s, after 1 late writes"
 
 
+def test_an_emulator_is_not_audited_at_each_look(tmp_path, monkeypatch):
+    wall = Wall(tmp_path, monkeypatch, written_at=[])
+    wall.context.pace = SimpleNamespace(poll_seconds=0.25)
+    wall.watch()
+
+    assert len(wall.audits) == 60
+
+
 @pytest.mark.parametrize("seconds", [0.0, 3.0, 8.0])
 def test_what_comes_through_the_streams_meanwhile_is_audited_and_makes_nobody_wait(
     tmp_path, monkeypatch, seconds
