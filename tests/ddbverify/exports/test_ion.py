@@ -338,6 +338,16 @@ def test_what_no_incremental_export_holds_is_no_change(text):
         ion.changes_of(text.encode() + b"\n")
 
 
+@pytest.mark.parametrize("time", ["1700000000000000", "1700000000000000.", "17d14"])
+def test_the_time_of_a_write_may_be_any_number(time):
+    """Which one AWS writes was not seen here, and nobody reads it."""
+    line = (
+        f'{{Record:{{Keys:{{id:"7"}},Metadata:{{WriteTimestampMicros:{time}}},NewImage:{{id:"7",n:1.}}}}}}\n'
+    )
+    (change,) = ion.changes_of(line.encode())
+    assert json.loads(bytes(change.NewImage.M)) == {"id": {"S": "7"}, "n": {"N": "1"}}
+
+
 def test_without_the_extra_it_is_named(tmp_path, monkeypatch):
     ours, theirs = export(tmp_path / "a", [EVERY_TYPE]), full(tmp_path / "b", [EVERY_TYPE])
     monkeypatch.setitem(sys.modules, "ddbverify.exports.ion", None)
