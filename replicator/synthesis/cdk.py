@@ -19,6 +19,15 @@ from replicator.synthesis.deployable import Deployable, Files, templates
 LIBRARY: Final = "2.160.0"
 """The least version of aws-cdk-lib that the examples were synthesised with."""
 
+_COMPILER: Final = {
+    "target": "ES2022",
+    "module": "commonjs",
+    "moduleResolution": "node",
+    "strict": True,
+    "skipLibCheck": True,
+    "types": [],
+}
+
 _HEAD: Final = """import * as cdk from "aws-cdk-lib";
 import { CfnInclude } from "aws-cdk-lib/cloudformation-include";
 
@@ -49,6 +58,8 @@ def files(stacks: Sequence[Deployable]) -> Files:
         **templates(stacks),
         "app.ts": _HEAD + "".join(_stack(stack) for stack in stacks),
         "cdk.json": _json({"app": "npx ts-node --prefer-ts-exts app.ts"}),
+        # Without one ts-node takes what suits the version of node, which this file does not.
+        "tsconfig.json": _json({"compilerOptions": _COMPILER}),
         "package.json": _json(
             {
                 "name": "replicator-stacks",
