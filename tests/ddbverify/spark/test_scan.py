@@ -228,6 +228,16 @@ def test_what_came_before_a_broken_line_counts(tmp_path, cluster, monkeypatch):
     assert len(findings) + summary["matched"] == 60
 
 
+def test_of_what_is_not_understood_nothing_is_sure(tmp_path, cluster):
+    """Two items of a type that this version does not know have no state; they are no match for that."""
+    unknown = [item(f"{number}") | {"a": {"X": f"{number}"}} for number in range(4)]
+    other = [one | {"a": {"X": "another"}} for one in unknown[:2]]
+    findings, summary, _ = both(
+        full(tmp_path / "a", unknown), full(tmp_path / "b", other, unknown[2:]), key="id:S"
+    )
+    assert (len(findings), summary["matched"]) == (2, 2)
+
+
 def test_canary_and_markers_are_nobodys_items(tmp_path, cluster):
     reserved = [canary_key(test_export_diff.KEY), marker_key(test_export_diff.KEY, 0)]
     source = full(tmp_path / "a", [item("a"), *reserved])

@@ -1,0 +1,85 @@
+"""What receipts have to say before anything is believed; each guard by itself."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from ddbverify.errors import Inconclusive
+from ddbverify.spark.receipts import (
+    Fetched,
+    Joined,
+    Judged,
+    Read,
+    require_all_joined,
+    require_all_judged,
+)
+
+READ = [
+    Read(unit=0, records=3, rows=2, sum=2**64 - 1),
+    Read(unit=1, rows=0),
+    Read(unit=2, records=2, rows=1, sum=6),
+]
+JOINED = [
+    Joined(rows=1, sum=2, records=(3, 0), matched=0, open=(1, 0), dropped=2, twice=(0, 0)),
+    Joined(rows=2, sum=3, records=(0, 2), matched=0, open=(0, 1), dropped=0, twice=(0, 1)),
+]
+FETCHED = [Fetched(items=(1, 1), rows=1, sum=5), Fetched(items=(0, 0), rows=0, sum=0)]
+JUDGED = [
+    Judged(items=(1, 1), rows=1, sum=5, matched=0, excluded=0, dropped=0, suspects=1, refused=1),
+]
+
+
+def test_what_adds_up_is_believed():
+    require_all_joined((2, 1), READ, JOINED)
+    require_all_judged((1, 1), FETCHED, JUDGED, (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        ([READ[0], READ[2]], "3 parts were planned, and 2 receipts"),
+        ([*READ, READ[1]], "3 parts were planned, and 4 receipts"),
+        ([READ[0], READ[0], READ[2]], "3 parts were planned, and 3 receipts"),
+    ],
+)
+def test_each_part_leaves_one_receipt_also_one_that_held_nothing(read, message):
+    with pytest.raises(Inconclusive, match=message):
+        require_all_joined((2, 1), read, JOINED)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": 2}, "rows of records"),
+        ({"sum": 3}, "rows of records"),
+        ({"records": (4, 0)}, "3 records were made, 4 joined"),
+        ({"matched": 1}, "and 4 accounted for"),
+        ({"open": (2, 0)}, "and 4 accounted for"),
+        ({"dropped": 1}, "and 2 accounted for"),
+        ({"open": (1, 1)}, "2 records were made, 2 joined, and 3 accounted for"),
+    ],
+)
+def test_every_record_is_joined_once(change, message):
+    with pytest.raises(Inconclusive, match=message):
+        require_all_joined((2, 1), READ, [msgspec.structs.replace(JOINED[0], **change), JOINED[1]])
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "message"),
+    [
+        ({"rows": 2}, (1, 1), "rows of items"),
+        ({"sum": 6}, (1, 1), "rows of items"),
+        ({"items": (2, 1)}, (1, 1), "1 items were open, 1 fetched again, and 2 judged"),
+        ({}, (0, 1), "2 keys were found to differ, and 1 came back"),
+        ({"refused": 0}, (1, 1), "1 keys were found to differ, and 2 came back"),
+    ],
+)
+def test_every_open_item_is_judged_once_and_comes_back(change, found, message):
+    with pytest.raises(Inconclusive, match=message):
+        require_all_judged((1, 1), FETCHED, [msgspec.structs.replace(JUDGED[0], **change)], found)
+
+
+def test_an_item_that_was_not_fetched_again_is_missed():
+    with pytest.raises(Inconclusive, match="2 items were open, 1 fetched"):
+        require_all_judged((2, 1), FETCHED, JUDGED, (1, 1))
