@@ -293,8 +293,8 @@ ROOMS = (
         "replicator",
         "demo",
         "a whole migration under traffic, and its proof",
-        "ddbverify.items context embedded",
-        "story",
+        "ddbverify.items context doctor embedded",
+        "playing story",
     ),
     _room(
         "replicator",

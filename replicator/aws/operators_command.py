@@ -16,7 +16,7 @@ TIMEOUT_SECONDS = 120.0
 
 _LAST_SECONDS = 1.0  # for what is ended to end by itself
 
-_LONGEST = 200  # of its words, which go into the evidence, too
+_LONGEST = 400  # of its words, which go into the evidence, too; AWS names the missing action behind an ARN
 
 
 def run(

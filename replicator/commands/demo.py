@@ -32,6 +32,12 @@ from replicator.context.console import Console
     metavar="FOLDER",
     help="Leave altered.html and report.html there; needs the extra `ddbverify[report]`.",
 )
+@click.option(
+    "--two-accounts",
+    is_flag=True,
+    help="Source and target in two accounts, worked on from a third one.",
+)
+@click.option("--short", is_flag=True, help="Without the altered item and the second cutover.")
 @click.option("--keep", is_flag=True, help="Keep the tables and the embedded AWS until Ctrl-C.")
 def command(
     items: Path | None,
@@ -42,6 +48,8 @@ def command(
     as_json: bool,
     keep: bool,
     report: Path | None,
+    two_accounts: bool,
+    short: bool,
 ) -> None:
     """
     A whole migration under traffic on an embedded AWS.
@@ -50,13 +58,13 @@ def command(
     touches none. Exit status: 0 if every step held, else 1; 2 items or transform cannot be used,
     6 the embedded AWS could not be started.
     """
-    from replicator.demo import story  # a whole AWS comes with it, and no other command needs one
+    from replicator.demo import playing, story  # a whole AWS comes with it, and no other command needs one
 
-    options = story.Options(items, count, traffic, transform, seed, keep, report)
+    options = story.Options(items, count, traffic, transform, seed, keep, report, two_accounts, short)
     console = Console(as_json=as_json)
     end_as_ctrl_c_does()
     try:
-        outcome = story.demo(options, console)
+        outcome = playing.demo(options, console)
     except DdbVerifyError as error:
         console.answer({"held": False, "failed": error.message, "try": error.hint})
         click.echo(f"Error: {error}", err=True)

@@ -100,7 +100,7 @@ def waiting(context: Context, *, follows: bool) -> Iterator[Waiting]:
     with (
         tempfile.TemporaryFile() as said,
         subprocess.Popen(
-            _command(context, *options),
+            _command(context, *options, follows=follows),
             cwd=context.config.folder,
             bufsize=0,  # what could not be told to one that has died would be tried again at the end
             stdin=subprocess.PIPE,
@@ -217,7 +217,7 @@ def approach(context: Context, step: Step, limit_seconds: float) -> None:
     command, context = context.flips_with, context.root
     before: int | None = None
     for _ in range(MOST_APPROACHES):
-        status = run(_command(context), context.config.folder, limit_seconds)
+        status = run(_command(context, follows=True), context.config.folder, limit_seconds)
         if status is None:
             raise Refused(
                 f"What was written since the last run was not looked at within {limit_seconds:.0f} s ([gate] "
@@ -240,8 +240,9 @@ def approach(context: Context, step: Step, limit_seconds: float) -> None:
         before = changed
 
 
-def _command(context: Context, *options: str) -> list[str]:
-    since = ("--since", "latest") if context.config.verification.last == "changes" else ()
+def _command(context: Context, *options: str, follows: bool) -> list[str]:
+    # Where the judged run is no base, the newest that is one may have begun before this direction followed.
+    since = ("--since", "latest") if follows else ()
     config = str(context.config_path)
     return [sys.executable, "-m", "ddbverify", "run", "--config", config, "--json", *since, *options]
 

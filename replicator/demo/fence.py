@@ -27,7 +27,11 @@ def main(role: str, *given: str) -> None:
     side = "source"
     if len(tables) > 1:
         *tables, side = tables
-    iam, policy = boto3.client("iam"), POLICY.format(side)
+    # Of two accounts each has a profile, called after its side; the commands of one account have none.
+    session = boto3.Session()
+    if side in session.available_profiles:
+        session = boto3.Session(profile_name=side)
+    iam, policy = session.client("iam"), POLICY.format(side)
     table_arn = dict(zip(("source", "target"), tables, strict=False))[side]
     if word == "on":
         statement = {

@@ -25,12 +25,12 @@ class Shell:
     Runs our commands, and shows them.
 
     Args:
-        environment: Of each child.
+        environments: Program -> environment of a child that runs it.
         folder: The migration's, which they run in.
     """
 
     console: Console
-    environment: Mapping[str, str]
+    environments: Mapping[str, Mapping[str, str]]
     folder: Path
 
     def run(self, *command: str, fails: bool = False) -> None:
@@ -56,12 +56,12 @@ class Shell:
 
     def _child(self, *command: str, more: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         self.console.line(f"    $ {shlex.join(command)}")
-        environment = dict(self.environment)
+        program, *arguments = command
+        environment = dict(self.environments[program])
         # Absolute, since the child runs in the migration's folder and not in the user's.
         given = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
         paths = [Path.cwd(), *(Path(one).resolve() for one in given)]
         environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
-        program, *arguments = command
         return subprocess.run(
             [sys.executable, "-m", program, *arguments, *more],
             cwd=self.folder,

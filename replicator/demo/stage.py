@@ -1,4 +1,4 @@
-"""What the story is played on: two tables, a role that writes, a pointer, and the migration's settings."""
+"""What the story is played on: two tables, roles that write, a pointer, and the migration's settings."""
 
 from __future__ import annotations
 
@@ -12,27 +12,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
+from replicator.demo.scene import Scene, Spot
 from replicator.demo.shapes import Item, Schema
 from replicator.demo.traffic import Application, Journal
-from replicator.embedded.aws import EmbeddedAws
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.literals import ScalarAttributeTypeType
+    from mypy_boto3_dynamodb.service_resource import Table
     from mypy_boto3_ssm import SSMClient
-
-SOURCE_REGION, TARGET_REGION = "eu-west-1", "eu-central-1"
-SOURCE, TARGET = "shop", "shop-v2"
-POINTER = "/shop/table"
-ROLE = "shop-writers"
 
 _SETTLE_SECONDS = 2
 
 
-def create_table(client: DynamoDBClient, name: str, schema: Schema) -> None:
-    """Make an empty table with this key."""
-    client.create_table(
-        TableName=name,
+def create_table(spot: Spot, schema: Schema) -> None:
+    """Make its table, empty, with this key."""
+    spot.dynamodb.create_table(
+        TableName=spot.name,
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[
             {"AttributeName": attribute, "KeyType": "RANGE" if at else "HASH"}
@@ -46,44 +41,22 @@ def create_table(client: DynamoDBClient, name: str, schema: Schema) -> None:
 
 
 def application(
-    aws: EmbeddedAws,
+    scene: Scene,
     schema: Schema,
     target_schema: Schema,
     transform: Callable[[Item], Any] | None,
     journal: Journal,
 ) -> Application:
     """The application, with credentials of a role of its own: the fence keeps that role off the source."""
-    iam = aws.client("iam", SOURCE_REGION)
-    trust = {
-        "Effect": "Allow",
-        "Principal": {"AWS": f"arn:aws:iam::{aws.account_id}:root"},
-        "Action": "sts:AssumeRole",
-    }
-    role = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_policy(trust))["Role"]["Arn"]
-    allow = {
-        "Effect": "Allow",
-        "Action": ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
-        "Resource": [_arn(aws, SOURCE_REGION, SOURCE), _arn(aws, TARGET_REGION, TARGET)],
-    }
-    iam.put_role_policy(RoleName=ROLE, PolicyName="write", PolicyDocument=_policy(allow))
-    sts = aws.client("sts", SOURCE_REGION)
-    credentials = sts.assume_role(RoleArn=role, RoleSessionName="writers")["Credentials"]
-    source, target = (
-        aws.session(region)
-        .resource(
-            "dynamodb",
-            aws_access_key_id=credentials["AccessKeyId"],
-            aws_secret_access_key=credentials["SecretAccessKey"],
-            aws_session_token=credentials["SessionToken"],
-        )
-        .Table(name)
-        for region, name in ((SOURCE_REGION, SOURCE), (TARGET_REGION, TARGET))
-    )
+    spots = (scene.source, scene.target)
+    accounts = {spot.account: spot for spot in spots}
+    for account, spot in accounts.items():
+        _make_role(spot, scene.role, [one.arn for one in spots if one.account == account])
     return Application(
-        source=source,
-        target=target,
-        pointer=functools.partial(_read_pointer, aws.client("ssm", SOURCE_REGION)),
-        flipped_value=_arn(aws, TARGET_REGION, TARGET),
+        source=_as_writer(scene.source, scene.role),
+        target=_as_writer(scene.target, scene.role),
+        pointer=functools.partial(_read_pointer, scene.source.client("ssm"), scene.pointer),
+        flipped_value=scene.target.arn,
         schema=schema,
         target_schema=target_schema,
         transform=transform,
@@ -91,29 +64,64 @@ def application(
     )
 
 
-def write_settings(folder: Path, aws: EmbeddedAws, transform: str | None, *, rekeys: bool) -> None:
+def _make_role(spot: Spot, name: str, tables: list[str]) -> None:
+    """The role of the writers in an account, for the tables that are there."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{spot.account}:root"},
+        "Action": "sts:AssumeRole",
+    }
+    allow = {
+        "Effect": "Allow",
+        "Action": ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+        "Resource": tables,
+    }
+    iam = spot.client("iam")
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
+    iam.put_role_policy(RoleName=name, PolicyName="write", PolicyDocument=policy(allow))
+
+
+def _as_writer(spot: Spot, role: str) -> Table:
+    """The place's table, with the credentials of its account's writers."""
+    arn = f"arn:aws:iam::{spot.account}:role/{role}"
+    made = spot.client("sts").assume_role(RoleArn=arn, RoleSessionName="writers")["Credentials"]
+    resource = spot.session.resource(
+        "dynamodb",
+        aws_access_key_id=made["AccessKeyId"],
+        aws_secret_access_key=made["SecretAccessKey"],
+        aws_session_token=made["SessionToken"],
+    )
+    return resource.Table(spot.name)
+
+
+def write_settings(folder: Path, scene: Scene, transform: str | None, *, rekeys: bool) -> None:
     """Write the ``migration.toml`` that a user would write."""
-    tables = [_arn(aws, SOURCE_REGION, SOURCE), _arn(aws, TARGET_REGION, TARGET)]
-    fence = [sys.executable, "-m", "replicator.demo.fence", ROLE, *tables, "{side}"]
+    source, target = scene.source, scene.target
+    fence = [sys.executable, "-m", "replicator.demo.fence", scene.role, source.arn, target.arn, "{side}"]
     through = ""
     if transform:  # nobody says how to undo it, so there is no way back
         through = f"transform = {json.dumps(transform)}\nrekeys = {str(rekeys).lower()}\n"
     text = (
         'name = "demo"\n\n'
-        f'[source]\nregion = "{SOURCE_REGION}"\n\n[target]\nregion = "{TARGET_REGION}"\n\n'
-        f'[[tables]]\nsource = "{SOURCE}"\ntarget = "{TARGET}"\n{through}\n'
+        f"[source]\n{_side(source)}\n[target]\n{_side(target)}\n"
+        f'[[tables]]\nsource = "{source.name}"\ntarget = "{target.name}"\n{through}\n'
         # Short times, allowed under an emulator: its backups are exact and its fence is at once.
         f'[replication]\noverlap = "1s"\ngroups = 4\n\n[verification]\nsettle = "{_SETTLE_SECONDS}s"\n\n'
         "[gate]\nemulator = true\nchurning = true\n\n"
-        f'[cutover]\npointer = "ssm:{POINTER}"\nquiet = "1s"\nstream_lag = "1s"\n'
+        f'[cutover]\npointer = "ssm:{scene.pointer}"\nquiet = "1s"\nstream_lag = "1s"\n'
         f"fence = {json.dumps('command:' + shlex.join(fence))}\n"
     )
     (folder / "migration.toml").write_text(text, encoding="utf-8")
 
 
-def _read_pointer(ssm: SSMClient) -> str | None:
+def _side(spot: Spot) -> str:
+    profile = f'profile = "{spot.profile}"\n' if spot.profile else ""
+    return f'region = "{spot.region}"\n{profile}'
+
+
+def _read_pointer(ssm: SSMClient, name: str) -> str | None:
     try:
-        value: str = ssm.get_parameter(Name=POINTER)["Parameter"]["Value"]
+        value: str = ssm.get_parameter(Name=name)["Parameter"]["Value"]
     # By its code: each of the writers' threads may build `ssm.exceptions` anew (botocore does so
     # without a lock), and the class in an `except` is then not the one that is raised.
     except ClientError as error:
@@ -123,9 +131,6 @@ def _read_pointer(ssm: SSMClient) -> str | None:
     return value
 
 
-def _arn(aws: EmbeddedAws, region: str, table: str) -> str:
-    return f"arn:aws:dynamodb:{region}:{aws.account_id}:table/{table}"
-
-
-def _policy(statement: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+def policy(*statements: dict[str, Any]) -> str:
+    """A policy document."""
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})

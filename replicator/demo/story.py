@@ -8,34 +8,31 @@ the end is still made, so that a failure is counted and not only reported.
 from __future__ import annotations
 
 import json
-import shlex
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 from tabulate import tabulate
 
-from ddbverify.errors import ConfigurationError
-from ddbverify.items.transform import load_function
 from ddbverify.words import number_of
 from replicator.context.console import Console
 from replicator.demo import refusal, reports, shapes, stage
 from replicator.demo.proof import Proof, prove
+from replicator.demo.scene import Scene
 from replicator.demo.shapes import Item, Schema
 from replicator.demo.shell import Shell, StepFailed
-from replicator.demo.stage import SOURCE, SOURCE_REGION, TARGET, TARGET_REGION
-from replicator.demo.story_words import examined, key_text, key_words, reasons, typed_key
+from replicator.demo.story_words import examined, key_text, reasons, typed_key
 from replicator.demo.traffic import Application, Journal, Writers, made_of
-from replicator.embedded.aws import EmbeddedAws, embedded_aws
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.service_resource import Table
+_FOLLOWER_SECONDS: Final = 120.0
+_FLIPS_BEHIND: Final = (
+    ("cutback", "cutback under traffic: to the old table, which has followed"),
+    ("cutover", "cutover again: to the new table, which has followed"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +46,8 @@ class Options:
     seed: int = 1
     keep: bool = False
     report: Path | None = None  # folder
+    two_accounts: bool = False
+    short: bool = False
 
 
 @dataclass(slots=True)
@@ -67,7 +66,7 @@ class Story:
 
     options: Options
     console: Console
-    aws: EmbeddedAws
+    scene: Scene
     folder: Path
     items: list[Item]
     schema: Schema
@@ -82,7 +81,7 @@ class Story:
 
     @property
     def _shell(self) -> Shell:
-        return Shell(self.console, self.aws.environment(SOURCE_REGION), self.folder)
+        return Shell(self.console, self.scene.environments, self.folder)
 
     def tell(self) -> dict[str, Any]:
         """Tell it to its end, or to the first step that fails; then prove what is there."""
@@ -90,8 +89,8 @@ class Story:
         self.items, self.swapped = shapes.with_swap_names(self.items, self.schema, self.rekeys)
         with self._step("source table loaded") as done:
             journal = self._load()
-            done.result = f"{len(self.items)} items in {SOURCE_REGION}"
-        application = stage.application(self.aws, self.schema, self.target_schema, self.function, journal)
+            done.result = f"{len(self.items)} items in {self.scene.source}"
+        application = stage.application(self.scene, self.schema, self.target_schema, self.function, journal)
         busy = self.items[:-3]  # the last items are nobody's: one is altered, two are swapped
         writers = Writers(application, busy, self.options.traffic, self.options.seed)
         failed = ""
@@ -119,17 +118,31 @@ class Story:
     def _migrate(self, application: Application) -> None:
         with self._step("phase 1: capture, canary, backup"):
             self._shell.run("replicator", "up")
-        with self._step(f"phase 2: restored in {TARGET_REGION}, follows"):
+        with self._step(f"phase 2: restored in {self.scene.target}, follows"):
             self._shell.run("replicator", "restore")
         if self.swapped:
             with self._step("two items swap keys, writers running") as done:
                 done.result = self._swap(application, *self.swapped)
         with self._step("checks pass while traffic flows") as done:
             done.result = self._passing()
+        if not self.options.short:
+            self._alter()
+        with self._step("gate is open"):
+            self._shell.run("ddbverify", "gate")
+        self._flip(application, "cutover", "cutover under traffic: fence, drain, verify, flip")
+        reports.leave(self._shell, self.options.report, reports.CUTOVER)
+        if self.function is not None:
+            return  # nobody says how to undo a transform, so there is no way back
+        for command, title in _FLIPS_BEHIND[: 1 if self.options.short else None]:
+            with self._step("checks pass while the other table follows") as done:
+                done.result = self._passing()
+            self._flip(application, command, title)
+
+    def _alter(self) -> None:
         victim, before = self._victim()
         with self._step("an item of the target is altered behind our back"):
             altered = {**before, "altered": "by hand"}
-            self._table(TARGET_REGION, TARGET).put_item(Item=altered)
+            self.scene.target.table().put_item(Item=altered)
         with self._step("checks name it") as done:
             done.result = self._caught(victim)
         reports.leave(self._shell, self.options.report, reports.ALTERED)
@@ -138,21 +151,8 @@ class Story:
             self._shell.run("replicator", "cutover", fails=True)
             done.result = "both say why"
         with self._step("the item is put back, checks pass") as done:
-            self._table(TARGET_REGION, TARGET).put_item(Item=before)
+            self.scene.target.table().put_item(Item=before)
             done.result = self._passing()
-        with self._step("gate is open"):
-            self._shell.run("ddbverify", "gate")
-        self._flip(application, "cutover", "cutover under traffic: fence, drain, verify, flip")
-        reports.leave(self._shell, self.options.report, reports.CUTOVER)
-        if self.function is not None:
-            return  # nobody says how to undo a transform, so there is no way back
-        for command, title in (
-            ("cutback", "cutback under traffic: to the old table, which has followed"),
-            ("cutover", "cutover again: to the new table, which has followed"),
-        ):
-            with self._step("checks pass while the other table follows") as done:
-                done.result = self._passing()
-            self._flip(application, command, title)
 
     def _flip(self, application: Application, command: str, title: str) -> None:
         application.longest_refusal = 0.0
@@ -173,18 +173,18 @@ class Story:
         self.refusals.append(f"{command} {longest:.1f} s ({refusal.parts(flipped['steps'])})")
 
     def _load(self) -> Journal:
-        client = self.aws.client("dynamodb", SOURCE_REGION)
-        stage.create_table(client, SOURCE, self.schema)
+        source, target = self.scene.source, self.scene.target
+        stage.create_table(source, self.schema)
         if self.target_schema != self.schema:
             # The transform makes another key, which nobody but its author knows: the table is theirs to make.
-            stage.create_table(self.aws.client("dynamodb", TARGET_REGION), TARGET, self.target_schema)
+            stage.create_table(target, self.target_schema)
         journal = Journal(self.folder / "journal.jsonl", self.schema)
-        with self._table(SOURCE_REGION, SOURCE).batch_writer() as batch:
+        with source.table().batch_writer() as batch:
             for item in self.items:
                 batch.put_item(Item=item)
         for item in self.items:
             journal.wrote({name: item[name] for name in self.schema}, item)
-        stage.write_settings(self.folder, self.aws, self.options.transform, rekeys=self.rekeys)
+        stage.write_settings(self.folder, self.scene, self.options.transform, rekeys=self.rekeys)
         return journal
 
     def _swap(self, application: Application, one: Item, two: Item) -> str:
@@ -193,7 +193,7 @@ class Story:
         for key, before, after in ((key_one, one, {**two, **key_one}), (key_two, two, {**one, **key_two})):
             application.write(key, before, after)
         wanted = [*made_of({**two, **key_one}, self.function), *made_of({**one, **key_two}, self.function)]
-        table = self._table(TARGET_REGION, TARGET)
+        table = self.scene.target.table()
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             repaired = self._shell.json("replicator", "repair", fails=None)
@@ -236,20 +236,32 @@ class Story:
             with self._step("proof, with plain boto3 and the journal", quiet_failure=True) as done:
                 if failed:
                     self._let_it_drain()
-                self.proof = prove(
-                    self._table(TARGET_REGION, TARGET), journal.path, list(self.target_schema), self.function
+                target = partial(
+                    prove, self.scene.target.table(), journal.path, list(self.target_schema), self.function
                 )
+                # A short story has ended at the source, and the target follows.
+                self.proof = self._of_follower(target) if self.options.short and not failed else target()
                 done.result = str(self.proof)
                 done.held = self.proof.holds
         if not failed and self.proof and self.proof.holds and self.function is None:
             with self._step("the old table holds the same, by the way back", quiet_failure=True) as done:
-                self._let_it_drain()
-                old = prove(self._table(SOURCE_REGION, SOURCE), journal.path, list(self.schema), None)
+                source = self.scene.source.table()
+                old = self._of_follower(partial(prove, source, journal.path, list(self.schema), None))
                 done.result, done.held = str(old), old.holds
                 failed = "" if old.holds else f"the way back does not hold: {old}"
         if failed or self.proof is None:
             return failed or "there is no target to prove anything of"
         return "" if self.proof.holds else f"the proof does not hold: {self.proof}"
+
+    def _of_follower(self, proof: Callable[[], Proof]) -> Proof:
+        """Of a table that follows, once what is under way has arrived; what is lost never does."""
+        deadline = time.monotonic() + _FOLLOWER_SECONDS
+        while True:
+            self._let_it_drain()
+            found = proof()
+            if found.holds or time.monotonic() > deadline:
+                return found
+            time.sleep(0.5)
 
     def _let_it_drain(self) -> None:
         """After a failed step: give what is still under way the time to arrive before it is judged."""
@@ -262,18 +274,15 @@ class Story:
             time.sleep(0.5)
 
     def _tear_down(self) -> None:
-        if self.function is None:
+        if self.function is None and not self.options.short:  # else the application is back where it was
             with self._step("replicator settle gives the way back up"):
                 self._shell.run("replicator", "settle")
         with self._step("replicator down leaves the two tables") as done:
             self._shell.run("replicator", "down")
-            left = [
-                name
-                for region in (SOURCE_REGION, TARGET_REGION)
-                for name in self.aws.client("dynamodb", region).list_tables()["TableNames"]
-            ]
+            spots = (self.scene.source, self.scene.target)
+            left = [name for spot in spots for name in spot.dynamodb.list_tables()["TableNames"]]
             done.result = ", ".join(left)
-            if sorted(left) != sorted([SOURCE, TARGET]):
+            if sorted(left) != sorted(spot.name for spot in spots):
                 raise StepFailed(f"these tables are left: {', '.join(left)}")
 
     # --- helpers ------------------------------------------------------------------------------
@@ -284,7 +293,7 @@ class Story:
             made = made_of(item, self.function)
             if made:
                 key = {name: made[0][name] for name in self.target_schema}
-                found = self._table(TARGET_REGION, TARGET).get_item(Key=key, ConsistentRead=True)
+                found = self.scene.target.table().get_item(Key=key, ConsistentRead=True)
                 if "Item" in found:
                     return key, found["Item"]
             break
@@ -292,7 +301,7 @@ class Story:
 
     def aws_has_target(self) -> bool:
         """Whether the migration got as far as a target table."""
-        return TARGET in self.aws.client("dynamodb", TARGET_REGION).list_tables()["TableNames"]
+        return self.scene.target.name in self.scene.target.dynamodb.list_tables()["TableNames"]
 
     @contextmanager
     def _step(self, title: str, *, quiet_failure: bool = False) -> Iterator[Done]:
@@ -309,9 +318,6 @@ class Story:
             self.told.append(done)
             if done.result and (done.held or quiet_failure):
                 self.console.line(f"    {done.result}")
-
-    def _table(self, region: str, name: str) -> Table:
-        return self.aws.session(region).resource("dynamodb").Table(name)
 
     def _summary(self, application: Application, failed: str, seconds: float) -> dict[str, Any]:
         rows = [(("✓" if one.held else "✗"), one.step, one.result, f"{one.seconds:.1f}") for one in self.told]
@@ -341,55 +347,3 @@ class Story:
             "proof": asdict(self.proof) if self.proof else None,
             "steps": [asdict(one) for one in self.told],
         }
-
-
-def demo(options: Options, console: Console) -> dict[str, Any]:
-    """
-    Run the demonstration.
-
-    Returns:
-        ``held``: whether every step and the proof held.
-
-    Raises:
-        ConfigurationError: The items or the transform cannot be used.
-        EngineError: The embedded AWS cannot be set up or started.
-    """
-    if options.traffic <= 0:
-        raise ConfigurationError("--traffic has to be above 0.", "use for example --traffic 100.")
-    items = (
-        shapes.load_items(options.items)
-        if options.items
-        else shapes.generated_items(options.count, options.seed)
-    )
-    if len(items) < 50:
-        raise ConfigurationError(f"{len(items)} items are too few for a demonstration.", "use at least 50.")
-    schema = shapes.find_key(items)
-    function, target_schema, rekeys = None, schema, False
-    if options.transform:
-        sys.path.insert(0, str(Path.cwd()))
-        function = load_function(options.transform)
-        target_schema, rekeys = shapes.find_target_key(items, schema, function)
-    reports.prepare(options.report)
-    console.line(f"{len(items)} items, key {key_words(schema)}; target key {key_words(target_schema)}")
-    folder = Path(tempfile.mkdtemp(prefix="replicator-demo-"))
-    try:
-        with embedded_aws(log=folder / "embedded-aws.log", progress=console.line) as aws:
-            story = Story(options, console, aws, folder, items, schema, target_schema, rekeys, function)
-            outcome = story.tell()
-            if options.keep:
-                _keep(console, aws, folder)
-    finally:
-        if not options.keep:
-            shutil.rmtree(folder, ignore_errors=True)
-    return outcome
-
-
-def _keep(console: Console, aws: EmbeddedAws, folder: Path) -> None:
-    console.line(f"\nKept: {folder} (migration.toml, journal, runs). The embedded AWS answers until Ctrl-C:")
-    for name, value in aws.variables(SOURCE_REGION).items():
-        console.line(f"  export {name}={shlex.quote(value)}")
-    try:
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        console.line("ended")

@@ -147,7 +147,15 @@ def resources_of(statement: Statement, names: Names) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _named(arn: str, side: str, names: Names, pair: tuple[str, str, str], parameter: str) -> str:
+def _named(
+    arn: str,
+    side: str,
+    names: Names,
+    pair: tuple[str, str, str],
+    parameter: str,
+    *,
+    stars: bool = False,
+) -> str:
     found = Arn.parse(arn)
     if found is None:
         return arn  # a star
@@ -158,15 +166,39 @@ def _named(arn: str, side: str, names: Names, pair: tuple[str, str, str], parame
     source, target, pair_id = pair
     made = {"orders-2026": names.migration, "orders-v2": target, "orders": source}
     if found.resource == _ROLES:
-        resource = names.roles.replace("*", "name") if names.roles != _ROLES else found.resource
-        resource = _without_stars(resource, names.migration, pair_id, of)
+        resource = names.roles
+        if not stars:
+            resource = resource.replace("*", "name") if resource != _ROLES else resource
+            resource = _without_stars(resource, names.migration, pair_id, of)
     elif found.resource.startswith("parameter/"):
         resource = f"parameter/{parameter.removeprefix('/')}"
     else:
         resource = _NAME.sub(lambda match: made[match[0]], found.resource)
-        resource = _without_stars(resource, names.migration, pair_id, of)
+        resource = resource if stars else _without_stars(resource, names.migration, pair_id, of)
     region, account = region if found.region else "", account if found.account else ""
     return str(Arn(partition, found.service, region, account, resource))
+
+
+def granted(statement: Statement, names: Names) -> dict[str, Any]:
+    """A statement as a policy of this migration has it: its names, and the page's stars."""
+    resources = {
+        _named(arn, statement.side, names, pair, parameter, stars=True): None
+        for arn in statement.resources
+        for pair in names.pairs
+        for parameter in names.parameters or ("/not/set",)
+    }
+    conditions = {
+        operator: {
+            key: [
+                _named(str(one), statement.side, names, names.pairs[0], "", stars=True)
+                for one in _listed(values)
+            ]
+            for key, values in block.items()
+        }
+        for operator, block in statement.condition.items()
+    }
+    made = {"Effect": "Allow", "Action": list(statement.actions), "Resource": list(resources)}
+    return made | ({"Condition": conditions} if conditions else {})
 
 
 def _without_stars(resource: str, migration: str, pair_id: str, side: str) -> str:
@@ -216,6 +248,9 @@ _TURNED: Final = {
     ("Cutover", "Fence"),
     ("Cutover", "ConsumerSwitch"),
     ("Repair", "WriteTargetAndLedger"),
+    ("The verifier", "State"),
+    ("The verifier", "Queue"),
+    ("The verifier", "Mappings"),
 }
 
 

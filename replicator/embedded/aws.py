@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import secrets
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,8 @@ from botocore.config import Config
 
 from ddbverify.errors import EngineError
 from ddbverify.tables.aws import shared_loader
+from replicator.embedded import certificate
+from replicator.embedded.certificate import Certificate
 from replicator.embedded.environment import Progress, ensure_environment, say
 from replicator.embedded.process import (
     HOST,
@@ -53,6 +56,7 @@ class EmbeddedAws:
 
     endpoint_url: str
     account_id: str = ACCOUNT_ID  # twelve digits; ministack takes such an access key as that account's root
+    ca_bundle: str | None = None  # file with the certificate to trust, where it is spoken to over TLS
 
     def as_account(self, account_id: str) -> EmbeddedAws:
         """Return the same AWS seen from another account (twelve digits)."""
@@ -73,7 +77,7 @@ class EmbeddedAws:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "NO_PROXY": bypass,
             "no_proxy": bypass,
-        }
+        } | ({"AWS_CA_BUNDLE": self.ca_bundle} if self.ca_bundle else {})
 
     def environment(self, region: str) -> dict[str, str]:
         """
@@ -87,7 +91,7 @@ class EmbeddedAws:
 
     def session(self, region: str) -> boto3.Session:
         """Return a session whose clients talk to this AWS, whatever the process's environment says."""
-        core = _EmbeddedSession(self.endpoint_url)
+        core = _EmbeddedSession(self.endpoint_url, self.ca_bundle)
         core.set_credentials(self.account_id, _SECRET)
         return boto3.Session(botocore_session=core, region_name=region)
 
@@ -113,7 +117,8 @@ class EmbeddedAws:
         Raises:
             EngineError: It did not answer, or could not.
         """
-        status, _ = _ask(self.endpoint_url.rpartition(":")[2], "POST", "/_ministack/reset", seconds=60)
+        port = self.endpoint_url.rpartition(":")[2]
+        status, _ = _ask(port, "POST", "/_ministack/reset", seconds=60, trusted=self.ca_bundle)
         if status != http.client.OK:
             raise EngineError(
                 f"The embedded AWS at {self.endpoint_url} could not be reset (status {status}).",
@@ -124,9 +129,10 @@ class EmbeddedAws:
 class _EmbeddedSession(botocore.session.Session):
     """A botocore session without profiles and proxies, and with a default endpoint, which botocore lacks."""
 
-    def __init__(self, endpoint_url: str) -> None:
+    def __init__(self, endpoint_url: str, ca_bundle: str | None) -> None:
         super().__init__(session_vars=_NO_PROFILE)
         self._endpoint_url = endpoint_url
+        self.set_config_variable("ca_bundle", ca_bundle)
         self.register_component("data_loader", shared_loader())
         self.set_default_client_config(Config(proxies={}, retries={"mode": "standard"}))
 
@@ -138,7 +144,9 @@ class _EmbeddedSession(botocore.session.Session):
 
 
 @contextmanager
-def embedded_aws(*, log: Path | None = None, progress: Progress = say) -> Iterator[EmbeddedAws]:
+def embedded_aws(
+    *, log: Path | None = None, progress: Progress = say, tls: bool = False
+) -> Iterator[EmbeddedAws]:
     """
     Run an embedded AWS for the length of a ``with`` block.
 
@@ -148,6 +156,8 @@ def embedded_aws(*, log: Path | None = None, progress: Progress = say) -> Iterat
     Args:
         log: Keeps its log there; by default it is removed with the rest.
         progress: Called with a line of plain words before anything slow.
+        tls: Speak TLS, with a certificate of its own: what a policy says of ``aws:SecureTransport`` then
+            holds as on AWS.
 
     Raises:
         EngineError: It could not be installed, did not start, or ended before
@@ -155,7 +165,7 @@ def embedded_aws(*, log: Path | None = None, progress: Progress = say) -> Iterat
     """
     python = ensure_environment(progress=progress)
     with ExitStack() as stack:
-        aws, child = _start(stack, python, log)
+        aws, child = _start(stack, python, log, tls=tls)
         try:
             yield aws
         except BaseException as error:
@@ -166,48 +176,63 @@ def embedded_aws(*, log: Path | None = None, progress: Progress = say) -> Iterat
             raise _failed(child, python, f"ended by itself (status {child.ended()}) while it was in use")
 
 
-def _start(stack: ExitStack, python: Path, log: Path | None) -> tuple[EmbeddedAws, Child]:
+def _start(stack: ExitStack, python: Path, log: Path | None, *, tls: bool) -> tuple[EmbeddedAws, Child]:
     """Start ministack on a port that nobody else takes first, to be ended by *stack*."""
     for _ in range(PORT_ATTEMPTS):
         with ExitStack() as attempt:
             port = free_port()
             token = secrets.token_hex(8)
             folder = attempt.enter_context(child_folder("ddbverify-aws-"))
+            files = certificate.make(folder, HOST) if tls else None
             child = attempt.enter_context(
                 child_process(
                     [str(python), "-I", "-m", "ministack"],
-                    _ministack_environment(folder, port, token),
+                    _ministack_environment(folder, port, token, files),
                     folder=folder,
                     log=log or folder / "ministack.log",
                 )
             )
-            if _wait_until_healthy(child, python, port, token):
+            trusted = None if files is None else str(files.certificate)
+            if _wait_until_healthy(child, python, port, token, trusted):
                 stack.push(attempt.pop_all())
-                return EmbeddedAws(f"http://{HOST}:{port}"), child
+                scheme = "https" if tls else "http"
+                return EmbeddedAws(f"{scheme}://{HOST}:{port}", ca_bundle=trusted), child
     raise EngineError(
         f"The embedded AWS found no free port: {PORT_ATTEMPTS} were taken by others first.",
         "run this again when fewer programs are being started.",
     )
 
 
-def _ministack_environment(folder: Path, port: int, token: str) -> dict[str, str]:
+def _ministack_environment(folder: Path, port: int, token: str, files: Certificate | None) -> dict[str, str]:
     """Return ministack's whole environment (read in its source, 1.5.33)."""
-    return clean_environment(folder) | {
-        "AUTH": "true",
-        "BIND_HOST": HOST,
-        "GATEWAY_PORT": str(port),
-        "IOT_MTLS_ENABLED": "0",  # would listen on 0.0.0.0:8883
-        "SFTP_ENABLED": "0",
-        "STATE_DIR": str(folder / "state"),
-        "S3_DATA_DIR": str(folder / "s3"),
-        "DOCKER_HOST": f"unix://{folder}/no-docker.sock",  # it reaps containers of a docker that it finds
-        "AWS_EC2_METADATA_DISABLED": "true",
-        # Repeated by its health page: an answer with it is ours, not another instance's on the same port.
-        "MINISTACK_EDITION": token,
-    }
+    over_tls = {}
+    if files is not None:
+        over_tls = {
+            "USE_SSL": "1",
+            "MINISTACK_SSL_CERT": str(files.certificate),
+            "MINISTACK_SSL_KEY": str(files.key),
+            "AWS_CA_BUNDLE": str(files.certificate),  # of the functions that it runs
+        }
+    return (
+        clean_environment(folder)
+        | over_tls
+        | {
+            "AUTH": "true",
+            "BIND_HOST": HOST,
+            "GATEWAY_PORT": str(port),
+            "IOT_MTLS_ENABLED": "0",  # would listen on 0.0.0.0:8883
+            "SFTP_ENABLED": "0",
+            "STATE_DIR": str(folder / "state"),
+            "S3_DATA_DIR": str(folder / "s3"),
+            "DOCKER_HOST": f"unix://{folder}/no-docker.sock",  # it reaps containers of a docker that it finds
+            "AWS_EC2_METADATA_DISABLED": "true",
+            # Repeated by its health page: an answer with it is ours, not another instance's on the same port.
+            "MINISTACK_EDITION": token,
+        }
+    )
 
 
-def _wait_until_healthy(child: Child, python: Path, port: int, token: str) -> bool:
+def _wait_until_healthy(child: Child, python: Path, port: int, token: str, trusted: str | None) -> bool:
     """
     Wait until ministack answers on *port*.
 
@@ -224,7 +249,7 @@ def _wait_until_healthy(child: Child, python: Path, port: int, token: str) -> bo
                 return False
             raise _failed(child, python, f"ended at its start (status {status})")
         try:
-            _, health = _ask(str(port), "GET", "/_ministack/health", seconds=1)
+            _, health = _ask(str(port), "GET", "/_ministack/health", seconds=1, trusted=trusted)
             if json.loads(health).get("edition") == token:
                 return True
         except (OSError, http.client.HTTPException, ValueError, AttributeError):
@@ -233,9 +258,14 @@ def _wait_until_healthy(child: Child, python: Path, port: int, token: str) -> bo
     raise _failed(child, python, f"did not answer within {START_SECONDS:g} s")
 
 
-def _ask(port: str, method: str, path: str, *, seconds: float) -> tuple[int, bytes]:
+def _ask(port: str, method: str, path: str, *, seconds: float, trusted: str | None) -> tuple[int, bytes]:
     """Send one request without any proxy; a plain connection knows of none."""
-    connection = http.client.HTTPConnection(HOST, int(port), timeout=seconds)
+    connection: http.client.HTTPConnection
+    if trusted:
+        context = ssl.create_default_context(cafile=trusted)
+        connection = http.client.HTTPSConnection(HOST, int(port), timeout=seconds, context=context)
+    else:
+        connection = http.client.HTTPConnection(HOST, int(port), timeout=seconds)
     try:
         connection.request(method, path)
         response = connection.getresponse()

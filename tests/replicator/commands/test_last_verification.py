@@ -107,10 +107,14 @@ def test_only_where_a_run_can_be_gone_on_from(context, evidence):
     assert not can(context, replace(evidence, facts=()))
     assert not can(context, replace(evidence, facts=(*evidence.facts, whole)))
     assert not can(Rooted(config=replace(context.config, verification=full)), evidence)
+
+
+def test_what_cannot_be_gone_on_from_is_not_asked_for(context):
+    """The newest run that can be may have begun before this direction followed: refused under the fence."""
     command = last_verification._command
-    assert "--since" not in command(
-        SimpleNamespace(config=replace(context.config, verification=full), config_path=context.config_path)
-    )
+
+    assert "--since" not in command(context, follows=False)
+    assert command(context, follows=True)[-2:] == ["--since", "latest"]
 
 
 def test_only_a_run_that_has_read_the_streams_shows_all_that_was_written(context, evidence):
@@ -145,4 +149,4 @@ def test_what_is_verified_is_the_migration_whichever_table_leads(tmp_path, monke
 
     assert all(one is root.config for one in judged)
     assert len(judged) == 2
-    assert commands == [last_verification._command(root)]
+    assert commands == [last_verification._command(root, follows=True)]

@@ -20,7 +20,7 @@ from tests.ddbverify.judged import good_evidence, leave
 @pytest.fixture
 def shell(tmp_path):
     projects.make_project(tmp_path)
-    return Shell(Console(), dict(os.environ), tmp_path)
+    return Shell(Console(), {"ddbverify": dict(os.environ)}, tmp_path)
 
 
 def test_the_page_on_the_latest_run_is_left_where_it_was_asked_for(shell, tmp_path, capsys):
@@ -61,14 +61,14 @@ def test_the_story_leaves_one_while_the_item_is_altered_and_one_behind_the_cutov
     told: list[str] = []
     table = SimpleNamespace(put_item=lambda **it: told.append("altered" if it["Item"] else "put back"))
     monkeypatch.setattr(Shell, "run", lambda _, *command, **__: told.append(" ".join(command)))
-    monkeypatch.setattr(Story, "_table", lambda *_: table)
     monkeypatch.setattr(Story, "_victim", lambda _: ({}, {}))
     monkeypatch.setattr(Story, "_passing", lambda _: told.append("passing"))
     monkeypatch.setattr(Story, "_caught", lambda *_: told.append("caught"))
     monkeypatch.setattr(Story, "_flip", lambda _self, _application, command, _title: told.append(command))
     monkeypatch.setattr(reports, "leave", lambda _, folder, name: told.append(f"{folder.name}/{name}"))
-    aws = SimpleNamespace(environment=lambda _: {})
-    story = Story(Options(report=tmp_path / "out"), Console(), aws, tmp_path, [], {}, {}, False, None)
+    place = SimpleNamespace(table=lambda: table)
+    scene = SimpleNamespace(source=place, target=place, environments={})
+    story = Story(Options(report=tmp_path / "out"), Console(), scene, tmp_path, [], {}, {}, False, None)
 
     story._migrate(SimpleNamespace())
 

@@ -213,3 +213,23 @@ def test_roles_are_asked_about_by_the_path_and_name_that_the_settings_give():
     ]
 
     assert resources_of(made, names) == ("arn:aws:iam::777788889999:role/migrations/acme-name",)
+
+
+def test_a_policy_to_attach_has_the_migrations_names_and_the_pages_stars():
+    of = {one.sid: policies.granted(one, NAMES) for one in statements(PAGE) if one.side == "source"}
+
+    assert of["Bucket"]["Resource"] == ["arn:aws:s3:::replicator-*", "arn:aws:s3:::replicator-*/*"]
+    assert of["StateTable"]["Resource"] == [
+        "arn:aws:dynamodb:us-east-1:777788889999:table/replicator-shop-state"
+    ]
+    assert of["MakeMappings"]["Condition"] == {
+        "ArnLike": {"lambda:FunctionArn": ["arn:aws:lambda:us-east-1:777788889999:function:replicator-*"]}
+    }
+    for one in of.values():
+        assert not re.search(r"orders|111122223333|444455556666|eu-west-1|eu-central-1", str(one))
+
+
+def test_who_verifies_looks_at_the_pipeline_of_the_way_back_as_well():
+    found = {one.sid for one in turned(statements(PAGE)) if one.section == "The verifier, way back"}
+
+    assert found == {"State", "Queue", "Mappings"}

@@ -663,3 +663,49 @@ def test_run_with_a_command_that_does_not_exist_is_a_usage_error():
 
     assert done.returncode == 2
     assert "There is no program no-such-program" in done.stderr
+
+
+def test_over_tls_a_policy_that_wants_it_lets_a_role_through(temporary, aws, unique):
+    """Without TLS the same request is refused, as on AWS; the root of an account passes either way."""
+
+    def put(running: EmbeddedAws) -> None:
+        bucket, name = unique("code"), unique("role")
+        s3, iam = running.client("s3", REGION), running.client("iam", REGION)
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        condition = {"Bool": {"aws:SecureTransport": "false"}}
+        deny = {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": f"arn:aws:s3:::{bucket}/*",
+            "Condition": condition,
+        }
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
+        trust = {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{running.account_id}:root"},
+            "Action": "sts:AssumeRole",
+        }
+        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
+        allow = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}
+        iam.put_role_policy(
+            RoleName=name,
+            PolicyName="may",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allow]}),
+        )
+        keys = running.client("sts", REGION).assume_role(RoleArn=made["Role"]["Arn"], RoleSessionName="me")
+        session: Any = running.session(REGION)
+        session.client(
+            "s3",
+            aws_access_key_id=keys["Credentials"]["AccessKeyId"],
+            aws_secret_access_key=keys["Credentials"]["SecretAccessKey"],
+            aws_session_token=keys["Credentials"]["SessionToken"],
+        ).put_object(Bucket=bucket, Key="one", Body=b"1")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        put(aws)
+    with embedded_aws(tls=True) as running:
+        assert running.endpoint_url.startswith("https://")
+        assert running.variables(REGION)["AWS_CA_BUNDLE"] == running.ca_bundle
+        put(running)
+        running.reset()
