@@ -73,6 +73,14 @@ test-browser: $(VENV)/.for-browser  ## look at report and site in Chromium, whic
 	*) exit $$status ;; \
 	esac
 
+test-lowest:  ## run fast tests with the lowest versions that pyproject.toml allows, in an environment of their own
+	.ci/lowest $(PYTHON)
+
+audit: $(VENV)/.for-use  ## ask whether a library that ddbverify uses has a known vulnerability
+	@$(PYTHON) -m venv build/audit
+	@build/audit/bin/python -m pip --disable-pip-version-check install -qq pip-audit
+	build/audit/bin/pip-audit --skip-editable --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
 test-full: $(VENV)/.for-test  ## run the long tests: full-size demonstrations and sweeps, minutes
 	@$(EMBEDDED_AWS)
 	$(BIN)/python -m pytest -m full $(TEST_ARGS)
