@@ -305,6 +305,9 @@ class Fact:
     QUARANTINE: Final = "quarantine#"
     """Prefix, followed by the source key's hash: ``key`` (typed), ``number``, ``reason``, ``at``."""
 
+    AUDIT_DUE: Final = "audit-due"
+    """Of a whole direction: ``at_epoch``, from when on one of its workers audits."""
+
     WORKER: Final = "worker#"
     """Prefix, followed by ``forwarder`` or ``consumer``: what `up` and `restore` tell a worker, as they tell
     a function by its environment. ``settings`` (name -> text), ``at``."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from ddbverify.errors import Refused
+from replicator.commands.audit_when_due import Auditor
 from replicator.commands.invocation import config_option, execute, json_option
 from replicator.context.context import Context
 
@@ -44,7 +45,8 @@ def worker(context: Context, *, only: str | None = None, stop: threading.Event |
         _end_with_signals(stop)
     parts = PARTS if only is None else (only,)
     context.console.line(f"Worker of migration {context.config.name}: {' and '.join(parts)}")
-    Worker(context, parts, stop, tell=lambda text: context.console.line(f"  · {text}")).run()
+    auditor = Auditor()
+    Worker(context, parts, stop, lambda text: context.console.line(f"  · {text}"), auditor).run()
     context.console.line("The worker has ended; nothing is in its hands.")
     return {"parts": list(parts)}
 

@@ -19,6 +19,7 @@ def test_the_state_table_keeps_its_names_across_versions():
     facts = {name: value for name, value in vars(Fact).items() if not name.startswith("_")}
 
     assert facts == {
+        "AUDIT_DUE": "audit-due",
         "BOUND": "bound",
         "BOUNDARY": "boundary",
         "CANARY_ARRIVED": "canary#arrived",
