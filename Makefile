@@ -31,7 +31,7 @@ SPARK ?= 3.5 4
 COMMIT ?= 8a2aec7
 MODEL_ARGS ?=
 
-.PHONY: help demo docs screenshot test test-browser test-engines test-full test-spark model failpoints bench bench-against bench-memory lint clean
+.PHONY: help demo docs screenshot test test-browser test-engines test-full test-spark model failpoints bench bench-against bench-memory bench-spark lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -101,6 +101,9 @@ bench-against: $(VENV)/.for-use  ## measure this build beside another one, minut
 
 bench-memory: $(VENV)/.for-use  ## measure the memory of ten million differing items, most of an hour (BENCH_ARGS='--items 1000000')
 	$(BIN)/python -m benchmarks.memory $(BENCH_ARGS)
+
+bench-spark: $(VENV)/.for-test  ## measure exports on Spark beside one process, minutes; needs Java 17 (BENCH_ARGS='--items 200000')
+	@$(BIN)/python -m tests.spark_lane --bench $(firstword $(SPARK)) $(BENCH_ARGS)
 
 lint: $(VENV)/.for-lint  ## check style, types and templates
 	$(BIN)/ruff check .

@@ -72,7 +72,7 @@ def run(*, quick: bool, say: Callable[[str], None]) -> list[Row]:
         say(f"writing exports of {items:,} items ...")
         addresses = {
             case: [
-                _exported(server, table, folder / f"{table}-{form}", form)
+                exported(server, table, folder / f"{table}-{form}", form)
                 for table in ("source", "scan-order")
             ]
             for case, form in ((IN_JSON, "DYNAMODB_JSON"), (IN_ION, "ION"))
@@ -147,7 +147,7 @@ def shown(rows: Sequence[Row]) -> str:
 # --- exports as AWS writes them -------------------------------------------------------------
 
 
-def _exported(server: Server, table: str, folder: Path, form: str) -> str:
+def exported(server: Server, table: str, folder: Path, form: str) -> str:
     """Write an export of what the server has under *table*; its address."""
     data = folder / "AWSDynamoDB" / _ID / "data"
     data.mkdir(parents=True)

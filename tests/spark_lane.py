@@ -1,7 +1,8 @@
 """
 The tests of Spark, each version in an environment of its own: ``python -m tests.spark_lane [3.5] [4]``.
 
-``make test-spark`` calls it. The environments stand beside the other engines, and are kept.
+``make test-spark`` calls it, and ``make bench-spark`` with ``--bench``, for the benchmark in place of the
+tests. The environments stand beside the other engines, and are kept.
 """
 
 from __future__ import annotations
