@@ -72,7 +72,7 @@ def judged(runs: Sequence[Run]) -> list[tuple[str, str, str, bool]]:
         said = "not measured" if times is None else f"{times:.2f} times ({there:.1f} against {here:.1f} µs)"
         name = f"CPU per item, local[{workers}]"
         found.append(
-            (name, f"≤ {MOST_CPU:g} times one process", said, times is not None and times <= MOST_CPU)
+            (name, f"≤ {MOST_CPU:g} times one process", said, times is not None and 0 < times <= MOST_CPU)
         )
     per_item = largest.shuffled / max(1, 2 * largest.matched)
     found += [

@@ -32,6 +32,10 @@ def test_of_an_item_the_slope_is_told_and_not_what_a_jvm_takes_to_begin():
     ("last", "name"),
     [
         (run(1, 2_000, 30.11), "CPU per item, local[1]"),
+        (
+            run(1, 2_000, 29.0),
+            "CPU per item, local[1]",
+        ),  # what a JVM takes to begin varies by more than the items
         (run(1, 2_000, 30.09, shuffled=129 * 2_000), "bytes shuffled per item that matches"),
         (run(1, 2_000, 30.09, shuffled=0), "bytes shuffled per item that matches"),
         (run(1, 2_000, 30.09, worker_bytes=401_000_000), "memory of a worker"),
