@@ -91,7 +91,7 @@ class Closing(ThroughTheInverse):
 class Slow(Closing):
     """Those of them in which a consumer's call has not ended by then."""
 
-    steps = 5
+    steps = 9
     forward, receive, start, run = FlipModel.forward, FlipModel.receive, None, FlipModel.run
 
 
