@@ -55,7 +55,7 @@ def verifies(monkeypatch, first="", then="pass"):
     """Let a program of ours stand for `ddbverify run`; returns the options that it is started with."""
     program, options = VERIFIES.format(first=first, then=then), []
 
-    def command(_, *given):
+    def command(_, *given, follows):
         options.extend(given)
         return [sys.executable, "-c", program, *given]
 
