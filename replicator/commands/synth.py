@@ -96,7 +96,9 @@ def stacks_of(context: Context) -> Iterator[Wanted | Waiting]:
     if not base:
         reason = f"deploy {first.name} first, whose names it takes, then run this again."
         for plan in plans:
-            yield from (Waiting(name, reason) for name in wanted.names_of(context, plan.pair))
+            capture, target, apply = wanted.names_of(context, plan.pair)
+            names = (capture, target) if context.config.replicated.worker else (capture, target, apply)
+            yield from (Waiting(name, reason) for name in names)
         return
     if context.config.replicated.worker:
         for plan in plans:
