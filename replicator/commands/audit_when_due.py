@@ -36,6 +36,8 @@ def when_due(context: Context) -> bool:
     Raises:
         DdbVerifyError: As `replicator audit`; it is due again soon.
     """
+    if not context.begun():
+        return False  # a worker may be started before `up`, and stay behind `down`
     turned = live.direction(context)
     if not _can_be(context, turned):
         return False

@@ -30,6 +30,7 @@ def context(monkeypatch):
         fails=None,
         warned=[],
     )
+    made.begun = lambda: True
     made.server_time = lambda: made.now
     made.console = SimpleNamespace(warn=made.warned.append)
     for fact, attributes in READY.items():
@@ -92,6 +93,14 @@ def test_one_that_found_something_is_made_again_soon(context):
 def test_it_waits_for_its_turn(context, spoil):
     """Before there is something to audit, and beside a cutover, which audits by itself."""
     spoil(context)
+    assert when_due(context) is False
+    assert context.audits == 0
+
+
+def test_before_up_and_behind_down_nothing_is_asked(context):
+    """A worker may be started first: a state table that is not there is no fault to be told of."""
+    context.begun = lambda: False
+    del context.whole
     assert when_due(context) is False
     assert context.audits == 0
 
