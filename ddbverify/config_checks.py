@@ -144,7 +144,8 @@ def check_table(place: str, value: str, region_key: str, side: Side, refuse: Ref
     if arn is None and not _TABLE_NAME.fullmatch(value):
         raise refuse(
             f"{place}: {value!r} is neither a table name nor a table ARN.",
-            "table names have 3 to 255 of a-z, A-Z, 0-9, '_', '-' and '.'.",
+            "table names have 3 to 255 of a-z, A-Z, 0-9, '_', '-' and '.'"
+            + ("; a copy of an export is named as file:///FOLDER/AWSDynamoDB/ID." if "/" in value else "."),
         )
     if arn is not None and side.region is not None and arn[1] != side.region:
         raise refuse(

@@ -62,6 +62,7 @@ class PageDecoder:
         """Prepare for tables with this key schema."""
         self._body = msgspec.json.Decoder(_Body)
         self._key: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_key_type(schema))
+        self._wanted = ",".join(f"{name}:{kind}" for name, kind in schema.items())
         self._make = [KEY_VALUES[kind] for kind in schema.values()]
 
     def decode(self, body: bytes) -> Page:
@@ -107,7 +108,9 @@ class PageDecoder:
             return (hash_key, self._make[1](key.range.content)) if len(self._make) > 1 else (hash_key,)
         except (msgspec.DecodeError, UnicodeDecodeError, UnknownValue, RecursionError) as error:
             raise UnreadableKeyError(
-                f"A scan returned an item whose key cannot be read ({type(error).__name__}).", _AGAIN
+                f"A scan returned an item whose key cannot be read as {self._wanted} "
+                f"({type(error).__name__}).",
+                _AGAIN,
             ) from None
 
 

@@ -76,3 +76,9 @@ def test_errors_name_the_option(given, message):
     assert message in caught.value.message
     assert "[[tables]]" not in str(caught.value)
     assert caught.value.hint
+
+
+def test_a_copy_of_an_export_that_is_named_by_its_path_is_told_how_to_be_named():
+    with pytest.raises(ConfigurationError) as caught:
+        config_of(Options(source="copies/AWSDynamoDB/01700000000000-0a1b2c3d", target="orders"), Path())
+    assert "file:///" in caught.value.hint
