@@ -15,6 +15,7 @@ from tabulate import tabulate
 
 from ddbverify.diff.request import Work
 from ddbverify.exports.export import Export
+from ddbverify.exports.store import BucketStore
 from ddbverify.reports.plan import SideEstimate, estimate
 from ddbverify.tables.table import Table
 from ddbverify.words import about, duration_in_words, instant_in_words, money, number_of, size_in_words
@@ -47,10 +48,18 @@ class PlannedSide:
 
     @property
     def files(self) -> int:
-        """Data files: S3 bills a request for each part of one."""
+        """Data files."""
         if self.export is None:
             return 0
         return len(self.export.full.parts) + sum(len(its.parts) for _, its in self.export.changes)
+
+    @property
+    def files_in_buckets(self) -> int:
+        """Those that S3 is asked for; the changes may lie elsewhere than the full export."""
+        if self.export is None:
+            return 0
+        its = ((self.export.store, self.export.full), *self.export.changes)
+        return sum(len(one.parts) for store, one in its if isinstance(store, BucketStore))
 
     @property
     def cpu_seconds(self) -> float:
@@ -170,14 +179,15 @@ def text(made: ExportsPlan) -> str:
 
 
 def _lines(made: ExportsPlan) -> Iterator[str]:
-    files = sum(side.files for side in made.sides)
     units = f"{made.read_units:,}, strongly consistent" if made.read_units else "none"
     yield f"read units  {units}"
     if made.units_per_key is not None:
         least, most = made.units_per_key
         yield f"settling    {least} to {most} read units for each key that differs; nobody knows how many do"
-    cost = f"{about(money(made.money))} for the reads, and " if made.read_units else ""
-    yield f"money       {cost}what S3 asks for {number_of(files, 'data file')}, a request for each 8 MB"
+    cost = [f"{about(money(made.money))} for the reads"] if made.read_units else []
+    if in_buckets := sum(side.files_in_buckets for side in made.sides):
+        cost.append(f"what S3 asks for {number_of(in_buckets, 'data file')}, a request for each 8 MB")
+    yield f"money       {', and '.join(cost) or 'none'}"
     yield f"time        {about(duration_in_words(made.seconds))}, bound by {made.bound_by}"
     yield f"processor   {about(duration_in_words(made.cpu_seconds))} of one core, as for items that are equal"
     yield (

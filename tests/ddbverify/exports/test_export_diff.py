@@ -32,10 +32,10 @@ from tests.ddbverify.fakes import SCHEMA, item, make_judge
 KEY = {"id": "S"}
 
 
-def diff(*arguments, code=None):
+def diff(*arguments, code=None, key="id:S"):
     """Run it without credentials; its summary, and the findings by key."""
     done = CliRunner().invoke(
-        main, ["diff", *map(str, arguments), "--key", "id:S", "--format", "jsonl", "--quiet"]
+        main, ["diff", *map(str, arguments), "--key", key, "--format", "jsonl", "--quiet"]
     )
     assert code is None or done.exit_code == code, done.output
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -301,6 +301,13 @@ def test_a_key_that_cannot_be_read_is_no_key(tmp_path, place, key):
         assert any("key cannot be read" in reason for reason in summary["reasons"])
 
 
+def test_a_key_that_is_not_the_tables_is_named(tmp_path):
+    """Whoever mistyped --key reads what was looked for."""
+    one, other = (full(tmp_path / name, [item("a")]) for name in "ab")
+    summary, _ = diff(one.address, other.address, code=3, key="pk:S,id:N")
+    assert any("key cannot be read as pk:S,id:N" in reason for reason in summary["reasons"])
+
+
 def test_a_data_file_of_another_export_is_not_this_ones(tmp_path):
     """Both are sound, and hold as many items."""
     one, other = (full(tmp_path / name, [item(name)], [item("same")]) for name in "ab")
@@ -466,6 +473,7 @@ def test_plan_says_how_large_exports_are_and_that_they_cost_no_read_units(tmp_pa
     assert done.exit_code == 0
     for said in ("4.0 GB", "an export in Ion", "and 1 incremental one in DynamoDB JSON", "read units  none"):
         assert said in done.output
+    assert "S3" not in done.output, "both are in folders"
     one.files.append(one.files[0])
     one.write_manifests()
     assert CliRunner().invoke(main, command).exit_code == 3
