@@ -12,7 +12,7 @@ from ddbverify.config import Pair
 from ddbverify.metrics import measures, sending
 from ddbverify.names import SHUT, TARGET, Fact
 from ddbverify.words import duration_in_words
-from replicator.aws import fence_seen, queue, sight, stream, target_seen
+from replicator.aws import fence_seen, queue, sight, stream, target_seen, workers
 from replicator.aws.fence_seen import Seen
 from replicator.aws.switch import CUTOVER
 from replicator.backfill import ownership
@@ -175,11 +175,14 @@ def of_pair(context: Context, pair: Pair, *, flipped: bool, dear: bool = True) -
     control = state.get(Fact.CONTROL)
     paused = is_paused(control) and (control or {}).get("state") != SHUT and not flipped
     consumer = sight.consumer(context, pair) if "following" in steps and not flipped else None
-    phase = _phase(steps, state.get(Fact.RESTARTING), flipped=flipped, paused=paused, consumer=consumer)
+    missing = [] if flipped else sight.missing_workers(context, pair)
+    restarting = state.get(Fact.RESTARTING)
+    phase = _phase(steps, restarting, flipped=flipped, paused=paused, consumer=consumer, missing=missing)
     facts: dict[str, Any] = {
         "paused": paused,
         "phase": phase,
         "consumer": consumer,
+        "workers_missing": missing,
         "restart": context.restart_number(pair),
         "steps": steps,
         "gap": (state.get(Fact.GAP) or {}).get("reason"),
@@ -213,13 +216,14 @@ def _phase(
     consumer: Mapping[str, Any] | None,
     flipped: bool = False,
     paused: bool = False,
+    missing: Sequence[str] = (),
 ) -> str:
     if flipped:
         return "cut over: the source is fenced, and nothing follows it any more"
     if restarting is not None:
         return f"restart {restarting['number']} is under way: run `replicator restart`"
     if "following" in steps:
-        return _following(paused, None if consumer is None else consumer["on"])
+        return _following(paused, None if consumer is None else consumer["on"], missing)
     for number, names in enumerate((UP_STEPS, RESTORE_STEPS), 1):
         missing = [name for name in names if name not in steps]
         if missing:
@@ -228,12 +232,14 @@ def _phase(
     return "unknown"
 
 
-def _following(paused: bool, on: bool | None) -> str:
+def _following(paused: bool, on: bool | None, missing: Sequence[str]) -> str:
     """Recorded is that the target has caught up; that it keeps up shows by what applies changes now."""
     if paused:
         return "following, but paused: nothing is applied"
     if on is None:
         return "following; whether the target keeps up is not known"
+    if on and missing:
+        return "following, but no worker is at it: the target falls behind"
     return (
         "following: the target keeps up with the source"
         if on
@@ -264,7 +270,7 @@ def _age(fact: dict[str, Any] | None, now: float) -> int | None:
 
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    rows = [("  phase", facts["phase"]), *_consumer_rows(facts)]
+    rows = [("  phase", facts["phase"]), *_consumer_rows(facts), *_worker_rows(facts)]
     if "queue" in facts:
         depth = facts["queue"]
         rows.append(("  queue", f"{depth['waiting']} waiting, {depth['in_flight']} in flight"))
@@ -317,6 +323,15 @@ def _consumer_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     if consumer["on"] is None:
         return [("  consumer", f"not known: {consumer['unknown']}")]
     return [("  CONSUMER OFF", "unless a cutover is under way, `replicator resume` switches it on")]
+
+
+def _worker_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """That no worker does what is to be done, and how long that may be so."""
+    missing = facts["workers_missing"]
+    if not missing:
+        return []
+    forgets = "; the stream forgets after 24 hours" if workers.FORWARDER in missing else ""
+    return [("  NO WORKER", f"nobody is {' or '.join(missing)}: start `replicator worker`{forgets}")]
 
 
 def _lag_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

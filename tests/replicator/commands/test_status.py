@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from replicator.aws import sight
+from ddbverify.names import WORKER, Fact
+from replicator.aws import sight, workers
 from replicator.commands import status
-from tests.replicator.fakes import refusal
+from replicator.handlers.state import State
+from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
 
 PAIR = SimpleNamespace(id="orders-00000000")
 FOLLOWS = {"following": "2026-01-01T00:00:00+00:00"}
@@ -63,6 +65,53 @@ def test_a_target_keeps_up_only_where_something_applies_changes(paused, consumer
     told = [text for name, text in status._consumer_rows({"paused": paused, "consumer": consumer})]
     assert len(told) == bool(row)
     assert row in "".join(told)
+
+
+class Carried(SimpleNamespace):
+    """A pair that workers carry, and the leases that they have left."""
+
+    def __init__(self, *, shard, hand, on=True, by=WORKER):
+        state = State.of_pair(FakeDynamoDB(), STATE, PAIR.id)
+        for part, name, ends in (("forwarder", f"{Fact.SHARD}1", shard), ("consumer", f"{Fact.HAND}0", hand)):
+            workers.tell(state, part, {})
+            workers.ask(state, part, on=on)
+            state.put(name, holder="one", until_epoch=ends)
+        super().__init__(
+            state=lambda _: state,
+            server_time=lambda: 1000.0,
+            resources=lambda _: {"forwarder_mapping": by, "consumer_mapping": by},
+        )
+
+
+@pytest.mark.parametrize(
+    ("context", "missing"),
+    [
+        (Carried(shard=1020, hand=1020), []),
+        (Carried(shard=999, hand=1020), ["forwarder"]),
+        (Carried(shard=1020, hand=999), ["consumer"]),
+        (Carried(shard=999, hand=999), ["forwarder", "consumer"]),
+        (Carried(shard=999, hand=999, on=False), []),  # paused, or not begun: nobody is to be there
+        (Carried(shard=999, hand=999, by="uuid"), []),
+    ],
+)
+def test_a_part_is_missing_where_it_is_on_and_no_worker_has_it(context, missing):
+    """Of a worker that was killed leases are left, which end by DynamoDB's clock."""
+    assert sight.missing_workers(context, PAIR) == missing
+
+
+@pytest.mark.parametrize("missing", [["forwarder"], ["consumer"], ["forwarder", "consumer"]])
+def test_a_target_does_not_keep_up_where_no_worker_is_at_work(missing):
+    phase = status._phase(FOLLOWS, None, consumer=ON, missing=missing)
+    assert phase == "following, but no worker is at it: the target falls behind"
+    ((name, told),) = status._worker_rows({"workers_missing": missing})
+    assert name.strip() == "NO WORKER"
+    assert all(part in told for part in missing)
+    assert "start `replicator worker`" in told
+    assert "24 hours" in told if "forwarder" in missing else "24 hours" not in told
+
+
+def test_where_all_workers_are_there_no_row_says_so():
+    assert status._worker_rows({"workers_missing": []}) == []
 
 
 def test_before_it_follows_the_next_command_says_what_to_do():

@@ -12,7 +12,7 @@ from ddbverify.names import Fact
 from ddbverify.pipeline import health
 from replicator.aws import queue, switch
 from replicator.aws import workers as seen
-from replicator.commands import pause, resume
+from replicator.commands import pause, resume, status
 from tests.replicator.migrations import SOURCE_REGION, TARGET_REGION, Migration
 from tests.replicator.worker.running_workers import workers
 
@@ -54,6 +54,7 @@ def test_it_fills_and_follows_without_a_function(aws, unique, tmp_path, monkeypa
         assert functions.list_functions()["Functions"] == before
         config, pair = load(tmp_path / "migration.toml"), moving.pair
         assert health.health(config, pair).problems == (), running.said()
+        assert status.of_pair(moving.context(), pair, flipped=False)["workers_missing"] == []
 
         pause.pause(moving.context())
         moving.put("k3", "while it is paused")
@@ -79,6 +80,9 @@ def test_it_fills_and_follows_without_a_function(aws, unique, tmp_path, monkeypa
         time.sleep(0.5)
     problems = health.health(load(tmp_path / "migration.toml"), pair).problems
     assert any("not running (start `replicator worker`)" in one for one in problems)
+    seen_now = status.of_pair(context, pair, flipped=False)
+    assert seen_now["workers_missing"] == ["forwarder", "consumer"]
+    assert "no worker is at it" in seen_now["phase"]
     moving.put("k1", "nobody is there")
     assert queue.queue_depth(context, pair) == {"waiting": 0, "in_flight": 0, "delayed": 0}
     moving.down()
