@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Final
 
 import click
 
 from ddbverify.commands.shared import json_option, print_json, refuse
-from ddbverify.errors import DdbVerifyError
+from ddbverify.errors import ConfigurationError, DdbVerifyError
 from ddbverify.spark import bundle as bundles
 from ddbverify.spark.lines import lines_of
+
+_PLACE: Final = re.compile(r"s3://[A-Za-z0-9.-]+(/[A-Za-z0-9._=/-]*)?")
 
 
 @click.group("spark")
@@ -56,6 +60,7 @@ def bundle(*, out: Path, python: str, machine: str, to: str, as_json: bool) -> N
     Exit status: 0 done, 2 usage, or pip has not found all wheels.
     """
     try:
+        to = _place(to)
         made = bundles.make(out, python=python, machine=machine)
     except DdbVerifyError as error:
         refuse(error, as_json=as_json)
@@ -66,3 +71,13 @@ def bundle(*, out: Path, python: str, machine: str, to: str, as_json: bool) -> N
         return
     for name, line in lines.items():
         click.echo(f"# {name}\n{line}\n")
+
+
+def _place(to: str) -> str:
+    """A place in a bucket, as it can stand unquoted in a line for a shell."""
+    if not _PLACE.fullmatch(to):
+        raise ConfigurationError(
+            f"--to: {to!r} names no place in a bucket.",
+            'write it like "s3://BUCKET/PREFIX", of letters, digits and . _ = - only.',
+        )
+    return to.rstrip("/")

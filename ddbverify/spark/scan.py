@@ -34,7 +34,7 @@ from ddbverify.spark.receipts import (
 )
 from ddbverify.spark.rows import Kind, Row
 from ddbverify.spark.tasks import FetchItems, JoinRecords, JudgeItems, ReadParts
-from ddbverify.words import number_of
+from ddbverify.words import number_of, were
 
 RECORDS_PER_TASK: Final = 200_000
 """That are joined in one: about 200 bytes each, in the worst case."""
@@ -128,8 +128,8 @@ class Scan:
         for number, role in enumerate((Role.SOURCE, Role.TARGET)):
             if twice := sum(one.twice[number] for one in joined):
                 work.reading.unexamined.append(
-                    f"{number_of(twice, 'item')} of the {role} were not looked at: one side holds their key "
-                    "more than once"
+                    f"{number_of(twice, 'item')} of the {role} {were(twice)} not looked at: one side "
+                    "holds their key more than once"
                 )
         if again := sum(one.attempt > 0 for one in read):
             work.notes.append(f"Spark has read {number_of(again, 'part')} by a later attempt than the first")

@@ -140,3 +140,19 @@ def test_a_wheel_that_pip_does_not_find_is_named(tmp_path, monkeypatch):
     assert done.exit_code == 2
     assert "pip has not found all wheels for Python 3.11 on x86_64" in done.output
     assert "no-such-thing-of-anybody" in done.output
+
+
+@pytest.mark.parametrize("to", ["nobucket", "https://b/c", "s3://", "s3://b/c; d", "/mnt/spark", "s3:b"])
+def test_a_place_that_is_no_bucket_is_refused_before_anything_is_fetched(monkeypatch, tmp_path, to):
+    """It stands in lines that are copied into a shell."""
+    monkeypatch.setattr(bundle, "make", lambda *_, **__: pytest.fail("wheels were fetched"))
+    done = CliRunner().invoke(main, ["spark", "bundle", "--out", str(tmp_path), "--to", to])
+    assert done.exit_code == 2
+    assert "s3://BUCKET/PREFIX" in done.output
+
+
+def test_a_slash_at_the_end_of_the_place_is_none_of_its_name(made, monkeypatch, tmp_path):
+    monkeypatch.setattr(bundle, "make", lambda out, **_: made)
+    done = CliRunner().invoke(main, ["spark", "bundle", "--out", str(tmp_path), "--to", "s3://b/c/"])
+    assert done.exit_code == 0
+    assert f"s3://b/c/{bundle.LAUNCHER}" in done.output
