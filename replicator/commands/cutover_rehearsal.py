@@ -74,7 +74,8 @@ def rehearse(context: Context, pointer: Pointer) -> dict[str, Any]:
             raise Refused(f"The consumer of {pair} is off.", "run `replicator resume`, then rehearse again.")
     evidence = cutover_gate.ask(context).evidence
     canary_seconds = _measured(lambda: cutover_gate.fly_canaries(context))
-    audit_seconds = _measured(lambda: _audit(context))
+    _audit(context)
+    audit_seconds = _measured(lambda: _audit(context))  # a cutover has made one before its fence, too
     unchecked = _unchecked(context, put, pointer)
     parts = list(_parts(context, put, evidence, canary_seconds, audit_seconds))
     return _told(context, put, parts, unchecked)
@@ -135,7 +136,8 @@ def _parts(
     yield Part("quiet", settings.quiet + poll, "[cutover] quiet, and a look")
     if context.config.replicated.canary:
         way = "the canary's way through the present backlog"
-        yield Part("drain", canary_seconds + 2 * audit_seconds + poll, f"{way}, and two audits like this one")
+        how = f"{way}, and two audits of what is left behind another"
+        yield Part("drain", canary_seconds + 2 * audit_seconds + poll, how)
     else:
         yield Part("drain", None, "no canary flies, so how long the present backlog takes is not known")
     if settings.before_flip:
@@ -146,7 +148,8 @@ def _parts(
     yield verification
     if way_back_possible.wanted(context):
         left = max(0.0, 2.0 * way_back.APART_SECONDS + poll - (verification.seconds or 0.0))
-        yield Part("boundary", left, "of the way back: what the verification leaves of 4 s, and a look")
+        how = "of the way back, at most: what the verification leaves of 4 s, and a look"
+        yield Part("boundary", left, how)
     if put.ends:
         fasten = 0.0 if context.emulator else FASTEN_SECONDS
         yield Part("fasten", fasten, "assumed, until reads show the lasting fence")

@@ -53,7 +53,7 @@ POINTER = SimpleNamespace(
 
 @pytest.fixture
 def stage(tmp_path, monkeypatch):
-    """Everything that a rehearsal asks: the canary takes 7 s, an audit 4 s, the last run took 100 s."""
+    """Everything it asks: the canary takes 7 s, the first audit 40 s, another 4 s, the last run 100 s."""
     now, on = [0.0], [True]
     whole = State.whole(FakeDynamoDB(), STATE)
 
@@ -70,7 +70,13 @@ def stage(tmp_path, monkeypatch):
         monkeypatch.setattr(cutover_rehearsal.fence, "of", lambda _: made())
         monkeypatch.setattr(cutover_gate, "ask", lambda _: SimpleNamespace(evidence=found))
         monkeypatch.setattr(cutover_gate, "fly_canaries", takes(7.0))
-        monkeypatch.setattr(audit, "run", takes(4.0, audit.Audit(examined=3)))
+        backlog = iter([40.0])  # the first audit reads what was written since the last one
+
+        def audited(*_):
+            now[0] += next(backlog, 4.0)
+            return audit.Audit(examined=3)
+
+        monkeypatch.setattr(audit, "run", audited)
         monkeypatch.setattr(switch, "consumer_is_on", lambda *_: on[0])
         monkeypatch.setattr("replicator.context.clock.seconds", lambda: now[0])
         return Rooted(
@@ -120,6 +126,7 @@ def test_the_boundary_of_a_way_back_is_waited_for_while_the_verification_reads(
     said = cutover_rehearsal.rehearse(stage(started=7.0, ends=7.0 + took), POINTER)
 
     assert said["parts"]["boundary"]["seconds"] == left
+    assert "at most" in said["parts"]["boundary"]["how"]
 
 
 def test_with_markers_the_lag_of_the_streams_is_not_waited_for(stage, monkeypatch):
