@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddbverify.changes import following
-from ddbverify.changes.following import changed_keys, places_at, places_now
+from ddbverify.changes.following import LONGEST_SECONDS, changed_keys, places_at, places_now
 from ddbverify.changes.places import ENDED, Place, Places
 from ddbverify.changes.shards import Gap
 from ddbverify.errors import ThrottledError
@@ -227,6 +227,26 @@ def test_a_child_whose_beginning_was_trimmed_without_a_word_is_a_gap():
 
     with pytest.raises(Gap, match="24 hours"):
         changed(stream, before)
+
+
+@pytest.mark.parametrize(("minutes", "is_gap"), [(1, False), (5, True)])
+def test_what_becomes_too_old_while_it_is_read_is_a_gap(minutes, is_gap):
+    """A shard's beginning may be trimmed while the shards before it are read."""
+    stream = FakeStream()
+    before = places(stream)
+    stream.now += LONGEST_SECONDS - 120
+    stream.write("met")
+    stream.on_request.append(lambda one: passes(one, minutes * 60))
+
+    def passes(one, seconds):
+        one.on_request.clear()
+        one.now += seconds
+
+    if is_gap:
+        with pytest.raises(Gap, match="24 hours"):
+            changed(stream, before)
+    else:
+        assert changed(stream, before)[0] == {"met"}
 
 
 def test_a_place_at_a_trimmed_record_is_a_gap():

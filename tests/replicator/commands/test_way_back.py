@@ -10,8 +10,11 @@ import pytest
 
 from ddbverify.config import parse
 from ddbverify.errors import ConfigurationError, Refused
+from ddbverify.items.inverse import Inverse
+from ddbverify.items.transform import Transform
 from ddbverify.names import SHUT, Fact
 from replicator.aws import fence
+from replicator.backfill.plan import Through
 from replicator.commands import (
     closing,
     cutback,
@@ -28,6 +31,8 @@ from replicator.context.context import Context
 from replicator.context.lock import LeaseLost
 from replicator.handlers.state import State
 from tests.replicator.fakes import STATE, FakeDynamoDB, Rooted, refusal
+
+INVERSES = "tests.ddbverify.broken_inverses"
 
 FILE = """
 name = "shop"
@@ -428,6 +433,52 @@ def test_an_armed_forwarder_is_proven_again_at_each_attempt(tmp_path, monkeypatc
     monkeypatch.setattr(way_back.bundle, "build", lambda _: None)
     way_back.arm(made, None)
     assert proven == [None], "the step is taken again"
+
+
+@pytest.mark.parametrize(
+    ("inverse", "said"),
+    [
+        ("deletes_what_is_dropped", "other internal"),  # it keeps the first law, on every item
+        ("reads_a_number", "raised ValueError"),
+        ("counts_its_calls", "two calls with the same items gave two results"),
+    ],
+)
+def test_an_inverse_that_breaks_a_law_on_real_items_is_refused_before_anything_is_armed(
+    tmp_path, monkeypatch, inverse, said
+):
+    made = migration(tmp_path)
+    turned, touched = made.turned(1), []
+    through = Through(
+        Transform.load(f"{INVERSES}:narrower", {"id": "S"}, {"pk": "S"}, rekeys=False),
+        Inverse.load(f"{INVERSES}:{inverse}", {"id": "S"}, {"pk": "S"}),
+        "0" * 64,
+        "0" * 64,
+    )
+    plan = SimpleNamespace(
+        pair=turned.config.tables[0],
+        source=SimpleNamespace(name="orders-v2"),
+        target=SimpleNamespace(name="orders"),
+        through=through,
+    )
+    item = {"id": {"S": "a"}, "v": {"N": "1"}, "internal": {"S": "x"}}
+    monkeypatch.setattr(
+        way_back.through.preflight, "sample", lambda _, table: [item] if table is plan.target else []
+    )
+    monkeypatch.setattr(way_back, "found", lambda _: way_back.Ahead(turned, (plan,)))
+    monkeypatch.setattr(way_back_possible, "warnings", lambda _: ())
+    for module, name in [
+        (way_back, "_remove_stale"),
+        (way_back, "base_stack"),
+        (way_back, "bind"),
+        (way_back, "deployed"),
+        (way_back.target_closing, "admit"),
+        (way_back.bundle, "build"),
+    ]:
+        monkeypatch.setattr(module, name, lambda *_, name=name: touched.append(name))
+
+    with pytest.raises(ConfigurationError, match=said):
+        way_back.arm(made, None)
+    assert touched == []
 
 
 @pytest.mark.parametrize(("cycle", "removes"), [(0, "down"), (1, "settle"), (2, "down")])

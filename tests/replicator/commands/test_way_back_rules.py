@@ -138,6 +138,7 @@ def test_a_follower_that_was_watched_for_long_is_watched_anew(tmp_path, monkeypa
     [
         ("between", 0, {}, "interrupted at its flip"),
         ("between", 1, {}, "interrupted at its flip"),
+        ("a word of another version", 0, {}, "interrupted at its flip"),
         ("target", 1, {}, "way back is open"),
         ("source", 0, {"fenced": True}, "left its fence up"),
         ("target", 1, {"fenced": True}, "left its fence up"),
