@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -452,6 +452,47 @@ def test_one_that_is_interrupted_twice_says_that_the_fence_may_be_up(attempt, mo
         EngineError, match=r"failed \(interrupted\), and its fence could not be lifted: interrupted"
     ):
         attempt._behind(SimpleNamespace(**{**vars(FENCE), "lift": lift}))
+
+
+def test_all_that_can_be_done_while_the_application_writes_is_done_before_the_fence(attempt, monkeypatch):
+    """What was written so far is looked at and audited; and no target is open that an attempt left so."""
+    log, said = attempt.log, "replicator.commands.cutover."
+
+    def says(name, answer=None):
+        return lambda *_, **__: log.append(name) or answer
+
+    made = SimpleNamespace(check=lambda: None)
+    ahead = SimpleNamespace(roles=("the way back's",))
+    for name, does in {
+        "fence.of": lambda _, roles=(), **__: log.append(f"fence past {list(roles)}") or made,
+        "cutover_drain.need_consumers_on": lambda *_: None,
+        "marking.tidy": lambda *_: None,
+        "cutover_fence.close_left_open": says("what was left open is closed"),
+        "way_back_possible.decided": lambda _: True,
+        "cutover_gate.ask": says("gate", attempt.context.decision),
+        "way_back.arm": says("armed", ahead),
+        "way_back.last_words": lambda *_: "",
+        "last_verification.can_follow": lambda *_: True,
+        "last_verification.approach": says("links"),
+        "cutover_gate.fly_canaries": says("canary"),
+        "last_verification.waiting": lambda *_, **__: nullcontext(),
+        "cutover_drain.approach": says("audit"),
+    }.items():
+        monkeypatch.setattr(said + name, does)
+    monkeypatch.setattr(Attempt, "_behind", lambda _, fence: log.append(f"behind {fence is made}"))
+
+    attempt.run()
+    assert [line for line in log if not line.startswith("Cut over") and line] == [
+        "fence past []",
+        "what was left open is closed",
+        "gate",
+        "armed",
+        'fence past ["the way back\'s"]',
+        "links",
+        "canary",
+        "audit",
+        "behind True",
+    ]
 
 
 def test_the_last_verification_sees_what_the_consumer_wrote_last(attempt):
