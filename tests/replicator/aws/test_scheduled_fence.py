@@ -12,6 +12,7 @@ from replicator.aws.fence_notes import InMemory, StateNotes
 from replicator.aws.policies import LIMIT_BYTES
 from replicator.aws.policy_deny import begin_of, end_of, fenced, is_fenced, what_changed, without
 from replicator.aws.policy_fence import PolicyFence
+from replicator.context.context import Pace
 from replicator.handlers.state import State
 from tests.replicator.aws.test_policy_fence import LIMIT, MARGIN, OPERATOR, OTHERS, READERS, TABLE, several
 from tests.replicator.fakes import STATE, FakeDynamoDB, refusal
@@ -40,6 +41,14 @@ def by_another_tool(client, policy):
 
 
 # --- what it puts ---------------------------------------------------------------------------------
+
+
+def test_on_aws_a_fence_is_put_a_minute_ahead_at_least_and_longer_than_aws_blocks_a_change():
+    pace = Pace.of(emulator=False)
+
+    assert (pace.fence_lead, pace.fence_spread) == (LEAD, SPREAD)
+    assert pace.fence_spread >= 60
+    assert pace.fence_lead - pace.fence_spread >= 15 + pace.poll_seconds  # docs/aws.md T25
 
 
 @pytest.mark.parametrize("spread", [0.0, 20.0, 55.0])

@@ -941,7 +941,7 @@ class Wall:
 
     def __init__(self, tmp_path, monkeypatch, *, written_at, quiet="60s"):
         self.now, self.written_at, self.texts, self.warned = 1_000.0, list(written_at), [], []
-        self.keys = {"id": {"S": "secret"}}
+        self.keys, self.by_ttl = {"id": {"S": "secret"}}, False
         self.audits, self.audit_seconds = [], 0.0
         monkeypatch.setattr("replicator.commands.quiet.StreamReader", lambda *_, **__: self)
         monkeypatch.setattr(time, "sleep", self.sleep)
@@ -974,7 +974,7 @@ class Wall:
         come = [at for at in self.written_at if at <= self.now - 1_000.0]
         self.written_at = self.written_at[len(come) :]
         change = SimpleNamespace(keys=self.keys)
-        return [SimpleNamespace(change=change, by_ttl=False) for _ in come]
+        return [SimpleNamespace(change=change, by_ttl=self.by_ttl) for _ in come]
 
     def watch(self):
         step = SimpleNamespace(at=self.texts.append, result="")
@@ -998,6 +998,14 @@ def test_who_still_writes_behind_the_fence_is_said_while_it_is_waited(tmp_path, 
 def test_what_the_replicator_writes_itself_is_no_write_through_the_fence(tmp_path, monkeypatch, ours):
     wall = Wall(tmp_path, monkeypatch, written_at=[2, 20, 40])
     wall.keys = ours
+
+    assert wall.watch() == "quiet for 60 s"
+
+
+def test_what_time_to_live_removes_is_no_write_through_the_fence(tmp_path, monkeypatch):
+    """No fence keeps it off, and under a fence of minutes it may remove something every second."""
+    wall = Wall(tmp_path, monkeypatch, written_at=[2, 20, 40])
+    wall.by_ttl = True
 
     assert wall.watch() == "quiet for 60 s"
 
