@@ -232,8 +232,10 @@ def comparison_verdict(
 
 
 def _reasons(comparison: Comparison, state: State) -> str:
-    reasons = Counter(one.reason for one in comparison.only(state) if one.reason)
-    return f" ({'; '.join(reason for reason, _ in reasons.most_common(3))})" if reasons else ""
+    """The commonest reasons; equally common ones by their text, in whatever order they were met."""
+    counts = Counter(one.reason for one in comparison.only(state) if one.reason)
+    ranked = sorted(counts, key=lambda reason: (-counts[reason], reason))
+    return f" ({'; '.join(ranked[:3])})" if ranked else ""
 
 
 def _counted(verdict: Verdict) -> str:

@@ -57,3 +57,20 @@ def test_nothing_examined_passes_only_where_nothing_was_written_since_a_pass():
     assert Verdict(examined=0, unchanged=True).outcome is Outcome.PASSED
     assert Verdict(examined=0, unchanged=True, churning=1).outcome is Outcome.INCONCLUSIVE
     assert Verdict(examined=0, unchanged=True, findings=(Finding("one"),)).outcome is Outcome.FAILED
+
+
+def test_equally_common_reasons_are_told_in_one_order_whatever_they_were_met_in():
+    met = [
+        {"state": "uncomparable", "key": {"id": {"S": f"{number}"}}, "reason": reason}
+        for number, reason in enumerate(
+            ["it returned a list", "it raised ValueError", "it raised ValueError"]
+        )
+    ] + [{"state": "uncomparable", "key": {"id": {"S": "9"}}, "reason": "it changed the key"}]
+    said = {
+        comparison_verdict(
+            projects.comparison(counts={"matched": 3, "uncomparable": 4}, differences=order)
+        ).unexamined
+        for order in (met, met[::-1])
+    }
+    assert len(said) == 1
+    assert "it raised ValueError; it changed the key; it returned a list" in said.pop()[0]
