@@ -138,10 +138,13 @@ class Forwarding:
         self._keeper.keep(lease)
         read = max(read_epoch, float(taken.get("read_epoch", 0)))
         shard = self._held[name] = _Shard(name, lease, str(taken.get("place") or ""), read)
-        if not shard.place:  # from its oldest record, which says nothing of what is forgotten
-            self._forgotten(shard) if shards.forgot({"read_epoch": read}, self._context.server_time()) else (
-                self._note(shard, "", read)
-            )
+        if shard.place:
+            return
+        # From its oldest record, which says nothing of what is forgotten.
+        if shards.forgot({"read_epoch": read}, self._context.server_time()):
+            self._forgotten(shard)
+        else:
+            self._note(shard, "", read)
 
     def _drop(self, shard: _Shard) -> None:
         self._keeper.drop(shard.lease)
@@ -163,7 +166,9 @@ class Forwarding:
         """Forward one page of a shard."""
         shard.lease.check()
         client = self._context.source_client("dynamodbstreams")
-        asked = self._context.server_time() if shard.empty + 1 == EMPTY_PAGES else 0.0
+        is_due = shard.empty + 1 >= EMPTY_PAGES and time.monotonic() - shard.noted >= _NOTE_EVERY
+        # Before the page: what is written behind it is not in it.
+        asked = self._context.server_time() if is_due else 0.0
         try:
             shard.iterator = shard.iterator or self._iterator(shard)
             page = client.get_records(ShardIterator=shard.iterator, Limit=1000)
@@ -200,9 +205,7 @@ class Forwarding:
         if records:
             self._note(shard, records[-1]["dynamodb"]["SequenceNumber"], _created(records[-1]))
         elif asked:
-            shard.read_epoch = max(shard.read_epoch, asked)
-            if time.monotonic() - shard.noted >= _NOTE_EVERY:
-                self._note(shard, shard.place, asked)
+            self._note(shard, shard.place, asked)
         return bool(records)
 
     def _note(self, shard: _Shard, place: str, read_epoch: float) -> None:

@@ -198,6 +198,19 @@ def test_an_idle_shard_that_is_watched_forgets_nothing(bench):
     assert bench.sent() == ["a", "b"]
 
 
+def test_how_far_an_idle_shard_was_read_is_noted_again_and_again(bench):
+    """A worker that dies behind a quiet day would leave a gap behind that is none."""
+    worker = bench.worker()
+    bench.write("a")
+    for _ in range(100):
+        until_idle(worker, 2)
+        bench.pass_by(6)
+        worker.keeper.renew()
+
+    (kept,) = (one for _, one in bench.state.all(Fact.SHARD))
+    assert bench.streams.now - float(kept["read_epoch"]) <= 120
+
+
 def test_a_shard_that_nobody_has_read_for_a_day_is_a_gap_though_nothing_says_so(bench):
     """Nothing was noted of it, and its oldest record says nothing of what was before."""
     bench.write("a")
