@@ -20,6 +20,9 @@ from replicator.handlers.records import MalformedRecord
 _FENCED_BY_SECONDS = 30.0
 """By then a fence holds for everybody: who still writes is not stopped by it."""
 
+_SECOND = 1.0
+"""DynamoDB's clock says whole seconds, so that of two moments it does not say the last one between them."""
+
 _AUDIT_SECONDS = 1.0
 """Between two audits at least: an emulator is looked at more often than there is anything to read."""
 
@@ -50,10 +53,10 @@ def await_quiet(context: Context, fenced_at: float, in_time: Callable[[str], Non
             if seen := sum(_writes(reader, schema) for reader, schema in readers):
                 late += seen
                 quiet_since = context.server_time()
-            elif looked_at - quiet_since >= quiet:
+            elif looked_at - quiet_since >= quiet + _SECOND:
                 break
             in_time("writes still reach the source: the fence does not hold, or is slow to")
-            left = quiet - (context.server_time() - quiet_since)
+            left = quiet + _SECOND - (context.server_time() - quiet_since)
             to_go = f"{left:.0f} s to go"
             still_written = quiet_since - fenced_at > _FENCED_BY_SECONDS
             step.at(f"{to_go}; {_came_through(late)}" if still_written else to_go)

@@ -936,6 +936,9 @@ def test_a_cutover_stands_where_its_evidence_cannot_be_signed(attempt):
     assert any("could not be signed" in line for line in attempt.log)
 
 
+UNTIL_QUIET = 61  # seconds: the clock of the fence and that of the look are whole seconds
+
+
 class Wall:
     """A fence and its streams by a clock of their own; a write gets through at each of these seconds."""
 
@@ -1040,12 +1043,26 @@ def test_a_look_that_takes_long_proves_only_what_was_before_it(tmp_path, monkeyp
     assert wall.watch() == "quiet for 60 s, after 1 late writes"
 
 
+@pytest.mark.parametrize("begun", [0.0, 0.5, 0.99])
+def test_a_quiet_is_as_long_as_it_is_asked_for_though_the_clock_says_whole_seconds(
+    tmp_path, monkeypatch, begun
+):
+    """A quiet of a second was over 0.3 s behind the fence."""
+    wall = Wall(tmp_path, monkeypatch, written_at=[])
+    wall.context.pace = SimpleNamespace(poll_seconds=0.25)
+    wall.now += begun
+    wall.context.server_time = lambda: float(int(wall.now))
+    wall.watch()
+
+    assert wall.now - (1_000.0 + begun) >= 60
+
+
 def test_an_emulator_is_not_audited_at_each_look(tmp_path, monkeypatch):
     wall = Wall(tmp_path, monkeypatch, written_at=[])
     wall.context.pace = SimpleNamespace(poll_seconds=0.25)
     wall.watch()
 
-    assert len(wall.audits) == 60
+    assert len(wall.audits) == UNTIL_QUIET
 
 
 @pytest.mark.parametrize("seconds", [0.0, 3.0, 8.0])
@@ -1058,8 +1075,9 @@ def test_what_comes_through_the_streams_meanwhile_is_audited_and_makes_nobody_wa
     wall.watch()
 
     assert wall.audits[0] == 1_000.0
-    assert len(wall.audits) == 60 / max(5.0, seconds) // 1 + (60 % max(5.0, seconds) > 0)
-    assert wall.now <= 1_060.0 + seconds
+    apart = max(5.0, seconds)
+    assert len(wall.audits) == UNTIL_QUIET // apart + (UNTIL_QUIET % apart > 0)
+    assert wall.now <= 1_000.0 + UNTIL_QUIET + seconds
 
 
 @pytest.mark.parametrize("error", [Trimmed("records are gone"), MalformedRecord("a record without Keys")])
