@@ -58,13 +58,14 @@ def synth(context: Context, *, rendered: str, out: Path | None) -> dict[str, Any
         out: Folder for the files; printed by default.
 
     Raises:
-        ConfigurationError: As `up`; or the folder holds somebody else's files of these names.
+        ConfigurationError: As `up`; or the folder holds somebody else's files of these names, or ours for
+            another tool.
     """
     found = list(stacks_of(context))
     made = [deployable(context, one) for one in found if isinstance(one, Wanted)]
     files = _FORMS[rendered](made)
     if out is not None:
-        files_out.write(out, files)
+        files_out.write(out, files, form=rendered)
     elif not context.console.as_json:
         for name, text in files.items():
             click.echo(f"# {name}\n{text}", nl=False)
