@@ -85,6 +85,13 @@ class Auditor:
 
     def _audit(self, context: Context) -> None:
         try:
-            when_due(context)
+            with translated("audit"):
+                when_due(context)
         except DdbVerifyError as error:
             context.console.warn(f"the audit of this worker: {error.message} Try: {error.hint}")
+        except Exception as error:  # noqa: BLE001  # a thread's own would be told to nobody who looks
+            # The type only: the text of others' may hold values.
+            context.console.warn(
+                f"the audit of this worker: {type(error).__qualname__}, which nobody has expected. Try: "
+                f"`replicator audit`, which says more; this worker tries again."
+            )

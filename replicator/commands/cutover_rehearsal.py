@@ -23,6 +23,7 @@ from replicator.commands import (
     cutover_preflight,
     last_verification,
     marking,
+    quiet,
     way_back,
     way_back_possible,
 )
@@ -133,7 +134,8 @@ def _parts(
     settings, poll = context.config.cutover, context.pace.poll_seconds
     if not put.lead_seconds:
         yield Part("fence", None, "nobody knows when your command's fence holds")
-    yield Part("quiet", settings.quiet + poll, "[cutover] quiet, and a look")
+    how = "[cutover] quiet, a second, since AWS tells whole ones, and a look"
+    yield Part("quiet", quiet.forecast_seconds(context), how)
     if context.config.replicated.canary:
         way = "the canary's way through the present backlog"
         how = f"{way}, and two audits of what is left behind another"

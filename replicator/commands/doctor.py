@@ -25,6 +25,7 @@ from replicator.commands import (
     doctor_pace,
     doctor_permissions,
     protection,
+    quiet,
     target_closing,
     way_back,
     way_back_possible,
@@ -244,7 +245,7 @@ def budget(context: Context, paces: Mapping[Pair, Looked[Pace]]) -> Budget:
     """What is known of the time in which nobody may write, before anything is made."""
     settings: Cutover = context.config.cutover
     poll, policy = context.pace.poll_seconds, not settings.fence.startswith("command:")
-    parts = {"quiet": settings.quiet + poll}
+    parts = {"quiet": quiet.forecast_seconds(context)}
     unknown = ["the drain of what waits in the queue"]
     if not context.emulator:
         parts["consumer off"] = cutover_rehearsal.CONSUMER_OFF_SECONDS

@@ -27,6 +27,11 @@ _AUDIT_SECONDS = 1.0
 """Between two audits at least: an emulator is looked at more often than there is anything to read."""
 
 
+def forecast_seconds(context: Context) -> float:
+    """What `await_quiet` takes where no write gets through the fence; the last look may be late."""
+    return context.config.cutover.quiet + _SECOND + context.pace.poll_seconds
+
+
 def await_quiet(context: Context, fenced_at: float, in_time: Callable[[str], None], step: Step) -> None:
     """
     Watch the streams until nothing but canaries and TTL came for ``[cutover] quiet``.

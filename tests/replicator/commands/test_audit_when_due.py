@@ -12,7 +12,7 @@ from replicator.commands import audit, audit_when_due
 from replicator.commands.audit_when_due import AGAIN_SECONDS, EVERY_SECONDS, Auditor, when_due
 from replicator.context import live
 from replicator.handlers.state import State
-from tests.replicator.fakes import STATE, FakeDynamoDB, Rooted
+from tests.replicator.fakes import STATE, FakeDynamoDB, Rooted, refusal
 
 READY = {Fact.BOUNDARY: {"boundary_epoch": 1}, Fact.FOLLOWING: {"since": "now"}}
 
@@ -122,3 +122,26 @@ def test_what_it_found_is_told_and_ends_no_worker(context):
     auditor._thread.join()
     assert context.audits == 1, "not again at each look"
     assert audit_when_due.EVERY_SECONDS < 24 * 3600 / 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("an item's value"), "RuntimeError, which nobody has expected."),
+        (refusal("InternalServerError"), "AWS refused to audit: InternalServerError"),
+    ],
+)
+def test_whatever_ends_an_audit_is_told_and_it_is_made_again(context, error, told):
+    """Another exception ended the thread with a traceback, and the worker said nothing."""
+    context.fails = error
+    auditor = Auditor()
+    auditor(context)
+    auditor._thread.join()
+
+    (warned,) = context.warned
+    assert warned.startswith(f"the audit of this worker: {told}")
+    assert "value" not in warned
+    assert "Try: " in warned
+    context.fails = None
+    context.now += AGAIN_SECONDS
+    assert when_due(context) is True

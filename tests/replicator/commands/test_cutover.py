@@ -1057,6 +1057,19 @@ def test_a_quiet_is_as_long_as_it_is_asked_for_though_the_clock_says_whole_secon
     assert wall.now - (1_000.0 + begun) >= 60
 
 
+@pytest.mark.parametrize("poll_seconds", [0.25, 5.0])
+@pytest.mark.parametrize("begun", [0.0, 0.5, 0.99])
+def test_a_quiet_takes_no_longer_than_is_told_beforehand(tmp_path, monkeypatch, begun, poll_seconds):
+    """A second less was told: the clock's whole seconds were in the wait, and not in the forecast."""
+    wall = Wall(tmp_path, monkeypatch, written_at=[])
+    wall.context.pace = SimpleNamespace(poll_seconds=poll_seconds)
+    wall.now += begun
+    wall.context.server_time = lambda: float(int(wall.now))
+    wall.watch()
+
+    assert wall.now - (1_000.0 + begun) <= quiet.forecast_seconds(wall.context)
+
+
 def test_an_emulator_is_not_audited_at_each_look(tmp_path, monkeypatch):
     wall = Wall(tmp_path, monkeypatch, written_at=[])
     wall.context.pace = SimpleNamespace(poll_seconds=0.25)

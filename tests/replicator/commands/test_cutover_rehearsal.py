@@ -100,13 +100,13 @@ def test_each_part_is_named_with_where_its_seconds_are_from(stage, capsys):
     said = cutover_rehearsal.rehearse(stage('quiet = "10s"\n'), POINTER)
 
     assert {name: part["seconds"] for name, part in said["parts"].items()} == {
-        "quiet": 15.0,
+        "quiet": 16.0,
         "drain": 7.0 + 2 * 4.0 + 5.0,
         "consumer": 30.0,
         "verification": 100.0,
         "fasten": 15.0,
     }
-    assert said["refused_seconds"] == 180.0
+    assert said["refused_seconds"] == 181.0
     assert (said["lead_seconds"], said["fits"], said["unknown"]) == (90.0, True, [])
     told = capsys.readouterr().err
     assert "put 90 s before it begins; the application writes meanwhile" in told
@@ -171,9 +171,9 @@ def test_what_is_not_known_is_in_no_sum_and_said(stage, capsys):
     said = cutover_rehearsal.rehearse(stage(text, made=Command, evidence=False), POINTER)
 
     assert said["unknown"] == ["fence", "drain", "before_flip", "verification"]
-    assert said["refused_seconds"] == 60.0 + 5.0 + 30.0
+    assert said["refused_seconds"] == 60.0 + 1.0 + 5.0 + 30.0
     told = capsys.readouterr().err
-    assert "about 95 s, and for what is not known (fence, drain, before_flip, verification):" in told
+    assert "about 96 s, and for what is not known (fence, drain, before_flip, verification):" in told
     for name in said["unknown"]:
         assert f"  {name:<14}not known   " in told
     assert "fasten" not in said["parts"]
@@ -183,7 +183,7 @@ def test_what_is_not_known_is_in_no_sum_and_said(stage, capsys):
 def test_it_is_held_against_the_limit_with_the_time_to_fasten(stage, limit, fits, capsys):
     said = cutover_rehearsal.rehearse(stage(f'fence_limit = "{limit}"\n'), POINTER)
 
-    assert said["refused_seconds"] == 230.0
+    assert said["refused_seconds"] == 231.0
     assert said["fits"] is fits
     assert ("more than [cutover] fence_limit" in capsys.readouterr().err) is not fits
 
