@@ -37,6 +37,11 @@ from replicator.context.console import Console
     is_flag=True,
     help="Source and target in two accounts, worked on from a third one.",
 )
+@click.option(
+    "--deployed",
+    is_flag=True,
+    help="Others deploy the stacks, and the operator's role may do nothing of IAM.",
+)
 @click.option("--short", is_flag=True, help="Without the altered item and the second cutover.")
 @click.option("--keep", is_flag=True, help="Keep the tables and the embedded AWS until Ctrl-C.")
 def command(
@@ -49,6 +54,7 @@ def command(
     keep: bool,
     report: Path | None,
     two_accounts: bool,
+    deployed: bool,
     short: bool,
 ) -> None:
     """
@@ -60,7 +66,9 @@ def command(
     """
     from replicator.demo import playing, story  # a whole AWS comes with it, and no other command needs one
 
-    options = story.Options(items, count, traffic, transform, seed, keep, report, two_accounts, short)
+    options = story.Options(
+        items, count, traffic, transform, seed, keep, report, two_accounts, short, deployed
+    )
     console = Console(as_json=as_json)
     end_as_ctrl_c_does()
     try:

@@ -8,7 +8,7 @@ from ddbverify.config import Config
 from ddbverify.names import direction_name, table_name
 from ddbverify.words import docs_folder
 from replicator.aws import pointer
-from replicator.commands import target_closing, way_back_possible
+from replicator.commands import taken, target_closing, way_back_possible
 from replicator.context.context import Context
 from replicator.doctor import policies, simulating
 from replicator.doctor.examination import Examined
@@ -76,6 +76,7 @@ def needs_of(context: Context, examined: Examined) -> Needs:
         dashboards=config.replicated.dashboard,
         notices=config.notify.topic is not None,
         worker=config.replicated.worker,
+        deployed=taken.is_asked_for(context),
     )
 
 

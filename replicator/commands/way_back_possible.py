@@ -10,6 +10,7 @@ from ddbverify.errors import EngineError, Refused
 from ddbverify.names import LONGEST_NAME_WITH_WAY_BACK, region_of, table_name
 from ddbverify.tables.aws import translated
 from ddbverify.words import duration_in_words
+from replicator.commands import taken
 from replicator.context.context import Context
 
 _EXPIRING: Final = ("ENABLED", "ENABLING", "DISABLING")
@@ -23,8 +24,8 @@ def why_not(context: Context) -> str:
         return f"the name {config.name!r} has more than {LONGEST_NAME_WITH_WAY_BACK} characters."
     if config.cutover.fence.startswith("command:") and "{side}" not in config.cutover.fence:
         return "your fence command has no {side}, and so cannot tell which table to fence."
-    if config.stack.deployed:
-        return "others deploy the stacks ([stack] deployed), and a way back needs stacks of its own."
+    if config.stack.deployed or context.shared.by_others:
+        return "others deploy the stacks, and a way back needs stacks of its own."
     if (keys := config.stack.of_one_place) and _apart(config):
         return f"[stack] {keys[0]} is of one account and region, and a way back runs in the target's."
     for pair in config.tables:
@@ -89,6 +90,7 @@ def decided(context: Context) -> bool:
     Raises:
         Refused: It is asked for, and cannot be.
     """
+    taken.remember(context.root)  # `--deployed` was given to `up` and `restore` alone
     if wanted(context):
         need(context)
         return True

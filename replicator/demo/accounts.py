@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ SOURCE_REGION, TARGET_REGION = "eu-west-1", "eu-central-1"
 SOURCE, TARGET = "shop", "shop-v2"
 TARGET_ACCOUNT, TOOLS_ACCOUNT = "210987654321", "345678901234"
 OPERATOR, VERIFIER = "migration-operator", "migration-verifier"
+FENCER = "shop-fencer"  # of the command that fences: the shop's own, and none of the operator's
 MIGRATION, POINTER, WRITERS = "demo", "/shop/table", "shop-writers"
 
 _PROGRAMS: Final = ("replicator", "ddbverify")
@@ -32,8 +34,24 @@ def one(aws: EmbeddedAws, folder: Path) -> Scene:
 
 
 def two(aws: EmbeddedAws, folder: Path) -> Scene:
+    """A table in each of two accounts, which a third one works on through roles: see `_through_roles`."""
+    theirs, tools = aws.as_account(TARGET_ACCOUNT), aws.as_account(TOOLS_ACCOUNT)
+    source = _spot(aws, SOURCE_REGION, SOURCE, "source", f"{SOURCE_REGION}, account {aws.account_id}")
+    target = _spot(theirs, TARGET_REGION, TARGET, "target", f"{TARGET_REGION}, account {TARGET_ACCOUNT}")
+    return _through_roles(source, target, tools, folder, _NEEDS)
+
+
+def deployed(aws: EmbeddedAws, folder: Path) -> Scene:
+    """Both tables in one account, and an operator there who may do nothing of IAM: others deploy."""
+    source = _spot(aws, SOURCE_REGION, SOURCE, "source", SOURCE_REGION)
+    target = _spot(aws, TARGET_REGION, TARGET, "target", TARGET_REGION)
+    needs = replace(_NEEDS, crosses_accounts=False, way_back=False, deployed=True)
+    return _through_roles(source, target, aws, folder, needs)
+
+
+def _through_roles(source: Spot, target: Spot, tools: EmbeddedAws, folder: Path, needs: Needs) -> Scene:
     """
-    A table in each of two accounts, which a third one works on through roles.
+    The commands work through roles, which *tools* may assume.
 
     What the roles may is what docs/permissions.md says, and nothing else: of `ddbverify` the verifier's
     policy, of `replicator` all that this migration needs. So the page is tried, too.
@@ -41,19 +59,25 @@ def two(aws: EmbeddedAws, folder: Path) -> Scene:
     Args:
         folder: For the two files with profiles.
     """
-    theirs, tools = aws.as_account(TARGET_ACCOUNT), aws.as_account(TOOLS_ACCOUNT)
-    source = _spot(aws, SOURCE_REGION, SOURCE, "source", f"{SOURCE_REGION}, account {aws.account_id}")
-    target = _spot(theirs, TARGET_REGION, TARGET, "target", f"{TARGET_REGION}, account {TARGET_ACCOUNT}")
+    sides = {"source": source, "target": target}
     environments: dict[str, Mapping[str, str]] = {}
     for program, role in zip(_PROGRAMS, (OPERATOR, VERIFIER), strict=True):
-        for side, spot in (("source", source), ("target", target)):
-            granted = [*_granted(source, target, side, role), _for_the_emulator(role)]
-            if role == OPERATOR:
-                granted.append(_fence(spot))
-            _make_role(spot, role, _documents(granted))
+        granted: dict[str, list[dict[str, Any]]] = {}
+        for side, spot in sides.items():
+            granted.setdefault(spot.account, []).extend(_granted(source, target, side, role, needs))
+        for account, of in {spot.account: spot for spot in sides.values()}.items():
+            _make_role(of, role, tools.account_id, [*granted[account], _for_the_emulator(role)])
         file = folder / f"{role}.config"
-        file.write_text("".join(_profile(spot, role) for spot in (source, target)), encoding="utf-8")
+        file.write_text(
+            "".join(
+                _profile(spot, side, role) + _profile(spot, f"fence-{side}", FENCER)
+                for side, spot in sides.items()
+            ),
+            encoding="utf-8",
+        )
         environments[program] = tools.environment(SOURCE_REGION) | {"AWS_CONFIG_FILE": str(file)}
+    for of in {spot.account: spot for spot in sides.values()}.values():
+        _make_role(of, FENCER, tools.account_id, [_fence(of)])
     return Scene(source, target, environments, POINTER, WRITERS)
 
 
@@ -61,23 +85,24 @@ def _spot(aws: EmbeddedAws, region: str, name: str, profile: str = "", described
     return Spot(aws.session(region), aws.account_id, region, name, profile, described)
 
 
-def _profile(spot: Spot, role: str) -> str:
+def _profile(spot: Spot, name: str, role: str) -> str:
     """A profile that works on one account through its role; a session of it renews itself."""
     return (
-        f"[profile {spot.profile}]\nrole_arn = arn:aws:iam::{spot.account}:role/{role}\n"
+        f"[profile {name}]\nrole_arn = arn:aws:iam::{spot.account}:role/{role}\n"
         f"credential_source = Environment\nregion = {spot.region}\n\n"
     )
 
 
-def _make_role(spot: Spot, name: str, documents: Iterable[str]) -> None:
+def _make_role(spot: Spot, name: str, trusted: str, statements: Iterable[dict[str, Any]]) -> None:
+    """A role that the account *trusted* may assume, with these statements as managed policies."""
     iam = spot.client("iam")
     trust = {
         "Effect": "Allow",
-        "Principal": {"AWS": f"arn:aws:iam::{TOOLS_ACCOUNT}:root"},
+        "Principal": {"AWS": f"arn:aws:iam::{trusted}:root"},
         "Action": "sts:AssumeRole",
     }
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
-    for number, document in enumerate(documents):
+    for number, document in enumerate(_documents(statements)):
         made = iam.create_policy(PolicyName=f"{name}-{number}", PolicyDocument=document)
         iam.attach_role_policy(RoleName=name, PolicyArn=made["Policy"]["Arn"])
 
@@ -122,16 +147,16 @@ def _for_the_emulator(role: str) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": sorted(actions), "Resource": "*"}
 
 
-def _granted(source: Spot, target: Spot, side: str, role: str) -> Iterator[dict[str, Any]]:
+def _granted(source: Spot, target: Spot, side: str, role: str, needs: Needs) -> Iterator[dict[str, Any]]:
     """The statements of docs/permissions.md that *role* needs in the account of one side."""
     folder = docs_folder()
     page = (folder / "permissions.md").read_text(encoding="utf-8") if folder else ""
     wanted = [
         one
-        for one in policies.needed(policies.statements(page), _NEEDS)
+        for one in policies.needed(policies.statements(page), needs)
         if role == OPERATOR or one.section == "The verifier"
     ]
-    for cycle in range(3):  # over, back, and over again, as the story goes
+    for cycle in range(3 if needs.way_back else 1):  # over, back, and over again, as the story goes
         names = _names(source, target, cycle)
         for one in wanted if cycle == 0 else policies.turned(wanted):
             theirs = one.side if cycle % 2 == 0 else {"source": "target", "target": "source"}[one.side]

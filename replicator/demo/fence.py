@@ -27,10 +27,10 @@ def main(role: str, *given: str) -> None:
     side = "source"
     if len(tables) > 1:
         *tables, side = tables
-    # Of two accounts each has a profile, called after its side; the commands of one account have none.
+    # Where roles work there is one for this command on each side, behind a profile; else there are none.
     session = boto3.Session()
-    if side in session.available_profiles:
-        session = boto3.Session(profile_name=side)
+    if (profile := f"fence-{side}") in session.available_profiles:
+        session = boto3.Session(profile_name=profile)
     iam, policy = session.client("iam"), POLICY.format(side)
     table_arn = dict(zip(("source", "target"), tables, strict=False))[side]
     if word == "on":

@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ def demo(options: Options, console: Console) -> dict[str, Any]:
     """
     if options.traffic <= 0:
         raise ConfigurationError("--traffic has to be above 0.", "use for example --traffic 100.")
+    if options.deployed and options.two_accounts:
+        raise ConfigurationError(
+            "--deployed and --two-accounts are two demonstrations.", "run one, then the other."
+        )
     items = (
         shapes.load_items(options.items)
         if options.items
@@ -54,9 +59,9 @@ def demo(options: Options, console: Console) -> dict[str, Any]:
             # Roles are held against the policy that wants TLS, where the root of an account is not.
             log=folder / "embedded-aws.log",
             progress=console.line,
-            tls=options.two_accounts,
+            tls=options.two_accounts or options.deployed,
         ) as aws:
-            scene = (accounts.two if options.two_accounts else accounts.one)(aws, folder)
+            scene = _scene(options)(aws, folder)
             story = Story(options, console, scene, folder, items, schema, target_schema, rekeys, function)
             outcome = story.tell()
             if options.keep:
@@ -65,6 +70,12 @@ def demo(options: Options, console: Console) -> dict[str, Any]:
         if not options.keep:
             shutil.rmtree(folder, ignore_errors=True)
     return outcome
+
+
+def _scene(options: Options) -> Callable[[EmbeddedAws, Path], Scene]:
+    if options.deployed:
+        return accounts.deployed
+    return accounts.two if options.two_accounts else accounts.one
 
 
 def _keep(console: Console, aws: EmbeddedAws, folder: Path, scene: Scene) -> None:

@@ -20,12 +20,13 @@ from tabulate import tabulate
 
 from ddbverify.words import number_of
 from replicator.context.console import Console
-from replicator.demo import refusal, reports, shapes, stage
+from replicator.demo import refusal, reports, shapes, stage, team
 from replicator.demo.proof import Proof, prove
 from replicator.demo.scene import Scene
 from replicator.demo.shapes import Item, Schema
 from replicator.demo.shell import Shell, StepFailed
 from replicator.demo.story_words import examined, key_text, reasons, typed_key
+from replicator.demo.team import Team
 from replicator.demo.traffic import Application, Journal, Writers, made_of
 
 _FOLLOWER_SECONDS: Final = 120.0
@@ -48,6 +49,7 @@ class Options:
     report: Path | None = None  # folder
     two_accounts: bool = False
     short: bool = False
+    deployed: bool = False
 
 
 @dataclass(slots=True)
@@ -76,8 +78,21 @@ class Story:
     told: list[Done] = field(default_factory=list)
     swapped: tuple[Item, Item] | None = None
     proof: Proof | None = None
+    team: Team = field(init=False)
     refusals: list[str] = field(default_factory=list)  # of each flip: how long a write was refused at most
     longest_refusal: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.team = Team(self.scene, self.folder)
+
+    @property
+    def goes_back(self) -> bool:
+        """
+        Whether there is a way back.
+
+        Nobody says how to undo a transform; and a way back is a pipeline that no other team would deploy.
+        """
+        return self.function is None and not self.options.deployed
 
     @property
     def _shell(self) -> Shell:
@@ -116,10 +131,15 @@ class Story:
     # --- the chapters ---------------------------------------------------------------------
 
     def _migrate(self, application: Application) -> None:
+        if self.options.deployed:
+            self._others_deploy()
+        taking = ("--deployed",) if self.options.deployed else ()
         with self._step("phase 1: capture, canary, backup"):
-            self._shell.run("replicator", "up")
+            self._shell.run("replicator", "up", *taking)
+        if self.options.deployed:
+            self._deploy_written()
         with self._step(f"phase 2: restored in {self.scene.target}, follows"):
-            self._shell.run("replicator", "restore")
+            self._shell.run("replicator", "restore", *taking)
         if self.swapped:
             with self._step("two items swap keys, writers running") as done:
                 done.result = self._swap(application, *self.swapped)
@@ -131,12 +151,27 @@ class Story:
             self._shell.run("ddbverify", "gate")
         self._flip(application, "cutover", "cutover under traffic: fence, drain, verify, flip")
         reports.leave(self._shell, self.options.report, reports.CUTOVER)
-        if self.function is not None:
-            return  # nobody says how to undo a transform, so there is no way back
+        if not self.goes_back:
+            return
         for command, title in _FLIPS_BEHIND[: 1 if self.options.short else None]:
             with self._step("checks pass while the other table follows") as done:
                 done.result = self._passing()
             self._flip(application, command, title)
+
+    def _others_deploy(self) -> None:
+        """The first of the rounds in which parameters become known: `up` goes as far as it can."""
+        self._deploy_written()
+        with self._step("`up --deployed` takes what is there, and names the stack that is not") as done:
+            refused = self._shell.json("replicator", "up", more=("--deployed", "--json"), fails=True)
+            done.result = str(refused.get("error"))
+            if "is not deployed" not in done.result:
+                raise StepFailed(done.result)
+        self._deploy_written()
+
+    def _deploy_written(self) -> None:
+        with self._step("`synth` writes the stacks that are known, others deploy them") as done:
+            self._shell.run("replicator", "synth", "--out", team.FOLDER)
+            done.result = self.team.deploy()
 
     def _alter(self) -> None:
         victim, before = self._victim()
@@ -239,11 +274,12 @@ class Story:
                 target = partial(
                     prove, self.scene.target.table(), journal.path, list(self.target_schema), self.function
                 )
-                # A short story has ended at the source, and the target follows.
-                self.proof = self._of_follower(target) if self.options.short and not failed else target()
+                # A short story has ended at the source, if it could, and the target follows.
+                ends_at_source = self.options.short and self.goes_back
+                self.proof = self._of_follower(target) if ends_at_source and not failed else target()
                 done.result = str(self.proof)
                 done.held = self.proof.holds
-        if not failed and self.proof and self.proof.holds and self.function is None:
+        if not failed and self.proof and self.proof.holds and self.goes_back:
             with self._step("the old table holds the same, by the way back", quiet_failure=True) as done:
                 source = self.scene.source.table()
                 old = self._of_follower(partial(prove, source, journal.path, list(self.schema), None))
@@ -274,11 +310,15 @@ class Story:
             time.sleep(0.5)
 
     def _tear_down(self) -> None:
-        if self.function is None and not self.options.short:  # else the application is back where it was
+        if self.goes_back and not self.options.short:  # else the application is back where it was
             with self._step("replicator settle gives the way back up"):
                 self._shell.run("replicator", "settle")
+        if self.options.deployed:
+            with self._step("the other team removes what it has deployed, but the state") as done:
+                done.result = self.team.remove(base=False)
         with self._step("replicator down leaves the two tables") as done:
             self._shell.run("replicator", "down")
+            self.team.remove(base=True)
             spots = (self.scene.source, self.scene.target)
             left = [name for spot in spots for name in spot.dynamodb.list_tables()["TableNames"]]
             done.result = ", ".join(left)

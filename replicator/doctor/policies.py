@@ -18,6 +18,9 @@ from ddbverify.tables.references import Arn
 
 _SOURCE, _TARGET = "111122223333", "444455556666"  # the accounts, as the page has them
 _NAME: Final = re.compile(r"orders-2026|orders-v2|orders(?![-\w])")
+WHERE_OTHERS_DEPLOY: Final = "The operator where others deploy"
+"""The heading of what stands in the place of Deploy there."""
+
 _OF_TARGET: Final = "On the target's side"  # a policy of it may name the source's backup
 _BLOCK: Final = re.compile(r"```json\n(.*?)```", re.DOTALL)
 _STREAM: Final = "2026-01-01T00:00:00.000"
@@ -66,6 +69,10 @@ def statements(page: str) -> Iterator[Statement]:
         for found in _BLOCK.finditer(text):
             above = text[: found.start()].rstrip().rpartition("\n\n")[2]
             yield from _of_block(heading, found[1], "target" if above.startswith(_OF_TARGET) else "")
+    small = _BLOCK.search(page.partition(f"\n## {WHERE_OTHERS_DEPLOY}\n")[2].partition("\n## ")[0])
+    if small is None:
+        raise ValueError("there is no policy of the operator where others deploy")
+    yield from _of_block(WHERE_OTHERS_DEPLOY, small[1], "")
 
 
 def _of_block(section: str, block: str, side: str) -> Iterator[Statement]:
@@ -272,6 +279,7 @@ class Needs:
         dashboards: CloudWatch is to have some.
         notices: A topic is told of a cutover.
         worker: Workers carry it, and there are no functions.
+        deployed: Others deploy the stacks.
     """
 
     crosses_accounts: bool
@@ -286,6 +294,7 @@ class Needs:
     dashboards: bool
     notices: bool
     worker: bool = False
+    deployed: bool = False
 
 
 _BACKUPS: Final = {
@@ -299,6 +308,8 @@ _ONLY_IF: Final[Mapping[tuple[str, str], Callable[[Needs], bool]]] = {
     ("Plan", ""): lambda _: False,  # they only read, and say themselves what they may not
     ("Doctor", ""): lambda _: False,
     ("The target's fence", ""): lambda needs: needs.closes_targets,
+    ("Deploy", ""): lambda needs: not needs.deployed,
+    (WHERE_OTHERS_DEPLOY, ""): lambda needs: needs.deployed,
     ("Deploy", "Dashboards"): lambda needs: needs.dashboards and not needs.worker,
     **{
         of_functions: lambda needs: not needs.worker
@@ -312,6 +323,8 @@ _ONLY_IF: Final[Mapping[tuple[str, str], Callable[[Needs], bool]]] = {
             ("Deploy", "Logs"),
             ("Deploy", "FindLogs"),
             ("Cutover", "ConsumerSwitch"),
+            (WHERE_OTHERS_DEPLOY, "LookAtFunctions"),
+            (WHERE_OTHERS_DEPLOY, "SwitchMappings"),
         )
     },
     ("Cutover", "Notify"): lambda needs: needs.notices,

@@ -43,6 +43,10 @@ class Rooted(SimpleNamespace):
     flips_with = "cutover"
     shared = SimpleNamespace(by_others=False)
 
+    def resources(self, pair: Any) -> dict[str, Any]:
+        del pair  # nothing is deployed
+        return {}
+
     @property
     def root(self) -> Rooted:
         return self

@@ -55,6 +55,7 @@ def asked(simulators, side):
     }
 
 
+OTHERS = "[stack]\ndeployed = true\n"
 ONE_WAY = '[cutover]\nway_back = "off"\n'
 TOPIC = "arn:aws:sns:eu-north-1:222233334444:ops"
 CUTOVER = '[cutover]\npointer = "ssm:/shop/films"\n'
@@ -114,6 +115,10 @@ def test_a_way_back_asks_each_side_for_what_the_other_has(tmp_path):
         ),
         (CUTOVER, "dynamodb:DeleteResourcePolicy", "target", True),
         (ONE_WAY, "iam:CreateRole", "target", False),
+        ("", "iam:CreateRole", "source", True),
+        (OTHERS, "iam:CreateRole", "source", False),
+        (OTHERS, "cloudformation:CreateStack", "source", False),
+        (OTHERS, "cloudformation:DescribeStacks", "source", True),
     ],
 )
 def test_only_what_the_settings_need_is_asked(tmp_path, text, action, side, expected):

@@ -122,6 +122,23 @@ def test_there_is_none_where_the_stacks_have_what_is_of_one_place(tmp_path, stac
     assert way_back_possible.why_not(here) == ""
 
 
+def test_a_flip_leaves_none_where_only_up_and_restore_were_told_that_others_deploy(tmp_path):
+    """`--deployed` was given to those two; a cutover that opened one would need rights over IAM."""
+    tables = '[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n'
+    lines = []
+    context = Rooted(
+        config=parse(tables, tmp_path),
+        shared=SimpleNamespace(by_others=False),
+        resources=lambda _: {"by_others": True},
+        console=SimpleNamespace(line=lines.append),
+    )
+
+    assert way_back_possible.decided(context) is False
+    assert "others deploy the stacks" in lines[0]
+    noted = Rooted(**{**vars(context), "shared": SimpleNamespace(by_others=False), "resources": lambda _: {}})
+    assert way_back_possible.decided(noted) is True
+
+
 def test_there_is_none_where_others_deploy_the_stacks(tmp_path):
     """It has stacks of its own, which nobody would deploy in the middle of a cutover."""
     tables = '[[tables]]\nsource = "orders"\ntarget = "orders-v2"\n'

@@ -39,7 +39,8 @@ def test_every_policy_of_the_operator_on_the_page_is_read():
     operator = PAGE.partition("\n## The operator\n")[2].partition("\n## ")[0]
     sids = re.findall(r'"Sid": "(\w+)"', operator)
     headings = set(re.findall(r"^### (.+)$", operator, re.MULTILINE))
-    read = [one for one in statements(PAGE) if one.section != "The verifier"]
+    others = ("The verifier", policies.WHERE_OTHERS_DEPLOY)
+    read = [one for one in statements(PAGE) if one.section not in others]
 
     assert {one.sid for one in read} == set(sids)
     assert {one.section for one in read} == headings
@@ -186,6 +187,23 @@ def test_without_a_backup_nobody_takes_one(backfill):
     assert "dynamodb:PutItem" in asked
 
 
+def test_where_others_deploy_their_policy_stands_in_place_of_deploy():
+    here = {(one.section, one.sid) for one in needed(statements(PAGE), ALL)}
+    asked = list(needed(statements(PAGE), replace(ALL, deployed=True, way_back=False)))
+    there = {(one.section, one.sid) for one in asked}
+
+    assert {section for section, _ in here - there} == {"Deploy", "The way back"}
+    assert {sid for section, sid in there - here if section == policies.WHERE_OTHERS_DEPLOY} == {
+        "LookAtStacks",
+        "StoreTheCode",
+        "LookAtFunctions",
+        "SwitchMappings",
+        "EmptyTheBucket",
+    }
+    assert not [action for one in asked for action in one.actions if action.startswith("iam:")]
+    assert {one.side for one in asked if one.sid == "LookAtStacks"} == {"source", "target"}
+
+
 def test_without_a_cutover_nothing_of_it_is_asked():
     found = {one.section for one in needed(statements(PAGE), replace(ALL, pointer=False))}
     assert "Cutover" not in found
@@ -200,7 +218,15 @@ def test_a_way_back_deploys_on_the_other_side_too():
     assert not {sid for section, sid in found if section.startswith("Phase")}
 
 
-@pytest.mark.parametrize("page", ["", "# Permissions\n", PAGE.replace("## The operator", "## Operator")])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        "# Permissions\n",
+        PAGE.replace("## The operator", "## Operator"),
+        PAGE.replace("where others deploy", ""),
+    ],
+)
 def test_a_page_of_another_form_is_no_page(page):
     with pytest.raises(ValueError, match="no policy"):
         list(statements(page))
