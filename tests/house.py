@@ -121,8 +121,8 @@ ROOMS = (
         "compare",
         "two tables become a `Comparison`: reading, joining, judging, settling, negative controls",
         "items code tables exports plugins",
-        "alterations causes comparison entries exported groups inspection judge looks open_keys point_values "
-        "processes request reserved runner sampled_cpu second_look sides strata suspects work",
+        "alterations causes comparison entries exported groups inspection judge looks open_claims open_keys "
+        "point_values processes request reserved runner sampled_cpu second_look sides strata suspects work",
     ),
     _room(
         "ddbverify",

@@ -76,7 +76,7 @@ class Pass:
             has_controls: Whether to alter copies at the end; a control has no controls.
             crew: Processes that read the segments; not of a re-keyed pair.
             looks: Where keys that differ are looked at, if that is elsewhere; not of a re-keyed pair.
-            scan: In place of the usual scan; not of a re-keyed pair.
+            scan: In place of the usual scan; of a re-keyed pair it tells all, and gives nothing.
         """
         self._pair_id, self._scan = pair_id, scan
         self._work = Work(
@@ -104,7 +104,7 @@ class Pass:
         if work.request.changed is not None:
             settling.settle_changed(work.request.changed)
             return self._comparison(started, (), tuple(self._emptied()))
-        claims = ClaimScan(work) if work.judge.transform.rekeys else None
+        claims = ClaimScan(work) if work.judge.transform.rekeys and self._scan is None else None
         try:
             scan = self._scan or (lambda work: KeyScan(work).suspects())
             suspects = claims.suspects() if claims else scan(work)

@@ -186,10 +186,6 @@ def _check_spark(options: Options) -> None:
             "--engine spark: a side is a live table, and only exports are compared on Spark.",
             "export the tables to S3, or leave out --engine.",
         )
-    if options.rekeys:
-        raise ConfigurationError(
-            "--engine spark: a re-keyed pair is compared on one machine only.", "leave out --engine."
-        )
     if options.source_changes or options.target_changes:
         raise ConfigurationError(
             "--engine spark: incremental exports are read on one machine only.",

@@ -63,7 +63,7 @@ class QuickState:
             ignore: Attribute paths that do not count. Those with one step are left out here; of what
                 differs below a longer one, the canonical form decides.
         """
-        self._secret = secret
+        self.secret = secret
         self._left_out = frozenset(path[0] for path in ignore if len(path) == 1)
 
     def of(self, raw: bytes | msgspec.Raw) -> bytes:
@@ -80,7 +80,7 @@ class QuickState:
             text = _SORTED.encode(values)
         except _REFUSED:
             return UNSURE
-        return hashlib.blake2b(text, digest_size=STATE_BYTES, key=self._secret).digest()
+        return hashlib.blake2b(text, digest_size=STATE_BYTES, key=self.secret).digest()
 
     def of_key(self, key: JoinKey) -> bytes:
         """What stands for a key: equal exactly when the keys are, whatever the spelling of their numbers."""
@@ -94,7 +94,7 @@ class QuickState:
                 content = b"N" + _spelt(value).encode()
             parts.append(len(content).to_bytes(4, "big") + content)
         return hashlib.blake2b(
-            b"".join(parts), digest_size=STATE_BYTES, key=self._secret, person=b"key"
+            b"".join(parts), digest_size=STATE_BYTES, key=self.secret, person=b"key"
         ).digest()
 
 

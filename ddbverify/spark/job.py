@@ -58,6 +58,7 @@ class Job:
 
     exports: Mapping[Role, Travelling]
     transform: str | None
+    rekeys: bool
     folder: str  # beside which the transform's module is looked for, where there is such a folder
     code: Mapping[str, str]  # files of the transform, by their place, and the SHA-256 of each
     ignore: tuple[AttributePath, ...]
@@ -73,6 +74,7 @@ class Job:
         return cls(
             exports={role: Travelling.of(export, sides[role]) for role, export in exports.items()},
             transform=pair.transform,
+            rekeys=pair.rekeys,
             folder=str(config.folder.resolve()),
             code=_code(config, pair),
             ignore=judge.form.ignore,
@@ -113,7 +115,7 @@ class Job:
         if self.transform is not None and self.folder not in sys.path and Path(self.folder).is_dir():
             sys.path.insert(0, self.folder)
         source, target = (self.exports[role].export.table.key_schema for role in Role)
-        transform = Transform.load(self.transform, source, target, rekeys=False)
+        transform = Transform.load(self.transform, source, target, rekeys=self.rekeys)
         if self.transform is not None:
             _require_same_code(self.transform, self.code)
         return Judge(transform, Form(self.ignore, self.secret), self.ttl_attributes)

@@ -30,6 +30,8 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""  # likewise: what to do about it
     requests: int = 0
     attempt: int = 0
+    dropped: int = 0  # items of a re-keyed source that make nothing
+    refused: int = 0  # likewise, that cannot be transformed
 
 
 class Joined(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +44,7 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
     open: tuple[int, int]
     dropped: int  # of the source
     twice: tuple[int, int]  # records of keys that one side holds more than once, and of their partners
+    passed_over: tuple[int, int] = (0, 0)  # of keys that are contested anyway
 
 
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +53,7 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[int, int]
     rows: int
     sum: int
+    anew: int = 0  # items of a re-keyed source that were transformed otherwise than when they were read
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +92,7 @@ def require_all_joined(planned: Sequence[int], read: Sequence[Read], joined: Seq
     for side, receipts in enumerate(sides):
         made = sum(one.records for one in receipts)
         came = sum(one.records[side] for one in joined)
-        stand = sum(one.matched + one.open[side] + one.twice[side] for one in joined)
+        stand = sum(one.matched + one.open[side] + one.twice[side] + one.passed_over[side] for one in joined)
         stand += sum(one.dropped for one in joined) if side == 0 else 0
         if not made == came == stand:
             raise _lost(f"{made:,} records were made, {came:,} joined, and {stand:,} accounted for")

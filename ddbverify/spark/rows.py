@@ -46,6 +46,7 @@ class Kind(IntEnum):
     FETCHED = 6  # receipt: items of one part were fetched again
     JUDGED = 7  # receipt: open keys were judged
     FOUND = 8  # what was found of open keys
+    TOLD = 9  # likewise, of a re-keyed pair
 
 
 COLUMNS: Final = "bucket int, kind int, content binary"

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import msgspec
 
 from ddbverify.compare.entries import Left
+from ddbverify.compare.open_claims import Told
 from ddbverify.compare.sides import Role
 from ddbverify.compare.suspects import Suspect
 from ddbverify.compare.work import Work
@@ -32,6 +33,7 @@ from ddbverify.spark.receipts import (
     require_all_joined,
     require_all_judged,
 )
+from ddbverify.spark.rekeyed import FetchClaims, JoinClaims, JudgeClaims, ReadClaims
 from ddbverify.spark.rows import Kind, Row
 from ddbverify.spark.tasks import FetchItems, JoinRecords, JudgeItems, ReadParts
 from ddbverify.words import number_of, were
@@ -94,7 +96,11 @@ class Scan:
         tasks = min(MOST_TASKS, max(1, math.ceil(records / RECORDS_PER_TASK)))
         buckets = tasks * BUCKETS_PER_TASK
         planned = job.parts
-        steps = ReadParts(job, buckets), JoinRecords(planned[0])
+        steps: tuple[ReadStep, Step] = (
+            (ReadClaims(job, buckets), JoinClaims(planned[0]))
+            if job.rekeys
+            else (ReadParts(job, buckets), JoinRecords(planned[0]))
+        )
         with self._cluster.joined(sum(planned), *steps, tasks) as shuffled:
             read: list[Read] = []
             joined: list[Joined] = []
@@ -110,7 +116,8 @@ class Scan:
             self._note(work, job, read, joined)
             if work.running.stop.is_set():
                 return
-            yield from self._open(work, job, joined, shuffled)
+            refused = sum(one.refused for one in read)
+            yield from self._open(work, job, joined, shuffled, refused)
 
     def _note(self, work: Work, job: Job, read: list[Read], joined: list[Joined]) -> None:
         """Note what was read, and what of it is decided."""
@@ -135,11 +142,14 @@ class Scan:
             work.notes.append(f"Spark has read {number_of(again, 'part')} by a later attempt than the first")
         is_dropped = work.reading.is_complete(Role.TARGET)
         dropped = sum(one.dropped for one in joined) if is_dropped else 0
+        dropped += sum(one.dropped for one in read)
         matched = sum(one.matched for one in joined)
         work.tally.counted(matched, dropped, dropped, canary=any(one.met_canary for one in read))
         work.report()
 
-    def _open(self, work: Work, job: Job, joined: list[Joined], shuffled: Shuffled) -> Iterator[Suspect]:
+    def _open(
+        self, work: Work, job: Job, joined: list[Joined], shuffled: Shuffled, refused: int
+    ) -> Iterator[Suspect]:
         """Have the open keys judged; what is dropped is open, too, where the target may hold more."""
         complete = {role: work.reading.is_complete(role) for role in Role}
         kinds: tuple[Kind, ...] = (Kind.OPEN,)
@@ -152,8 +162,13 @@ class Scan:
         work.phase, work.open_suspects = "settle", sum(wanted)
         work.report()
         tasks = self._tasks_for(sum(wanted))
-        fetch = FetchItems(job, tasks * BUCKETS_PER_TASK)
-        judge = JudgeItems(job, source_complete=complete[Role.SOURCE], target_complete=complete[Role.TARGET])
+        are = {"source_complete": complete[Role.SOURCE], "target_complete": complete[Role.TARGET]}
+        buckets = tasks * BUCKETS_PER_TASK
+        fetch, judge = (
+            (FetchClaims(job, buckets), JudgeClaims(job, **are, refused=refused))
+            if job.rekeys
+            else (FetchItems(job, buckets), JudgeItems(job, **are))
+        )
         fetched: list[Fetched] = []
         judged: list[Judged] = []
         found = [0, 0]
@@ -166,14 +181,23 @@ class Scan:
                     one = msgspec.msgpack.decode(row.content, type=Judged)
                     judged.append(one)
                     work.tally.counted(one.matched, one.excluded, one.dropped, canary=False)
+                case Kind.TOLD:
+                    told: list[Told] = pickle.loads(row.content)  # noqa: S301 - a task of ours has made it
+                    found[1] += len(told)
+                    for difference, is_expected, is_found in told:
+                        work.tally.different(difference, expected=is_expected, found=is_found)
                 case _:
-                    left: Left = pickle.loads(row.content)  # noqa: S301 - a task of ours has made it
+                    left: Left = pickle.loads(row.content)  # noqa: S301 - likewise
                     found[0] += len(left.suspects)
                     found[1] += len(left.refused)
                     for difference, is_found in left.refused:
                         work.tally.different(difference, expected=True, found=is_found)
                     yield from (suspect for suspect, _ in left.suspects)
         require_all_judged(wanted, fetched, judged, found)
+        if anew := sum(one.anew for one in fetched):
+            work.reading.unexamined.append(
+                f"{number_of(anew, 'item')} of the source {were(anew)} transformed otherwise when read again"
+            )
 
     def _tasks_for(self, items: int) -> int:
         """How many tasks judge so many items."""

@@ -77,7 +77,7 @@ class ReadParts:
             judge = self._job.judge()
         except ConfigurationError as error:
             for unit in units:
-                yield self._receipt(Read(unit=unit, attempt=attempt, **_failed(error)))
+                yield self._receipt(Read(unit=unit, attempt=attempt, **failed_receipt(error)))
             return
         for unit in units:
             yield from self._read(unit, judge, attempt)
@@ -115,7 +115,7 @@ class ReadParts:
                     if packer.add(bucket_of(digest, self._buckets), record):
                         yield from packer.due()
         except (EngineError, ConfigurationError) as error:
-            failure = _failed(error)
+            failure = failed_receipt(error)
         yield from packer.rest()
         receipt = Read(
             unit=unit,
@@ -131,7 +131,7 @@ class ReadParts:
         yield self._receipt(receipt)
 
 
-def _failed(error: DdbVerifyError) -> dict[str, Any]:
+def failed_receipt(error: DdbVerifyError) -> dict[str, Any]:
     """What a receipt says of why a part was not read."""
     return {"failure": error.message, "hint": error.hint, "kind": type(error).__name__}
 

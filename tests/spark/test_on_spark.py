@@ -12,7 +12,7 @@ from tests.ddbverify import generated
 from tests.ddbverify.exports import test_export_diff
 from tests.ddbverify.exports.exporting import full
 from tests.ddbverify.fakes import item
-from tests.ddbverify.spark import test_scan
+from tests.ddbverify.spark import test_rekeyed, test_scan
 from tests.ddbverify.spark.test_scan import SCHEMA, both, cut, diff, planted
 
 pytestmark = [pytest.mark.usefixtures("session"), pytest.mark.filterwarnings("ignore")]
@@ -97,6 +97,18 @@ def test_transforms_that_raise_drop_double_and_change_keys(tmp_path):
     assert summary["uncomparable"] == 30
     assert summary["matched"] == 25
     assert any('"extraneous"' in one for one in findings)  # what is dropped, and there
+
+
+def test_re_keyed_pairs_with_keys_that_are_contested_dropped_and_doubled(tmp_path):
+    (tmp_path / "re_keying.py").write_text(test_rekeyed.MODULE)
+    chance = random.Random(2)
+    items = test_rekeyed.items_of(300, chance)
+    held = test_rekeyed.differing(chance, test_rekeyed.spread(items))
+    source, target = full(tmp_path / "a", *cut(chance, items, 3)), full(tmp_path / "b", *cut(chance, held, 2))
+    options = ("--rekeys", "--transform", "re_keying:spread")
+    findings, summary, _ = both(source, target, *options, key="id:S")
+    assert sum("several source items claim" in one for one in findings) == 12
+    assert summary["matched"] > 100
 
 
 @pytest.mark.parametrize("side", [0, 1], ids=["source", "target"])

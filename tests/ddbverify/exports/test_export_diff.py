@@ -395,7 +395,6 @@ def test_the_absence_of_checksums_is_named(tmp_path):
     [
         (["--sample", "5%"], "--sample"),
         (["--segments", "4"], "--segments"),
-        (["--engine", "spark", "--rekeys", "--transform", "shop:new"], "a re-keyed pair is compared on one"),
         (["--values"], "--values"),
         (["--key", "id"], "--key: 'id' is no key"),
         (["--key", "id:X"], "is no key"),
