@@ -102,8 +102,8 @@ bench-against: $(VENV)/.for-use  ## measure this build beside another one, minut
 bench-memory: $(VENV)/.for-use  ## measure the memory of ten million differing items, most of an hour (BENCH_ARGS='--items 1000000')
 	$(BIN)/python -m benchmarks.memory $(BENCH_ARGS)
 
-bench-spark: $(VENV)/.for-test  ## measure exports on Spark beside one process, minutes; needs Java 17 (BENCH_ARGS='--items 200000')
-	@$(BIN)/python -m tests.spark_lane --bench $(firstword $(SPARK)) $(BENCH_ARGS)
+bench-spark: $(VENV)/.for-test  ## measure exports on Spark and what they are held against, minutes; needs Java 17 (BENCH_ARGS='--items 20000')
+	@$(BIN)/python -m tests.spark_lane --bench $(lastword $(SPARK)) $(BENCH_ARGS)
 
 lint: $(VENV)/.for-lint  ## check style, types and templates
 	$(BIN)/ruff check .

@@ -7,14 +7,11 @@ asked for as a user asks, by ``ddbverify diff``; what a diff of two empty tables
 
 from __future__ import annotations
 
-import base64
-import gzip
-import hashlib
 import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +22,11 @@ from tabulate import tabulate
 from benchmarks.against import Build, diff, startup
 from benchmarks.budgets import Budget
 from benchmarks.child import ROOT, timed
-from benchmarks.page_server import KEYS, REGION, Generated, Server, page_server
+from benchmarks.export_files import exported
+from benchmarks.page_server import KEYS, Generated, Server, page_server
 
 ITEMS, QUICK_ITEMS = 300_000, 50_000
 ROUNDS = 3
-PARTS: Final = 8
 
 MOST: Final = 0.8
 """Times the CPU of tables without a common scan order."""
@@ -40,7 +37,6 @@ MOST_IN_ION: Final = 3.2
 TABLES, IN_JSON, IN_ION = CASES = ("tables, no common order", "exports", "exports in Ion")
 
 _KEY: Final = ",".join(f"{name}:{kind}" for name, kind in KEYS.items())
-_ID: Final = "01700000000000-0a1b2c3d"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,102 +138,6 @@ def shown(rows: Sequence[Row]) -> str:
         ("case", "items", "µs per item", "wall s"),
         disable_numparse=True,
     )
-
-
-# --- exports as AWS writes them -------------------------------------------------------------
-
-
-def exported(server: Server, table: str, folder: Path, form: str) -> str:
-    """Write an export of what the server has under *table*; its address."""
-    data = folder / "AWSDynamoDB" / _ID / "data"
-    data.mkdir(parents=True)
-    ending = "ion" if form == "ION" else "json"
-    line = _in_ion if form == "ION" else _in_json
-    items = list(_scanned(server, table))
-    files = []
-    for number in range(PARTS):
-        some = items[number * len(items) // PARTS : (number + 1) * len(items) // PARTS]
-        content = gzip.compress("".join(map(line, some)).encode(), 6)
-        path = data / f"part{number}.{ending}.gz"
-        path.write_bytes(content)
-        key = f"AWSDynamoDB/{_ID}/data/{path.name}"
-        files.append({"itemCount": len(some), "md5Checksum": _md5(content), "dataFileS3Key": key})
-    arn = f"arn:aws:dynamodb:eu-west-1:123456789012:table/{table}"
-    summary = {
-        "version": "2020-06-30",
-        "exportArn": f"{arn}/export/{_ID}",
-        "startTime": "2026-01-01T00:00:00Z",
-        "endTime": "2026-01-01T00:05:00Z",
-        "tableArn": arn,
-        "tableId": table,
-        "exportTime": "2026-01-01T00:00:00Z",
-        "s3Bucket": "exports",
-        "s3Prefix": None,
-        "s3SseAlgorithm": "AES256",
-        "s3SseKmsKeyId": None,
-        "manifestFilesS3Key": f"AWSDynamoDB/{_ID}/manifest-files.json",
-        "billedSizeBytes": 0,
-        "itemCount": len(items),
-        "outputFormat": form,
-    }
-    (data.parent / "manifest-summary.json").write_text(json.dumps(summary))
-    (data.parent / "manifest-files.json").write_text("".join(json.dumps(one) + "\n" for one in files))
-    return f"file://{data.parent}"
-
-
-def _scanned(server: Server, table: str) -> Iterator[dict[str, Any]]:
-    """Every item of a table, in its scan order."""
-    import boto3
-
-    client = boto3.client(
-        "dynamodb",
-        endpoint_url=server.endpoint_url,
-        region_name=REGION,
-        aws_access_key_id="benchmark",
-        aws_secret_access_key="benchmark",
-    )
-    for page in client.get_paginator("scan").paginate(TableName=table):
-        yield from page["Items"]
-
-
-def _in_json(item: dict[str, Any]) -> str:
-    return json.dumps({"Item": item}, separators=(",", ":"), default=_base64) + "\n"
-
-
-def _in_ion(item: dict[str, Any]) -> str:
-    return f"$ion_1_0 {{Item:{_ion({'M': item})}}}\n"
-
-
-def _ion(value: dict[str, Any]) -> str:
-    ((kind, content),) = value.items()
-    if kind == "M":
-        # Without quotation marks, as DynamoDB writes the names that need none; here none does.
-        return "{" + ",".join(f"{name}:{_ion(one)}" for name, one in content.items()) + "}"
-    if kind == "L":
-        return "[" + ",".join(map(_ion, content)) + "]"
-    if kind in ("SS", "NS", "BS"):
-        return f"$dynamodb_{kind}::[" + ",".join(_ion({kind[0]: one}) for one in content) + "]"
-    if kind == "N":
-        return (
-            content.lower().replace("e+", "d").replace("e", "d")
-            if "e" in content.lower()
-            else _point(content)
-        )
-    if kind == "B":
-        return "{{" + _base64(content) + "}}"
-    return "null" if kind == "NULL" else json.dumps(content)
-
-
-def _point(number: str) -> str:
-    return number if "." in number else f"{number}."
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
-
-
-def _md5(content: bytes) -> str:
-    return _base64(hashlib.md5(content, usedforsecurity=False).digest())
 
 
 @click.command()

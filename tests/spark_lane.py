@@ -55,23 +55,25 @@ def main(arguments: list[str]) -> int:
         there = "there is none" if java is None else f"there is {java}"
         print(f"Spark wants Java {JAVA_AT_LEAST}, {there}; install it, then run `make test-spark`")
         return 1 if os.environ.get("CI") else 0
+    if arguments[:1] == ["--bench"]:
+        _, version, *options = arguments
+        return _run(version, ["benchmarks.on_spark", *options])
     versions = [one for one in arguments if one in VERSIONS] or list(VERSIONS)
     options = [one for one in arguments if one not in VERSIONS]
     for version in versions:
-        command = [
-            str(environment(version)),
-            "-m",
-            "pytest",
-            "-p",
-            "no:cacheprovider",
-            "tests/spark",
-            *options,
-        ]
-        print(f"Spark {version}: {' '.join(command)}", flush=True)
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
-        if done.returncode:
-            return done.returncode
+        status = _run(version, ["pytest", "-p", "no:cacheprovider", "tests/spark", *options])
+        if status:
+            return status
     return 0
+
+
+def _run(version: str, module: list[str]) -> int:
+    """The exit status of a module with its arguments, run by the Python of one version."""
+    command = [str(environment(version)), "-m", *module]
+    print(f"Spark {version}: {' '.join(command)}", flush=True)
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False
+    ).returncode
 
 
 if __name__ == "__main__":

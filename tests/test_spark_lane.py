@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import spark_lane
 from tests.spark_lane import VERSIONS
 
 ROOT = Path(__file__).parents[1]
@@ -37,3 +38,20 @@ def test_the_lane_and_the_extra_speak_of_the_same_spark():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert f"SPARK ?= {' '.join(VERSIONS)}\n" in makefile
     assert "make test-spark SPARK=4" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_benchmark_is_run_in_place_of_the_tests_with_all_its_options(monkeypatch):
+    run = []
+
+    def noted(command, **_):
+        run.append(command)
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr(spark_lane, "java_version", lambda: 17)
+    monkeypatch.setattr(spark_lane, "environment", lambda version: Path(version))
+    monkeypatch.setattr(spark_lane.subprocess, "run", noted)
+    # `--workers 4` is no version of Spark.
+    assert spark_lane.main(["--bench", "4", "--items", "20000", "--workers", "4"]) == 3
+    assert run == [["4", "-m", "benchmarks.on_spark", "--items", "20000", "--workers", "4"]]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "tests.spark_lane --bench $(lastword $(SPARK)) $(BENCH_ARGS)" in makefile
