@@ -8,14 +8,12 @@ memory up to a bound, then on disk. The result never depends on the order of arr
 
 from __future__ import annotations
 
-import marshal
-import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Set
 from typing import Final
 
 from ddbverify.compare.at_once import AtOnce
-from ddbverify.compare.entries import SUSPECT_BYTES, Ahead, Left, Waiting
+from ddbverify.compare.entries import SUSPECT_BYTES, Ahead, Left, Waiting, record_of, recorded
 from ddbverify.compare.groups import Groups
 from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.judge import Judge, Uncomparable
@@ -33,10 +31,6 @@ from ddbverify.tables.pages import Page, PageDecoder
 
 LONGEST_STRIDE: Final = 256
 """Items of each side that go by key, at most, before it is tried again whether the orders agree."""
-
-
-_KINDS: Final = {Role.SOURCE: b"s", Role.TARGET: b"t"}  # of records on disk
-_SUSPECT: Final = b"?"
 
 
 class KeyJoin:
@@ -83,11 +77,13 @@ class KeyJoin:
             UnreadableKeyError: An item has no key that can be read.
             Inconclusive: Nothing more can wait; see `Spill.add`.
         """
-        self._key_of[role] = page.key_of
-        holds_reserved = self._reserved_text in page.body
-        items = items_of(page, self._schemas[role]) if holds_reserved else page.items
-        self._ahead[role].append(Ahead(items, page.key_of, at, holds_reserved))
+        self._ahead[role].append(self._taken(role, page, at))
         self._advance(segment)
+
+    def add_in_no_order(self, role: Role, page: Page, at: float, segment: int | None = None) -> None:
+        """Join one page that has no order in common with any of the other side. Raises as `add` does."""
+        taken = self._taken(role, page, at)
+        self._make_room(self._by_key(role, taken, taken.left, segment))
 
     def ended(self, role: Role, segment: int | None = None) -> None:
         """No more pages of *role* will come, whether its end was reached or not. Raises as `add` does."""
@@ -99,11 +95,14 @@ class KeyJoin:
         segment._end()
         self._key_of |= segment._key_of
         self._suspects.extend(segment._suspects)
+        used = 0  # beside what the segment has said
         for role, entries in segment._waiting.items():
-            for key, waiting in entries.items():
-                self._memory.use(-waiting.size)
-                self._place(role, key, waiting)
-        self._make_room(0)
+            others = self._waiting[role.other]
+            for key in [key for key in entries if key in others]:
+                one, other = entries.pop(key), others.pop(key)
+                used += self._meet(role, key, one, other) - one.size - other.size
+            self._waiting[role].update(entries)  # at once: where no order is common, these are nearly all
+        self._make_room(used)
 
     def take_in(self, left: Left) -> None:
         """Likewise, of a segment that another process has read (`part_join`). Raises as `add` does."""
@@ -164,6 +163,12 @@ class KeyJoin:
 
     # --- meeting ----------------------------------------------------------------------------
 
+    def _taken(self, role: Role, page: Page, at: float) -> Ahead:
+        self._key_of[role] = page.key_of
+        holds_reserved = self._reserved_text in page.body
+        items = items_of(page, self._schemas[role]) if holds_reserved else page.items
+        return Ahead(items, page.key_of, at, holds_reserved)
+
     def _advance(self, segment: int | None) -> None:
         source, target = self._ahead[Role.SOURCE], self._ahead[Role.TARGET]
         matched = used = 0
@@ -183,8 +188,7 @@ class KeyJoin:
             while pages and role.other in self._ended:  # nothing will come that they could meet in order
                 used += self._by_key(role, pages[0], pages[0].left, segment)
                 pages.popleft()
-        self.matched += matched
-        self._tally.matched(matched)
+        self._match(matched)
         self._make_room(used)
 
     def _meet_in_order(self, source: Ahead, target: Ahead) -> int:
@@ -202,14 +206,18 @@ class KeyJoin:
     def _by_key(self, role: Role, page: Ahead, count: int, segment: int | None) -> int:
         """Join the next *count* items by key; how many bytes more wait now."""
         mine, others = self._waiting[role], self._waiting[role.other]
-        canary, used, key_of = self._canaries[role], 0, page.key_of
+        canary, used, matched, key_of = self._canaries[role], 0, 0, page.key_of
         items = page.items[page.next : page.next + count]
         page.next += len(items)
         for raw in items:
             key = key_of(raw)
             partner = others.pop(key, None)
             if partner is not None:
-                used += self._meet(role, key, Waiting(bytes(raw), page.at, segment), partner) - partner.size
+                one, used = Waiting(bytes(raw), page.at, segment), used - partner.size
+                if self._is_match(role, key, one, partner):
+                    matched += 1
+                else:
+                    used += self._decide(role, key, one, partner)
             elif key == canary:
                 self._tally.canary()
                 self.met_canary = True
@@ -218,6 +226,7 @@ class KeyJoin:
                     used -= mine[key].size
                 mine[key] = waiting = Waiting(bytes(raw), page.at, segment)
                 used += waiting.size
+        self._match(matched)
         return used
 
     def _catch_up(self, role: Role, page: Ahead, segment: int | None) -> int:
@@ -237,18 +246,26 @@ class KeyJoin:
             self._memory.use(self._meet(role, key, waiting, partner) - partner.size)
 
     def _meet(self, role: Role, key: JoinKey, one: Waiting, other: Waiting) -> int:
-        """Decide about the two sides of a key; how many bytes more wait now, since it is a suspect."""
-        source, target = (one, other) if role is Role.SOURCE else (other, one)
-        if self._at_once.match(key, source.raw, target.raw):
-            self._match()
+        """Join the two sides of a key; how many bytes more wait now, if it is a suspect."""
+        if self._is_match(role, key, one, other):
+            self._match(1)
             return 0
+        return self._decide(role, key, one, other)
+
+    def _is_match(self, role: Role, key: JoinKey, one: Waiting, other: Waiting) -> bool:
+        source, target = (one, other) if role is Role.SOURCE else (other, one)
+        return self._at_once.match(key, source.raw, target.raw)
+
+    def _decide(self, role: Role, key: JoinKey, one: Waiting, other: Waiting) -> int:
+        """Judge two sides that do not match at once; returns as `_meet` does."""
+        source, target = (one, other) if role is Role.SOURCE else (other, one)
         try:
             source_item, target_item = decode_both(source.raw, target.raw)
             expected = self._judge.expected(source_item, self._at_once.before(source.raw))
             at = max(one.at, other.at)
             state, ours, theirs = self._judge.states(expected, target_item, at, [source_item])
             if state is State.MATCHED:
-                self._match()
+                self._match(1)
                 if expected is None:
                     return 0
                 differs = self._tally.by_word_of(self._judge.credit(expected, target_item))
@@ -279,9 +296,9 @@ class KeyJoin:
         )
         return SUSPECT_BYTES
 
-    def _match(self) -> None:
-        self.matched += 1
-        self._tally.matched(1)
+    def _match(self, count: int) -> None:
+        self.matched += count
+        self._tally.matched(count)
 
     def _exclude(self, *, dropped: bool = False) -> None:
         self.excluded += 1
@@ -298,26 +315,24 @@ class KeyJoin:
         spill, freed = self._memory.spill, 0
         for role, entries in self._waiting.items():
             for key, waiting in entries.items():
-                spill.add(key, _KINDS[role] + marshal.dumps((waiting.raw, waiting.at, waiting.segment)))
+                spill.add(key, record_of(role, waiting))
                 freed += waiting.size
             entries.clear()
         for suspect in self._suspects:
-            spill.add(suspect.key, _SUSPECT + pickle.dumps(suspect, pickle.HIGHEST_PROTOCOL))
+            spill.add(suspect.key, record_of(None, suspect))
         freed += len(self._suspects) * SUSPECT_BYTES
         self._suspects.clear()
         self.spilled |= freed > 0
         self._memory.use(-freed)
 
     def _take_back(self, record: bytes) -> None:
-        """Join one record of the spill. It was written by this process, to a file without a name."""
-        kind, content = record[:1], memoryview(record)[1:]
-        if kind == _SUSPECT:
-            self._suspects.append(pickle.loads(content))  # noqa: S301
+        """Join one record of the spill."""
+        role, entry = recorded(record)
+        if role is None:
+            self._suspects.append(entry)
             self._memory.use(SUSPECT_BYTES)
-            return
-        waiting = Waiting(*marshal.loads(content))  # noqa: S302
-        role = Role.SOURCE if kind == _KINDS[Role.SOURCE] else Role.TARGET
-        self._place(role, self._key_of[role](waiting.raw), waiting)
+        else:
+            self._place(role, self._key_of[role](entry.raw), entry)
 
     def _left(self, now: float, complete: dict[Role, bool], known: Set[JoinKey]) -> Iterator[Suspect]:
         """The suspects in memory, and those that the entries make which still wait alone."""

@@ -7,9 +7,11 @@ joins all segments.
 
 from __future__ import annotations
 
+import marshal
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -54,6 +56,25 @@ class Waiting(msgspec.Struct, gc=False):
     def size(self) -> int:
         """Bytes of memory, about."""
         return len(self.raw) + BESIDE_THE_ITEM
+
+
+_KINDS: Final = {Role.SOURCE: b"s", Role.TARGET: b"t", None: b"?"}
+_ROLES: Final = {kind: role for role, kind in _KINDS.items()}
+
+
+def record_of(role: Role | None, entry: Waiting | Suspect) -> bytes:
+    """An item of *role* that waits, or (``None``) a suspect, for the disk."""
+    if isinstance(entry, Waiting):
+        return _KINDS[role] + marshal.dumps((entry.raw, entry.at, entry.segment))
+    return _KINDS[None] + pickle.dumps(entry, pickle.HIGHEST_PROTOCOL)
+
+
+def recorded(record: bytes) -> tuple[Role | None, Any]:
+    """The inverse. This process wrote the record, to a file without a name."""
+    role, content = _ROLES[record[:1]], memoryview(record)[1:]
+    if role is None:
+        return None, pickle.loads(content)  # noqa: S301
+    return role, Waiting(*marshal.loads(content))  # noqa: S302
 
 
 Entry = tuple[bytes, float, int | None]

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from ddbverify.compare import export_scan
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.one_pass import Pass, ScanOf
@@ -114,7 +115,7 @@ def compare(
         listeners=listeners,
         running=running,
         looks=looks if settles else None,
-        scan=scan,
+        scan=scan or export_scan.suspects,
     ).run()
     return replace(
         comparison,

@@ -63,13 +63,10 @@ class PartJoin(KeyJoin):
         self._counts.hand_over()
         self._free()
 
-    def _meet(self, role: Role, key: JoinKey, one: Waiting, other: Waiting) -> int:
+    def _decide(self, role: Role, key: JoinKey, one: Waiting, other: Waiting) -> int:
         if self._judges:
-            return super()._meet(role, key, one, other)
+            return super()._decide(role, key, one, other)
         source, target = (one, other) if role is Role.SOURCE else (other, one)
-        if self._at_once.match(key, source.raw, target.raw):
-            self._match()
-            return 0
         ours, theirs = ((side.raw, side.at, side.segment) for side in (source, target))
         self._pairs.append((key, ours, theirs))
         return source.size + target.size

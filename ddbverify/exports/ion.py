@@ -41,17 +41,17 @@ _BARE: Final = simpleion.IonPyValueModel.MAY_BE_BARE | simpleion.IonPyValueModel
 _encode: Final[Callable[[Any], bytes]] = msgspec.json.Encoder().encode
 
 
-class _Map(msgspec.Struct, Generic[_T], forbid_unknown_fields=True):
+class _Map(msgspec.Struct, Generic[_T], forbid_unknown_fields=True, gc=False):
     M: _T
 
 
-class _Line(msgspec.Struct, forbid_unknown_fields=True):
+class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """Of a full export."""
 
     Item: _Map[msgspec.Raw]
 
 
-class Changed(msgspec.Struct, forbid_unknown_fields=True):
+class Changed(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """What an incremental export says of a key; each image a map."""
 
     Keys: _Map[msgspec.Raw]
@@ -60,7 +60,7 @@ class Changed(msgspec.Struct, forbid_unknown_fields=True):
     OldImage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Recorded(msgspec.Struct, forbid_unknown_fields=True):
+class _Recorded(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """Of an incremental export."""
 
     Record: _Map[Changed]

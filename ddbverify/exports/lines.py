@@ -30,13 +30,13 @@ class Change(NamedTuple):
     image: msgspec.Raw | None  # None: it was deleted
 
 
-class _Line(msgspec.Struct, forbid_unknown_fields=True):
+class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """Of a full export."""
 
     Item: msgspec.Raw
 
 
-class _Changed(msgspec.Struct, forbid_unknown_fields=True):
+class _Changed(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """Of an incremental export."""
 
     Keys: msgspec.Raw

@@ -54,12 +54,13 @@ def lines(file: BinaryIO, part: Part) -> Iterator[bytes]:
     pieces: list[bytes] = []
     size = 0
     for text in _inflated(file, part):
-        pieces.append(text)
         size += len(text)
-        if size >= PAGE_BYTES and b"\n" in text:
-            whole, ending, rest = b"".join(pieces).rpartition(b"\n")
-            yield whole + ending
-            pieces, size = [rest], len(rest)
+        end = text.rfind(b"\n") + 1 if size >= PAGE_BYTES else 0
+        if not end:
+            pieces.append(text)
+            continue
+        yield b"".join((*pieces, text[:end]))
+        pieces, size = [text[end:]], len(text) - end
     if last := b"".join(pieces):
         if not last.endswith(b"\n"):
             raise damaged(part, "its last line is not ended")

@@ -119,10 +119,12 @@ def _key_type(schema: KeySchema) -> type[msgspec.Struct]:
     fields = []
     rename = {}
     for part, (name, kind) in zip(("hash", "range"), schema.items(), strict=False):
-        fields.append((part, msgspec.defstruct("Value", [("content", str)], rename={"content": kind})))
+        fields.append(
+            (part, msgspec.defstruct("Value", [("content", str)], rename={"content": kind}, gc=False))
+        )
         rename[part] = name
     try:
-        return msgspec.defstruct("Key", fields, rename=rename)
+        return msgspec.defstruct("Key", fields, rename=rename, gc=False)
     except ValueError as error:
         raise EngineError(
             "A key attribute's name holds a quotation mark, a backslash or a control character.",

@@ -53,9 +53,10 @@ def test_the_result_does_not_depend_on_pages_order_or_segments(data):
     while arrivals:
         size = data.draw(st.integers(1, 4))
         role, segment = arrivals[0][0], data.draw(st.sampled_from(segments))
-        page = [one for one in arrivals[:size] if one[0] is role]
-        arrivals = [one for one in arrivals if one not in page]
-        segment.add(role, page_of([item(key, v=value) for _, key, value in page]), NOW)
+        some = [one for one in arrivals[:size] if one[0] is role]
+        arrivals = [one for one in arrivals if one not in some]
+        add = data.draw(st.sampled_from([segment.add, whole.add_in_no_order]))
+        add(role, page_of([item(key, v=value) for _, key, value in some]), NOW)
     for segment in segments:
         whole.take_over(segment)
     suspects = {one.key[0]: one for one in whole.finish(NOW, source_complete=True, target_complete=True)}
