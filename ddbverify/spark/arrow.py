@@ -7,6 +7,9 @@ it is told its type and place, and nothing else.
 
 from __future__ import annotations
 
+import functools
+import gc
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,20 +29,47 @@ class TaskFailed(Exception):
 
 def of_units(read: ReadStep) -> OnBatches:
     """*read* as a function of batches of numbers."""
+    packed = pickle.dumps(read, pickle.HIGHEST_PROTOCOL)
 
     def run(batches: Iterator[Any]) -> Iterator[Any]:
-        return guarded(lambda: _batched(read(_numbers(batches), _attempt())))
+        yield from guarded(lambda: _batched(_unpacked(packed)(_numbers(batches), _attempt())))
+        _spare_what_is_loaded()
 
     return run
 
 
 def of_rows(step: Step) -> OnBatches:
     """*step* as a function of batches of rows."""
+    packed = pickle.dumps(step, pickle.HIGHEST_PROTOCOL)
 
     def run(batches: Iterator[Any]) -> Iterator[Any]:
-        return guarded(lambda: _batched(step(_rows(batches))))
+        yield from guarded(lambda: _batched(_unpacked(packed)(_rows(batches))))
+        _spare_what_is_loaded()
 
     return run
+
+
+@functools.lru_cache(maxsize=4)
+def _unpacked(packed: bytes) -> Any:
+    """
+    A step, unpacked once in each process and not in each of its tasks.
+
+    It names every part of both exports: with thousands of tasks, that would be the square of their number.
+    Steps keep nothing of a call, so that tasks may share one.
+    """
+    return pickle.loads(packed)  # noqa: S301 - the process that asked has made it
+
+
+@functools.lru_cache(maxsize=1)
+def _spare_what_is_loaded() -> None:
+    """
+    Leave what the first task has loaded out of later collections.
+
+    A worker of Spark collects garbage behind each task: without this, 50 ms that look at modules only, which
+    is what some thousand items take.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def guarded(begin: Callable[[], Iterator[Any]]) -> Iterator[Any]:
