@@ -64,6 +64,9 @@ class QuickState:
                 differs below a longer one, the canonical form decides.
         """
         self.secret = secret
+        # Begun once: beginning a keyed digest takes as long as a key's own bytes.
+        self._begun = hashlib.blake2b(digest_size=STATE_BYTES, key=secret)
+        self._begun_for_keys = hashlib.blake2b(digest_size=STATE_BYTES, key=secret, person=b"key")
         self._left_out = frozenset(path[0] for path in ignore if len(path) == 1)
 
     def of(self, raw: bytes | msgspec.Raw) -> bytes:
@@ -80,11 +83,13 @@ class QuickState:
             text = _SORTED.encode(values)
         except _REFUSED:
             return UNSURE
-        return hashlib.blake2b(text, digest_size=STATE_BYTES, key=self.secret).digest()
+        digest = self._begun.copy()
+        digest.update(text)
+        return digest.digest()
 
     def of_key(self, key: JoinKey) -> bytes:
         """What stands for a key: equal exactly when the keys are, whatever the spelling of their numbers."""
-        parts = []
+        digest = self._begun_for_keys.copy()
         for value in key:
             if isinstance(value, str):
                 content = b"S" + value.encode("utf-8", "surrogatepass")
@@ -92,10 +97,8 @@ class QuickState:
                 content = b"B" + value
             else:
                 content = b"N" + _spelt(value).encode()
-            parts.append(len(content).to_bytes(4, "big") + content)
-        return hashlib.blake2b(
-            b"".join(parts), digest_size=STATE_BYTES, key=self.secret, person=b"key"
-        ).digest()
+            digest.update(len(content).to_bytes(4, "big") + content)
+        return digest.digest()
 
 
 def _spelt(number: Decimal) -> str:
