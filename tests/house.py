@@ -122,14 +122,15 @@ ROOMS = (
         "two tables become a `Comparison`: reading, joining, judging, settling, negative controls",
         "items code tables exports plugins",
         "alterations causes comparison entries exported groups inspection judge looks open_claims open_keys "
-        "point_values processes request reserved runner sampled_cpu second_look sides strata suspects work",
+        "part point_values processes reading request reserved runner sampled_cpu second_look segment sides "
+        "strata suspects work",
     ),
     _room(
         "ddbverify",
         "spark",
-        "a comparison of exports on Spark: what each task does, and what proves that nothing was lost",
+        "a comparison on Spark: what each task does, and what proves that nothing was lost",
         "items code tables exports compare",
-        "bundle cluster lines scan",
+        "bundle cluster lines live scan",
     ),
     _room(
         "ddbverify",

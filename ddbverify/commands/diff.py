@@ -50,7 +50,7 @@ from ddbverify.reports import progress
     type=click.Choice(ENGINES),
     default=HERE,
     show_default=True,
-    help="Where exports are read and compared: in this process, or by tasks of Spark.",
+    help="Where tables or exports are read and compared: on this machine, or by tasks of Spark.",
 )
 @click.option("--memory", metavar="SIZE", help="For items that wait for their partner; default 512MB.")
 @click.option(

@@ -59,6 +59,16 @@ class Lane:
     """Asked while nothing is said. Raises DdbVerifyError where the process is given up."""
 
 
+class Segments(Protocol):
+    """Whoever reads segments for a pass; `Crew`, or the tasks of a cluster."""
+
+    threads: int
+    """How many segments are read at once."""
+
+    def scan(self, segment: int, take: Callable[[Told], None]) -> Ended:
+        """Have one segment read; see `Crew.scan`."""
+
+
 class Crew:
     """Gives segments to other processes. Threads share it."""
 

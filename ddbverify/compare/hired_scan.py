@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from ddbverify.compare.coscan import KeyJoin
-from ddbverify.compare.crew import Crew, Told
+from ddbverify.compare.crew import Segments, Told
 from ddbverify.compare.entries import Left
 from ddbverify.compare.inspection import Refutation
 from ddbverify.compare.part import Came
@@ -40,7 +40,7 @@ Keep = Callable[[int, Counts, Mapping[Role, int], Iterable[JoinKey]], None]
 class HiredScan:
     """Has segments read by a crew. Threads share it."""
 
-    def __init__(self, work: Work, crew: Crew, whole: KeyJoin, keep: Keep) -> None:
+    def __init__(self, work: Work, crew: Segments, whole: KeyJoin, keep: Keep) -> None:
         """
         Prepare; nothing is read yet.
 
@@ -53,7 +53,7 @@ class HiredScan:
         self._work, self._crew, self._whole, self._keep = work, crew, whole, keep
 
     def scan(self, segment: int) -> None:
-        """Read one segment. Raises as `Crew.scan`, and as `KeyJoin.add`."""
+        """Read one segment. Raises as `crew.Crew.scan`, and as `KeyJoin.add`."""
         work = self._work
         keys: list[JoinKey] = []  # that are open, for the checkpoint
 

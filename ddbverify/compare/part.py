@@ -152,7 +152,7 @@ class PartScan:
             except (EOFError, OSError):
                 return
             try:
-                said: Ended | Failed = self._scan(task, line)
+                said: Ended | Failed = self.read(task, line)
             except (EOFError, OSError, CalledOff):  # nobody waits for it any more
                 return
             # A refusal before anything was read, or a bug: the other end decides.
@@ -161,7 +161,13 @@ class PartScan:
             with suppress(OSError):
                 line.send(said)
 
-    def _scan(self, task: Task, line: Line) -> Ended:
+    def read(self, task: Task, line: Line) -> Ended:
+        """
+        Read one segment, and say over *line* what comes of it.
+
+        Raises:
+            EngineError: AWS refused before anything was read; what could not be read later is in the answer.
+        """
         for role, reader in self._readers.items():
             reader.requests = max(reader.requests, task.requests[role])
         told, told_at = dict.fromkeys(Role, 0), time.monotonic()

@@ -7,9 +7,10 @@ the pass itself (`ddbverify.compare.one_pass`) reads from any reader.
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from ddbverify.code import source as source_texts
@@ -22,6 +23,7 @@ from ddbverify.compare.one_pass import Pass
 from ddbverify.compare.processes import Begin, PlacedCheck, Processes, chosen
 from ddbverify.compare.request import Listeners, PassRequest, Running
 from ddbverify.compare.sides import Role
+from ddbverify.compare.work import Hiring
 from ddbverify.config import Config, Side
 from ddbverify.config import Pair as PairSettings
 from ddbverify.errors import ConfigurationError, EngineError
@@ -36,12 +38,20 @@ from ddbverify.tables.segments import Plan, cut
 from ddbverify.tables.table import Table, describe, describe_pair
 from ddbverify.tables.wire import TableReader
 
+Hire = Callable[[Begin, Mapping[Role, TableReader], Budget, threading.Event], Hiring]
+"""
+Those who read the segments of a pass, in place of processes of this machine: given what each is told first,
+the readers that count what all of them consume, the budget, and what is set when the pass ends early.
+"""
+
 
 def compare(
     config: Config,
     pair: PairSettings,
     request: PassRequest | None = None,
     listeners: Listeners | None = None,
+    *,
+    hire: Hire | None = None,
 ) -> Comparison:
     """
     Read both tables of a pair once, and say for every key where it stands.
@@ -53,6 +63,7 @@ def compare(
         pair: One of its tables.
         request: What else is asked; by default a whole pass and nothing more.
         listeners: Who is told while it runs; by default nobody.
+        hire: Who reads the segments; by default this machine. Not of a re-keyed pair.
 
     Raises:
         ConfigurationError: The tables are no pair, the transform does not load, the sample
@@ -106,6 +117,15 @@ def compare(
 
     readers = {Role.SOURCE: reader(config.source, source), Role.TARGET: reader(config.target, target)}
     judge = Judge(transform, form, tuple(attributes), rulings)
+
+    def begin(shares: int) -> Begin:
+        return _begin(config, pair, request, running, readers, judge, planned, shares)
+
+    crew: Hiring | None
+    if hire is not None:
+        crew = hire(begin(1), readers, budget, running.stop)
+    else:
+        crew = _crew(config, pair, request, listeners, running, readers, judge, planned, begin)
     comparison = Pass(
         pair.id,
         readers[Role.SOURCE],
@@ -117,7 +137,7 @@ def compare(
         listeners=listeners,
         running=running,
         checkpoint=kept,
-        crew=_crew(config, pair, request, listeners, running, readers, judge, planned),
+        crew=crew,
     ).run()
     replaced = _replaced(config, pair, source, target)
     return replace(comparison, unexamined=(*comparison.unexamined, *replaced))
@@ -132,6 +152,7 @@ def _crew(
     readers: Mapping[Role, TableReader],
     judge: Judge,
     planned: Plan,
+    begin: Callable[[int], Begin],
 ) -> Processes | None:
     """The processes that read the segments; ``None``: the threads of this one do."""
     settings = config.verification
@@ -139,32 +160,41 @@ def _crew(
     number = chosen(settings, pair, source, target, len(planned.segments), request.item_checks)
     if number < 2 or judge.transform.name != (pair.transform or ""):  # another process loads it by its name
         return None
-    checks = [PlacedCheck.of(check) for check in request.item_checks if not check.only_different]
-
-    def begin(shares: int) -> Begin:
-        return Begin(
-            sides={Role.SOURCE: config.source, Role.TARGET: config.target},
-            tables={role: reader.table for role, reader in readers.items()},
-            is_free={role: reader.is_free for role, reader in readers.items()},
-            transform=pair.transform,
-            rekeys=pair.rekeys,
-            ignore=judge.form.ignore,
-            secret=judge.form.secret,
-            ttl_attributes=judge.ttl_attributes,
-            covered=frozenset(request.covered),
-            plan=planned,
-            judges=not judge.rulings,
-            memory=settings.memory,
-            shares=shares,
-            clock_ahead=running.clock() - time.monotonic(),
-            silence_seconds=settings.time_limit,
-            assumed=credentials.assumed(),
-            bound=source_texts.installed(),
-            filters=tuple(warnings.filters),
-            checks=tuple(check for check in checks if check is not None),
-        )
-
     return Processes(number, begin, readers, running.stop, listeners.elsewhere)
+
+
+def _begin(
+    config: Config,
+    pair: PairSettings,
+    request: PassRequest,
+    running: Running,
+    readers: Mapping[Role, TableReader],
+    judge: Judge,
+    planned: Plan,
+    shares: int,
+) -> Begin:
+    checks = [PlacedCheck.of(check) for check in request.item_checks if not check.only_different]
+    return Begin(
+        sides={Role.SOURCE: config.source, Role.TARGET: config.target},
+        tables={role: reader.table for role, reader in readers.items()},
+        is_free={role: reader.is_free for role, reader in readers.items()},
+        transform=pair.transform,
+        rekeys=pair.rekeys,
+        ignore=judge.form.ignore,
+        secret=judge.form.secret,
+        ttl_attributes=judge.ttl_attributes,
+        covered=frozenset(request.covered),
+        plan=planned,
+        judges=not judge.rulings,
+        memory=config.verification.memory,
+        shares=shares,
+        clock_ahead=running.clock() - time.monotonic(),
+        silence_seconds=config.verification.time_limit,
+        assumed=credentials.assumed(),
+        bound=source_texts.installed(),
+        filters=tuple(warnings.filters),
+        checks=tuple(check for check in checks if check is not None),
+    )
 
 
 def _replaced(config: Config, pair: PairSettings, source: Table, target: Table) -> Iterator[str]:

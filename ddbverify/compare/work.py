@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ddbverify.compare.checkpoint import Checkpoint
 from ddbverify.compare.controls import Specimens
-from ddbverify.compare.crew import Crew
+from ddbverify.compare.crew import Segments
 from ddbverify.compare.groups import Groups
 from ddbverify.compare.inspection import Inspected, Inspector
 from ddbverify.compare.judge import Judge
@@ -24,8 +24,8 @@ from ddbverify.items.states import Difference
 from ddbverify.tables.segments import Plan
 
 
-class Hiring(AbstractContextManager[Crew], Protocol):
-    """Other processes, for as long as the block lasts."""
+class Hiring(AbstractContextManager[Segments], Protocol):
+    """Other processes, of this machine or of a cluster, for as long as the block lasts."""
 
     shares: int
     """Processes that have a part of the memory, this one in it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Final
 
 from ddbverify.compare import exported, runner
@@ -123,6 +124,16 @@ def _scan(work: Work) -> Callable[[PassWork], Iterator[Suspect]] | None:
     return Scan(SparkCluster.found_or_made(), work.config, pair, exports).suspects
 
 
+def _of_tables(work: Work) -> Callable[..., Comparison]:
+    """What compares two tables: this machine, or tasks of Spark."""
+    if work.options.engine != SPARK:
+        return runner.compare
+    from ddbverify.spark import live
+    from ddbverify.spark.cluster import SparkCluster
+
+    return partial(live.compare, SparkCluster.found_or_made())
+
+
 def _compare(work: Work, findings: Findings, show: Display, log: EventLog) -> Comparison | Ended:
     """The comparison, or why it did not come to its end."""
     last: Progress | None = None
@@ -149,7 +160,7 @@ def _compare(work: Work, findings: Findings, show: Display, log: EventLog) -> Co
                 return exported.compare(
                     work.config, pair, *sides, listeners, settles=settles, scan=_scan(work)
                 )
-            return runner.compare(
+            return _of_tables(work)(
                 work.config,
                 pair,
                 PassRequest(

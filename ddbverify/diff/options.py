@@ -181,10 +181,15 @@ def _check_exports(options: Options) -> None:
 
 def _check_spark(options: Options) -> None:
     """Refuse what is not compared on Spark."""
-    if len(options.exports) < len((options.source, options.target)):
+    if len(options.exports) == 1:
         raise ConfigurationError(
-            "--engine spark: a side is a live table, and only exports are compared on Spark.",
-            "export the tables to S3, or leave out --engine.",
+            "--engine spark: one side is a live table, and the other an export.",
+            "name two exports or two tables, or leave out --engine.",
+        )
+    if options.rekeys and not options.exports:
+        raise ConfigurationError(
+            "--engine spark: live tables of a re-keyed pair are compared on one machine only.",
+            "compare exports of the tables, or leave out --engine.",
         )
     if options.source_changes or options.target_changes:
         raise ConfigurationError(

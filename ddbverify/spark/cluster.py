@@ -81,6 +81,27 @@ class SparkCluster:
         finally:
             self._session.conf.set(_ROWS_AT_ONCE, before)
 
+    @property
+    def slots(self) -> int:
+        """As `lanes.LiveCluster` has it."""
+        return int(self._session.sparkContext.defaultParallelism)
+
+    def require_one_attempt_at_a_time(self) -> None:
+        """As `lanes.LiveCluster` has it."""
+        probe.require_no_speculation(self._session.conf.get("spark.speculation", "false"))
+
+    def once(self, unit: int, read: ReadStep, group: str) -> list[Row]:
+        """As `lanes.LiveCluster` has it."""
+        # A job of one task: its rows come back with its success, so that nothing makes them again.
+        with _failing():
+            self._session.sparkContext.setJobGroup(group, "ddbverify")
+            frame = self._session.range(unit, unit + 1, 1, 1).mapInArrow(arrow.of_units(read), COLUMNS)
+            return [Row(row[0], row[1], bytes(row[2])) for row in frame.collect()]
+
+    def cancel(self, group: str) -> None:
+        """As `lanes.LiveCluster` has it."""
+        self._session.sparkContext.cancelJobGroup(group)
+
 
 class _Kept:
     """`scan.Shuffled` as a persisted frame."""

@@ -21,6 +21,7 @@ from ddbverify.items.form import Form
 from ddbverify.items.paths import AttributePath
 from ddbverify.items.quick import QuickState
 from ddbverify.items.transform import Transform
+from ddbverify.names import KeySchema
 from ddbverify.words import page
 
 MOST_MEMORY: Final = 128_000_000
@@ -76,7 +77,7 @@ class Job:
             transform=pair.transform,
             rekeys=pair.rekeys,
             folder=str(config.folder.resolve()),
-            code=_code(config, pair),
+            code=code_of(config, pair),
             ignore=judge.form.ignore,
             secret=judge.form.secret,
             ttl_attributes=judge.ttl_attributes,
@@ -112,20 +113,48 @@ class Job:
         Raises:
             ConfigurationError: The transform does not load here, or is another one than where the job began.
         """
-        if self.transform is not None and self.folder not in sys.path and Path(self.folder).is_dir():
-            sys.path.insert(0, self.folder)
         source, target = (self.exports[role].export.table.key_schema for role in Role)
-        transform = Transform.load(self.transform, source, target, rekeys=self.rekeys)
-        if self.transform is not None:
-            _require_same_code(self.transform, self.code)
+        transform = loaded(self.transform, self.folder, self.code, source, target, rekeys=self.rekeys)
         return Judge(transform, Form(self.ignore, self.secret), self.ttl_attributes)
 
 
-def _code(config: Config, pair: Pair) -> dict[str, str]:
+def code_of(config: Config, pair: Pair) -> dict[str, str]:
+    """The files of a pair's transform, by their place, and the SHA-256 of each."""
     if pair.transform is None:
         return {}
     files = transform_files(config, pair.transform)
     return {place: hashlib.sha256(file.read_bytes()).hexdigest() for place, file in files.items()}
+
+
+def loaded(
+    name: str | None,
+    folder: str,
+    code: Mapping[str, str],
+    source: KeySchema,
+    target: KeySchema,
+    *,
+    rekeys: bool,
+) -> Transform:
+    """
+    The transform, in a task.
+
+    Args:
+        name: ``module:function``; ``None`` for none.
+        folder: Beside which its module is looked for, where there is such a folder.
+        code: As `code_of` has it where the job began.
+        source: Keys of the source.
+        target: Likewise.
+        rekeys: Whether it makes keys of its own.
+
+    Raises:
+        ConfigurationError: It does not load here, or is another one than where the job began.
+    """
+    if name is not None and folder not in sys.path and Path(folder).is_dir():
+        sys.path.insert(0, folder)
+    transform = Transform.load(name, source, target, rekeys=rekeys)
+    if name is not None:
+        _require_same_code(name, code)
+    return transform
 
 
 def _require_same_code(name: str, code: Mapping[str, str]) -> None:

@@ -14,7 +14,13 @@ from ddbverify.words import page
 
 OLDEST: Final = (3, 11)
 
-_MODULES: Final = ("ddbverify.spark.tasks", "ddbverify.items.quick", "ddbverify.compare.judge")
+_MODULES: Final = (
+    "ddbverify.spark.tasks",
+    "ddbverify.spark.segments",
+    "ddbverify.items.quick",
+    "ddbverify.compare.judge",
+    "ddbverify.compare.coscan",
+)
 """Read in a task and here: another build there would compare by other rules."""
 
 
@@ -39,6 +45,16 @@ def require_no_wheel(files: str) -> None:
         raise ConfigurationError(
             "--engine spark: --py-files has a wheel, and what is compiled (msgspec) does not load from one.",
             f"make an archive with `ddbverify spark bundle`; see {page('spark.md')}.",
+        )
+
+
+def require_no_speculation(setting: str) -> None:
+    """Raises ConfigurationError where tasks may run twice at once: each reads the tables, and is paid for."""
+    if setting.strip().lower() == "true":
+        raise ConfigurationError(
+            "--engine spark: spark.speculation is on, and a live table would be read twice at once, at twice "
+            "the rate and the cost.",
+            "set spark.speculation=false for this job, or compare exports.",
         )
 
 

@@ -161,6 +161,20 @@ class Budget:
         """Whether there is a limit."""
         return self._limit is not None
 
+    @property
+    def left(self) -> float | None:
+        """What may still be consumed, requests under way apart; ``None``: there is no limit."""
+        return None if self._limit is None else self._limit - self.spent
+
+    def charge(self, units: float) -> None:
+        """Count what was consumed elsewhere, under a share of this budget."""
+        with self._lock:
+            self.spent += units
+
+    def is_spent(self) -> BudgetSpentError:
+        """What to raise where nothing more may be read."""
+        return self._is_spent(self._limit or 0.0)
+
     @contextmanager
     def request(self) -> Iterator[Bill]:
         """

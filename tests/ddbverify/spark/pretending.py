@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pickle
 import random
+import threading
 from contextlib import contextmanager
 
 from ddbverify.spark.arrow import TaskFailed, guarded
+from ddbverify.spark.probe import require_no_speculation
 from ddbverify.spark.rows import Row
 from ddbverify.spark.scan import lost
+from ddbverify.spark.segments import Look
 
 
 class PretendedCluster:
@@ -60,3 +63,39 @@ class _Kept:
     def then(self, kinds, fetch, judge, tasks):
         fetched = self._cluster.shuffled("fetched", self.of(*kinds), fetch, tasks[0])
         return iter(self._cluster.shuffled("judged", fetched, judge, tasks[1]))
+
+
+class PretendedLiveCluster:
+    """
+    `lanes.LiveCluster` without Spark: one task at a time, since this process is that of every worker.
+
+    Args:
+        attempts: How often each task runs; the last one counts.
+        losing: Called with the rows that a task has made, which it may alter.
+        before: Called before each attempt, with the unit and the number of the attempt.
+    """
+
+    def __init__(self, slots=3, attempts=1, losing=None, before=None, speculates=False):
+        self.slots, self.attempts, self.speculates = slots, attempts, speculates
+        self.losing, self.before = losing or (lambda _, rows: rows), before or (lambda *_: None)
+        self.steps, self.cancelled = [], []
+        self._lock = threading.Lock()
+
+    def require_one_attempt_at_a_time(self):
+        require_no_speculation(str(self.speculates))
+
+    def once(self, unit, read, group):
+        with self._lock:
+            assert group not in self.cancelled
+            self.steps.append((unit, read))
+            for number in range(1 if isinstance(read, Look) else self.attempts):
+                step = pickle.loads(pickle.dumps(read))  # as it travels
+                self.before(unit, number)
+                try:
+                    made = list(guarded(lambda: step(iter([unit]), number)))  # noqa: B023
+                except TaskFailed as error:
+                    raise lost(str(error)) from None
+            return self.losing(unit, made)
+
+    def cancel(self, group):
+        self.cancelled.append(group)

@@ -374,7 +374,7 @@ def test_what_is_not_compared_on_spark_is_refused_by_name(tmp_path, cluster):
         address = "orders"
 
     for sides, options, message in (
-        ((source, Table), (), "a side is a live table"),
+        ((source, Table), (), "one side is a live table, and the other an export"),
         ((source, target), ("--source-changes", on_top.address), "incremental exports"),
     ):
         _, summary, code = diff(*sides, "--engine", "spark", *options, key="id:S")
