@@ -31,7 +31,7 @@ SPARK ?= 3.5 4
 COMMIT ?= 8a2aec7
 MODEL_ARGS ?=
 
-.PHONY: help demo docs screenshot test test-browser test-engines test-full test-spark model failpoints bench bench-against bench-memory bench-spark lint clean
+.PHONY: help demo docs screenshot test test-browser test-engines test-cdk test-full test-spark model failpoints bench bench-against bench-memory bench-spark lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -63,6 +63,9 @@ test-engines: $(VENV)/.for-test  ## run the tests on DynamoDB Local; needs Java 
 
 test-spark: $(VENV)/.for-test  ## run the tests on Spark 3.5 and the newest 4; needs Java 17 (SPARK=4)
 	@$(BIN)/python -m tests.spark_lane $(SPARK) $(TEST_ARGS)
+
+test-cdk: $(VENV)/.for-test  ## synthesise the construct of the AWS CDK and its examples; needs Node 20 and npm
+	@$(BIN)/python -m tests.cdk_lane $(TEST_ARGS)
 
 test-browser: $(VENV)/.for-browser  ## look at report and site in Chromium, which has to be there (build/browser/ has pictures)
 	@$(BIN)/python -m tests.browser.chromium install; status=$$?; \

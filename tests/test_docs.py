@@ -235,7 +235,7 @@ def test_what_the_code_cites_of_the_documentation_is_there() -> None:
     ]
 
 
-OURS = "benchmarks|checks|ddbverify|docs|examples|findings|replicator|tests|website"
+OURS = "benchmarks|checks|constructs|ddbverify|docs|examples|findings|replicator|tests|website"
 _PATH = re.compile(rf"(?<![\w./-])((?:{OURS})/[\w./*-]+)")
 _DOTTED = re.compile(r"(?<![\w./~-])((?:benchmarks|ddbverify|replicator|tests)(?:\.\w+)+)")
 _COMMAND = re.compile(r"(?<![\w.-])(ddbverify|replicator) ([a-z]+)\b([^`|;&\n]*)")

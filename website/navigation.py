@@ -13,6 +13,7 @@ NAVIGATION = {
         "docs/configuration.md",
         "docs/permissions.md",
         "docs/deploy-with-your-stack.md",
+        "docs/deploy-with-cdk.md",
         "docs/transforms.md",
     ),
     "Use": (

@@ -5,20 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
 from replicator.stack import stacks
 from replicator.synthesis import cdk
+from tests.constructs.cdk_apps import SECTIONS, dotted, installed, section
 from tests.replicator.stack.template_rules import faults, parsed
 from tests.replicator.synthesis.test_forms import STACKS
-
-INSTALLED = Path(__file__).parents[3] / "build" / "cdk" / "node_modules"
-PACKAGES = f"aws-cdk-lib@{cdk.LIBRARY} constructs@10 typescript@5.6 ts-node@10"
 
 GIVEN = {
     "base": {"StateTableName": "replicator-shop-state"},
@@ -28,24 +25,11 @@ GIVEN = {
     "apply": {"Migration": "shop", "SourceKeys": '{"id": "S"}'},
 }
 
-OF_THE_CDK = {"BootstrapVersion", "CheckBootstrapVersion"}
 
-
-def dotted(node: Any) -> Any:
-    """The CDK writes ``Fn::GetAtt`` as one text, which is the same to CloudFormation."""
-    if isinstance(node, dict):
-        made = {key: dotted(value) for key, value in node.items()}
-        if isinstance(made.get("Fn::GetAtt"), list):
-            made["Fn::GetAtt"] = ".".join(made["Fn::GetAtt"])
-        return made
-    return [dotted(one) for one in node] if isinstance(node, list) else node
-
-
-@pytest.mark.skipif(
-    shutil.which("node") is None or not (INSTALLED / "aws-cdk-lib").is_dir(),
-    reason=f"the CDK is not installed: npm install --prefix build/cdk {PACKAGES}",
-)
+@pytest.mark.skipif(installed() is None, reason="this is for `make test-cdk`")
 def test_the_cdk_makes_of_each_template_the_same_resources(tmp_path: Path) -> None:
+    environment = installed()
+    assert environment is not None
     made = [
         dataclasses.replace(
             STACKS[0], name=f"replicator-shop-{part}", text=stacks.template_body(part), parameters=GIVEN[part]
@@ -54,7 +38,7 @@ def test_the_cdk_makes_of_each_template_the_same_resources(tmp_path: Path) -> No
     ]
     for name, text in cdk.files(made).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    (tmp_path / "node_modules").symlink_to(INSTALLED)
+    (tmp_path / "node_modules").symlink_to(environment / "node_modules")
     done = subprocess.run(
         ["node", "node_modules/ts-node/dist/bin.js", "--transpile-only", "app.ts"],
         cwd=tmp_path,
@@ -69,10 +53,9 @@ def test_the_cdk_makes_of_each_template_the_same_resources(tmp_path: Path) -> No
         ours = dotted(parsed(stack.text))
         found = json.loads((tmp_path / "cdk.out" / f"{stack.name}.template.json").read_text(encoding="utf-8"))
         assert faults(found) == []
-        for section in ("Resources", "Conditions", "Outputs", "Rules"):
-            there = {key: one for key, one in found.get(section, {}).items() if key not in OF_THE_CDK}
-            assert dotted(there) == ours.get(section, {}), f"{stack.name}: {section}"
-        given = {key: one for key, one in found["Parameters"].items() if key not in OF_THE_CDK}
+        for name in SECTIONS:
+            assert section(found, name) == ours.get(name, {}), f"{stack.name}: {name}"
+        given = section(found, "Parameters")
         for key, one in ours["Parameters"].items():
             assert given.pop(key) == one | (
                 {"Default": stack.parameters[key]} if key in stack.parameters else {}

@@ -1,0 +1,3 @@
+export * from "./migration";
+export * from "./parameters";
+export * from "./tables";
