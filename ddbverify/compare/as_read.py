@@ -14,6 +14,8 @@ from ddbverify.names import TypedItem
 
 _UNREAD = "what could hold it was not read to its end"
 
+HELD_TWICE = "one side holds this key more than once"
+
 
 class AsRead:
     """Decides keys of one re-keyed pair, and tells what became of them."""
@@ -26,6 +28,10 @@ class AsRead:
         """Several source items claim *key*."""
         reason = "several source items claim this target key"
         self._tell(key, State.UNCOMPARABLE, reason=reason, expected=True, found=found)
+
+    def held_twice(self, key: JoinKey, *, expected: bool) -> None:
+        """The target holds *key* more than once."""
+        self._tell(key, State.UNCOMPARABLE, reason=HELD_TWICE, expected=expected, found=True)
 
     def decide(
         self,

@@ -62,6 +62,7 @@ class _Held(msgspec.Struct, gc=False):
     claimed_at: float = 0.0
     owners: Collection[JoinKey] = ()  # a tuple of one, mostly: a set for each would be half of what waits
     matched: bool = False
+    twice: bool = False  # the target gave it again, and does not move
     claim: _Claim | None = None  # that it has not matched, where nobody will look at the key again
 
     @property
@@ -185,7 +186,9 @@ class ClaimJoin:
     def _unclaimed(self, key: JoinKey) -> bytes | None:
         """The target's item, where it is in memory and nobody has claimed it yet."""
         held = self._held.get(key)
-        return held.raw if held is not None and held.raw and held.claimed is None else None
+        if held is None or not held.raw or held.claimed is not None or held.twice:
+            return None
+        return held.raw
 
     def _let_go(self, owner: JoinKey, source: msgspec.Raw, key: JoinKey, made: Made, at: float) -> int:
         """The target's item has matched; how many bytes of it wait no more."""
@@ -243,6 +246,7 @@ class ClaimJoin:
         held = self._held.get(key)
         used = 0 if held is None else -held.size
         if isinstance(record, _Held):
+            record.twice |= held is not None and self._last_word is not None  # else the newer item counts
             self._held[key] = record
             return used + record.size
         if held is None:
@@ -262,6 +266,8 @@ class ClaimJoin:
             owners.add(claim.owner)
             held.owners = owners
         held.claimed_at = claim.at
+        if held.twice:
+            return
         if held.claimed is not None or held.matched:  # a second owner: a match was not the whole story
             held.claimed = CONTESTED
             self._tally.matched(-held.matched)
@@ -306,6 +312,9 @@ class ClaimJoin:
                 self._tally.different(difference, expected=bool(held.owners), found=held.raw is not None)
                 continue
             if self._last_word is not None:
+                if held.twice:
+                    self._last_word.held_twice(key, expected=bool(held.owners))
+                    continue
                 made, source = (held.claim.made, held.claim.source) if held.claim else (None, None)
                 if held.claimed == CONTESTED:
                     self._last_word.contested(key, found=target != ABSENT)

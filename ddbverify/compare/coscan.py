@@ -82,8 +82,7 @@ class KeyJoin:
 
     def add_in_no_order(self, role: Role, page: Page, at: float, segment: int | None = None) -> None:
         """Join one page that has no order in common with any of the other side. Raises as `add` does."""
-        taken = self._taken(role, page, at)
-        self._make_room(self._by_key(role, taken, taken.left, segment))
+        self._make_room(self._by_key(role, taken := self._taken(role, page, at), taken.left, segment))
 
     def ended(self, role: Role, segment: int | None = None) -> None:
         """No more pages of *role* will come, whether its end was reached or not. Raises as `add` does."""
@@ -161,8 +160,6 @@ class KeyJoin:
         for role in Role:
             self.ended(role)
 
-    # --- meeting ----------------------------------------------------------------------------
-
     def _taken(self, role: Role, page: Page, at: float) -> Ahead:
         self._key_of[role] = page.key_of
         holds_reserved = self._reserved_text in page.body
@@ -222,8 +219,8 @@ class KeyJoin:
                 self._tally.canary()
                 self.met_canary = True
             else:
-                if key in mine:  # a scan that gives a key twice: the newer item counts
-                    used -= mine[key].size
+                if key in mine:
+                    used -= self._gives_way(role, key)
                 mine[key] = waiting = Waiting(bytes(raw), page.at, segment)
                 used += waiting.size
         self._match(matched)
@@ -240,10 +237,15 @@ class KeyJoin:
         """Join one entry that has waited elsewhere."""
         partner = self._waiting[role.other].pop(key, None)
         if partner is None:
+            freed = self._gives_way(role, key) if key in self._waiting[role] else 0
             self._waiting[role][key] = waiting
-            self._memory.use(waiting.size)
+            self._memory.use(waiting.size - freed)
         else:
             self._memory.use(self._meet(role, key, waiting, partner) - partner.size)
+
+    def _gives_way(self, role: Role, key: JoinKey) -> int:
+        """A scan gives a key twice: the newer item counts. How many bytes of the older one wait no more."""
+        return self._waiting[role][key].size
 
     def _meet(self, role: Role, key: JoinKey, one: Waiting, other: Waiting) -> int:
         """Join the two sides of a key; how many bytes more wait now, if it is a suspect."""
@@ -304,8 +306,6 @@ class KeyJoin:
         self.excluded += 1
         self._tally.excluded(dropped=dropped)
 
-    # --- what is left -----------------------------------------------------------------------
-
     def _make_room(self, used: int) -> None:
         if not self._memory.use(used):
             self._put_aside()
@@ -313,11 +313,9 @@ class KeyJoin:
     def _put_aside(self) -> None:
         """Everything that waits here, and every suspect, goes to disk."""
         spill, freed = self._memory.spill, 0
-        for role, entries in self._waiting.items():
-            for key, waiting in entries.items():
-                spill.add(key, record_of(role, waiting))
-                freed += waiting.size
-            entries.clear()
+        for role, key, waiting in self._take_waiting():
+            spill.add(key, record_of(role, waiting))
+            freed += waiting.size
         for suspect in self._suspects:
             spill.add(suspect.key, record_of(None, suspect))
         freed += len(self._suspects) * SUSPECT_BYTES
@@ -337,14 +335,19 @@ class KeyJoin:
     def _left(self, now: float, complete: dict[Role, bool], known: Set[JoinKey]) -> Iterator[Suspect]:
         """The suspects in memory, and those that the entries make which still wait alone."""
         self._memory.use(-len(self._suspects) * SUSPECT_BYTES)
-        for role, entries in self._waiting.items():
-            for key, waiting in entries.items():
-                if key not in known:
-                    self._alone(role, key, waiting, now, other_complete=complete[role.other])
-            self._memory.use(-sum(waiting.size for waiting in entries.values()))
-            entries.clear()
+        freed = 0
+        for role, key, waiting in self._take_waiting():
+            if key not in known:
+                self._alone(role, key, waiting, now, other_complete=complete[role.other])
+            freed += waiting.size
+        self._memory.use(-freed)
         suspects, self._suspects = self._suspects, []
         yield from suspects
+
+    def _take_waiting(self) -> Iterator[tuple[Role, JoinKey, Waiting]]:
+        for role, entries in self._waiting.items():
+            yield from ((role, *one) for one in entries.items())
+            entries.clear()
 
     def _alone(self, role: Role, key: JoinKey, waiting: Waiting, now: float, *, other_complete: bool) -> None:
         try:

@@ -13,6 +13,7 @@ from ddbverify.compare.coscan import KeyJoin
 from ddbverify.compare.reading import side_by_side
 from ddbverify.compare.sides import Role
 from ddbverify.compare.suspects import Suspect
+from ddbverify.compare.twice import StillJoin
 from ddbverify.compare.work import Work
 from ddbverify.errors import UnreadableKeyError
 from ddbverify.tables.pages import Page
@@ -34,7 +35,9 @@ class _Shared:
 
 def suspects(work: Work) -> Iterator[Suspect]:
     """Read every segment, and give what does not match. Raises as `runner.compare` does."""
-    whole, reading = KeyJoin(work.judge, work.tally, work.memory, work.inspector, work.groups), work.reading
+    reading = work.reading
+    join = StillJoin if work.request.still else KeyJoin
+    whole = join(work.judge, work.tally, work.memory, work.inspector, work.groups)
     shared = _Shared(work, whole)
 
     def read(segment: int) -> None:

@@ -115,7 +115,7 @@ def compare(
         listeners=listeners,
         running=running,
         looks=looks if settles else None,
-        scan=scan or export_scan.suspects,
+        scan=scan or (None if pair.rekeys else export_scan.suspects),
     ).run()
     return replace(
         comparison,

@@ -12,13 +12,13 @@ from typing import Final
 
 import msgspec
 
-from ddbverify.compare.coscan import KeyJoin
 from ddbverify.compare.entries import Left, in_parts
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.memory import Memory
 from ddbverify.compare.part_join import Counts
 from ddbverify.compare.sides import Role
 from ddbverify.compare.suspects import Suspect
+from ddbverify.compare.twice import StillJoin
 from ddbverify.items.states import State
 from ddbverify.tables.pages import Page, PageDecoder
 
@@ -42,7 +42,7 @@ class OpenKeys:
         self._lefts: list[Left] = []
         self._counts = Counts(judge, self._lefts.append)
         self._memory = Memory(memory)
-        self._join = KeyJoin(judge, self._counts, self._memory)
+        self._join = StillJoin(judge, self._counts, self._memory)
         schemas = {Role.SOURCE: judge.transform.source_keys, Role.TARGET: judge.transform.target_keys}
         self._key_of = {role: PageDecoder(schema).key_of for role, schema in schemas.items()}
 

@@ -43,7 +43,6 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
     matched: int
     open: tuple[int, int]
     dropped: int  # of the source
-    twice: tuple[int, int]  # records of keys that one side holds more than once, and of their partners
     passed_over: tuple[int, int] = (0, 0)  # of keys that are contested anyway
 
 
@@ -92,7 +91,7 @@ def require_all_joined(planned: Sequence[int], read: Sequence[Read], joined: Seq
     for side, receipts in enumerate(sides):
         made = sum(one.records for one in receipts)
         came = sum(one.records[side] for one in joined)
-        stand = sum(one.matched + one.open[side] + one.twice[side] + one.passed_over[side] for one in joined)
+        stand = sum(one.matched + one.open[side] + one.passed_over[side] for one in joined)
         stand += sum(one.dropped for one in joined) if side == 0 else 0
         if not made == came == stand:
             raise _lost(f"{made:,} records were made, {came:,} joined, and {stand:,} accounted for")

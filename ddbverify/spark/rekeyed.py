@@ -233,7 +233,6 @@ class JoinClaims:
             matched=matched,
             open=(opened[0], opened[1]),
             dropped=0,
-            twice=(0, 0),
             passed_over=(source.passed_over, target.passed_over),
         )
         yield Row(0, Kind.JOINED, msgspec.msgpack.encode(receipt))

@@ -132,12 +132,6 @@ class Scan:
         for role in Role:  # of fewer parts than the other side has, there is no more
             for segment in range(job.parts[role is Role.TARGET], len(work.plan.segments)):
                 work.reading.read_elsewhere(segment, (role,), ())
-        for number, role in enumerate((Role.SOURCE, Role.TARGET)):
-            if twice := sum(one.twice[number] for one in joined):
-                work.reading.unexamined.append(
-                    f"{number_of(twice, 'item')} of the {role} {were(twice)} not looked at: one side "
-                    "holds their key more than once"
-                )
         if again := sum(one.attempt > 0 for one in read):
             work.notes.append(f"Spark has read {number_of(again, 'part')} by a later attempt than the first")
         is_dropped = work.reading.is_complete(Role.TARGET)

@@ -152,6 +152,10 @@ class _Expected:
         return self._quick.of(msgspec.json.encode(made[0])) if made else NOTHING
 
 
+_At = tuple[bytes, int]
+"""The state of an item, and its place."""
+
+
 class JoinRecords:
     """Records of both sides -> places of items that are not surely equal, and a receipt."""
 
@@ -167,38 +171,67 @@ class JoinRecords:
                 held.add(row.content)
             else:
                 yield row
-        twice = held.set_aside_twice()
-        source, target = held.sides
-        packers = {kind: Packer(kind) for kind in (Kind.OPEN, Kind.DROPPED)}
-        matched, opened, dropped = 0, [0, 0], 0
-        for key, (state, place) in source.items():
-            partner = target.pop(key, None)
-            if partner is not None and partner[0] == state != UNSURE:
-                matched += 1
-            elif partner is None and state == NOTHING:
-                dropped += 1
-                yield from _placed(packers[Kind.DROPPED], place)
-            else:
-                opened[0] += 1
-                yield from _placed(packers[Kind.OPEN], place)
-                if partner is not None:
-                    opened[1] += 1
-                    yield from _placed(packers[Kind.OPEN], partner[1])
-        for _, place in target.values():
-            opened[1] += 1
-            yield from _placed(packers[Kind.OPEN], place)
-        for packer in packers.values():
-            yield from packer.rest()
+        decided = _Decided()
+        for ours, theirs, equal in held.take_several():
+            decided.matched += equal
+            yield from decided.several(ours, theirs)
+        yield from decided.singly(*held.sides)
+        yield from decided.rest()
         receipt = Joined(
             rows=held.received.rows,
             sum=held.received.value,
             records=(held.records[0], held.records[1]),
-            matched=matched,
-            open=(opened[0], opened[1]),
-            dropped=dropped,
-            twice=twice,
+            matched=decided.matched,
+            open=(decided.open[0], decided.open[1]),
+            dropped=decided.dropped,
         )
         yield Row(0, Kind.JOINED, msgspec.msgpack.encode(receipt))
+
+
+class _Decided:
+    """What became of the keys of one task: counts, and places."""
+
+    def __init__(self) -> None:
+        self.matched, self.open, self.dropped = 0, [0, 0], 0
+        self._packers = {kind: Packer(kind) for kind in (Kind.OPEN, Kind.DROPPED)}
+
+    def singly(self, source: dict[bytes, _At], target: dict[bytes, _At]) -> Iterator[Row]:
+        """Keys that each side holds once at most."""
+        for key, (state, place) in source.items():
+            partner = target.pop(key, None)
+            if partner is not None and partner[0] == state != UNSURE:
+                self.matched += 1
+            elif partner is None and state == NOTHING:
+                yield from self._drop(place)
+            else:
+                yield from self._open(0, place)
+                if partner is not None:
+                    yield from self._open(1, partner[1])
+        for _, place in target.values():
+            yield from self._open(1, place)
+
+    def several(self, ours: list[_At], theirs: list[_At]) -> Iterator[Row]:
+        """A key that one side holds more often, without what is surely equal."""
+        if not theirs and all(state == NOTHING for state, _ in ours):
+            for _, place in ours:
+                yield from self._drop(place)
+            return
+        for side, left in enumerate((ours, theirs)):
+            for _, place in left:
+                yield from self._open(side, place)
+
+    def rest(self) -> Iterator[Row]:
+        """All places that wait."""
+        for packer in self._packers.values():
+            yield from packer.rest()
+
+    def _open(self, side: int, place: int) -> Iterator[Row]:
+        self.open[side] += 1
+        return _placed(self._packers[Kind.OPEN], place)
+
+    def _drop(self, place: int) -> Iterator[Row]:
+        self.dropped += 1
+        return _placed(self._packers[Kind.DROPPED], place)
 
 
 class _Held:
@@ -206,8 +239,9 @@ class _Held:
 
     def __init__(self, sources: int) -> None:
         self.received, self.records = Sum(), [0, 0]
-        self.sides: tuple[dict[bytes, tuple[bytes, int]], dict[bytes, tuple[bytes, int]]] = ({}, {})
-        self._sources, self._twice = sources, set[bytes]()
+        self.sides: tuple[dict[bytes, _At], dict[bytes, _At]] = ({}, {})
+        self._sources = sources
+        self._again: tuple[dict[bytes, list[_At]], dict[bytes, list[_At]]] = ({}, {})
 
     def add(self, content: bytes) -> None:
         """One row of records, which is of one part."""
@@ -217,16 +251,34 @@ class _Held:
         side = self.sides[number]
         for key, state, place in RECORD.iter_unpack(content):
             if key in side:
-                self._twice.add(key)
-            side[key] = (state, place)
+                self._again[number].setdefault(key, []).append((state, place))
+            else:
+                side[key] = (state, place)
         self.records[number] += len(content) // RECORD.size
 
-    def set_aside_twice(self) -> tuple[int, int]:
-        """Forget keys that one side holds more than once; how many records that were, of each side."""
-        for side in self.sides:
-            for key in self._twice & side.keys():
-                del side[key]
-        return self.records[0] - len(self.sides[0]), self.records[1] - len(self.sides[1])
+    def take_several(self) -> Iterator[tuple[list[_At], list[_At], int]]:
+        """
+        Take out each key that one side holds more than once, with a --key that lacks an attribute, say.
+
+        Yields what is left of both sides where items that are surely equal have paired up, and how many have.
+        """
+        for key in self._again[0].keys() | self._again[1].keys():
+            ours, theirs = (
+                sorted([*([side.pop(key)] if key in side else ()), *again.get(key, ())], key=_place)
+                for side, again in zip(self.sides, self._again, strict=True)
+            )
+            equal_to: dict[bytes, list[_At]] = {}
+            for one in theirs:
+                if one[0] != UNSURE:
+                    equal_to.setdefault(one[0], []).append(one)
+            left = [one for one in ours if not equal_to.get(one[0]) or not equal_to[one[0]].pop()]
+            unsure = [one for one in theirs if one[0] == UNSURE]
+            rest = sorted((one for some in (*equal_to.values(), unsure) for one in some), key=_place)
+            yield left, rest, len(ours) - len(left)
+
+
+def _place(one: _At) -> int:
+    return one[1]
 
 
 def _placed(packer: Packer, place: int) -> Iterator[Row]:

@@ -21,8 +21,8 @@ READ = [
     Read(unit=2, records=2, rows=1, sum=6),
 ]
 JOINED = [
-    Joined(rows=1, sum=2, records=(3, 0), matched=0, open=(1, 0), dropped=2, twice=(0, 0)),
-    Joined(rows=2, sum=3, records=(0, 2), matched=0, open=(0, 1), dropped=0, twice=(0, 1)),
+    Joined(rows=1, sum=2, records=(3, 0), matched=0, open=(1, 0), dropped=2),
+    Joined(rows=2, sum=3, records=(0, 2), matched=0, open=(0, 1), dropped=0, passed_over=(0, 1)),
 ]
 FETCHED = [Fetched(items=(1, 1), rows=1, sum=5), Fetched(items=(0, 0), rows=0, sum=0)]
 JUDGED = [

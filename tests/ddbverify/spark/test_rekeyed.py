@@ -6,12 +6,15 @@ import json
 import random
 import time
 
+import msgspec
 import pytest
 
 from ddbverify.compare import open_claims
+from ddbverify.items.quick import UNSURE
 from ddbverify.names import canary_key, marker_key
 from ddbverify.spark import rekeyed, scan
-from ddbverify.spark.rows import Kind
+from ddbverify.spark.receipts import Joined
+from ddbverify.spark.rows import RECORD, Kind, Row, place_of
 from tests.ddbverify import generated
 from tests.ddbverify.exports import test_export_diff
 from tests.ddbverify.exports.exporting import full
@@ -150,6 +153,22 @@ def test_parts_that_are_not_whole_leave_what_they_could_hold_undecided(tmp_path,
     assert not (summary["complete"] and side is not None)
 
 
+@pytest.mark.parametrize("memory", [128_000, 1], ids=["memory", "disk"])
+def test_a_key_that_the_target_holds_twice_is_never_equal(tmp_path, cluster, module, monkeypatch, memory):
+    """By a --target-key that lacks an attribute; whichever comes last would be equal."""
+    monkeypatch.setattr("ddbverify.compare.memory.BESIDE_WHAT_WAITS", 1 << 40)
+    monkeypatch.setattr("ddbverify.spark.job.MOST_MEMORY", memory)
+    good = {"id": {"S": "new-1"}, "n": {"N": "1"}}
+    other = [{"id": {"S": name}, "v": {"S": f"{number}"}} for number in range(3) for name in ("new-2", "x")]
+    together = [{"id": {"S": "y"}}] * 2  # of one page
+    target = full(tmp_path / "b", [good, *other[:3], *together], [other[4], good, *other[3:]])
+    options = ("--rekeys", "--transform", f"{module}:alike", "--memory", f"{memory}KB")
+    findings, summary, code = both(full(tmp_path / "a", items_of(3)), target, *options, key=KEY)
+    assert code != 0
+    assert sum("one side holds this key more than once" in one for one in findings) == 4
+    assert (summary["matched"], summary["missing"]) == (0, 1)
+
+
 def test_what_one_item_makes_may_be_in_part_there(tmp_path, cluster, module):
     items = [{"id": {"S": "2"}}]
     held = [{"id": {"S": "2-a"}}, {"id": {"S": "2-b"}, "other": {"S": "1"}}]
@@ -227,6 +246,41 @@ def test_a_transform_that_is_not_pure_is_never_equal(tmp_path, cluster, module):
     assert code != 0
     assert sum("two results" in one for one in findings) == 5
     assert any("transformed otherwise" in one for one in summary["reasons"])
+
+
+def test_a_transform_whose_results_change_between_two_readings_is_never_equal(
+    tmp_path, cluster, module, monkeypatch
+):
+    monkeypatch.setenv("REKEYING_MOOD", "a")
+    (tmp_path / f"{module}_4.py").write_text("""
+import os
+def moody(item):
+    if os.environ["REKEYING_MOOD"] == item["mood"]:
+        return {**item, "id": "new-" + item["id"]}
+    if item["mood"] == "a":
+        return {**item, "id": "newer-" + item["id"]}
+    raise ValueError
+""")
+
+    def losing(shuffle, rows):
+        monkeypatch.setenv("REKEYING_MOOD", "a" if shuffle == "joined" else "b")
+        return rows
+
+    cluster[0] = PretendedCluster(losing=losing)
+    items = [{"id": {"S": f"{number}"}, "mood": {"S": "ab"[number % 2]}} for number in range(4)]
+    target = full(tmp_path / "b", [{"id": {"S": "new-0"}}, {"id": {"S": "new-1"}}])
+    options = ("--rekeys", "--transform", f"{module}_4:moody", "--engine", "spark")
+    findings, summary, code = diff(full(tmp_path / "a", items), target, *options, key=KEY)
+    assert code != 0
+    assert sum("two results" in one for one in findings) == 4
+    assert any("2 items of the source were transformed otherwise" in one for one in summary["reasons"])
+
+
+def test_two_records_that_are_not_understood_are_no_match():
+    (packed,) = {RECORD.pack(b"k" * 16, UNSURE, place_of(unit, 0))[:32] for unit in (0, 1)}
+    rows = [Row(0, Kind.RECORDS, packed + place_of(unit, 0).to_bytes(8, "big")) for unit in (0, 1)]
+    receipt = msgspec.msgpack.decode(list(rekeyed.JoinClaims(1)(rows))[-1].content, type=Joined)
+    assert (receipt.matched, receipt.open) == (0, (1, 1))
 
 
 @pytest.mark.parametrize(
