@@ -108,12 +108,17 @@ class Policies:
                     told = True
             self.pause()
 
-    def need_permitted(self, arns: Iterable[str]) -> list[str]:
+    def need_permitted(
+        self, arns: Iterable[str], is_removed: Callable[[Policy], bool] = lambda _: False
+    ) -> list[str]:
         """
         Find out whether we may change the policies of tables, by changes that AWS refuses for another reason.
 
         They name a revision that no policy has, so that nothing is put or removed: who may is told that there
         is no such revision. What one would put is what is there, or denies nobody.
+
+        Args:
+            is_removed: Whether a policy that is there is to be removed, since nothing else is in it.
 
         Returns:
             What could not be found out, in words; empty where all was.
@@ -121,10 +126,17 @@ class Policies:
         Raises:
             AccessError: We may not.
         """
-        return [unknown for arn in arns if (unknown := self._what_is_unknown(arn, self.read(arn)[0]))]
+        found = [(arn, self.read(arn)[0]) for arn in arns]
+        return [
+            unknown
+            for arn, policy in found
+            if (unknown := self._what_is_unknown(arn, policy, removed=policy is None or is_removed(policy)))
+        ]
 
-    def _what_is_unknown(self, arn: str, policy: Policy | None) -> str:
-        tried: list[Policy | None] = [policy] if policy is not None else [_denies_nobody(arn), None]
+    def _what_is_unknown(self, arn: str, policy: Policy | None, *, removed: bool) -> str:
+        tried: list[Policy | None] = [_denies_nobody(arn) if policy is None else policy]
+        if removed:  # last: by then it is known that a wrong revision changes nothing
+            tried.append(None)
         for one in tried:  # the fence is put; it is lifted by putting what was there, or by removing it
             try:
                 self._change(arn, one, _NO_REVISION, f"change the resource policy of {_name(arn)}")

@@ -108,7 +108,9 @@ class TargetFence:
         Raises:
             AccessError: It does not.
         """
-        return self.policies.need_permitted(table.arn for table in self.tables)
+        return self.policies.need_permitted(
+            (table.arn for table in self.tables), lambda policy: unclosed(policy, self.sids) is None
+        )
 
     def close(self) -> list[str]:
         """

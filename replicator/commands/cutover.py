@@ -32,6 +32,7 @@ from replicator.commands import (
     cutover_gate,
     cutover_hold,
     cutover_left,
+    cutover_permitted,
     cutover_preflight,
     cutover_record,
     cutover_rehearsal,
@@ -163,8 +164,8 @@ class _Attempt:
         cutover_drain.need_consumers_on(context)
         for pair in context.root.config.tables:
             marking.tidy(context.root, pair)
-        behind.check()
         cutover_fence.close_left_open(context, behind)
+        cutover_permitted.need(context, behind, self.pointer)
         goes_back = way_back_possible.decided(context)
         judged = cutover_gate.ask(context)
         self._record("gate")

@@ -20,6 +20,7 @@ from replicator.aws.pointer import Pointer
 from replicator.commands import (
     audit,
     cutover_gate,
+    cutover_permitted,
     cutover_preflight,
     last_verification,
     marking,
@@ -96,14 +97,12 @@ def _need_none_before(context: Context) -> None:
 
 def _unchecked(context: Context, put: Fence, pointer: Pointer) -> list[str]:
     """What is not known of the permissions that are needed behind the fence; what lacks is refused."""
-    if context.emulator:
+    if not cutover_permitted.is_known(context):
         return ["permissions: an emulator has none"]
-    with context.console.step("what the fence and the pointer need is permitted"):
-        return [
-            *put.rehearse(),
-            *pointer.rehearse(),
-            "lambda:UpdateEventSourceMapping: asking would switch the consumer",
-        ]
+    unknown = cutover_permitted.changes(context, put, pointer)
+    if way_back_possible.wanted(context):
+        unknown += cutover_permitted.followers_streams(context)
+    return [*unknown, "lambda:UpdateEventSourceMapping: asking would switch the consumer"]
 
 
 def _measured(action: Callable[[], None]) -> float:

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from ddbverify.errors import EngineError, Refused
 from ddbverify.evidence import folders, links
 from ddbverify.gate import gate
+from ddbverify.names import table_name
+from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
 from replicator.commands import marking
 from replicator.context import clock
@@ -88,8 +90,11 @@ def waiting(context: Context, *, follows: bool) -> Iterator[Waiting]:
 
     Raises:
         Refused: It could not be loaded; nothing was touched.
+        AccessError: It may not read a table; nothing was touched.
     """
     command, context = context.flips_with, context.root
+    if not follows:
+        _need_readable(context)
     marked = follows
     if follows and (why := marking.why_not(context)):
         marking.warn_of_none(context, why)
@@ -116,6 +121,14 @@ def waiting(context: Context, *, follows: bool) -> Iterator[Waiting]:
                 process.wait(_ENDING_SECONDS)  # it leaves a page
         finally:
             _end(process)
+
+
+def _need_readable(context: Context) -> None:
+    """Read an item of each table as a whole pass does: where that is refused, no fence is put for it."""
+    for pair in context.config.tables:
+        for client, table in ((context.source, pair.source), (context.target, pair.target)):
+            with translated(f"read {table_name(table)}, as the last verification does"):
+                client.scan(TableName=table, Limit=1, ConsistentRead=True)
 
 
 def _await_loaded(process: subprocess.Popen[bytes], waiting: Path, said: BinaryIO, command: str) -> None:

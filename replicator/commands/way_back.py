@@ -105,6 +105,16 @@ class Ahead:
         ]
         self._still_since = math.ceil(self.context.server_time())
 
+    def need_readable(self) -> None:
+        """
+        Read the follower's stream as it is read behind the fence, where a refusal would cost refused writes.
+
+        Raises:
+            EngineError: AWS refused.
+        """
+        self.watch()
+        self._changes()
+
     def fix(self) -> None:
         """
         Fix the boundary, behind what has changed in the follower since it is watched.
@@ -214,6 +224,7 @@ def arm(context: Context, lock: Lock) -> Ahead:
     step("target", plans, "ledger of the way back", partial(restore.target, turned), at_once=MOST_STACKS)
     armed = partial(restore.apply, deployment, boundary=0)  # it is off until the real one is deployed
     step("apply", plans, "consumer of the way back, off", armed, at_once=MOST_STACKS)
+    ahead.need_readable()
     return ahead
 
 

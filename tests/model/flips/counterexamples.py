@@ -33,7 +33,7 @@ FOUND: dict[str, list[Move]] = {
     ],
     "a boundary has a margin": [
         ("begin", {"shape": "inverse", "skew": (0.0, 0.9)}),
-        ("start", {"command": "cutover", "until": "sleep", "more": 90}),
+        ("start", {"command": "cutover", "until": "sleep", "more": 96}),
         ("write", {"side": "source", "key": "c"}),
     ],
     "the boundary is fixed under the fence": [

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddbverify.errors import EngineError, Refused
+from ddbverify.errors import AccessError, EngineError, Refused
 from replicator.aws import fence, target_seen
 from replicator.aws.both_fences import BothFences
 from replicator.aws.fence_notes import InMemory as SourceNotes
@@ -145,6 +145,35 @@ def test_nobody_writes_but_the_replicator_and_the_operator():
     assert client.lets_through(NOON, OPERATOR)
     assert unclosed(client.policy) == OTHERS
     assert not is_fenced(client.policy), "it is no fence of a source"
+
+
+@pytest.mark.parametrize("before", [None, OTHERS])
+def test_who_may_not_remove_a_policy_is_told_where_nothing_else_is_in_it(before):
+    """It was found out at the flip, behind the last verification."""
+    client, notes = FakePolicies(copy.deepcopy(before)), InMemory()
+    made, removed = target_fence(client, notes), []
+    made.close()
+    closed = copy.deepcopy(client.policy)
+    remove = client.delete_resource_policy
+
+    def counted(**request):
+        removed.append(request)
+        return remove(**request)
+
+    client.delete_resource_policy = counted
+    assert made.rehearse() == []
+    assert client.policy == closed, "nothing is changed"
+    assert len(removed) == (before is None), "one that stays needs no such permission"
+
+    def denied(**_):
+        raise refusal("AccessDeniedException")
+
+    client.delete_resource_policy = denied
+    if before is None:
+        with pytest.raises(AccessError):
+            made.rehearse()
+    else:
+        assert made.rehearse() == []
 
 
 @pytest.mark.parametrize("before", [None, OTHERS])

@@ -15,10 +15,11 @@ from replicator.aws import fence_seen, policy_fence, queue, target_fence, target
 from replicator.aws.policies import Policies
 from replicator.aws.policy_deny import is_fenced
 from replicator.aws.target_deny import OF_FOLLOWER, is_closed_at, window_of
-from replicator.commands import repair, way_back, way_back_possible
+from replicator.commands import cutover_permitted, repair, way_back, way_back_possible
 from replicator.commands.status import status
 from replicator.context import live
 from tests.replicator import verified
+from tests.replicator.behind_the_fence import BehindTheFence
 from tests.replicator.migrations import SOURCE_REGION, Migration
 
 pytestmark = [pytest.mark.engine("ministack"), pytest.mark.e2e]
@@ -95,8 +96,13 @@ def values(items):
     return {key: item["v"]["S"] for key, item in items.items()}
 
 
-def test_over_back_and_over_again(moving, capsys):
+def test_over_back_and_over_again(moving, monkeypatch, capsys):
+    monkeypatch.setattr(cutover_permitted, "is_known", lambda _: True)
+    asked = BehindTheFence(monkeypatch)
+    ssm = moving.aws.client("ssm", SOURCE_REGION)
+    ssm.put_parameter(Name=f"/back/{moving.name}", Value=moving.source, Type="String")
     assert moving.cutover()["flipped"]
+    assert asked.first == [], "a refusal of these costs refused writes"
     assert live.read(moving.context()) == live.Live("target", 1)
     assert pointer(moving) == moving.context().target_table(moving.pair).arn
     write(moving, "k0", "in the target")
@@ -113,6 +119,7 @@ def test_over_back_and_over_again(moving, capsys):
     assert moving.cutover()["flipped"], "again, it changes nothing"
 
     assert moving.cutback()["flipped"]
+    assert asked.first == []
     assert live.read(moving.context()) == live.Live("source", 2)
     assert pointer(moving) == moving.context().source_table(moving.pair).arn
     assert [fenced(moving, which) for which in ("source", "target")] == [False, True]

@@ -468,6 +468,7 @@ def test_all_that_can_be_done_while_the_application_writes_is_done_before_the_fe
         "cutover_drain.need_consumers_on": lambda *_: None,
         "marking.tidy": lambda *_: None,
         "cutover_fence.close_left_open": says("what was left open is closed"),
+        "cutover_permitted.need": says("permitted"),
         "way_back_possible.decided": lambda _: True,
         "cutover_gate.ask": says("gate", attempt.context.decision),
         "way_back.arm": says("armed", ahead),
@@ -485,6 +486,7 @@ def test_all_that_can_be_done_while_the_application_writes_is_done_before_the_fe
     assert [line for line in log if not line.startswith("Cut over") and line] == [
         "fence past []",
         "what was left open is closed",
+        "permitted",
         "gate",
         "armed",
         'fence past ["the way back\'s"]',

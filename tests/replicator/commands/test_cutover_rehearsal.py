@@ -12,7 +12,7 @@ from ddbverify.errors import AccessError, Refused
 from ddbverify.evidence.record import Fact as Stated
 from ddbverify.names import Fact
 from replicator.aws import switch
-from replicator.commands import audit, cutover_gate, cutover_rehearsal
+from replicator.commands import audit, cutover_gate, cutover_permitted, cutover_rehearsal
 from replicator.context.console import Console
 from replicator.context.context import Pace
 from replicator.handlers.state import State
@@ -123,10 +123,13 @@ def test_the_boundary_of_a_way_back_is_waited_for_while_the_verification_reads(
     monkeypatch.setattr(cutover_rehearsal.way_back_possible, "wanted", lambda _: True)
     for asked in ("need", "warnings"):
         monkeypatch.setattr(cutover_rehearsal.way_back_possible, asked, lambda _: ())
+    unread = "whether the stream of orders-v2 may be read: it is not on yet"
+    monkeypatch.setattr(cutover_permitted, "followers_streams", lambda _: [unread])
     said = cutover_rehearsal.rehearse(stage(started=7.0, ends=7.0 + took), POINTER)
 
     assert said["parts"]["boundary"]["seconds"] == left
     assert "at most" in said["parts"]["boundary"]["how"]
+    assert unread in said["unchecked"]
 
 
 def test_with_markers_the_lag_of_the_streams_is_not_waited_for(stage, monkeypatch):

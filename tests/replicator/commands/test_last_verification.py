@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from ddbverify.config import load
-from ddbverify.errors import Refused
+from ddbverify.config import Pair, load
+from ddbverify.errors import AccessError, Refused
 from ddbverify.evidence.links import Link
 from ddbverify.evidence.record import Fact
 from ddbverify.gate.gate import Decision
@@ -19,7 +19,7 @@ from tests.ddbverify import projects
 from tests.ddbverify.gate.test_links import PLACES
 from tests.ddbverify.judged import good_evidence
 from tests.replicator.commands.test_way_back import migration
-from tests.replicator.fakes import Rooted
+from tests.replicator.fakes import Rooted, refusal
 
 replace = msgspec.structs.replace
 
@@ -53,6 +53,36 @@ class Runs:
     def judge(self, config, folder):
         link = Link("0" * 64, "0" * 64, 10.0).facts({self.pair: self.found[len(self.commands) - 1]})
         return Decision(Path(), self.closed, replace(self.evidence, facts=tuple(link)))
+
+
+def test_a_table_that_may_not_be_read_whole_is_told_before_the_fence(monkeypatch):
+    """The gate may have opened on somebody else's run."""
+    asked, loaded = [], []
+
+    def client(lacks=False):
+        def scan(**request):
+            asked.append(request)
+            if lacks:
+                raise refusal("AccessDeniedException", "Scan")
+
+        return SimpleNamespace(scan=scan)
+
+    made = Rooted(
+        config=SimpleNamespace(tables=(Pair(source="orders", target="orders-v2"),)),
+        source=client(),
+        target=client(lacks=True),
+        flips_with="cutover",
+    )
+    monkeypatch.setattr(last_verification.subprocess, "Popen", lambda *_, **__: loaded.append("child"))
+
+    with (
+        pytest.raises(AccessError, match="read orders-v2, as the last verification does"),
+        last_verification.waiting(made, follows=False),
+    ):
+        raise AssertionError("it goes on")
+    assert [one["TableName"] for one in asked] == ["orders", "orders-v2"]
+    assert all(one["Limit"] == 1 for one in asked)
+    assert loaded == []
 
 
 @pytest.mark.parametrize(

@@ -448,8 +448,9 @@ def test_an_armed_forwarder_is_proven_again_at_each_attempt(tmp_path, monkeypatc
         monkeypatch.setattr(way_back, name, lambda *_: None)
     monkeypatch.setattr(way_back, "deployed", lambda *_: Deployment())
     monkeypatch.setattr(way_back.bundle, "build", lambda _: None)
+    monkeypatch.setattr(way_back.Ahead, "need_readable", lambda _: proven.append("the stream is read"))
     way_back.arm(made, None)
-    assert proven == [None], "the step is taken again"
+    assert proven == [None, "the stream is read"], "the step is taken again"
 
 
 @pytest.mark.parametrize(
