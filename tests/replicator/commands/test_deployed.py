@@ -220,4 +220,7 @@ SMALL = permitted("## The operator where others deploy")
 
 
 def action_of(service: str, operation: str) -> str:
+    """The action of IAM that a request needs, where the two differ in name."""
+    if (service, operation) == ("s3", "ListObjectsV2"):
+        return "s3:ListBucket"
     return f"{ {'dynamodbstreams': 'dynamodb'}.get(service, service) }:{operation}".replace(" ", "")
