@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "settle": "Give the way back up: the source follows nothing any more.",
     "adopt": "Print what a stack of yours takes the target over with, as it is.",
     "down": "Remove exactly what the migration made, never the source.",
-    "demo": "A whole migration under traffic on an embedded AWS.",
+    "demo": "A whole migration under traffic on an embedded AWS, or in an account of yours.",
 }
 """What the help says of each command, in the order in which they are used."""
 

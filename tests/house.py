@@ -294,8 +294,8 @@ ROOMS = (
         "replicator",
         "demo",
         "a whole migration under traffic, and its proof",
-        "ddbverify.items context doctor embedded",
-        "playing story",
+        "ddbverify.items ddbverify.tables ddbverify.evidence context aws stack doctor embedded",
+        "own_account playing story",
     ),
     _room(
         "replicator",

@@ -8,6 +8,7 @@ NAVIGATION = {
         "docs/tutorial.md",
         "docs/tutorial-replicator.md",
         "docs/tutorial-cutback.md",
+        "docs/demo-aws.md",
     ),
     "Set up": (
         "docs/configuration.md",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from replicator.demo.own_run import Run
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.service_resource import Table
@@ -31,11 +33,12 @@ class Spot:
     name: str
     profile: str = ""
     described: str = ""
+    partition: str = "aws"
 
     @property
     def arn(self) -> str:
         """The table's."""
-        return f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.name}"
+        return f"arn:{self.partition}:dynamodb:{self.region}:{self.account}:table/{self.name}"
 
     @property
     def dynamodb(self) -> DynamoDBClient:
@@ -64,6 +67,9 @@ class Scene:
         environments: Program -> environment of the children that run it.
         pointer: Name of the SSM parameter in the source's place.
         role: Of the application's writers, in the account of each table.
+        migration: Its name.
+        run: Whose tag all of it has, in a user's own account; none on an embedded AWS.
+        emulated: Whether it is an emulator's: there times are short, and fences are no policies of tables.
     """
 
     source: Spot
@@ -71,6 +77,14 @@ class Scene:
     environments: Mapping[str, Mapping[str, str]]
     pointer: str
     role: str
+    migration: str = "demo"
+    run: Run | None = None
+    emulated: bool = True
+
+    @property
+    def tags(self) -> list[Any]:
+        """Of all that is made outside of a stack."""
+        return self.run.tags if self.run else []
 
     @property
     def crosses_accounts(self) -> bool:

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,13 @@ class Shell:
     Args:
         environments: Program -> environment of a child that runs it.
         folder: The migration's, which they run in.
+        deadline: Monotonic seconds behind which none goes on.
     """
 
     console: Console
     environments: Mapping[str, Mapping[str, str]]
     folder: Path
+    deadline: float | None = None
 
     def run(self, *command: str, fails: bool = False) -> None:
         """Run a command and show what it says. Raises StepFailed unless it ends as expected."""
@@ -62,12 +65,17 @@ class Shell:
         given = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
         paths = [Path.cwd(), *(Path(one).resolve() for one in given)]
         environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
-        return subprocess.run(
-            [sys.executable, "-m", program, *arguments, *more],
-            cwd=self.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        try:
+            return subprocess.run(
+                [sys.executable, "-m", program, *arguments, *more],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=left,
+            )
+        except subprocess.TimeoutExpired:
+            raise StepFailed(f"the time was over in `{shlex.join(command)}`") from None

@@ -6,12 +6,14 @@ import functools
 import json
 import shlex
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
+from replicator.demo.own_run import PATH, TAG
 from replicator.demo.scene import Scene, Spot
 from replicator.demo.shapes import Item, Schema
 from replicator.demo.traffic import Application, Journal
@@ -21,11 +23,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
     from mypy_boto3_ssm import SSMClient
 
-_SETTLE_SECONDS = 2
+_IAM_SECONDS = 120.0
 
 
-def create_table(spot: Spot, schema: Schema) -> None:
-    """Make its table, empty, with this key."""
+def create_table(spot: Spot, schema: Schema, tags: list[Any] | None = None) -> None:
+    """Make its table, empty, with this key, and wait until it is there."""
     spot.dynamodb.create_table(
         TableName=spot.name,
         BillingMode="PAY_PER_REQUEST",
@@ -37,7 +39,41 @@ def create_table(spot: Spot, schema: Schema) -> None:
             {"AttributeName": attribute, "AttributeType": cast("ScalarAttributeTypeType", kind)}
             for attribute, kind in schema.items()
         ],
+        Tags=tags or [],
     )
+    spot.dynamodb.get_waiter("table_exists").wait(TableName=spot.name)
+
+
+def tag_target(scene: Scene) -> bool:
+    """Give a restored table the run's tag, and say whether it had any: a restore takes none over (T15)."""
+    client = scene.target.dynamodb
+    arn = client.describe_table(TableName=scene.target.name)["Table"]["TableArn"]
+    had = bool(client.list_tags_of_resource(ResourceArn=arn).get("Tags"))
+    if scene.tags:
+        client.tag_resource(ResourceArn=arn, Tags=scene.tags)
+    return had
+
+
+def tables_left(scene: Scene) -> list[str]:
+    """Names of the demonstration's tables that are there, those of its stacks included."""
+    names = {
+        name
+        for spot in (scene.source, scene.target)
+        for page in spot.dynamodb.get_paginator("list_tables").paginate()
+        for name in page["TableNames"]
+    }
+    if scene.run is None:
+        return sorted(names)  # nobody else has any there
+    ours = (scene.source.name, scene.target.name)
+    return sorted(one for one in names if one in ours or one.startswith(scene.run.stacks))
+
+
+def make_pointer(scene: Scene) -> None:
+    """Make the parameter beforehand, where it is to have a tag; it points at the source."""
+    if scene.tags:
+        scene.source.client("ssm").put_parameter(
+            Name=scene.pointer, Value=scene.source.arn, Type="String", Tags=scene.tags
+        )
 
 
 def application(
@@ -51,10 +87,10 @@ def application(
     spots = (scene.source, scene.target)
     accounts = {spot.account: spot for spot in spots}
     for account, spot in accounts.items():
-        _make_role(spot, scene.role, [one.arn for one in spots if one.account == account])
+        _make_role(spot, scene, [one.arn for one in spots if one.account == account])
     return Application(
-        source=_as_writer(scene.source, scene.role),
-        target=_as_writer(scene.target, scene.role),
+        source=_as_writer(scene.source, scene),
+        target=_as_writer(scene.target, scene),
         pointer=functools.partial(_read_pointer, scene.source.client("ssm"), scene.pointer),
         flipped_value=scene.target.arn,
         schema=schema,
@@ -64,11 +100,11 @@ def application(
     )
 
 
-def _make_role(spot: Spot, name: str, tables: list[str]) -> None:
+def _make_role(spot: Spot, scene: Scene, tables: list[str]) -> None:
     """The role of the writers in an account, for the tables that are there."""
     trust = {
         "Effect": "Allow",
-        "Principal": {"AWS": f"arn:aws:iam::{spot.account}:root"},
+        "Principal": {"AWS": f"arn:{spot.partition}:iam::{spot.account}:root"},
         "Action": "sts:AssumeRole",
     }
     allow = {
@@ -77,14 +113,16 @@ def _make_role(spot: Spot, name: str, tables: list[str]) -> None:
         "Resource": tables,
     }
     iam = spot.client("iam")
-    iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
-    iam.put_role_policy(RoleName=name, PolicyName="write", PolicyDocument=policy(allow))
+    path = PATH if scene.run else "/"
+    iam.create_role(RoleName=scene.role, Path=path, AssumeRolePolicyDocument=policy(trust), Tags=scene.tags)
+    iam.put_role_policy(RoleName=scene.role, PolicyName="write", PolicyDocument=policy(allow))
 
 
-def _as_writer(spot: Spot, role: str) -> Table:
+def _as_writer(spot: Spot, scene: Scene) -> Table:
     """The place's table, with the credentials of its account's writers."""
-    arn = f"arn:aws:iam::{spot.account}:role/{role}"
-    made = spot.client("sts").assume_role(RoleArn=arn, RoleSessionName="writers")["Credentials"]
+    path = PATH if scene.run else "/"
+    arn = f"arn:{spot.partition}:iam::{spot.account}:role{path}{scene.role}"
+    made = _assumed(spot, arn)
     resource = spot.session.resource(
         "dynamodb",
         aws_access_key_id=made["AccessKeyId"],
@@ -94,24 +132,59 @@ def _as_writer(spot: Spot, role: str) -> Table:
     return resource.Table(spot.name)
 
 
+def _assumed(spot: Spot, arn: str) -> Any:
+    """Keys of a role, which IAM may know only some seconds after it was made."""
+    deadline = time.monotonic() + _IAM_SECONDS
+    while True:
+        try:
+            return spot.client("sts").assume_role(RoleArn=arn, RoleSessionName="writers")["Credentials"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDenied" or time.monotonic() > deadline:
+                raise
+            time.sleep(2.0)
+
+
 def write_settings(folder: Path, scene: Scene, transform: str | None, *, rekeys: bool) -> None:
     """Write the ``migration.toml`` that a user would write."""
     source, target = scene.source, scene.target
-    fence = [sys.executable, "-m", "replicator.demo.fence", scene.role, source.arn, target.arn, "{side}"]
+    times = _EMULATED if scene.emulated else _REAL
+    dashboard = "dashboard = false\n" if scene.run else ""  # it would cost more than all else
     through = ""
     if transform:  # nobody says how to undo it, so there is no way back
         through = f"transform = {json.dumps(transform)}\nrekeys = {str(rekeys).lower()}\n"
     text = (
-        'name = "demo"\n\n'
+        f'name = "{scene.migration}"\n\n'
         f"[source]\n{_side(source)}\n[target]\n{_side(target)}\n"
         f'[[tables]]\nsource = "{source.name}"\ntarget = "{target.name}"\n{through}\n'
-        # Short times, allowed under an emulator: its backups are exact and its fence is at once.
-        f'[replication]\noverlap = "1s"\ngroups = 4\n\n[verification]\nsettle = "{_SETTLE_SECONDS}s"\n\n'
-        "[gate]\nemulator = true\nchurning = true\n\n"
-        f'[cutover]\npointer = "ssm:{scene.pointer}"\nquiet = "1s"\nstream_lag = "1s"\n'
-        f"fence = {json.dumps('command:' + shlex.join(fence))}\n"
+        f"{_of_run(scene)}{times.format(dashboard)}"
+        f'[cutover]\npointer = "ssm:{scene.pointer}"\n{_fence(scene) if scene.emulated else ""}'
     )
     (folder / "migration.toml").write_text(text, encoding="utf-8")
+
+
+# Short times, allowed under an emulator: its backups are exact and its fence is at once.
+_EMULATED = (
+    '[replication]\noverlap = "1s"\ngroups = 4\n{}\n[verification]\nsettle = "2s"\n\n'
+    "[gate]\nemulator = true\nchurning = true\n\n"
+)
+_REAL = (
+    '[replication]\noverlap = "60s"\ngroups = 4\n{}\n[verification]\nsettle = "10s"\n\n'
+    "[gate]\nchurning = true\n\n"
+)
+
+
+def _of_run(scene: Scene) -> str:
+    """What the stacks have in a user's account: the run's tag, and no more at once than it needs."""
+    if scene.run is None:
+        return ""
+    return f'[stack]\nconcurrency = 2\nlog_retention = 1\n\n[stack.tags]\n{TAG} = "{scene.run.id}"\n\n'
+
+
+def _fence(scene: Scene) -> str:
+    """A command, since an emulator holds nobody to the policies of tables."""
+    words = [sys.executable, "-m", "replicator.demo.fence"]
+    words += [scene.role, scene.source.arn, scene.target.arn, "{side}"]
+    return f'quiet = "1s"\nstream_lag = "1s"\nfence = {json.dumps("command:" + shlex.join(words))}\n'
 
 
 def _side(spot: Spot) -> str:

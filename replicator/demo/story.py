@@ -16,8 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from tabulate import tabulate
-
 from ddbverify.words import number_of
 from replicator.context.console import Console
 from replicator.demo import refusal, reports, shapes, stage, team
@@ -25,11 +23,12 @@ from replicator.demo.proof import Proof, prove
 from replicator.demo.scene import Scene
 from replicator.demo.shapes import Item, Schema
 from replicator.demo.shell import Shell, StepFailed
-from replicator.demo.story_words import examined, key_text, reasons, typed_key
+from replicator.demo.story_words import examined, key_text, reasons, steps_table, typed_key
 from replicator.demo.team import Team
 from replicator.demo.traffic import Application, Journal, Writers, made_of
 
 _FOLLOWER_SECONDS: Final = 120.0
+_OPENING_SECONDS: Final = 180.0
 _FLIPS_BEHIND: Final = (
     ("cutback", "cutback under traffic: to the old table, which has followed"),
     ("cutover", "cutover again: to the new table, which has followed"),
@@ -81,6 +80,8 @@ class Story:
     team: Team = field(init=False)
     refusals: list[str] = field(default_factory=list)  # of each flip: how long a write was refused at most
     longest_refusal: float = 0.0
+    target_had_tags: bool | None = None  # as it was restored
+    deadline: float | None = None  # monotonic seconds: no command goes on behind it
 
     def __post_init__(self) -> None:
         self.team = Team(self.scene, self.folder)
@@ -96,7 +97,7 @@ class Story:
 
     @property
     def _shell(self) -> Shell:
-        return Shell(self.console, self.scene.environments, self.folder)
+        return Shell(self.console, self.scene.environments, self.folder, self.deadline)
 
     def tell(self) -> dict[str, Any]:
         """Tell it to its end, or to the first step that fails; then prove what is there."""
@@ -140,6 +141,7 @@ class Story:
             self._deploy_written()
         with self._step(f"phase 2: restored in {self.scene.target}, follows"):
             self._shell.run("replicator", "restore", *taking)
+            self.target_had_tags = stage.tag_target(self.scene)
         if self.swapped:
             with self._step("two items swap keys, writers running") as done:
                 done.result = self._swap(application, *self.swapped)
@@ -196,8 +198,10 @@ class Story:
             done.result = f"{number_of(application.refused, 'write')} kept out by fences so far"
         before = application.journal.count
         with self._step("writers go on against the table that the pointer names") as done:
-            deadline = time.monotonic() + 20
-            while application.journal.count < before + 100 and time.monotonic() < deadline:
+            begun = time.monotonic()  # the policy of a table takes a while until it lets everybody in again
+            while application.journal.count < before + 100 and time.monotonic() < begun + (
+                20 if application.journal.count > before else _OPENING_SECONDS
+            ):
                 time.sleep(0.1)
             done.result = number_of(application.journal.count - before, "write")
             if application.journal.count == before:
@@ -209,10 +213,11 @@ class Story:
 
     def _load(self) -> Journal:
         source, target = self.scene.source, self.scene.target
-        stage.create_table(source, self.schema)
+        stage.create_table(source, self.schema, self.scene.tags)
+        stage.make_pointer(self.scene)
         if self.target_schema != self.schema:
             # The transform makes another key, which nobody but its author knows: the table is theirs to make.
-            stage.create_table(target, self.target_schema)
+            stage.create_table(target, self.target_schema, self.scene.tags)
         journal = Journal(self.folder / "journal.jsonl", self.schema)
         with source.table().batch_writer() as batch:
             for item in self.items:
@@ -319,10 +324,9 @@ class Story:
         with self._step("replicator down leaves the two tables") as done:
             self._shell.run("replicator", "down")
             self.team.remove(base=True)
-            spots = (self.scene.source, self.scene.target)
-            left = [name for spot in spots for name in spot.dynamodb.list_tables()["TableNames"]]
+            left = stage.tables_left(self.scene)
             done.result = ", ".join(left)
-            if sorted(left) != sorted(spot.name for spot in spots):
+            if left != sorted((self.scene.source.name, self.scene.target.name)):
                 raise StepFailed(f"these tables are left: {', '.join(left)}")
 
     # --- helpers ------------------------------------------------------------------------------
@@ -341,7 +345,7 @@ class Story:
 
     def aws_has_target(self) -> bool:
         """Whether the migration got as far as a target table."""
-        return self.scene.target.name in self.scene.target.dynamodb.list_tables()["TableNames"]
+        return self.scene.target.name in stage.tables_left(self.scene)
 
     @contextmanager
     def _step(self, title: str, *, quiet_failure: bool = False) -> Iterator[Done]:
@@ -360,11 +364,8 @@ class Story:
                 self.console.line(f"    {done.result}")
 
     def _summary(self, application: Application, failed: str, seconds: float) -> dict[str, Any]:
-        rows = [(("✓" if one.held else "✗"), one.step, one.result, f"{one.seconds:.1f}") for one in self.told]
         self.console.line("")
-        self.console.line(
-            tabulate(rows, headers=("", "step", "result", "seconds"), maxcolwidths=[None, 52, 60, None])
-        )
+        self.console.line(steps_table((one.held, one.step, one.result, one.seconds) for one in self.told))
         self.console.line("")
         if failed:
             self.console.line(f"FAILED: {failed}")

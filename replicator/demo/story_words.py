@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
+
+from tabulate import tabulate
 
 from replicator.demo.shapes import Item, Schema
 
@@ -15,6 +18,12 @@ def examined(outcome: dict[str, Any]) -> str:
         counts = {state: counts.get(state, 0) + number for state, number in pair["counts"].items()}
     said = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
     return f"{len(outcome.get('checks', ()))} checks" + (f": {said}" if said else "")
+
+
+def steps_table(steps: Iterable[tuple[bool, str, str, float]]) -> str:
+    """Each step: whether it held, its name, what came of it, its seconds."""
+    rows = [("✓" if held else "✗", step, result, f"{seconds:.1f}") for held, step, result, seconds in steps]
+    return tabulate(rows, headers=("", "step", "result", "seconds"), maxcolwidths=[None, 52, 60, None])
 
 
 def reasons(gate: dict[str, Any]) -> str:

@@ -53,6 +53,8 @@ FOR_THE_REPLICATOR = {
     "evidence.following",
     "evidence.folders",  # where a run that looks at changes keeps their keys: it has read the streams by then
     "evidence.links",
+    "evidence.envelope",  # of a result of a demonstration, which is signed as evidence is
+    "evidence.signing",
     "commands.gathered",
     "live.opening",
     "live.terminal",

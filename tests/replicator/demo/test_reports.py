@@ -10,7 +10,7 @@ import pytest
 from ddbverify.config import load
 from ddbverify.errors import ConfigurationError
 from replicator.context.console import Console
-from replicator.demo import reports
+from replicator.demo import reports, stage
 from replicator.demo.shell import Shell
 from replicator.demo.story import Options, Story
 from tests.ddbverify import projects
@@ -61,6 +61,7 @@ def test_the_story_leaves_one_while_the_item_is_altered_and_one_behind_the_cutov
     told: list[str] = []
     table = SimpleNamespace(put_item=lambda **it: told.append("altered" if it["Item"] else "put back"))
     monkeypatch.setattr(Shell, "run", lambda _, *command, **__: told.append(" ".join(command)))
+    monkeypatch.setattr(stage, "tag_target", lambda _: False)
     monkeypatch.setattr(Story, "_victim", lambda _: ({}, {}))
     monkeypatch.setattr(Story, "_passing", lambda _: told.append("passing"))
     monkeypatch.setattr(Story, "_caught", lambda *_: told.append("caught"))
