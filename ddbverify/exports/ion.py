@@ -11,7 +11,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Ou
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final, Generic, TypeVar
 
@@ -35,6 +35,9 @@ _SETS: Final[Mapping[str, tuple[str, type]]] = {
 
 LONGEST_TEXT: Final = 1 << 20
 """Bytes. By default texts of 16 KB are refused (findings/amazon-ion-long-text.sh); items may hold 400."""
+
+PIECE_BYTES: Final = 1 << 16
+"""Are taken apart at once, about: what these become on the way fits into a processor's cache."""
 
 _BARE: Final = simpleion.IonPyValueModel.MAY_BE_BARE | simpleion.IonPyValueModel.STRUCT_AS_STD_DICT
 
@@ -97,7 +100,7 @@ def is_usable() -> bool:
 
 def _read(text: bytes, decoder: Decoder[_T]) -> tuple[bytes, list[_T]]:
     try:
-        whole = ion_text.as_json(text)
+        whole = b"".join(map(ion_text.as_json, _in_pieces(text)))
         lines = decoder.decode_lines(whole)
         if len(lines) == whole.count(b"\n"):  # else one goes on behind its end, perhaps with a version in it
             return whole, lines
@@ -108,6 +111,15 @@ def _read(text: bytes, decoder: Decoder[_T]) -> tuple[bytes, list[_T]]:
         return whole, decoder.decode_lines(whole)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Malformed(type(error).__name__) from None
+
+
+def _in_pieces(text: bytes) -> Iterator[bytes]:
+    """Some whole lines at a time."""
+    begin = 0
+    while begin < len(text):
+        end = text.find(b"\n", begin + PIECE_BYTES) + 1 or len(text)
+        yield text[begin:end]
+        begin = end
 
 
 def _by_amazon(text: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Writes exports as AWS writes them, for tests: two manifests, their checksums, gzip files of JSON lines."""
+"""Writes exports as AWS writes them, for tests and benchmarks: manifests, checksums, gzip files of lines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,26 +24,28 @@ class Exported:
     def __init__(
         self,
         folder: Path,
-        lines: Sequence[Sequence[dict[str, Any]]],
+        lines: Sequence[Sequence[dict[str, Any] | bytes]],
         *,
         export_id: str = "01700000000000-0a1b2c3d",
         table_id: str = "0",
         **summary: Any,
     ) -> None:
-        """Write one file of *lines* for each data file; each folder is of a table of its own."""
+        """Write one data file for each of *lines* (bytes: as they are); each folder is of its own table."""
         table = f"{TABLE}-{folder.name}"
         self.root, self.export_id = folder / "AWSDynamoDB", export_id
         self.folder = self.root / export_id
         self.address = f"file://{self.folder}"
         is_incremental = summary.get("exportType") == "INCREMENTAL_EXPORT"
+        is_in_ion = summary.get("outputFormat") == "ION"
         below = "data" if is_incremental else f"{export_id}/data"  # where AWS puts the files of each kind
         (self.root / below).mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(exist_ok=True)
         self.files: list[dict[str, Any]] = []
         for number, some in enumerate(lines):
-            name = f"{below}/{export_id}-part{number}.json.gz"
-            text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in some)
-            self.write_part(name, gzip.compress(text.encode(), mtime=0), len(some))
+            ending, line_of = ("ion", line_in_ion) if is_in_ion else ("json", _line_in_json)
+            name = f"{below}/{export_id}-part{number}.{ending}.gz"
+            text = b"".join(one if isinstance(one, bytes) else line_of(one).encode() for one in some)
+            self.write_part(name, gzip.compress(text, 6, mtime=0), len(some))
         times = {} if is_incremental else {"exportTime": moment(AT)}
         self.summary: dict[str, Any] = {
             "version": "2020-06-30",
@@ -135,3 +138,64 @@ def moment(epoch: float) -> str:
 def md5(content: bytes) -> str:
     """As manifests write checksums."""
     return base64.b64encode(hashlib.md5(content).digest()).decode()
+
+
+# --- lines ----------------------------------------------------------------------------------
+
+_IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
+_KEYWORDS = ("null", "true", "false", "nan")
+
+
+def _line_in_json(line: dict[str, Any]) -> str:
+    return json.dumps(line, separators=(",", ":")) + "\n"
+
+
+def line_in_ion(line: dict[str, Any]) -> str:
+    """A line of a full export in Amazon Ion."""
+    return f"$ion_1_0 {{Item:{in_ion({'M': line['Item']})}}}\n"
+
+
+def in_ion(value: dict[str, Any]) -> str:
+    """A typed value as AWS writes it in Amazon Ion."""
+    ((kind, content),) = value.items()
+    match kind:
+        case "S":
+            return _quoted(content)
+        case "N":
+            return _number(content)
+        case "B":
+            return "{{" + str(content) + "}}"
+        case "BOOL":
+            return "true" if content else "false"
+        case "NULL":
+            return "null"
+        case "L":
+            return "[" + ",".join(map(in_ion, content)) + "]"
+        case "M":
+            return "{" + ",".join(f"{_name(one)}:{in_ion(its)}" for one, its in content.items()) + "}"
+    member = kind[0]
+    return f"$dynamodb_{kind}::[" + ",".join(in_ion({member: one}) for one in content) + "]"
+
+
+def _quoted(content: str, mark: str = '"') -> str:
+    """As ion-java writes strings and quoted symbols."""
+    return mark + "".join(_escaped(one, mark) for one in content) + mark
+
+
+def _escaped(one: str, mark: str) -> str:
+    known = {"\0": r"\0", "\a": r"\a", "\v": r"\v", "\n": r"\n", "\\": r"\\", mark: f"\\{mark}"}
+    if one in known:
+        return known[one]
+    return f"\\x{ord(one):02x}" if ord(one) < 0x20 or 0x7F <= ord(one) < 0xA0 else one
+
+
+def _name(content: str) -> str:
+    """A symbol: bare where it can be."""
+    bare = _IDENTIFIER.fullmatch(content) and content not in _KEYWORDS and not content[1:2].isdigit()
+    return content if bare else _quoted(content, "'")
+
+
+def _number(text: str) -> str:
+    """As a decimal of Ion: with a point, or with ``d`` in place of ``e``."""
+    text = text.lower().replace("e+", "e")
+    return text.replace("e", "d") if "e" in text else text if "." in text else f"{text}."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import re
 import sys
 
 import pytest
@@ -19,64 +18,15 @@ from ddbverify.exports.parts import Malformed
 from ddbverify.items.form import Form
 from ddbverify.items.values import to_typed
 from ddbverify.testing.strategies import items as any_items
-from tests.ddbverify.exports.exporting import AT, changes, full
-
-IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
-KEYWORDS = ("null", "true", "false", "nan")
-
-
-def in_ion(value):
-    """A typed value as AWS writes it."""
-    ((kind, content),) = value.items()
-    match kind:
-        case "S":
-            return quoted(content)
-        case "N":
-            return number(content)
-        case "B":
-            return "{{" + content + "}}"
-        case "BOOL":
-            return "true" if content else "false"
-        case "NULL":
-            return "null"
-        case "L":
-            return "[" + ",".join(map(in_ion, content)) + "]"
-        case "M":
-            return "{" + ",".join(f"{name(one)}:{in_ion(its)}" for one, its in content.items()) + "}"
-    member = kind[0]
-    return f"$dynamodb_{kind}::[" + ",".join(in_ion({member: one}) for one in content) + "]"
-
-
-def quoted(content, mark='"'):
-    """As ion-java writes strings and quoted symbols."""
-    return mark + "".join(escaped(one, mark) for one in content) + mark
-
-
-def escaped(one, mark):
-    known = {"\0": r"\0", "\a": r"\a", "\v": r"\v", "\n": r"\n", "\\": r"\\", mark: f"\\{mark}"}
-    if one in known:
-        return known[one]
-    return f"\\x{ord(one):02x}" if ord(one) < 0x20 or 0x7F <= ord(one) < 0xA0 else one
-
-
-def name(content):
-    """A symbol: bare where it can be."""
-    bare = IDENTIFIER.fullmatch(content) and content not in KEYWORDS and not content[1:2].isdigit()
-    return content if bare else quoted(content, "'")
-
-
-def number(text):
-    """As a decimal of Ion: with a point, or with ``d`` in place of ``e``."""
-    text = text.lower().replace("e+", "e")
-    return text.replace("e", "d") if "e" in text else text if "." in text else f"{text}."
+from tests.ddbverify.exports.exporting import AT, changes, full, in_ion, line_in_ion
 
 
 def line(item):
-    return f"$ion_1_0 {{Item:{in_ion({'M': item})}}}\n"
+    return line_in_ion({"Item": item})
 
 
 def export(folder, items):
-    return written(full(folder, [], outputFormat="ION"), map(line, items))
+    return full(folder, items, outputFormat="ION")
 
 
 def written(made, texts):
@@ -149,6 +99,12 @@ def test_any_item_is_read_as_it_is_by_both(item):
     assert meaning(read(f" {line(typed)}")) == meaning([typed])
 
 
+@pytest.mark.usefixtures("without_amazon")
+def test_a_name_with_a_quotation_mark_is_read():
+    item = {"id": {"S": 'it\'s "7"'}, 'a"b': {"M": {"'\"": {"S": '"'}, "c-d": {"NULL": True}}}}
+    assert read(line(item)) == [item]
+
+
 @given(st.text(), st.text())
 def test_any_text_is_read_as_it_is_by_both(content, member):
     typed = {"id": {"M": {member: {"S": content}}}, "set": {"SS": [content, member]}}
@@ -211,6 +167,11 @@ TOKENS = st.sampled_from(
 @example("a:{{QQ}}")
 @example("'''a''':1.")
 @example("$4:1.")
+@example(r"a:\x31.")
+@example(r"a:\x22\x22")
+@example('a:1."')
+@example("""a:"x",'b"c':1.,d:"'",'e"f':2.""")
+@example("""'a":{b:"c':1.""")
 @example("\n$ion_1_0 ")
 @example("{Item:{}}{Item:{}}\n")
 def test_what_it_reads_by_itself_is_what_amazon_ion_reads(soup):
