@@ -31,7 +31,7 @@ SPARK ?= 3.5 4
 COMMIT ?= 8a2aec7
 MODEL_ARGS ?=
 
-.PHONY: help demo docs screenshot test test-browser test-engines test-cdk test-full test-spark model failpoints bench bench-against bench-memory bench-spark lint clean
+.PHONY: help demo docs screenshot test test-browser test-engines test-cdk test-full test-spark model failpoints bench bench-against bench-memory bench-spark lint lint-security clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -113,6 +113,9 @@ lint: $(VENV)/.for-lint  ## check style, types and templates
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(if $(TEMPLATES),$(BIN)/cfn-lint $(TEMPLATES))
+
+lint-security: $(VENV)/.for-test  ## run checkov over the templates in every form, in an environment of its own
+	@$(BIN)/python -m tests.checkov_lane
 
 clean:  ## remove what was set up or built in this folder
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .ddbverify

@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from replicator.stack import stacks
 from tests.replicator.stack.template_rules import parsed
 
 ROOT: Final = Path(__file__).parents[2]
-PARTS: tuple[stacks.Template, ...] = get_args(stacks.Template)
 
-OWN: Final = {
+OWN: Final[dict[stacks.Template, set[str]]] = {
     "base": {"StateTableName"},
     "capture": {
         "Migration",
@@ -47,7 +46,7 @@ OWN: Final = {
         "BundleKey",
     },
 }
-"""What follows from the migration, its tables and its code, by template: nobody says it twice."""
+"""What follows from the migration, its tables and its code: nobody says it twice. By template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ def _parameter(name: str, one: dict[str, Any]) -> Parameter:
 def typescript() -> str:
     """The parameters as interfaces that jsii reads."""
     head = "// Made of the templates by `python -m tests.constructs.parameters`: change those, not this.\n"
-    return head + "".join(f"\n{_interface(part)}" for part in PARTS)
+    return head + "".join(f"\n{_interface(part)}" for part in OWN)
 
 
 def _interface(part: stacks.Template) -> str:

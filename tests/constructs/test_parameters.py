@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from replicator.stack import stacks
-from tests.constructs.parameters import FILES, OWN, PARTS, ROOT
+from tests.constructs.parameters import FILES, OWN, ROOT
 from tests.replicator.stack.template_rules import parsed
 
 
@@ -16,6 +16,6 @@ def test_the_types_are_made_of_the_templates(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", OWN)
 def test_what_follows_from_the_migration_is_a_parameter_of_the_template(part: stacks.Template) -> None:
     assert OWN[part] <= parsed(stacks.template_body(part))["Parameters"].keys()

@@ -32,7 +32,7 @@ LONGEST_MIGRATION, LONGEST_PAIR = "m" * 30, "p" * 23
 UNIQUE = 8  # characters of the stack's id in a queue's name
 
 # Version and digest of each template: who changes one gives it the next version, so that `up --deployed` can
-# tell a stack of an older one.
+# tell a stack of an older one. Metadata is for readers and linters: nothing is made of it.
 VERSIONS = {
     "apply": ("1", "6be84dcab063f091"),
     "base": ("1", "7eae980538127f58"),
@@ -251,7 +251,10 @@ def test_a_template_that_was_changed_has_another_version() -> None:
     found = {}
     for part in PARTS:
         version = TEMPLATES[part]["Outputs"]["TemplateVersion"]["Value"]
-        digest = hashlib.sha256(json.dumps(TEMPLATES[part], sort_keys=True).encode()).hexdigest()[:16]
+        made_of = copy.deepcopy(TEMPLATES[part])
+        for resource in made_of["Resources"].values():
+            resource.pop("Metadata", None)
+        digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
         found[part] = (version, digest)
 
     assert found == VERSIONS, "give what you have changed its next version, and write it down here"
