@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import boto3
 from botocore.exceptions import ClientError
 
-from ddbverify.errors import DdbVerifyError, EngineError
+from ddbverify.errors import DdbVerifyError
 from ddbverify.tables.aws import error_code, is_emulator, translated
 from replicator.demo.own_run import LEASE, PATH, TAG, Run, of_id, of_table
 from replicator.stack import stacks, storage
@@ -30,6 +30,18 @@ _ROUNDS: Final = 4
 
 _PATIENCE_SECONDS: Final = 3600.0
 """For a table that is being restored, or a backup that is being taken: neither can be deleted until then."""
+
+_GONE: Final = (
+    "BackupNotFoundException",
+    "InvalidResourceId",
+    "NoSuchEntity",
+    "NoSuchEntityException",
+    "ParameterNotFound",
+    "ResourceNotFoundException",
+    "TableNotFoundException",
+)
+
+T = TypeVar("T")
 
 _BUSY: Final = ("ResourceInUseException", "BackupInUseException", "LimitExceededException")
 
@@ -82,10 +94,10 @@ def runs(session: boto3.Session) -> list[Run]:
         dynamodb = session.client("dynamodb")
         for name in _tables(dynamodb):
             run = of_table(name)
-            if run is not None and run.owns(_tags_of_table(dynamodb, name)):
+            if run is not None and run.owns(_seen(_tags_of_table, dynamodb, name) or []):
                 note(run)
         for role in _roles(session):
-            note(of_id(_tag(_tags_of_role(session, role))))
+            note(of_id(_tag(_seen(_tags_of_role, session, role) or [])))
     return list(found)
 
 
@@ -125,7 +137,7 @@ def remove(session: boto3.Session, run: Run, tell: Callable[[str], None]) -> lis
         for thing in found.things:
             try:
                 with translated(f"remove {thing.what}"):
-                    thing.remove()
+                    _seen(thing.remove)
             except DdbVerifyError as error:
                 left.append(f"{thing.what}: {error.message}")
             else:
@@ -149,27 +161,36 @@ def _of(session: boto3.Session, run: Run) -> Iterator[tuple[Thing, bool]]:
     for name in _tables(dynamodb):
         if name in (run.source, run.target):
             thing = Thing(f"the table {name}", partial(_delete_table, dynamodb, name))
-            yield thing, _is_table_of(dynamodb, run, name)
+            yield from _if_there(thing, _seen(_is_table_of, dynamodb, run, name))
     for backup in _backups(dynamodb, run):
         # Its name is that of a table which only this run has had, and which may be gone by now.
         thing = Thing(f"a backup of {run.source}", partial(_delete_backup, dynamodb, backup))
         yield thing, True
     for name in _roles(session):
         if name == run.role:
-            yield (
-                Thing(f"the role {name}", partial(_delete_role, session, name)),
-                run.owns(_tags_of_role(session, name)),
-            )
+            thing = Thing(f"the role {name}", partial(_delete_role, session, name))
+            yield from _if_there(thing, _owned(run, _seen(_tags_of_role, session, name)))
     ssm = session.client("ssm")
     for name in _parameters(session, run.pointer):
         thing = Thing(f"the parameter {name}", partial(ssm.delete_parameter, Name=name))
-        yield thing, run.owns(_tags_of_parameter(session, name))
+        yield from _if_there(thing, _owned(run, _seen(_tags_of_parameter, session, name)))
     logs = session.client("logs")
     for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"{run.logs}/"):
         for group in page["logGroups"]:  # of a stack, which is gone by now
             name, arn = group["logGroupName"], group["arn"].removesuffix(":*")
             thing = Thing(f"the log group {name}", partial(logs.delete_log_group, logGroupName=name))
-            yield thing, logs.list_tags_for_resource(resourceArn=arn)["tags"].get(TAG) == run.id
+            answer = _seen(logs.list_tags_for_resource, resourceArn=arn)
+            yield from _if_there(thing, None if answer is None else answer["tags"].get(TAG) == run.id)
+
+
+def _if_there(thing: Thing, is_ours: bool | None) -> Iterator[tuple[Thing, bool]]:
+    """Nothing for what is gone since it was listed."""
+    if is_ours is not None:
+        yield thing, is_ours
+
+
+def _owned(run: Run, tags: list[Any] | None) -> bool | None:
+    return None if tags is None else run.owns(tags)
 
 
 def _tables(dynamodb: DynamoDBClient) -> list[str]:
@@ -213,22 +234,13 @@ def _is_table_of(dynamodb: DynamoDBClient, run: Run, name: str) -> bool:
 
 
 def _tags_of_table(dynamodb: DynamoDBClient, name: str) -> list[Any]:
-    try:
-        arn = dynamodb.describe_table(TableName=name)["Table"]["TableArn"]
-        return [dict(one) for one in dynamodb.list_tags_of_resource(ResourceArn=arn).get("Tags", [])]
-    except ClientError as error:
-        if error_code(error) == "ResourceNotFoundException":
-            return []  # gone since it was listed
-        raise
+    arn = dynamodb.describe_table(TableName=name)["Table"]["TableArn"]
+    return [dict(one) for one in dynamodb.list_tags_of_resource(ResourceArn=arn).get("Tags", [])]
 
 
 def _delete_table(dynamodb: DynamoDBClient, name: str) -> None:
-    try:
-        _when_free(lambda: dynamodb.delete_table(TableName=name))
-        dynamodb.get_waiter("table_not_exists").wait(TableName=name)
-    except ClientError as error:
-        if error_code(error) != "ResourceNotFoundException":
-            raise
+    _when_free(lambda: dynamodb.delete_table(TableName=name))
+    dynamodb.get_waiter("table_not_exists").wait(TableName=name)
 
 
 def _backups(dynamodb: DynamoDBClient, run: Run) -> list[str]:
@@ -242,11 +254,7 @@ def _backups(dynamodb: DynamoDBClient, run: Run) -> list[str]:
 
 
 def _delete_backup(dynamodb: DynamoDBClient, arn: str) -> None:
-    try:
-        _when_free(lambda: dynamodb.delete_backup(BackupArn=arn))
-    except ClientError as error:
-        if error_code(error) != "BackupNotFoundException":
-            raise
+    _when_free(lambda: dynamodb.delete_backup(BackupArn=arn))
 
 
 def _when_free(call: Callable[[], Any]) -> None:
@@ -287,14 +295,22 @@ def _tags_of_parameter(session: boto3.Session, name: str) -> list[Any]:
 
 
 def _remove_lease(session: boto3.Session, run: Run) -> None:
-    ssm = session.client("ssm")
+    if run.owns(_seen(_tags_of_parameter, session, LEASE) or []):  # else it is another run's, or gone
+        _seen(session.client("ssm").delete_parameter, Name=LEASE)
+
+
+def _seen(call: Callable[..., T], *arguments: Any, **named: Any) -> T | None:
+    """
+    What a call answers; ``None`` where what it is about is gone.
+
+    What was removed may be listed for some seconds more: IAM and SSM say so only once it is looked at.
+    """
     try:
-        if not run.owns(_tags_of_parameter(session, LEASE)):
-            return  # another run's
-        ssm.delete_parameter(Name=LEASE)
+        return call(*arguments, **named)
     except ClientError as error:
-        if error_code(error) not in ("ParameterNotFound", "InvalidResourceId"):
-            raise EngineError(f"The parameter {LEASE} is left.", "remove it by hand.") from error
+        if error_code(error) not in _GONE:
+            raise
+        return None
 
 
 def _tag(tags: list[Any]) -> str | None:

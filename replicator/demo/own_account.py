@@ -17,7 +17,7 @@ from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.evidence.envelope import NotTrusted
 from ddbverify.tables.aws import translated
 from replicator.context.console import Console
-from replicator.demo import beforehand, leftovers, result, shapes, spending
+from replicator.demo import beforehand, leftovers, reports, result, shapes, spending
 from replicator.demo.beforehand import CLEAN, Account
 from replicator.demo.own_run import Run
 from replicator.demo.scene import Scene, Spot
@@ -71,6 +71,7 @@ def demo(options: Options, asked: Asked, console: Console) -> dict[str, Any]:
         )
     of = beforehand.account(asked.region)
     beforehand.need_nothing_left(of)
+    reports.prepare(options.report)
     run = Run.new()
     console.line(f"Run {run.id} in {of.region}; the tag ddbverify-demo = {run.id} is on all that it makes.")
     console.line(tabulate([(name, f"${usd:.2f}") for name, usd in cost.parts.items()], tablefmt="plain"))
@@ -80,10 +81,10 @@ def demo(options: Options, asked: Asked, console: Console) -> dict[str, Any]:
 
 
 def _check(options: Options, asked: Asked) -> None:
-    if not 0 < options.traffic <= 100 or options.count > ITEMS or not 1 <= asked.minutes <= MINUTES:
+    if not 0 < options.traffic <= 100 or options.count > ITEMS or not 0 < asked.minutes <= MINUTES:
         raise ConfigurationError(
             "A demonstration in your account is a small one.",
-            f"use up to {ITEMS} items, up to 100 operations a second, and 1 to {MINUTES:g} minutes.",
+            f"use up to {ITEMS} items, up to 100 operations a second, and up to {MINUTES:g} minutes.",
         )
     if options.items or options.transform or options.two_accounts or options.deployed or options.keep:
         raise ConfigurationError(

@@ -88,15 +88,17 @@ def application(
     accounts = {spot.account: spot for spot in spots}
     for account, spot in accounts.items():
         _make_role(spot, scene, [one.arn for one in spots if one.account == account])
+    source, target = _as_writers(scene)
     return Application(
-        source=_as_writer(scene.source, scene),
-        target=_as_writer(scene.target, scene),
+        source=source,
+        target=target,
         pointer=functools.partial(_read_pointer, scene.source.client("ssm"), scene.pointer),
         flipped_value=scene.target.arn,
         schema=schema,
         target_schema=target_schema,
         transform=transform,
         journal=journal,
+        renew=functools.partial(_as_writers, scene),
     )
 
 
@@ -116,6 +118,10 @@ def _make_role(spot: Spot, scene: Scene, tables: list[str]) -> None:
     path = PATH if scene.run else "/"
     iam.create_role(RoleName=scene.role, Path=path, AssumeRolePolicyDocument=policy(trust), Tags=scene.tags)
     iam.put_role_policy(RoleName=scene.role, PolicyName="write", PolicyDocument=policy(allow))
+
+
+def _as_writers(scene: Scene) -> tuple[Table, Table]:
+    return _as_writer(scene.source, scene), _as_writer(scene.target, scene)
 
 
 def _as_writer(spot: Spot, scene: Scene) -> Table:

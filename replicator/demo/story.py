@@ -307,12 +307,15 @@ class Story:
     def _let_it_drain(self) -> None:
         """After a failed step: give what is still under way the time to arrive before it is judged."""
         deadline = time.monotonic() + 15
-        while time.monotonic() < deadline:
-            status = self._shell.json("replicator", "status", fails=None)
-            depths = [pair.get("queue", {}) for pair in status.get("pairs", {}).values()]
-            if not any(number for depth in depths for number in depth.values()):
-                return
-            time.sleep(0.5)
+        try:
+            while time.monotonic() < deadline:
+                status = self._shell.json("replicator", "status", fails=None)
+                depths = [pair.get("queue", {}) for pair in status.get("pairs", {}).values()]
+                if not any(number for depth in depths for number in depth.values()):
+                    return
+                time.sleep(0.5)
+        except StepFailed as error:
+            self.console.line(f"    {error}")  # the time is over: it is judged as it is
 
     def _tear_down(self) -> None:
         if self.goes_back and not self.options.short:  # else the application is back where it was

@@ -30,6 +30,9 @@ WRITERS = 4
 HOT_KEYS = 5  # of each writer; every third write goes to one of them
 BURST = 4  # writes of one key at once, within the second that DynamoDB's times are rounded to
 
+_ENDED = ("ExpiredTokenException", "ExpiredToken")
+"""Codes of a session that has ended: that of an assumed role after an hour."""
+
 _typed = TypeSerializer().serialize
 
 
@@ -66,6 +69,7 @@ class Application:
         pointer: Reads the pointer's value; ``None`` as long as there is none.
         flipped_value: The value that means "use the target".
         transform: What the application does to its items once it uses the target.
+        renew: Makes both table resources anew, where the role's session has ended.
     """
 
     source: Table
@@ -76,12 +80,14 @@ class Application:
     target_schema: Schema
     transform: Callable[[Item], Any] | None
     journal: Journal
+    renew: Callable[[], tuple[Table, Table]] | None = None
     moved: bool = False
     refused: int = 0  # writes that the fence kept out
     longest_refusal: float = 0.0  # seconds from the first time that a write was refused until it was taken
     after_flip: int = 0
     errors: list[str] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
+    _renewing: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, key: Item, before: Item | None, after: Item | None, change: Item | None = None) -> bool:
         """
@@ -97,6 +103,7 @@ class Application:
         """
         refused_at: float | None = None
         while not self.stopping.is_set():
+            held = self.source
             try:
                 if self.moved:
                     self._write_target(before, after)
@@ -104,7 +111,11 @@ class Application:
                 else:
                     self._write_source(key, after, change)
             except ClientError as error:
-                if error.response["Error"]["Code"] not in ("AccessDeniedException", "AccessDenied"):
+                code = error.response["Error"]["Code"]
+                if code in _ENDED and self.renew is not None:
+                    self._renew(held)
+                    continue
+                if code not in ("AccessDeniedException", "AccessDenied"):
                     raise
                 self.refused += 1
                 refused_at = time.monotonic() if refused_at is None else refused_at
@@ -119,6 +130,12 @@ class Application:
                 self.longest_refusal = max(self.longest_refusal, time.monotonic() - refused_at)
             return True
         return False
+
+    def _renew(self, held: Table) -> None:
+        """Take a new session of the role, unless another writer has done so since *held* was used."""
+        with self._renewing:
+            if self.source is held and self.renew is not None:
+                self.source, self.target = self.renew()
 
     def _write_source(self, key: Item, after: Item | None, change: Item | None) -> None:
         if after is None:

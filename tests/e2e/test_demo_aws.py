@@ -118,6 +118,21 @@ def test_the_whole_of_it_leaves_a_signed_result_and_nothing_else(alone, tmp_path
         assert forbidden not in text, forbidden
 
 
+def test_one_whose_time_is_over_ends_and_removes_what_it_has_made(alone, tmp_path):
+    before = left(alone)
+    done = run(alone, tmp_path, "--yes", "--json", "--count", "50", "--traffic", "5", "--minutes", "0.3")
+
+    assert done.returncode == 1, done.stderr[-3000:]
+    outcome = json.loads(done.stdout)
+    assert "the time was over in" in outcome["failed"], done.stderr[-3000:]
+    assert outcome["left"] == []
+    assert left(alone) == before
+    document = own_account.shown(tmp_path / "demo-result.json")
+    assert not document["held"]
+    assert document["removed"]
+    assert document["failed_in"]
+
+
 def test_one_that_is_interrupted_removes_what_it_has_made(alone, tmp_path):
     before = left(alone)
     with under_way(alone, tmp_path) as child:

@@ -16,6 +16,7 @@ from replicator.demo import beforehand, leftovers, own_account, stage
 from replicator.demo.own_run import LEASE, TAG, Run, of_id, of_table
 from replicator.demo.story import Options
 from tests.replicator.commands.test_deployed import action_of, permitted
+from tests.replicator.fakes import refusal
 
 REGION = "ap-south-1"  # nobody else's, in these tests
 QUEUE = json.dumps(
@@ -141,6 +142,38 @@ def test_what_cannot_be_removed_is_told_with_its_reason_and_keeps_the_lease(of, 
     assert beforehand.lease(of.session) is not None
     scene.source.dynamodb.update_table(TableName=run.source, DeletionProtectionEnabled=False)
     assert leftovers.remove(of.session, run, tell) == []
+
+
+@engine
+@pytest.mark.parametrize(
+    ("operation", "code"),
+    [
+        ("ListRoleTags", "NoSuchEntity"),
+        ("ListTagsForResource", "InvalidResourceId"),
+        ("DescribeTable", "ResourceNotFoundException"),
+        ("DeleteRole", "NoSuchEntity"),
+        ("DeleteParameter", "ParameterNotFound"),
+    ],
+)
+def test_what_is_listed_though_it_is_gone_is_gone(of, monkeypatch, operation, code):
+    """IAM and SSM list for some seconds what was removed, and say so only once it is looked at."""
+    run = Run.new()
+    scene = own_account.scene_of(of, run)
+    stage.create_table(scene.source, {"id": "S"}, scene.tags)
+    stage.make_pointer(scene)
+    stage.application(scene, {"id": "S"}, {"id": "S"}, None, None)
+    call = botocore.client.BaseClient._make_api_call
+
+    def answered(client: Any, name: str, arguments: Any) -> Any:
+        if name == operation and run.id in str(arguments):
+            raise refusal(code)
+        return call(client, name, arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(botocore.client.BaseClient, "_make_api_call", answered)
+        assert leftovers.remove(of.session, run, tell) == []
+    assert leftovers.remove(of.session, run, tell) == []
+    assert leftovers.runs(of.session) == []
 
 
 @engine
