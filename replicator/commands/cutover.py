@@ -20,7 +20,6 @@ from ddbverify.errors import DdbVerifyError, EngineError, Refused
 from ddbverify.evidence.cutover import Outcome
 from ddbverify.gate import gate
 from ddbverify.names import BETWEEN
-from ddbverify.tables.aws import translated
 from replicator.aws import fence, switch
 from replicator.aws.fence import Fence
 from replicator.aws.pointer import Pointer
@@ -36,6 +35,7 @@ from replicator.commands import (
     cutover_preflight,
     cutover_record,
     cutover_rehearsal,
+    cutover_undone,
     last_verification,
     marking,
     notices,
@@ -43,7 +43,6 @@ from replicator.commands import (
     way_back,
     way_back_possible,
 )
-from replicator.commands.cutover_left import lifting
 from replicator.commands.invocation import config_option, execute, json_option
 from replicator.commands.last_verification import Waiting
 from replicator.commands.notices import Notices, reason_of
@@ -109,7 +108,9 @@ def _flip(
             pointer = cutover_preflight.check(direction)
         if dry_run:
             return cutover_rehearsal.rehearse(direction, pointer)
-        return _Attempt(direction, lock, pointer, answers, told=told).run()
+        attempt = _Attempt(direction, lock, pointer, answers, told=told)
+        with cutover_undone.behind_the_flip(direction, attempt.steps):
+            return attempt.run()
 
 
 @dataclass(slots=True)
@@ -186,7 +187,7 @@ class _Attempt:
 
     def _take_up(self, before: Mapping[str, Any]) -> None:
         """What a run before has noted of a flip that was made."""
-        self.steps = dict(before["steps"])
+        self.steps.update(before["steps"])
         self.verified_by = before.get("verified_by") or ""
         if before.get("way_back"):
             self.ahead = way_back.found(self.context)
@@ -246,13 +247,11 @@ class _Attempt:
         except BaseException as error:  # Ctrl-C too: a fence left up stops the application
             reason = reason_of(error)
             cutover_left.need_ours(self.context, self.lock, reason)
-            if self.steps.get("flip-asked") and not self.pointer.is_surely_not_begun():
-                raise EngineError(
-                    "The flip was asked for, and it is not known whether it happened; the fence stays up.",
-                    f"look at {self.pointer.name}; `replicator {self.context.flips_with}`, run again, "
-                    "decides by what it says.",
-                ) from error
-            self._undo(fence, reason)
+            if self.steps.get("flip-asked"):
+                cutover_undone.need_not_moved(self.context, self.pointer, reason)
+            cutover_undone.undo(
+                self.context, fence, reason, steps=self.steps, told=self.told, ahead=self.ahead
+            )
             self.told.tell("rolled-back", cycle=self.context.cycle, reason=reason)
             self._leave_evidence("rolled-back", reason=reason)
             # Here, since the command's own words would be that it goes on from here.
@@ -281,30 +280,6 @@ class _Attempt:
             after_flip.watch(self.context)
         else:
             self.told.opened(way_back.open_(self.context, self.ahead, self.lock), self.context.cycle)
-
-    def _undo(self, fence: Fence, reason: str) -> None:
-        """Lift the fence, and say so; what fails after that is told, and hides neither it nor *reason*."""
-        warn = self.context.console.warn
-        try:
-            with lifting(f"The {self.context.flips_with} failed ({reason})", self.context.flips_with):
-                fence.lift()
-        except EngineError as error:
-            warn(error.message)  # at once: what follows takes its time
-            closing.not_moved(self.context)
-            # It may end by itself, and then changes have to be applied again.
-            cutover_drain.consumers_on(self.context)
-            raise
-        warn("the fence is lifted: the application goes on with the source")
-        self.steps["lifted"] = now_text()
-        self.told.tell("lifted", cycle=self.context.cycle)
-        try:  # at once: whoever finds it recorded as up would lift it again, or refuse to go on
-            with translated("record that the fence is lifted"):
-                self.context.whole.put(CUTOVER, steps=self.steps)
-        except DdbVerifyError as error:
-            warn(f"`replicator status` calls it up until the next attempt: {error.message}")
-        closing.not_moved(self.context)
-        cutover_drain.consumers_on(self.context)
-        way_back.tell_armed(self.context, self.ahead)
 
     def _drain(self, step: Step) -> None:
         cutover_drain.drain(self.context, self._in_time, self.deadline, step)

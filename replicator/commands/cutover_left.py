@@ -91,10 +91,12 @@ def named(context: Context) -> Iterator[None]:
     """Whatever is refused while a fence stands says so: the application cannot write meanwhile."""
     try:
         yield
-    except DdbVerifyError as error:
+    except (DdbVerifyError, KeyboardInterrupt) as error:
         cut = context.whole.get(switch.CUTOVER) or {}
         if cut.get("flipped") or not (cut.get("fenced") or cut.get("flipping")):
             raise
+        if isinstance(error, KeyboardInterrupt):
+            error = Refused("Interrupted.", "look at `replicator status`.")
         raise type(error)(
             f"{error.message} The fence of an interrupted {context.flips_with} stays up: nobody can write to "
             "the source.",

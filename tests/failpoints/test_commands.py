@@ -8,6 +8,7 @@ skip what was done, so that all points of a command cost about as much as a few 
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from botocore.exceptions import ClientError
 
 from ddbverify.errors import DdbVerifyError
 from ddbverify.names import Fact
-from replicator.aws import fence, policy_fence, queue, target_fence
+from replicator.aws import fence, policy_fence, queue, switch, target_fence
 from replicator.aws.policies import Policies
 from replicator.aws.policy_deny import is_fenced
 from replicator.aws.policy_fence import PolicyFence
@@ -29,6 +30,7 @@ from replicator.aws.target_deny import is_closed_at
 from replicator.commands import audit, clearing, last_verification, restore, target_closing, up
 from replicator.commands.cutover import CUTOVER
 from replicator.context import live
+from replicator.handlers.control import is_paused
 from replicator.stack import bundle
 from tests.failpoints.openings import Openings
 from tests.failpoints.points import Killed, Points, sample
@@ -231,7 +233,7 @@ WAYS = {"as they are": {}, "through an inverse": {"transform": "narrower", "inve
 """How items go over and back: settings of `Migration.configure`."""
 
 
-def there_and_back(world, points, chosen, way):
+def there_and_back(world, points, chosen, way, of=Life):
     """Over, back, over again, and the end of it; what the application writes in each turn is in both."""
     world.configure(pointer=f"{POINTER}{world.name}", way_back="7d", **WAYS[way])
     mine = {"id": {"S": "k1"}, "v": {"S": "v1"}, "kept": {"S": "mine"}}
@@ -240,7 +242,7 @@ def there_and_back(world, points, chosen, way):
     world.restore()
     openings = journal(world)
     points.looks = openings.look
-    life = Life(world, points, chosen)
+    life = of(world, points, chosen)
     for number, (command, table, cycle) in enumerate(
         [("cutover", "target", 1), ("cutback", "source", 2), ("cutover", "target", 3)]
     ):
@@ -331,6 +333,92 @@ def test_a_cutback_converges_from_each_of_its_points(world, points, way):
     print(f"{way}: killed at {len(life.kills)} points")
 
 
+class Interrupted(Life):
+    """A migration whose operator presses Ctrl-C, once in each run, where another's machine dies."""
+
+    def __init__(self, world, points, chosen):
+        super().__init__(world, points, chosen)
+        points.strike = self.press
+        self.pressed = ""
+
+    def press(self, name):
+        if not self.pressed:
+            self.pressed = name
+            raise KeyboardInterrupt
+
+    def run(self, command, *, writes=True, behind_each=lambda: None):
+        self.points.chosen = self.chosen
+        began = pointer(self.world)
+        while True:
+            self.pressed = ""
+            try:
+                with self.points.running(command):
+                    return getattr(self.world, command)()
+            except KeyboardInterrupt:
+                said = None
+            except DdbVerifyError as error:
+                said = str(error)
+            assert self.pressed, said
+            self.kills.append(self.pressed)
+            if command in ("cutover", "cutback"):
+                self.need_told(command, said, moved=pointer(self.world) != began)
+            behind_each()
+
+    def need_told(self, command, said, *, moved):
+        """What is open is told in *said*, with what to run; ``None``: the command said nothing of its own."""
+        context, where = self.world.context(), (self.pressed, said)
+        if moved:
+            assert said, where
+            assert any(one in said for one in ("has moved", "was moved", "flip was asked for")), where
+            assert f"`replicator {command}`" in said, where
+            return
+        table, _ = of_the_application(self.world)
+        names = {self.world.source: "source", self.world.target: "target"}
+        if names[table.name] not in open_tables(self.world):
+            assert said, where
+            assert "could not be lifted" in said or "stays up" in said, where
+            assert f"`replicator {command}`" in said, where
+        followed = live.direction(context)
+        (pair,) = followed.config.tables
+        is_on = switch.state_of_consumer(followed, pair) == "Enabled"
+        is_shut = is_paused(followed.state(pair).get(Fact.CONTROL))
+        assert (is_on and not is_shut) or (said and "consumers" in said), where
+
+
+def windows(*commands):
+    """Points of a flip: before its fence holds, in the quiet, in the last round, at the flip, behind it."""
+    return {
+        f"{command}.{point}"
+        for command in commands
+        for point in (
+            "fence:dynamodb.PutResourcePolicy#1:after",
+            "quiet:dynamodbstreams.GetRecords#1:after",
+            "verification:dynamodbstreams.GetRecords#1:after",
+            "fasten:dynamodb.DeleteResourcePolicy#1:after",
+            "flip:ssm.PutParameter#1:before",
+            "flip:ssm.PutParameter#1:after",
+            "closed:lambda.UpdateEventSourceMapping#1:before",
+        )
+    }
+
+
+def test_whoever_interrupts_a_flip_is_told_what_is_open_and_what_to_run(world, points):
+    at_the_flip = {one for one in windows("cutback") if one.startswith("cutback.flip")}
+    chosen = windows("cutover") | at_the_flip
+    life = there_and_back(world, points, chosen.__contains__, "as they are", of=Interrupted)
+
+    assert set(life.kills) == chosen
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_a_flip_may_be_interrupted_at_each_of_its_points(world, points):
+    life = there_and_back(world, points, lambda name: True, "as they are", of=Interrupted)
+
+    assert len(life.kills) > 100
+    print(f"interrupted at {len(life.kills)} points")
+
+
 def test_the_journal_finds_out_a_fence_that_would_end_by_itself(world, points, monkeypatch):
     monkeypatch.setattr(PolicyFence, "fasten", lambda self: None)
     world.configure(pointer=f"{POINTER}{world.name}")
@@ -398,15 +486,15 @@ KILLED = (
 )
 
 
-def test_a_process_that_is_killed_goes_on_where_it_stopped(world, aws):
-    """The same hook in a process of its own, and SIGKILL in place of an exception."""
-    world.configure(transform="louder")
+@pytest.fixture
+def run(world, aws):
+    """A process that runs a command of the replicator's, or another module."""
     environment = {
         **aws.environment(SOURCE_REGION),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(world.folder)]),
     }
 
-    def run(*command):
+    def go(*command):
         return subprocess.run(
             [sys.executable, "-m", *command, "--json"],
             cwd=world.folder,
@@ -417,8 +505,15 @@ def test_a_process_that_is_killed_goes_on_where_it_stopped(world, aws):
             check=False,
         )
 
+    return go
+
+
+def test_a_process_that_is_killed_goes_on_where_it_stopped(world, run):
+    """The same hook in a process of its own, and SIGKILL in place of an exception."""
+    world.configure(transform="louder")
+
     for command, point in KILLED:
-        died = run("tests.failpoints.process", point, command)
+        died = run("tests.failpoints.process", "SIGKILL", point, command)
         assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
         world.context().whole.delete("lock")  # half a minute passes
         world.put("k1", command)
@@ -427,3 +522,31 @@ def test_a_process_that_is_killed_goes_on_where_it_stopped(world, aws):
     world.assert_equal()
     assert run("replicator", "down").returncode == 0
     assert world.left_over() == []
+
+
+def test_a_process_that_is_interrupted_says_what_is_open_and_what_to_run(world, run):
+    """A real SIGINT, in the quiet and behind the flip; SIGTERM and SIGHUP end a command as that does."""
+    world.configure(pointer=f"{POINTER}{world.name}", way_back="7d")
+    world.up()
+    world.restore()
+
+    def interrupted(name, point):
+        ended = run("tests.failpoints.process", name, f"cutover.{point}", "cutover")
+        assert ended.returncode == 1, ended.stderr[-2000:]
+        return json.loads(ended.stdout)
+
+    said = interrupted("SIGINT", "quiet:dynamodbstreams.GetRecords#1:after")
+    assert said["error"] == "The cutover was interrupted, and rolled back."
+    assert "`replicator cutover` again: it starts over" in said["try"]
+    assert not fenced(world)
+    assert pointer(world) is None
+    said = interrupted("SIGTERM", "closed:lambda.UpdateEventSourceMapping#1:before")
+    assert "interrupted behind its flip: the application has moved" in said["error"]
+    assert "`replicator cutover` again now: it goes on from there" in said["try"]
+    assert pointer(world) == world.context().target_table(world.pair).arn
+    assert fenced(world)
+    assert world.cutover()["flipped"]
+    use(world, 0)
+    assert holding(world)["new 0"]
+    world.settle()
+    fence.of(world.context()).lift()

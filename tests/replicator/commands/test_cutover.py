@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -20,7 +21,7 @@ from ddbverify.names import SHUT, Fact, canary_key, marker_key
 from replicator.aws import switch
 from replicator.aws.roles import role_of
 from replicator.aws.stream import Trimmed
-from replicator.commands import after_flip, cutover_drain, cutover_left, last_verification, quiet
+from replicator.commands import after_flip, cutover, cutover_drain, cutover_left, last_verification, quiet
 from replicator.commands.cutover import CUTOVER, _Attempt
 from replicator.commands.cutover_preflight import (
     LEAST_QUIET_BEHIND_A_POLICY_SECONDS,
@@ -452,6 +453,60 @@ def test_one_that_is_interrupted_twice_says_that_the_fence_may_be_up(attempt, mo
         EngineError, match=r"failed \(interrupted\), and its fence could not be lifted: interrupted"
     ):
         attempt._behind(SimpleNamespace(**{**vars(FENCE), "lift": lift}))
+
+
+def test_one_that_is_interrupted_while_it_is_rolled_back_says_what_is_left(attempt, monkeypatch):
+    """Behind the lifting a second Ctrl-C left the consumers off, and nothing said so."""
+    monkeypatch.setattr(Attempt, "fails_at", "verify")
+    monkeypatch.setattr(cutover_drain, "consumers_on", interrupt)
+
+    with pytest.raises(Refused, match="rolling it back was interrupted") as caught:
+        attempt._behind(FENCE)
+    assert "Its fence is lifted; its consumers may be off" in caught.value.message
+    assert "run `replicator cutover` again" in caught.value.hint
+    assert "writes still reach the source" in caught.value.message
+
+
+def test_one_that_is_interrupted_while_the_pointer_is_read_says_that_the_fence_may_be_up(
+    attempt, monkeypatch
+):
+    monkeypatch.setattr(Attempt, "fails_at", "flip")
+    attempt.pointer = SimpleNamespace(**{**vars(POINTER), "is_surely_not_begun": interrupt})
+
+    with pytest.raises(EngineError, match="its fence could not be lifted: interrupted") as caught:
+        attempt._behind(FENCE)
+    assert "run `replicator cutover` again now" in caught.value.hint
+    assert "lifted" not in attempt.log
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("flipped", [True, False])
+def test_one_that_is_interrupted_behind_its_flip_says_that_the_application_has_moved(
+    attempt, monkeypatch, flipped
+):
+    """The command's own words are that the next one goes on: they do not say from where."""
+    monkeypatch.setattr(cutover, "cutover_preflight", SimpleNamespace(check=lambda _: POINTER))
+    monkeypatch.setattr(cutover, "_Attempt", lambda *_, **__: attempt)
+    monkeypatch.setattr(attempt.context, "need_no_restart", lambda: None, raising=False)
+    monkeypatch.setattr(attempt.context, "locked", lambda _: nullcontext(), raising=False)
+
+    def run(_):
+        if flipped:
+            attempt.steps["flip"] = "now"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Attempt, "run", run)
+    flip = partial(cutover.flip, attempt.context, lambda context: context, "cutover")
+    if not flipped:
+        with pytest.raises(KeyboardInterrupt):
+            flip()
+        return
+    with pytest.raises(Refused, match="interrupted behind its flip: the application has moved") as caught:
+        flip()
+    assert "run `replicator cutover` again now" in caught.value.hint
 
 
 def test_all_that_can_be_done_while_the_application_writes_is_done_before_the_fence(attempt, monkeypatch):

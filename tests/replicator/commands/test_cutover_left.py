@@ -74,6 +74,21 @@ def test_where_the_application_may_have_moved_it_stays_and_is_named(killed, dry_
     assert Attempt.log == []
 
 
+def test_ctrl_c_does_not_hide_it(killed, monkeypatch):
+    """The command's own words, that the next one goes on, said nothing of the fence."""
+
+    def press(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cutover_preflight, "check", press)
+    with pytest.raises(KeyboardInterrupt):
+        cutover.cutover(killed)
+    killed.whole.put(CUTOVER, **FLIPPING)
+    with pytest.raises(Refused, match="nobody can write to the source") as caught:
+        cutover.cutover(killed)
+    assert "run `replicator cutover` again: it decides by the pointer" in caught.value.hint
+
+
 def test_a_rehearsal_lifts_nothing_and_names_it(killed):
     killed.whole.put(CUTOVER, **FENCED)
 
