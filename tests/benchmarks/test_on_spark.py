@@ -11,25 +11,25 @@ import msgspec
 import pytest
 
 from benchmarks import process_tree
-from benchmarks.on_spark import (
+from benchmarks.on_spark import Bench, Measure, tables
+from benchmarks.page_server import Generated, page_server
+from benchmarks.process_tree import DRIVER, JVM, WORKER
+from benchmarks.spark_budgets import (
     EMPTY,
+    EQUAL,
     EXPORTS,
+    LIVE,
     REKEYED,
     REKEYED_TABLES,
     SAME_ORDER,
     SCAN_ORDER,
     THEIR_FILES,
     THEIR_PAGES,
-    Bench,
-    Measure,
     Row,
     judge,
     row_of,
     shown,
-    tables,
 )
-from benchmarks.page_server import Generated, page_server
-from benchmarks.process_tree import DRIVER, JVM, WORKER
 from benchmarks.spark_session import Took, shuffled
 
 ITEMS = 1_000
@@ -52,6 +52,8 @@ GOOD = {
     REKEYED: row(REKEYED, 14.0),
     SCAN_ORDER: row(SCAN_ORDER, 10.1, 0),
     REKEYED_TABLES: row(REKEYED_TABLES, 20.1, 0),
+    LIVE: row(LIVE, 3.0),
+    EQUAL: row(EQUAL, 2.1, 0),
     THEIR_FILES: row(THEIR_FILES, 80.1),
     THEIR_PAGES: row(THEIR_PAGES, 80.1),
 }
@@ -76,6 +78,7 @@ def test_all_is_met():
         (row(REKEYED, 0.0, matched=0, refused="not on Spark"), "CPU per item, re-keyed exports, local[2]"),
         (row(THEIR_FILES, 79.9), f"CPU per item, exports beside {THEIR_FILES}"),
         (row(THEIR_FILES, 80.1, others=1), f"CPU per item, exports beside {THEIR_FILES}"),
+        (row(EQUAL, 1.9, 0), "workers' CPU per item, tables in one order"),
         (row(THEIR_PAGES, 79.9), f"CPU per item, exports beside {THEIR_PAGES}"),
         (row(EXPORTS, 10.0, shuffled=129 * ITEMS), "bytes shuffled per row (one item of one side)"),
         (row(EXPORTS, 10.0, shuffled=0), "bytes shuffled per row (one item of one side)"),
@@ -86,6 +89,16 @@ def test_all_is_met():
 )
 def test_what_is_too_much_or_was_not_measured_is_missed(changed, name):
     assert missed(changed) == [name]
+
+
+def test_where_live_tables_are_refused_both_of_their_budgets_are_missed():
+    refused = row(LIVE, 0.0, matched=0, refused="a side is a live table")
+    assert missed(refused) == [
+        "workers' CPU per item, tables in one order",
+        f"CPU per item, tables beside {THEIR_PAGES}",
+    ]
+    jvm = msgspec.structs.replace(GOOD[LIVE], cpu=GOOD[LIVE].cpu | {JVM: 1.0})
+    assert missed(jvm) == [f"CPU per item, tables beside {THEIR_PAGES}"]  # the first is of the workers
 
 
 def test_less_than_nothing_is_no_measurement():
