@@ -180,10 +180,23 @@ class Bench:
         return self._exports[table, parts]
 
 
+def chosen(cases: Sequence[Measure], names: Sequence[str]) -> list[Measure]:
+    """Those with one of *names* in their own, and the empty pairs that are taken off these; all for no names."""
+    some = [one for one in cases if not names or any(name in one.case for name in names)]
+    empty = {one.empty for one in some}
+    return [one for one in cases if one in some or one.case in empty]
+
+
 def run(
-    items: int, sizes: int, workers: Sequence[int], rounds: int, commit: str, say: Callable[[str], None]
+    items: int,
+    sizes: int,
+    workers: Sequence[int],
+    rounds: int,
+    commit: str,
+    names: Sequence[str],
+    say: Callable[[str], None],
 ) -> list[Row]:
-    """Measure everything: the most workers with every case, fewer at every size."""
+    """Measure the most workers with every case that is chosen, and fewer at every size."""
     halves = [items >> number for number in reversed(range(sizes))]
     rows: list[Row] = []
     with (
@@ -199,7 +212,7 @@ def run(
                 rows.append(bench.cold(session, number))
                 cases = bench.sizes(session, number, halves)
                 if number == max(workers):
-                    cases += bench.beside(session, number, halves[-1], build)
+                    cases += chosen(bench.beside(session, number, halves[-1], build), names)
                 rows += bench.rows(cases, rounds)
     return rows
 
@@ -217,15 +230,22 @@ def run(
 )
 @click.option("--workers", multiple=True, type=click.IntRange(min=1), default=WORKERS, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=ROUNDS, show_default=True, help="Of each case.")
+@click.option("--case", "names", multiple=True, help="Beside exports only these; a part of their names.")
 @click.option("--commit", default=COMMIT, show_default=True, help="Of our own build beside it.")
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Keep all figures."
 )
 def main(
-    items: int, sizes: int, workers: tuple[int, ...], rounds: int, commit: str, json_file: Path | None
+    items: int,
+    sizes: int,
+    workers: tuple[int, ...],
+    rounds: int,
+    names: tuple[str, ...],
+    commit: str,
+    json_file: Path | None,
 ) -> None:
     """Compare exports on Spark, and what it is held against; ends with status 1 if a budget is missed."""
-    rows = run(items, sizes, workers, rounds, commit, lambda line: click.echo(line, err=True))
+    rows = run(items, sizes, workers, rounds, commit, names, lambda line: click.echo(line, err=True))
     budgets = judge(rows)
     click.echo(f"\nCPU per item read, medians of {rounds} rounds\n\n{shown(rows)}\n")
     for budget in budgets:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from benchmarks import process_tree
-from benchmarks.on_spark import Bench, Measure, tables
+from benchmarks.on_spark import Bench, Measure, chosen, tables
 from benchmarks.page_server import Generated, page_server
 from benchmarks.process_tree import DRIVER, JVM, WORKER
 from benchmarks.spark_budgets import (
@@ -153,6 +153,18 @@ def test_cases_are_measured_in_turn_and_empty_ones_once_more(tmp_path):
         rows = Bench(server, tmp_path, lambda _: None).rows(cases, 2)
     assert asked == ["empty", "empty", "some", "empty", "some"]
     assert [one.cpu[WORKER] for one in rows] == [1.0, 4.0]
+
+
+def test_a_case_is_chosen_with_what_is_taken_off_it():
+    def once():
+        return took(1.0)
+
+    empty, some = Measure("some, empty", 1, 0, once), Measure("some", 1, 2, once, "some, empty")
+    cases = [Measure(SCAN_ORDER, 0, 2, once), empty, some, Measure("other", 1, 2, once)]
+    assert chosen(cases, ["scan"]) == cases[:1]
+    assert chosen(cases, ["other", "some"]) == cases[1:]
+    assert chosen(cases[2:], ["some"]) == [some]
+    assert chosen(cases, []) == cases
 
 
 def test_all_sizes_have_tables():
