@@ -91,11 +91,11 @@ class Bench:
     def rows(self, cases: Sequence[Measure], rounds: int) -> list[Row]:
         """All of *cases*, in turn."""
         took: dict[tuple[str, int], list[Took]] = {}
-        for one in cases:
-            if not one.items:
-                one.once()  # what is loaded once is nobody's
+        empty = {one.case: one for one in cases if not one.items}
         for number in range(rounds):
             for one in cases:
+                if (warming := empty.get(one.empty or one.case)) is not None:
+                    warming.once()  # a worker without a task for a minute is gone, and another one has to load
                 self._say(f"round {number + 1}: {one.case}, local[{one.workers}], {one.items:,} items ...")
                 took.setdefault((one.case, one.items), []).append(one.once())
         return [
@@ -106,8 +106,14 @@ class Bench:
     def sizes(self, session: Session, workers: int, sizes: Sequence[int]) -> list[Measure]:
         """Our exports at every size, ascending."""
         ask = partial(self._ask, session)
-        return [Measure(EMPTY, workers, 0, partial(ask, "empty", "void"))] + [
-            Measure(EXPORTS, workers, items, partial(ask, f"source-{items}", f"other-{items}"), EMPTY)
+        return [Measure(EMPTY, workers, 0, partial(ask, self._written("empty", "void")))] + [
+            Measure(
+                EXPORTS,
+                workers,
+                items,
+                partial(ask, self._written(f"source-{items}", f"other-{items}")),
+                EMPTY,
+            )
             for items in sizes
         ]
 
@@ -117,48 +123,39 @@ class Bench:
         pair, same = (f"source-{items}", f"other-{items}"), (f"source-{items}", "same")
         no_files, no_pages = f"{THEIR_FILES}, empty", f"{THEIR_PAGES}, empty"
         no_tables = f"{LIVE}, empty"
+        nothing, many = self._written("empty", "void"), self._written("empty", "void", MANY_PARTS)
+        files, same_files = self._written(*pair), self._written(*same)
         return [
             Measure(EQUAL, 0, items, partial(self._other_build, build, *same, ())),
             Measure(no_tables, workers, 0, partial(self._live, session, "empty", "void")),
             Measure(LIVE, workers, items, partial(self._live, session, *same), no_tables),
             Measure(SCAN_ORDER, 0, items, partial(self._other_build, build, *pair, ())),
-            Measure(REKEYED, workers, items, partial(ask, *pair, options=_IDENTITY), EMPTY),
+            Measure(REKEYED, workers, items, partial(ask, files, options=_IDENTITY), EMPTY),
             Measure(REKEYED_TABLES, 0, items, partial(self._other_build, build, *pair, _IDENTITY)),
-            Measure(SAME_ORDER, workers, items, partial(ask, *same), EMPTY),
-            Measure(no_files, workers, 0, partial(theirs, LABS, "empty", "void")),
-            Measure(THEIR_FILES, workers, items, partial(theirs, LABS, *same), no_files),
-            Measure(no_pages, workers, 0, partial(theirs, LABS_PAGES, "empty", "void")),
-            Measure(THEIR_PAGES, workers, items, partial(theirs, LABS_PAGES, *same), no_pages),
-            Measure(PARTS, workers, 0, partial(ask, "empty", "void", parts=MANY_PARTS), EMPTY),
+            Measure(SAME_ORDER, workers, items, partial(ask, same_files), EMPTY),
+            Measure(no_files, workers, 0, partial(theirs, LABS, nothing)),
+            Measure(THEIR_FILES, workers, items, partial(theirs, LABS, same_files), no_files),
+            Measure(no_pages, workers, 0, partial(theirs, LABS_PAGES, ("empty", "void"))),
+            Measure(THEIR_PAGES, workers, items, partial(theirs, LABS_PAGES, same), no_pages),
+            Measure(PARTS, workers, 0, partial(ask, many), EMPTY),
         ]
 
     def cold(self, session: Session, workers: int) -> Row:
         """The first comparison of a session, small; it makes the session warm."""
         self._say(f"local[{workers}]: a first comparison ...")
-        took = self._ask(session, f"source-{WARM_ITEMS}", f"other-{WARM_ITEMS}")
+        took = self._ask(session, self._written(f"source-{WARM_ITEMS}", f"other-{WARM_ITEMS}"))
         return row_of(COLD, workers, WARM_ITEMS, [took], ())
 
-    def _ask(
-        self,
-        session: Session,
-        source: str,
-        target: str,
-        *,
-        options: tuple[str, ...] = (),
-        parts: int = FEW_PARTS,
-    ) -> Took:
-        sides = self._export(source, parts), self._export(target, parts)
+    def _ask(self, session: Session, sides: tuple[str, str], options: tuple[str, ...] = ()) -> Took:
         return session.ask(Asked(what=DDBVERIFY, sides=sides, options=(*_KEY, *options)))
 
     def _live(self, session: Session, source: str, target: str) -> Took:
         options = tuple(against.sides(self._server))
         return session.ask(Asked(what=DDBVERIFY, sides=(source, target), options=options))
 
-    def _theirs(self, session: Session, what: str, source: str, target: str) -> Took:
-        if what == LABS:
-            return session.ask(Asked(what=what, sides=(self._export(source), self._export(target))))
+    def _theirs(self, session: Session, what: str, sides: tuple[str, str]) -> Took:
         endpoint = self._server.endpoint_url
-        return session.ask(Asked(what=what, sides=(source, target), endpoint=endpoint, segments=SEGMENTS))
+        return session.ask(Asked(what=what, sides=sides, endpoint=endpoint, segments=SEGMENTS))
 
     def _other_build(self, build: Build, source: str, target: str, options: tuple[str, ...]) -> Took:
         cpu, wall, summary = against.diff(build, source, target, options, self._server, self._folder)
@@ -172,16 +169,17 @@ class Bench:
             others=sum(found.values()),
         )
 
-    def _export(self, table: str, parts: int = FEW_PARTS) -> str:
-        """The address of an export of a table, which is written where it is not there."""
-        if (table, parts) not in self._exports:
-            place = self._folder / f"{table}-in-{parts}"
-            self._exports[table, parts] = exported(self._server, table, place, "DYNAMODB_JSON", parts)
-        return self._exports[table, parts]
+    def _written(self, source: str, target: str, parts: int = FEW_PARTS) -> tuple[str, str]:
+        """The addresses of exports of two tables, which are written where they are not there."""
+        for table in (source, target):
+            if (table, parts) not in self._exports:
+                place = self._folder / f"{table}-in-{parts}"
+                self._exports[table, parts] = exported(self._server, table, place, "DYNAMODB_JSON", parts)
+        return self._exports[source, parts], self._exports[target, parts]
 
 
 def chosen(cases: Sequence[Measure], names: Sequence[str]) -> list[Measure]:
-    """Those with one of *names* in their own, and the empty pairs that are taken off these; all for no names."""
+    """Those with one of *names* in their own, and the empty pairs of these; all where no name is given."""
     some = [one for one in cases if not names or any(name in one.case for name in names)]
     empty = {one.empty for one in some}
     return [one for one in cases if one in some or one.case in empty]
