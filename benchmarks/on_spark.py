@@ -95,7 +95,7 @@ class Bench:
         for number in range(rounds):
             for one in cases:
                 if (warming := empty.get(one.empty or one.case)) is not None:
-                    warming.once()  # a worker without a task for a minute is gone, and another one has to load
+                    warming.once()  # a worker ends behind a minute without a task, and the next one loads
                 self._say(f"round {number + 1}: {one.case}, local[{one.workers}], {one.items:,} items ...")
                 took.setdefault((one.case, one.items), []).append(one.once())
         return [
