@@ -175,6 +175,11 @@ def _check_numbers(config: Config, refuse: Refuse) -> None:
             f"[replication] alarm_topic = {replication.alarm_topic!r} is not the ARN of an SNS topic.",
             'use "arn:aws:sns:REGION:ACCOUNT:NAME", of the source\'s region.',
         )
+    if replication.worker and replication.scheduled_audit:
+        raise refuse(
+            "[replication] scheduled_audit is for functions; with worker = true one of the workers audits.",
+            "leave scheduled_audit out.",
+        )
     for section, key, number in (
         ("replication", "read_units", replication.read_units),
         ("verification", "read_units", verification.read_units),

@@ -92,6 +92,7 @@ class Replication(_Section, frozen=True):
     dashboard: bool = True
     canary: bool = True
     worker: bool = False
+    scheduled_audit: bool = False
 
 
 class Stack(_Section, frozen=True):

@@ -112,7 +112,7 @@ def region_of(name_or_arn: str) -> str | None:
 
 
 def stack_name(migration: str, part: str, pair: str | None = None) -> str:
-    """Name of a stack: *part* is ``base``, ``capture``, ``target``, ``apply`` or ``dashboard``."""
+    """Name of a stack: *part* is ``base``, ``capture``, ``target``, ``apply``, ``audit``, ``dashboard``."""
     return "-".join(filter(None, ("replicator", migration, pair, part)))
 
 
@@ -152,7 +152,7 @@ FENCE_SIDS: Final = (FENCE_SID, *TARGET_FENCE_SIDS)
 
 METRICS: Final = "Replicator"
 """CloudWatch's namespace of all metrics. Dimensions: ``migration``, ``pair`` and ``service`` (``forwarder``,
-``consumer``)."""
+``consumer``, ``auditor``)."""
 
 
 # --- the state table -------------------------------------------------------------------
@@ -306,7 +306,8 @@ class Fact:
     """Prefix, followed by the source key's hash: ``key`` (typed), ``number``, ``reason``, ``at``."""
 
     AUDIT_DUE: Final = "audit-due"
-    """Of a whole direction: ``at_epoch``, from when on one of its workers audits."""
+    """``at_epoch``: of a whole direction, from when on one of its workers audits; of a pair, until when no
+    other call of its auditor begins."""
 
     WORKER: Final = "worker#"
     """Prefix, followed by ``forwarder`` or ``consumer``: what `up` and `restore` tell a worker, as they tell

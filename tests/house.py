@@ -46,6 +46,7 @@ TOPS = (
     "ddbverify.pytest_plugin",
     "replicator",
     "replicator.__main__",
+    "replicator.auditor",
     "replicator.cli",
     "replicator.consumer",
     "replicator.forwarder",
@@ -86,7 +87,7 @@ ROOMS = (
         "DynamoDB from outside: clients, raw pages, pace, segments, settings, prices",
         "items",
         "answers aws capacity credentials hosts indexes pace pages parity prices references sampling "
-        "segments services settings table unknown wire",
+        "segments services settings table translation unknown wire",
     ),
     _room(
         "ddbverify",
@@ -223,8 +224,8 @@ ROOMS = (
         "handlers",
         "what runs in Lambda: forwarder, consumer, and what they need",
         "ddbverify.items ddbverify.tables",  # of the tables `answers` only, which decodes nothing
-        "applier ceiling consumer control envelope forwarder inverse_ledger inverting late ledger limit "
-        "records state transact wire",
+        "applier ceiling consumer control credentials envelope forwarder inverse_ledger inverting late "
+        "ledger limit metrics records state transact wire",
     ),
     _room(
         "replicator",
@@ -240,6 +241,13 @@ ROOMS = (
         "ddbverify.items ddbverify.tables handlers context",
         "canary fence fence_seen markers operators_command pointer policies policy_deny prices queue "
         "readers sight stream stream_switch stream_tail switch target_fence target_notes target_seen workers",
+    ),
+    _room(
+        "replicator",
+        "audits",
+        "the audit of one pair: of its stream before the flip, of its fenced source behind it",
+        "ddbverify.items ddbverify.tables handlers context aws",
+        "auditing behind_flip dead_letters function place",
     ),
     _room(
         "replicator",
@@ -317,7 +325,7 @@ ROOMS = (
         "one module per command, with its options: what it does, step by step",
         "ddbverify.items ddbverify.code ddbverify.tables ddbverify.pipeline ddbverify.evidence "
         "ddbverify.gate ddbverify.live ddbverify.metrics ddbverify.reports ddbverify.diff handlers context "
-        "aws worker backfill repairs stack doctor estimate adoption synthesis demo",
+        "aws audits worker backfill repairs stack doctor estimate adoption synthesis demo",
         "",
     ),
 )

@@ -218,6 +218,7 @@ target = {target}
 # canary = true                      # whether a canary may be written to the source
 # alarm_topic = "arn:aws:sns:eu-west-1:123456789012:ops"  # whom the alarms tell
 # dashboard = true                   # whether CloudWatch has a dashboard of it
+# scheduled_audit = true            # whether a function audits twice a day
 # worker = false                     # whether a process of yours does it, in place of functions
 
 # What the CloudFormation stacks of `replicator` are to have.

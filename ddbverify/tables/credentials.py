@@ -25,18 +25,22 @@ if TYPE_CHECKING:
 
 HINT: Final = "log in (aws sso login), or set the `profile` of source and target."
 
-ERRORS: Final = (
-    botocore.exceptions.NoCredentialsError,
-    botocore.exceptions.PartialCredentialsError,
-    botocore.exceptions.CredentialRetrievalError,
-    botocore.exceptions.MetadataRetrievalError,
-    botocore.exceptions.TokenRetrievalError,
-    botocore.exceptions.NoAuthTokenError,
-    botocore.exceptions.SSOError,
-    botocore.exceptions.LoginError,
-    botocore.exceptions.InvalidConfigError,
-    botocore.exceptions.RefreshWithMFAUnsupportedError,
-    botocore.exceptions.UnknownCredentialError,
+ERRORS: Final = tuple(
+    getattr(botocore.exceptions, name)
+    for name in (
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "CredentialRetrievalError",
+        "MetadataRetrievalError",
+        "TokenRetrievalError",
+        "NoAuthTokenError",
+        "SSOError",
+        "LoginError",
+        "InvalidConfigError",
+        "RefreshWithMFAUnsupportedError",
+        "UnknownCredentialError",
+    )
+    if hasattr(botocore.exceptions, name)  # the botocore of Lambda's runtime is an older one
 )
 """What botocore raises over credentials and nothing else."""
 

@@ -8,14 +8,14 @@ were trimmed before they were read is a gap, never an end.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from ddbverify.tables.aws import translated
 from ddbverify.tables.references import require_named
+from ddbverify.tables.translation import translated
 from ddbverify.words import number_of
 from replicator.handlers.records import Change, change_from_record, is_by_ttl
 
@@ -30,8 +30,9 @@ ENDED = "ended"
 PLACES = "audit"
 """
 Fact of a pair: ``places`` (shard id -> last audited sequence number), ``audited_epoch`` (all that was
-created before is audited), ``at_epoch``, and the last result; behind the flip also ``unread`` (why not all
-of the stream could be read).
+created before is audited), ``at_epoch``, ``by`` (``command``, ``worker`` or ``schedule``), and the last
+result; with ``incomplete`` (why not all was read) and ``until_epoch`` (up to where it was to be) of one that
+goes on; behind the flip also ``unread`` (why not all of the stream could be read).
 """
 
 KEEPS_SECONDS = 24 * 3600
@@ -58,6 +59,10 @@ class Record:
     by_ttl: bool
 
 
+def _for_ever() -> bool:
+    return True
+
+
 @dataclass(slots=True)
 class StreamReader:
     """
@@ -70,12 +75,15 @@ class StreamReader:
         forgotten_was_read: Whether all that the stream may have forgotten by now was read before.
             A place at a forgotten record is then no gap: AWS gives no iterator behind a record that
             it no longer has, though everything behind it may still be there.
+        in_time: Asked before each page. Once it is not, reading ends where it is, and `cut_short` is set.
     """
 
     client: DynamoDBStreamsClient
     stream_arn: str
     places: dict[str, str] = field(default_factory=dict)
     forgotten_was_read: bool = False
+    in_time: Callable[[], bool] = field(default=_for_ever)
+    cut_short: bool = False
 
     def shards(self) -> list[Mapping[str, Any]]:
         """All shards of the stream, parents before children."""
@@ -136,6 +144,8 @@ class StreamReader:
             if shard.get("ParentShardId") in self.places and shard["ParentShardId"] not in ended:
                 continue  # its parent is still open, or was not read to its end yet
             yield from self._read_shard(shard["ShardId"], until)
+            if self.cut_short:
+                return
             if self.places.get(shard["ShardId"]) == ENDED:
                 ended.add(shard["ShardId"])
 
@@ -150,6 +160,9 @@ class StreamReader:
             iterator = self._iterator(shard_id, last)
             empty_pages = 0
             while iterator is not None and empty_pages < EMPTY_PAGES:
+                if not self.in_time():
+                    self.cut_short = True
+                    return
                 try:
                     page = self.client.get_records(ShardIterator=iterator, Limit=1000)
                 except ClientError as error:

@@ -1,48 +1,30 @@
 """
-The fenced source behind the flip: whoever still writes there is named, since nobody applies it any more.
+What the operator is told of the fenced source behind the flip: who still writes there.
 
-The forwarder notes what it meets, within seconds. This reads the stream itself, from where the last audit
-stopped: the last one of the drain, behind which no change of the application was to come.
+How it is watched stands in `replicator.audits.behind_flip`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from ddbverify.config import Pair
 from ddbverify.errors import DdbVerifyError, Refused
-from ddbverify.names import Fact, KeySchema
+from ddbverify.names import Fact
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
-from replicator.aws import stream
-from replicator.aws.stream import StreamReader, Trimmed
-from replicator.context import references
+from replicator.audits import behind_flip
+from replicator.audits.behind_flip import Watched
+from replicator.audits.behind_flip import known as known
+from replicator.audits.place import COMMAND
+from replicator.commands import audit_place
 from replicator.context.context import Context
-from replicator.handlers import late
-from replicator.handlers.late import LateWrite
-from replicator.handlers.records import Change, MalformedRecord
-from replicator.handlers.state import State, now_text
+from replicator.handlers.state import now_text
 
 HINT = (
     "`replicator quarantine --keys` names them. Stop what writes there (it runs as root, say), and carry the "
     "items over by hand: the target is the application's by now."
 )
-
-_NOT_BEGUN = "nobody has begun to watch it, `replicator audit` does"
-
-_FORGOTTEN = "it was not read for more than 24 hours, and keeps no more"
-
-_CHUNK = 500
-
-
-@dataclass(slots=True)
-class Watched:
-    """What is known of the writes to a source behind the flip."""
-
-    examined: int = 0  # records read now
-    found: dict[str, LateWrite] = field(default_factory=dict)  # by the key's hash: all that is noted
-    unread: str = ""  # why not all of the stream could be read
 
 
 def begin(context: Context) -> None:
@@ -68,7 +50,7 @@ def watch(context: Context) -> None:
         )
 
 
-def audited(context: Context) -> dict[str, Any]:
+def audited(context: Context, *, by: str = COMMAND) -> dict[str, Any]:
     """
     Read every source's stream on, and tell who writes there.
 
@@ -79,7 +61,7 @@ def audited(context: Context) -> dict[str, Any]:
         Refused: Somebody does, or it cannot be known.
     """
     begin(context)
-    watched = {pair: look(context, pair) for pair in context.config.tables}
+    watched = {pair: look(context, pair, by=by) for pair in context.config.tables}
     for pair, one in watched.items():
         written = f"{number_of(len(one.found), 'key')} written behind the flip"
         context.console.line(f"{pair}: {number_of(one.examined, 'record')} examined, {written}")
@@ -91,63 +73,9 @@ def audited(context: Context) -> dict[str, Any]:
     return {"pairs": {str(pair): as_json(one) for pair, one in watched.items()}}
 
 
-def look(context: Context, pair: Pair) -> Watched:
+def look(context: Context, pair: Pair, *, by: str = COMMAND) -> Watched:
     """Read a source's stream on, note what was written behind the flip, and keep the place."""
-    state, watched = context.state(pair), Watched()
-    with translated(f"read how far the stream of {pair} was audited"):
-        kept = state.get(stream.PLACES) or {}
-    now, places = context.server_time(), dict(kept.get("places", {}))
-    audited = int(kept.get("audited_epoch", 0))
-    try:
-        source = context.source_table(pair)
-        bound = references.bound_stream(context.resources(pair), source.arn)
-        if not places:
-            watched.unread = "no audit has noted how far it was read before the flip"
-        elif source.stream_arn != bound:
-            watched.unread = "it was turned off, or off and on again"
-        elif now - audited > stream.KEEPS_SECONDS:
-            watched.unread = _FORGOTTEN
-        if places:
-            client = context.source_client("dynamodbstreams")
-            # What is forgotten is said above; what is there is read whatever was.
-            reader = StreamReader(client, bound, dict(places), forgotten_was_read=True)
-            _read(reader, now, source.keys, state, watched)
-            places = reader.places
-    except DdbVerifyError as error:
-        watched.unread = error.message
-    with translated(f"note who has written to the source of {pair}"):
-        watched.found = late.noted(state)
-        state.put(
-            stream.PLACES,
-            places=places,
-            at_epoch=int(now),
-            audited_epoch=audited if watched.unread else int(now),
-            examined=watched.examined,
-            young=0,
-            lost=0,
-            unread=watched.unread or None,
-        )
-    return watched
-
-
-def _read(reader: StreamReader, until: float, schema: KeySchema, state: State, watched: Watched) -> None:
-    """Note every late write that can be read; a place moves behind what is noted only."""
-    chunk: list[tuple[Change, bool]] = []
-
-    def note() -> None:
-        with translated("note late writes"):
-            late.note(state, late.foreign(chunk, schema))
-        chunk.clear()
-
-    try:
-        for record in reader.read(until):
-            chunk.append((record.change, record.by_ttl))
-            watched.examined += 1
-            if len(chunk) == _CHUNK:
-                note()
-    except (Trimmed, MalformedRecord) as error:
-        watched.unread = str(error)
-    note()
+    return behind_flip.look(audit_place.of(context, pair, by=by), str(pair))
 
 
 def problem_of(pair: Pair, watched: Watched) -> str:
@@ -160,17 +88,6 @@ def problem_of(pair: Pair, watched: Watched) -> str:
         why = f"its stream cannot be read whole: {watched.unread}"
         said.append(f"whether anybody else writes to the source of {pair} is not known, since {why}")
     return "; ".join(said) + "." if said else ""
-
-
-def known(state: State, now: float) -> Watched:
-    """What the forwarder and the last audit have noted; the stream is not read."""
-    kept = state.get(stream.PLACES) or {}
-    unread = str(kept.get("unread") or "")
-    if not unread and now - float(kept.get("audited_epoch", 0)) > stream.KEEPS_SECONDS:
-        unread = _FORGOTTEN
-    if not unread and state.get(Fact.MOVED) is None:
-        unread = _NOT_BEGUN
-    return Watched(found=late.noted(state), unread=unread)
 
 
 def as_json(watched: Watched) -> dict[str, Any]:

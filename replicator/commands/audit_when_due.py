@@ -14,6 +14,7 @@ from typing import Final
 from ddbverify.errors import DdbVerifyError
 from ddbverify.names import BETWEEN, Fact
 from ddbverify.tables.aws import translated
+from replicator.audits.place import WORKER
 from replicator.commands import audit
 from replicator.context import live
 from replicator.context.context import Context
@@ -48,7 +49,7 @@ def when_due(context: Context) -> bool:
             return False
         if not turned.whole.put_over(Fact.AUDIT_DUE, held, at_epoch=now + AGAIN_SECONDS):
             return False  # another worker does it
-    audit.audit(context)
+    audit.audit(context, by=WORKER)
     with translated("note when an audit is due"):
         turned.whole.put(Fact.AUDIT_DUE, at_epoch=now + EVERY_SECONDS)
     return True

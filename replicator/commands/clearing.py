@@ -25,6 +25,7 @@ from replicator.backfill import boundary, ownership
 from replicator.backfill.ownership import FILLING, MADE, STAGING
 from replicator.commands import target_closing
 from replicator.commands.restore import RESTORE_STEPS
+from replicator.commands.scheduled_audit import STEP as AUDITOR
 from replicator.commands.steps import Steps
 from replicator.commands.together import Task, Together
 from replicator.commands.up import UP_STEPS
@@ -142,7 +143,7 @@ def _remove(context: Context, lock: Lock, pair: Pair, step: Step) -> dict[str, A
         state.delete(Fact.LOADED + segment)
     for fact in (STAGING, MADE, FILLING, boundary.ASKED, Fact.BOUNDARY, Fact.BOUND):
         state.delete(fact)
-    Steps(context, pair, "restart", lock).forget(*UP_STEPS, *RESTORE_STEPS)
+    Steps(context, pair, "restart", lock).forget(*UP_STEPS, *RESTORE_STEPS, AUDITOR)
     return {}
 
 

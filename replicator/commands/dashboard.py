@@ -46,7 +46,10 @@ def _of_pair(context: Context, pair: Pair) -> Watched | None:
         return None
     applied = stacks.outputs_if_any(here, stack_name(name, "apply", pair.id))
     beside = stacks.outputs_if_any(there, stack_name(name, "target", pair.id))
-    alarms = [part for made in (captured, applied) for part in made.get("Alarms", "").split(",") if part]
+    audits = context.config.replicated.scheduled_audit
+    audited = stacks.outputs_if_any(here, stack_name(name, "audit", pair.id)) if audits else {}
+    told = [made.get("Alarms", "") for made in (captured, applied, audited)]
+    alarms = [part for one in told for part in one.split(",") if part]
     return Watched(
         migration=name,
         pair=pair.id,

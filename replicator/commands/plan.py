@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,12 +80,17 @@ def plan(context: Context, *, days: float = DAYS) -> dict[str, Any]:
     console.line(f"Migration {config.name}: what it will take. Nothing is changed, and no item is read.")
     answers = {one.moved.name: _pair(context, one, days) for one in made}
     pairs = [(pair.id, one.moved.crosses_accounts) for pair, one in zip(config.tables, made, strict=True)]
-    dashboard, worker = config.replicated.dashboard, config.replicated.worker
-    stacks = resources.stacks_of(config.name, pairs, dashboard=dashboard, worker=worker)
+    made_of = partial(
+        resources.stacks_of,
+        dashboard=config.replicated.dashboard,
+        worker=config.replicated.worker,
+        audited=config.replicated.scheduled_audit,
+    )
+    stacks = made_of(config.name, pairs)
     if _way_back_days(context):
         back = config.turned(1)
         turned = [(pair.id, crosses) for pair, (_, crosses) in zip(back.tables, pairs, strict=True)]
-        of_back = resources.stacks_of(back.name, turned, dashboard=dashboard, worker=worker)
+        of_back = made_of(back.name, turned)
         stacks += resources.of_way_back(of_back)
     _stacks(context, stacks)
     shared = costs.shared(sum("CloudWatch::Dashboard" in one.holds for one in stacks), days=days)
@@ -204,7 +210,9 @@ def _pair(context: Context, one: Planned, days: float) -> dict[str, Any]:
         days=days,
         verification_usd=checked.money,
         verifications=one.passes,
-        alarms=resources.alarms_of_a_pair(worker=context.config.replicated.worker),
+        alarms=resources.alarms_of_a_pair(
+            worker=context.config.replicated.worker, audited=context.config.replicated.scheduled_audit
+        ),
     )
     # What a way back costs is no part of the price that other ways, which have none, are held against.
     found = ways.ways(moved, days=days, ours_usd=None if costs.unknown(bill) else costs.total(bill))

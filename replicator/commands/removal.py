@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ddbverify.config import Pair
 from ddbverify.errors import Refused
 from ddbverify.names import stack_name
-from replicator.commands import dashboard, taken
+from replicator.commands import dashboard, scheduled_audit, taken
 from replicator.context.context import Context
 from replicator.stack import stacks, storage
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def stacks_of(context: Context, pair: Pair) -> Iterator[OneStack]:
     """The stacks of a pair in the order in which they can be removed."""
     name = context.config.name
+    yield from scheduled_audit.stacks_of(context, pair)
     yield context.source_client("cloudformation"), stack_name(name, "apply", pair.id)
     yield context.source_client("cloudformation"), stack_name(name, "capture", pair.id)
     yield context.target_client("cloudformation"), stack_name(name, "target", pair.id)

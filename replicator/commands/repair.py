@@ -15,26 +15,21 @@ import click
 
 from ddbverify.config import Pair
 from ddbverify.errors import Refused, TransformError
-from ddbverify.items.transform import key_hash
 from ddbverify.items.values import with_base64, with_bytes
-from ddbverify.names import Fact, KeySchema, is_ours
+from ddbverify.names import Fact, KeySchema
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
+from replicator.audits import dead_letters
 from replicator.commands import invocation, repair_from, target_closing, through
 from replicator.commands.repair_asked import Asked, need_same_transform
 from replicator.context import live
 from replicator.context.ceiling import ceiling_of
 from replicator.context.context import Context
 from replicator.handlers.applier import Guard
-from replicator.handlers.envelope import Letter, UnreadableBody, open_body
 from replicator.handlers.inverse_ledger import InverseLedger
 from replicator.handlers.ledger import Applied, Ledger, Write
 from replicator.handlers.limit import TRANSFORM_SECONDS, limited
-from replicator.handlers.records import is_key_of
-from replicator.handlers.state import Quarantined, State
-
-_FILING_SECONDS = 120
-"""A letter has up to some thousand keys, each two writes to the state table."""
+from replicator.handlers.state import Quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,55 +153,17 @@ def _guard(context: Context, pair: Pair, ledger: Ledger, leading: KeySchema) -> 
 
 
 def file_dead_letters(context: Context, pair: Pair, schema: KeySchema) -> int:
-    """
-    Quarantine the changes in the pair's dead letters, and remove each letter once its changes stand there.
-
-    A letter of a stream that a restart has left is removed and counted, as the consumer does.
-
-    Returns:
-        How many letters were left where they are: what they hold cannot be told, so a gap is latched.
-    """
+    """Quarantine the changes in the pair's dead letters: see `replicator.audits.dead_letters`."""
     state, resources = context.state(pair), context.resources(pair)
-    restart = context.restart_number(pair)
-    queue, url = context.source_client("sqs"), resources["dead_letter_url"]
-    unreadable: set[str] = set()
     with translated(f"read the dead letters of {pair}"):
-        while True:
-            # Long polling asks all of SQS's servers; a short one may miss a queue that is not empty.
-            found = queue.receive_message(
-                QueueUrl=url, MaxNumberOfMessages=1, WaitTimeSeconds=1, VisibilityTimeout=_FILING_SECONDS
-            ).get("Messages")
-            if not found or found[0]["MessageId"] in unreadable:
-                return len(unreadable)
-            letter = _opened(found[0]["Body"])
-            if letter is not None and letter.is_retired(resources["stream_arn"], restart):
-                state.add({"retired": len(letter.changes)})
-            elif letter is not None and _counts(letter, resources["stream_arn"], restart, schema):
-                _file(letter, schema, state)
-            else:
-                unreadable.add(found[0]["MessageId"])
-                state.latch_gap("a repair met a dead letter that is not of this stream, or not whole")
-                continue
-            queue.delete_message(QueueUrl=url, ReceiptHandle=found[0]["ReceiptHandle"])
-
-
-def _opened(body: str) -> Letter | None:
-    try:
-        return open_body(body)
-    except UnreadableBody:
-        return None
-
-
-def _counts(letter: Letter, stream_arn: str, restart: int, schema: KeySchema) -> bool:
-    whole = all(is_key_of(change.keys, schema) for change in letter.changes)
-    return whole and letter.is_ours(stream_arn, restart)
-
-
-def _file(letter: Letter, schema: KeySchema, state: State) -> None:
-    newest = {key_hash(change.keys, schema): change for change in letter.changes}  # in stream order
-    for hashed, change in newest.items():
-        if not is_ours(change.keys, schema):
-            state.quarantine(hashed, change.keys, change.sequence_number, "a dead letter")
+        return dead_letters.file(
+            context.source_client("sqs"),
+            resources["dead_letter_url"],
+            state,
+            stream_arn=resources["stream_arn"],
+            restart=context.restart_number(pair),
+            schema=schema,
+        )
 
 
 def _write(hashed: str, entry: Quarantined, results: object, target_key: object) -> Write:

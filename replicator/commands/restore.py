@@ -15,7 +15,16 @@ from replicator.aws.switch import set_consumer
 from replicator.backfill import filling
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import dashboard, invocation, passage, taken, target_closing, told_workers, wanted
+from replicator.commands import (
+    dashboard,
+    invocation,
+    passage,
+    scheduled_audit,
+    taken,
+    target_closing,
+    told_workers,
+    wanted,
+)
 from replicator.commands.phases import Deployment, add_resources, base_stack, bind, deployed, end, place
 from replicator.commands.steps import Steps
 from replicator.commands.together import MOST_RESTORES, MOST_STACKS
@@ -68,6 +77,7 @@ def phase_two(deployment: Deployment, plans: Sequence[Plan]) -> None:
     # Behind the load, whose writes nobody has to read; before the first change that is applied.
     step("target-stream", plans, _stream_title(context), partial(_target_stream, context))
     step("apply", plans, "consumer", partial(apply, deployment), at_once=MOST_STACKS)
+    scheduled_audit.deploy(deployment, plans)
     dashboard.deploy(context)
     closing = [plan for plan in plans if target_closing.is_due(context, plan.pair)]
     for plan in closing:  # each time: another operator is let in, and what others made of it is put right
@@ -93,6 +103,7 @@ def target(context: Context, plan: Plan, step: Step) -> dict[str, Any]:
         ledger_arn=outputs["LedgerTableArn"],
         # Asked of the plan too: an emulator may report an output whose condition does not hold.
         writer_role=outputs.get("WriterRoleArn", "") if wanted.writes_by_role(context, plan) else "",
+        reader_role=wanted.reader_of(context, plan, outputs),
         target_region=context.target.meta.region_name,
         target_arn=plan.target_arn,
     )

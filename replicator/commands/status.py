@@ -26,6 +26,8 @@ from replicator.handlers.control import is_paused
 _NEAR_RETENTION_SECONDS = 10 * 86_400
 """Of 14 days, which is what SQS keeps a message for: time enough to do something."""
 
+_AUDITORS = {"command": "`replicator audit`", "worker": "a worker", "schedule": "the schedule"}
+
 _MOST_KEYS = 5
 """Of late writes, that are shown here."""
 
@@ -260,6 +262,9 @@ def _audit(kept: dict[str, Any] | None, now: float) -> dict[str, Any] | None:
         return None
     return {
         "seconds_ago": int(now - float(kept["at_epoch"])),
+        "by": kept.get("by"),
+        "whole_seconds_ago": int(now - float(kept.get("audited_epoch", kept["at_epoch"]))),
+        "incomplete": kept.get("incomplete"),
         "lost": int(kept["lost"]),
         "gap": kept.get("gap"),
     }
@@ -303,7 +308,10 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
             rows.append(("  its stream", f"cannot be read whole: {behind['unread']}"))
     if facts["audit"]:
         found = facts["audit"]
-        rows.append(("  audit", f"{found['seconds_ago']} s ago, lost {found['lost']}"))
+        by = f" by {_AUDITORS.get(found['by'], found['by'])}" if found["by"] else ""
+        rows.append(("  audit", f"{found['seconds_ago']} s ago{by}, lost {found['lost']}"))
+        if found["incomplete"]:
+            rows.append(("  AUDIT INCOMPLETE", found["incomplete"]))
     if facts["ledger_items_approximate"] is not None:
         rows.append(
             ("  ledger", f"about {facts['ledger_items_approximate']} entries (counted every six hours)")

@@ -99,6 +99,8 @@ def stacks_of(context: Context) -> Iterator[Wanted | Waiting]:
         for plan in plans:
             capture, target, apply = wanted.names_of(context, plan.pair)
             names = (capture, target) if context.config.replicated.worker else (capture, target, apply)
+            if wanted.is_audited(context):
+                names = (*names, wanted.name_of_audit(context, plan.pair))
             yield from (Waiting(name, reason) for name in names)
         return
     if context.config.replicated.worker:
@@ -110,6 +112,8 @@ def stacks_of(context: Context) -> Iterator[Wanted | Waiting]:
         yield _capture(context, plan, base, code)
         yield wanted.target(context, plan)
         yield _apply(context, plan, base, code)
+        if wanted.is_audited(context):
+            yield _audit(context, plan, base, code)
     yield from dashboard.stacks_wanted(context)
 
 
@@ -154,6 +158,21 @@ def _apply(context: Context, plan: Plan, base: dict[str, str], code: str) -> Wan
         stream=stream[0],
         boundary=int(boundary["boundary_epoch"]),
     )
+
+
+def _audit(context: Context, plan: Plan, base: dict[str, str], code: str) -> Wanted | Waiting:
+    capture, target, _ = wanted.names_of(context, plan.pair)
+    stream = _stream(context, plan)
+    captured = stacks.outputs_if_any(context.source_client("cloudformation"), capture)
+    beside = stacks.outputs_if_any(context.target_client("cloudformation"), target)
+    if stream is None or not captured or not beside:
+        return Waiting(
+            wanted.name_of_audit(context, plan.pair),
+            f"it takes the queue of {capture} and the ledger of {target}. Deploy these two, then run this "
+            "again.",
+        )
+    resources = wanted.resources_of(context, plan, captured, beside)
+    return wanted.audit(context, plan, base, code, resources=resources, stream=stream[0])
 
 
 @click.command(name="synth")

@@ -77,6 +77,7 @@ def _of_other_accounts(context: Context, stack: Wanted, made: Mapping[str, str])
         ("LedgerTableArn", "ledger"),
         ("ForwarderRoleArn", "role"),
         ("ConsumerRoleArn", "role"),
+        ("AuditorRoleArn", "role"),
     ):
         if output in made:
             yield from faults_of_account(stack.name, what, made[output], account)
@@ -167,6 +168,38 @@ def check_function(
     )
 
 
+def check_auditor(context: Context, stack: Wanted, made: Mapping[str, str], sha256_base64: str) -> None:
+    """
+    Make sure that the auditor runs exactly this code; that of others also as whom, and on what.
+
+    Raises:
+        Refused: Somebody has changed it since it was deployed.
+        EngineError: It runs other code, or did not become ready.
+    """
+    client, name = context.source_client("lambda"), made["Auditor"]
+    stacks.check_code(client, name, sha256_base64)
+    if not is_asked_for(context):
+        return
+    given = {**defaults(stack.text), **stack.parameters}
+    with translated(f"look at the function {name}"):
+        function = client.get_function_configuration(FunctionName=name)
+    need_none(
+        faults_of_function(
+            stack.name,
+            cast("Mapping[str, Any]", function),
+            role=made["AuditorRoleArn"],
+            variables={variable: given[parameter] for variable, parameter in _AUDITOR.items()},
+            sha256_base64=sha256_base64,
+        )
+    )
+
+
+_AUDITOR: Final = {
+    "MIGRATION": "Migration",
+    "PAIR": "Pair",
+    "READER_ROLE": "ReaderRoleArn",
+    "YOUNG_SECONDS": "YoungSeconds",
+}
 _BOTH: Final = {"MIGRATION": "Migration", "PAIR": "Pair", "RESTART": "Restart", "STREAM_ARN": "StreamArn"}
 _VARIABLES: Final[Mapping[Which, Mapping[str, str]]] = {
     "Forwarder": {**_BOTH, "STREAM_VIEW": "StreamViewType", "KEY_SCHEMA": "KeySchema", "GROUPS": "Groups"},

@@ -76,6 +76,11 @@ def names_of(context: Context, pair: Pair) -> tuple[str, str, str]:
     return capture, target, apply
 
 
+def name_of_audit(context: Context, pair: Pair) -> str:
+    """What the stack of a pair's auditor is called."""
+    return stack_name(context.config.name, "audit", pair.id)
+
+
 def resources_of(
     context: Context, plan: Plan, captured: Mapping[str, str], beside: Mapping[str, str]
 ) -> dict[str, str]:
@@ -85,7 +90,20 @@ def resources_of(
         "ledger_arn": beside["LedgerTableArn"],
         # Asked of the plan too: an emulator may report an output whose condition does not hold.
         "writer_role": beside.get("WriterRoleArn", "") if writes_by_role(context, plan) else "",
+        "reader_role": reader_of(context, plan, beside),
+        "dead_letter_url": captured["DeadLetterUrl"],
     }
+
+
+def is_audited(context: Context) -> bool:
+    """Whether a function is to audit; workers audit by themselves."""
+    return context.config.replicated.scheduled_audit and not context.config.replicated.worker
+
+
+def reader_of(context: Context, plan: Plan, beside: Mapping[str, str]) -> str:
+    """The role that an auditor reads the ledger with, of the outputs beside it; empty within one account."""
+    reads_by_role = is_audited(context) and writes_by_role(context, plan)
+    return beside.get("ReaderRoleArn", "") if reads_by_role else ""
 
 
 def base(context: Context) -> Wanted:
@@ -163,6 +181,7 @@ def target(context: Context, plan: Plan) -> Wanted:
         "Restart": context.restart_number(plan.pair),
         "TargetTableArn": plan.target_arn,
         "SourceAccount": plan.source.account if writes_by_role(context, plan) else "",
+        "Audited": "true" if is_audited(context) else "false",
     }
     return _wanted(context, "target", plan.pair.id, "target", parameters)
 
@@ -211,6 +230,42 @@ def apply(
         **_under_ceiling(context),
     }
     return _wanted(context, "apply", plan.pair.id, "source", parameters)
+
+
+def audit(
+    context: Context,
+    plan: Plan,
+    made: Mapping[str, str],
+    code: str,
+    *,
+    resources: Mapping[str, Any],
+    stream: str,
+) -> Wanted:
+    """
+    The auditor of a pair, and the schedule that calls it.
+
+    Args:
+        made: Outputs of the base stack.
+        code: Key of the functions' code in its bucket.
+        resources: What is known of the pair's other stacks: queue, dead letters, ledger, reader's role.
+        stream: ARN of the stream that the pair is bound to.
+    """
+    config = context.config
+    parameters = {
+        **settings.of_audit(config, plan.pair),
+        "Migration": config.name,
+        "Pair": plan.pair.id,
+        "StreamArn": stream,
+        "QueueArn": resources["queue_arn"],
+        "DeadLetterUrl": resources["dead_letter_url"],
+        "SourceTableArn": plan.source.arn,
+        "LedgerTableArn": resources["ledger_arn"],
+        "ReaderRoleArn": resources.get("reader_role", ""),
+        **_code(made, code),
+        "YoungSeconds": int(context.pace.young_seconds),
+        "AlarmTopicArn": config.replicated.alarm_topic or "",
+    }
+    return _wanted(context, "audit", plan.pair.id, "source", parameters)
 
 
 def _code(made: Mapping[str, str], key: str) -> Mapping[str, str]:

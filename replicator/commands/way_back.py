@@ -28,6 +28,7 @@ from replicator.commands import (
     passage,
     removal,
     restore,
+    scheduled_audit,
     target_closing,
     through,
     up,
@@ -224,6 +225,7 @@ def arm(context: Context, lock: Lock) -> Ahead:
     step("target", plans, "ledger of the way back", partial(restore.target, turned), at_once=MOST_STACKS)
     armed = partial(restore.apply, deployment, boundary=0)  # it is off until the real one is deployed
     step("apply", plans, "consumer of the way back, off", armed, at_once=MOST_STACKS)
+    scheduled_audit.deploy(deployment, plans)
     ahead.need_readable()
     return ahead
 

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 
 from ddbverify.errors import EngineError, NotFoundError
 from ddbverify.names import table_name
-from ddbverify.tables.aws import error_code, translated
 from ddbverify.tables.references import require_named, require_stream_of
+from ddbverify.tables.translation import error_code, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -120,6 +120,8 @@ def _stacks(context: Context) -> Iterator[Stack]:
         target = context.target_client("cloudformation")
         yield _stack(target, stack_name(config.name, "target", pair.id), "target")
         yield _stack(source, stack_name(config.name, "apply", pair.id), "apply")
+        if config.replicated.scheduled_audit:
+            yield _stack(source, stack_name(config.name, "audit", pair.id), "audit")
 
 
 def _stack(cloudformation: CloudFormationClient, name: str, template: Template) -> Stack:

@@ -41,7 +41,12 @@ class Stack:
 
 
 def stacks_of(
-    migration: str, pairs: Sequence[tuple[str, bool]], *, dashboard: bool, worker: bool = False
+    migration: str,
+    pairs: Sequence[tuple[str, bool]],
+    *,
+    dashboard: bool,
+    worker: bool = False,
+    audited: bool = False,
 ) -> list[Stack]:
     """
     The stacks of a migration, in the order in which they are made.
@@ -50,6 +55,7 @@ def stacks_of(
         dashboard: Whether ``[replication]`` wants one.
         pairs: Id of each, and whether it crosses accounts.
         worker: Whether workers carry it: then there are no functions, and nothing to show of them.
+        audited: Whether a function audits by a schedule.
     """
     made = [Stack(stack_name(migration, "base"), "up", "source", _holds("base"))]
     captures = _holds("queue" if worker else "capture")
@@ -59,11 +65,15 @@ def stacks_of(
         made.append(Stack(called, "up", "source", {"CloudWatch::Dashboard": 1}))
     for one, crosses in pairs:
         ledger = _holds("target")
+        # The writer's and the reader's, which the template makes across accounts only.
+        ledger["IAM::Role"] = 1 + audited
         if worker or not crosses:
-            del ledger["IAM::Role"]  # the writer's, which the template makes across accounts only
+            del ledger["IAM::Role"]
         made.append(Stack(stack_name(migration, "target", one), "restore", "target", ledger))
         if not worker:
             made.append(Stack(stack_name(migration, "apply", one), "restore", "source", _holds("apply")))
+        if audited and not worker:
+            made.append(Stack(stack_name(migration, "audit", one), "restore", "source", _holds("audit")))
     return made
 
 
@@ -77,9 +87,11 @@ def _holds(template: Template) -> dict[str, int]:
     return dict(sorted(Counter(_TYPE.findall(stacks.template_body(template))).items()))
 
 
-def alarms_of_a_pair(*, worker: bool = False) -> int:
+def alarms_of_a_pair(*, worker: bool = False, audited: bool = False) -> int:
     """Alarms of the stacks of one pair, which are billed by the month."""
     templates: tuple[Template, ...] = ("queue",) if worker else ("capture", "apply")
+    if audited and not worker:
+        templates = (*templates, "audit")
     return sum(_holds(template).get("CloudWatch::Alarm", 0) for template in templates)
 
 

@@ -1,4 +1,4 @@
-"""Metrics of the two handlers, in CloudWatch's embedded format: counts and times, never keys or values."""
+"""Metrics of the handlers, in CloudWatch's embedded format: counts and times, never keys or values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def emit(service: str, environment: Mapping[str, str], values: Mapping[str, floa
     Write one line with these metrics to the log.
 
     Args:
-        service: ``forwarder`` or ``consumer``.
+        service: ``forwarder``, ``consumer`` or ``auditor``.
         environment: Of the function; names the migration and the pair.
         values: Name -> number. The unit is a suffix of the name, else it is a count.
     """

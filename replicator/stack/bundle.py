@@ -29,7 +29,11 @@ from ddbverify.errors import ConfigurationError
 from ddbverify.items.transform import MANIFEST
 from replicator.stack.proof import prove
 
-HANDLERS: Final = ("replicator.forwarder:handler", "replicator.consumer:handler")
+HANDLERS: Final = (
+    "replicator.forwarder:handler",
+    "replicator.consumer:handler",
+    "replicator.auditor:handler",
+)
 RUNTIME_PYTHON: Final = (3, 12)  # as the templates say
 
 NO_TRANSFORMS: Final[Mapping[str, Files]] = {}

@@ -34,6 +34,7 @@ def of_target(config: Config, pair: Pair) -> Parameters:
     return {
         **_role(config, pair, "writer"),
         "PermissionsBoundary": stack.writer_boundary or "",  # a policy of the role's own account
+        "ReaderRoleName": _role_name(config, pair, "reader"),
         "TableKeyArn": stack.ledger_key or "",
         "SourceRolePath": stack.role_path,
         "SourceRoleNames": f"{stack.role_prefix or _ROLE_NAMES}*",
@@ -48,6 +49,16 @@ def of_apply(config: Config, pair: Pair) -> Parameters:
         "LedgerKeyArn": config.stack.ledger_key or "",
         "MemorySize": config.stack.consumer_memory,
         "MaximumConcurrency": config.stack.concurrency,
+    }
+
+
+def of_audit(config: Config, pair: Pair) -> Parameters:
+    """Roles, VPC, keys, log of the auditor, and of what calls it."""
+    return {
+        **_role(config, pair, "auditor"),
+        "ScheduleRoleName": _role_name(config, pair, "schedule"),
+        **_function(config),
+        "LedgerKeyArn": config.stack.ledger_key or "",
     }
 
 

@@ -45,6 +45,16 @@ OWN: Final[dict[stacks.Template, set[str]]] = {
         "BundleBucket",
         "BundleKey",
     },
+    "audit": {
+        "Migration",
+        "Pair",
+        "StreamArn",
+        "SourceTableArn",
+        "LedgerTableArn",
+        "StateTableArn",
+        "BundleBucket",
+        "BundleKey",
+    },
 }
 """What follows from the migration, its tables and its code: nobody says it twice. By template."""
 

@@ -96,6 +96,7 @@ def test_durations_sizes_and_samples_are_read_with_their_units(tmp_path):
         (GOOD + "[gate]\nrequired = []\n", "required"),
         (GOOD + '[gate]\nsigning_key = "key.pem"\n', "signing_key"),
         (GOOD + "[replication]\ngroups = 0\n", "groups"),
+        (GOOD + "[replication]\nworker = true\nscheduled_audit = true\n", "scheduled_audit"),
         (GOOD + '[replication]\nbackfill = "magic"\n', "replication.backfill"),
         (GOOD + '[cutover]\npointer = "orders"\n', "pointer"),
         (GOOD + '[cutover]\nfence = "wall"\n', "fence"),

@@ -3,7 +3,14 @@ import * as path from "path";
 import { Stack } from "aws-cdk-lib";
 import { CfnInclude } from "aws-cdk-lib/cloudformation-include";
 import { Construct } from "constructs";
-import { ApplyParameters, BaseParameters, CaptureParameters, QueueParameters, TargetParameters } from "./parameters";
+import {
+  ApplyParameters,
+  AuditParameters,
+  BaseParameters,
+  CaptureParameters,
+  QueueParameters,
+  TargetParameters,
+} from "./parameters";
 import { MigrationTable } from "./tables";
 
 /** The code of the functions, as `replicator up` has stored it. */
@@ -62,6 +69,12 @@ export interface PairProps {
    * @default - not made
    */
   readonly apply?: ApplyParameters;
+  /**
+   * The stack `audit`: the auditor and its schedule, with `[replication] scheduled_audit = true`.
+   *
+   * @default - not made
+   */
+  readonly audit?: AuditParameters;
 }
 
 /** What a migration is made of. */
@@ -143,7 +156,7 @@ export class DynamoDbMigration extends Construct {
 
   private pairOf(pair: string, props: PairProps): void {
     const { source, target } = props;
-    if (props.queue !== undefined && (props.capture !== undefined || props.apply !== undefined)) {
+    if (props.queue !== undefined && (props.capture ?? props.apply ?? props.audit) !== undefined) {
       throw new Error(`The pair ${pair} has \`queue\`, which is for workers, beside functions. Leave out one of them.`);
     }
     const of = { migration: this.props.migration, pair };
@@ -162,8 +175,9 @@ export class DynamoDbMigration extends Construct {
       const values = { ...props.ledger, ...of, restart, targetTableArn: target.arn, sourceAccount };
       before.push(this.included("target", pair, target, values));
     }
+    const ledger = `replicator-${this.props.migration}-${pair}-ledger-${restart}`;
+    const ledgerTableArn = `arn:${target.partition}:dynamodb:${target.region}:${target.account}:table/${ledger}`;
     if (props.apply !== undefined) {
-      const ledger = `replicator-${this.props.migration}-${pair}-ledger-${restart}`;
       const values = {
         ...props.apply,
         ...of,
@@ -172,11 +186,16 @@ export class DynamoDbMigration extends Construct {
         sourceKeys: source.keys,
         targetTableArn: target.arn,
         targetKeys: target.keys,
-        ledgerTableArn: `arn:${target.partition}:dynamodb:${target.region}:${target.account}:table/${ledger}`,
+        ledgerTableArn,
         ...this.known(pair, props),
       };
       const consumer = this.included("apply", pair, source, values);
       before.forEach((one) => consumer.addDependency(one));
+    }
+    if (props.audit !== undefined) {
+      const values = { ...props.audit, ...of, sourceTableArn: source.arn, ledgerTableArn, ...this.known(pair, props) };
+      const auditor = this.included("audit", pair, source, values);
+      before.forEach((one) => auditor.addDependency(one));
     }
   }
 
@@ -184,14 +203,14 @@ export class DynamoDbMigration extends Construct {
     return `replicator-${this.props.migration}-state`;
   }
 
-  /** What both functions of a pair take that an earlier step has made known. */
+  /** What the functions of a pair take that an earlier step has made known. */
   private known(pair: string, props: PairProps): Values {
     const { source, streamArn } = props;
     const { bundle } = this.props;
     if (streamArn === undefined || bundle === undefined) {
       throw new Error(
         `The functions of the pair ${pair} need \`streamArn\` of the pair and \`bundle\` of the migration. ` +
-          "Leave out `capture` and `apply` until `replicator up` has stored the code and turned the stream on.",
+          "Leave out `capture`, `apply` and `audit` until `replicator up` has stored the code and turned the stream on.",
       );
     }
     return {

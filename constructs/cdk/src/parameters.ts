@@ -199,6 +199,18 @@ export interface TargetParameters {
    */
   readonly roleName?: string;
   /**
+   * Name of the reader's role; empty for one that CloudFormation makes of the stack's.
+   *
+   * @default ""
+   */
+  readonly readerRoleName?: string;
+  /**
+   * Whether an auditor of the source's account reads the ledger, with a role of its own.
+   *
+   * @default false
+   */
+  readonly audited?: boolean;
+  /**
    * ARN of the KMS key of the ledger; empty for DynamoDB's own.
    *
    * @default ""
@@ -338,6 +350,132 @@ export interface ApplyParameters {
   readonly securityGroupIds?: string;
   /**
    * ARN of the KMS key of the queue, as the capture stack has it.
+   *
+   * @default ""
+   */
+  readonly queueKeyArn?: string;
+  /**
+   * ARN of the KMS key of the state table, as the base stack has it.
+   *
+   * @default ""
+   */
+  readonly tableKeyArn?: string;
+  /**
+   * ARN of the KMS key of the ledger, as the target stack has it.
+   *
+   * @default ""
+   */
+  readonly ledgerKeyArn?: string;
+  /**
+   * ARN of the KMS key of the log; empty for CloudWatch's own.
+   *
+   * @default ""
+   */
+  readonly logKeyArn?: string;
+}
+
+/** Parameters of the template `audit`, beside those that follow from the migration. */
+export interface AuditParameters {
+  /**
+   * Output QueueArn of the capture stack.
+   */
+  readonly queueArn: string;
+  /**
+   * Output DeadLetterUrl of the capture stack.
+   */
+  readonly deadLetterUrl: string;
+  /**
+   * Output ReaderRoleArn of the target stack, where the target is in another account.
+   *
+   * @default ""
+   */
+  readonly readerRoleArn?: string;
+  /**
+   * Of the function. The bundle holds no compiled code, so the cheaper one will do.
+   *
+   * @default "arm64"
+   */
+  readonly architecture?: string;
+  /**
+   * Memory of the auditor in MB; its share of a CPU grows with it.
+   *
+   * @default 512
+   */
+  readonly memorySize?: number;
+  /**
+   * Seconds that one call may take; what it does not get to, the next one reads.
+   *
+   * @default 900
+   */
+  readonly timeout?: number;
+  /**
+   * A change that is not applied and younger than this is under way, not lost.
+   *
+   * @default 60
+   */
+  readonly youngSeconds?: number;
+  /**
+   * How often the auditor is called. It audits when the last audit is half a day old, or was not whole.
+   *
+   * @default "rate(15 minutes)"
+   */
+  readonly schedule?: string;
+  /**
+   * Whether the schedule calls the auditor. Off, the alarm of old audits still watches.
+   *
+   * @default true
+   */
+  readonly enabled?: boolean;
+  /**
+   * SNS topic that is told of alarms; empty for none, the alarms are there anyway.
+   *
+   * @default ""
+   */
+  readonly alarmTopicArn?: string;
+  /**
+   * Days that the auditor's log is kept.
+   *
+   * @default 30
+   */
+  readonly logRetentionDays?: number;
+  /**
+   * ARN of the policy that bounds both roles; empty for none.
+   *
+   * @default ""
+   */
+  readonly permissionsBoundary?: string;
+  /**
+   * Path of both roles.
+   *
+   * @default "/"
+   */
+  readonly rolePath?: string;
+  /**
+   * Name of the auditor's role; empty for one that CloudFormation makes of the stack's.
+   *
+   * @default ""
+   */
+  readonly roleName?: string;
+  /**
+   * Name of the schedule's role; empty for one that CloudFormation makes of the stack's.
+   *
+   * @default ""
+   */
+  readonly scheduleRoleName?: string;
+  /**
+   * Subnets of the function, with commas between them; empty for no VPC.
+   *
+   * @default ""
+   */
+  readonly subnetIds?: string;
+  /**
+   * Security groups of the function, likewise; there has to be one where there are subnets.
+   *
+   * @default ""
+   */
+  readonly securityGroupIds?: string;
+  /**
+   * ARN of the KMS key of the dead letters, as the capture stack has it.
    *
    * @default ""
    */

@@ -11,7 +11,9 @@ from ddbverify.config import parse
 from ddbverify.errors import EngineError, Refused
 from ddbverify.items.transform import key_hash
 from ddbverify.names import Fact, canary_key, marker_key
+from replicator.audits import behind_flip
 from replicator.aws import stream
+from replicator.aws.stream import StreamReader
 from replicator.commands import after_flip, audit, quarantine
 from replicator.commands.cutover import CUTOVER
 from replicator.commands.status import _rows, of_pair
@@ -40,6 +42,7 @@ def moved(tmp_path, monkeypatch):
         now=float(FLIP),
         streams=streams,
         whole=whole,
+        pace=SimpleNamespace(young_seconds=60.0),
         need_begun=lambda: None,
         need_no_restart=lambda: None,
         state=lambda pair: state,
@@ -55,7 +58,7 @@ def moved(tmp_path, monkeypatch):
     for slot in (0, 12):
         write(made, f"before {slot}", slot)
     write(made, "~", 3, keys=canary_key(KEYS))
-    reader = audit.StreamReader(streams, ARN)
+    reader = StreamReader(streams, ARN)
     reader.skip(float(FLIP))
     state.put(stream.PLACES, places=reader.places, at_epoch=FLIP, audited_epoch=FLIP, lost=0)
     whole.put(CUTOVER, flipped=True, steps={"flip": "now"})
@@ -159,7 +162,7 @@ def test_of_a_key_that_is_written_again_the_newest_is_kept(moved):
 
 
 def test_many_are_noted_in_parts(moved, monkeypatch):
-    monkeypatch.setattr(after_flip, "_CHUNK", 3)
+    monkeypatch.setattr(behind_flip, "_CHUNK", 3)
     for number in range(10):
         write(moved, f"k{number}", number)
 
@@ -168,14 +171,14 @@ def test_many_are_noted_in_parts(moved, monkeypatch):
 
 def test_what_cannot_be_noted_is_read_again(moved, monkeypatch):
     write(moved, "a")
-    note = after_flip.late.note
+    note = behind_flip.late.note
 
     def refused(*_):
         raise refusal("ThrottlingException")
 
-    monkeypatch.setattr(after_flip.late, "note", refused)
+    monkeypatch.setattr(behind_flip.late, "note", refused)
     assert "not known" in audited(moved)
-    monkeypatch.setattr(after_flip.late, "note", note)
+    monkeypatch.setattr(behind_flip.late, "note", note)
     assert "1 key" in audited(moved)
 
 
@@ -255,7 +258,7 @@ def test_of_several_pairs_each_is_looked_at_before_one_is_told(moved, monkeypatc
     found = {"a": after_flip.Watched(unread="it is gone"), "b": after_flip.Watched()}
     monkeypatch.setattr(audit.newest_run, "note", lambda _: None)
     monkeypatch.setattr(audit.notices, "of", lambda *_: audit.notices.SILENT)
-    monkeypatch.setattr(after_flip, "look", lambda _, pair: seen.append(pair) or found[pair])
+    monkeypatch.setattr(after_flip, "look", lambda _, pair, *, by: seen.append(pair) or found[pair])
 
     assert "it is gone" in audited(moved)
     assert seen == ["a", "b"]

@@ -9,7 +9,7 @@ import pytest
 from ddbverify.config import parse
 from ddbverify.items.transform import key_hash
 from ddbverify.names import Fact, marker_key
-from replicator.commands import audit
+from replicator.commands import audit, audit_place
 from replicator.handlers.records import pad
 from replicator.handlers.state import State
 from tests.replicator.fakes import ARN, KEYS, STATE, FakeDynamoDB
@@ -38,9 +38,9 @@ def context(tmp_path, monkeypatch):
     state = State.of_pair(FakeDynamoDB(), STATE, config.tables[0].id)
     state.put(Fact.BOUNDARY, backup_arn="arn", backup_epoch=BOUNDARY, boundary_epoch=BOUNDARY)
     monkeypatch.setattr(
-        audit, "queue_depth", lambda context, pair: {"waiting": 0, "in_flight": 0, "delayed": 0}
+        audit_place, "queue_depth", lambda context, pair: {"waiting": 0, "in_flight": 0, "delayed": 0}
     )
-    monkeypatch.setattr(audit, "dead_letters", lambda context, url: 0)
+    monkeypatch.setattr(audit_place, "dead_letters", lambda context, url: 0)
     made = SimpleNamespace(
         now=float(BOUNDARY),
         pair=config.tables[0],

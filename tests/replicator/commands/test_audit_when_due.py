@@ -8,6 +8,7 @@ import pytest
 
 from ddbverify.errors import Refused
 from ddbverify.names import BETWEEN, SOURCE, Fact
+from replicator.audits.place import WORKER
 from replicator.commands import audit, audit_when_due
 from replicator.commands.audit_when_due import AGAIN_SECONDS, EVERY_SECONDS, Auditor, when_due
 from replicator.context import live
@@ -36,7 +37,8 @@ def context(monkeypatch):
     for fact, attributes in READY.items():
         made.state("orders").put(fact, **attributes)
 
-    def audited(_):
+    def audited(_, *, by):
+        assert by == WORKER
         made.audits += 1
         if made.fails:
             raise made.fails

@@ -82,7 +82,7 @@ def test_it_is_refused_before_anything_is_read_made_or_written(does, old, new, p
         resources=lambda _: {"stream_arn": stream},
         source_table=lambda _: source,
         source_client=nobody_is_asked,
-        pace=SimpleNamespace(function_timeout=1, visibility_timeout=1, fence_margin=30.0),
+        pace=SimpleNamespace(function_timeout=1, visibility_timeout=1, fence_margin=30.0, young_seconds=60.0),
     )
 
     with pytest.raises(ConfigurationError, match=f"the stream that the state table names.*the {part} "):

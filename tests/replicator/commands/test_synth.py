@@ -10,12 +10,19 @@ from replicator.commands import synth, wanted
 
 
 @pytest.mark.parametrize(
-    ("worker", "parts"), [(False, ["capture", "target", "apply"]), (True, ["capture", "target"])]
+    ("worker", "audited", "parts"),
+    [
+        (False, False, ["capture", "target", "apply"]),
+        (False, True, ["capture", "target", "apply", "audit"]),
+        (True, False, ["capture", "target"]),
+    ],
 )
-def test_before_the_base_it_waits_for_the_stacks_of_each_pair(monkeypatch, worker, parts):
+def test_before_the_base_it_waits_for_the_stacks_of_each_pair(monkeypatch, worker, audited, parts):
     """Where workers carry a pair nothing is ever deployed that applies."""
     context = SimpleNamespace(
-        config=SimpleNamespace(name="orders-2026", replicated=SimpleNamespace(worker=worker)),
+        config=SimpleNamespace(
+            name="orders-2026", replicated=SimpleNamespace(worker=worker, scheduled_audit=audited)
+        ),
         begun=lambda: False,
     )
     base = SimpleNamespace(name="the-base")

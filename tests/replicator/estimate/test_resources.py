@@ -41,9 +41,9 @@ def test_a_way_back_has_stacks_of_its_own_on_the_other_side():
 
 
 def test_every_resource_of_every_template_is_counted():
-    for template in ("base", "capture", "queue", "target", "apply"):
+    for template in ("base", "capture", "queue", "target", "apply", "audit"):
         section = stacks.template_body(template).partition("\nResources:\n")[2].partition("\nOutputs:")[0]
-        names = [line for line in section.splitlines() if line[:3] > "  A" and line.startswith("  ")]
+        names = [line for line in section.splitlines() if line[:3] >= "  A" and line.startswith("  ")]
         top = [line for line in names if line[2].isalpha() and line.endswith(":")]
         assert sum(resources._holds(template).values()) == len(top), template
 
@@ -51,6 +51,14 @@ def test_every_resource_of_every_template_is_counted():
 def test_alarms_are_those_of_a_pairs_stacks():
     text = stacks.template_body("capture") + stacks.template_body("apply")
     assert resources.alarms_of_a_pair() == text.count("Type: AWS::CloudWatch::Alarm") > 0
+    assert resources.alarms_of_a_pair(audited=True) == resources.alarms_of_a_pair() + 3
+
+
+def test_an_auditor_is_a_stack_of_each_pair_and_across_accounts_one_more_role():
+    made = resources.stacks_of("shop", [("a", True), ("b", False)], dashboard=False, audited=True)
+    assert [one.name.rpartition("-")[2] for one in made].count("audit") == 2
+    roles = [one.holds.get("IAM::Role") for one in made if one.name.endswith("-target")]
+    assert roles == [2, None]
 
 
 def test_where_workers_carry_it_there_is_no_function_and_nothing_of_one():

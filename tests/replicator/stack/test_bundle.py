@@ -76,16 +76,26 @@ def test_the_handlers_travel_with_all_they_need_and_nothing_else() -> None:
     room = {f"replicator/handlers/{file.name}" for file in (ROOT / "replicator" / "handlers").glob("*.py")}
 
     assert {name for name in found if name.startswith(("ddbverify/", "replicator/"))} == room | {
+        *(f"replicator/audits/{file.name}" for file in (ROOT / "replicator" / "audits").glob("*.py")),
         "ddbverify/__init__.py",
         "ddbverify/errors.py",
         "ddbverify/names.py",
+        "ddbverify/words.py",
         "ddbverify/items/__init__.py",
         "ddbverify/items/inverse.py",
         "ddbverify/items/transform.py",
         "ddbverify/items/values.py",
         "ddbverify/tables/__init__.py",
         "ddbverify/tables/answers.py",
+        "ddbverify/tables/credentials.py",
+        "ddbverify/tables/references.py",
+        "ddbverify/tables/translation.py",
         "replicator/__init__.py",
+        "replicator/auditor.py",
+        "replicator/aws/__init__.py",
+        "replicator/aws/stream.py",
+        "replicator/context/__init__.py",
+        "replicator/context/tables.py",
         "replicator/consumer.py",
         "replicator/forwarder.py",
     }

@@ -19,6 +19,9 @@ import pytest
 from ddbverify import names
 from ddbverify.names import METRICS
 from ddbverify.words import docs_folder
+from replicator.audits.function import AGAIN_SECONDS
+from replicator.audits.turn import EVERY_SECONDS
+from replicator.aws import stream
 from replicator.handlers.metrics import emit
 from replicator.stack import stacks
 from replicator.stack.bundle import HANDLERS, RUNTIME_PYTHON
@@ -34,11 +37,12 @@ UNIQUE = 8  # characters of the stack's id in a queue's name
 # Version and digest of each template: who changes one gives it the next version, so that `up --deployed` can
 # tell a stack of an older one. Metadata is for readers and linters: nothing is made of it.
 VERSIONS = {
+    "audit": ("1", "3f2c6b6db216a22f"),
     "apply": ("1", "6be84dcab063f091"),
     "base": ("1", "7eae980538127f58"),
     "capture": ("1", "cfd086e4d2de415a"),
     "queue": ("1", "08c01570eeb43d00"),
-    "target": ("1", "11ed1150fd47895e"),
+    "target": ("2", "d5ecd3f36a5eff2e"),
 }
 
 
@@ -262,7 +266,12 @@ def test_a_template_that_was_changed_has_another_version() -> None:
 
 def test_facts_are_written_of_the_own_pair_only() -> None:
     found = [one for _, one in statements() if one.get("Resource") == {"Ref": "StateTableArn"}]
-    assert len(found) == 2
+    (of_the_whole,) = [one for one in found if one["Sid"] == "WhetherItWasCutOver"]
+    assert of_the_whole["Action"] == "dynamodb:GetItem"
+    whole = of_the_whole["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
+    assert whole == [names.MIGRATION]
+    found.remove(of_the_whole)
+    assert len(found) == 3
     for statement in found:
         keys = statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
         assert keys == [{"Fn::Sub": names.pair_pk("${Pair}")}]
@@ -277,7 +286,7 @@ def test_each_function_has_a_role_a_log_and_a_handler_of_its_own() -> None:
         assert roles[-1] == f"{name}Role"
         assert properties["Runtime"] == "python" + ".".join(map(str, RUNTIME_PYTHON))
         assert properties["Code"]["S3Key"] == {"Ref": "BundleKey"}
-    assert len(set(roles)) == len(set(logs)) == len(roles) == 2
+    assert len(set(roles)) == len(set(logs)) == len(roles) == 3
     assert sorted(handlers) == sorted(handler.replace(":", ".") for handler in HANDLERS)
     for _, properties in of_type("AWS::Logs::LogGroup"):
         assert properties["RetentionInDays"] == {"Ref": "LogRetentionDays"}
@@ -376,7 +385,39 @@ def test_alarms_watch_what_can_go_wrong_and_tell_the_topic(part: stacks.Template
         assert one["AlarmDescription"]
 
 
-@pytest.mark.parametrize(("part", "service"), [("capture", "forwarder"), ("apply", "consumer")])
+def test_an_audit_that_is_missing_rings() -> None:
+    """Fail closed: an auditor that nobody calls tells nothing, and that is the alarm."""
+    alarms = {one["MetricName"]: one for _, one in of_type("AWS::CloudWatch::Alarm", "audit")}
+    assert set(alarms) == {"AuditAgeSeconds", "Errors", "AuditFindings"}
+    age = alarms["AuditAgeSeconds"]
+    assert age["TreatMissingData"] == "breaching"
+    assert EVERY_SECONDS < age["Threshold"] < stream.KEEPS_SECONDS - age["Period"] * age["EvaluationPeriods"]
+    for one in alarms.values():
+        assert one["ComparisonOperator"] == "GreaterThanThreshold"
+        assert one["AlarmActions"]["Fn::If"][0] == "HasTopic"
+
+
+def test_the_schedule_may_call_the_auditor_and_nothing_else() -> None:
+    ((_, role),) = [one for one in of_type("AWS::IAM::Role", "audit") if one[0] == "ScheduleRole"]
+    ((statement,),) = [one["PolicyDocument"]["Statement"] for one in role["Policies"]]
+    assert (statement["Action"], statement["Resource"]) == (
+        "lambda:InvokeFunction",
+        {"Fn::GetAtt": ["Auditor", "Arn"]},
+    )
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    schedule = only("AWS::Scheduler::Schedule", "audit")
+    assert schedule["ScheduleExpression"] == {"Ref": "Schedule"}
+    assert default("audit", "Schedule") == f"rate({AGAIN_SECONDS // 60} minutes)"
+    assert schedule["Target"]["RoleArn"] == {"Fn::GetAtt": ["ScheduleRole", "Arn"]}
+    assert only("AWS::Lambda::Function", "audit")["Timeout"] == {"Ref": "Timeout"}
+    assert default("audit", "Timeout") == AGAIN_SECONDS, "a call has ended when the next one may begin"
+
+
+@pytest.mark.parametrize(
+    ("part", "service"), [("capture", "forwarder"), ("apply", "consumer"), ("audit", "auditor")]
+)
 def test_alarms_of_our_metrics_have_the_dimensions_that_the_handlers_send(
     part: stacks.Template, service: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

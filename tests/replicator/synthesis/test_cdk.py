@@ -23,6 +23,7 @@ GIVEN = {
     "queue": {"Migration": "shop"},
     "target": {"Migration": "shop", "Restart": "3"},
     "apply": {"Migration": "shop", "SourceKeys": '{"id": "S"}'},
+    "audit": {"Migration": "shop"},
 }
 
 
