@@ -69,8 +69,7 @@ _SIDES = [
     click.option(
         "--settle",
         metavar="DURATION",
-        default="60s",
-        show_default=True,
+        show_default="60s",
         help="A difference counts once the source has held still for so long. Waited for only where "
         "something differs; 0s is right for tables that nobody writes to, and wrong for all others. "
         "Of exports: live, or live:60s, looks at keys that differ in the tables themselves.",

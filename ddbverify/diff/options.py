@@ -162,6 +162,13 @@ def _check_exports(options: Options) -> None:
                 "--key: both sides are tables, which say what their keys are.", "leave it out."
             )
         return
+    if options.settle is not None and not options.settles_live:
+        raise ConfigurationError(
+            f"--settle {options.settle}: an export does not move, so nothing in it settles.",
+            "leave it out."
+            if options.rekeys
+            else f"leave it out; --settle {LIVE}:{options.settle} looks at what differs in the tables.",
+        )
     if options.rekeys and options.settles_live:
         raise ConfigurationError(
             "--settle live: of a re-keyed pair an export does not tell which items to look at in the tables.",

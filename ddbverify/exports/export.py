@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from ddbverify.config import Side
-from ddbverify.errors import AccessError, ConfigurationError, EngineError, Inconclusive
+from ddbverify.errors import AccessError, ConfigurationError, EngineError, Inconclusive, NotFoundError
 from ddbverify.exports import manifest
 from ddbverify.exports.manifest import CHECKSUMS, FILES, SUMMARY, Manifest
 from ddbverify.exports.store import Address, Store, address_of, store_of
@@ -137,7 +137,10 @@ def open_export(
 
 def _read(at: Address, side: Side, place: str) -> tuple[Store, Manifest]:
     store = store_of(at, side)
-    found = {name: store.small(f"{at.export_id}/{name}") for name in (SUMMARY, FILES)}
+    try:
+        found = {name: store.small(f"{at.export_id}/{name}") for name in (SUMMARY, FILES)}
+    except NotFoundError as error:
+        raise ConfigurationError(f"{place}: {error.message}", error.hint) from error
     for name, document in found.items():
         if document is None:
             raise ConfigurationError(

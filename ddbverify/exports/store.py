@@ -67,7 +67,7 @@ class Store(Protocol):
     """The files of an export, by their names below the folder AWSDynamoDB."""
 
     def small(self, name: str) -> bytes | None:
-        """A manifest or checksum; ``None`` where there is none. Raises EngineError."""
+        """A manifest or checksum; ``None`` where there is none. NotFoundError: no bucket."""
 
     def opened(self, name: str) -> AbstractContextManager[BinaryIO]:
         """A data file at its beginning, to be read more than once. Raises EngineError."""
@@ -114,7 +114,11 @@ class BucketStore:
             with aws.translated(f"read {name} of an export in the bucket {self._bucket}"):
                 answer = self._s3.get_object(Bucket=self._bucket, Key=f"{self._root}/{name}")
                 return _bounded(answer["Body"].read(MANIFEST_BYTES + 1), name)
-        except NotFoundError:
+        except NotFoundError as error:
+            if aws.code_of(error) == "NoSuchBucket":
+                raise NotFoundError(
+                    f"there is no bucket {self._bucket}.", "look at the bucket's name in the address."
+                ) from error
             return None
 
     @contextmanager

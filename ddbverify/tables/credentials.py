@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.credentials import Credentials
 
-HINT: Final = "log in (aws sso login), or set the `profile` of source and target."
+HINT: Final = (
+    "log in (aws sso login), or name a profile: `profile` of [source] and [target] in migration.toml; "
+    "`ddbverify diff` and `plan` without that file take --source-profile and --target-profile."
+)
 
 ERRORS: Final = tuple(
     getattr(botocore.exceptions, name)

@@ -10,6 +10,7 @@ from ddbverify.config import Side, Verification
 from ddbverify.diff.options import Options, config_of
 from ddbverify.errors import ConfigurationError
 
+EXPORT = "file:///copies/AWSDynamoDB/01700000000000-0a1b2c3d"
 ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
 
 
@@ -67,6 +68,8 @@ def test_a_sample_is_a_fraction():
         ({"sample": "5%", "transform": "shop:new", "rekeys": True}, "--sample: a re-keyed pair"),
         ({"settle": "60"}, "--settle: '60' is not understood"),
         ({"settle": "1 week"}, "--settle"),
+        ({"settle": "5s", "target": EXPORT}, "--settle 5s: an export does not move"),
+        ({"settle": "0s", "source": EXPORT, "target": EXPORT}, "--settle 0s: an export does not move"),
         ({"memory": "512"}, "--memory: '512' is not understood"),
     ],
 )

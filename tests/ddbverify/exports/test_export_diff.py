@@ -586,11 +586,21 @@ def test_settled_live_only_what_differs_in_the_tables_is_left(aws, unique, tmp_p
         assert done.exit_code == 1, done.output
         assert [(one["key"]["id"]["S"], one["finding"]) for one in found] == [("key-2", "different")]
         assert summary["matched"] == 8
+        assert summary["items"] == {"source": 9, "target": 9}, "each once, however often it was looked at"
         assert min(summary["read_units"].values()) > 0
     client.put_item(TableName=copy, Item=item("key-2", v="1"))
     done, summary, found = live_diff(aws, source, target, "--settle", "live:0s")
     assert (done.exit_code, found) == (0, [])
     assert any("as these are now" in note for note in summary["notes"])
+
+
+def test_a_bucket_that_is_not_there_is_named(aws, unique):
+    bucket = unique("nowhere")
+    address = f"s3://{bucket}/AWSDynamoDB/01700000000000-0a1b2c3d"
+    done, summary, _ = live_diff(aws, address, address, "--key", "id:S")
+    assert done.exit_code == 2
+    assert summary["error"]["message"] == f"SOURCE: there is no bucket {bucket}."
+    assert summary["error"]["hint"] == "look at the bucket's name in the address."
 
 
 def test_settling_live_needs_the_tables(aws, unique, tmp_path, table):

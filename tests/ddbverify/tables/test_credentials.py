@@ -116,6 +116,7 @@ def test_every_way_in_which_credentials_cannot_be_had_is_one_error(home, monkeyp
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
     assert "aws sso login" in caught.value.hint
+    assert "--source-profile" in caught.value.hint, "diff reads no file"
 
 
 class _Sts:
