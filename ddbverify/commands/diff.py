@@ -52,6 +52,11 @@ from ddbverify.reports import progress
     show_default=True,
     help="Where tables or exports are read and compared: on this machine, or by tasks of Spark.",
 )
+@click.option(
+    "--spark-staging",
+    metavar="PLACE",
+    help="s3://BUCKET/PREFIX or file:///FOLDER where items of live tables wait that two orders keep apart.",
+)
 @click.option("--memory", metavar="SIZE", help="For items that wait for their partner; default 512MB.")
 @click.option(
     "--max-differences",

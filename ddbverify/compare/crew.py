@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -68,6 +68,14 @@ class Segments(Protocol):
     def scan(self, segment: int, take: Callable[[Told], None]) -> Ended:
         """Have one segment read; see `Crew.scan`."""
 
+    def rest(self, complete: set[Role]) -> Iterable[Left | Ended]:
+        """
+        Called once all segments have been read: what they have left for all of them together.
+
+        Args:
+            complete: Sides of which every planned segment was read to its end.
+        """
+
 
 class Crew:
     """Gives segments to other processes. Threads share it."""
@@ -117,6 +125,11 @@ class Crew:
                     raise word.error
                 case _:
                     take(word)
+
+    def rest(self, complete: set[Role]) -> tuple[()]:
+        """Nothing: all that is left of a segment was given with it."""
+        del complete
+        return ()
 
     def _give_a_place(self, lane: Lane, role: Role) -> None:
         try:

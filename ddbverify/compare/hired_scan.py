@@ -78,7 +78,19 @@ class HiredScan:
                 self._keep(segment, ended, ended.items, keys)
         work.report()
 
-    def _take(self, left: Left, segment: int, keys: list[JoinKey]) -> None:
+    def take_rest(self) -> None:
+        """Take what all segments together have left over. Raises as `scan`."""
+        work = self._work
+        complete = (
+            {role for role in Role if work.reading.is_complete(role)} if not work.plan.is_sample else set()
+        )
+        for word in self._crew.rest(complete):
+            if isinstance(word, Left):
+                self._take(word, None, [])
+            else:
+                work.tally.counted(word.matched, word.excluded, word.dropped, canary=word.met_canary)
+
+    def _take(self, left: Left, segment: int | None, keys: list[JoinKey]) -> None:
         work, schema = self._work, self._work.judge.transform.target_keys
         if work.checkpoint is not None:
             keys += left.keys

@@ -62,6 +62,7 @@ class KeyScan:
             with work.crew as crew:
                 hired = HiredScan(work, crew, whole, self._keep)
                 reading.for_each(left_over, hired.scan, threads=crew.threads)
+                hired.take_rest()
                 for learned in work.crew.finish():
                     work.inspector.learn(learned)
         # In a sample a key that was not met may be in a segment that was not drawn (docs/aws.md T19).

@@ -131,7 +131,7 @@ def _of_tables(work: Work) -> Callable[..., Comparison]:
     from ddbverify.spark import live
     from ddbverify.spark.cluster import SparkCluster
 
-    return partial(live.compare, SparkCluster.found_or_made())
+    return partial(live.compare, SparkCluster.found_or_made(), staging=work.options.spark_staging)
 
 
 def _compare(work: Work, findings: Findings, show: Display, log: EventLog) -> Comparison | Ended:

@@ -54,6 +54,7 @@ class Options:
     max_read_units: int | None = None  # over both tables together
     processes: int | None = None  # that read and compare; None: as many as are worth it
     engine: str = HERE  # of `ENGINES`
+    spark_staging: str | None = None  # "s3://bucket/prefix": where items of live tables wait on Spark
 
     @property
     def settles_live(self) -> bool:
@@ -152,6 +153,11 @@ def _check_exports(options: Options) -> None:
             )
     if options.engine == SPARK:
         _check_spark(options)
+    if options.spark_staging and (options.engine != SPARK or options.exports or options.sample):
+        raise ConfigurationError(
+            "--spark-staging is for whole live tables on Spark.",
+            "add --engine spark and leave out --sample, or leave it out.",
+        )
     if not options.exports:
         if options.settles_live:
             raise ConfigurationError(

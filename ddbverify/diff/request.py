@@ -78,6 +78,11 @@ def prepare(request: Request) -> Work:
         EngineError: AWS refused to describe a table.
     """
     options = _with_seed(request)
+    if request.resume and options.spark_staging:
+        raise ConfigurationError(
+            "--resume: what a run has staged is removed at its end, so that it cannot go on.",
+            "leave out --spark-staging or --resume.",
+        )
     config = config_of(options, request.folder)
     (pair,) = config.tables
     make_importable(config)

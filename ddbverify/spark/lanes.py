@@ -11,7 +11,8 @@ import pickle
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -26,16 +27,18 @@ from ddbverify.errors import (
     BudgetSpentError,
     ConfigurationError,
     DdbVerifyError,
+    EngineError,
     NotFoundError,
 )
 from ddbverify.spark.live_receipts import (
     SegmentRead,
+    Staged,
     require_all_accounted,
     require_one,
     require_same_rows,
 )
 from ddbverify.spark.rows import Row
-from ddbverify.spark.scan import ReadStep
+from ddbverify.spark.scan import ReadStep, Shuffled, Step
 from ddbverify.spark.segments import (
     LEFT,
     RECEIPT,
@@ -48,7 +51,8 @@ from ddbverify.spark.segments import (
     orders_part,
 )
 from ddbverify.spark.shares import Shares
-from ddbverify.tables.pace import Budget, CalledOff
+from ddbverify.spark.staged import join_staged
+from ddbverify.tables.pace import CalledOff
 from ddbverify.tables.wire import TableReader
 from ddbverify.words import number_of
 
@@ -72,6 +76,9 @@ class LiveCluster(Protocol):
     def once(self, unit: int, read: ReadStep, group: str) -> list[Row]:
         """A task of *read* for one unit: its rows. Raises Inconclusive where it has failed for good."""
 
+    def joined(self, units: int, read: ReadStep, join: Step, tasks: int) -> AbstractContextManager[Shuffled]:
+        """As `scan.Cluster` has it."""
+
     def cancel(self, group: str) -> None:
         """End the tasks of *group*; nobody waits for them any more."""
 
@@ -94,7 +101,7 @@ class LiveCrew(Hiring):
         cluster: LiveCluster,
         live: Live,
         readers: Mapping[Role, TableReader],
-        budget: Budget,
+        shares: Shares,
         rates: Mapping[Role, float | None],
         number: int,
         stop: threading.Event,
@@ -108,7 +115,7 @@ class LiveCrew(Hiring):
             cluster: Where tasks run.
             live: What each is given.
             readers: Of this process; they count what all tasks consume.
-            budget: Of which each task has a share.
+            shares: Of the budget.
             rates: Ceilings of both tables, in read units a second.
             number: Of tasks that run at once.
             stop: Set when the pass ends early.
@@ -117,7 +124,7 @@ class LiveCrew(Hiring):
         self.threads = number
         self._cluster, self._live, self._readers, self._stop = cluster, live, readers, stop
         self._rates = {role: None if rate is None else rate / number for role, rate in rates.items()}
-        self._shares = Shares(budget, number, len(live.plan.segments))
+        self._shares = shares
         self._clock = clock
         self._lanes: queue.SimpleQueue[_Lane] = queue.SimpleQueue()
         for _ in range(number):
@@ -125,6 +132,8 @@ class LiveCrew(Hiring):
         self._open_keys, self._has_specimens = 0, False
         self._again: dict[int, int] = {}  # segment -> attempts before the one that counts
         self._under_way = 0
+        self._staged: list[Staged] = []
+        self._not_removed = ""
         self._lock = threading.Lock()
 
     def __enter__(self) -> LiveCrew:
@@ -139,9 +148,14 @@ class LiveCrew(Hiring):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End tasks that nobody waits for."""
+        """End tasks that nobody waits for, and remove what they have staged."""
         if self._under_way:
             self._cluster.cancel(self._live.id)
+        if self._live.staging is not None:
+            try:
+                self._live.staging.remove()
+            except EngineError as error:
+                self._not_removed = f"what was staged is still there, and holds items: {error.message}"
 
     def finish(self) -> tuple[()]:
         """Tasks keep nothing that could be learned from them."""
@@ -150,16 +164,19 @@ class LiveCrew(Hiring):
     @property
     def notes(self) -> list[str]:
         """What has to be known of the tasks, in words."""
+        return [*self._attempts(), *([self._not_removed] if self._not_removed else [])]
+
+    def _attempts(self) -> Iterator[str]:
         if not self._again:
-            return []
+            return
         named = ", ".join(str(one + 1) for one in sorted(self._again)[:MOST_NAMED])
         if len(self._again) > MOST_NAMED:
             named += " and more"
-        return [
+        yield (
             f"Spark has read {number_of(len(self._again), 'segment')} by a later attempt than the first "
             f"({named}); {number_of(sum(self._again.values()), 'earlier attempt')} stand on the bill as if "
             "each had read as much as the last"
-        ]
+        )
 
     def scan(self, segment: int, take: Callable[[Left | Came], None]) -> Ended:
         """
@@ -189,6 +206,8 @@ class LiveCrew(Hiring):
             require_all_accounted(receipt, said, lefts)
         with self._lock:
             self._has_specimens |= bool(said.specimens)
+            if receipt.staged.name:
+                self._staged.append(receipt.staged)
             self._open_keys += sum(len(list(left.keys)) for left in lefts)
             if self._open_keys > MOST_OPEN_KEYS:
                 raise orders_part()
@@ -196,7 +215,22 @@ class LiveCrew(Hiring):
         now = self._clock()
         for left in lefts:
             take(seen_at(left, now))
-        return said
+        # What is staged is not in what the checkpoint would note of the segment.
+        return replace(said, spilled=said.spilled or bool(receipt.staged.name))
+
+    def rest(self, complete: set[Role]) -> Iterator[Left | Ended]:
+        """
+        What segments have left for all of them together, and what was counted of it.
+
+        Args:
+            complete: Sides of which every planned segment was read to its end.
+
+        Raises:
+            Inconclusive: As `scan`.
+        """
+        now = self._clock()
+        for word in join_staged(self._cluster, self._live, self._staged, now, complete, MOST_OPEN_KEYS):
+            yield seen_at(word, self._clock()) if isinstance(word, Left) else word
 
     def _read(self, lane: _Lane, segment: int) -> tuple[SegmentRead, list[Row]]:
         """One segment, by as many tasks as it takes: what counts, and the rows of what is open."""

@@ -27,10 +27,13 @@ from ddbverify.config import Config, Pair, Side
 from ddbverify.spark.job import MOST_MEMORY, code_of
 from ddbverify.spark.lanes import LiveCluster, LiveCrew
 from ddbverify.spark.segments import Live
+from ddbverify.spark.shares import Shares
+from ddbverify.spark.staging import Staging
 from ddbverify.tables import aws
 from ddbverify.tables.capacity import ReadRate
 from ddbverify.tables.hosts import is_aws
 from ddbverify.tables.pace import Budget
+from ddbverify.tables.segments import Plan
 from ddbverify.tables.wire import TableReader
 
 MOST_AT_ONCE: Final = 128
@@ -46,9 +49,19 @@ def compare(
     pair: Pair,
     request: PassRequest | None = None,
     listeners: Listeners | None = None,
+    *,
+    staging: str | None = None,
 ) -> Comparison:
     """
     As `runner.compare`, with segments as tasks of *cluster*.
+
+    Args:
+        cluster: Where tasks run.
+        config: As `runner.compare` has it.
+        pair: Likewise.
+        request: Likewise.
+        listeners: Likewise.
+        staging: Where items wait that meet no partner in their segment; by default they come back at once.
 
     Raises:
         ConfigurationError: As `runner.compare`; tasks may run twice at once, or reach other tables.
@@ -73,23 +86,23 @@ def compare(
             secret=begin.secret,
             ttl_attributes=begin.ttl_attributes,
             covered=begin.covered,
-            plan=begin.plan,
+            plan=Plan.of_none(begin.plan.total),  # a task is told its segment
             judges=begin.judges,
             memory=min(begin.memory, MOST_MEMORY),
+            staging=None if staging is None else Staging.of(staging, config.source),
         )
         rates = {
             role: ReadRate.of(table, config.verification.read_units).ceiling
             for role, table in begin.tables.items()
         }
-        number = at_once(
-            config.verification.processes or cluster.slots, len(begin.plan.segments), rates.values()
-        )
+        planned = len(begin.plan.segments)
+        number = at_once(config.verification.processes or cluster.slots, planned, rates.values())
         clock_ahead = begin.clock_ahead
         crew = LiveCrew(
             cluster,
             live,
             readers,
-            budget,
+            Shares(budget, number, planned),
             rates,
             number,
             stop,

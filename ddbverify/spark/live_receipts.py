@@ -18,6 +18,15 @@ from ddbverify.errors import Inconclusive
 from ddbverify.spark.rows import Sum
 
 
+class Staged(msgspec.Struct, frozen=True, kw_only=True):
+    """A file with the items of one segment that have met no partner there. Without a name: there are none."""
+
+    name: str = ""
+    items: tuple[int, int] = (0, 0)
+    rows: int = 0
+    sum: int = 0
+
+
 class SegmentRead(msgspec.Struct, frozen=True, kw_only=True):
     """One segment was read, as far as it could be. Pairs are of the source and the target, in this order."""
 
@@ -28,6 +37,7 @@ class SegmentRead(msgspec.Struct, frozen=True, kw_only=True):
     reserved: tuple[int, int] = (0, 0)  # items that are nobody's: the canary, and markers
     units: tuple[float, float] = (0.0, 0.0)
     requests: tuple[int, int] = (0, 0)
+    staged: Staged = Staged()
     word: bytes = b""  # pickled: an `Ended` or a `Failed`; empty: nothing was read
 
 
@@ -58,7 +68,7 @@ def require_all_accounted(receipt: SegmentRead, ended: Ended, lefts: Sequence[Le
     both += sum(len(left.suspects) + len(left.refused) + len(left.pairs) for left in lefts)
     for number, role in enumerate((Role.SOURCE, Role.TARGET)):
         alone = sum(1 for left in lefts for one, _, _ in left.waiting if one is role)
-        accounted = both + alone + receipt.reserved[number]
+        accounted = both + alone + receipt.staged.items[number] + receipt.reserved[number]
         if ended.items[role] != accounted:
             raise _lost(
                 f"{ended.items[role]:,} items of the {role} were read in segment {receipt.segment + 1}, "

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -36,10 +36,13 @@ from ddbverify.errors import (
 from ddbverify.items.form import Form
 from ddbverify.items.keys import JoinKey
 from ddbverify.items.paths import AttributePath
+from ddbverify.items.quick import QuickState
 from ddbverify.names import KeySchema, TypedItem
 from ddbverify.spark.job import loaded
-from ddbverify.spark.live_receipts import SegmentRead
+from ddbverify.spark.live_receipts import SegmentRead, Staged
 from ddbverify.spark.rows import Row, Sum
+from ddbverify.spark.stager import Stager
+from ddbverify.spark.staging import Staging
 from ddbverify.tables.pace import Bill, Budget, ReadPace
 from ddbverify.tables.pages import Page
 from ddbverify.tables.segments import Plan
@@ -74,6 +77,7 @@ class Live:
     plan: Plan
     judges: bool
     memory: int
+    staging: Staging | None = None  # where items wait that have met no partner in their segment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,25 +108,27 @@ class ReadSegment:
             # What the earlier attempt has taken of the share is not known: whoever gave it gives another.
             yield _receipt(SegmentRead(segment=segment, attempt=attempt))
             return
-        kept = _Kept()
-        meters: Mapping[Role, Meter] = {role: Meter() for role in Role}
+        staged, meters = Staged(), _meters()
         said: Ended | Failed
-        try:
-            member = member_of(self._live)
-            meters = member.begin(self._share)
-            said = read_segment(
-                member.readers,
-                member.judge,
-                self._live.plan,
-                Task(segment, self._share.requests),
-                memory=self._live.memory,
-                clock=member.clock,
-                covered=self._live.covered if self._share.wants_specimens else None,
-                judges=self._live.judges,
-                take=kept.take,
-            )
-        except DdbVerifyError as error:  # any other ends the attempt, and Spark makes another one
-            said = Failed(error)
+        with self._stager(segment) as stager:
+            kept = _Kept(stager)
+            try:
+                member = member_of(self._live)
+                meters = member.begin(self._share)
+                said = read_segment(
+                    member.readers,
+                    member.judge,
+                    self._live.plan,
+                    Task(segment, self._share.requests),
+                    memory=self._live.memory,
+                    clock=member.clock,
+                    covered=self._live.covered if self._share.wants_specimens else None,
+                    judges=self._live.judges,
+                    take=kept.take,
+                )
+                staged = stager.put() if stager else staged
+            except DdbVerifyError as error:  # any other ends the attempt, and Spark makes another one
+                said = Failed(error)
         yield from kept.rows
         source, target = (meters[role] for role in ROLES)
         yield _receipt(
@@ -134,9 +140,20 @@ class ReadSegment:
                 reserved=(source.reserved, target.reserved),
                 units=(source.units, target.units),
                 requests=(source.requests, target.requests),
+                staged=staged,
                 word=pickle.dumps(said, pickle.HIGHEST_PROTOCOL),
             )
         )
+
+    def _stager(self, segment: int) -> AbstractContextManager[Stager | None]:
+        live = self._live
+        if live.staging is None:
+            return nullcontext()
+        return Stager(live.staging, QuickState(live.secret, live.ignore), segment)
+
+
+def _meters() -> Mapping[Role, Meter]:
+    return {role: Meter() for role in Role}
 
 
 def _receipt(receipt: SegmentRead) -> Row:
@@ -146,12 +163,17 @@ def _receipt(receipt: SegmentRead) -> Row:
 class _Kept:
     """What is open of one segment, until it has been read to its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, stager: Stager | None) -> None:
         self.rows: list[Row] = []
+        self._stager = stager
         self.sum = Sum()
         self._bytes = 0
 
     def take(self, left: Left) -> None:
+        if self._stager is not None:
+            left = self._stager.take(left)
+            if not (left.suspects or left.pairs or left.refused):
+                return
         content = pickle.dumps(left, pickle.HIGHEST_PROTOCOL)
         self._bytes += len(content)
         if self._bytes > OPEN_BYTES:
@@ -165,7 +187,7 @@ def orders_part() -> Inconclusive:
     return Inconclusive(
         "The two tables do not hold their items in one order, or most of them differ: so many keys of a "
         "segment are open that Spark would have to carry the tables themselves.",
-        "compare exports of the tables on Spark, or the tables on one machine (leave out --engine); see "
+        "name a place that their items can wait in (--spark-staging), or compare exports of the tables; see "
         f"{page_of_docs('spark.md')}.",
     )
 
@@ -197,7 +219,7 @@ class Member:
             schemas.append(table.key_schema)
         transform = loaded(live.transform, live.folder, live.code, *schemas, rekeys=False)
         self.judge = Judge(transform, Form(live.ignore, live.secret), live.ttl_attributes)
-        self.meters = {role: Meter() for role in Role}
+        self.meters = _meters()
         self._paces = {role: ReadPace(None) for role in Role}
         self._share, self._units = Budget(), 0.0
         self._ahead = 0.0
@@ -209,7 +231,7 @@ class Member:
 
     def begin(self, share: Share) -> Mapping[Role, Meter]:
         """Begin a segment, with a share of its own. Returns what will count its reads."""
-        self.meters = {role: Meter() for role in Role}
+        self.meters = _meters()
         self._paces = {role: ReadPace(share.rates[role]) for role in Role}
         self._share, self._units = Budget(share.units), share.units or 0.0
         # Clocks of machines differ. This one is behind that of the process that asks, by what a task waits.
@@ -278,6 +300,8 @@ class Look:
             failed: DdbVerifyError | None = None
             try:
                 member_of(self._live)
+                if self._live.staging is not None:
+                    self._live.staging.try_out()
             except DdbVerifyError as error:
                 failed = error
             yield Row(unit, RECEIPT, pickle.dumps(failed))

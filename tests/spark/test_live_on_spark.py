@@ -39,13 +39,13 @@ def numbered(count, **more):
 
 def test_items_of_every_type_and_differences_of_every_kind(tables):
     chance = random.Random(4)
-    items = generated.items(chance, SCHEMA, 300)
+    items = generated.items(chance, SCHEMA, 120)
     copy = [dict(one) for one in items]
-    for place in range(0, 300, 11):
+    for place in range(0, 120, 7):
         copy[place]["planted"] = generated.any_value(chance)
-    findings, summary, code = tables().fill(items[2:], copy[:-3]).both("--segments", "4")
+    findings, summary, code = tables().fill(items[2:], copy[:-3]).both("--segments", "2")
     assert code == 1
-    assert len(findings) + summary["matched"] == 300
+    assert len(findings) + summary["matched"] == 120
 
 
 def test_transforms_that_raise_drop_double_and_change_keys(tables, tmp_path):
@@ -78,3 +78,12 @@ def test_credentials_of_this_machine_only_are_refused_by_name(tables, session, m
     assert code == 2
     assert "no usable AWS credentials" in summary["error"]["message"]
     assert "those of the executors' role" in summary["error"]["message"]
+
+
+def test_what_has_no_partner_is_staged_and_joined_by_tasks(tables, tmp_path):
+    items = numbered(60)
+    pair = tables().fill(items[:40], items[20:])
+    place = f"file://{tmp_path}/staged"
+    findings, summary, _ = pair.both("--segments", "3", "--spark-staging", place)
+    assert (len(findings), summary["matched"], summary["missing"], summary["extraneous"]) == (40, 20, 20, 20)
+    assert [one for one in (tmp_path / "staged").rglob("*") if one.is_file()] == []

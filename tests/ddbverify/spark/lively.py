@@ -67,7 +67,8 @@ class Tables:
 
     def both(self, *options):
         """Run it by tasks and on this machine, and hold one against the other."""
-        here = self.diff(*options, "--processes", "1")
+        place = options.index("--spark-staging") if "--spark-staging" in options else len(options)
+        here = self.diff(*options[:place], *options[place + 2 :], "--processes", "1")
         there = self.diff(*options, "--engine", "spark")
         there[1]["notes"] = [note for note in there[1]["notes"] if "by a later attempt" not in note]
         for name in here[1] | there[1]:

@@ -79,6 +79,7 @@ class PretendedLiveCluster:
         self.slots, self.attempts, self.speculates = slots, attempts, speculates
         self.losing, self.before = losing or (lambda _, rows: rows), before or (lambda *_: None)
         self.steps, self.cancelled = [], []
+        self.joining = PretendedCluster()
         self._lock = threading.Lock()
 
     def require_one_attempt_at_a_time(self):
@@ -96,6 +97,9 @@ class PretendedLiveCluster:
                 except TaskFailed as error:
                     raise lost(str(error)) from None
             return self.losing(unit, made)
+
+    def joined(self, units, read, join, tasks):
+        return self.joining.joined(units, read, join, tasks)
 
     def cancel(self, group):
         self.cancelled.append(group)

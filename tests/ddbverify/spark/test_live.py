@@ -69,6 +69,15 @@ def test_it_finds_what_one_machine_finds_in_items_of_every_type(tables, cluster,
     assert sorted(read_by(cluster[0])) == [*range(5)]
 
 
+def test_what_a_task_is_given_does_not_grow_with_the_number_of_segments(tables, cluster):
+    pair, sizes = tables().fill(numbered(1), numbered(1)), []
+    for count in ("1", "40"):
+        cluster[0] = PretendedLiveCluster()
+        assert pair.diff("--engine", "spark", "--segments", count)[2] == 0
+        sizes.append(len(pickle.dumps(cluster[0].steps[-1][1])))
+    assert abs(sizes[1] - sizes[0]) < 10
+
+
 def test_of_equal_tables_no_item_leaves_its_task_but_for_controls(tables, cluster):
     made = []
     cluster[0] = PretendedLiveCluster(slots=1, losing=lambda _, rows: made.extend(rows) or rows)
@@ -387,7 +396,7 @@ def test_more_than_one_process_should_join_is_not_carried_to_it(tables, cluster,
     pair = tables().fill(items, [one | {"v": {"S": "y"}} for one in items])
     findings, summary, code = pair.diff("--engine", "spark")
     assert (findings, code) == ([], 3)
-    assert "compare exports of the tables on Spark" in str(summary["reasons"])
+    assert "compare exports of the tables" in str(summary["reasons"])
 
 
 def test_tasks_that_nobody_waits_for_are_ended(tables, cluster):
