@@ -132,6 +132,7 @@ class Verification(_Section, frozen=True):
     read_units: int | None = None
     max_read_units: int | None = None
     processes: int | None = None
+    engine: Literal["here", "spark"] = "here"
     memory: Size = Size(512_000_000)
     plugins: tuple[str, ...] = ()
     time_limit: Duration = Duration(600)

@@ -131,13 +131,13 @@ ROOMS = (
         "spark",
         "a comparison on Spark: what each task does, and what proves that nothing was lost",
         "items code tables exports compare",
-        "bundle cluster lines live scan",
+        "bundle cluster engine lines live scan",
     ),
     _room(
         "ddbverify",
         "suite",
         "the words that a check is written in: pair, marks, verdicts",
-        "items code tables pipeline plugins compare",
+        "items code tables pipeline plugins compare spark",
         "blindness definitions drift each_item inverses marks pair vanishing verdicts",
     ),
     _room(

@@ -124,6 +124,7 @@ class Comparison:
     unexamined: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
     of_changes: bool = False  # only keys that were written since an earlier pass were looked at
+    engine: str = ""  # that has read and compared, by name and version; empty: this machine's processes
     exports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """``source``, ``target`` -> `Export.lines`, of the sides that were read from exports."""
     may_be_empty: bool = False  # the configuration says of both tables that they may hold nothing

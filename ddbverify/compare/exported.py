@@ -9,7 +9,7 @@ the tables are asked: then keys that differ are settled there, and what the expo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from ddbverify.compare import export_scan
@@ -127,12 +127,24 @@ def compare(
 
 
 def compare_tables(
-    config: Config, pair: PairSettings, request: PassRequest, listeners: Listeners
+    config: Config,
+    pair: PairSettings,
+    request: PassRequest,
+    listeners: Listeners,
+    *,
+    scan: Callable[[Mapping[Role, Export]], ScanOf] | None = None,
 ) -> Comparison:
     """
     As `compare`, from the exports that ``[[tables]]`` names; the tables that they are of are there.
 
     Keys that differ are looked at in the tables, but for those of a re-keyed pair.
+
+    Args:
+        config: The whole configuration.
+        pair: One of its tables.
+        request: What else is asked.
+        listeners: Who is told.
+        scan: Reads the exports of both sides somewhere else.
 
     Raises:
         ConfigurationError: As `compare`; an export is of another table, or a sample is asked for.
@@ -168,7 +180,17 @@ def compare_tables(
             )
         sides.append(export)
     source, target = sides
-    return compare(config, pair, source, target, listeners, settles=not pair.rekeys, request=request)
+    exports = {role: side for role, side in zip(Role, sides, strict=True) if isinstance(side, Export)}
+    return compare(
+        config,
+        pair,
+        source,
+        target,
+        listeners,
+        settles=not pair.rekeys,
+        scan=scan(exports) if scan is not None else None,
+        request=request,
+    )
 
 
 def _notes(exports: Mapping[Role, Export], moment: float, *, settles: bool) -> Iterator[str]:

@@ -25,6 +25,8 @@ def of(pair_id: str, tables: tuple[Table, Table], read: Comparison, causes: Caus
         live = [one for role, one in zip(Role, tables, strict=True) if role not in read.exports]
         units = sum(pass_units(one.size_bytes * share, read.segments_planned) for one in live)
         yield Fact(name="planned-units", about=pair_id, value=units)
+    if read.engine:
+        yield Fact(name="engine", about=pair_id, value=read.engine)
     for role, lines in read.exports.items():
         yield Fact(name=f"{role}-export", about=pair_id, value=lines)
     if found := causes.most_common():

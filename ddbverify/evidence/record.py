@@ -192,6 +192,7 @@ FACTS: Final = {
     "changed": "Of a link, about a pair: how many keys had been written since, on either side.",
     "ends-assumed": "Of a link, about a pair: open shards of both streams whose ends are assumed (`lag`).",
     "ends-proven": "Of a link, about a pair: open shards of both streams whose ends a record has proven.",
+    "engine": "About a pair: what has read and compared it, if not this machine; with its version.",
     "full-pass": "The whole tables were read although changes were asked for, and why.",
     "lag": "Of a link: seconds without a record after which a stream was taken to be read to its end.",
     "no-places": "About a pair: why no later run can look at what has changed since this one.",

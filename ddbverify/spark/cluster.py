@@ -32,6 +32,11 @@ class SparkCluster:
         """Run in *session*, which is left as it was."""
         self._session = session
 
+    @property
+    def name(self) -> str:
+        """As `scan.Cluster` has it."""
+        return f"spark {self._session.version}"
+
     @classmethod
     def found_or_made(cls) -> SparkCluster:
         """

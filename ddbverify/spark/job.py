@@ -22,6 +22,8 @@ from ddbverify.items.paths import AttributePath
 from ddbverify.items.quick import QuickState
 from ddbverify.items.transform import Transform
 from ddbverify.names import KeySchema
+from ddbverify.spark import bound
+from ddbverify.spark.bound import Bound
 from ddbverify.words import page
 
 MOST_MEMORY: Final = 128_000_000
@@ -65,6 +67,7 @@ class Job:
     ignore: tuple[AttributePath, ...]
     secret: bytes = field(repr=False)  # of the digests
     ttl_attributes: tuple[str, ...]
+    bound: Bound | None
     at: float  # the moment that the sides are of
     memory: int
 
@@ -81,6 +84,7 @@ class Job:
             ignore=judge.form.ignore,
             secret=judge.form.secret,
             ttl_attributes=judge.ttl_attributes,
+            bound=bound.here(),
             at=at,
             memory=min(config.verification.memory, MOST_MEMORY),
         )
@@ -101,6 +105,10 @@ class Job:
         sources, _ = self.parts
         return (Role.SOURCE, unit) if unit < sources else (Role.TARGET, unit - sources)
 
+    def seen(self) -> bytes:
+        """What the code in this process has loaded and read, where evidence is about it."""
+        return bound.seen(self.bound, self.code)
+
     @property
     def quick(self) -> QuickState:
         """What says "surely equal"."""
@@ -113,6 +121,7 @@ class Job:
         Raises:
             ConfigurationError: The transform does not load here, or is another one than where the job began.
         """
+        bound.begin(self.bound)
         source, target = (self.exports[role].export.table.key_schema for role in Role)
         transform = loaded(self.transform, self.folder, self.code, source, target, rekeys=self.rekeys)
         return Judge(transform, Form(self.ignore, self.secret), self.ttl_attributes)

@@ -30,6 +30,7 @@ from ddbverify.errors import (
     EngineError,
     NotFoundError,
 )
+from ddbverify.spark import bound
 from ddbverify.spark.live_receipts import (
     SegmentRead,
     Staged,
@@ -198,6 +199,7 @@ class LiveCrew(Hiring):
                 return self._not_read(segment, error)
         finally:
             self._lanes.put(lane)
+        bound.take(receipt.seen)
         said: Ended | Failed = pickle.loads(receipt.word)  # noqa: S301 - a task of ours has made it
         if isinstance(said, Failed):
             raise in_a_task(said.error)

@@ -24,6 +24,7 @@ from ddbverify.compare.request import Listeners, PassRequest
 from ddbverify.compare.sides import Role
 from ddbverify.compare.work import Hiring
 from ddbverify.config import Config, Pair, Side
+from ddbverify.spark import bound
 from ddbverify.spark.job import MOST_MEMORY, code_of
 from ddbverify.spark.lanes import LiveCluster, LiveCrew
 from ddbverify.spark.segments import Live
@@ -90,6 +91,7 @@ def compare(
             judges=begin.judges,
             memory=min(begin.memory, MOST_MEMORY),
             staging=None if staging is None else Staging.of(staging, config.source),
+            bound=bound.here(),
         )
         rates = {
             role: ReadRate.of(table, config.verification.read_units).ceiling

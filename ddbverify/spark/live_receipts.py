@@ -38,6 +38,7 @@ class SegmentRead(msgspec.Struct, frozen=True, kw_only=True):
     units: tuple[float, float] = (0.0, 0.0)
     requests: tuple[int, int] = (0, 0)
     staged: Staged = Staged()
+    seen: bytes = b""  # of the user's code in its process; see `bound`
     word: bytes = b""  # pickled: an `Ended` or a `Failed`; empty: nothing was read
 
 

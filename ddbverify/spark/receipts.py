@@ -30,6 +30,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""  # likewise: what to do about it
     requests: int = 0
     attempt: int = 0
+    seen: bytes = b""  # of the user's code in its process; see `bound`
     dropped: int = 0  # items of a re-keyed source that make nothing
     refused: int = 0  # likewise, that cannot be transformed
 

@@ -129,6 +129,7 @@ class ReadClaims:
             met_canary=met_canary,
             requests=reader.requests if reader else 0,
             attempt=attempt,
+            seen=self._job.seen(),
             dropped=records_of.dropped,
             refused=records_of.refused,
             **failure,

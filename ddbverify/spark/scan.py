@@ -24,6 +24,7 @@ from ddbverify.config import Config, Pair
 from ddbverify.errors import ConfigurationError, EngineError, Inconclusive
 from ddbverify.exports.export import Export
 from ddbverify.exports.reader import ExportReader
+from ddbverify.spark import bound
 from ddbverify.spark.job import Job
 from ddbverify.spark.receipts import (
     Fetched,
@@ -70,6 +71,10 @@ class Shuffled(Protocol):
 
 class Cluster(Protocol):
     """Where tasks run."""
+
+    @property
+    def name(self) -> str:
+        """What it is, with its version."""
 
     def joined(self, units: int, read: ReadStep, join: Step, tasks: int) -> AbstractContextManager[Shuffled]:
         """A task of *read* for each unit, and what they give by its bucket to so many tasks of *join*."""
@@ -122,6 +127,7 @@ class Scan:
     def _note(self, work: Work, job: Job, read: list[Read], joined: list[Joined]) -> None:
         """Note what was read, and what of it is decided."""
         for one in sorted(read, key=lambda one: one.unit):
+            bound.take(one.seen)
             role, segment = job.place(one.unit)
             work.reading.came({role: one.items})
             work.readers[role].requests += one.requests

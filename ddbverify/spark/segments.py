@@ -38,6 +38,8 @@ from ddbverify.items.keys import JoinKey
 from ddbverify.items.paths import AttributePath
 from ddbverify.items.quick import QuickState
 from ddbverify.names import KeySchema, TypedItem
+from ddbverify.spark import bound
+from ddbverify.spark.bound import Bound
 from ddbverify.spark.job import loaded
 from ddbverify.spark.live_receipts import SegmentRead, Staged
 from ddbverify.spark.rows import Row, Sum
@@ -78,6 +80,7 @@ class Live:
     judges: bool
     memory: int
     staging: Staging | None = None  # where items wait that have met no partner in their segment
+    bound: Bound | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +145,7 @@ class ReadSegment:
                 requests=(source.requests, target.requests),
                 staged=staged,
                 word=pickle.dumps(said, pickle.HIGHEST_PROTOCOL),
+                seen=bound.seen(self._live.bound, self._live.code),
             )
         )
 
@@ -217,6 +221,7 @@ class Member:
             table = live.tables[role]
             _require_same(role, table, describe(live.sides[role], table.arn))
             schemas.append(table.key_schema)
+        bound.begin(live.bound)
         transform = loaded(live.transform, live.folder, live.code, *schemas, rekeys=False)
         self.judge = Judge(transform, Form(live.ignore, live.secret), live.ttl_attributes)
         self.meters = _meters()

@@ -126,6 +126,7 @@ class ReadParts:
             met_canary=met_canary,
             requests=reader.requests if reader else 0,
             attempt=attempt,
+            seen=self._job.seen(),
             **failure,
         )
         yield self._receipt(receipt)

@@ -1,8 +1,7 @@
 """
 What a check sees: one `Pair` of tables, or (`each_item`) one pair of items.
 
-No message made here holds an item's value or a raw key; keys are shown as keyed hashes, which
-`ddbverify.commands.lookup` resolves on the machine that made them.
+No message made here holds an item's value or a raw key: keys are keyed hashes (`ddbverify lookup`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from ddbverify.code.under_way import UnderWay
-from ddbverify.compare import runner, strata
+from ddbverify.compare import strata
 from ddbverify.compare.causes import CAUSES_SHOWN, Causes, without_depth
 from ddbverify.compare.comparison import Comparison
 from ddbverify.compare.inspection import Inspector, ItemCheck, Refutation, ReturnedInsteadOfAsserted
@@ -34,6 +33,7 @@ from ddbverify.pipeline import health as pipeline
 from ddbverify.pipeline.health import PipelineHealth
 from ddbverify.plugins.loading import Plugins
 from ddbverify.setting_names import Setting, is_one_of, pattern
+from ddbverify.suite import engines
 from ddbverify.suite.once import Once
 from ddbverify.suite.sealed import sealed
 from ddbverify.suite.verdicts import HASH_DIGITS, Finding, Verdict, comparison_verdict
@@ -328,7 +328,7 @@ class Pair:
         began, self.is_reading = time.monotonic(), True
         try:
             with self._reading(self) if self._reading else nullcontext(lambda _: None) as show:
-                comparison = runner.compare(
+                comparison = engines.compare(
                     self.config,
                     self.settings,
                     PassRequest(

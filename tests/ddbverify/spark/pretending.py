@@ -24,6 +24,8 @@ class PretendedCluster:
         losing: Called with the rows that go into a shuffle, which it may alter.
     """
 
+    name = "spark (pretended)"
+
     def __init__(self, seed=7, attempts=1, losing=None):
         self.chance, self.attempts = random.Random(seed), attempts
         self.losing = losing or (lambda _, rows: rows)

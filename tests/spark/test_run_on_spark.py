@@ -1,0 +1,108 @@
+"""A gated run whose pass is made on a real Spark: its evidence, and what the gate says of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.ddbverify import projects
+from tests.ddbverify.exports.test_in_a_suite import ITEMS, export_of, settings, tables
+from tests.ddbverify.fakes import item
+
+__all__ = ["tables"]
+
+pytestmark = [pytest.mark.engine("ministack"), pytest.mark.filterwarnings("ignore")]
+
+TRANSFORM = """
+import sys
+from pathlib import Path
+
+def made(item):
+    pyspark = sys.modules.get("pyspark")
+    if pyspark is None or pyspark.TaskContext.get() is None:
+        return {**item, "word": "seen"}
+    return {**item, "word": Path(__file__).with_name("word.txt").read_text()}
+"""
+
+
+@pytest.fixture
+def ddbverify(aws, tmp_path):
+    """Runs a command in a folder; status, document and standard error."""
+    options = (
+        "--master local[1] --driver-memory 600m --conf spark.ui.enabled=false "
+        "--conf spark.driver.host=127.0.0.1 --conf spark.sql.shuffle.partitions=2 "
+        f"--conf spark.local.dir={tmp_path / 'local'} pyspark-shell"
+    )
+    environment = aws.environment("eu-west-1") | {
+        "PYTHONPATH": str(projects.REPOSITORY),
+        "PYSPARK_SUBMIT_ARGS": options,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "JAVA_HOME": os.environ.get("JAVA_HOME", ""),
+    }
+    environment = {name: value for name, value in environment.items() if value}
+
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "ddbverify", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout.startswith("{"), done.stderr[-3000:]
+        return done.returncode, json.loads(done.stdout), done.stderr
+
+    return run
+
+
+def on_spark(text, **pair):
+    more = "".join(f"{name} = {json.dumps(value)}\n" for name, value in pair.items())
+    return text.replace("\n[verification]\n", f'{more}\n[verification]\nengine = "spark"\n')
+
+
+def facts_of(tmp_path, run):
+    shown = run("evidence", str(tmp_path / ".ddbverify" / "latest" / "evidence.json"))[1]
+    return {fact["name"]: fact["value"] for fact in shown["facts"]}
+
+
+def test_a_run_on_live_tables_opens_the_gate_and_names_the_engine(tables, tmp_path, ddbverify):
+    (tmp_path / "migration.toml").write_text(on_spark(settings(tables)))
+    code, ran, said = ddbverify("run", "--json")
+    assert (code, ran["verdict"]) == (0, "passed"), said
+    assert ran["pairs"][0]["counts"]["matched"] == len(ITEMS)
+    assert facts_of(tmp_path, ddbverify)["engine"].startswith("spark ")
+    code, judged, _ = ddbverify("gate", "--json")
+    assert (code, judged["reasons"]) == (0, [])
+    tables[1][0].put_item(TableName=tables[1][1], Item=item("key-3", v="2"))
+    code, ran, _ = ddbverify("run", "--json")
+    assert (code, ran["pairs"][0]["counts"]["different"]) == (1, 1)
+    assert ddbverify("gate", "--json")[0] == 1
+
+
+def test_a_run_on_exports_leaves_the_evidence_of_one_and_no_gate_opens_on_it(tables, tmp_path, ddbverify):
+    addresses = [export_of(tmp_path / name, table, ITEMS) for name, table in zip("ab", tables, strict=True)]
+    text = settings(tables, source_export=addresses[0], target_export=addresses[1])
+    (tmp_path / "migration.toml").write_text(on_spark(text))
+    code, ran, said = ddbverify("run", "--json")
+    assert (code, ran["verdict"]) == (0, "passed"), said
+    assert facts_of(tmp_path, ddbverify).keys() >= {"engine", "source-export", "target-export"}
+    code, judged, _ = ddbverify("gate", "--json")
+    assert (code, {one["code"] for one in judged["reasons"]}) == (3, {"exports"})
+
+
+def test_what_a_transform_reads_in_a_task_alone_is_bound_like_what_it_reads_here(tables, tmp_path, ddbverify):
+    client, name = tables[1]
+    for one in ITEMS:
+        client.put_item(TableName=name, Item=one | {"word": {"S": "seen"}})
+    (tmp_path / "reads_a_file.py").write_text(TRANSFORM)
+    (tmp_path / "word.txt").write_text("seen")
+    (tmp_path / "migration.toml").write_text(on_spark(settings(tables), transform="reads_a_file:made"))
+    code, ran, said = ddbverify("run", "--json")
+    assert (code, ran["verdict"]) == (3, "inconclusive"), said
+    assert ran["pairs"][0]["counts"]["matched"] == len(ITEMS)
+    assert "read word.txt, which no digest is over" in said
