@@ -98,7 +98,7 @@ def exports_cost(items: int = BILLION) -> float:
     return 2 * items * ITEM_BYTES / 1e9 * PRICES.export_gb
 
 
-MEASURED: Final = {"[exports](exports.md)": 15.1, "exports of a re-keyed pair": 24.8}
+MEASURED: Final = {"[exports](exports.md)": 12.9, "exports of a re-keyed pair": 24.8}
 """Microseconds of CPU per item read: docs/benchmarks.md, On Spark."""
 
 
