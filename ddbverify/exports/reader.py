@@ -107,6 +107,7 @@ class ExportReader:
                 with self._opened(store, part) as file:
                     for page in lines.changes(file, part, its.output_format):
                         for keys, image in page:
+                            self._require_whole_key(keys)
                             key = self._decoder.key_of(keys)
                             new = None if image is None else bytes(image)
                             if new is not None and self._decoder.key_of(new) != key:
@@ -118,6 +119,15 @@ class ExportReader:
                                 "raise --memory, or make a full export of a later time.",
                             )
         return changed
+
+    def _require_whole_key(self, keys: bytes | msgspec.Raw) -> None:
+        """A change names all of its key: by less of it, it would stand in place of other items, too."""
+        names = self._export.table.key_schema.keys()
+        if msgspec.json.decode(keys, type=dict[str, msgspec.Raw]).keys() != names:
+            raise EngineError(
+                f"An incremental export has keys of other attributes than {', '.join(names)}.",
+                "give the whole key of the table with --key (or --target-key), such as pk:S,sk:N.",
+            )
 
     @contextmanager
     def _opened(self, store: Store, part: Part) -> Iterator[BinaryIO]:

@@ -161,6 +161,18 @@ def test_an_image_under_another_key_than_its_line_is_damage(tmp_path):
     assert any("another key" in reason for reason in summary["reasons"])
 
 
+def test_a_change_whose_key_has_more_attributes_than_are_given_takes_no_other_item_with_it(tmp_path):
+    """By less of the key both items of the source would be gone, and both sides equal."""
+    items = [item("a", sk="1"), item("a", sk="2"), item("b", sk="1")]
+    source, target = full(tmp_path / "a", items), full(tmp_path / "b", items[2:])
+    on_top = changes(tmp_path / "a", [deleted(items[0])], AT, AT + 900)
+    summary, _ = diff(source.address, target.address, "--source-changes", on_top.address, code=3)
+    assert any("keys of other attributes than id" in reason for reason in summary["reasons"])
+    whole = source.address, target.address, "--source-changes", on_top.address
+    summary, found = diff(*whole, key="id:S,sk:S", code=1)
+    assert (summary["matched"], found) == (1, {"a": "missing"})
+
+
 def test_images_of_incremental_exports_are_in_a_file_and_their_keys_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr("ddbverify.exports.changes.PAGE_BYTES", 6_000)
     items = [item(str(number), v="x" * 5_000) for number in range(4)]
