@@ -60,6 +60,8 @@ def written() -> None:
         for name, text in module.files(made).items():
             (BUILD / form).mkdir(parents=True, exist_ok=True)
             (BUILD / form / name).write_text(text, encoding="utf-8")
+    (BUILD / "module").mkdir()
+    shutil.copy(ROOT / "constructs" / "terraform" / "main.tf", BUILD / "module")
     for name in EXAMPLES if _is_of_these_templates() else ():
         for file in sorted((OF_THE_CDK / name).glob("*.template.json")):
             (BUILD / "cdk" / name).mkdir(exist_ok=True)

@@ -15,6 +15,7 @@ NAVIGATION = {
         "docs/permissions.md",
         "docs/deploy-with-your-stack.md",
         "docs/deploy-with-cdk.md",
+        "docs/deploy-with-terraform.md",
         "docs/transforms.md",
     ),
     "Use": (

@@ -1,7 +1,7 @@
 """
 The parameters of the templates as types, for those who deploy them with a construct.
 
-``python -m tests.constructs.parameters`` writes what is committed in `constructs/`; a test holds it to that.
+What is committed of them in `constructs/` is written by `tests.constructs.written`; a test holds it to that.
 So name, type, default and meaning of a parameter are said in one place, its template.
 """
 
@@ -104,7 +104,7 @@ def _parameter(name: str, one: dict[str, Any]) -> Parameter:
 
 def typescript() -> str:
     """The parameters as interfaces that jsii reads."""
-    head = "// Made of the templates by `python -m tests.constructs.parameters`: change those, not this.\n"
+    head = "// Made of the templates by `python -m tests.constructs.written`: change those, not this.\n"
     return head + "".join(f"\n{_interface(part)}" for part in OWN)
 
 
@@ -126,17 +126,3 @@ def _property(one: Parameter) -> Iterator[str]:
         yield f"   * @default {one.literal}"
     yield "   */"
     yield f"  readonly {one.camel}{'' if one.default is None else '?'}: {one.kind};"
-
-
-FILES: Final = {"constructs/cdk/src/parameters.ts": typescript}
-"""What is made -> what makes it."""
-
-
-def main() -> None:
-    """Write them."""
-    for name, text in FILES.items():
-        (ROOT / name).write_text(text(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

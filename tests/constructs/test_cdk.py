@@ -5,56 +5,22 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ddbverify.config import parse
 from ddbverify.names import pair_id
 from ddbverify.words import docs_folder
-from replicator.commands import wanted
-from replicator.commands.wanted import Wanted
-from replicator.context.context import Pace
 from replicator.stack import deployed
 from tests.cdk_lane import PACKAGE
 from tests.constructs import cdk_apps
+from tests.constructs.expected import ID, SOURCE, TARGET, as_wanted
 from tests.replicator.stack.template_rules import faults, parsed
 
 pytestmark = [
     pytest.mark.skipif(cdk_apps.installed() is None, reason="these are for `make test-cdk`"),
     pytest.mark.timeout(600),  # type-checking an application reads all of the CDK
 ]
-
-SETTINGS = """
-name = "orders-2026"
-
-[[tables]]
-source = "orders"
-target = "orders-v2"
-
-[stack]
-deployed = true
-permissions_boundary = "arn:aws:iam::111122223333:policy/boundary"
-writer_boundary = "arn:aws:iam::444455556666:policy/boundary"
-log_retention = 90
-tags = {team = "shop"}
-"""
-SOURCE, TARGET = "111122223333", "444455556666"
-KEYS = {"id": "S", "at": "N"}
-STREAM = f"arn:aws:dynamodb:eu-west-1:{SOURCE}:table/orders/stream/2026-11-01T00:00:00.000"
-CODE = "code/5e6f.zip"
-ID = pair_id("orders", "orders-v2")
-RESOURCES = {
-    "queue_arn": f"arn:aws:sqs:eu-west-1:{SOURCE}:replicator-orders-2026-{ID}-1a2b3c4d.fifo",
-    "ledger_arn": f"arn:aws:dynamodb:eu-central-1:{TARGET}:table/replicator-orders-2026-{ID}-ledger-0",
-    "writer_role": f"arn:aws:iam::{TARGET}:role/replicator-orders-2026-WriterRole-1a2b3c",
-}
-MADE = {
-    "StateTableArn": f"arn:aws:dynamodb:eu-west-1:{SOURCE}:table/replicator-orders-2026-state",
-    "BundleBucket": "replicator-orders-2026-base-bundlebucket-1a2b3c",
-}
-
 
 HEAD = """
 import { App, Stack } from "aws-cdk-lib";
@@ -111,35 +77,6 @@ EXPECTED = {
     "twice": "is given twice. Name each pair of tables once",
     "elsewhere": "are elsewhere than those of the first. Make another migration",
 }
-
-
-def as_wanted(folder: Path) -> dict[str, Wanted]:
-    """The stacks that the commands want of the examples' migration, by name."""
-    config = parse(SETTINGS, folder)
-    context: Any = SimpleNamespace(
-        config=config,
-        pace=Pace.of(emulator=False),
-        state_table="replicator-orders-2026-state",
-        restart_number=lambda pair: 0,
-    )
-    plan: Any = SimpleNamespace(
-        pair=config.tables[0],
-        source=SimpleNamespace(
-            keys=KEYS, account=SOURCE, arn=f"arn:aws:dynamodb:eu-west-1:{SOURCE}:table/orders"
-        ),
-        transform=SimpleNamespace(target_keys=KEYS),
-        target_arn=f"arn:aws:dynamodb:eu-central-1:{TARGET}:table/orders-v2",
-        crosses_accounts=True,
-        through=None,
-        digest="",
-    )
-    made = [
-        wanted.base(context),
-        wanted.capture(context, plan, MADE, CODE, stream=STREAM, view="NEW_AND_OLD_IMAGES"),
-        wanted.target(context, plan),
-        wanted.apply(context, plan, MADE, CODE, resources=RESOURCES, stream=STREAM, boundary=1793491200),
-    ]
-    return {one.name: one for one in made}
 
 
 def described(template: dict[str, Any], **changed: str) -> Any:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from replicator.stack import stacks
-from tests.constructs.parameters import FILES, OWN, ROOT
+from tests.constructs.parameters import OWN, ROOT
+from tests.constructs.written import FILES
 from tests.replicator.stack.template_rules import parsed
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_types_are_made_of_the_templates(name: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == FILES[name](), (
-        "run `python -m tests.constructs.parameters`"
+        "run `python -m tests.constructs.written`"
     )
 
 

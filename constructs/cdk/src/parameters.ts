@@ -1,4 +1,4 @@
-// Made of the templates by `python -m tests.constructs.parameters`: change those, not this.
+// Made of the templates by `python -m tests.constructs.written`: change those, not this.
 
 /** Parameters of the template `base`, beside those that follow from the migration. */
 export interface BaseParameters {

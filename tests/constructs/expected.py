@@ -1,0 +1,71 @@
+"""The migration of every example, as the commands want its stacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ddbverify.config import parse
+from ddbverify.names import pair_id
+from replicator.commands import wanted
+from replicator.commands.wanted import Wanted
+from replicator.context.context import Pace
+
+SETTINGS = """
+name = "orders-2026"
+
+[[tables]]
+source = "orders"
+target = "orders-v2"
+
+[stack]
+deployed = true
+permissions_boundary = "arn:aws:iam::111122223333:policy/boundary"
+writer_boundary = "arn:aws:iam::444455556666:policy/boundary"
+log_retention = 90
+tags = {team = "shop"}
+"""
+SOURCE, TARGET = "111122223333", "444455556666"
+KEYS = {"id": "S", "at": "N"}
+STREAM = f"arn:aws:dynamodb:eu-west-1:{SOURCE}:table/orders/stream/2026-11-01T00:00:00.000"
+CODE = "code/5e6f.zip"
+ID = pair_id("orders", "orders-v2")
+RESOURCES = {
+    "queue_arn": f"arn:aws:sqs:eu-west-1:{SOURCE}:replicator-orders-2026-{ID}-1a2b3c4d.fifo",
+    "ledger_arn": f"arn:aws:dynamodb:eu-central-1:{TARGET}:table/replicator-orders-2026-{ID}-ledger-0",
+    "writer_role": f"arn:aws:iam::{TARGET}:role/replicator-orders-2026-WriterRole-1a2b3c",
+}
+MADE = {
+    "StateTableArn": f"arn:aws:dynamodb:eu-west-1:{SOURCE}:table/replicator-orders-2026-state",
+    "BundleBucket": "replicator-orders-2026-base-bundlebucket-1a2b3c",
+}
+
+
+def as_wanted(folder: Path) -> dict[str, Wanted]:
+    """The stacks that the commands want of the examples' migration, by name."""
+    config = parse(SETTINGS, folder)
+    context: Any = SimpleNamespace(
+        config=config,
+        pace=Pace.of(emulator=False),
+        state_table="replicator-orders-2026-state",
+        restart_number=lambda pair: 0,
+    )
+    plan: Any = SimpleNamespace(
+        pair=config.tables[0],
+        source=SimpleNamespace(
+            keys=KEYS, account=SOURCE, arn=f"arn:aws:dynamodb:eu-west-1:{SOURCE}:table/orders"
+        ),
+        transform=SimpleNamespace(target_keys=KEYS),
+        target_arn=f"arn:aws:dynamodb:eu-central-1:{TARGET}:table/orders-v2",
+        crosses_accounts=True,
+        through=None,
+        digest="",
+    )
+    made = [
+        wanted.base(context),
+        wanted.capture(context, plan, MADE, CODE, stream=STREAM, view="NEW_AND_OLD_IMAGES"),
+        wanted.target(context, plan),
+        wanted.apply(context, plan, MADE, CODE, resources=RESOURCES, stream=STREAM, boundary=1793491200),
+    ]
+    return {one.name: one for one in made}
