@@ -31,11 +31,10 @@ def deploy(deployment: Deployment, plans: Sequence[Plan]) -> None:
         deployment.step(STEP, plans, "auditor", partial(_deploy, deployment), at_once=MOST_STACKS)
         return
     for plan in plans:
-        if not taken.is_asked_for(context):
-            for client, name in stacks_of(context, plan.pair):
-                with context.console.step(f"remove {name}: [replication] scheduled_audit is off") as step:
-                    stacks.delete(client, name, progress=step.at)
-        Steps(context, plan.pair, deployment.command, deployment.lock).forget(STEP)
+        for client, name in () if taken.is_asked_for(context) else stacks_of(context, plan.pair):
+            with context.console.step(f"remove {name}: [replication] scheduled_audit is off") as step:
+                stacks.delete(client, name, progress=step.at)
+            Steps(context, plan.pair, deployment.command, deployment.lock).forget(STEP)
 
 
 def stacks_of(context: Context, pair: Pair) -> Iterator[OneStack]:

@@ -32,6 +32,7 @@ from replicator.commands import (
     target_closing,
     through,
     up,
+    wanted,
     way_back_possible,
 )
 from replicator.commands.cutover_left import lifting
@@ -225,7 +226,8 @@ def arm(context: Context, lock: Lock) -> Ahead:
     step("target", plans, "ledger of the way back", partial(restore.target, turned), at_once=MOST_STACKS)
     armed = partial(restore.apply, deployment, boundary=0)  # it is off until the real one is deployed
     step("apply", plans, "consumer of the way back, off", armed, at_once=MOST_STACKS)
-    scheduled_audit.deploy(deployment, plans)
+    if wanted.is_audited(turned):
+        scheduled_audit.deploy(deployment, plans)
     ahead.need_readable()
     return ahead
 
