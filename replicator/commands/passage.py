@@ -15,20 +15,30 @@ from ddbverify.errors import EngineError
 from ddbverify.words import begins_anew
 from replicator.aws import canary, readers, stream, switch
 from replicator.backfill.plan import Plan
-from replicator.commands import audit
+from replicator.commands import audit, taken, wanted
 from replicator.context import clock
 from replicator.context.console import Step
 from replicator.context.context import Context
+from replicator.stack import stacks
 
 
 def warnings(context: Context, plans: Sequence[Plan]) -> Iterator[str]:
     """What the operator has to know of the other readers of the sources' streams, before a canary flies."""
-    begun = context.begun()
-    ours = [context.resources(plan.pair).get("forwarder_mapping", "") for plan in plans] if begun else []
+    ours = [_forwarder(context, plan) for plan in plans] if context.begun() else []
     sources = [plan.source for plan in plans]
     for source in {one.arn: one for one in sources}.values():
         forwarders = sum(one.arn == source.arn for one in sources)
         yield from readers.warnings(context, source, ours, forwarders)
+
+
+def _forwarder(context: Context, plan: Plan) -> str:
+    """The mapping of the pair's own forwarder, which others may have deployed before we have noted it."""
+    noted = str(context.resources(plan.pair).get("forwarder_mapping", ""))
+    if noted or not taken.is_asked_for(context):
+        return noted
+    capture = wanted.names_of(context, plan.pair)[0]
+    made = stacks.outputs_if_any(context.source_client("cloudformation"), capture)
+    return made.get("ForwarderMapping", "")
 
 
 def sent_title(context: Context) -> str:

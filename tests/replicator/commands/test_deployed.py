@@ -120,14 +120,19 @@ def refused(call, *, match):
     return caught.value
 
 
-def test_an_operator_without_iam_moves_a_table_through_the_stacks_of_others(begun, operator, team):
+def test_an_operator_without_iam_moves_a_table_through_the_stacks_of_others(begun, operator, team, capsys):
     refused(begun.up, match=r"The stack \S+-base is not deployed")
     assert [name.rpartition("-")[2] for name in team.deploy()] == ["apply", "capture", "target"]
     with busy(begun):
         error = refused(begun.up, match=r"The stack \S+-capture is not deployed")
         assert "replicator synth" in error.hint
         assert [name.rpartition("-")[2] for name in team.deploy()] == ["apply"]
+        capsys.readouterr()
         begun.up()
+        said = capsys.readouterr().err
+        assert "the forwarder has sent a canary on" in said
+        assert "other readers" not in said, "its own forwarder, which is there already, is none"
+        assert "will get the canary" not in said
         refused(begun.restore, match=r"The stack \S+-apply is not deployed")
         assert team.deploy() == []
         begun.restore()
