@@ -15,8 +15,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ddbverify.errors import DdbVerifyError, Refused
+from ddbverify.gate import gate
 from ddbverify.tables.aws import translated
+from replicator.aws import policy_fence, switch, target_fence
 from replicator.stack import bundle
+from tests.replicator import verified
+from tests.replicator.commands.test_cutback import OPEN
 from tests.replicator.commands.test_deployed import SMALL, Team, action_of, begun, permitted, refused
 
 __all__ = ("begun",)  # a fixture
@@ -26,10 +30,19 @@ pytestmark = pytest.mark.engine("ministack")
 UP_GOES_ON = {"dynamodb:GetResourcePolicy", "dynamodb:Query", "lambda:ListEventSourceMappings"}
 RESTORE_GOES_ON = {"dynamodb:UpdateTable"}
 DOWN_GOES_ON: set[str] = set()
+CUTOVER_GOES_ON: frozenset[str] = frozenset()
 EVERY = ("### Every command",)
 OF_COMMAND = {
     "up": (*EVERY, "### Phase 1"),
     "restore": (*EVERY, "### Phase 2", "### The target's fence"),
+    "cutover": (
+        *EVERY,
+        "### Audit",
+        "### Repair",
+        "### Cutover",
+        "### The target's fence",
+        "## The verifier",
+    ),
     "down": (*EVERY, "### Down", "### The target's fence"),
 }
 
@@ -74,14 +87,18 @@ class Guard:
             code = "AccessDenied" if action.startswith("s3:") else "AccessDeniedException"
             raise ClientError({"Error": {"Code": code, "Message": said}}, operation)
 
-    def each_refused_once(self, command: Callable[[], Any]) -> set[str]:
+    def each_refused_once(
+        self, command: Callable[[], Any], allowed: frozenset[str] = frozenset()
+    ) -> set[str]:
         """
         Run *command* until nothing is kept from it any more, each time without one more action.
+
+        Never without one of *allowed*: what it goes on without would be done then, and not come again.
 
         The first request for each action is refused with every later one of that run, so that the command
         has to end by it, and goes on from there the next time. Says which actions it can do without.
         """
-        self.listening, self.known, self.asked = True, set(), set()
+        self.listening, self.known, self.asked = True, set(allowed), set()
         goes_on: set[str] = set()
         while True:
             self.first = ""
@@ -143,6 +160,33 @@ def test_each_action_that_a_command_asks_for_is_named_where_it_is_missing(begun,
         assert not [action for action in asked if action.startswith("iam:")]
     asked = set().union(*asked_by.values())
     assert SMALL - asked == {"cloudformation:DescribeStackResourceDrifts"}, "asked for where there is drift"
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_each_action_that_a_cutover_asks_for_is_named_where_it_is_missing(begun, guard, team, monkeypatch):
+    """Its fence is lifted each time: the application is where it was, and the next attempt begins anew."""
+    monkeypatch.setattr(gate, "judge", lambda *_, **__: OPEN)
+    verified.stand_in(monkeypatch)
+    for module in (policy_fence, target_fence):
+        monkeypatch.setattr(module, "LAG_SECONDS", 1.0)  # an emulator's reads are never late
+    path = begun.folder / "migration.toml"
+    path.write_text(path.read_text().replace("ssm:/shop/orders", f"ssm:/{begun.name}/orders"))
+    for command, match in ((begun.up, "-base is not"), (begun.up, "-capture is not")):
+        refused(command, match=match)
+        team.deploy()
+        guard.listening = False
+    begun.up()
+    team.deploy()
+    guard.listening = False
+    begun.restore()
+
+    assert guard.each_refused_once(begun.cutover, CUTOVER_GOES_ON) == set()
+
+    allowed = SMALL | permitted(*OF_COMMAND["cutover"])
+    assert guard.asked <= allowed, guard.asked - allowed
+    assert guard.asked >= CUTOVER_GOES_ON
+    assert begun.context().whole.get(switch.CUTOVER)["flipped"]
 
 
 def test_the_guard_itself_sees_what_goes_on_without_an_action(guard):
