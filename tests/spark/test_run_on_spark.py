@@ -84,6 +84,7 @@ def test_a_run_on_live_tables_opens_the_gate_and_names_the_engine(tables, tmp_pa
     assert ddbverify("gate", "--json")[0] == 1
 
 
+@pytest.mark.full
 def test_a_run_on_exports_leaves_the_evidence_of_one_and_no_gate_opens_on_it(tables, tmp_path, ddbverify):
     addresses = [export_of(tmp_path / name, table, ITEMS) for name, table in zip("ab", tables, strict=True)]
     text = settings(tables, source_export=addresses[0], target_export=addresses[1])
@@ -95,13 +96,25 @@ def test_a_run_on_exports_leaves_the_evidence_of_one_and_no_gate_opens_on_it(tab
     assert (code, {one["code"] for one in judged["reasons"]}) == (3, {"exports"})
 
 
-def test_what_a_transform_reads_in_a_task_alone_is_bound_like_what_it_reads_here(tables, tmp_path, ddbverify):
+@pytest.mark.full
+@pytest.mark.parametrize("is_exported", [False, True], ids=["tables", "exports"])
+def test_what_a_transform_reads_in_a_task_alone_is_bound_like_what_it_reads_here(
+    tables, tmp_path, ddbverify, is_exported
+):
     client, name = tables[1]
-    for one in ITEMS:
-        client.put_item(TableName=name, Item=one | {"word": {"S": "seen"}})
+    made = [one | {"word": {"S": "seen"}} for one in ITEMS]
+    for one in made:
+        client.put_item(TableName=name, Item=one)
+    exports = {}
+    if is_exported:
+        exports = {
+            "source_export": export_of(tmp_path / "a", tables[0], ITEMS),
+            "target_export": export_of(tmp_path / "b", tables[1], made),
+        }
     (tmp_path / "reads_a_file.py").write_text(TRANSFORM)
     (tmp_path / "word.txt").write_text("seen")
-    (tmp_path / "migration.toml").write_text(on_spark(settings(tables), transform="reads_a_file:made"))
+    text = on_spark(settings(tables, **exports), transform="reads_a_file:made")
+    (tmp_path / "migration.toml").write_text(text)
     code, ran, said = ddbverify("run", "--json")
     assert (code, ran["verdict"]) == (3, "inconclusive"), said
     assert ran["pairs"][0]["counts"]["matched"] == len(ITEMS)
