@@ -53,9 +53,8 @@ def told_apart(suspects: Sequence[Suspect], judge: Judge, tally: Tally) -> Itera
         judge: The rules of the pair.
         tally: Told of items that have an equal partner after all, and of keys that cannot be compared.
     """
-    met: set[JoinKey] = set()
-    again = {one.key for one in suspects if one.key in met or met.add(one.key)}  # type: ignore[func-returns-value]
-    several: dict[JoinKey, list[Suspect]] = {key: [] for key in again}
+    times = Counter(one.key for one in suspects)
+    several: dict[JoinKey, list[Suspect]] = {key: [] for key, count in times.items() if count > 1}
     for one in suspects:
         if one.key in several:
             several[one.key].append(one)
