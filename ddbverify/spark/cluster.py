@@ -93,6 +93,11 @@ class SparkCluster:
 
     def require_one_attempt_at_a_time(self) -> None:
         """As `lanes.LiveCluster` has it."""
+        if not hasattr(self._session, "sparkContext"):
+            raise ConfigurationError(
+                "--engine spark: this is Spark Connect, which does not say how many tasks run.",
+                "run it by spark-submit, or compare exports.",
+            )
         probe.require_no_speculation(self._session.conf.get("spark.speculation", "false"))
 
     def once(self, unit: int, read: ReadStep, group: str) -> list[Row]:

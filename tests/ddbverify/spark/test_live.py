@@ -11,12 +11,13 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from ddbverify.errors import AccessError
+from ddbverify.errors import AccessError, ConfigurationError, EngineError, ThrottledError
 from ddbverify.names import canary_key, marker_key
 from ddbverify.spark import lanes, live, segments
 from ddbverify.spark.cluster import SparkCluster
 from ddbverify.spark.live_receipts import SegmentRead
 from ddbverify.spark.rows import Row
+from ddbverify.tables.wire import TableReader
 from tests.ddbverify import generated
 from tests.ddbverify.spark.lively import REGIONS, SCHEMA, Tables
 from tests.ddbverify.spark.pretending import PretendedLiveCluster
@@ -169,6 +170,38 @@ def test_what_moves_between_the_scan_and_the_look_converges(tables, cluster):
     findings, summary, code = pair.diff("--segments", "1", "--engine", "spark", "--settle", "1s")
     assert (findings, code, summary["matched"], summary["complete"]) == ([], 0, 20, True)
     assert summary["converged"] == 1
+
+
+def test_a_table_that_throttles_is_asked_again(tables, cluster, monkeypatch):
+    items = numbered(20)
+    pair = tables().fill(items, items[1:])
+    called, refused = TableReader._call, []
+
+    def call(self, operation, *arguments):
+        if operation == "scan" and isinstance(self, segments._SegmentReader) and len(refused) < 3:
+            refused.append(self.table.name)
+            raise ThrottledError("AWS refused: ThrottlingException", "wait")
+        return called(self, operation, *arguments)
+
+    monkeypatch.setattr(TableReader, "_call", call)
+    findings, summary, _ = pair.both("--segments", "2")
+    assert (len(refused), len(findings), summary["complete"]) == (3, 1, True)
+
+
+def test_a_segment_that_cannot_be_read_on_is_named_as_on_one_machine(tables, cluster, monkeypatch):
+    items = numbered(20)
+    pair = tables().fill(items, items[1:])
+    scan_page = TableReader.scan_page
+
+    def breaks(self, segment, total_segments, start):
+        if segment == 1 and self.table.region == REGIONS[1]:
+            raise EngineError("AWS refused to scan: InternalServerError", "again")
+        return scan_page(self, segment, total_segments, start)
+
+    monkeypatch.setattr(TableReader, "scan_page", breaks)
+    _, summary, _ = pair.both("--segments", "3")
+    assert (summary["complete"], summary["segments"]["finished"]) == (False, 2)
+    assert any("segment 2 of 3 of the target" in reason for reason in summary["reasons"])
 
 
 def test_what_a_task_saw_counts_from_when_it_came_back():
@@ -348,6 +381,11 @@ def test_speculation_is_refused(tables, cluster):
     _, summary, code = tables().diff("--engine", "spark")
     assert code == 2
     assert "spark.speculation is on" in summary["error"]["message"]
+
+
+def test_a_session_of_spark_connect_is_refused():
+    with pytest.raises(ConfigurationError, match="Spark Connect"):
+        SparkCluster(object()).require_one_attempt_at_a_time()
 
 
 def test_rekeyed_pairs_are_refused_by_name(tables, cluster):
