@@ -25,7 +25,7 @@ from ddbverify.names import PAUSE, RUN, Fact, KeySchema, canary_key
 from replicator.aws import stream
 from replicator.backfill import boundary, filling, load
 from replicator.backfill.load import Load
-from replicator.commands import audit, repair, steps, up
+from replicator.commands import audit, audit_place, repair, steps, up
 from replicator.context import clock, lock
 from replicator.handlers import consumer, envelope, fifo, forwarder
 from replicator.handlers.envelope import open_body
@@ -788,8 +788,8 @@ def install(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(envelope, "LARGEST_BODY_BYTES", 700)
     patch.setattr(load, "ThreadPoolExecutor", Serial)
     patch.setattr(repair, "Ledger", functools.partial(Ledger, sleep=nothing))
-    patch.setattr(audit, "queue_depth", lambda *_: {"waiting": len(World.present.queue.entries)})
-    patch.setattr(audit, "dead_letters", lambda *_: len(World.present.queue.dead))
+    patch.setattr(audit_place, "queue_depth", lambda *_: {"waiting": len(World.present.queue.entries)})
+    patch.setattr(audit_place, "dead_letters", lambda *_: len(World.present.queue.dead))
 
     def sleep(seconds: float) -> None:
         World.present.wait(seconds)
