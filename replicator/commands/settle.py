@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ddbverify.config import Pair
 from ddbverify.errors import DdbVerifyError, Refused
 from ddbverify.names import TARGET
 from ddbverify.tables.aws import translated
-from replicator.aws import stream, switch
+from ddbverify.words import number_of
+from replicator.aws import queue, stream, switch
 from replicator.aws.stream import StreamReader
 from replicator.commands import after_flip, closing, cutover_drain, invocation, removal
 from replicator.context import live, references
@@ -42,6 +44,8 @@ def settle(context: Context) -> dict[str, Any]:
                 for pair in back.config.tables:
                     with back.console.step(f"{pair}: the consumer of the way back is off") as step:
                         switch.stop_consumer(back, pair, step)
+                    if left := _left_unapplied(back, pair):
+                        back.console.warn(left)
                     _read_to_the_end(over, pair.target)
                 live.note(context, TARGET, over.cycle)
             except BaseException:  # Ctrl-C too
@@ -57,10 +61,23 @@ def settle(context: Context) -> dict[str, Any]:
             if removal.exists(one):
                 removed += removal.direction(one)
     context.console.line(
-        "The way back is given up: the source stays fenced, and as it is by now. "
-        "The target's TTL and alarms are yours to set; `replicator down` removes the rest."
+        "The way back is given up: the source stays fenced, and as it is by now. What is written to the "
+        "target from here on does not reach it, and nothing goes back. The target's TTL and alarms are yours "
+        "to set; `replicator down` removes the rest."
     )
     return {"settled": True, "removed": removed}
+
+
+def _left_unapplied(back: Context, pair: Pair) -> str:
+    """What the application has written to the target, and the source does not get any more, in a sentence."""
+    waiting = sum(queue.queue_depth(back, pair).values())
+    waiting += queue.dead_letters(back, back.resources(pair)["dead_letter_url"])
+    aside = len(back.state(pair).quarantined())
+    parts = [
+        *([f"about {number_of(waiting, 'message')} of its queue"] if waiting else []),
+        *([f"{number_of(aside, 'key')} of its quarantine"] if aside else []),
+    ]
+    return f"given up with the way back, and in {pair.source} only: {' and '.join(parts)}" if parts else ""
 
 
 def _follow_on(back: Context, lock: Lock) -> None:

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import pytest
 from botocore.exceptions import ClientError
 
-from ddbverify.errors import DdbVerifyError
+from ddbverify.errors import DdbVerifyError, Refused
 from ddbverify.names import Fact
 from replicator.aws import fence, policy_fence, queue, switch, target_fence
 from replicator.aws.policies import Policies
@@ -545,6 +545,9 @@ def test_a_process_that_is_interrupted_says_what_is_open_and_what_to_run(world, 
     assert "`replicator cutover` again now: it goes on from there" in said["try"]
     assert pointer(world) == world.context().target_table(world.pair).arn
     assert fenced(world)
+    with pytest.raises(Refused, match="does not follow its source yet") as half_torn_down:
+        world.cutback()
+    assert "run the command `cutover` again: it goes on where it stopped" in half_torn_down.value.hint
     assert world.cutover()["flipped"]
     use(world, 0)
     assert holding(world)["new 0"]

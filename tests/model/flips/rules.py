@@ -74,11 +74,11 @@ class ThroughTheInverse(OverAndBack):
 
 
 class Closing(ThroughTheInverse):
-    """Those in which the application writes until the fence holds: that is request 90 of a command."""
+    """Those in which the application writes until the fence holds: that is request 96 of a command."""
 
     commands = ("cutover",)
     stops = ("sleep",)
-    mores = (0, 90)
+    mores = (0, 96)
     skews = (0.9,)
     keys = ("c",)
     kinds = ("put",)

@@ -6,6 +6,7 @@ import copy
 import itertools
 import json
 from contextlib import suppress
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -259,6 +260,18 @@ def test_at_no_moment_do_both_tables_take_writes(world, lag, block, spread):
     assert all(both.target.lets_through(at) for at in range(int(opened), int(both.bites) + 2 * LIMIT))
     assert all(both.source.denies(at) for at in range(int(both.bites) + 1, int(both.bites) + 2 * LIMIT))
     assert both.left_of_the_fence() == []
+
+
+@pytest.mark.parametrize("within", [0.0, 0.7])
+@pytest.mark.parametrize("quiet", [0.0, 0.4, 7.0])
+def test_in_the_second_in_which_the_source_closes_the_target_is_closed(quiet, within):
+    """Dates are held to the second: until its end the source takes writes."""
+    both = Both()
+    since = both.bites + within
+    replace(both.fences(), quiet_seconds=quiet).raise_(since, since + LIMIT)
+
+    assert both.taken_twice(since + LIMIT) == []
+    assert both.window().opens - since >= quiet
 
 
 def test_it_is_open_before_the_flip_for_every_request_and_no_second_is_waited_for(world):

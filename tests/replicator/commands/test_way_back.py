@@ -526,6 +526,42 @@ def standing(monkeypatch):
     return gone
 
 
+def test_what_is_given_up_with_a_way_back_is_said(tmp_path, monkeypatch, standing):
+    made, said, warned = migration(tmp_path, table="target", cycle=1), [], []
+    made.need_begun, made.locked = lambda: None, lambda _: nullcontext()
+    back = made.turned(1)
+    made.console = back.console = SimpleNamespace(
+        line=said.append, warn=warned.append, step=lambda _: nullcontext()
+    )
+    depth, letters = {"waiting": 2, "in_flight": 0, "delayed": 1}, [4]
+    state = State.of_pair(FakeDynamoDB(), STATE, "orders")
+    back.state, back.resources = lambda _: state, lambda _: {"dead_letter_url": "url"}
+    monkeypatch.setattr(settle.switch, "stop_consumer", lambda *_: None)
+    monkeypatch.setattr(settle.queue, "queue_depth", lambda context, _: depth if context is back else {})
+    monkeypatch.setattr(settle.queue, "dead_letters", lambda *_: letters[0])
+    monkeypatch.setattr(settle, "_read_to_the_end", lambda *_: None)
+    monkeypatch.setattr(settle.after_flip, "begin", lambda _: None)
+    state.put(Fact.QUARANTINE + "a", key={"id": {"S": "a"}}, number="1", reason="x", at="now")
+
+    settle.settle(made)
+    (left,) = warned
+    assert left == (
+        "given up with the way back, and in orders-v2 only: about 7 messages of its queue and 1 key of its "
+        "quarantine"
+    )
+    (last,) = said
+    assert last.startswith("The way back is given up: the source stays fenced, and as it is by now.")
+    assert "What is written to the target from here on does not reach it, and nothing goes back." in last
+
+    warned.clear()
+    live.note(made, "target", 1)
+    depth.update(waiting=0, delayed=0)
+    letters[0] = 0
+    state.delete(Fact.QUARANTINE + "a")
+    settle.settle(made)
+    assert warned == [], "nothing waits"
+
+
 def test_what_a_cutback_that_was_rolled_back_has_armed_goes_with_the_way_back(
     tmp_path, monkeypatch, standing
 ):
@@ -534,6 +570,7 @@ def test_what_a_cutback_that_was_rolled_back_has_armed_goes_with_the_way_back(
     made.console = made.turned(1).console = SimpleNamespace(line=lambda _: None, step=lambda _: nullcontext())
     monkeypatch.setattr(settle.switch, "stop_consumer", lambda *_: None)
     monkeypatch.setattr(settle, "_read_to_the_end", lambda *_: None)
+    monkeypatch.setattr(settle, "_left_unapplied", lambda *_: "")
     monkeypatch.setattr(settle.after_flip, "begin", lambda _: None)
 
     assert settle.settle(made) == {"settled": True, "removed": ["stack 2", "stack 1"]}
@@ -565,6 +602,7 @@ def test_a_settle_that_loses_its_lease_does_not_leave_the_source_behind(
     def lost(*_):
         raise LeaseLost("This `settle` lost its lease.", "run it again.")
 
+    monkeypatch.setattr(settle, "_left_unapplied", lambda *_: "")
     monkeypatch.setattr(settle, "_read_to_the_end", lost)
     with pytest.raises(LeaseLost):
         settle.settle(made)
