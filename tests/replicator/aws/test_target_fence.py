@@ -474,6 +474,17 @@ def test_killed_between_the_two_puts_the_next_run_closes_and_lifts(world):
     assert both.target.denies(both.clock.at)
 
 
+def test_whoever_changes_the_sources_policy_is_noticed_beside_a_target_that_stands(world):
+    both = world()
+    made = both.raised()
+    made.need_standing()
+    by_another_tool(both.source, {**OTHERS})
+    both.clock.at += 30
+
+    with pytest.raises(EngineError, match="changed the resource policy of orders "):
+        made.need_standing()
+
+
 def test_whoever_changes_the_policy_during_the_cutover_is_noticed(world):
     both = world(lag=3.0)
     made = both.raised()
@@ -568,6 +579,17 @@ def test_one_that_could_not_be_closed_again_is_closed_by_the_next_attempt(world)
     assert fence.close_left_open(both.fences()) == ["orders-v2"]
     assert both.target.denies(both.clock.at)
     assert fence.close_left_open(both.fences()) == []
+
+
+def test_one_whose_window_was_left_in_its_policy_is_closed_by_the_next_attempt(world):
+    """The target's side did not answer, so that the source alone was lifted; see `fence.of`, *to_lift*."""
+    both = world()
+    both.raised().source.lift()
+    both.clock.at = both.bites + 60
+    assert both.target.lets_through(both.clock.at)
+
+    assert fence.close_left_open(both.fences()) == ["orders-v2"]
+    assert both.target.denies(both.clock.at)
 
 
 @pytest.mark.parametrize("how", ["opened", "killed at the answer", "not scheduled"])
