@@ -1,5 +1,5 @@
 """
-The algorithm of AWS Labs' bulk executor's `diff`, written anew from its description, to be measured by ours.
+The algorithm of AWS Labs' bulk executor's `diff`, written anew from what that code does, to be measured.
 
 What it does: the same numbered segment of both tables is read side by side, in the order that it comes in.
 Where both hold the same hash key, the range keys are compared, *as text whatever their type*, to say which
