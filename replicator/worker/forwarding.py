@@ -7,9 +7,10 @@ not noted is sent again, which the consumer's guard makes harmless.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -44,7 +45,7 @@ class _Shard:
     read_epoch: float
     iterator: str | None = None
     empty: int = 0
-    noted: float = field(default_factory=time.monotonic)
+    noted: float = -math.inf  # by us, not yet: a process that is started again each minute has to get on, too
 
 
 class Forwarding:

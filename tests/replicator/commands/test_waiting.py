@@ -43,6 +43,8 @@ def context(tmp_path):
         told=told,
         server_time=lambda: 7.0,
         console=SimpleNamespace(step=quiet_step, warn=told.append),
+        source=SimpleNamespace(scan=lambda **_: {"Items": []}),
+        target=SimpleNamespace(scan=lambda **_: {"Items": []}),
     )
 
 
