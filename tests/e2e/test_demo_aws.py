@@ -94,6 +94,7 @@ def left(aws: EmbeddedAws) -> list[str]:
     ]
 
 
+@pytest.mark.full
 def test_the_whole_of_it_leaves_a_signed_result_and_nothing_else(alone, tmp_path):
     before = left(alone)
     done = run(alone, tmp_path, "--yes", "--json", *SMALL)

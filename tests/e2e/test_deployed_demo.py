@@ -15,6 +15,7 @@ from tests.demonstration import demonstrate
 pytestmark = [pytest.mark.engine("ministack"), pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
+@pytest.mark.full
 def test_nothing_is_lost_where_others_deploy():
     told = demonstrate("--deployed", "--short", "--count", "50", "--traffic", "10")
 
