@@ -13,23 +13,22 @@ import random
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from ddbverify.compare.judge import Judge, Uncomparable
 from ddbverify.compare.open_claims import OpenClaims, Told
 from ddbverify.compare.sides import Role
-from ddbverify.errors import ConfigurationError, EngineError, TransformError
-from ddbverify.exports.reader import ExportReader
+from ddbverify.errors import TransformError
 from ddbverify.items.form import UnknownValue
 from ddbverify.items.keys import JoinKey, join_key, marker_keys
 from ddbverify.items.quick import STATE_BYTES, UNSURE, QuickState
 from ddbverify.items.raw import decode_item
 from ddbverify.spark.job import Job
-from ddbverify.spark.receipts import Fetched, Joined, Judged, Read
+from ddbverify.spark.receipts import Fetched, Joined, Judged
 from ddbverify.spark.rows import RECORD, Kind, Packer, Row, Sum, at_place, bucket_of, place_of
-from ddbverify.spark.tasks import CALLED_TWICE, failed_receipt, pages_of, reader_of
+from ddbverify.spark.tasks import CALLED_TWICE, Made, ReadParts, items_at
 from ddbverify.tables.pages import Page
 
 TOLD_AT_ONCE: Final = 1_000
@@ -70,71 +69,30 @@ def pieces_in(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         at += size + more
 
 
-class ReadClaims:
+class ReadClaims(ReadParts):
     """Parts -> records by the bucket of their target key, and a receipt for each part."""
 
-    def __init__(self, job: Job, buckets: int) -> None:
-        """Read for *job*."""
-        self._job, self._buckets = job, buckets
-
-    def __call__(self, units: Iterable[int], attempt: int = 0) -> Iterator[Row]:
-        """What one task does."""
-        try:
-            judge = self._job.judge()
-        except ConfigurationError as error:
-            for unit in units:
-                yield self._receipt(Read(unit=unit, attempt=attempt, **failed_receipt(error)))
-            return
-        for unit in units:
-            yield from self._read(unit, judge, attempt)
-
-    def _receipt(self, receipt: Read) -> Row:
-        return Row(receipt.unit % self._buckets, Kind.READ, msgspec.msgpack.encode(receipt))
-
-    def _read(self, unit: int, judge: Judge, attempt: int) -> Iterator[Row]:
-        role, _ = self._job.place(unit)
-        is_source = role is Role.SOURCE
+    def _records(
+        self, unit: int, judge: Judge, pages: Iterable[Page], packer: Packer, made: Made
+    ) -> Iterator[Row]:
+        is_source = self._job.place(unit)[0] is Role.SOURCE
         schema = judge.transform.source_keys if is_source else judge.transform.target_keys
         canary = judge.source_canary if is_source else judge.target_canary
         markers = marker_keys(schema)
-        records_of = _Claimed(judge, self._job.quick) if is_source else _Held(self._job.quick)
-        packer = Packer(Kind.RECORDS)
-        items = records = begin = 0
-        met_canary = False
-        reader: ExportReader | None = None
-        failure: dict[str, Any] = {}
-        try:
-            reader = reader_of(self._job, unit)
-            for page in pages_of(reader):
-                items += page.count
-                # All keys of a page first: of one with a key that cannot be read nothing is joined.
-                for number, (key, raw) in enumerate(_keyed(page), begin):
-                    if key == canary or key in markers:
-                        met_canary |= key == canary
-                        continue
-                    for record in records_of(key, raw, place_of(unit, number)):
-                        records += 1
-                        if packer.add(bucket_of(record[0], self._buckets), RECORD.pack(*record)):
-                            yield from packer.due()
-                begin += page.count
-        except (EngineError, ConfigurationError) as error:
-            failure = failed_receipt(error)
-        yield from packer.rest()
-        receipt = Read(
-            unit=unit,
-            items=items,
-            records=records,
-            rows=packer.sum.rows,
-            sum=packer.sum.value,
-            met_canary=met_canary,
-            requests=reader.requests if reader else 0,
-            attempt=attempt,
-            seen=self._job.seen(),
-            dropped=records_of.dropped,
-            refused=records_of.refused,
-            **failure,
-        )
-        yield self._receipt(receipt)
+        records_of = _Claimed(judge, self._job.quick, made) if is_source else _Held(self._job.quick)
+        begin = 0
+        for page in pages:
+            made.items += page.count
+            # All keys of a page first: of one with a key that cannot be read nothing is joined.
+            for number, (key, raw) in enumerate(_keyed(page), begin):
+                if key == canary or key in markers:
+                    made.met_canary |= key == canary
+                    continue
+                for record in records_of(key, raw, place_of(unit, number)):
+                    made.records += 1
+                    if packer.add(bucket_of(record[0], self._buckets), RECORD.pack(*record)):
+                        yield from packer.due()
+            begin += page.count
 
 
 def _keyed(page: Page) -> list[tuple[JoinKey, msgspec.Raw]]:
@@ -143,8 +101,6 @@ def _keyed(page: Page) -> list[tuple[JoinKey, msgspec.Raw]]:
 
 class _Held:
     """The record of an item of the target."""
-
-    dropped = refused = 0
 
     def __init__(self, quick: QuickState) -> None:
         self._quick = quick
@@ -156,9 +112,8 @@ class _Held:
 class _Claimed:
     """The records of what the transform makes of an item of the source."""
 
-    def __init__(self, judge: Judge, quick: QuickState) -> None:
-        self.dropped = self.refused = 0
-        self._transform, self._quick = judge.transform, quick
+    def __init__(self, judge: Judge, quick: QuickState, made: Made) -> None:
+        self._transform, self._quick, self._made = judge.transform, quick, made
 
     def __call__(self, key: JoinKey, raw: msgspec.Raw, place: int) -> Sequence[_Record]:
         del key  # it is not the target's
@@ -168,9 +123,9 @@ class _Claimed:
             made = self._transform(item, twice=is_twice) or self._transform(item, twice=True)
             keys = [join_key(one, self._transform.target_keys) for one in made]
         except (TransformError, ValueError):  # what is wrong, the judge says, who sees the item again
-            self.refused += 1
+            self._made.refused += 1
             return ((refused_digest(self._quick, place), UNSURE, place),)
-        self.dropped += not made
+        self._made.dropped += not made
         return [
             (self._quick.of_key(target), self._quick.of(msgspec.json.encode(one)), place)
             for target, one in zip(keys, made, strict=True)
@@ -285,7 +240,7 @@ class FetchClaims:
         packer, items, anew = Packer(Kind.ITEMS), [0, 0], 0
         for unit, numbers in wanted.items():
             is_source = self._job.place(unit)[0] is Role.SOURCE
-            for number, raw in self._items(unit, sorted(numbers)):
+            for number, raw, _ in items_at(self._job, unit, sorted(numbers)):
                 digests = sorted(numbers[number])
                 if is_source:
                     pieces, is_new = _claims_again(judge, quick, place_of(unit, number), raw, digests)
@@ -299,17 +254,6 @@ class FetchClaims:
         yield from packer.rest()
         receipt = Fetched(items=(items[0], items[1]), rows=packer.sum.rows, sum=packer.sum.value, anew=anew)
         yield Row(0, Kind.FETCHED, msgspec.msgpack.encode(receipt))
-
-    def _items(self, unit: int, numbers: list[int]) -> Iterator[tuple[int, bytes]]:
-        at = begin = 0
-        for page in pages_of(reader_of(self._job, unit)):
-            end = begin + page.count
-            while at < len(numbers) and numbers[at] < end:
-                yield numbers[at], bytes(page.items[numbers[at] - begin])
-                at += 1
-            if at == len(numbers):
-                return
-            begin = end
 
 
 def _claims_again(

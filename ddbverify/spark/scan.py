@@ -26,6 +26,7 @@ from ddbverify.exports.export import Export
 from ddbverify.exports.reader import ExportReader
 from ddbverify.spark import bound
 from ddbverify.spark.job import Job
+from ddbverify.spark.judging import JudgeItems
 from ddbverify.spark.receipts import (
     Fetched,
     Joined,
@@ -36,7 +37,7 @@ from ddbverify.spark.receipts import (
 )
 from ddbverify.spark.rekeyed import FetchClaims, JoinClaims, JudgeClaims, ReadClaims
 from ddbverify.spark.rows import Kind, Row
-from ddbverify.spark.tasks import FetchItems, JoinRecords, JudgeItems, ReadParts
+from ddbverify.spark.tasks import FetchItems, JoinRecords, ReadParts
 from ddbverify.words import number_of, were
 
 RECORDS_PER_TASK: Final = 200_000

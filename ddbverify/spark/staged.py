@@ -21,11 +21,12 @@ from ddbverify.compare.open_keys import OpenKeys
 from ddbverify.compare.part import Ended
 from ddbverify.compare.sides import Role
 from ddbverify.errors import Inconclusive
+from ddbverify.spark.judging import judged
 from ddbverify.spark.live_receipts import Staged
 from ddbverify.spark.receipts import Fetched, Judged, require_all_judged
-from ddbverify.spark.rows import Kind, Row, Sum, items_in
+from ddbverify.spark.rows import Kind, Row, Sum
 from ddbverify.spark.scan import OPEN_ITEMS_PER_TASK, ReadStep, Shuffled, Step
-from ddbverify.spark.segments import ROLES, Live, member_of, orders_part
+from ddbverify.spark.segments import Live, member_of, orders_part
 from ddbverify.spark.stager import BUCKETS
 from ddbverify.spark.staging import Staging, frames_in
 
@@ -74,38 +75,8 @@ class JoinStaged:
     def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
         """What one task does: it has all staged items of its keys."""
         keys = OpenKeys(member_of(self.live).judge, self.live.memory, self.at)
-        received, items, found = Sum(), dict.fromkeys(Role, 0), [0, 0]
-
-        def told(lefts: Iterable[Left]) -> Iterator[Row]:
-            for left in lefts:
-                found[0] += len(left.suspects)
-                found[1] += len(left.refused)
-                yield Row(0, Kind.FOUND, pickle.dumps(left, pickle.HIGHEST_PROTOCOL))
-
-        for row in rows:
-            if row.kind != Kind.ITEMS:
-                yield row
-                continue
-            received.add(row.content)
-            sides: dict[Role, list[bytes]] = {role: [] for role in Role}
-            for of_source, raw in items_in(row.content):
-                sides[Role.SOURCE if of_source else Role.TARGET].append(raw)
-            for role in ROLES:
-                items[role] += len(sides[role])
-                if sides[role]:
-                    yield from told(keys.add(role, sides[role]))
-        yield from told(keys.end(source_complete=self.source_complete, target_complete=self.target_complete))
-        receipt = Judged(
-            items=(items[Role.SOURCE], items[Role.TARGET]),
-            rows=received.rows,
-            sum=received.value,
-            matched=keys.matched,
-            excluded=keys.excluded,
-            dropped=keys.dropped,
-            suspects=found[0],
-            refused=found[1],
-        )
-        yield Row(0, Kind.JUDGED, msgspec.msgpack.encode(receipt))
+        complete = {"source_complete": self.source_complete, "target_complete": self.target_complete}
+        yield from judged(rows, keys, complete)
 
 
 def join_staged(
@@ -133,13 +104,13 @@ def join_staged(
     join = JoinStaged(live, at, Role.SOURCE in complete, Role.TARGET in complete)
     with cluster.joined(len(files), read, join, tasks) as shuffled:
         fetched: list[Fetched] = []
-        judged: list[Judged] = []
+        receipts: list[Judged] = []
         for row in shuffled.of(Kind.FETCHED, Kind.JUDGED):
             if row.kind == Kind.FETCHED:
                 fetched.append(msgspec.msgpack.decode(row.content, type=Fetched))
             else:
-                judged.append(msgspec.msgpack.decode(row.content, type=Judged))
-        told = [sum(one.suspects for one in judged), sum(one.refused for one in judged)]
+                receipts.append(msgspec.msgpack.decode(row.content, type=Judged))
+        told = [sum(one.suspects for one in receipts), sum(one.refused for one in receipts)]
         if sum(told) > most_open:
             raise orders_part()
         found = [0, 0]
@@ -149,15 +120,15 @@ def join_staged(
             found[0] += len(left.suspects)
             found[1] += len(left.refused)
             lefts.append(left)
-        require_all_judged(wanted, fetched, judged, found)
+        require_all_judged(wanted, fetched, receipts, found)
     for left in lefts:
         for suspect, _ in left.suspects:
             suspect.group = None  # groups are numbered in each task for itself
         yield left
     yield Ended(
-        matched=sum(one.matched for one in judged),
-        excluded=sum(one.excluded for one in judged),
-        dropped=sum(one.dropped for one in judged),
+        matched=sum(one.matched for one in receipts),
+        excluded=sum(one.excluded for one in receipts),
+        dropped=sum(one.dropped for one in receipts),
         met_canary=False,
         spilled=True,
         items=dict.fromkeys(Role, 0),

@@ -2,29 +2,29 @@
 The four steps of a comparison, each as what one task does: rows in, rows out.
 
 Read a part, and let a record stand for each item; join the records of some keys; read what is open again;
-judge it. Each step takes its rows in any order, and makes the same of them however often it is run.
+judge it (`judging`). Each step takes its rows in any order, and makes the same of them however often it is
+run.
 """
 
 from __future__ import annotations
 
-import pickle
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from ddbverify.compare.judge import Judge
-from ddbverify.compare.open_keys import OpenKeys
 from ddbverify.compare.reserved import reserved_text
 from ddbverify.compare.sides import Role
 from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, TransformError
 from ddbverify.exports.reader import ExportReader
-from ddbverify.items.keys import marker_keys
+from ddbverify.items.keys import JoinKey, marker_keys
 from ddbverify.items.quick import UNSURE, QuickState
 from ddbverify.items.raw import decode_item
 from ddbverify.spark.job import Job
-from ddbverify.spark.receipts import Fetched, Joined, Judged, Read
+from ddbverify.spark.receipts import Fetched, Joined, Read
 from ddbverify.spark.rows import (
     RECORD,
     Kind,
@@ -34,7 +34,6 @@ from ddbverify.spark.rows import (
     at_place,
     bucket_of,
     item_bytes,
-    items_in,
     number_bytes,
     numbers_in,
     place_of,
@@ -64,6 +63,17 @@ def pages_of(reader: ExportReader) -> Iterator[Page]:
         page = reader.scan_page(0, 1, page.last_key)
 
 
+@dataclass(slots=True)
+class Made:
+    """What a step has made of one part, as far as it was read."""
+
+    items: int = 0
+    records: int = 0
+    met_canary: bool = False
+    dropped: int = 0
+    refused: int = 0
+
+
 class ReadParts:
     """Parts -> records by their bucket, and a receipt for each part."""
 
@@ -86,50 +96,56 @@ class ReadParts:
         return Row(receipt.unit % self._buckets, Kind.READ, msgspec.msgpack.encode(receipt))
 
     def _read(self, unit: int, judge: Judge, attempt: int) -> Iterator[Row]:
-        role, _ = self._job.place(unit)
-        is_source = role is Role.SOURCE
-        schema = judge.transform.source_keys if is_source else judge.transform.target_keys
-        canary = judge.source_canary if is_source else judge.target_canary
-        reserved, markers = reserved_text(schema), marker_keys(schema)
-        quick = self._job.quick
-        state_of = _Expected(judge, quick) if is_source and judge.transform.function else quick.of
-        packer = Packer(Kind.RECORDS)
-        items = records = number = 0
-        met_canary = False
+        packer, made = Packer(Kind.RECORDS), Made()
         reader: ExportReader | None = None
         failure: dict[str, Any] = {}
         try:
             reader = reader_of(self._job, unit)
-            for page in pages_of(reader):
-                holds_reserved = reserved in page.body
-                items += page.count
-                for raw in page.items:
-                    key = page.key_of(raw)
-                    number += 1
-                    if holds_reserved and (key == canary or key in markers):
-                        met_canary |= key == canary
-                        continue
-                    digest = quick.of_key(key)
-                    record = RECORD.pack(digest, state_of(raw), place_of(unit, number - 1))
-                    records += 1
-                    if packer.add(bucket_of(digest, self._buckets), record):
-                        yield from packer.due()
+            yield from self._records(unit, judge, pages_of(reader), packer, made)
         except (EngineError, ConfigurationError) as error:
             failure = failed_receipt(error)
         yield from packer.rest()
         receipt = Read(
             unit=unit,
-            items=items,
-            records=records,
+            items=made.items,
+            records=made.records,
             rows=packer.sum.rows,
             sum=packer.sum.value,
-            met_canary=met_canary,
+            met_canary=made.met_canary,
             requests=reader.requests if reader else 0,
             attempt=attempt,
             seen=self._job.seen(),
+            dropped=made.dropped,
+            refused=made.refused,
             **failure,
         )
         yield self._receipt(receipt)
+
+    def _records(
+        self, unit: int, judge: Judge, pages: Iterable[Page], packer: Packer, made: Made
+    ) -> Iterator[Row]:
+        """The records of one part, counted in *made*. Raises EngineError: it is not whole."""
+        is_source = self._job.place(unit)[0] is Role.SOURCE
+        schema = judge.transform.source_keys if is_source else judge.transform.target_keys
+        canary = judge.source_canary if is_source else judge.target_canary
+        reserved, markers = reserved_text(schema), marker_keys(schema)
+        quick = self._job.quick
+        state_of = _Expected(judge, quick) if is_source and judge.transform.function else quick.of
+        number = 0
+        for page in pages:
+            holds_reserved = reserved in page.body
+            made.items += page.count
+            for raw in page.items:
+                key = page.key_of(raw)
+                number += 1
+                if holds_reserved and (key == canary or key in markers):
+                    made.met_canary |= key == canary
+                    continue
+                digest = quick.of_key(key)
+                record = RECORD.pack(digest, state_of(raw), place_of(unit, number - 1))
+                made.records += 1
+                if packer.add(bucket_of(digest, self._buckets), record):
+                    yield from packer.due()
 
 
 def failed_receipt(error: DdbVerifyError) -> dict[str, Any]:
@@ -300,71 +316,28 @@ class FetchItems:
         wanted: dict[int, list[int]] = {}
         for row in rows:
             wanted.setdefault(row.bucket, []).extend(numbers_in(row.content))
-        packer, items = Packer(Kind.ITEMS), [0, 0]
+        packer, items, quick = Packer(Kind.ITEMS), [0, 0], self._job.quick
         for unit, numbers in wanted.items():
             is_source = self._job.place(unit)[0] is Role.SOURCE
-            for digest, raw in self._items(unit, sorted(numbers)):
+            for _, raw, key in items_at(self._job, unit, sorted(numbers)):
                 items[not is_source] += 1
-                if packer.add(bucket_of(digest, self._buckets), item_bytes(raw, of_source=is_source)):
+                bucket = bucket_of(quick.of_key(key), self._buckets)
+                if packer.add(bucket, item_bytes(raw, of_source=is_source)):
                     yield from packer.due()
         yield from packer.rest()
         receipt = Fetched(items=(items[0], items[1]), rows=packer.sum.rows, sum=packer.sum.value)
         yield Row(0, Kind.FETCHED, msgspec.msgpack.encode(receipt))
 
-    def _items(self, unit: int, numbers: list[int]) -> Iterator[tuple[bytes, bytes]]:
-        quick, at, begin = self._job.quick, 0, 0
-        for page in pages_of(reader_of(self._job, unit)):
-            end = begin + page.count
-            while at < len(numbers) and numbers[at] < end:
-                raw = page.items[numbers[at] - begin]
-                yield quick.of_key(page.key_of(raw)), bytes(raw)
-                at += 1
-            if at == len(numbers):
-                return
-            begin = end
 
-
-class JudgeItems:
-    """Items of open keys -> what is found of these."""
-
-    def __init__(self, job: Job, *, source_complete: bool, target_complete: bool) -> None:
-        """Judge for *job*; a side is complete if every part of it was read to its end."""
-        self._job = job
-        self._complete = {"source_complete": source_complete, "target_complete": target_complete}
-
-    def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """What one task does: it has all open items of its keys."""
-        judge = self._job.judge()
-        keys = OpenKeys(judge, self._job.memory, self._job.at)
-        received, items, found = Sum(), [0, 0], [0, 0]
-
-        def told(lefts: Iterable[object]) -> Iterator[Row]:
-            for left in lefts:
-                found[0] += len(left.suspects)  # type: ignore[attr-defined]
-                found[1] += len(left.refused)  # type: ignore[attr-defined]
-                yield Row(0, Kind.FOUND, pickle.dumps(left, pickle.HIGHEST_PROTOCOL))
-
-        for row in rows:
-            if row.kind != Kind.ITEMS:
-                yield row
-                continue
-            received.add(row.content)
-            sides: dict[Role, list[bytes]] = {role: [] for role in Role}
-            for of_source, raw in items_in(row.content):
-                sides[Role.SOURCE if of_source else Role.TARGET].append(raw)
-            for number, role in enumerate((Role.SOURCE, Role.TARGET)):
-                items[number] += len(sides[role])
-                if sides[role]:
-                    yield from told(keys.add(role, sides[role]))
-        yield from told(keys.end(**self._complete))
-        receipt = Judged(
-            items=(items[0], items[1]),
-            rows=received.rows,
-            sum=received.value,
-            matched=keys.matched,
-            excluded=keys.excluded,
-            dropped=keys.dropped,
-            suspects=found[0],
-            refused=found[1],
-        )
-        yield Row(0, Kind.JUDGED, msgspec.msgpack.encode(receipt))
+def items_at(job: Job, unit: int, numbers: Sequence[int]) -> Iterator[tuple[int, bytes, JoinKey]]:
+    """The items of a part at *numbers*, which ascend, each with its key. Raises EngineError."""
+    at = begin = 0
+    for page in pages_of(reader_of(job, unit)):
+        end = begin + page.count
+        while at < len(numbers) and numbers[at] < end:
+            raw = page.items[numbers[at] - begin]
+            yield numbers[at], bytes(raw), page.key_of(raw)
+            at += 1
+        if at == len(numbers):
+            return
+        begin = end

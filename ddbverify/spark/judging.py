@@ -1,0 +1,71 @@
+"""Items of open keys, judged by what one task does: rows in, rows out, as in `tasks`."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from ddbverify.compare.entries import Left
+from ddbverify.compare.open_keys import OpenKeys
+from ddbverify.compare.sides import Role
+from ddbverify.spark.job import Job
+from ddbverify.spark.receipts import Judged
+from ddbverify.spark.rows import Kind, Row, Sum, items_in
+
+
+class JudgeItems:
+    """Items of open keys -> what is found of these."""
+
+    def __init__(self, job: Job, *, source_complete: bool, target_complete: bool) -> None:
+        """Judge for *job*; a side is complete if every part of it was read to its end."""
+        self._job = job
+        self._complete = {"source_complete": source_complete, "target_complete": target_complete}
+
+    def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """What one task does: it has all open items of its keys."""
+        yield from judged(rows, OpenKeys(self._job.judge(), self._job.memory, self._job.at), self._complete)
+
+
+def judged(rows: Iterable[Row], keys: OpenKeys, complete: Mapping[str, bool]) -> Iterator[Row]:
+    """
+    Items of some keys -> what is found of these, and a receipt; rows of other kinds pass.
+
+    Args:
+        rows: All items of these keys.
+        keys: Joins them.
+        complete: ``source_complete`` and ``target_complete``, as `OpenKeys.end` has them.
+    """
+    received, items, found = Sum(), dict.fromkeys(Role, 0), [0, 0]
+
+    def told(lefts: Iterable[Left]) -> Iterator[Row]:
+        for left in lefts:
+            found[0] += len(left.suspects)
+            found[1] += len(left.refused)
+            yield Row(0, Kind.FOUND, pickle.dumps(left, pickle.HIGHEST_PROTOCOL))
+
+    for row in rows:
+        if row.kind != Kind.ITEMS:
+            yield row
+            continue
+        received.add(row.content)
+        sides: dict[Role, list[bytes]] = {role: [] for role in Role}
+        for of_source, raw in items_in(row.content):
+            sides[Role.SOURCE if of_source else Role.TARGET].append(raw)
+        for role, some in sides.items():
+            items[role] += len(some)
+            if some:
+                yield from told(keys.add(role, some))
+    yield from told(keys.end(**complete))
+    receipt = Judged(
+        items=(items[Role.SOURCE], items[Role.TARGET]),
+        rows=received.rows,
+        sum=received.value,
+        matched=keys.matched,
+        excluded=keys.excluded,
+        dropped=keys.dropped,
+        suspects=found[0],
+        refused=found[1],
+    )
+    yield Row(0, Kind.JUDGED, msgspec.msgpack.encode(receipt))
