@@ -240,7 +240,8 @@ ROOMS = (
         "the pieces of AWS that a migration moves: queues, mappings, streams, fence, canary",
         "ddbverify.items ddbverify.tables handlers context",
         "canary fence fence_seen markers operators_command pointer policies policy_deny prices queue "
-        "readers sight stream stream_switch stream_tail switch target_fence target_notes target_seen workers",
+        "queue_counts readers sight stream stream_switch stream_tail switch target_fence target_notes "
+        "target_seen workers",
     ),
     _room(
         "replicator",

@@ -24,6 +24,7 @@ from replicator.audits import auditing, behind_flip, dead_letters
 from replicator.audits.place import SCHEDULE, Place
 from replicator.audits.turn import Turn, is_due, turn
 from replicator.aws import stream
+from replicator.aws.queue_counts import counts
 from replicator.context import tables
 from replicator.handlers.credentials import assumed_role
 from replicator.handlers.metrics import emit
@@ -194,11 +195,11 @@ def _place(settings: Settings, state: State, clients: Clients, in_time: Callable
     restart = int((state.get(Fact.RESTART) or {}).get("number", 0))
 
     def waiting() -> bool:
-        return _messages(clients.queues(), resources["queue_url"]) > 0
+        return any(counts(clients.queues(), resources["queue_url"]).values())
 
     def file_letters(schema: KeySchema) -> None:
         sqs, url = clients.queues(), resources["dead_letter_url"]
-        if _messages(sqs, url):
+        if any(counts(sqs, url).values()):
             dead_letters.file(
                 sqs, url, state, stream_arn=resources["stream_arn"], restart=restart, schema=schema
             )
@@ -216,19 +217,6 @@ def _place(settings: Settings, state: State, clients: Clients, in_time: Callable
         by=SCHEDULE,
         in_time=in_time,
     )
-
-
-def _messages(sqs: SQSClient, url: str) -> int:
-    """Messages in a queue, waiting, in flight and delayed; SQS calls each of them approximate."""
-    answer = sqs.get_queue_attributes(
-        QueueUrl=url,
-        AttributeNames=[
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesDelayed",
-        ],
-    )["Attributes"]
-    return sum(map(int, answer.values()))
 
 
 @functools.cache

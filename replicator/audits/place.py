@@ -23,10 +23,6 @@ SCHEDULE: Final = "schedule"
 """Who audits: ``by`` of the fact `stream.PLACES`."""
 
 
-def _for_ever() -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """
@@ -57,7 +53,7 @@ class Place:
     waiting: Callable[[], bool]
     file_letters: Callable[[KeySchema], None]
     by: str = COMMAND
-    in_time: Callable[[], bool] = field(default=_for_ever)
+    in_time: Callable[[], bool] = field(default=stream.for_ever)
 
     def bound_stream(self, source: TableFacts) -> str:
         """

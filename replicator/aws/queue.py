@@ -9,6 +9,7 @@ from ddbverify.errors import EngineError
 from ddbverify.names import Fact
 from ddbverify.tables.aws import translated
 from ddbverify.words import number_of
+from replicator.aws.queue_counts import counts
 from replicator.context import clock
 from replicator.context.console import Step
 from replicator.context.context import Context
@@ -18,29 +19,13 @@ from replicator.handlers.control import is_paused
 def queue_depth(context: Context, pair: Pair) -> dict[str, int]:
     """Messages waiting, in flight and delayed; SQS calls each of them approximate."""
     with translated("look at the queue"):
-        answer = context.source_client("sqs").get_queue_attributes(
-            QueueUrl=context.resources(pair)["queue_url"],
-            AttributeNames=[
-                "ApproximateNumberOfMessages",
-                "ApproximateNumberOfMessagesNotVisible",
-                "ApproximateNumberOfMessagesDelayed",
-            ],
-        )["Attributes"]
-    return {
-        "waiting": int(answer["ApproximateNumberOfMessages"]),
-        "in_flight": int(answer["ApproximateNumberOfMessagesNotVisible"]),
-        "delayed": int(answer["ApproximateNumberOfMessagesDelayed"]),
-    }
+        return counts(context.source_client("sqs"), context.resources(pair)["queue_url"])
 
 
 def dead_letters(context: Context, url: str) -> int:
     """How many messages were delivered too often."""
     with translated("look at the dead letters"):
-        answer = context.source_client("sqs").get_queue_attributes(
-            QueueUrl=url,
-            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-        )["Attributes"]
-    return sum(map(int, answer.values()))
+        return sum(counts(context.source_client("sqs"), url).values())
 
 
 def await_empty_queue(context: Context, pair: Pair, step: Step, *, deadline: float | None = None) -> None:

@@ -29,7 +29,8 @@ class Queues:
         self.waiting = {"queue": 0, "dead": 0}
 
     def get_queue_attributes(self, *, QueueUrl, AttributeNames):  # noqa: N803
-        return {"Attributes": {name: str(self.waiting[QueueUrl]) for name in AttributeNames[:1]}}
+        waiting, *others = AttributeNames
+        return {"Attributes": {waiting: str(self.waiting[QueueUrl]), **dict.fromkeys(others, "0")}}
 
 
 class World:

@@ -93,6 +93,7 @@ def test_the_handlers_travel_with_all_they_need_and_nothing_else() -> None:
         "replicator/__init__.py",
         "replicator/auditor.py",
         "replicator/aws/__init__.py",
+        "replicator/aws/queue_counts.py",
         "replicator/aws/stream.py",
         "replicator/context/__init__.py",
         "replicator/context/tables.py",
