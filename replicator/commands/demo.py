@@ -6,14 +6,24 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from ddbverify.errors import DdbVerifyError
 from ddbverify.interrupts import end_as_ctrl_c_does
 from replicator.commands.invocation import EXIT_REFUSED, exit_status, json_option
 from replicator.context.console import Console
+
+_OF_AWS: Final = {
+    "region": "--region",
+    "minutes": "--minutes",
+    "max_cost": "--max-cost",
+    "yes": "--yes",
+    "result": "--result",
+    "clean": "--clean",
+}
 
 
 @click.command(name="demo")
@@ -99,13 +109,11 @@ def command(
     # A whole AWS comes with it, and no other command needs one.
     from replicator.demo import own_account, playing, story
 
-    of_aws = clean or yes or region
-    if of_aws and not on_aws:
-        raise click.UsageError("--region, --yes and --clean are for --aws.")
+    _need_aws(on_aws=on_aws)
     given = story.Options(
         items,
-        count or (200 if on_aws else 1000),
-        traffic or (10.0 if on_aws else 100.0),
+        (200 if on_aws else 1000) if count is None else count,
+        (10.0 if on_aws else 100.0) if traffic is None else traffic,
         transform,
         seed,
         keep,
@@ -147,6 +155,14 @@ def command(
     if read_result is None:
         console.answer(outcome)
     sys.exit(0 if outcome["held"] else EXIT_REFUSED)
+
+
+def _need_aws(*, on_aws: bool) -> None:
+    """Refuse options that would be ignored. Raises click.UsageError."""
+    given = click.get_current_context().get_parameter_source
+    alone = [option for name, option in _OF_AWS.items() if given(name) is ParameterSource.COMMANDLINE]
+    if alone and not on_aws:
+        raise click.UsageError(f"{', '.join(alone)}: for --aws only. Add it, or leave that out.")
 
 
 def _agrees(question: str, *, yes: bool) -> bool:

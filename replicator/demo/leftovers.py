@@ -82,13 +82,8 @@ def runs(session: boto3.Session) -> list[Run]:
             found[run] = None
 
     with translated("list what demonstrations have left"):
-        for page in (
-            session.client("ssm")
-            .get_paginator("describe_parameters")
-            .paginate(ParameterFilters=[{"Key": "Name", "Option": "BeginsWith", "Values": [PATH]}])
-        ):
-            for one in page["Parameters"]:
-                note(of_id(_tag(_tags_of_parameter(session, one["Name"]))))
+        for name in _parameters(session, PATH):
+            note(of_id(_tag(_seen(_tags_of_parameter, session, name) or [])))
         for stack in _stacks(session.client("cloudformation")):
             note(of_id(_tag(stack.get("Tags", []))))
         dynamodb = session.client("dynamodb")

@@ -86,7 +86,7 @@ def differences(
             "no: an IAM deny does",
             None if not refused else ("no: an IAM deny does" if of.emulated else "yes"),
         ),
-        Difference("functions that may run at once", "573", str(of.concurrency)),
+        Difference("functions that may run at once", "as many as its machine holds", str(of.concurrency)),
     ]
 
 

@@ -293,3 +293,21 @@ def test_what_it_asks_of_aws_beside_the_commands_is_on_the_page(of, monkeypatch)
     of_others = {"ssm:GetParameter", "logs:DeleteLogGroup", "logs:ListTagsForResource"}
     with_tags = {"iam:TagRole", "ssm:AddTagsToResource"}  # AWS asks for these of what makes with tags
     assert listed - asked <= of_story | of_others | with_tags, listed - asked
+
+
+@engine
+def test_a_parameter_that_is_listed_and_gone_by_now_ends_no_search(of, monkeypatch):
+    """SSM lists what was removed for some seconds more; `--clean` ended with an error there."""
+    run = Run.new()
+    stage.make_pointer(own_account.scene_of(of, run))
+    called = botocore.client.BaseClient._make_api_call
+
+    def gone(client, operation, given):
+        if operation == "ListTagsForResource" and given.get("ResourceType") == "Parameter":
+            raise refusal("InvalidResourceId")
+        return called(client, operation, given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(botocore.client.BaseClient, "_make_api_call", gone)
+        assert leftovers.runs(of.session) == []
+    assert leftovers.remove(of.session, run, tell) == []
