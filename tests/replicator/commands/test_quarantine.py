@@ -24,7 +24,8 @@ class DeadLetters:
         self.messages = list(bodies)
 
     def get_queue_attributes(self, **_):
-        return {"Attributes": {"ApproximateNumberOfMessages": str(len(self.messages))}}
+        none = {"ApproximateNumberOfMessagesNotVisible": "0", "ApproximateNumberOfMessagesDelayed": "0"}
+        return {"Attributes": {"ApproximateNumberOfMessages": str(len(self.messages)), **none}}
 
 
 def bodies(*changes, arn=ARN, restart=1):
