@@ -31,6 +31,7 @@ from benchmarks.budgets import (
     ratio,
 )
 from benchmarks.collection import collection
+from benchmarks.ending import verdict
 from benchmarks.measure import Job, Who, measure
 from benchmarks.page_server import PAGE_ITEMS, Asked, Generated, Server, Table, page_server
 from benchmarks.reporting import reporting
@@ -180,10 +181,6 @@ def _shown(rows: Sequence[Row]) -> str:
     return tabulate(table, headers="keys", disable_numparse=True, colalign=("left", "left"))
 
 
-def _verdict(budget: Budget) -> str:
-    return f"{'met' if budget.met else 'NOT met':8}{budget.name}: {budget.found} [{budget.limit}]"
-
-
 def _in_short(row: Row) -> str:
     shown = _line(row, None)
     figures = f"{shown['µs per item']} µs per item, {shown['peak MB']} MB, {shown['wall s']} s"
@@ -235,7 +232,7 @@ def main(quick: bool, sizes: list[int] | None, json_file: Path | None, only: str
         click.echo(line, err=True)
 
     def show(table: str, budgets: Sequence[Budget]) -> None:
-        click.echo("\n".join(["", table, "", *map(_verdict, budgets), ""]))
+        click.echo("\n".join(["", table, "", *map(verdict, budgets), ""]))
 
     report = _report([], [])
     if only != "replicator":

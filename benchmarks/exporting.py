@@ -22,6 +22,7 @@ from tabulate import tabulate
 from benchmarks.against import Build, diff
 from benchmarks.budgets import Budget
 from benchmarks.child import ROOT, timed
+from benchmarks.ending import end
 from benchmarks.export_files import exported
 from benchmarks.page_server import KEYS, Generated, Server, page_server
 
@@ -143,11 +144,7 @@ def shown(rows: Sequence[Row]) -> str:
 def main(*, quick: bool) -> None:
     """Compare exports and tables; ends with status 1 if a budget is missed."""
     rows = run(quick=quick, say=lambda line: click.echo(line, err=True))
-    budgets = judge(rows)
-    click.echo(f"\n{shown(rows)}\n")
-    for budget in budgets:
-        click.echo(f"{'met' if budget.met else 'NOT met':8}{budget.name}: {budget.found} [{budget.limit}]")
-    sys.exit(not all(budget.met for budget in budgets))
+    end(shown(rows), judge(rows))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from tabulate import tabulate
 
 from benchmarks.budgets import ROLES, Budget
 from benchmarks.child import ROOT, Timed, measured, timed
+from benchmarks.ending import end
 from benchmarks.page_server import REGION, Asked, Generated, Server, Table, page_server
 from benchmarks.page_streams import StreamView
 from benchmarks.stream_reading import Job, Measured
@@ -382,10 +383,7 @@ def _in_words(rows: Sequence[Row]) -> list[str]:
 def main(quick: bool) -> None:
     """Measure what a verification of changes costs; ends with status 1 if a budget is missed."""
     found = run(quick=quick, say=lambda line: click.echo(line, err=True))
-    click.echo(f"\n{found.shown()}\n")
-    for budget in found.budgets:
-        click.echo(f"{'met' if budget.met else 'NOT met':8}{budget.name}: {budget.found} [{budget.limit}]")
-    sys.exit(not all(budget.met for budget in found.budgets))
+    end(found.shown(), found.budgets)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ costs. All cases of a round are measured in turn, since a machine that is busy m
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,6 +21,7 @@ import msgspec
 
 from benchmarks import against
 from benchmarks.against import Build
+from benchmarks.ending import end
 from benchmarks.export_files import exported
 from benchmarks.page_server import KEYS, Generated, Server, Table, page_server
 from benchmarks.process_tree import DRIVER, KINDS
@@ -245,14 +245,11 @@ def main(
     """Compare exports on Spark, and what it is held against; ends with status 1 if a budget is missed."""
     rows = run(items, sizes, workers, rounds, commit, names, lambda line: click.echo(line, err=True))
     budgets = judge(rows)
-    click.echo(f"\nCPU per item read, medians of {rounds} rounds\n\n{shown(rows)}\n")
-    for budget in budgets:
-        click.echo(f"{'met' if budget.met else 'NOT met':8}{budget.name}: {budget.found} [{budget.limit}]")
     if json_file is not None:
         json_file.write_bytes(
             msgspec.json.format(msgspec.json.encode({"rows": rows, "budgets": budgets})) + b"\n"
         )
-    sys.exit(not all(budget.met for budget in budgets))
+    end(f"CPU per item read, medians of {rounds} rounds\n\n{shown(rows)}", budgets)
 
 
 if __name__ == "__main__":

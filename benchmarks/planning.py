@@ -23,6 +23,7 @@ from tabulate import tabulate
 from benchmarks.against import TRANSFORMS, Build, Case, diff, sides, tables
 from benchmarks.budgets import Budget
 from benchmarks.child import ROOT, environment
+from benchmarks.ending import end
 from benchmarks.page_server import Server, page_server
 
 ITEMS, QUICK_ITEMS = 200_000, 50_000
@@ -163,11 +164,7 @@ def shown(rows: Sequence[Planned]) -> str:
 def main(quick: bool) -> None:
     """Measure whether plans tell the truth; ends with status 1 if one does not."""
     rows = run(quick=quick, say=lambda line: click.echo(line, err=True))
-    budgets = judge(rows)
-    click.echo(f"\n{shown(rows)}\n")
-    for budget in budgets:
-        click.echo(f"{'met' if budget.met else 'NOT met':8}{budget.name}: {budget.found} [{budget.limit}]")
-    sys.exit(not all(budget.met for budget in budgets))
+    end(shown(rows), judge(rows))
 
 
 if __name__ == "__main__":

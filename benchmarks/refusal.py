@@ -24,6 +24,7 @@ from tabulate import tabulate
 from benchmarks.against import worktree
 from benchmarks.budgets import Budget
 from benchmarks.child import ROOT, environment
+from benchmarks.ending import end
 from benchmarks.under_fence import COMMIT
 
 ITEMS, QUICK_ITEMS = 20_000, 1_000
@@ -140,10 +141,7 @@ def _shorter(demos: Sequence[Demo]) -> Budget:
 def main(quick: bool) -> None:
     """Time the refusals of two demonstrations; ends with status 1 if the budget is missed."""
     found = run(quick=quick, say=lambda line: click.echo(line, err=True))
-    click.echo(f"\n{found.shown()}\n")
-    for budget in found.budgets:
-        click.echo(f"{'met' if budget.met else 'NOT met':8}{budget.name}: {budget.found} [{budget.limit}]")
-    sys.exit(not all(budget.met for budget in found.budgets))
+    end(found.shown(), found.budgets)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from benchmarks import links
 from benchmarks.against import worktree
 from benchmarks.budgets import Budget
 from benchmarks.child import ROOT, environment, timed
+from benchmarks.ending import end
 from benchmarks.links import CEILING, CHANGED, SIZES
 from benchmarks.page_server import Server, page_server
 
@@ -208,10 +209,7 @@ def _growth(rows: Sequence[Row]) -> Budget:
 def main(quick: bool) -> None:
     """Time the last verification of this build and another; ends with status 1 if a budget is missed."""
     found = run(quick=quick, say=lambda line: click.echo(line, err=True))
-    click.echo(f"\n{found.shown()}\n")
-    for budget in found.budgets:
-        click.echo(f"{'met' if budget.met else 'NOT met':8}{budget.name}: {budget.found} [{budget.limit}]")
-    sys.exit(not all(budget.met for budget in found.budgets))
+    end(found.shown(), found.budgets)
 
 
 if __name__ == "__main__":
