@@ -323,11 +323,13 @@ class _Member:
     def look(self) -> None:
         """Raises Inconclusive once it has been quiet for longer than any call may take."""
         if self._quiet_looks > self._silence:
-            self.kill()
-            raise Inconclusive(
+            # Before its end, which every line to it sees: whichever sees it first says the same.
+            self._failed = self._failed or Inconclusive(
                 f"A process of the comparison did not answer for {self._silence:g} s, and was ended.",
                 "look for what in the transform does not come back (a regular expression, say).",
             )
+            self.kill()
+            raise self._failed
 
     def lost(self) -> DdbVerifyError:
         """Why it does not answer any more."""

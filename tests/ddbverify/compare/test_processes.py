@@ -352,11 +352,19 @@ def test_a_process_that_hangs_is_ended_after_the_time_limit(server, tmp_path):
     assert not processes_below()
 
 
-def test_code_that_holds_the_interpreter_is_ended_after_the_time_limit(server, tmp_path, module):
-    module(
-        "holding",
-        "import re\n\ndef same(item):\n    re.match('(a+)+b', 'a' * 40)\n    return item\n",
-    )
+@pytest.mark.parametrize("slowly", [False, True], ids=["its line is first", "another line is first"])
+def test_code_that_holds_the_interpreter_is_ended_after_the_time_limit(
+    server, tmp_path, module, slowly, monkeypatch
+):
+    """Every line to the process sees its end, and the one that has ended it may be the last to say why."""
+    killed = processes._Member.kill
+
+    def kill(member):
+        killed(member)
+        time.sleep(0.5 if slowly else 0)
+
+    monkeypatch.setattr(processes._Member, "kill", kill)
+    module("holding", "def same(item):\n    sum(range(10**12))\n    return item\n")
     config = config_of(server, tmp_path, transform="holding:same", time_limit="2s")
     with pytest.raises(Inconclusive, match="did not answer for 2 s, and was ended"):
         ran(config)
