@@ -52,6 +52,7 @@ def test_each_budget_can_be_missed(rows, expected):
     assert met(rows) == expected
 
 
+@pytest.mark.full
 def test_both_builds_are_timed_on_the_same_tables(monkeypatch):
     sizes = {"SIZES": (300, 600), "CHANGED": 150, "CEILING": 5_000}
     for module in (links, under_fence):

@@ -45,6 +45,7 @@ def test_generated_items_of_every_type(tmp_path):
     assert str(tmp_path) not in altered + end
 
 
+@pytest.mark.full
 def test_a_transform_that_renames_the_hash_key_converts_a_type_and_drops_items(tmp_path):
     path = some_films(tmp_path, 300)
     told = demonstrate("--items", str(path), "--traffic", "25", "--transform", "film_transforms:by_release")

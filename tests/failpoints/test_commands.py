@@ -308,7 +308,7 @@ AT_THE_FLIP = {f"{command}.flip:ssm.PutParameter#1:after" for command in ("cutov
 """Always among them: the application has moved, and nothing has noted that."""
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["as they are", pytest.param("through an inverse", marks=pytest.mark.full)])
 def test_a_cutback_converges_from_some_of_its_points(world, points, way, record_property):
     record_property("seed", SEED)
     some = sample(0.03, SEED)
