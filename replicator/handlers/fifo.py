@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from replicator.handlers.envelope import Message
+from replicator.handlers.refusals import in_short
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -100,13 +101,13 @@ def _send_batch(client: SQSClient, queue_url: str, batch: Sequence[Message]) -> 
         )
     except ClientError as error:
         # The caller tries again, and reports what stays unsent; why, only this line says.
-        _log.warning("send refused", extra={"code": error.response["Error"]["Code"]})
+        _log.warning("send refused: %s", in_short(error))
         return set()
     except BotoCoreError as error:
-        _log.warning("send unanswered", extra={"error": type(error).__name__})
+        _log.warning("send unanswered: %s", type(error).__name__)
         return set()
     for entry in answer.get("Failed", ()):
-        _log.warning("message refused", extra={"code": entry.get("Code", "")})
+        _log.warning("message refused: %s", entry.get("Code", ""))
     return {batch[int(entry["Id"])].deduplication_id for entry in answer.get("Successful", ())}
 
 

@@ -7,6 +7,7 @@ what may work later, and what DynamoDB will never take.
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import time
@@ -19,11 +20,14 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.parsers import ResponseParserError
 
 from replicator.handlers.ceiling import Ceiling, units_of, write_units
+from replicator.handlers.refusals import in_short
 from replicator.handlers.wire import JsonTransactions, json_text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemsInputTypeDef, TransactWriteItemTypeDef
+
+_log = logging.getLogger(__name__)
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 MOST_ACTIONS = 100
@@ -134,6 +138,8 @@ class _Writer:
                 elif code in _PASSING:
                     decided = {}
                 else:
+                    # Its messages come again, and nothing else would say why.
+                    _log.warning("transaction refused: %s", in_short(error))
                     break
                 fates.update(decided)
                 waiting = [unit for unit in waiting if unit.name not in decided]

@@ -100,11 +100,12 @@ def test_what_does_not_pass_in_time_is_for_later_and_not_written(name):
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
-def test_a_missing_permission_may_come_back_so_nothing_is_given_up(code):
+def test_a_missing_permission_may_come_back_so_nothing_is_given_up(code, caplog):
     database = FakeDynamoDB()
     database.faults.append(refusal(code))
 
     assert write(database, [unit("a")]) == {"a": Fate.LATER}
+    assert f"transaction refused: {code}" in caplog.messages
 
 
 def test_a_conflict_of_one_unit_does_not_decide_the_condition_of_another():

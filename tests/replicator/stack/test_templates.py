@@ -38,11 +38,11 @@ UNIQUE = 8  # characters of the stack's id in a queue's name
 # tell a stack of an older one. Metadata is for readers and linters: nothing is made of it.
 VERSIONS = {
     "audit": ("1", "3f2c6b6db216a22f"),
-    "apply": ("1", "6be84dcab063f091"),
+    "apply": ("2", "2f607c42101d464c"),
     "base": ("1", "7eae980538127f58"),
-    "capture": ("1", "cfd086e4d2de415a"),
+    "capture": ("2", "d3c770f19750647c"),
     "queue": ("1", "08c01570eeb43d00"),
-    "target": ("2", "d5ecd3f36a5eff2e"),
+    "target": ("3", "cf9f5030c48f04d6"),
 }
 
 
