@@ -321,9 +321,8 @@ class _Member:
         return self._call_since, Call(self.number, *self._call)
 
     def look(self) -> None:
-        """Raises Inconclusive once it has been quiet for longer than any call may take."""
+        """Raises Inconclusive, the same for each line, once it was quiet for longer than any call may take."""
         if self._quiet_looks > self._silence:
-            # Before its end, which every line to it sees: whichever sees it first says the same.
             self._failed = self._failed or Inconclusive(
                 f"A process of the comparison did not answer for {self._silence:g} s, and was ended.",
                 "look for what in the transform does not come back (a regular expression, say).",

@@ -91,10 +91,9 @@ def handler(event, context):
         item = dynamodb.get_item(TableName=source, Key=change["Keys"], ConsistentRead=True)["Item"]
         target.transact_write_items(TransactItems=[
             {"Put": {"TableName": os.environ["TARGET_TABLE"], "Item": item}},
-            {"Update": {
-                "TableName": os.environ["LEDGER_TABLE"], "Key": {"pk": item["id"]},
-                "UpdateExpression": "SET n = :n",
-                "ExpressionAttributeValues": {":n": {"S": change["SequenceNumber"].zfill(40)}},
+            {"Put": {
+                "TableName": os.environ["LEDGER_TABLE"],
+                "Item": {"pk": item["id"], "n": {"S": change["SequenceNumber"].zfill(40)}},
             }},
         ])
         target.batch_get_item(RequestItems={os.environ["LEDGER_TABLE"]: {"Keys": [{"pk": item["id"]}]}})
