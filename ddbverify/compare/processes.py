@@ -321,7 +321,7 @@ class _Member:
         return self._call_since, Call(self.number, *self._call)
 
     def look(self) -> None:
-        """Raises Inconclusive, the same for each line, once it was quiet for longer than any call may take."""
+        """Raises Inconclusive, the same in each line, once it was quiet for longer than a call may take."""
         if self._quiet_looks > self._silence:
             self._failed = self._failed or Inconclusive(
                 f"A process of the comparison did not answer for {self._silence:g} s, and was ended.",
