@@ -84,6 +84,7 @@ class Replication(_Section, frozen=True):
     export_to: str | None = None
     export_owner: str | None = None
     export_key: str | None = None
+    import_from: str | None = None
     groups: int = 32
     overlap: Duration = Duration(300)
     read_units: int | None = None

@@ -262,7 +262,7 @@ ROOMS = (
         "backfill",
         "the target's first filling: preflight, boundary, backup, load",
         "ddbverify.items ddbverify.code ddbverify.tables ddbverify.exports handlers context",
-        "boundary filling ownership plan preflight",
+        "boundary filling importing imports ownership plan preflight",
     ),
     _room(
         "replicator",

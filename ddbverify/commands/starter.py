@@ -211,6 +211,7 @@ target = {target}
 # export_to = "s3://exports/orders"  # where an "export" is to lie
 # export_owner = "111122223333"      # account of that bucket, where it is another one
 # export_key = "alias/exports"       # key of KMS that an export is encrypted with
+# import_from = "s3://imports/orders"  # targets are imported from there, without write units
 # groups = 32                        # of the queue: at most so many consumers work at once
 # overlap = "5m"                     # how far before the backup's time the replay starts
 # read_units = 5000                  # ceiling per second of a "scan"

@@ -3,7 +3,7 @@ How the target is filled: restored as a whole, or loaded through the transform.
 
 A backup (or a second of the past) becomes the target itself where there is no transform, no other
 account and no table of that name; else it becomes a staging table, and that is loaded. A scan loads
-from the source as it is, an export from its data files.
+from the source as it is, an export from its data files; or those are imported as the target.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import msgspec
 from ddbverify.errors import EngineError, Refused
 from ddbverify.names import Fact, table_name
 from ddbverify.words import number_of
-from replicator.backfill import backups, boundary, exports, ownership, workers
+from replicator.backfill import backups, boundary, exports, importing, ownership, workers
+from replicator.backfill.files import Place
 from replicator.backfill.load import LOADERS
 from replicator.backfill.ownership import FILLING, MADE, STAGING
 from replicator.backfill.plan import Plan
@@ -111,16 +112,40 @@ def _by_export(context: Context, plan: Plan, lock: Lock, step: Step) -> dict[str
     origin = context.state(plan.pair).get(Fact.BOUNDARY) or {}
     address, manifests = str(origin["export"]), dict(origin["manifests"])
     full = exports.bound(context, plan.source.keys, address, manifests).full
-    target = _target(context, plan)
-    with _one_load(context, step):
-        reading = f"{full.export_arn} {context.restart_number(plan.pair)}"
-        whole = msgspec.structs.replace(
-            _share(context, plan, plan.source, target, reading, len(full.parts)),
-            export=address,
-            manifests=manifests,
-        )
-        counts = _load_share(context, plan, whole, lock, step, Rate(full.items))
-        return _told(plan, counts, step)
+    reading = f"{full.export_arn} {context.restart_number(plan.pair)}"
+
+    def load(reading: str, files: Place | None) -> dict[str, int]:
+        name = table_name(plan.pair.target)
+        with _one_load(context, step):
+            whole = msgspec.structs.replace(
+                _share(context, plan, plan.source, name, reading, len(full.parts)),
+                export=address,
+                manifests=manifests,
+                files=files,
+            )
+            return _load_share(context, plan, whole, lock, step, Rate(full.items))
+
+    importing.remove_failed(context, plan, lock, step)
+    asked = context.config.replicated.import_from is not None or importing.is_under_way(context, plan.pair)
+    why_not = importing.why_not(context, plan, full) if asked else ""
+    if asked and not why_not:
+        try:
+            # A place of a file is none of a load.
+            counts = importing.fill(
+                context, plan, lock, step, lambda place: load(f"{reading} {place.address}", place)
+            )
+        except NameTaken as error:
+            raise _made_by_another(plan) from error
+        if counts is not None:
+            answer = _told(plan, counts, step)
+            step.result += ", imported"
+            return {**answer, "how": "import"}
+        why_not = "the transform leaves no item"
+    _target(context, plan)
+    answer = _told(plan, load(reading, None), step)
+    if why_not:
+        step.result += f"; not imported: {why_not}"
+    return answer
 
 
 def _target(context: Context, plan: Plan) -> str:

@@ -1,6 +1,8 @@
 """
 The load: every item of a staging table, an export or the source, through the transform into the target.
 
+Or into the files that it is imported from.
+
 The consumer is off until the backfill is complete, so a load of a pair that keeps its keys
 is plain batch writes; a re-keying pair is loaded by the consumer's own transaction under
 number zero. Loading a page twice is safe: a load never reads its own output.
@@ -14,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +30,7 @@ from ddbverify.names import Fact, TypedItem, canary_key, is_marker
 from ddbverify.tables.aws import error_code, translated
 from replicator.backfill.batches import MOST_ITEMS, Batches
 from replicator.backfill.exported import ExportedItems
+from replicator.backfill.files import File, Files
 from replicator.backfill.pages import Page, item_of, key_reader, page_of
 from replicator.context.lock import Borrowed, Lock
 from replicator.handlers.ceiling import Ceiling, units_of, write_units
@@ -103,6 +107,7 @@ class Load:
         segments: Those of this load, of so many as *of*: others are loaded in other processes.
         stop: Once set, the load ends with the pages in hand, and raises nothing for that.
         summed: Whether every page has a CRC32, as DynamoDB's have; an emulator's may have none.
+        files: Takes the items in the target's place, where there is one: of each segment one file.
     """
 
     origin_client: DynamoDBClient
@@ -122,6 +127,7 @@ class Load:
     stop: threading.Event = field(default_factory=threading.Event)
     summed: bool = False
     export: ExportedItems | None = None
+    files: Files | None = None
     units: float = field(default=0.0, init=False)
     _batches: Batches = field(init=False)
     _key: Callable[[msgspec.Raw], TypedItem] = field(init=False)
@@ -153,17 +159,17 @@ class Load:
             if place["done"]:
                 return
             pages = self._pages if self.export is None else self.export.pages
-            for page in pages(segment, place["last"]):
-                loaded = self._load_page(page.items)
-                with guard:
-                    for name, number in zip(_COUNTS, loaded, strict=True):
-                        counts[name] += number
-                        place[name] += number
-                    self.progress(counts["read"], self.units)
-                # Once the page is in the target: what is read again after a kill is written again.
-                self._keep(segment, {**place, "done": page.last is None, "last": page.last})
-                if stop.is_set() or self.stop.is_set():
-                    return
+            with self._file(segment) as file:
+                for page in pages(segment, place["last"]):
+                    loaded = self._load_page(page.items, file)
+                    with guard:
+                        for name, number in zip(_COUNTS, loaded, strict=True):
+                            counts[name] += number
+                            place[name] += number
+                        self.progress(counts["read"], self.units)
+                    self._keep_behind(page, segment, place, file)
+                    if stop.is_set() or self.stop.is_set():
+                        return
 
         def load_or_stop(segment: int) -> None:
             try:
@@ -180,6 +186,17 @@ class Load:
                 stop.set()
                 raise
         return counts
+
+    def _file(self, segment: int) -> AbstractContextManager[File | None]:
+        return nullcontext() if self.files is None else self.files.file(segment)
+
+    def _keep_behind(self, page: Page, segment: int, place: dict[str, Any], file: File | None) -> None:
+        if file is None:
+            # Once the page is in the target: what is read again after a kill is written again.
+            self._keep(segment, {**place, "done": page.last is None, "last": page.last})
+        elif page.last is None:  # a file is whole or nothing: it has this one place
+            self.lock.check()
+            self._keep(segment, {**place, "done": True, "last": None, **file.put()})
 
     def _place(self, segment: int) -> dict[str, Any]:
         with translated("look up the place of the load"):
@@ -217,7 +234,7 @@ class Load:
             if last is None:
                 return
 
-    def _load_page(self, page: Sequence[msgspec.Raw]) -> tuple[int, int, int]:
+    def _load_page(self, page: Sequence[msgspec.Raw], file: File | None = None) -> tuple[int, int, int]:
         """Write what the items of a page become; says how many were read, written, quarantined."""
         read = written = quarantined = 0
         for start in range(0, len(page), MOST_ITEMS):
@@ -233,7 +250,10 @@ class Load:
                     self._quarantine(key, error.message)
                     quarantined += 1
             self.lock.check()
-            refused = self._write_guarded(made) if self.transform.rekeys else self._write_plain(made)
+            if file is not None:
+                refused = self._write_to(file, made)
+            else:
+                refused = self._write_guarded(made) if self.transform.rekeys else self._write_plain(made)
             quarantined += len(refused)
             written += sum(len(one.texts) for one in made) - sum(len(one.texts) for one in refused)
         return read, written, quarantined
@@ -243,6 +263,18 @@ class Load:
             return Made(key, [bytes(raw)], [])
         targets = self.transform(item_of(raw))
         return Made(key, [_text(one) for one in targets], targets)
+
+    def _write_to(self, file: File, made: Sequence[Made]) -> list[Made]:
+        """To a file of an import, which would only count what it cannot take: that is put aside here."""
+        refused = []
+        for one in made:
+            why = self.files.refusal(one.targets) if self.files is not None else ""
+            if why:
+                self._quarantine(one.key, why)
+                refused.append(one)
+            else:
+                file.write(one.texts)
+        return refused
 
     def _write_plain(self, made: Sequence[Made]) -> list[Made]:
         """Batch writes; a refused batch is written item by item, and what is refused then is put aside."""

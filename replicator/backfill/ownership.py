@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from ddbverify.config import Pair
 from ddbverify.names import Fact, table_name
+from replicator.backfill import imports
 from replicator.context import tables
 from replicator.context.context import Context
 from replicator.context.tables import TableFacts
 
 MADE = "target-made"
 """
-Fact of a pair: ``how`` its target was made (``restore``, ``load``), and its ``id``, once the request for it
-was accepted. A restore is recorded before it is asked for, without an id: its table is not empty, so a run
-after a kill could not take it for one that was there before.
+Fact of a pair: ``how`` its target was made (``restore``, ``load``, ``import``), and its ``id``, once the
+request for it was accepted. A restore or an import is recorded before it is asked for, without an id: its
+table is not empty, so a run after a kill could not take it for one that was there before. Of an import also
+its ``token`` and ``arn``, the counts of its files, and ``failed`` once it has.
 """
 
 STAGING = "staging"
@@ -34,6 +36,8 @@ def is_ours(context: Context, pair: Pair, fact: str, table: TableFacts) -> bool:
         return False
     if "id" in made:
         return bool(made["id"] == table.id)
+    if made.get("how") == "import":
+        return imports.found(context.target, table.arn, str(made["token"])) is not None
     # ministack does not say what a table was restored from, so under an emulator the intent has to do.
     return context.emulator or was_restored(context, pair, table)
 

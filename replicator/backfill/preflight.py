@@ -17,7 +17,7 @@ from ddbverify.tables import indexes
 from ddbverify.tables.aws import translated
 from ddbverify.tables.references import arn_at
 from ddbverify.words import number_of
-from replicator.backfill import boundary, exports
+from replicator.backfill import boundary, exports, imports
 from replicator.backfill.ownership import is_being_filled
 from replicator.backfill.plan import Plan
 from replicator.context import references, tables
@@ -58,6 +58,7 @@ def need_settings(context: Context) -> None:
             'use at least "60s"; the default of "5m" leaves a margin.',
         )
     exports.need_settings(context.config)
+    imports.need_settings(context.config)
     topic, region = replication.alarm_topic, context.source.meta.region_name
     references.require_alarm_topic(topic, context.source_identity, region)
 
@@ -89,6 +90,8 @@ def plan_of(context: Context, pair: Pair, *, begun: bool) -> Plan:
     # Once the target is filled the export may be gone.
     if how == "export" and not (begun and context.state(pair).get(Fact.STEP + "backfill")):
         boundary.foresee_export(context, pair, source, begun=begun)
+        if context.config.replicated.import_from and target is None:
+            imports.need_bucket(context)
     target_keys = target.keys if target else source.keys
     _check_keys(pair, source.keys, target_keys)
     if target is not None and pair.transform is None:

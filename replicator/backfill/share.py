@@ -11,6 +11,7 @@ from ddbverify.config import Pair
 from ddbverify.items.transform import Transform
 from replicator.backfill import exports
 from replicator.backfill.exported import ExportedItems
+from replicator.backfill.files import Files, Place
 from replicator.backfill.load import Load, ReadPace
 from replicator.backfill.pages import scanning_session
 from replicator.context.ceiling import ceiling_of
@@ -39,6 +40,7 @@ class Share(msgspec.Struct, frozen=True):
         read_units: Ceiling of this share's reads a second; ``None`` for none.
         export: Address of the export that is read in place of the table; empty for none.
         manifests: Digests of its manifests.
+        files: Where the items are put, to be imported; ``None``: they are written to the table.
     """
 
     config: str
@@ -55,6 +57,7 @@ class Share(msgspec.Struct, frozen=True):
     read_units: int | None
     export: str = ""
     manifests: dict[str, str] = {}
+    files: Place | None = None
 
 
 def load_of(
@@ -96,6 +99,7 @@ def load_of(
         stop=stop,
         summed=not context.emulator,
         export=_export_of(context, share),
+        files=_files_of(context, share),
     )
 
 
@@ -103,3 +107,9 @@ def _export_of(context: Context, share: Share) -> ExportedItems | None:
     if not share.export:
         return None
     return ExportedItems(exports.bound(context, share.source_keys, share.export, share.manifests))
+
+
+def _files_of(context: Context, share: Share) -> Files | None:
+    if share.files is None:
+        return None
+    return Files(context.own_client(context.target_side, "s3"), share.files, share.target_keys)

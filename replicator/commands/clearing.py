@@ -21,7 +21,7 @@ from ddbverify.tables.answers import handed_back
 from ddbverify.tables.aws import error_code, translated
 from ddbverify.words import number_of
 from replicator.aws import stream, switch
-from replicator.backfill import boundary, ownership
+from replicator.backfill import boundary, importing, ownership
 from replicator.backfill.ownership import FILLING, MADE, STAGING
 from replicator.commands import target_closing
 from replicator.commands.restore import RESTORE_STEPS
@@ -141,7 +141,7 @@ def _remove(context: Context, lock: Lock, pair: Pair, step: Step) -> dict[str, A
         step.result = f"{number_of(removed, 'item')} removed from {target.name}, which was there before"
     for segment, _ in list(state.all(Fact.LOADED)):
         state.delete(Fact.LOADED + segment)
-    for fact in (STAGING, MADE, FILLING, boundary.ASKED, Fact.BOUNDARY, Fact.BOUND):
+    for fact in (STAGING, MADE, FILLING, importing.FILES, boundary.ASKED, Fact.BOUNDARY, Fact.BOUND):
         state.delete(fact)
     Steps(context, pair, "restart", lock).forget(*UP_STEPS, *RESTORE_STEPS, AUDITOR)
     return {}

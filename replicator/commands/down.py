@@ -11,7 +11,7 @@ from ddbverify.errors import EngineError, Refused
 from ddbverify.names import BETWEEN, TARGET, Fact, stack_name, table_name
 from replicator.aws import stream_switch
 from replicator.aws.switch import CUTOVER
-from replicator.backfill import ownership
+from replicator.backfill import importing, ownership
 from replicator.backfill.boundary import BACKUPS, EXPORTS
 from replicator.backfill.ownership import MADE
 from replicator.commands import (
@@ -201,6 +201,8 @@ def _remove_pair(context: Context, pair: Pair, *, flipped: bool, is_live: bool) 
         context.console.line(f"  · the backup stays until you delete it: {arn}")
     for _, fact in state.all(EXPORTS):
         context.console.line(f"  · the export stays until you delete it: {fact['export']}")
+    for _, fact in state.all(importing.IMPORTS):
+        context.console.line(f"  · files of the import stay until you delete them: {fact['files']}")
     return removed
 
 

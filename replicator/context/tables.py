@@ -143,6 +143,12 @@ def create_like(client: DynamoDBClient, source: TableFacts, name: str) -> str:
     Raises:
         NameTaken: There is one of that name.
     """
+    with making(f"create the table {name}"):
+        return id_of(client.create_table(**like(source, name))["TableDescription"])
+
+
+def like(source: TableFacts, name: str) -> CreateTableInputTypeDef:
+    """What has the keys, indexes and billing of *source*, under another name, for a request that makes it."""
     described = source.description
     on_demand = described.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
     local: list[LocalSecondaryIndexTypeDef] = [
@@ -181,17 +187,30 @@ def create_like(client: DynamoDBClient, source: TableFacts, name: str) -> str:
         request["LocalSecondaryIndexes"] = local
     if everywhere:
         request["GlobalSecondaryIndexes"] = everywhere
-    with making(f"create the table {name}"):
-        return id_of(client.create_table(**request)["TableDescription"])
+    return request
 
 
 def delete(client: DynamoDBClient, name: str, *, poll_seconds: float) -> bool:
-    """Delete a table and wait until it is gone; says whether there was one."""
-    try:
-        with translated(f"delete the table {name}"):
-            client.delete_table(TableName=name)
-    except NotFoundError:
-        return False
+    """
+    Delete a table and wait until it is gone; says whether there was one.
+
+    One that is being restored or imported cannot be deleted, nor that be called off: its end is waited for.
+    """
+    settled = False
+    while True:
+        try:
+            with making(f"delete the table {name}"):
+                client.delete_table(TableName=name)
+        except NotFoundError:
+            return False
+        except NameTaken:
+            there = find(client, name)
+            if settled:
+                raise
+            settled = there is not None and there.status != "CREATING"  # since the refusal, perhaps
+            time.sleep(poll_seconds)
+        else:
+            break
     while find(client, name) is not None:
         time.sleep(poll_seconds)
     return True
