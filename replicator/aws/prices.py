@@ -34,6 +34,7 @@ class Prices:
     lambda_gb_second: float = 0.0000133334  # one, not a million
     backup_gb_month: float = 0.10  # one, like all below: an on-demand backup
     export_gb: float = 0.10  # a full export to S3
+    import_gb: float = 0.15  # of files that a table is imported from, before they are packed
     restore_gb: float = 0.15  # of a backup or a point in time; a global table's first copy is billed likewise
     storage_gb_month: float = 0.25
     transfer_gb: float = 0.02  # between regions

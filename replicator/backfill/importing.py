@@ -49,7 +49,7 @@ def why_not(context: Context, plan: Plan, full: Manifest) -> str:
     if context.target_table(plan.pair) is not None:
         return "the target is there already"
     files = sum(part.items > 0 for part in full.parts)
-    return imports.cannot(plan.source, rekeys=plan.pair.rekeys, files=files, items=full.items)
+    return imports.cannot(plan.source.description, rekeys=plan.pair.rekeys, files=files, items=full.items)
 
 
 def remove_failed(context: Context, plan: Plan, lock: Lock, step: Step) -> None:

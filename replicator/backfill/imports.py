@@ -99,19 +99,19 @@ def need_bucket(context: Context) -> None:
         ) from error
 
 
-def cannot(source: TableFacts, *, rekeys: bool, files: int = 0, items: int = 1) -> str:
+def cannot(source: Mapping[str, Any], *, rekeys: bool, files: int = 0, items: int = 1) -> str:
     """
     Why the target of a pair cannot be imported, in words; empty where it can.
 
     Args:
-        source: The target is made like it.
+        source: As described; the target is made like it.
         rekeys: Of the pair.
         files: Data files of the export that hold items.
         items: Of the export.
     """
     if rekeys:
         return "the pair changes its keys"
-    if source.description.get("LocalSecondaryIndexes"):
+    if source.get("LocalSecondaryIndexes"):
         return "an import makes no local index"
     if files > MOST_FILES:
         return f"the export has {files:,} data files, and an import takes {MOST_FILES:,}"

@@ -77,6 +77,7 @@ def needs_of(context: Context, examined: Examined) -> Needs:
         notices=config.notify.topic is not None,
         worker=config.replicated.worker,
         deployed=taken.is_asked_for(context),
+        imports=config.replicated.import_from is not None,
     )
 
 
@@ -95,7 +96,9 @@ def names_of(context: Context) -> Names:
     places_of_exports += [pair.export.rpartition("/AWSDynamoDB/")[0] for pair in config.tables if pair.export]
     exports = tuple(dict.fromkeys(one.removeprefix("s3://") for one in places_of_exports))
     topic = config.notify.topic or ""
-    return Names(config.name, pairs, places, tuple(parameters), topic, role_resources(config), exports)
+    imports = (config.replicated.import_from or "").removeprefix("s3://")
+    roles = role_resources(config)
+    return Names(config.name, pairs, places, tuple(parameters), topic, roles, exports, imports)
 
 
 def _turned(config: Config, names: Names) -> Names:

@@ -23,6 +23,7 @@ from ddbverify.tables.references import arn_at
 from ddbverify.tables.table import Table
 from ddbverify.words import about, duration_in_words, money, number_of, size_in_words
 from replicator.aws import prices
+from replicator.backfill import imports
 from replicator.commands import target_closing, way_back_possible
 from replicator.commands.invocation import config_option, execute, json_option
 from replicator.context.context import Context
@@ -152,12 +153,19 @@ def planned(context: Context, pair: Pair) -> Planned:
         writes_per_second=writes,
         ceiling=context.config.replicated.write_units,
         exported=pair.export is not None,
+        imported=_is_imported(context, pair, source, target),
         capacity=int(provisioned) if like.billing_mode != "PAY_PER_REQUEST" and provisioned else None,
     )
     alone = msgspec.structs.replace(context.config, tables=(pair,))
     # The target will hold about what the source does now, whatever it holds yet.
     passes = 1 if context.config.verification.last == "changes" and not pair.rekeys else 2
     return Planned(moved, source, estimate(alone, source, source), unknown, passes)
+
+
+def _is_imported(context: Context, pair: Pair, source: Table, target: Table | None) -> bool:
+    if context.config.replicated.import_from is None or target is not None:
+        return False
+    return not imports.cannot(source.raw, rekeys=pair.rekeys)
 
 
 def _arn_to_be(context: Context, pair: Pair) -> str:

@@ -26,6 +26,7 @@ _BLOCK: Final = re.compile(r"```json\n(.*?)```", re.DOTALL)
 _STREAM: Final = "2026-01-01T00:00:00.000"
 _BACKUP: Final = "01489602797149-73d8d5bc"
 _EXPORTS: Final = "shop-exports"
+_IMPORTS: Final = "shop-imports"
 _UUID: Final = "00000000-0000-0000-0000-000000000000"
 
 
@@ -121,6 +122,7 @@ class Names:
         topic: ARN of the one that is told of a cutover; empty where none is.
         roles: What the ARNs of the stacks' roles end in, with a star.
         exports: Where exports lie, ``bucket/prefix`` each; the first is where one is exported to, if any is.
+        imports: Where targets are imported from, ``bucket/prefix``; empty where none is.
     """
 
     migration: str
@@ -130,6 +132,7 @@ class Names:
     topic: str = ""
     roles: str = _ROLES
     exports: tuple[str, ...] = ()
+    imports: str = ""
 
 
 def resources_of(statement: Statement, names: Names) -> tuple[str, ...]:
@@ -147,6 +150,11 @@ def resources_of(statement: Statement, names: Names) -> tuple[str, ...]:
                 objects = f"/{prefix}AWSDynamoDB/name" if of_exports[2] else ""
                 partition = names.places[statement.side][0]
                 found[str(Arn(partition, "s3", "", "", f"{bucket}{objects}"))] = None
+            continue
+        if (of_imports := arn.partition(f":{_IMPORTS}"))[1]:
+            bucket, _, prefix = f"{names.imports}/".partition("/")
+            objects = f"/{prefix}{names.migration}/name" if of_imports[2] else ""
+            found[str(Arn(names.places[statement.side][0], "s3", "", "", f"{bucket}{objects}"))] = None
             continue
         for pair in names.pairs:
             for parameter in names.parameters or ("/not/set",):
@@ -272,6 +280,7 @@ class Needs:
         rekeys: A pair has keys of its own.
         backfill: As ``[replication]`` has it.
         exports: A pair is to be exported.
+        imports: A target is to be imported.
         pointer: A cutover is planned.
         fences: It fences by policies.
         closes_targets: The targets are fenced, too.
@@ -295,6 +304,7 @@ class Needs:
     notices: bool
     worker: bool = False
     deployed: bool = False
+    imports: bool = False
 
 
 _BACKUPS: Final = {
@@ -337,6 +347,17 @@ _ONLY_IF: Final[Mapping[tuple[str, str], Callable[[Needs], bool]]] = {
     ("Phase 1", "FindTheBucket"): lambda needs: needs.exports,
     ("Phase 1", "ReadTheExport"): lambda needs: needs.backfill == "export",
     ("Phase 2", "StagingTable"): lambda needs: needs.stages,
+    **{
+        ("Phase 2", of_imports): lambda needs: needs.imports
+        for of_imports in (
+            "Import",
+            "AwaitTheImport",
+            "FindTheImport",
+            "FilesOfTheImport",
+            "ListTheFiles",
+            "LogOfTheImport",
+        )
+    },
     ("Phase 2", "LedgerOfReKeyedPairs"): lambda needs: needs.rekeys,
     ("Down", "StagingTable"): lambda needs: needs.stages,
 }

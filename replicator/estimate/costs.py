@@ -24,6 +24,12 @@ Write units a second that a new on-demand table takes at first.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
 """
 
+IMPORT_FILES: Final = 2.0
+"""
+Bytes of DynamoDB JSON for each of the table's: a guess. Names and types stand beside each value, and binary
+values are base64.
+"""
+
 QUEUE_SECONDS: Final = 14 * 86_400.0
 """What is captured waits so long at most."""
 
@@ -77,8 +83,10 @@ def _filling(moved: Moved) -> Iterator[Part]:
     if moved.is_restored:
         what = "as the target" if not moved.is_loaded else "as a staging table"
         yield Part("restore", RESTORE_SECONDS, f"{what}: AWS says that 95 % take less than an hour")
-    if moved.is_loaded:
+    if moved.is_written:
         yield Part("load", load_seconds(moved), _rate_in_words(moved))
+    if moved.imported:
+        yield Part("import", None, "AWS says nothing of how long one takes; the files are written before it")
 
 
 def load_units(moved: Moved) -> int:
@@ -132,8 +140,17 @@ def money(
         parts.append(Part("export", moved.gigabytes * at.export_gb, made))
     if moved.is_restored:
         parts.append(Part("restore", restored, size_in_words(moved.size_bytes)))
-    if moved.is_loaded:
+    if moved.is_written:
         parts.append(Part("load", load, number_of(load_units(moved), "write unit")))
+    if moved.imported:
+        size = size_in_words(round(moved.size_bytes * IMPORT_FILES))
+        parts.append(
+            Part(
+                "import",
+                moved.gigabytes * IMPORT_FILES * at.import_gb,
+                f"about {size} of files before they are packed, twice the table; no write unit",
+            )
+        )
     parts.append(
         Part("target's storage", moved.gigabytes * at.storage_gb_month * month, f"for {days:g} days")
     )

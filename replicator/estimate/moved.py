@@ -29,6 +29,7 @@ class Moved:
         ceiling: ``[replication] write_units``.
         capacity: Write units a second of a target that is provisioned; ``None``: on demand.
         exported: Whether the export to load from is there already.
+        imported: Whether the target is made by an import.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Moved:
     ceiling: int | None
     capacity: int | None
     exported: bool = False
+    imported: bool = False
 
     @property
     def crosses_accounts(self) -> bool:
@@ -57,9 +59,14 @@ class Moved:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether each item is written one by one: the backup cannot become the target itself."""
+        """Whether the backup cannot become the target itself: its items are read one by one."""
         item_by_item = self.backfill in ("scan", "export")
         return item_by_item or self.transforms or self.crosses_accounts or self.target_exists
+
+    @property
+    def is_written(self) -> bool:
+        """Whether each item is written to the target by a request, which takes write units."""
+        return self.is_loaded and not self.imported
 
     @property
     def is_restored(self) -> bool:

@@ -104,6 +104,8 @@ def beside(moved: Moved, *, stream_is_on: bool, closes_target: bool) -> list[str
         made.append("an on-demand backup of the source (it stays)")
     if moved.is_exported:
         made.append("an export of the source in S3 (it stays)")
+    if moved.imported:
+        made.append("files that the target is imported from, in S3 (they stay)")
     if moved.is_loaded and moved.is_restored:
         made.append("a staging table beside the source (`restore` removes it)")
     if not moved.target_exists:

@@ -50,11 +50,11 @@ def test_a_scan_under_writes_that_is_interrupted_goes_on_with_its_first_boundary
     begun.configure(backfill="scan", transform="louder")
     original, pages = Load._load_page, []
 
-    def third_page_fails(load, page):
+    def third_page_fails(load, page, file):
         pages.append(len(page))
         if len(pages) == 3:
             raise refusal("InternalServerError")
-        return original(load, page)
+        return original(load, page, file)
 
     with busy(begun):
         assert begun.up()["pairs"] == {str(begun.pair): None}

@@ -284,10 +284,10 @@ def test_a_table_whose_answer_was_lost_is_ours_by_the_token_of_its_import(token,
     ],
 )
 def test_what_cannot_be_imported_is_known(more, words):
-    said = imports.cannot(source(), **({"rekeys": False} | more))
+    said = imports.cannot(source().description, **({"rekeys": False} | more))
     assert words in said
     assert bool(said) is bool(words)
-    assert "local" in imports.cannot(source(LocalSecondaryIndexes=[{}]), rekeys=False)
+    assert "local" in imports.cannot({"LocalSecondaryIndexes": [{}]}, rekeys=False)
 
 
 # --- its end ------------------------------------------------------------------------------------

@@ -281,11 +281,11 @@ def test_whatever_ends_a_load_ends_all_segments_with_the_page_in_hand(what, erro
     bench = Bench({f"k{number}": "v" for number in range(600)})
     load_page, pages = Load._load_page, itertools.count(1)
 
-    def slowly(self, page):
+    def slowly(self, page, file):
         if next(pages) == 3 * LOADERS:  # all of them are at work
             what()
         threading.Event().wait(0.02)
-        return load_page(self, page)
+        return load_page(self, page, file)
 
     monkeypatch.setattr(Load, "_load_page", slowly)
     with pytest.raises(error):

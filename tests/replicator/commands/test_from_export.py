@@ -105,11 +105,11 @@ def test_a_load_that_is_interrupted_goes_on_behind_the_last_page(begun, exports,
     begun.up()
     original, pages = Load._load_page, []
 
-    def third_page_fails(load, page):
+    def third_page_fails(load, page, file):
         pages.append(len(page))
         if len(pages) == 3:
             raise EngineError("as asked for by a test", "run it again")
-        return original(load, page)
+        return original(load, page, file)
 
     monkeypatch.setattr(Load, "_load_page", third_page_fails)
     with pytest.raises(EngineError, match="as asked for"):

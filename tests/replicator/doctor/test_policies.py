@@ -19,6 +19,7 @@ NAMES = Names(
     ("/shop/films",),
     topic="arn:aws:sns:us-east-1:777788889999:ops",
     exports=("films-exports/some/where",),
+    imports="films-imports/some/where",
 )
 ALL = Needs(
     crosses_accounts=True,
@@ -32,6 +33,7 @@ ALL = Needs(
     way_back=True,
     dashboards=True,
     notices=True,
+    imports=True,
 )
 
 
@@ -61,7 +63,7 @@ def test_what_is_left_out_for_some_settings_is_on_the_page():
 
 
 def test_where_workers_carry_it_nothing_of_functions_and_roles_is_asked():
-    asked = list(policies.needed(statements(PAGE), replace(ALL, worker=True)))
+    asked = list(policies.needed(statements(PAGE), replace(ALL, worker=True, imports=False)))
     actions = {action for one in asked for action in one.actions}
 
     assert {action for action in actions if action.startswith(("lambda:", "iam:", "logs:"))} <= {
@@ -97,6 +99,20 @@ def test_no_name_of_the_page_and_no_star_is_left_in_what_is_asked():
         ("Cutover", "Pointer", "source", "arn:aws:ssm:us-east-1:777788889999:parameter/shop/films"),
         ("Phase 1", "WriteTheExport", "source", "arn:aws:s3:::films-exports/some/where/AWSDynamoDB/name"),
         ("Phase 1", "FindTheBucket", "source", "arn:aws:s3:::films-exports"),
+        ("Phase 2", "FilesOfTheImport", "target", "arn:aws-cn:s3:::films-imports/some/where/shop/name"),
+        ("Phase 2", "ListTheFiles", "target", "arn:aws-cn:s3:::films-imports"),
+        (
+            "Phase 2",
+            "AwaitTheImport",
+            "target",
+            "arn:aws-cn:dynamodb:cn-north-1:222233334444:table/movies/import/name",
+        ),
+        (
+            "Phase 2",
+            "LogOfTheImport",
+            "target",
+            "arn:aws-cn:logs:cn-north-1:222233334444:log-group:/aws-dynamodb/name",
+        ),
         ("Phase 1", "Export", "source", "arn:aws:dynamodb:us-east-1:777788889999:table/films"),
         ("Deploy", "Bucket", "source", "arn:aws:s3:::replicator-shop-films-1a2b3c4d-capture-Name"),
         ("Cutover", "WhoElseReadsTheStream", "target", "*"),

@@ -52,6 +52,21 @@ def test_a_backup_becomes_the_target_unless_something_stands_between(changed, lo
     assert ("restore" in names) is (changed.get("backfill") not in ("scan", "export"))
 
 
+def test_an_import_is_paid_for_by_the_size_of_its_files_and_takes_no_write_unit():
+    found = moved(backfill="export", imported=True)
+    bill = {
+        part.name: part.number
+        for part in costs.money(
+            found, days=7, verification_usd=0.0, verifications=1, alarms=0, at=Prices(import_gb=7.0)
+        )
+    }
+    times = {part.name: part.number for part in costs.times(found, overlap_seconds=0, verification_seconds=0)}
+
+    assert bill["import"] == 7.0 * costs.IMPORT_FILES
+    assert "load" not in bill.keys() | times.keys()
+    assert times["import"] is None, "AWS does not say"
+
+
 @pytest.mark.parametrize("exported", [False, True])
 def test_an_export_is_paid_for_by_size_where_it_is_not_there_yet(exported):
     found = moved(backfill="export", exported=exported)
