@@ -25,7 +25,7 @@ from replicator.doctor import leftovers, settings, streams
 from replicator.doctor.findings import Finding, not_checked, ok, problem
 from replicator.doctor.leftovers import Seen, Stack
 from replicator.doctor.looking import Known, Looked, look
-from replicator.stack import stacks
+from replicator.stack import deployed, stacks
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -130,15 +130,13 @@ def _stack(cloudformation: CloudFormationClient, name: str, template: Template) 
         if found is None:
             return None
         tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags") or ()}
-        mine = stacks.template_body(template)
+        outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs") or ()}
         return Seen(
             status=found["StackStatus"],
             migration=tags.get(stacks.TAG),
             is_protected=bool(found.get("EnableTerminationProtection")),
-            is_ours=look(
-                f"read the template of the stack {name}",
-                lambda: stacks.template_of(cloudformation, name).strip() == mine.strip(),
-            ),
+            version=outputs.get("TemplateVersion"),
+            wanted=deployed.version(stacks.template_body(template)),
         )
 
     return name, look(f"describe the stack {name}", ask)

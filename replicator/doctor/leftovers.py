@@ -19,13 +19,15 @@ class Seen:
         status: As CloudFormation has it.
         migration: What its tag says it belongs to; ``None``: it has no such tag.
         is_protected: Whether its termination protection is on.
-        is_ours: Whether its template is the one of this build.
+        version: Of its template, as its output says; ``None``: it says none.
+        wanted: The version of this build's.
     """
 
     status: str
     migration: str | None
     is_protected: bool
-    is_ours: Looked[bool]
+    version: str | None
+    wanted: str
 
 
 Stack = tuple[str, Looked[Seen | None]]
@@ -93,7 +95,7 @@ def _stack(migration: str, name: str, seen: Seen) -> Iterator[Finding]:
             "find out who; `up` waits for it.",
         )
     else:
-        yield from judged("stacks", name, seen.is_ours, lambda ours: _template(name, ours=ours))
+        yield _template(name, seen)
     if seen.is_protected:
         yield warning(
             "protection",
@@ -104,16 +106,17 @@ def _stack(migration: str, name: str, seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _template(name: str, *, ours: bool) -> Iterator[Finding]:
-    if ours:
-        yield ok("stacks", name, "it is there, made by this build: `up` goes on with it")
-    else:
-        yield warning(
-            "stacks",
-            name,
-            "it was made by another build of replicator: `up` would bring it to this one",
-            "finish the migration with the build that began it, or read CHANGELOG.md for what has changed.",
-        )
+def _template(name: str, seen: Seen) -> Finding:
+    if seen.version == seen.wanted:
+        return ok("stacks", name, "it is there, deployed from this build's template: `up` goes on with it")
+    said = "an unknown version" if seen.version is None else f"version {seen.version}"
+    return warning(
+        "stacks",
+        name,
+        f"it was deployed by another build of replicator, from {said} of its template: `up` brings it to "
+        f"version {seen.wanted}",
+        "finish the migration with the build that began it, or read CHANGELOG.md for what has changed.",
+    )
 
 
 def _state(state_table: str, base: Stack, *, there: bool) -> Iterator[Finding]:

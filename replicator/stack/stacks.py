@@ -192,12 +192,6 @@ def look(cloudformation: CloudFormationClient, name: str) -> StackTypeDef | None
     return describe(cloudformation, name)
 
 
-def template_of(cloudformation: CloudFormationClient, name: str) -> str:
-    """The text that a stack was last made or changed with."""
-    with translated(f"read the template of the stack {name}"):
-        return str(cloudformation.get_template(StackName=name, TemplateStage="Original")["TemplateBody"])
-
-
 def is_protected(cloudformation: CloudFormationClient, name: str) -> bool:
     """Whether there is a stack of this name, and its termination protection is on."""
     stack = describe(cloudformation, name)

@@ -12,8 +12,10 @@ import pytest
 
 from ddbverify.errors import Refused
 from replicator.commands import audit, synth
+from replicator.commands.doctor import doctor
 from replicator.stack import stacks
 from tests.replicator.migrations import SOURCE_REGION, TARGET_REGION, Migration
+from tests.replicator.stack.template_rules import parsed
 
 pytestmark = pytest.mark.engine("ministack")
 
@@ -37,7 +39,7 @@ class Operator:
 
 
 class Team:
-    """The other team: it deploys the files that `synth` writes, with a tool of its own."""
+    """The other team: it deploys what `synth` writes, with a tool of its own that spells it as JSON."""
 
     def __init__(self, migration: Migration, operator: Operator, folder: Path) -> None:
         self.migration, self.operator, self.folder = migration, operator, folder
@@ -54,7 +56,7 @@ class Team:
             stacks.deploy(
                 self.cloudformation(name),
                 name,
-                (self.folder / f"{name}.yaml").read_text(),
+                json.dumps(parsed((self.folder / f"{name}.yaml").read_text())),
                 {
                     row["ParameterKey"]: row["ParameterValue"]
                     for row in json.loads((self.folder / f"{name}.parameters.json").read_text())
@@ -158,6 +160,8 @@ def test_an_operator_without_iam_moves_a_table_through_the_stacks_of_others(begu
     assert of_down | {"cloudformation:DescribeStackResourceDrifts"} == SMALL - asked, "and no more than that"
     assert not [action for action in SMALL | permitted(*phases) if action.startswith("iam:")]
     assert begun.restore(), "again, it takes them again"
+    looked = [one for one in doctor(begun.context())["findings"] if one["check"] == "stacks"]
+    assert {one["state"] for one in looked} == {"ok"}, "of this build, however they are spelt"
     error = refused(begun.down, match="Others have deployed the stacks")
     assert team.name("apply") in error.message
 

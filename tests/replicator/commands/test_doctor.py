@@ -198,14 +198,6 @@ def test_what_aws_refuses_is_not_checked_and_the_rest_is(moving, asked, action, 
     assert code in told["what"]
 
 
-def test_a_template_that_may_not_be_read_is_of_an_unknown_build(moving, asked):
-    moving.up()
-    asked.refused = "cloudformation:GetTemplate"
-    answer = doctor(moving.context())
-
-    assert {one["state"] for one in of(answer, "stacks")} == {"not checked"}
-
-
 def test_credentials_that_have_ended_end_it_before_anything_is_looked_at(moving, asked):
     asked.refused, asked.code = "sts:GetCallerIdentity", "ExpiredTokenException"
 
@@ -281,10 +273,7 @@ def test_both_tables_are_looked_at(moving, monkeypatch):
 
 def test_a_stack_of_another_build_is_told(moving, monkeypatch):
     moving.up()
-    monkeypatch.setattr(
-        "replicator.doctor.examination.stacks.template_body",
-        lambda template: f"# {template} of another build",
-    )
+    monkeypatch.setattr("replicator.doctor.examination.deployed.version", lambda _: "999")
     answer = doctor(moving.context())
 
     assert {one["state"] for one in of(answer, "stacks")} == {"warning"}

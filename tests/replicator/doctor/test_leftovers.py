@@ -12,8 +12,8 @@ BASE, CAPTURE, STATE = "replicator-shop-base", "replicator-shop-orders-capture",
 DENIED = Unknown("AWS refused to describe it: AccessDenied", "allow it.")
 
 
-def seen(status="CREATE_COMPLETE", *, migration="shop", protected=False, ours=Known(True)):  # noqa: B008
-    return Known(Seen(status=status, migration=migration, is_protected=protected, is_ours=ours))
+def seen(status="CREATE_COMPLETE", *, migration="shop", protected=False, version="2"):
+    return Known(Seen(status, migration, is_protected=protected, version=version, wanted="2"))
 
 
 def told(base=Known(None), capture=Known(None), *, state=None):  # noqa: B008
@@ -35,8 +35,8 @@ def test_nothing_there_is_ok():
         (seen(migration="another"), [State.PROBLEM]),
         (seen("UPDATE_ROLLBACK_FAILED"), [State.PROBLEM]),
         (seen("UPDATE_IN_PROGRESS"), [State.WARNING]),
-        (seen(ours=Known(False)), [State.WARNING]),  # by an older build
-        (seen(ours=DENIED), [State.NOT_CHECKED]),
+        (seen(version="1"), [State.WARNING]),  # by an older build
+        (seen(version=None), [State.WARNING]),
         (seen(protected=True), [State.OK, State.WARNING]),
     ],
 )
