@@ -26,6 +26,8 @@ from ddbverify.items.values import with_bytes
 from replicator.embedded.aws import EmbeddedAws
 from tests.replicator.fakes import refusal
 
+_OF_ITEMS = {"Scan", "Query", "GetItem", "PutItem", "UpdateItem", "DeleteItem"}
+
 
 @dataclass
 class Import:
@@ -80,6 +82,8 @@ class Imports:
             self.calls.append((operation, arguments))
             if operation == "DescribeTable":
                 return self._table(call(client, operation, arguments))
+            if operation in _OF_ITEMS and self._is_being_made(arguments.get("TableName", "")):
+                raise refusal("ResourceNotFoundException")  # AWS's word for a table that is not ACTIVE
             if operation == "DeleteTable" and not self._is_ours(arguments["TableName"]):
                 return call(client, operation, arguments)
             return own[operation](**arguments) if operation in own else call(client, operation, arguments)
@@ -144,6 +148,11 @@ class Imports:
         at = int(NextToken)
         more = {"NextToken": str(at + 1)} if at + 1 < len(of_table) else {}
         return {"ImportSummaryList": [{"ImportArn": one.arn} for one in of_table[at : at + 1]], **more}
+
+    def _is_being_made(self, name: str) -> bool:
+        return any(
+            one.table["TableName"] == name and one.status == "IN_PROGRESS" for one in self.made.values()
+        )
 
     def _under_way(self, table_id: str) -> bool:
         return any(

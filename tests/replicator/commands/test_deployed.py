@@ -232,4 +232,6 @@ def action_of(service: str, operation: str) -> str:
     """The action of IAM that a request needs, where the two differ in name."""
     if (service, operation) == ("s3", "ListObjectsV2"):
         return "s3:ListBucket"
+    if (service, operation) == ("s3", "HeadObject"):
+        return "s3:GetObject"
     return f"{ {'dynamodbstreams': 'dynamodb'}.get(service, service) }:{operation}".replace(" ", "")

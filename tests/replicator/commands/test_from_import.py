@@ -8,9 +8,12 @@ import pytest
 
 from ddbverify.errors import ConfigurationError, EngineError, Refused
 from ddbverify.names import Fact
+from ddbverify.words import docs_folder
 from replicator.backfill import filling, imports, ownership
+from replicator.doctor import policies
 from replicator.stack import bundle
 from tests.failpoints.points import Killed, Points
+from tests.replicator.commands.test_deployed import action_of
 from tests.replicator.exporting import Exports
 from tests.replicator.importing import Imports
 from tests.replicator.migrations import SOURCE_REGION, TARGET_REGION, Migration
@@ -54,6 +57,9 @@ def imported(exports, aws, monkeypatch):
     made = Imports(aws, TARGET_REGION)
     made.install(monkeypatch)
     return made
+
+
+IMPORT_SIDS = {"Import", "AwaitTheImport", "FindTheImport", "FilesOfTheImport", "ListTheFiles"}
 
 
 def configure(migration, exports, imported=None, *, transform="", rekeys=False, prefix="/some/where"):
@@ -170,6 +176,15 @@ def test_a_run_that_dies_at_any_request_of_an_import_goes_on(begun, exports, imp
     assert len(imported.made) == 1, "what is asked for again is the same import"
     assert written_to(imported, begun.target) == []
     begun.assert_equal()
+    asked = {
+        action_of("s3" if "Bucket" in arguments else "dynamodb", operation)
+        for operation, arguments in imported.calls
+        if "Import" in operation or arguments.get("Bucket") == imported.bucket
+    }
+    page = (docs_folder() / "permissions.md").read_text(encoding="utf-8")
+    of_imports = [one for one in policies.statements(page) if one.sid in IMPORT_SIDS]
+    assert "dynamodb:ListImports" in asked
+    assert asked <= {action for one in of_imports for action in one.actions}
 
 
 @pytest.mark.full

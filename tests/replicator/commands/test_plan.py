@@ -101,6 +101,20 @@ def test_where_only_the_region_changes_a_global_table_is_told(moving, monkeypatc
     assert ways["backup and stream"]["possible"] is True
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_target_that_is_to_be_made_is_imported_where_the_settings_say_so(moving, there):
+    moving.configure(backfill="export")
+    path = moving.folder / "migration.toml"
+    settings = 'export_to = "s3://exports"\nimport_from = "s3://imports"\n'
+    path.write_text(path.read_text().replace("[replication]\n", f"[replication]\n{settings}"))
+    if there:
+        moving.create(moving.target, TARGET_REGION)
+    answer = the_pair(plan(moving.context()))
+    for parts in (answer["time"], answer["money"]):
+        names = {part["name"] for part in parts}
+        assert ("import" in names, "load" in names) == (not there, there)
+
+
 def test_a_target_that_is_there_is_loaded(moving):
     moving.create(moving.target, TARGET_REGION)
     assert "load" in {part["name"] for part in the_pair(plan(moving.context()))["time"]}
