@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import botocore.exceptions
 
 from ddbverify.errors import AccessError, DdbVerifyError
+from ddbverify.words import page
 
 if TYPE_CHECKING:
     import boto3
@@ -55,6 +57,9 @@ _QUOTING: Final = (
 _ASSUMED: Final[dict[str, Any]] = {}
 """Credentials of assumed roles, one for all sessions: a code for MFA is good for one request only."""
 
+_ROLE: Final = re.compile(r"perform: sts:AssumeRole on resource: (arn:[\w-]+:iam::\d{12}:role/[\w+=,.@/-]+)")
+"""How STS words it: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_roles.html"""
+
 _PROVIDERS: Final = {"custom-process": "the `credential_process` of the profile failed"}
 
 
@@ -72,7 +77,7 @@ def loading() -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - files, processes and services of the user's own
         # Not chained: the error may quote what a process wrote.
-        raise AccessError(f"There are no usable AWS credentials: {why(error)}", HINT) from None
+        raise AccessError(f"There are no usable AWS credentials: {why(error)}", hint(error)) from None
 
 
 def load(session: boto3.Session) -> Credentials | None:
@@ -121,7 +126,8 @@ def why(error: Exception) -> str:
         return f"{_PROVIDERS.get(provider, f'{provider} gave none')}."
     if isinstance(error, botocore.exceptions.ClientError):
         code = error.response.get("Error", {}).get("Code", "Unknown")
-        return f"AWS refused {error.operation_name}: {code}."
+        what = f"sts:AssumeRole of {role}" if (role := _refused_role(error)) else error.operation_name
+        return f"AWS refused {what}: {code}."
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""
         return f"{error.strerror or type(error).__name__}{place}."
@@ -130,6 +136,24 @@ def why(error: Exception) -> str:
     if isinstance(error, botocore.exceptions.BotoCoreError):
         return str(error)
     return f"the profile's source of credentials gave something else ({type(error).__name__})."
+
+
+def hint(error: Exception) -> str:
+    """What to do about it."""
+    if _refused_role(error):
+        return (
+            "let this identity's policy allow `sts:AssumeRole` on that role, and let the role's trust policy "
+            f"name this identity; it takes both ({page('permissions.md')})."
+        )
+    return HINT
+
+
+def _refused_role(error: Exception) -> str:
+    """ARN of the role that an identity may not assume, where AWS names it."""
+    if not isinstance(error, botocore.exceptions.ClientError) or error.operation_name != "AssumeRole":
+        return ""
+    found = _ROLE.search(error.response.get("Error", {}).get("Message", ""))
+    return found[1] if found else ""
 
 
 def _ask(prompt: str) -> str:

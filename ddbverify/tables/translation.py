@@ -83,7 +83,8 @@ def translated(action: str) -> Iterator[None]:
         raise _from_client_error(error, action) from error
     except credentials.ERRORS as error:
         raise AccessError(
-            f"There are no usable AWS credentials to {action}: {credentials.why(error)}", credentials.HINT
+            f"There are no usable AWS credentials to {action}: {credentials.why(error)}",
+            credentials.hint(error),
         ) from None
     except botocore.exceptions.ParamValidationError:
         # Its text quotes the parameters, and they may hold an item: neither shown nor chained.

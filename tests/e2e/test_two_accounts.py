@@ -71,6 +71,16 @@ def without(spot: Spot, role: str, action: str) -> Iterator[None]:
     iam.delete_role_policy(RoleName=role, PolicyName="without")
 
 
+@contextmanager
+def trusted_by_nobody(spot: Spot, role: str) -> Iterator[None]:
+    iam = spot.client("iam")
+    before = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
+    nobody = {"Effect": "Deny", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=stage.policy(nobody))
+    yield
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(before))
+
+
 def test_each_missing_permission_is_named_by_its_action(over_tls, tmp_path):
     """One after the other, each command goes on where the one before was refused."""
     scene = accounts.two(over_tls, tmp_path)
@@ -103,6 +113,17 @@ def test_each_missing_permission_is_named_by_its_action(over_tls, tmp_path):
     assert done.returncode == 0, done.stderr
     assert len(scene.target.table().scan()["Items"]) == 20
 
+    run_by = {OPERATOR: ("replicator", "restore"), VERIFIER: ("ddbverify", "run")}
+    for spot in (scene.source, scene.target):
+        for role, command in run_by.items():
+            with trusted_by_nobody(spot, role):
+                done = run(scene, tmp_path, *command)
+            said = done.stdout + done.stderr
+            assert done.returncode == 6, said
+            assert f"AWS refused sts:AssumeRole of arn:aws:iam::{spot.account}:role/{role}" in said
+            assert "trust policy" in said
+    assert run(scene, tmp_path, "replicator", "restore").returncode == 0  # nothing has come of it
+
 
 def test_an_account_whose_role_does_not_trust_the_caller_is_said_to_refuse_the_role(over_tls, tmp_path):
     others = over_tls.as_account("456789012345")  # nobody trusts it
@@ -117,8 +138,9 @@ def test_an_account_whose_role_does_not_trust_the_caller_is_said_to_refuse_the_r
     done = run(strange, tmp_path, "replicator", "up")
 
     assert done.returncode == 6
-    assert "AssumeRole" in done.stderr
-    assert "AccessDenied" in done.stderr
+    role = f"arn:aws:iam::{scene.source.account}:role/{OPERATOR}"
+    assert f"AWS refused sts:AssumeRole of {role}: AccessDenied" in done.stderr
+    assert "trust policy" in done.stderr
 
 
 def test_every_role_keeps_within_what_aws_attaches_to_one(over_tls, tmp_path):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import botocore.session
 import pytest
+from botocore.exceptions import ClientError
 
 from ddbverify.config import Side
 from ddbverify.errors import AccessError, ConfigurationError
@@ -244,4 +245,25 @@ def test_a_renewal_that_fails_later_is_the_same_error(home):
     with pytest.raises(AccessError, match="credential_process") as caught:
         describe(Side(region="eu-west-1", profile="once"), "orders")
 
+    assert SECRET not in str(caught.value)
+
+
+ROLE = "arn:aws-cn:iam::123456789012:role/teams/data+ops@x"
+
+
+@pytest.mark.parametrize(
+    ("message", "said", "tried"),
+    [
+        (f"User: a is not authorized to perform: sts:AssumeRole on resource: {ROLE}", ROLE, "trust policy"),
+        (f"Something else, {SECRET}", "AssumeRole", "log in"),
+        ("", "AssumeRole", "log in"),
+    ],
+)
+def test_a_role_that_may_not_be_assumed_is_named_and_what_it_takes(message, said, tried):
+    refused = ClientError({"Error": {"Code": "AccessDenied", "Message": message}}, "AssumeRole")
+
+    with pytest.raises(AccessError, match="AccessDenied") as caught, credentials.loading():
+        raise refused
+    assert f"{said}: AccessDenied" in caught.value.message
+    assert tried in caught.value.hint
     assert SECRET not in str(caught.value)
