@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "dashboard": "Print the dashboard as a document for Grafana or CloudWatch.",
     "pause": "Let no consumer write until `resume`; capture goes on.",
     "resume": "Let the consumers of a paused migration write again.",
+    "verify": "`ddbverify run --since latest`, with the runs kept in the bucket.",
     "audit": "Hold the stream itself against the ledger: is anything lost?",
     "quarantine": "What could not be applied: hashes of keys, reasons, counts.",
     "repair": "Write quarantined items again, as the source has them now.",
