@@ -245,6 +245,11 @@ def _check_pointer(cutover: Cutover, refuse: Refuse) -> None:
 
 def _check_verification(verification: Verification, refuse: Refuse) -> None:
     check_coverage("[verification] coverage", verification.coverage, refuse)
+    every = verification.every  # an alarm looks back twice as long, and CloudWatch's look back seven days
+    if every is not None and (every % 3600 or not 2 <= every / 3600 <= 84):
+        raise refuse(
+            f"[verification] every is {every / 3600:g} hours.", 'use whole hours from 2 to 84, such as "12h".'
+        )
     for plugin in verification.plugins:
         if not re.fullmatch(PLUGIN_NAME, plugin) or verification.plugins.count(plugin) > 1:
             raise refuse(

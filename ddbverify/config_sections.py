@@ -140,6 +140,7 @@ class Verification(_Section, frozen=True):
     findings_key: str | None = None
     last: Literal["changes", "full"] = "changes"
     max_base_age: Duration = Duration(7 * 86_400)
+    every: Duration | None = None
 
     @property
     def sampled_fraction(self) -> float | None:

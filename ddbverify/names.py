@@ -112,7 +112,7 @@ def region_of(name_or_arn: str) -> str | None:
 
 
 def stack_name(migration: str, part: str, pair: str | None = None) -> str:
-    """Name of a stack: *part* is ``base``, ``capture``, ``target``, ``apply``, ``audit``, ``dashboard``."""
+    """Name of a stack: its *part* is a template of ours, or ``dashboard``."""
     return "-".join(filter(None, ("replicator", migration, pair, part)))
 
 

@@ -253,6 +253,7 @@ target = {target}
 # time_limit = "10m"                 # of one call of a check, or of the transform
 # last = "changes"                   # or "full": what `run --since` and the last verification read
 # max_base_age = "7d"                # how old the full pass may be that such a run stands on
+# every = "12h"                      # how often a build of CodeBuild runs it; by default none does
 # findings_key = "kms:alias/findings"  # whom a run seals its findings for
 # plugins = []                       # that may take part: `ddbverify plugins` shows them
 

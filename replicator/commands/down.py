@@ -22,6 +22,7 @@ from replicator.commands import (
     marking,
     protection,
     removal,
+    scheduled_run,
     taken,
     target_closing,
 )
@@ -70,6 +71,7 @@ def down(context: Context) -> dict[str, Any]:
         remove = partial(_remove_pair, context, flipped=flipped, is_live=live_table == TARGET)
         calls = [(str(pair), partial(remove, pair)) for pair in context.config.tables]
         turned = [name for one in directions for name in removal.direction(one)]
+        turned += [] if theirs else scheduled_run.remove(context)  # first: it reads what goes
         turned += dashboard.remove(context)
         found = each(context, calls, MOST_STACKS)
         lock.check()
@@ -160,7 +162,7 @@ def _tables(context: Context, *, keep_targets: bool) -> Iterator[OneTable]:
 
 
 def _stacks(context: Context) -> Iterator[OneStack]:
-    yield from dashboard.stacks_of(context)
+    yield from removal.whole_migrations(context)
     for pair in context.config.tables:
         yield from removal.stacks_of(context, pair)
     yield context.source_client("cloudformation"), stack_name(context.config.name, "base")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ddbverify.config import Pair
 from ddbverify.errors import Refused
 from ddbverify.names import stack_name
-from replicator.commands import dashboard, scheduled_audit, taken
+from replicator.commands import dashboard, scheduled_audit, scheduled_run, taken
 from replicator.context.context import Context
 from replicator.stack import stacks, storage
 
@@ -25,6 +25,12 @@ def stacks_of(context: Context, pair: Pair) -> Iterator[OneStack]:
     yield context.target_client("cloudformation"), stack_name(name, "target", pair.id)
 
 
+def whole_migrations(context: Context) -> Iterator[OneStack]:
+    """The stacks that no pair has one of, but for the base stack, whether or not they are there."""
+    yield from scheduled_run.stacks_of(context)
+    yield from dashboard.stacks_of(context)
+
+
 def need_gone(context: Context) -> None:
     """
     Refuse to remove a migration while stacks of it are there that others have deployed.
@@ -35,7 +41,7 @@ def need_gone(context: Context) -> None:
         Refused: With the stacks, in the order in which they are to be removed.
     """
     ours = [one for pair in context.config.tables for one in stacks_of(context, pair)]
-    there = [name for client, name in [*dashboard.stacks_of(context), *ours] if stacks.exists(client, name)]
+    there = [name for client, name in [*whole_migrations(context), *ours] if stacks.exists(client, name)]
     if there:
         raise Refused(
             f"Others have deployed the stacks of {context.config.name}: {', '.join(there)}.",

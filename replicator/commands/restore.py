@@ -20,6 +20,7 @@ from replicator.commands import (
     invocation,
     passage,
     scheduled_audit,
+    scheduled_run,
     taken,
     target_closing,
     told_workers,
@@ -55,12 +56,14 @@ def restore(context: Context) -> dict[str, Any]:
     for plan in plans:
         _need_phase_one(context, plan.pair)
     code = bundle.build(transforms_of(context.config))
+    verified = scheduled_run.project(context)
     base = base_stack(context)
     with context.locked("replicator restore") as lock:
         context.need_no_restart()  # one may have begun while the lease was waited for
         for plan in plans:
             bind(context, plan)
         phase_two(deployed(context, "restore", lock, base, code), plans)
+        scheduled_run.deploy(context, verified, base)
     end(context, "Phase 2 is done. The target follows the source. Next: ddbverify run")
     return {"phase": 2, "pairs": {str(plan.pair): context.resources(plan.pair) for plan in plans}}
 

@@ -15,10 +15,10 @@ from typing import Any, Final
 import click
 
 from ddbverify.code.digest import transforms_of
-from ddbverify.names import Fact
+from ddbverify.names import Fact, stack_name
 from replicator.backfill.plan import Plan
 from replicator.backfill.preflight import check
-from replicator.commands import dashboard, files_out, wanted
+from replicator.commands import dashboard, files_out, scheduled_run, wanted
 from replicator.commands.invocation import config_option, execute, json_option
 from replicator.commands.wanted import Wanted
 from replicator.context import references
@@ -93,6 +93,7 @@ def stacks_of(context: Context) -> Iterator[Wanted | Waiting]:
     first = wanted.base(context)
     yield first
     plans = check(context)
+    verified = scheduled_run.project(context)
     base = stacks.outputs_if_any(first.client(context), first.name) if context.begun() else {}
     if not base:
         reason = f"deploy {first.name} first, whose names it takes, then run this again."
@@ -102,7 +103,14 @@ def stacks_of(context: Context) -> Iterator[Wanted | Waiting]:
             if wanted.is_audited(context):
                 names = (*names, wanted.name_of_audit(context, plan.pair))
             yield from (Waiting(name, reason) for name in names)
+        if verified is not None:
+            yield Waiting(stack_name(context.config.name, scheduled_run.TEMPLATE), reason)
         return
+    if verified is not None:
+        yield scheduled_run.stack_wanted(context, verified, base) or Waiting(
+            stack_name(context.config.name, scheduled_run.TEMPLATE),
+            "it reads tables that are not there yet: fill them (`replicator restore`), then run this again.",
+        )
     if context.config.replicated.worker:
         for plan in plans:
             yield from (wanted.queue(context, plan), wanted.target(context, plan))

@@ -114,6 +114,8 @@ def examine(context: Context) -> Examined:
 def _stacks(context: Context) -> Iterator[Stack]:
     config, source = context.config, context.source_client("cloudformation")
     yield _stack(source, stack_name(config.name, "base"), "base")
+    if config.verification.every is not None:
+        yield _stack(source, stack_name(config.name, "verify"), "verify")
     for pair in config.tables:
         captures: Template = "queue" if config.replicated.worker else "capture"
         yield _stack(source, stack_name(config.name, "capture", pair.id), captures)

@@ -62,6 +62,21 @@ def of_audit(config: Config, pair: Pair) -> Parameters:
     }
 
 
+def of_verify(config: Config) -> Parameters:
+    """Roles, keys and log of the build that verifies, and of what starts it; one for the whole migration."""
+    stack, prefix = config.stack, config.stack.role_prefix
+    begin = None if prefix is None else f"{prefix}{config.name}"
+    return {
+        "PermissionsBoundary": stack.permissions_boundary or "",
+        "RolePath": stack.role_path,
+        "RoleName": "" if begin is None else f"{begin}-verifier",
+        "ScheduleRoleName": "" if begin is None else f"{begin}-verify",
+        "BucketKeyArn": stack.bucket_key or "",
+        "LogKeyArn": stack.log_key or "",
+        "LogRetentionDays": stack.log_retention,
+    }
+
+
 def role_resources(config: Config) -> str:
     """What the ARNs of all roles of the stacks end in, with a star."""
     return f"role{config.stack.role_path}{config.stack.role_prefix or _ROLE_NAMES}*"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from mypy_boto3_lambda import LambdaClient
 
-Template = Literal["base", "capture", "queue", "target", "apply", "audit"]
+Template = Literal["base", "capture", "queue", "target", "apply", "audit", "verify"]
 
 
 def _silent(line: str) -> None:

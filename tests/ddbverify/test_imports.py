@@ -51,6 +51,7 @@ FOR_THE_REPLICATOR = {
     "gate.superseded",
     "pipeline.newest_run",
     "evidence.cutover",
+    "evidence.digests",  # which files a run is bound to: a build that verifies gets these, and no others
     "evidence.events",
     "evidence.following",
     "evidence.folders",  # where a run that looks at changes keeps their keys: it has read the streams by then

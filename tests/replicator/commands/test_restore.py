@@ -19,6 +19,8 @@ def said(monkeypatch):
     monkeypatch.setattr(restore, "check", lambda _: PLANS)
     monkeypatch.setattr(restore, "bind", lambda _, plan: log.append(f"bind {plan.pair}"))
     monkeypatch.setattr(restore, "phase_two", lambda *_: log.append("phase 2"))
+    monkeypatch.setattr(restore.scheduled_run, "project", lambda _: None)
+    monkeypatch.setattr(restore.scheduled_run, "deploy", lambda *_: log.append("verification by schedule"))
     monkeypatch.setattr(restore, "transforms_of", lambda _: {})
     monkeypatch.setattr(restore.bundle, "build", lambda _: None)
     for name in ("_need_phase_one", "base_stack", "deployed", "end"):
@@ -50,7 +52,7 @@ def context(said, *, restarting=False):
 
 def test_what_the_pairs_are_made_with_is_bound_under_the_lease(said):
     restore.restore(context(said))
-    assert said == ["lease", "bind a", "bind b", "phase 2"]
+    assert said == ["lease", "bind a", "bind b", "phase 2", "verification by schedule"]
 
 
 def test_nothing_is_bound_in_the_middle_of_a_restart(said):

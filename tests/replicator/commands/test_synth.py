@@ -21,7 +21,9 @@ def test_before_the_base_it_waits_for_the_stacks_of_each_pair(monkeypatch, worke
     """Where workers carry a pair nothing is ever deployed that applies."""
     context = SimpleNamespace(
         config=SimpleNamespace(
-            name="orders-2026", replicated=SimpleNamespace(worker=worker, scheduled_audit=audited)
+            name="orders-2026",
+            replicated=SimpleNamespace(worker=worker, scheduled_audit=audited),
+            verification=SimpleNamespace(every=None),
         ),
         begun=lambda: False,
     )

@@ -16,7 +16,8 @@ import yaml
 ALLOWED_STARS = {"sqs:SendMessage*"}
 
 # What is granted on more than one ARN, each with its reason in the template: no interface has an id
-# beforehand, the two Describe actions know no resource, and a table's streams are asked for as a whole.
+# beforehand, the Describe actions know no resource, a table's streams are asked for as a whole, runs and
+# mappings are called by ids that nobody knows, and a way back has queues and state beside the other table.
 WIDE = (
     {"dynamodb:ListStreams"},
     {"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"},
@@ -26,6 +27,14 @@ WIDE = (
         "ec2:DeleteNetworkInterface",
         "ec2:UnassignPrivateIpAddresses",
     },
+    {
+        "application-autoscaling:DescribeScalableTargets",
+        "application-autoscaling:DescribeScalingPolicies",
+    },
+    {"dynamodb:Query"},
+    {"sqs:GetQueueAttributes"},
+    {"lambda:GetEventSourceMapping"},
+    {"s3:GetObject", "s3:PutObject"},
 )
 
 # Where a key that is given goes, by the type of the resource.

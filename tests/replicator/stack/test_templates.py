@@ -43,6 +43,7 @@ VERSIONS = {
     "capture": ("2", "d3c770f19750647c"),
     "queue": ("1", "08c01570eeb43d00"),
     "target": ("3", "cf9f5030c48f04d6"),
+    "verify": ("1", "862494fab5f3ce7c"),
 }
 
 
@@ -413,6 +414,70 @@ def test_the_schedule_may_call_the_auditor_and_nothing_else() -> None:
     assert schedule["Target"]["RoleArn"] == {"Fn::GetAtt": ["ScheduleRole", "Arn"]}
     assert only("AWS::Lambda::Function", "audit")["Timeout"] == {"Ref": "Timeout"}
     assert default("audit", "Timeout") == AGAIN_SECONDS, "a call has ended when the next one may begin"
+
+
+def test_a_verification_that_is_missing_or_fails_rings() -> None:
+    """Fail closed: a build that nobody starts tells nothing, and that is an alarm of its own."""
+    alarms = {one["MetricName"]: one for _, one in of_type("AWS::CloudWatch::Alarm", "verify")}
+    assert set(alarms) == {"FailedBuilds", "SucceededBuilds"}
+    age, failed = alarms["SucceededBuilds"], alarms["FailedBuilds"]
+    assert (age["Statistic"], age["ComparisonOperator"], age["Threshold"]) == ("Sum", "LessThanThreshold", 1)
+    assert (age["Period"], age["EvaluationPeriods"]) == (3600, {"Ref": "AlarmHours"})
+    assert (age["TreatMissingData"], failed["TreatMissingData"]) == ("breaching", "notBreaching")
+    assert (failed["ComparisonOperator"], failed["Threshold"]) == ("GreaterThanThreshold", 0)
+    every, alarm = (TEMPLATES["verify"]["Parameters"][name] for name in ("EveryHours", "AlarmHours"))
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html: seven days.
+    assert 2 * every["MaxValue"] == alarm["MaxValue"] == 7 * 24
+    for one in alarms.values():
+        assert one["Dimensions"] == [{"Name": "ProjectName", "Value": {"Ref": "Verifier"}}]
+        assert one["AlarmActions"]["Fn::If"][0] == "HasTopic"
+
+
+def test_a_build_verifies_alone_without_privileges_and_holds_no_secret() -> None:
+    build = only("AWS::CodeBuild::Project", "verify")
+    assert build["ConcurrentBuildLimit"] == 1
+    assert build["Environment"]["PrivilegedMode"] is False
+    assert [one["Name"] for one in build["Environment"]["EnvironmentVariables"]] == ["RUNS_BUCKET"]
+    assert build["Artifacts"] == {"Type": "NO_ARTIFACTS"}
+    assert build["LogsConfig"]["CloudWatchLogs"]["GroupName"] == {"Ref": "VerifierLogs"}
+    ((_, schedule),) = [one for one in of_type("AWS::IAM::Role", "verify") if one[0] == "ScheduleRole"]
+    ((statement,),) = [one["PolicyDocument"]["Statement"] for one in schedule["Policies"]]
+    assert (statement["Action"], statement["Resource"]) == (
+        "codebuild:StartBuild",
+        {"Fn::GetAtt": ["Verifier", "Arn"]},
+    )
+    for _, role in of_type("AWS::IAM::Role", "verify"):
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+
+
+def test_a_build_may_do_what_the_page_grants_the_verifier_and_writes_runs_only() -> None:
+    """The policies of docs/permissions.md for who runs the checks, and the bucket: nothing else."""
+    page = (docs_folder() / "permissions.md").read_text(encoding="utf-8")
+    section = page.partition("\n## The verifier\n")[2].partition("\n## ")[0]
+    granted = set(re.findall(r'"([a-z0-9-]+:[A-Z]\w+)"', section))
+    found = {
+        action
+        for name, one in template_rules.statements(TEMPLATES["verify"])
+        if name == "VerifierRole" and "Principal" not in one and one["Sid"] != "DecryptTables"
+        for action in template_rules.listed(one["Action"])
+    }
+    of_the_build = {"logs:CreateLogStream", "logs:PutLogEvents", "kms:Decrypt", "kms:GenerateDataKey"}
+    of_the_bucket = {
+        "GetObject",
+        "GetObjectVersion",
+        "PutObject",
+        "ListBucket",
+        "GetBucketAcl",
+        "GetBucketLocation",
+    }
+    assert found == granted | of_the_build | {f"s3:{one}" for one in of_the_bucket}
+    (put,) = [
+        one
+        for one in walk(TEMPLATES["verify"])
+        if isinstance(one, dict) and one.get("Sid") == "FetchAndKeepRuns"
+    ]
+    assert put["Resource"]["Fn::Sub"].endswith("${BundleBucket}/runs/*")
 
 
 @pytest.mark.parametrize(
