@@ -18,7 +18,7 @@ from ddbverify.errors import ConfigurationError, Refused
 from ddbverify.names import Fact
 from ddbverify.tables.aws import translated
 from ddbverify.tables.references import require_named
-from replicator.backfill import backups, exports
+from replicator.backfill import backups, exports, imports
 from replicator.backfill.backups import Backup
 from replicator.backfill.exports import Found
 from replicator.backfill.plan import Plan
@@ -220,10 +220,12 @@ def need_export(context: Context, pair: Pair) -> None:
 
     Raises:
         Refused: The export that is named is too old.
-        ConfigurationError: It is of no use, or there is no bucket to export to.
+        ConfigurationError: It is of no use, or there is no bucket to export to, or to import from.
         EngineError: AWS refused to say.
     """
     source = context.source_table(pair)
+    if context.config.replicated.import_from:
+        imports.need_bucket(context)
     if pair.export is None:
         exports.need_bucket(context)
     else:

@@ -286,6 +286,13 @@ def test_a_restart_waits_for_the_end_of_an_import_that_cannot_be_called_off(begu
         begun.restore()
     free(begun)
     imported.meanwhile = lambda: None
+    missing = (begun.folder / "migration.toml").read_text().replace(imported.bucket, "no-such-bucket-of-ours")
+    configured = (begun.folder / "migration.toml").read_text()
+    (begun.folder / "migration.toml").write_text(missing)
+    with pytest.raises(ConfigurationError, match="import_from: there is no bucket"):
+        begun.restart()
+    assert begun.state().get(Fact.RESTARTING) is None, "nothing was touched"
+    (begun.folder / "migration.toml").write_text(configured)
     begun.restart()
     begun.assert_equal()
     assert len(imported.made) == 2
