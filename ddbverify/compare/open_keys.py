@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from ddbverify.compare.entries import Left, in_parts
+from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.memory import Memory
 from ddbverify.compare.part_join import Counts
@@ -29,7 +30,7 @@ SUSPECTS_AT_ONCE: Final = 1_000
 class OpenKeys:
     """Joins the open keys of one task."""
 
-    def __init__(self, judge: Judge, memory: int, at: float) -> None:
+    def __init__(self, judge: Judge, memory: int, at: float, inspector: Inspector | None = None) -> None:
         """
         Join under the rules of *judge*.
 
@@ -37,12 +38,13 @@ class OpenKeys:
             judge: Without plugins: these are asked in one process.
             memory: Bytes that may wait; more goes to disk.
             at: The moment that the sides are of, in seconds since the epoch.
+            inspector: Shown pairs that are equal.
         """
         self._at = at
         self._lefts: list[Left] = []
         self._counts = Counts(judge, self._lefts.append)
         self._memory = Memory(memory)
-        self._join = StillJoin(judge, self._counts, self._memory)
+        self._join = StillJoin(judge, self._counts, self._memory, inspector)
         schemas = {Role.SOURCE: judge.transform.source_keys, Role.TARGET: judge.transform.target_keys}
         self._key_of = {role: PageDecoder(schema).key_of for role, schema in schemas.items()}
 
@@ -50,6 +52,11 @@ class OpenKeys:
     def matched(self) -> int:
         """Keys that are equal after all."""
         return self._counts.counts[State.MATCHED]
+
+    @property
+    def shown(self) -> int:
+        """Pairs of items that are equal, and were shown to the inspector, if there is one."""
+        return self._join.matched
 
     @property
     def excluded(self) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ddbverify.compare.controls import Specimens
 from ddbverify.compare.entries import Left
+from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.memory import Memory, rare_collections
 from ddbverify.compare.part import Ended, PartScan, Task
@@ -29,6 +30,7 @@ def read_segment(
     covered: Iterable[str] | None,
     judges: bool,
     take: Callable[[Left], None],
+    inspector: Inspector | None = None,
 ) -> Ended:
     """
     Read one segment of both tables, in step as far as their orders agree.
@@ -43,6 +45,7 @@ def read_segment(
         covered: Attributes that the controls have to alter; ``None``: no items for controls are wanted.
         judges: Whether pairs that do not match at once are judged here; else they are handed on.
         take: Given what is left of the segment, some at a time. What it raises ends the segment.
+        inspector: Shown pairs that are equal as they were read.
 
     Raises:
         EngineError: AWS refused before anything was read.
@@ -54,6 +57,7 @@ def read_segment(
             planned,
             Memory(memory),
             clock=clock,
+            inspector=inspector,
             specimens=None if covered is None else Specimens(judge, covered),
             judges=judges,
         ).read(task, _Line(take))

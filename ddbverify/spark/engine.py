@@ -20,6 +20,7 @@ from ddbverify.errors import ConfigurationError
 from ddbverify.exports.export import Export
 from ddbverify.spark import live
 from ddbverify.spark.cluster import SparkCluster
+from ddbverify.spark.item_checks import TaskChecks
 from ddbverify.spark.scan import Scan
 
 _OF_ITEMS = "ddbverify_normalise_item", "ddbverify_compare_values"
@@ -78,8 +79,13 @@ def require_comparable(pair: Pair, request: PassRequest) -> None:
             f"name source_export and target_export, or {_ELSE}.",
         )
     for check in request.item_checks:
-        if not check.only_different or (pair.rekeys and pair.is_read_from_exports):
+        if pair.rekeys:
             raise ConfigurationError(
-                f"{place}: {check.name} is a check on items, which is not called in tasks.",
-                f'mark it @each_item(only="different") if that will do, or {_ELSE}.',
+                f"{place}: {check.name} is a check on items, which is not called for a re-keyed pair.",
+                f"leave it out, or {_ELSE}.",
             )
+    try:
+        TaskChecks.of(request.item_checks)
+    except ConfigurationError as error:
+        hint = f"{error.hint.rstrip('.')}; or {_ELSE}."
+        raise ConfigurationError(f"{place}: {error.message}", hint) from None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from ddbverify.code.digest import transform_files
+from ddbverify.compare.inspection import ItemCheck
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.sides import Role
 from ddbverify.config import Config, Pair, Side
@@ -24,6 +25,7 @@ from ddbverify.items.transform import Transform
 from ddbverify.names import KeySchema
 from ddbverify.spark import bound
 from ddbverify.spark.bound import Bound
+from ddbverify.spark.item_checks import TaskChecks
 from ddbverify.words import page
 
 MOST_MEMORY: Final = 128_000_000
@@ -70,10 +72,21 @@ class Job:
     bound: Bound | None
     at: float  # the moment that the sides are of
     memory: int
+    checks: TaskChecks = field(
+        default_factory=TaskChecks
+    )  # those that see equal items, which are judged for them one and all
 
     @classmethod
-    def of(cls, config: Config, pair: Pair, exports: Mapping[Role, Export], judge: Judge, at: float) -> Job:
-        """Raises ConfigurationError where files of the transform cannot be read."""
+    def of(
+        cls,
+        config: Config,
+        pair: Pair,
+        exports: Mapping[Role, Export],
+        judge: Judge,
+        at: float,
+        item_checks: Iterable[ItemCheck] = (),
+    ) -> Job:
+        """Raises ConfigurationError where files of the transform, or a check, cannot be handed on."""
         sides = {Role.SOURCE: config.source, Role.TARGET: config.target}
         return cls(
             exports={role: Travelling.of(export, sides[role]) for role, export in exports.items()},
@@ -87,6 +100,7 @@ class Job:
             bound=bound.here(),
             at=at,
             memory=min(config.verification.memory, MOST_MEMORY),
+            checks=TaskChecks.of(item_checks),
         )
 
     @property

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from ddbverify.compare.entries import Left
+from ddbverify.compare.inspection import Inspector
 from ddbverify.compare.open_keys import OpenKeys
 from ddbverify.compare.sides import Role
+from ddbverify.spark.item_checks import Refutations, learned
 from ddbverify.spark.job import Job
 from ddbverify.spark.receipts import Judged
 from ddbverify.spark.rows import Kind, Row, Sum, items_in
@@ -25,7 +27,30 @@ class JudgeItems:
 
     def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
         """What one task does: it has all open items of its keys."""
-        yield from judged(rows, OpenKeys(self._job.judge(), self._job.memory, self._job.at), self._complete)
+        job = self._job
+        judge = job.judge()
+        if not job.checks:
+            yield from judged(rows, OpenKeys(judge, job.memory, job.at), self._complete)
+            return
+        refuted = Refutations()
+        inspector = job.checks.inspector(judge.transform.target_keys, refuted.take)
+        keys = OpenKeys(judge, job.memory, job.at, inspector)
+        with job.checks.silently():
+            for row in judged(rows, keys, self._complete):
+                for content in refuted.due():
+                    yield Row(0, Kind.REFUTED, content)
+                if row.kind == Kind.JUDGED:
+                    row = row._replace(content=_with_checks(row.content, keys, inspector, job.seen()))
+                yield row
+            for content in refuted.due(at_least=1):
+                yield Row(0, Kind.REFUTED, content)
+
+
+def _with_checks(receipt: bytes, keys: OpenKeys, inspector: Inspector, seen: bytes) -> bytes:
+    """A receipt of `judged`, with what checks on items have learned meanwhile."""
+    plain = msgspec.msgpack.decode(receipt, type=Judged)
+    whole = msgspec.structs.replace(plain, shown=keys.shown, learned=learned(inspector), seen=seen)
+    return msgspec.msgpack.encode(whole)
 
 
 def judged(rows: Iterable[Row], keys: OpenKeys, complete: Mapping[str, bool]) -> Iterator[Row]:

@@ -11,14 +11,16 @@ import pickle
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import msgspec
 
+from ddbverify.compare.crew import Told
 from ddbverify.compare.entries import Entry, Left
+from ddbverify.compare.inspection import Inspected
 from ddbverify.compare.part import Came, Ended, Failed
 from ddbverify.compare.sides import Role
 from ddbverify.compare.work import Hiring
@@ -31,6 +33,7 @@ from ddbverify.errors import (
     NotFoundError,
 )
 from ddbverify.spark import bound
+from ddbverify.spark.item_checks import refutations_in, require_all_told, seen_by_all
 from ddbverify.spark.live_receipts import (
     SegmentRead,
     Staged,
@@ -43,6 +46,7 @@ from ddbverify.spark.scan import ReadStep, Shuffled, Step
 from ddbverify.spark.segments import (
     LEFT,
     RECEIPT,
+    REFUTED,
     ROLES,
     Live,
     Look,
@@ -134,6 +138,7 @@ class LiveCrew(Hiring):
         self._again: dict[int, int] = {}  # segment -> attempts before the one that counts
         self._under_way = 0
         self._staged: list[Staged] = []
+        self._learned: list[Mapping[str, Inspected]] = []
         self._not_removed = ""
         self._lock = threading.Lock()
 
@@ -158,9 +163,9 @@ class LiveCrew(Hiring):
             except EngineError as error:
                 self._not_removed = f"what was staged is still there, and holds items: {error.message}"
 
-    def finish(self) -> tuple[()]:
-        """Tasks keep nothing that could be learned from them."""
-        return ()
+    def finish(self) -> Sequence[Mapping[str, Inspected]]:
+        """What the checks on items have learned, of each segment."""
+        return self._learned
 
     @property
     def notes(self) -> list[str]:
@@ -179,7 +184,7 @@ class LiveCrew(Hiring):
             "each had read as much as the last"
         )
 
-    def scan(self, segment: int, take: Callable[[Left | Came], None]) -> Ended:
+    def scan(self, segment: int, take: Callable[[Told], None]) -> Ended:
         """
         Have one segment read.
 
@@ -203,9 +208,19 @@ class LiveCrew(Hiring):
         said: Ended | Failed = pickle.loads(receipt.word)  # noqa: S301 - a task of ours has made it
         if isinstance(said, Failed):
             raise in_a_task(said.error)
-        lefts: list[Left] = [pickle.loads(row.content) for row in rows]  # noqa: S301 - likewise
+        lefts: list[Left] = [
+            pickle.loads(row.content)  # noqa: S301 - likewise
+            for row in rows
+            if row.kind == LEFT
+        ]
+        refuted = [one for row in rows if row.kind == REFUTED for one in refutations_in(row.content)]
         if set(said.finished) == set(Role):
             require_all_accounted(receipt, said, lefts)
+        if self._live.checks:
+            results = seen_by_all(self._live.checks, receipt.learned, said.matched)
+            require_all_told([results], len(refuted))
+            with self._lock:
+                self._learned.append(results)
         with self._lock:
             self._has_specimens |= bool(said.specimens)
             if receipt.staged.name:
@@ -215,6 +230,8 @@ class LiveCrew(Hiring):
                 raise orders_part()
         take(Came(said.items, {}))
         now = self._clock()
+        for one in refuted:
+            take(one)
         for left in lefts:
             take(seen_at(left, now))
         # What is staged is not in what the checkpoint would note of the segment.
@@ -277,7 +294,7 @@ class LiveCrew(Hiring):
         if self._stop.is_set():
             raise CalledOff  # what comes in now is not looked at
         receipts = [row.content for row in rows if row.kind == RECEIPT]
-        lefts = [row for row in rows if row.kind == LEFT]
+        lefts = [row for row in rows if row.kind in (LEFT, REFUTED)]
         receipt = require_one(segment, [msgspec.msgpack.decode(one, type=SegmentRead) for one in receipts])
         require_same_rows(receipt, [row.content for row in lefts])
         return receipt, lefts

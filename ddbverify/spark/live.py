@@ -24,7 +24,9 @@ from ddbverify.compare.request import Listeners, PassRequest
 from ddbverify.compare.sides import Role
 from ddbverify.compare.work import Hiring
 from ddbverify.config import Config, Pair, Side
+from ddbverify.errors import ConfigurationError
 from ddbverify.spark import bound
+from ddbverify.spark.item_checks import TaskChecks
 from ddbverify.spark.job import MOST_MEMORY, code_of
 from ddbverify.spark.lanes import LiveCluster, LiveCrew
 from ddbverify.spark.segments import Live
@@ -70,6 +72,12 @@ def compare(
         Inconclusive: As `runner.compare`; a task has failed for good, receipts do not add up, or more is
             open than one process should join.
     """
+    checks = TaskChecks.of(request.item_checks if request else ())
+    if checks and staging is not None:
+        raise ConfigurationError(
+            "--spark-staging: items that wait in a staging place are not shown to checks on items.",
+            'mark these @each_item(only="different"), or leave out --spark-staging.',
+        )
     cluster.require_one_attempt_at_a_time()
     crews: list[LiveCrew] = []
 
@@ -92,6 +100,7 @@ def compare(
             memory=min(begin.memory, MOST_MEMORY),
             staging=None if staging is None else Staging.of(staging, config.source),
             bound=bound.here(),
+            checks=checks,
         )
         rates = {
             role: ReadRate.of(table, config.verification.read_units).ceiling

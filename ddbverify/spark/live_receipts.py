@@ -39,6 +39,7 @@ class SegmentRead(msgspec.Struct, frozen=True, kw_only=True):
     requests: tuple[int, int] = (0, 0)
     staged: Staged = Staged()
     seen: bytes = b""  # of the user's code in its process; see `bound`
+    learned: bytes = b""  # by checks on items; see `item_checks`
     word: bytes = b""  # pickled: an `Ended` or a `Failed`; empty: nothing was read
 
 

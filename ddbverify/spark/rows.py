@@ -47,6 +47,7 @@ class Kind(IntEnum):
     JUDGED = 7  # receipt: open keys were judged
     FOUND = 8  # what was found of open keys
     TOLD = 9  # likewise, of a re-keyed pair
+    REFUTED = 10  # items that checks on items have failed on
 
 
 COLUMNS: Final = "bucket int, kind int, content binary"

@@ -25,6 +25,7 @@ from ddbverify.errors import ConfigurationError, EngineError, Inconclusive
 from ddbverify.exports.export import Export
 from ddbverify.exports.reader import ExportReader
 from ddbverify.spark import bound
+from ddbverify.spark.item_checks import refutations_in, require_all_told, seen_by_all
 from ddbverify.spark.job import Job
 from ddbverify.spark.judging import JudgeItems
 from ddbverify.spark.receipts import (
@@ -96,7 +97,8 @@ class Scan:
             ConfigurationError: The tasks cannot begin.
             Inconclusive: A task has failed for good, or receipts do not add up.
         """
-        job = Job.of(self._config, self._pair, self._exports, work.judge, work.running.clock())
+        at, item_checks = work.running.clock(), work.request.item_checks
+        job = Job.of(self._config, self._pair, self._exports, work.judge, at, item_checks)
         self._look_at_specimens(work)
         records = sum(export.full.items for export in self._exports.values())
         tasks = min(MOST_TASKS, max(1, math.ceil(records / RECORDS_PER_TASK)))
@@ -173,6 +175,7 @@ class Scan:
         fetched: list[Fetched] = []
         judged: list[Judged] = []
         found = [0, 0]
+        refuted = 0
         fetching = min(sum(job.parts), sum(wanted))  # no more parts than that have open items
         for row in shuffled.then(kinds, fetch, judge, (fetching, tasks)):
             match row.kind:
@@ -182,6 +185,10 @@ class Scan:
                     one = msgspec.msgpack.decode(row.content, type=Judged)
                     judged.append(one)
                     work.tally.counted(one.matched, one.excluded, one.dropped, canary=False)
+                case Kind.REFUTED:
+                    for refutation in refutations_in(row.content):
+                        refuted += 1
+                        work.inspector.tell(refutation)
                 case Kind.TOLD:
                     told: list[Told] = pickle.loads(row.content)  # noqa: S301 - a task of ours has made it
                     found[1] += len(told)
@@ -195,10 +202,20 @@ class Scan:
                         work.tally.different(difference, expected=True, found=is_found)
                     yield from (suspect for suspect, _ in left.suspects)
         require_all_judged(wanted, fetched, judged, found)
+        self._learn(work, job, judged, refuted)
         if anew := sum(one.anew for one in fetched):
             work.reading.unexamined.append(
                 f"{number_of(anew, 'item')} of the source {were(anew)} transformed otherwise when read again"
             )
+
+    def _learn(self, work: Work, job: Job, judged: list[Judged], refuted: int) -> None:
+        """Take what checks on items have learned in the tasks. Raises Inconclusive: not all of it."""
+        results = [seen_by_all(job.checks, one.learned, one.shown) for one in judged if job.checks]
+        require_all_told(results, refuted)
+        for one in judged:
+            bound.take(one.seen)
+        for some in results:
+            work.inspector.learn(some)
 
     def _tasks_for(self, items: int) -> int:
         """How many tasks judge so many items."""

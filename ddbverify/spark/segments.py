@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from ddbverify.compare.entries import Left
+from ddbverify.compare.inspection import Refutation
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.part import Ended, Failed, Task
 from ddbverify.compare.reading import Reader
@@ -40,6 +41,7 @@ from ddbverify.items.quick import QuickState
 from ddbverify.names import KeySchema, TypedItem
 from ddbverify.spark import bound
 from ddbverify.spark.bound import Bound
+from ddbverify.spark.item_checks import Refutations, TaskChecks, learned
 from ddbverify.spark.job import loaded
 from ddbverify.spark.live_receipts import SegmentRead, Staged
 from ddbverify.spark.rows import Row, Sum
@@ -54,7 +56,8 @@ from ddbverify.words import page as page_of_docs
 
 LEFT: Final = 20
 RECEIPT: Final = 21
-"""Kinds of rows, beside those of `rows.Kind`: what is open of a segment, and that it was read."""
+REFUTED: Final = 22
+"""Kinds of rows, beside those of `rows.Kind`: what is open of a segment, its receipt, refutations."""
 
 OPEN_BYTES: Final = 64_000_000
 """Of one segment that may leave its task."""
@@ -81,6 +84,7 @@ class Live:
     memory: int
     staging: Staging | None = None  # where items wait that have met no partner in their segment
     bound: Bound | None = None
+    checks: TaskChecks = field(default_factory=TaskChecks)  # those that see equal items
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,24 +115,31 @@ class ReadSegment:
             # What the earlier attempt has taken of the share is not known: whoever gave it gives another.
             yield _receipt(SegmentRead(segment=segment, attempt=attempt))
             return
-        staged, meters = Staged(), _meters()
+        staged, meters, inspector = Staged(), _meters(), None
         said: Ended | Failed
         with self._stager(segment) as stager:
             kept = _Kept(stager)
             try:
                 member = member_of(self._live)
                 meters = member.begin(self._share)
-                said = read_segment(
-                    member.readers,
-                    member.judge,
-                    self._live.plan,
-                    Task(segment, self._share.requests),
-                    memory=self._live.memory,
-                    clock=member.clock,
-                    covered=self._live.covered if self._share.wants_specimens else None,
-                    judges=self._live.judges,
-                    take=kept.take,
-                )
+                if self._live.checks:
+                    inspector = self._live.checks.inspector(
+                        member.judge.transform.target_keys, kept.take_refuted
+                    )
+                with self._live.checks.silently() if inspector else nullcontext():
+                    said = read_segment(
+                        member.readers,
+                        member.judge,
+                        self._live.plan,
+                        Task(segment, self._share.requests),
+                        memory=self._live.memory,
+                        clock=member.clock,
+                        covered=self._live.covered if self._share.wants_specimens else None,
+                        judges=self._live.judges,
+                        take=kept.take,
+                        inspector=inspector,
+                    )
+                kept.end()
                 staged = stager.put() if stager else staged
             except DdbVerifyError as error:  # any other ends the attempt, and Spark makes another one
                 said = Failed(error)
@@ -145,6 +156,7 @@ class ReadSegment:
                 requests=(source.requests, target.requests),
                 staged=staged,
                 word=pickle.dumps(said, pickle.HIGHEST_PROTOCOL),
+                learned=learned(inspector),
                 seen=bound.seen(self._live.bound, self._live.code),
             )
         )
@@ -172,18 +184,37 @@ class _Kept:
         self._stager = stager
         self.sum = Sum()
         self._bytes = 0
+        self._refuted = Refutations()
 
     def take(self, left: Left) -> None:
         if self._stager is not None:
             left = self._stager.take(left)
             if not (left.suspects or left.pairs or left.refused):
                 return
-        content = pickle.dumps(left, pickle.HIGHEST_PROTOCOL)
+        self._keep(LEFT, pickle.dumps(left, pickle.HIGHEST_PROTOCOL), orders_part)
+
+    def take_refuted(self, one: Refutation) -> None:
+        self._refuted.take(one)
+        for content in self._refuted.due():
+            self._keep(REFUTED, content, _too_much_refuted)
+
+    def end(self) -> None:
+        for content in self._refuted.due(at_least=1):
+            self._keep(REFUTED, content, _too_much_refuted)
+
+    def _keep(self, kind: int, content: bytes, too_much: Callable[[], Inconclusive]) -> None:
         self._bytes += len(content)
         if self._bytes > OPEN_BYTES:
-            raise orders_part()
-        self.rows.append(Row(0, LEFT, content))
+            raise too_much()
+        self.rows.append(Row(0, kind, content))
         self.sum.add(content)
+
+
+def _too_much_refuted() -> Inconclusive:
+    return Inconclusive(
+        "Checks on items fail on so many items of one segment that no task can hand them all back.",
+        "look at the first of them with a sample (--sample), or compare on one machine.",
+    )
 
 
 def orders_part() -> Inconclusive:

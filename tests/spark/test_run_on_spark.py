@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -119,3 +120,55 @@ def test_what_a_transform_reads_in_a_task_alone_is_bound_like_what_it_reads_here
     assert (code, ran["verdict"]) == (3, "inconclusive"), said
     assert ran["pairs"][0]["counts"]["matched"] == len(ITEMS)
     assert "read word.txt, which no digest is over" in said
+
+
+CHECKS = """
+from ddbverify import check, each_item
+
+@check(stateless=True)
+@each_item
+def check_number(source, target):
+    print("printed:", source["id"])
+    assert int(source["id"].rpartition("-")[2]) % 3, source["id"]
+
+@check(stateless=True)
+@each_item
+def check_raises(expected):
+    if expected["id"] == "key-4":
+        raise KeyError(expected["id"])
+"""
+
+
+@pytest.mark.parametrize(
+    "is_exported", [False, pytest.param(True, marks=pytest.mark.full)], ids=["tables", "exports"]
+)
+def test_checks_that_see_equal_items_say_what_they_say_here(tables, tmp_path, ddbverify, is_exported):
+    exports = {}
+    if is_exported:
+        exports = {
+            "source_export": export_of(tmp_path / "a", tables[0], ITEMS[:4], ITEMS[4:]),
+            "target_export": export_of(tmp_path / "b", tables[1], ITEMS),
+        }
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "check_numbers.py").write_text(CHECKS)
+    text = settings(tables, **exports)
+    said = []
+    for settings_ in (text, on_spark(text)):
+        (tmp_path / "migration.toml").write_text(settings_)
+        code, ran, errors = ddbverify("run", "--json")
+        assert "printed:" not in errors
+        checks = [one for one in ran["checks"] if "check_numbers" in json.dumps(one)]
+        said.append(
+            (code, ran["verdict"], ran["pairs"][0]["counts"], [without_hashes(one) for one in checks])
+        )
+    assert said[0] == said[1]
+    assert said[1][:2] == (1, "failed")
+    assert len(said[1][3]) == 2
+    assert facts_of(tmp_path, ddbverify)["engine"].startswith("spark ")
+
+
+def without_hashes(check):
+    """Hashes of keys are a run's own, and so are the seconds."""
+    text = re.sub(r"refuted [0-9a-f]{8,}", "refuted", json.dumps(check, sort_keys=True))
+    plain = json.loads(text)
+    return {name: value for name, value in plain.items() if "seconds" not in name and name != "duration"}

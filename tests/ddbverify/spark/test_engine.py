@@ -120,8 +120,8 @@ REKEYED = BOTH | {"rekeys": True, "transform": "shop:new"}
         (REKEYED, {"plugins": plugins("ddbverify_compare_values")}, "no comparer or normaliser"),
         (REKEYED, {"plugins": plugins("ddbverify_normalise_item")}, "no comparer or normaliser"),
         (REKEYED, {"item_checks": [DIFFERENT]}, "check_orders.py::check_those is a check on items"),
-        (BOTH, {"item_checks": [DIFFERENT, CHECK]}, "check_orders.py::check_total is a check on items"),
-        ({}, {"item_checks": [CHECK]}, "check_orders.py::check_total is a check on items"),
+        (BOTH, {"item_checks": [DIFFERENT, CHECK]}, "check_orders.py::check_total is a check on items, and"),
+        ({}, {"item_checks": [CHECK]}, "check_orders.py::check_total is a check on items, and"),
     ],
 )
 def test_what_tasks_would_leave_out_is_refused_before_anything_is_read(monkeypatch, pair, request_, message):
