@@ -18,9 +18,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from ddbverify.compare.crew import Told
 from ddbverify.compare.entries import Entry, Left
-from ddbverify.compare.inspection import Inspected
+from ddbverify.compare.inspection import Inspected, Refutation
 from ddbverify.compare.part import Came, Ended, Failed
 from ddbverify.compare.sides import Role
 from ddbverify.compare.work import Hiring
@@ -184,7 +183,7 @@ class LiveCrew(Hiring):
             "each had read as much as the last"
         )
 
-    def scan(self, segment: int, take: Callable[[Told], None]) -> Ended:
+    def scan(self, segment: int, take: Callable[[Left | Came | Refutation], None]) -> Ended:
         """
         Have one segment read.
 
