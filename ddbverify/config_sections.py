@@ -134,6 +134,7 @@ class Verification(_Section, frozen=True):
     max_read_units: int | None = None
     processes: int | None = None
     engine: Literal["here", "spark"] = "here"
+    spark_staging: str | None = None
     memory: Size = Size(512_000_000)
     plugins: tuple[str, ...] = ()
     time_limit: Duration = Duration(600)

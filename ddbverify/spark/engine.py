@@ -49,7 +49,8 @@ def compare(config: Config, pair: Pair, request: PassRequest, listeners: Listene
 
         comparison = exported.compare_tables(config, pair, request, listeners, scan=scan)
     else:
-        comparison = live.compare(cluster, config, pair, request, listeners)
+        staging = config.verification.spark_staging if request.sample is None else None
+        comparison = live.compare(cluster, config, pair, request, listeners, staging=staging)
     return replace(comparison, engine=cluster.name)
 
 

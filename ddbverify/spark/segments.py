@@ -222,7 +222,8 @@ def orders_part() -> Inconclusive:
     return Inconclusive(
         "The two tables do not hold their items in one order, or most of them differ: so many keys of a "
         "segment are open that Spark would have to carry the tables themselves.",
-        "name a place that their items can wait in (--spark-staging), or compare exports of the tables; see "
+        "name a place that their items can wait in (--spark-staging, or spark_staging in migration.toml), or "
+        "compare exports of the tables; see "
         f"{page_of_docs('spark.md')}.",
     )
 

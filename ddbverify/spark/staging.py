@@ -50,7 +50,7 @@ class Staging:
                 return cls(parts.netloc, f"{parts.path}/{own}".lstrip("/"), side)
             if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
                 return cls(None, f"{unquote(parts.path)}/{own}", side)
-        raise ConfigurationError(f"--spark-staging: {text!r} is no place for files.", f"write {_FORM}.")
+        raise ConfigurationError(f"{text!r} is no place that items on Spark can wait in.", f"write {_FORM}.")
 
     def put(self, name: str, file: IO[bytes]) -> None:
         """Write a file, whole or not at all. Raises EngineError."""

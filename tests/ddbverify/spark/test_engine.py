@@ -98,6 +98,23 @@ def test_without_the_setting_nothing_of_spark_is_asked(monkeypatch):
     assert engines.compare(config, config.tables[0], PassRequest(), Listeners())
 
 
+@pytest.mark.parametrize(("sample", "expected"), [(None, "s3://shop/staging"), (0.5, None)])
+def test_items_of_whole_live_tables_may_wait_where_the_settings_say(monkeypatch, cluster, sample, expected):
+    told = []
+
+    def compare(*_, staging):
+        told.append(staging)
+
+    monkeypatch.setattr(engine.live, "compare", compare)
+    monkeypatch.setattr(engine, "replace", lambda made, **_: made)
+    verification = configuration.Verification(engine="spark", spark_staging="s3://shop/staging")
+    config = configuration.Config(tables=(Pair("a", "b"),), verification=verification)
+
+    engines.compare(config, config.tables[0], PassRequest(sample=sample), Listeners())
+
+    assert told == [expected]
+
+
 def plugins(*hooks):
     """Of whom some implement hooks."""
     return SimpleNamespace(implementations=lambda hook: [hook] if hook in hooks else [])

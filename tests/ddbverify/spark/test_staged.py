@@ -136,7 +136,7 @@ def test_too_many_open_keys_behind_the_staging_are_refused(tables, cluster, tmp_
 
 @pytest.mark.parametrize("text", ["here", "http://a/b", "s3:///x", "file://host/x", "s3://bucket/a?b"])
 def test_a_place_that_is_none_is_refused(text):
-    with pytest.raises(ConfigurationError, match="--spark-staging"):
+    with pytest.raises(ConfigurationError, match="no place that items"):
         Staging.of(text, Side())
 
 
