@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -30,30 +30,32 @@ class JudgeItems:
         job = self._job
         judge = job.judge()
         if not job.checks:
-            yield from judged(rows, OpenKeys(judge, job.memory, job.at), self._complete)
+            yield from judged(rows, OpenKeys(judge, job.memory, job.at), self._complete, job.seen)
             return
         refuted = Refutations()
         inspector = job.checks.inspector(judge.transform.target_keys, refuted.take)
         keys = OpenKeys(judge, job.memory, job.at, inspector)
         with job.checks.silently():
-            for row in judged(rows, keys, self._complete):
+            for row in judged(rows, keys, self._complete, job.seen):
                 for content in refuted.due():
                     yield Row(0, Kind.REFUTED, content)
                 if row.kind == Kind.JUDGED:
-                    row = row._replace(content=_with_checks(row.content, keys, inspector, job.seen()))
+                    row = row._replace(content=_with_checks(row.content, keys, inspector))
                 yield row
             for content in refuted.due(at_least=1):
                 yield Row(0, Kind.REFUTED, content)
 
 
-def _with_checks(receipt: bytes, keys: OpenKeys, inspector: Inspector, seen: bytes) -> bytes:
+def _with_checks(receipt: bytes, keys: OpenKeys, inspector: Inspector) -> bytes:
     """A receipt of `judged`, with what checks on items have learned meanwhile."""
     plain = msgspec.msgpack.decode(receipt, type=Judged)
-    whole = msgspec.structs.replace(plain, shown=keys.shown, learned=learned(inspector), seen=seen)
+    whole = msgspec.structs.replace(plain, shown=keys.shown, learned=learned(inspector))
     return msgspec.msgpack.encode(whole)
 
 
-def judged(rows: Iterable[Row], keys: OpenKeys, complete: Mapping[str, bool]) -> Iterator[Row]:
+def judged(
+    rows: Iterable[Row], keys: OpenKeys, complete: Mapping[str, bool], seen: Callable[[], bytes]
+) -> Iterator[Row]:
     """
     Items of some keys -> what is found of these, and a receipt; rows of other kinds pass.
 
@@ -61,6 +63,7 @@ def judged(rows: Iterable[Row], keys: OpenKeys, complete: Mapping[str, bool]) ->
         rows: All items of these keys.
         keys: Joins them.
         complete: ``source_complete`` and ``target_complete``, as `OpenKeys.end` has them.
+        seen: What the user's code in this process has loaded and read by now, as `bound.seen`.
     """
     received, items, found = Sum(), dict.fromkeys(Role, 0), [0, 0]
 
@@ -92,5 +95,6 @@ def judged(rows: Iterable[Row], keys: OpenKeys, complete: Mapping[str, bool]) ->
         dropped=keys.dropped,
         suspects=found[0],
         refused=found[1],
+        seen=seen(),
     )
     yield Row(0, Kind.JUDGED, msgspec.msgpack.encode(receipt))

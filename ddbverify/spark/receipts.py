@@ -69,7 +69,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     shown: int = 0  # pairs that checks on items have seen
     learned: bytes = b""  # by checks on items; see `item_checks`
-    seen: bytes = b""  # of the user's code in its process, where it is checks on items; see `bound`
+    seen: bytes = b""  # as `Read` has it
 
 
 def require_all_joined(planned: Sequence[int], read: Sequence[Read], joined: Sequence[Joined]) -> None:

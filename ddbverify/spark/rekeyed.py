@@ -328,6 +328,7 @@ class JudgeClaims:
             dropped=0,
             suspects=0,
             refused=found,
+            seen=self._job.seen(),
         )
         yield Row(0, Kind.JUDGED, msgspec.msgpack.encode(receipt))
 

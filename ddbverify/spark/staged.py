@@ -12,6 +12,7 @@ import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
@@ -21,6 +22,7 @@ from ddbverify.compare.open_keys import OpenKeys
 from ddbverify.compare.part import Ended
 from ddbverify.compare.sides import Role
 from ddbverify.errors import Inconclusive
+from ddbverify.spark import bound
 from ddbverify.spark.judging import judged
 from ddbverify.spark.live_receipts import Staged
 from ddbverify.spark.receipts import Fetched, Judged, require_all_judged
@@ -74,9 +76,10 @@ class JoinStaged:
 
     def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
         """What one task does: it has all staged items of its keys."""
-        keys = OpenKeys(member_of(self.live).judge, self.live.memory, self.at)
+        live = self.live
+        keys = OpenKeys(member_of(live).judge, live.memory, self.at)
         complete = {"source_complete": self.source_complete, "target_complete": self.target_complete}
-        yield from judged(rows, keys, complete)
+        yield from judged(rows, keys, complete, partial(bound.seen, live.bound, live.code))
 
 
 def join_staged(
@@ -121,6 +124,8 @@ def join_staged(
             found[1] += len(left.refused)
             lefts.append(left)
         require_all_judged(wanted, fetched, receipts, found)
+    for one in receipts:
+        bound.take(one.seen)
     for left in lefts:
         for suspect, _ in left.suspects:
             suspect.group = None  # groups are numbered in each task for itself

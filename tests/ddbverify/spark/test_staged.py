@@ -10,7 +10,7 @@ import pytest
 from ddbverify.compare.sides import Role
 from ddbverify.config import Side
 from ddbverify.errors import ConfigurationError, EngineError
-from ddbverify.spark import segments, staged
+from ddbverify.spark import bound, segments, staged
 from ddbverify.spark.rows import Kind
 from ddbverify.spark.staging import Staging
 from tests.ddbverify import generated
@@ -167,3 +167,14 @@ def test_what_cannot_be_removed_is_told(tables, cluster, tmp_path, monkeypatch):
     assert code == 0
     assert any("still there, and holds items" in note for note in summary["notes"])
     assert Path(tmp_path).exists()
+
+
+def test_what_tasks_that_join_have_loaded_is_taken_for_loaded_here(tables, cluster, tmp_path, monkeypatch):
+    """Items without a partner in their segment meet the transform in these tasks for the first time."""
+    taken = []
+    monkeypatch.setattr(bound, "seen", lambda *_: b"what it has seen")
+    monkeypatch.setattr(bound, "take", taken.append)
+    pair = tables().fill(numbered(20), [])
+    told = pair.diff("--segments", "2", "--engine", "spark", "--spark-staging", f"file://{tmp_path}")
+    assert told[2] == 1
+    assert taken == [b"what it has seen"] * 3  # of two segments, and of one task that joins
