@@ -165,3 +165,26 @@ def test_checks_that_see_equal_items_say_what_they_say_here(tables, tmp_path, dd
         ("inconclusive", 10, 0),
     ]
     assert facts_of(tmp_path, ddbverify)["engine"].startswith("spark ")
+
+
+PASSING = """
+from ddbverify import check, each_item
+
+@check(stateless=True)
+@each_item
+def check_number(source, target, expected):
+    assert source["id"] == target["id"] == expected["id"]
+"""
+
+
+@pytest.mark.full
+def test_the_gate_opens_on_a_check_that_tasks_have_called(tables, tmp_path, ddbverify):
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "check_numbers.py").write_text(PASSING)
+    (tmp_path / "migration.toml").write_text(on_spark(settings(tables)))
+    code, ran, said = ddbverify("run", "--json")
+    assert (code, ran["verdict"]) == (0, "passed"), said
+    (check,) = [one for one in ran["checks"] if one["name"] == "check_numbers.py::check_number"]
+    assert (check["state"], check["examined"]) == ("passed", len(ITEMS))
+    code, judged, _ = ddbverify("gate", "--json")
+    assert (code, judged["reasons"]) == (0, [])
