@@ -16,7 +16,7 @@ from ddbverify.compare.inspection import ItemCheck
 from ddbverify.errors import ConfigurationError, Inconclusive
 from ddbverify.spark import live, segments
 from ddbverify.spark.cluster import SparkCluster
-from ddbverify.spark.item_checks import TaskChecks, require_all_told
+from ddbverify.spark.item_checks import TaskChecks, learned, require_all_told, seen_by_all
 from ddbverify.spark.live_receipts import SegmentRead
 from ddbverify.spark.receipts import Judged
 from ddbverify.spark.rows import Kind, Row
@@ -280,6 +280,16 @@ class SuiteOfLosses(PretendedCluster):
         return self.at_last(made) if name == "judged" else made
 
 
+def test_each_check_has_to_have_seen_each_equal_pair():
+    made = TaskChecks.of(CHECKS)
+    inspector = made.inspector({"id": "S"}, lambda _: None)
+    assert seen_by_all(made, learned(inspector), 0).keys() == inspector.results.keys()
+    inspector.results["breaks"].examined = 1
+    for matched in (0, 1, 2):
+        with pytest.raises(Inconclusive, match="not every check has seen all"):
+            seen_by_all(made, learned(inspector), matched)
+
+
 def test_refutations_are_counted():
     require_all_told([], 0)
     with pytest.raises(Inconclusive, match="refuted 0 items, and 2"):
@@ -330,9 +340,14 @@ def test_too_many_refutations_of_one_segment_are_no_pass(both, monkeypatch):
         both.on("spark")
 
 
-def test_nothing_that_a_check_prints_or_warns_of_is_shown(both, capfd):
-    made = TaskChecks.of(CHECKS)
-    with made.silently():
-        print("a value")
-        warnings.warn("a value", DeprecationWarning, stacklevel=1) if not made.filters else None
+def test_nothing_that_a_check_prints_is_shown_and_warnings_are_what_they_are_here(capfd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)
+        made = TaskChecks.of(CHECKS)
+        warnings.simplefilter("ignore", DeprecationWarning)  # as where a task is
+        with made.silently():
+            print("a value")
+            print("a value", file=sys.stderr)
+            with pytest.raises(DeprecationWarning):
+                warnings.warn("a value", DeprecationWarning, stacklevel=1)
     assert capfd.readouterr() == ("", "")
