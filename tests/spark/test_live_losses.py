@@ -12,7 +12,10 @@ pytestmark = [pytest.mark.engine("ministack"), pytest.mark.filterwarnings("ignor
 
 @pytest.mark.full
 @pytest.mark.timeout(900)
-def test_lost_executors_read_live_tables_again_and_change_nothing(tmp_path, aws, unique, standalone):
+@pytest.mark.parametrize("is_staged", [False, True], ids=["in step", "staged"])
+def test_lost_executors_read_live_tables_again_and_change_nothing(
+    tmp_path, aws, unique, standalone, is_staged
+):
     items = [
         {"id": {"S": f"telltale-{number}"}, "v": {"S": f"telltale-value-{number}"}} for number in range(60)
     ]
@@ -30,7 +33,8 @@ def test_lost_executors_read_live_tables_again_and_change_nothing(tmp_path, aws,
     sides = (pair.name, pair.name, "--source-region", REGIONS[0], "--target-region", REGIONS[1])
     given = (*sides, "--settle", "0s", "--segments", "5")
     here, whole, _ = losing.diff(*given, "--processes", "1")
-    there, summary, said = losing.diff(*given, "--engine", "spark")
+    staging = ("--spark-staging", f"file://{tmp_path}/staging") if is_staged else ()
+    there, summary, said = losing.diff(*given, "--engine", "spark", *staging)
     assert (there, summary["reasons"]) == (here, whole["reasons"])
     assert (summary["verdict"], summary["complete"]) == ("different", True)
     assert (summary["matched"], summary["different"], summary["missing"]) == (49, 10, 1)

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 @pytest.mark.full
 @pytest.mark.timeout(900)
-def test_lost_executors_and_tasks_that_run_twice_change_nothing(tmp_path, standalone):
+@pytest.mark.parametrize("rekeys", [(), ("--rekeys",)], ids=["keys stay", "re-keyed"])
+def test_lost_executors_and_tasks_that_run_twice_change_nothing(tmp_path, standalone, rekeys):
     whats = ["", "kill", "slow", "break", "kill-judging"]
     pieces = [
         [
@@ -40,7 +41,7 @@ def test_lost_executors_and_tasks_that_run_twice_change_nothing(tmp_path, standa
         },
     )
 
-    sides = (source.address, target.address, "--key", "id:S")
+    sides = (source.address, target.address, "--key", "id:S", *rekeys)
     here, whole, _ = losing.diff(*sides)
     there, summary, said = losing.diff(*sides, "--engine", "spark")
     assert (there, summary["reasons"]) == (here, whole["reasons"])
