@@ -75,8 +75,8 @@ def compare(
     checks = TaskChecks.of(request.item_checks if request else ())
     if checks and staging is not None:
         raise ConfigurationError(
-            "--spark-staging: items that wait in a staging place are not shown to checks on items.",
-            'mark these @each_item(only="different"), or leave out --spark-staging.',
+            "[verification] spark_staging: items that wait there are not shown to checks on items.",
+            'mark these @each_item(only="different"), or leave out spark_staging.',
         )
     cluster.require_one_attempt_at_a_time()
     crews: list[LiveCrew] = []
