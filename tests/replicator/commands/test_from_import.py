@@ -11,45 +11,14 @@ from ddbverify.names import Fact
 from ddbverify.words import docs_folder
 from replicator.backfill import filling, imports, ownership
 from replicator.doctor import policies
-from replicator.stack import bundle
 from tests.failpoints.points import Killed, Points
 from tests.replicator.commands.test_deployed import action_of
-from tests.replicator.exporting import Exports
+from tests.replicator.commands.test_from_export import begun, exports
 from tests.replicator.importing import Imports
-from tests.replicator.migrations import SOURCE_REGION, TARGET_REGION, Migration
+from tests.replicator.migrations import TARGET_REGION
 
+__all__ = ("begun", "exports")  # fixtures
 pytestmark = [pytest.mark.engine("ministack"), pytest.mark.e2e]
-
-
-@pytest.fixture
-def begun(aws, unique, tmp_path, monkeypatch):
-    for name, value in aws.variables(SOURCE_REGION).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.syspath_prepend(tmp_path)
-    built = {}  # the same every time, and most of what a short run costs
-    build = bundle.build
-
-    def once(names):
-        if (key := tuple(names)) not in built:
-            built[key] = build(names)
-        return built[key]
-
-    monkeypatch.setattr(bundle, "build", once)
-    made = Migration(aws, unique("i"), tmp_path)
-    for number in range(60):
-        made.put(f"k{number}", f"v{number}")
-    made.database.update_continuous_backups(
-        TableName=made.source, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-    )
-    yield made
-    made.down()  # mappings that poll for nobody slow the others' tests down
-
-
-@pytest.fixture
-def exports(begun, aws, tmp_path, monkeypatch):
-    made = Exports(aws, tmp_path / "exports")
-    made.install(monkeypatch)
-    return made
 
 
 @pytest.fixture
