@@ -48,6 +48,11 @@ def project(context: Context) -> Project | None:
             "[verification] every needs the ARN of findings_key, so that the build's role can name it.",
             'write "kms:arn:aws:kms:REGION:ACCOUNT:key/ID".',
         )
+    if config.verification.engine == "spark":
+        raise ConfigurationError(
+            '[verification] every: a build has no Spark, and engine = "spark" wants one.',
+            "leave every out, and let a job of your cluster run `replicator verify`.",
+        )
     if config.source.profile or config.target.profile:
         raise ConfigurationError(
             "[verification] every: a build has no profiles, and [source] or [target] names one.",

@@ -48,6 +48,7 @@ def test_what_a_build_can_do_is_packed(tmp_path):
         ({"gate": "{}"}, "a key that a build can sign with"),
         ({"gate": '{signing_key = "kms:alias/evidence"}'}, "a key that a build can sign with"),
         ({"verification": '{every = "12h", findings_key = "kms:alias/f"}'}, "the ARN of findings_key"),
+        ({"verification": '{every = "12h", engine = "spark"}'}, "a build has no Spark"),
         ({"source": '{profile = "me"}'}, "a build has no profiles"),
         ({"target": '{profile = "me"}'}, "a build has no profiles"),
         ({"stack": '{subnets = ["subnet-1"], security_groups = ["sg-1"]}'}, "in no VPC"),
