@@ -256,13 +256,6 @@ def _check_verification(verification: Verification, refuse: Refuse) -> None:
                 f"[verification] plugins: {plugin!r} is not a name, or is there twice.",
                 "list each plugin once, as `ddbverify plugins` names it.",
             )
-    if verification.spark_staging is not None and (
-        verification.engine != "spark" or verification.sampled_fraction is not None
-    ):
-        raise refuse(
-            "[verification] spark_staging is for whole live tables on Spark.",
-            'add engine = "spark" and leave out coverage, or leave it out.',
-        )
     findings_key = verification.findings_key
     if findings_key is not None and not re.fullmatch(r"x25519:[A-Za-z0-9+/]{43}=|kms:.+", findings_key):
         raise refuse(

@@ -249,6 +249,7 @@ target = {target}
 # max_read_units = 2000000           # limit of one comparison, both tables together
 # processes = 2                      # that read and compare, at most
 # engine = "here"                    # or "spark": where the tables are read and compared
+# spark_staging = "s3://bucket/prefix"  # where items wait there that two orders keep apart
 # memory = "512MB"                   # that a comparison may take
 # time_limit = "10m"                 # of one call of a check, or of the transform
 # last = "changes"                   # or "full": what `run --since` and the last verification read

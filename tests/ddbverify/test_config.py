@@ -53,10 +53,6 @@ def test_durations_sizes_and_samples_are_read_with_their_units(tmp_path):
             GOOD + '[replication]\noverlapp = "3s"\n',
             "replication: unknown key `overlapp`; perhaps `overlap` is meant",
         ),
-        *(
-            (f"{GOOD}[verification]\n{text}\nspark_staging = 's3://a/b'\n", "spark_staging is for whole live")
-            for text in ("", "engine = 'spark'\ncoverage = '1%'")
-        ),
         (GOOD + '[gate]\nsettle = "3s"\n', r"gate: unknown key `settle`; there is one in \[verification\]"),
         (GOOD + "[gate]\nxyz = 1\n", r"gate: unknown key `xyz`\."),
         (GOOD + '[gate]\nunclaimed = ["churning"]\n', r"gate\.unclaimed.*churning"),
