@@ -57,6 +57,7 @@ def _for_all(app: Any, page: str, template: str, context: dict[str, Any], doctre
     name in a table may be broken where it has joints.
     """
     body = context.get("body", "").replace("<pre>", '<pre tabindex="0">')
+    body = body.replace('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper')
     context["body"] = _NAME.sub(lambda found: re.sub(r"([_/])(?=\w)", r"\1<wbr>", found[0]), body)
     tree = context.get("furo_navigation_tree", "")
     context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
