@@ -44,21 +44,24 @@ class PlannedSide:
         """That are read, the lines of incremental exports among them."""
         if self.export is None:
             return self.table.item_count
-        return self.export.full.items + sum(its.items for _, its in self.export.changes)
+        return self.export.full.items + sum(one.manifest.items for one in self.export.changes)
 
     @property
     def files(self) -> int:
         """Data files."""
         if self.export is None:
             return 0
-        return len(self.export.full.parts) + sum(len(its.parts) for _, its in self.export.changes)
+        return len(self.export.full.parts) + sum(len(one.manifest.parts) for one in self.export.changes)
 
     @property
     def files_in_buckets(self) -> int:
         """Those that S3 is asked for; the changes may lie elsewhere than the full export."""
         if self.export is None:
             return 0
-        its = ((self.export.store, self.export.full), *self.export.changes)
+        its = (
+            (self.export.store, self.export.full),
+            *((one.store, one.manifest) for one in self.export.changes),
+        )
         return sum(len(one.parts) for store, one in its if isinstance(store, BucketStore))
 
     @property

@@ -204,9 +204,9 @@ def _check_spark(options: Options) -> None:
             "--engine spark: live tables of a re-keyed pair are compared on one machine only.",
             "compare exports of the tables, or leave out --engine.",
         )
-    if options.source_changes or options.target_changes:
+    if options.rekeys and (options.source_changes or options.target_changes):
         raise ConfigurationError(
-            "--engine spark: incremental exports are read on one machine only.",
+            "--engine spark: incremental exports of a re-keyed pair are read on one machine only.",
             "make a full export of the later time, or leave out --engine.",
         )
 

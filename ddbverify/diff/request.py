@@ -150,8 +150,9 @@ def _with_exports(request: Request, options: Options, config: Config) -> Work:
 
 
 def _same_state(one: Export, other: Export) -> bool:
-    manifests = [[one.full.export_arn, *(its.export_arn for _, its in one.changes)] for one in (one, other)]
-    return manifests[0] == manifests[1]
+    manifests = [[it.full, *(its.manifest for its in it.changes)] for it in (one, other)]
+    ours, theirs = ([manifest.export_arn for manifest in some] for some in manifests)
+    return ours == theirs
 
 
 def _with_seed(request: Request) -> Options:

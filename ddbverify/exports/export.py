@@ -23,6 +23,15 @@ _NOT_ASKED: Final = "whether {} was filtered is not known: nobody could be asked
 KEY_HINT: Final = "give its key with --key, such as --key pk:S,sk:N."
 
 
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """An incremental export on top of a full one."""
+
+    address: Address
+    store: Store
+    manifest: Manifest
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
     """A full export, and the incremental ones that carry it on."""
@@ -30,7 +39,7 @@ class Export:
     address: Address
     store: Store
     full: Manifest
-    changes: tuple[tuple[Store, Manifest], ...]  # in their order
+    changes: tuple[Increment, ...]  # in their order
     table: Table  # as of the export; its `status` and settings say nothing of the real one
     live: Table | None  # the table that was exported, where it is still there and was asked
     notes: tuple[str, ...]  # what could not be asked or checked, in words
@@ -38,7 +47,7 @@ class Export:
     @property
     def until(self) -> float:
         """The moment whose state it shows, in seconds since the epoch."""
-        return max([self.full.until, *(one.until for _, one in self.changes)])
+        return max([self.full.until, *(one.manifest.until for one in self.changes)])
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -47,13 +56,13 @@ class Export:
 
     @property
     def _manifests(self) -> tuple[Manifest, ...]:
-        return (self.full, *(its for _, its in self.changes))
+        return (self.full, *(one.manifest for one in self.changes))
 
     def as_json(self) -> dict[str, Any]:
         """What a summary says of this side."""
         return {
             "full": _as_json(self.full),
-            "changes": [_as_json(one) for _, one in self.changes],
+            "changes": [_as_json(one.manifest) for one in self.changes],
             "until": self.until,
         }
 
@@ -102,13 +111,14 @@ def open_export(
         ]
 
     notes = known_of(full, address)
-    on_top: list[tuple[Store, Manifest]] = []
+    on_top: list[Increment] = []
     for text in changes:
-        its_store, its = _read(address_of(text, place=option), side, option)
-        before = on_top[-1][1] if on_top else full
+        its_address = address_of(text, place=option)
+        its_store, its = _read(its_address, side, option)
+        before = on_top[-1].manifest if on_top else full
         _require_following(before, its, text, option)
         notes += known_of(its, text)
-        on_top.append((its_store, its))
+        on_top.append(Increment(its_address, its_store, its))
     described = _described(full, side) if key is None or is_looked_at else None
     if described is None and is_looked_at:
         raise ConfigurationError(

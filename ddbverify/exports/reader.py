@@ -18,10 +18,11 @@ from ddbverify.errors import EngineError
 from ddbverify.exports import lines, parts
 from ddbverify.exports.changes import Changes
 from ddbverify.exports.export import Export
+from ddbverify.exports.lines import Format
 from ddbverify.exports.manifest import Part
 from ddbverify.exports.store import Store
-from ddbverify.items.keys import PointRead, typed_key
-from ddbverify.names import TypedItem
+from ddbverify.items.keys import JoinKey, PointRead, typed_key
+from ddbverify.names import KeySchema, TypedItem
 from ddbverify.tables.pages import Page, PageDecoder
 
 BYTES_PER_CHANGE: Final = 400
@@ -77,6 +78,9 @@ class ExportReader:
 
     def _pages(self, segment: int, total_segments: int) -> Iterator[Page]:
         changed = self._changes()
+        if segment == 0:
+            for images in changed.images():
+                yield self._page([msgspec.Raw(image) for image in images], b"\n".join(images))
         full = self._export.full
         for part in full.parts[segment::total_segments]:
             with self._opened(self._export.store, part) as file:
@@ -85,9 +89,6 @@ class ExportReader:
                         items = [item for item in items if self._decoder.key_of(item) not in changed.keys]
                     if items:
                         yield self._page(items, text)
-        if segment == 0:
-            for images in changed.images():
-                yield self._page([msgspec.Raw(image) for image in images], b"\n".join(images))
 
     def _page(self, items: Sequence[msgspec.Raw], text: bytes) -> Page:
         key_of = self._decoder.key_of
@@ -102,17 +103,14 @@ class ExportReader:
 
     def _read_changes(self) -> Changes:
         changed = Changes()
-        for store, its in self._export.changes:
-            for part in its.parts:
-                with self._opened(store, part) as file:
-                    for page in lines.changes(file, part, its.output_format):
-                        for keys, image in page:
-                            self._require_whole_key(keys)
-                            key = self._decoder.key_of(keys)
-                            new = None if image is None else bytes(image)
-                            if new is not None and self._decoder.key_of(new) != key:
-                                raise parts.damaged(part, "a new image has another key than its line")
-                            changed.note(key, new)
+        for one in self._export.changes:
+            for part in one.manifest.parts:
+                with self._opened(one.store, part) as file:
+                    for page in changes_in(
+                        file, part, one.manifest.output_format, self._export.table.key_schema
+                    ):
+                        for key, image in page:
+                            changed.note(key, image)
                         if len(changed.keys) * BYTES_PER_CHANGE > self._memory:
                             raise EngineError(
                                 "The keys of the incremental exports do not fit into memory.",
@@ -120,18 +118,45 @@ class ExportReader:
                             )
         return changed
 
-    def _require_whole_key(self, keys: bytes | msgspec.Raw) -> None:
-        """A change names all of its key: by less of it, it would stand in place of other items, too."""
-        names = self._export.table.key_schema.keys()
-        if msgspec.json.decode(keys, type=dict[str, msgspec.Raw]).keys() != names:
-            raise EngineError(
-                f"An incremental export has keys of other attributes than {', '.join(names)}.",
-                "give the whole key of the table with --key (or --target-key), such as pk:S,sk:N.",
-            )
-
     @contextmanager
     def _opened(self, store: Store, part: Part) -> Iterator[BinaryIO]:
         with store.opened(part.name) as file:
             with self._lock:
                 self.requests += 1
             yield file
+
+
+def changes_in(
+    file: BinaryIO, part: Part, form: Format, schema: KeySchema
+) -> Iterator[list[tuple[JoinKey, bytes | None]]]:
+    """
+    What a data file of an incremental export says: each key, with what it holds from then on, if anything.
+
+    Args:
+        file: As `lines.changes` has it.
+        part: Likewise.
+        form: Likewise.
+        schema: Of the table's key.
+
+    Raises:
+        EngineError: As `lines.changes`; or a line is of another key than the table's, or its image is.
+    """
+    key_of = PageDecoder(schema).key_of
+    for page in lines.changes(file, part, form):
+        changed: list[tuple[JoinKey, bytes | None]] = []
+        for keys, image in page:
+            _require_whole_key(keys, schema)
+            key = key_of(keys)
+            if image is not None and key_of(image) != key:
+                raise parts.damaged(part, "a new image has another key than its line")
+            changed.append((key, None if image is None else bytes(image)))
+        yield changed
+
+
+def _require_whole_key(keys: bytes | msgspec.Raw, schema: KeySchema) -> None:
+    """A change names all of its key: by less of it, it would stand in place of other items, too."""
+    if msgspec.json.decode(keys, type=dict[str, msgspec.Raw]).keys() != schema.keys():
+        raise EngineError(
+            f"An incremental export has keys of other attributes than {', '.join(schema)}.",
+            "give the whole key of the table with --key (or --target-key), such as pk:S,sk:N.",
+        )

@@ -63,9 +63,9 @@ def require_comparable(pair: Pair, request: PassRequest) -> None:
                 f"{place} compares exports of both sides, or tables, and no table beside an export.",
                 f"name source_export and target_export, or {_ELSE}.",
             )
-        if pair.source_changes or pair.target_changes:
+        if pair.rekeys and (pair.source_changes or pair.target_changes):
             raise ConfigurationError(
-                f"{place}: incremental exports are read on one machine only.",
+                f"{place}: incremental exports of a re-keyed pair are read on one machine only.",
                 f"name a full export of the later time, or {_ELSE}.",
             )
         if pair.rekeys and request.plugins and any(map(request.plugins.implementations, _OF_ITEMS)):

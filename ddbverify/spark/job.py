@@ -16,7 +16,8 @@ from ddbverify.compare.judge import Judge
 from ddbverify.compare.sides import Role
 from ddbverify.config import Config, Pair, Side
 from ddbverify.errors import ConfigurationError
-from ddbverify.exports.export import Export
+from ddbverify.exports.export import Export, Increment
+from ddbverify.exports.manifest import Part
 from ddbverify.exports.store import Address, store_of
 from ddbverify.items.form import Form
 from ddbverify.items.paths import AttributePath
@@ -26,6 +27,7 @@ from ddbverify.names import KeySchema
 from ddbverify.spark import bound
 from ddbverify.spark.bound import Bound
 from ddbverify.spark.item_checks import TaskChecks
+from ddbverify.spark.units import Units
 from ddbverify.words import page
 
 MOST_MEMORY: Final = 128_000_000
@@ -34,15 +36,16 @@ MOST_MEMORY: Final = 128_000_000
 
 @dataclass(frozen=True, slots=True)
 class Travelling:
-    """An export without its open store."""
+    """An export without its open stores."""
 
-    export: Export  # its store is None
+    export: Export  # its stores are None
     side: Side
 
     @classmethod
     def of(cls, export: Export, side: Side) -> Travelling:
         """*export* as it can be pickled."""
-        return cls(replace(export, store=None, live=None), side)  # type: ignore[arg-type]
+        changes = tuple(replace(one, store=None) for one in export.changes)  # type: ignore[arg-type]
+        return cls(replace(export, store=None, live=None, changes=changes), side)  # type: ignore[arg-type]
 
     @property
     def address(self) -> Address:
@@ -50,11 +53,26 @@ class Travelling:
         return self.export.address
 
     def part(self, number: int) -> Export:
-        """One of its parts, as an export of that alone. Raises as `store_of` does."""
+        """One part of the full export, as an export of that alone. Raises as `store_of` does."""
         full = self.export.full
         part = full.parts[number]
         alone = replace(full, parts=(part,), items=part.items)
-        return replace(self.export, store=store_of(self.address, self.side), full=alone)
+        return replace(self.export, store=store_of(self.address, self.side), full=alone, changes=())
+
+    def change(self, number: int) -> tuple[Increment, Part]:
+        """One part of what is on top of it; parts are counted on from those of the full export."""
+        number -= len(self.export.full.parts)
+        for one in self.export.changes:
+            if number < len(one.manifest.parts):
+                return one, one.manifest.parts[number]
+            number -= len(one.manifest.parts)
+        raise IndexError(number)
+
+    @property
+    def unread(self) -> Travelling:
+        """The same with nothing to read in it."""
+        full = replace(self.export.full, parts=(), items=0)
+        return replace(self, export=replace(self.export, full=full, changes=()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,20 +122,19 @@ class Job:
         )
 
     @property
-    def parts(self) -> tuple[int, int]:
-        """How many parts the source has, and the target. They are the units, the source's first."""
-        source, target = (len(self.exports[role].export.full.parts) for role in (Role.SOURCE, Role.TARGET))
-        return source, target
+    def units(self) -> Units:
+        """The data files to read."""
+        return Units.of({role: travelling.export for role, travelling in self.exports.items()})
 
-    def part(self, unit: int) -> tuple[Role, Export]:
-        """One unit: whose it is, and the export that holds it alone. Raises as `store_of` does."""
-        role, number = self.place(unit)
-        return role, self.exports[role].part(number)
+    def part(self, unit: int) -> Export:
+        """The export that holds one data file of a full export alone. Raises as `store_of` does."""
+        role, number = self.units.place(unit)
+        return self.exports[role].part(number)
 
-    def place(self, unit: int) -> tuple[Role, int]:
-        """One unit: whose part it is, and which."""
-        sources, _ = self.parts
-        return (Role.SOURCE, unit) if unit < sources else (Role.TARGET, unit - sources)
+    def without(self, roles: Iterable[Role]) -> Job:
+        """The same, with nothing to read of some sides."""
+        unread = {role: self.exports[role].unread for role in roles}
+        return replace(self, exports={**self.exports, **unread})
 
     def seen(self) -> bytes:
         """What the code in this process has loaded and read, where evidence is about it."""

@@ -7,13 +7,27 @@ decides anything: Spark adds up those of attempts that failed, too.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import Any
 
 import msgspec
 
-from ddbverify.errors import Inconclusive
+from ddbverify.errors import DdbVerifyError, Inconclusive
+from ddbverify.spark.rows import at_place
+from ddbverify.spark.units import Units
+from ddbverify.words import number_of, were
 
 _SUMS = 2**64
+
+
+class Reserved(IntEnum):
+    """What was met under a key that is ours."""
+
+    MARKER = 0
+    CANARY = 1
+    GONE = 2  # an incremental export says that it was deleted
 
 
 class Read(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +38,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     records: int = 0
     rows: int = 0
     sum: int = 0
-    met_canary: bool = False
+    reserved: Sequence[tuple[bytes, int, int]] = ()  # a key's digest, its place, and `Reserved`
     failure: str = ""  # why it was not read to its end; no values
     kind: str = ""  # of the error
     hint: str = ""  # likewise: what to do about it
@@ -45,6 +59,7 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
     open: tuple[int, int]
     dropped: int  # of the source
     passed_over: tuple[int, int] = (0, 0)  # of keys that are contested anyway
+    superseded: tuple[int, int] = (0, 0)  # by a later word on their key, or deleted
 
 
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,30 +87,63 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     seen: bytes = b""  # as `Read` has it
 
 
-def require_all_joined(planned: Sequence[int], read: Sequence[Read], joined: Sequence[Joined]) -> None:
+def failed_receipt(error: DdbVerifyError) -> dict[str, Any]:
+    """What `Read` says of why a part was not read."""
+    return {"failure": error.message, "hint": error.hint, "kind": type(error).__name__}
+
+
+def ours(units: Units, read: Iterable[Read]) -> tuple[bool, list[int]]:
+    """
+    What stands under keys that are ours.
+
+    Args:
+        units: That were read.
+        read: Receipts.
+
+    Returns:
+        Whether a canary does; and how many items of each side do not: there is a later word on their key.
+    """
+    keys: dict[tuple[int, bytes], list[tuple[int, int]]] = defaultdict(list)
+    for one in read:
+        for digest, place, what in one.reserved:
+            keys[units.side(one.unit), digest].append((place, what))
+    stand, superseded = [], [0, 0]
+    for (side, _), found in keys.items():
+        place, what = max(found)
+        last = [what] if units.is_change(at_place(place)[0]) else [what for _, what in found]
+        last = [what for what in last if what != Reserved.GONE]
+        superseded[side] += len(found) - len(last)
+        stand += last
+    return Reserved.CANARY in stand, superseded
+
+
+def require_all_proven(units: Units, read: Iterable[Read]) -> None:
+    """Raises Inconclusive unless there is one receipt for each data file of incremental exports."""
+    came = sorted(one.unit for one in read)
+    if came != units.changed:
+        raise _not_once(len(units.changed), len(came))
+
+
+def require_all_joined(units: Units, read: Sequence[Read], joined: Sequence[Joined]) -> None:
     """
     Every part was read once, and every record was joined once.
 
     Args:
-        planned: How many units are of the source, and of the target.
+        units: That were to be read.
         read: Receipts.
         joined: Likewise.
 
     Raises:
         Inconclusive: Otherwise.
     """
-    total = sum(planned)
-    if sorted(one.unit for one in read) != list(range(total)):
-        raise _lost(f"{total:,} parts were planned, and {len(read):,} receipts came back")
+    if sorted(one.unit for one in read) != list(range(units.total)):
+        raise _not_once(units.total, len(read))
     _require_same("record", read, joined)
-    sides = (
-        (one for one in read if one.unit < planned[0]),
-        (one for one in read if one.unit >= planned[0]),
-    )
-    for side, receipts in enumerate(sides):
-        made = sum(one.records for one in receipts)
+    for side in (0, 1):
+        made = sum(one.records for one in read if units.side(one.unit) == side)
         came = sum(one.records[side] for one in joined)
-        stand = sum(one.matched + one.open[side] + one.passed_over[side] for one in joined)
+        stand = sum(one.matched + one.open[side] for one in joined)
+        stand += sum(one.passed_over[side] + one.superseded[side] for one in joined)
         stand += sum(one.dropped for one in joined) if side == 0 else 0
         if not made == came == stand:
             raise _lost(f"{made:,} records were made, {came:,} joined, and {stand:,} accounted for")
@@ -134,6 +182,12 @@ def _require_same(what: str, made: Iterable[Read | Fetched], taken: Iterable[Joi
     )
     if before != after:
         raise _lost(f"the rows of {what}s that came out of the shuffle are not those that went in")
+
+
+def _not_once(planned: int, came: int) -> Inconclusive:
+    return _lost(
+        f"{number_of(planned, 'part')} {were(planned)} planned, and {number_of(came, 'receipt')} came back"
+    )
 
 
 def _lost(what: str) -> Inconclusive:

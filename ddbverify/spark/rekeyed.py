@@ -19,7 +19,6 @@ import msgspec
 
 from ddbverify.compare.judge import Judge, Uncomparable
 from ddbverify.compare.open_claims import OpenClaims, Told
-from ddbverify.compare.sides import Role
 from ddbverify.errors import TransformError
 from ddbverify.items.form import UnknownValue
 from ddbverify.items.keys import JoinKey, join_key, marker_keys
@@ -28,7 +27,8 @@ from ddbverify.items.raw import decode_item
 from ddbverify.spark.job import Job
 from ddbverify.spark.receipts import Fetched, Joined, Judged
 from ddbverify.spark.rows import RECORD, Kind, Packer, Row, Sum, at_place, bucket_of, place_of
-from ddbverify.spark.tasks import CALLED_TWICE, Made, ReadParts, items_at
+from ddbverify.spark.tasks import CALLED_TWICE, Made, ReadParts, items_at, reserved_as
+from ddbverify.spark.units import Units
 from ddbverify.tables.pages import Page
 
 TOLD_AT_ONCE: Final = 1_000
@@ -75,7 +75,7 @@ class ReadClaims(ReadParts):
     def _records(
         self, unit: int, judge: Judge, pages: Iterable[Page], packer: Packer, made: Made
     ) -> Iterator[Row]:
-        is_source = self._job.place(unit)[0] is Role.SOURCE
+        is_source = self._job.units.side(unit) == 0
         schema = judge.transform.source_keys if is_source else judge.transform.target_keys
         canary = judge.source_canary if is_source else judge.target_canary
         markers = marker_keys(schema)
@@ -86,7 +86,8 @@ class ReadClaims(ReadParts):
             # All keys of a page first: of one with a key that cannot be read nothing is joined.
             for number, (key, raw) in enumerate(_keyed(page), begin):
                 if key == canary or key in markers:
-                    made.met_canary |= key == canary
+                    what = reserved_as(key, canary)
+                    made.reserved.append((self._job.quick.of_key(key), place_of(unit, number), what))
                     continue
                 for record in records_of(key, raw, place_of(unit, number)):
                     made.records += 1
@@ -142,9 +143,9 @@ def refused_digest(quick: QuickState, place: int) -> bytes:
 class JoinClaims:
     """Records of both sides -> places of items whose target keys are not surely equal, and a receipt."""
 
-    def __init__(self, sources: int) -> None:
-        """Units below *sources* are of the source."""
-        self._sources = sources
+    def __init__(self, units: Units) -> None:
+        """The records are of *units*."""
+        self._units = units
 
     def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
         """What one task does: it has all records of its keys."""
@@ -156,7 +157,7 @@ class JoinClaims:
                 continue
             received.add(row.content)
             unit, _ = at_place(RECORD.unpack_from(row.content)[2])
-            number = int(unit >= self._sources)
+            number = self._units.side(unit)
             for key, state, place in RECORD.iter_unpack(row.content):
                 sides[number].add(key, state, place)
             records[number] += len(row.content) // RECORD.size
@@ -239,7 +240,7 @@ class FetchClaims:
         judge, quick = self._job.judge(), self._job.quick
         packer, items, anew = Packer(Kind.ITEMS), [0, 0], 0
         for unit, numbers in wanted.items():
-            is_source = self._job.place(unit)[0] is Role.SOURCE
+            is_source = self._job.units.side(unit) == 0
             for number, raw, _ in items_at(self._job, unit, sorted(numbers)):
                 digests = sorted(numbers[number])
                 if is_source:

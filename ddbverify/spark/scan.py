@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Final, Protocol
 
 import msgspec
@@ -25,6 +26,7 @@ from ddbverify.errors import ConfigurationError, EngineError, Inconclusive
 from ddbverify.exports.export import Export
 from ddbverify.exports.reader import ExportReader
 from ddbverify.spark import bound
+from ddbverify.spark.changes import ProveChanges, passed_on
 from ddbverify.spark.item_checks import refutations_in, require_all_told, seen_by_all
 from ddbverify.spark.job import Job
 from ddbverify.spark.judging import JudgeItems
@@ -33,8 +35,10 @@ from ddbverify.spark.receipts import (
     Joined,
     Judged,
     Read,
+    ours,
     require_all_joined,
     require_all_judged,
+    require_all_proven,
 )
 from ddbverify.spark.rekeyed import FetchClaims, JoinClaims, JudgeClaims, ReadClaims
 from ddbverify.spark.rows import Kind, Row
@@ -99,17 +103,19 @@ class Scan:
         """
         at, item_checks = work.running.clock(), work.request.item_checks
         job = Job.of(self._config, self._pair, self._exports, work.judge, at, item_checks)
-        self._look_at_specimens(work)
-        records = sum(export.full.items for export in self._exports.values())
+        damaged = self._with_damaged_changes(work, job)
+        job = job.without(damaged)
+        if Role.SOURCE not in damaged:
+            self._look_at_specimens(work)
+        records = sum(map(_lines, self._exports.values()))
         tasks = min(MOST_TASKS, max(1, math.ceil(records / RECORDS_PER_TASK)))
         buckets = tasks * BUCKETS_PER_TASK
-        planned = job.parts
         steps: tuple[ReadStep, Step] = (
-            (ReadClaims(job, buckets), JoinClaims(planned[0]))
+            (ReadClaims(job, buckets), JoinClaims(job.units))
             if job.rekeys
-            else (ReadParts(job, buckets), JoinRecords(planned[0]))
+            else (ReadParts(job, buckets), JoinRecords(job.units))
         )
-        with self._cluster.joined(sum(planned), *steps, tasks) as shuffled:
+        with self._cluster.joined(job.units.total, *steps, tasks) as shuffled:
             read: list[Read] = []
             joined: list[Joined] = []
             for row in shuffled.of(Kind.READ, Kind.JOINED):
@@ -120,34 +126,66 @@ class Scan:
             for one in read:
                 if one.kind == ConfigurationError.__name__:
                     raise ConfigurationError(f"{one.failure.rstrip('.')} (in a task of Spark).", one.hint)
-            require_all_joined(planned, read, joined)
-            self._note(work, job, read, joined)
+            require_all_joined(job.units, read, joined)
+            self._note(work, job, read, joined, damaged)
             if work.running.stop.is_set():
                 return
             refused = sum(one.refused for one in read)
             yield from self._open(work, job, joined, shuffled, refused)
 
-    def _note(self, work: Work, job: Job, read: list[Read], joined: list[Joined]) -> None:
-        """Note what was read, and what of it is decided."""
+    def _with_damaged_changes(self, work: Work, job: Job) -> set[Role]:
+        """
+        Sides of which an incremental export is not whole, so that of no key it is known what it holds.
+
+        Raises:
+            Inconclusive: A task has failed for good, or receipts do not add up.
+        """
+        changed = job.units.changed
+        if not changed:
+            return set()
+        with self._cluster.joined(len(changed), ProveChanges(job), passed_on, 1) as shuffled:
+            proven = [msgspec.msgpack.decode(row.content, type=Read) for row in shuffled.of(Kind.READ)]
+        require_all_proven(job.units, proven)
+        damaged: set[Role] = set()
+        for one in sorted(proven, key=lambda one: one.unit):
+            role, _ = job.units.place(one.unit)
+            work.readers[role].requests += one.requests
+            if one.failure and role not in damaged:
+                damaged.add(role)
+                for segment in range(len(work.plan.segments)):
+                    work.reading.not_read(role, segment, EngineError(_named(one), ""))
+        return damaged
+
+    def _note(self, work: Work, job: Job, read: list[Read], joined: list[Joined], damaged: Set[Role]) -> None:
+        """Note what was read, and what of it is decided. Raises Inconclusive: what was whole is damaged."""
+        canary, superseded = ours(job.units, read)
+        for side, role in enumerate(Role):
+            work.reading.came({role: -superseded[side] - sum(one.superseded[side] for one in joined)})
         for one in sorted(read, key=lambda one: one.unit):
             bound.take(one.seen)
-            role, segment = job.place(one.unit)
+            role, segment = job.units.place(one.unit)
             work.reading.came({role: one.items})
             work.readers[role].requests += one.requests
+            if one.failure and job.units.is_change(one.unit):
+                raise Inconclusive(
+                    f"An incremental export of the {role} was whole, and is not any more: {_named(one)}",
+                    "copy it anew where it lies, and run the command again.",
+                )
             if one.failure:
                 work.reading.not_read(role, segment, EngineError(_named(one), ""))
-            else:
+            elif not job.units.is_change(one.unit):
                 work.reading.read_elsewhere(segment, (role,), ())
-        for role in Role:  # of fewer parts than the other side has, there is no more
-            for segment in range(job.parts[role is Role.TARGET], len(work.plan.segments)):
-                work.reading.read_elsewhere(segment, (role,), ())
+        for side, role in enumerate(Role):  # of fewer parts than the other side has, there is no more
+            if role not in damaged:
+                for segment in range(job.units.full[side], len(work.plan.segments)):
+                    work.reading.read_elsewhere(segment, (role,), ())
         if again := sum(one.attempt > 0 for one in read):
             work.notes.append(f"Spark has read {number_of(again, 'part')} by a later attempt than the first")
         is_dropped = work.reading.is_complete(Role.TARGET)
         dropped = sum(one.dropped for one in joined) if is_dropped else 0
         dropped += sum(one.dropped for one in read)
         matched = sum(one.matched for one in joined)
-        work.tally.counted(matched, dropped, dropped, canary=any(one.met_canary for one in read))
+        work.tally.counted(matched, dropped, dropped, canary=canary)
         work.report()
 
     def _open(
@@ -176,7 +214,7 @@ class Scan:
         judged: list[Judged] = []
         found = [0, 0]
         refuted = 0
-        fetching = min(sum(job.parts), sum(wanted))  # no more parts than that have open items
+        fetching = min(job.units.total, sum(wanted))  # no more parts than that have open items
         for row in shuffled.then(kinds, fetch, judge, (fetching, tasks)):
             match row.kind:
                 case Kind.FETCHED:
@@ -229,7 +267,7 @@ class Scan:
         export = self._exports[Role.SOURCE]
         if work.specimens is None or not export.full.parts:
             return
-        reader = ExportReader(export, memory=0)
+        reader = ExportReader(replace(export, changes=()), memory=0)
         for segment in range(len(export.full.parts)):
             try:
                 page = reader.scan_page(segment, len(export.full.parts), None)
@@ -238,6 +276,11 @@ class Scan:
             if page.items:
                 work.specimens.look(page.items)
                 return
+
+
+def _lines(export: Export) -> int:
+    """How many lines its data files have, those of incremental exports among them."""
+    return export.full.items + sum(one.manifest.items for one in export.changes)
 
 
 def _named(one: Read) -> str:

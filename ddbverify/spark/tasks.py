@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
 from ddbverify.compare.judge import Judge
 from ddbverify.compare.reserved import reserved_text
-from ddbverify.compare.sides import Role
-from ddbverify.errors import ConfigurationError, DdbVerifyError, EngineError, TransformError
+from ddbverify.errors import ConfigurationError, EngineError, TransformError
 from ddbverify.exports.reader import ExportReader
 from ddbverify.items.keys import JoinKey, marker_keys
 from ddbverify.items.quick import UNSURE, QuickState
 from ddbverify.items.raw import decode_item
+from ddbverify.spark.changes import GONE, images_at, pages_of_changes
 from ddbverify.spark.job import Job
-from ddbverify.spark.receipts import Fetched, Joined, Read
+from ddbverify.spark.receipts import Fetched, Joined, Read, Reserved, failed_receipt
 from ddbverify.spark.rows import (
     RECORD,
     Kind,
@@ -38,6 +38,7 @@ from ddbverify.spark.rows import (
     numbers_in,
     place_of,
 )
+from ddbverify.spark.units import Units
 from ddbverify.tables.pages import Page
 
 NOTHING: Final = b"\xff" * len(UNSURE)
@@ -51,8 +52,7 @@ _ITEMS_AT_ONCE: Final = 1_000
 
 def reader_of(job: Job, unit: int) -> ExportReader:
     """What reads one part, and proves it. Raises EngineError where its bucket cannot be reached."""
-    _, export = job.part(unit)
-    return ExportReader(export, memory=0)
+    return ExportReader(job.part(unit), memory=0)
 
 
 def pages_of(reader: ExportReader) -> Iterator[Page]:
@@ -69,7 +69,7 @@ class Made:
 
     items: int = 0
     records: int = 0
-    met_canary: bool = False
+    reserved: list[tuple[bytes, int, int]] = field(default_factory=list)
     dropped: int = 0
     refused: int = 0
 
@@ -101,8 +101,11 @@ class ReadParts:
         reader: ExportReader | None = None
         failure: dict[str, Any] = {}
         try:
-            reader = reader_of(self._job, unit)
-            yield from self._records(unit, judge, pages_of(reader), packer, made)
+            if self._job.units.is_change(unit):
+                yield from self._changes(unit, judge, packer, made)
+            else:
+                reader = reader_of(self._job, unit)
+                yield from self._records(unit, judge, pages_of(reader), packer, made)
         except (EngineError, ConfigurationError) as error:
             failure = failed_receipt(error)
         yield from packer.rest()
@@ -112,8 +115,8 @@ class ReadParts:
             records=made.records,
             rows=packer.sum.rows,
             sum=packer.sum.value,
-            met_canary=made.met_canary,
-            requests=reader.requests if reader else 0,
+            reserved=made.reserved,
+            requests=reader.requests if reader else 1,
             attempt=attempt,
             seen=self._job.seen(),
             dropped=made.dropped,
@@ -126,16 +129,11 @@ class ReadParts:
         self, unit: int, judge: Judge, pages: Iterable[Page], packer: Packer, made: Made
     ) -> Iterator[Row]:
         """The records of one part, counted in *made*. Raises EngineError: it is not whole."""
-        is_source = self._job.place(unit)[0] is Role.SOURCE
+        is_source = self._job.units.side(unit) == 0
         schema = judge.transform.source_keys if is_source else judge.transform.target_keys
         canary = judge.source_canary if is_source else judge.target_canary
         reserved, markers = reserved_text(schema), marker_keys(schema)
-        quick = self._job.quick
-        state_of: Callable[[bytes | msgspec.Raw], bytes] = quick.of
-        if self._job.checks:  # they want to see each item: all of them are judged
-            state_of = _never_sure
-        elif is_source and judge.transform.function:
-            state_of = _Expected(judge, quick)
+        quick, state_of = self._job.quick, self._state_of(judge, is_source=is_source)
         number = 0
         for page in pages:
             holds_reserved = reserved in page.body
@@ -143,19 +141,46 @@ class ReadParts:
             for raw in page.items:
                 key = page.key_of(raw)
                 number += 1
+                digest, place = quick.of_key(key), place_of(unit, number - 1)
                 if holds_reserved and (key == canary or key in markers):
-                    made.met_canary |= key == canary
+                    made.reserved.append((digest, place, reserved_as(key, canary)))
                     continue
-                digest = quick.of_key(key)
-                record = RECORD.pack(digest, state_of(raw), place_of(unit, number - 1))
+                record = RECORD.pack(digest, state_of(raw), place)
                 made.records += 1
                 if packer.add(bucket_of(digest, self._buckets), record):
                     yield from packer.due()
 
+    def _changes(self, unit: int, judge: Judge, packer: Packer, made: Made) -> Iterator[Row]:
+        """As `_records`, of an incremental export: a record for each key, that of a deleted one, too."""
+        is_source = self._job.units.side(unit) == 0
+        schema = judge.transform.source_keys if is_source else judge.transform.target_keys
+        canary = judge.source_canary if is_source else judge.target_canary
+        markers = marker_keys(schema)
+        quick, state_of = self._job.quick, self._state_of(judge, is_source=is_source)
+        for page in pages_of_changes(self._job, unit):
+            for key, image in page:
+                digest, place = quick.of_key(key), place_of(unit, made.items)
+                made.items += 1
+                if key == canary or key in markers:
+                    what = reserved_as(key, canary) if image is not None else Reserved.GONE
+                    made.reserved.append((digest, place, what))
+                    continue
+                made.records += 1
+                record = RECORD.pack(digest, GONE if image is None else state_of(image), place)
+                if packer.add(bucket_of(digest, self._buckets), record):
+                    yield from packer.due()
 
-def failed_receipt(error: DdbVerifyError) -> dict[str, Any]:
-    """What a receipt says of why a part was not read."""
-    return {"failure": error.message, "hint": error.hint, "kind": type(error).__name__}
+    def _state_of(self, judge: Judge, *, is_source: bool) -> Callable[[bytes | msgspec.Raw], bytes]:
+        if self._job.checks:  # they want to see each item: all of them are judged
+            return _never_sure
+        if is_source and judge.transform.function:
+            return _Expected(judge, self._job.quick)
+        return self._job.quick.of
+
+
+def reserved_as(key: JoinKey, canary: JoinKey) -> Reserved:
+    """What a key is that is ours."""
+    return Reserved.CANARY if key == canary else Reserved.MARKER
 
 
 def _never_sure(_: bytes | msgspec.Raw) -> bytes:
@@ -185,18 +210,19 @@ _At = tuple[bytes, int]
 class JoinRecords:
     """Records of both sides -> places of items that are not surely equal, and a receipt."""
 
-    def __init__(self, sources: int) -> None:
-        """Units below *sources* are of the source."""
-        self._sources = sources
+    def __init__(self, units: Units) -> None:
+        """The records are of *units*."""
+        self._units = units
 
     def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
         """What one task does: it has all records of its keys."""
-        held = _Held(self._sources)
+        held = _Held(self._units)
         for row in rows:
             if row.kind == Kind.RECORDS:
                 held.add(row.content)
             else:
                 yield row
+        held.supersede()
         decided = _Decided()
         for ours, theirs, equal in held.take_several():
             decided.matched += equal
@@ -210,6 +236,7 @@ class JoinRecords:
             matched=decided.matched,
             open=(decided.open[0], decided.open[1]),
             dropped=decided.dropped,
+            superseded=(held.superseded[0], held.superseded[1]),
         )
         yield Row(0, Kind.JOINED, msgspec.msgpack.encode(receipt))
 
@@ -263,24 +290,47 @@ class _Decided:
 class _Held:
     """The records of one task: for each side state and place, by the digest of the key."""
 
-    def __init__(self, sources: int) -> None:
-        self.received, self.records = Sum(), [0, 0]
+    def __init__(self, units: Units) -> None:
+        self.received, self.records, self.superseded = Sum(), [0, 0], [0, 0]
         self.sides: tuple[dict[bytes, _At], dict[bytes, _At]] = ({}, {})
-        self._sources = sources
+        self._units = units
+        self._changed: tuple[dict[bytes, _At], dict[bytes, _At]] = ({}, {})
         self._again: tuple[dict[bytes, list[_At]], dict[bytes, list[_At]]] = ({}, {})
 
     def add(self, content: bytes) -> None:
         """One row of records, which is of one part."""
         self.received.add(content)
         unit, _ = at_place(RECORD.unpack_from(content)[2])
-        number = int(unit >= self._sources)
+        number = self._units.side(unit)
+        self.records[number] += len(content) // RECORD.size
+        if self._units.is_change(unit):
+            self._change(number, content)
+            return
         side = self.sides[number]
         for key, state, place in RECORD.iter_unpack(content):
             if key in side:
                 self._again[number].setdefault(key, []).append((state, place))
             else:
                 side[key] = (state, place)
-        self.records[number] += len(content) // RECORD.size
+
+    def _change(self, number: int, content: bytes) -> None:
+        changed = self._changed[number]
+        for key, state, place in RECORD.iter_unpack(content):
+            known = changed.get(key)
+            self.superseded[number] += known is not None
+            if known is None or known[1] < place:
+                changed[key] = (state, place)
+
+    def supersede(self) -> None:
+        """All records are here: the last word on a key stands in place of what a full export says of it."""
+        for number, changed in enumerate(self._changed):
+            side, again = self.sides[number], self._again[number]
+            for key, last in changed.items():
+                self.superseded[number] += (side.pop(key, None) is not None) + len(again.pop(key, ()))
+                if last[0] == GONE:
+                    self.superseded[number] += 1
+                else:
+                    side[key] = last
 
     def take_several(self) -> Iterator[tuple[list[_At], list[_At], int]]:
         """
@@ -327,7 +377,7 @@ class FetchItems:
             wanted.setdefault(row.bucket, []).extend(numbers_in(row.content))
         packer, items, quick = Packer(Kind.ITEMS), [0, 0], self._job.quick
         for unit, numbers in wanted.items():
-            is_source = self._job.place(unit)[0] is Role.SOURCE
+            is_source = self._job.units.side(unit) == 0
             for _, raw, key in items_at(self._job, unit, sorted(numbers)):
                 items[not is_source] += 1
                 bucket = bucket_of(quick.of_key(key), self._buckets)
@@ -340,6 +390,9 @@ class FetchItems:
 
 def items_at(job: Job, unit: int, numbers: Sequence[int]) -> Iterator[tuple[int, bytes, JoinKey]]:
     """The items of a part at *numbers*, which ascend, each with its key. Raises EngineError."""
+    if job.units.is_change(unit):
+        yield from images_at(job, unit, numbers)
+        return
     at = begin = 0
     for page in pages_of(reader_of(job, unit)):
         end = begin + page.count

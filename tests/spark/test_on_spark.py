@@ -12,7 +12,7 @@ from tests.ddbverify import generated
 from tests.ddbverify.exports import test_export_diff
 from tests.ddbverify.exports.exporting import full
 from tests.ddbverify.fakes import item
-from tests.ddbverify.spark import test_rekeyed, test_scan
+from tests.ddbverify.spark import test_changes, test_rekeyed, test_scan
 from tests.ddbverify.spark.test_scan import SCHEMA, both, cut, diff, planted
 
 pytestmark = [pytest.mark.usefixtures("session"), pytest.mark.filterwarnings("ignore")]
@@ -109,6 +109,20 @@ def test_re_keyed_pairs_with_keys_that_are_contested_dropped_and_doubled(tmp_pat
     findings, summary, _ = both(source, target, *options, key="id:S")
     assert sum("several source items claim" in one for one in findings) == 12
     assert summary["matched"] > 100
+
+
+def test_incremental_exports_say_what_stands_and_one_that_is_damaged_proves_nothing(tmp_path):
+    chance = random.Random(4)
+    items = generated.items(chance, SCHEMA, 200)
+    source, made, now = test_changes.moving(chance, tmp_path / "a", items, 2)
+    copy, differing = planted(chance, now)
+    target = full(tmp_path / "b", *cut(chance, copy, 3))
+    options = test_changes.options_of("source", made)
+    findings, summary, _ = both(source, target, *options)
+    assert (len(findings), summary["matched"]) == (differing, len(now) - 30)
+    test_export_diff.cut_in_a_stream(made[0].data[0])
+    findings, summary, code = both(source, target, *options)
+    assert (len(findings), summary["matched"], code) == (len(copy), 0, 3)
 
 
 @pytest.mark.parametrize("side", [0, 1], ids=["source", "target"])

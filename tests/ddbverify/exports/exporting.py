@@ -98,12 +98,12 @@ def full(folder: Path, *parts: Sequence[TypedItem], **more: Any) -> Exported:
 
 
 def changes(
-    folder: Path, lines: Sequence[dict[str, Any]], since: float, until: float, **more: Any
+    folder: Path, lines: Sequence[dict[str, Any]], since: float, until: float, *, pieces: int = 1, **more: Any
 ) -> Exported:
-    """An incremental export of these lines, made by `put` and `deleted`."""
+    """An incremental export of these lines, made by `put` and `deleted`, in so many data files."""
     return Exported(
         folder,
-        [lines],
+        [lines[piece::pieces] for piece in range(pieces)],
         **{
             "export_id": f"0{int(until)}000-0a1b2c3e",
             "version": "2023-08-01",

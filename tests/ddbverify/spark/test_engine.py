@@ -131,8 +131,8 @@ REKEYED = BOTH | {"rekeys": True, "transform": "shop:new"}
     [
         ({"source_export": "s3://a"}, {}, "no table beside an export"),
         ({"target_export": "s3://a"}, {}, "no table beside an export"),
-        (BOTH | {"source_changes": ("s3://c",)}, {}, "incremental exports are read on one machine only"),
-        (BOTH | {"target_changes": ("s3://c",)}, {}, "incremental exports are read on one machine only"),
+        (REKEYED | {"source_changes": ("s3://c",)}, {}, "incremental exports of a re-keyed pair"),
+        (REKEYED | {"target_changes": ("s3://c",)}, {}, "incremental exports of a re-keyed pair"),
         ({"rekeys": True, "transform": "shop:new"}, {}, "live tables of a re-keyed pair"),
         (REKEYED, {"plugins": plugins("ddbverify_compare_values")}, "no comparer or normaliser"),
         (REKEYED, {"plugins": plugins("ddbverify_normalise_item")}, "no comparer or normaliser"),

@@ -22,6 +22,7 @@ from ddbverify.spark.receipts import Judged
 from ddbverify.spark.rows import Kind, Row
 from ddbverify.suite.pair import Pair as SuitePair
 from ddbverify.suite.pair import shared_pass
+from tests.ddbverify.exports.exporting import AT, changes, deleted, put
 from tests.ddbverify.exports.test_in_a_suite import ITEMS, export_of, settings, tables
 from tests.ddbverify.fakes import item
 from tests.ddbverify.spark.pretending import PretendedCluster, PretendedLiveCluster
@@ -176,6 +177,18 @@ def test_they_learn_what_they_learn_on_one_machine(both, is_exported, capfd):
     assert [*said["inspected"]["returns"][-1].values()] == [1]
     assert said["inspected"]["only_different"][:2] == (1, 1)
     assert len(said["refuted"]) == 3 + 1 + 2  # two differences, two checks
+
+
+def test_what_incremental_exports_hold_is_shown_and_what_they_stand_for_is_not(both):
+    exported(both, ITEMS, [item("key-0", v="7"), *ITEMS[2:]])
+    lines = [put(item("key-0", v="7"), "id"), deleted(item("key-1"))]
+    on_top = export_of(both.folder / "a", both.tables[0], lines, AT, AT + 900, make=changes)
+    both.exports["source_changes"] = [on_top]
+    client, name = both.tables[0]
+    client.put_item(TableName=name, Item=item("key-0", v="7"))
+    said = both.agree()
+    assert said["inspected"]["returns"][:2] == (9, 9)
+    assert said["inspected"]["returns"][3] == 0
 
 
 @pytest.mark.parametrize("is_exported", [False, True], ids=["tables", "exports"])

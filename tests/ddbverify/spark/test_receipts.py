@@ -11,9 +11,16 @@ from ddbverify.spark.receipts import (
     Joined,
     Judged,
     Read,
+    Reserved,
+    ours,
     require_all_joined,
     require_all_judged,
+    require_all_proven,
 )
+from ddbverify.spark.rows import place_of
+from ddbverify.spark.units import Units
+
+UNITS = Units((1, 1), (1, 0))
 
 READ = [
     Read(unit=0, records=3, rows=2, sum=2**64 - 1),
@@ -31,7 +38,7 @@ JUDGED = [
 
 
 def test_what_adds_up_is_believed():
-    require_all_joined((2, 1), READ, JOINED)
+    require_all_joined(UNITS, READ, JOINED)
     require_all_judged((1, 1), FETCHED, JUDGED, (1, 1))
 
 
@@ -45,7 +52,7 @@ def test_what_adds_up_is_believed():
 )
 def test_each_part_leaves_one_receipt_also_one_that_held_nothing(read, message):
     with pytest.raises(Inconclusive, match=message):
-        require_all_joined((2, 1), read, JOINED)
+        require_all_joined(UNITS, read, JOINED)
 
 
 @pytest.mark.parametrize(
@@ -57,12 +64,13 @@ def test_each_part_leaves_one_receipt_also_one_that_held_nothing(read, message):
         ({"matched": 1}, "and 4 accounted for"),
         ({"open": (2, 0)}, "and 4 accounted for"),
         ({"dropped": 1}, "and 2 accounted for"),
+        ({"superseded": (1, 0)}, "and 4 accounted for"),
         ({"open": (1, 1)}, "2 records were made, 2 joined, and 3 accounted for"),
     ],
 )
 def test_every_record_is_joined_once(change, message):
     with pytest.raises(Inconclusive, match=message):
-        require_all_joined((2, 1), READ, [msgspec.structs.replace(JOINED[0], **change), JOINED[1]])
+        require_all_joined(UNITS, READ, [msgspec.structs.replace(JOINED[0], **change), JOINED[1]])
 
 
 @pytest.mark.parametrize(
@@ -83,3 +91,42 @@ def test_every_open_item_is_judged_once_and_comes_back(change, found, message):
 def test_an_item_that_was_not_fetched_again_is_missed():
     with pytest.raises(Inconclusive, match="2 items were open, 1 fetched"):
         require_all_judged((2, 1), FETCHED, JUDGED, (1, 1))
+
+
+# --- incremental exports --------------------------------------------------------------------
+
+ON_TOP = Units((1, 1), (2, 1))
+
+
+def test_units_are_numbered_side_by_side_and_later_words_behind_earlier_ones():
+    assert [ON_TOP.is_change(unit) for unit in range(ON_TOP.total)] == [False, True, True, False, True]
+    assert ON_TOP.changed == [1, 2, 4]
+    assert [ON_TOP.place(unit) for unit in (0, 2, 3)] == [("source", 0), ("source", 2), ("target", 0)]
+
+
+@pytest.mark.parametrize("units", [[1, 2], [1, 2, 4, 4], [1, 2, 3]])
+def test_each_part_of_an_incremental_export_is_proven_once(units):
+    require_all_proven(ON_TOP, [Read(unit=unit) for unit in (2, 1, 4)])
+    with pytest.raises(Inconclusive, match=f"3 parts were planned, and {len(units)} receipts"):
+        require_all_proven(ON_TOP, [Read(unit=unit) for unit in units])
+
+
+@pytest.mark.parametrize(
+    ("met", "canary", "superseded"),
+    [
+        ([(0, Reserved.CANARY)], True, 0),
+        ([(0, Reserved.CANARY), (1, Reserved.GONE)], False, 2),
+        ([(0, Reserved.CANARY), (1, Reserved.CANARY)], True, 1),
+        ([(2, Reserved.CANARY), (1, Reserved.GONE)], True, 1),
+        ([(1, Reserved.CANARY), (2, Reserved.GONE)], False, 2),
+        ([(0, Reserved.MARKER)], False, 0),
+        ([(0, Reserved.MARKER), (0, Reserved.MARKER)], False, 0),
+        ([(1, Reserved.GONE)], False, 1),
+    ],
+)
+def test_of_keys_that_are_ours_the_last_word_stands(met, canary, superseded):
+    read = [
+        Read(unit=unit, reserved=[(b"k", place_of(unit, number), what)])
+        for number, (unit, what) in enumerate(met)
+    ]
+    assert ours(ON_TOP, read) == (canary, [superseded, 0])

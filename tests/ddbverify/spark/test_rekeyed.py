@@ -15,6 +15,7 @@ from ddbverify.names import canary_key, marker_key
 from ddbverify.spark import rekeyed, scan
 from ddbverify.spark.receipts import Joined
 from ddbverify.spark.rows import RECORD, Kind, Row, place_of
+from ddbverify.spark.units import Units
 from tests.ddbverify import generated
 from tests.ddbverify.exports import test_export_diff
 from tests.ddbverify.exports.exporting import full
@@ -279,7 +280,9 @@ def moody(item):
 def test_two_records_that_are_not_understood_are_no_match():
     (packed,) = {RECORD.pack(b"k" * 16, UNSURE, place_of(unit, 0))[:32] for unit in (0, 1)}
     rows = [Row(0, Kind.RECORDS, packed + place_of(unit, 0).to_bytes(8, "big")) for unit in (0, 1)]
-    receipt = msgspec.msgpack.decode(list(rekeyed.JoinClaims(1)(rows))[-1].content, type=Joined)
+    receipt = msgspec.msgpack.decode(
+        list(rekeyed.JoinClaims(Units((1, 1), (0, 0)))(rows))[-1].content, type=Joined
+    )
     assert (receipt.matched, receipt.open) == (0, (1, 1))
 
 

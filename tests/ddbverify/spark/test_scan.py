@@ -424,7 +424,11 @@ def test_what_is_not_compared_on_spark_is_refused_by_name(tmp_path, cluster):
 
     for sides, options, message in (
         ((source, Table), (), "one side is a live table, and the other an export"),
-        ((source, target), ("--source-changes", on_top.address), "incremental exports"),
+        (
+            (source, target),
+            ("--source-changes", on_top.address, "--rekeys", "--transform", "any:thing"),
+            "incremental exports of a re-keyed pair",
+        ),
     ):
         _, summary, code = diff(*sides, "--engine", "spark", *options, key="id:S")
         assert code == 2
