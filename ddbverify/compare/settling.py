@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from ddbverify.compare.comparison import Stratum
@@ -11,7 +11,7 @@ from ddbverify.compare.judge import Uncomparable
 from ddbverify.compare.reading import PointReads
 from ddbverify.compare.second_look import SecondLook, Unmoved, Waiting
 from ddbverify.compare.settle import Settler
-from ddbverify.compare.suspects import Suspect
+from ddbverify.compare.suspects import Settled, Suspect
 from ddbverify.compare.tally import Tally
 from ddbverify.compare.work import Work
 from ddbverify.items.form import ABSENT
@@ -24,7 +24,10 @@ _Pair = tuple[TypedItem, TypedItem, TypedItem]
 
 
 SUSPECTS_AT_ONCE: Final = 50_000
-"""About a kilobyte each; more wait where they wait (`ddbverify.compare.spill`)."""
+"""
+About a kilobyte each; more wait where they wait (`ddbverify.compare.spill`), or are settled by whoever reads
+the segments for this process.
+"""
 
 
 REPORTED_EVERY: Final = 256
@@ -125,8 +128,26 @@ class Settling:
         orphans: list[Suspect] = []
         waiting = iter(suspects)
         while batch := list(itertools.islice(waiting, SUSPECTS_AT_ONCE)):
+            more, elsewhere = list(itertools.islice(waiting, 1)), self._elsewhere()
+            waiting = itertools.chain(more, waiting)
+            if more and elsewhere:
+                for settled in elsewhere(self._opened(itertools.chain(batch, waiting))):
+                    self._take(settled)
+                break
             orphans += self._settle_batch(batch, orphans_are_final=orphans_are_final)
         return orphans
+
+    def _elsewhere(self) -> Callable[[Iterable[Suspect]], Iterator[Settled]] | None:
+        """What settles many, if there is such a thing: it asks no plugin, and shows no check an item."""
+        work = self._work
+        return None if work.crew is None or work.judge.rulings or work.inspector else work.crew.settle
+
+    def _opened(self, suspects: Iterable[Suspect]) -> Iterator[Suspect]:
+        work = self._work
+        work.phase, work.open_suspects = "settle", 0
+        for one in suspects:
+            work.open_suspects += 1
+            yield one
 
     def settle_orphans(self, suspects: Sequence[Suspect], reason: str) -> None:
         """Decide those that the second pass looked for; *reason*: why none can be called unclaimed."""
@@ -175,18 +196,25 @@ class Settling:
         settler = self._new_settler(orphans_are_final=orphans_are_final, wants_pairs=bool(inspector))
         orphans = []
         for settled in settler.settle(suspects):
-            work.groups.settled(settled.suspect, settled.state)
             if settled.state is None:
+                work.groups.settled(settled.suspect, None)
                 orphans.append(settled.suspect)
                 continue
-            by_word_only = work.tally.settled(settled)
+            by_word_only = self._take(settled)
             both = settled.expected and settled.found and settled.state in (State.MATCHED, State.DIFFERENT)
             if inspector and both:
                 different = by_word_only or settled.state is State.DIFFERENT
                 inspector.settled(settled.suspect.key, settled.pair, different=different)
-            work.open_suspects -= 1
-            work.report()
         return orphans
+
+    def _take(self, settled: Settled) -> bool:
+        """Count what became of a key. Returns whether it counts as equal by a plugin's word only."""
+        work = self._work
+        work.groups.settled(settled.suspect, settled.state)
+        by_word_only = work.tally.settled(settled)
+        work.open_suspects -= 1
+        work.report()
+        return by_word_only
 
     def _new_settler(self, *, orphans_are_final: bool = False, wants_pairs: bool = False) -> Settler:
         work = self._work

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from ddbverify.compare.memory import Memory
 from ddbverify.compare.reading import Reader, Reading
 from ddbverify.compare.request import Listeners, PassRequest, Progress, Running
 from ddbverify.compare.sides import Role
+from ddbverify.compare.suspects import Settled, Suspect
 from ddbverify.compare.tally import Tally
 from ddbverify.config import Verification
 from ddbverify.items.keys import JoinKey, join_key
@@ -29,6 +30,9 @@ class Hiring(AbstractContextManager[Segments], Protocol):
 
     shares: int
     """Processes that have a part of the memory, this one in it."""
+
+    settle: Callable[[Iterable[Suspect]], Iterator[Settled]] | None = None
+    """What settles suspects where they are many, without plugins and checks; ``None``: this process does."""
 
     def finish(self) -> Iterable[Mapping[str, Inspected]]:
         """Called once all segments have been read: what the checks on items have learned, by their ids."""

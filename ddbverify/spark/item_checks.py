@@ -23,8 +23,9 @@ from typing import Any, Final
 from ddbverify.code.places import is_environment
 from ddbverify.compare.inspection import Inspected, Inspector, ItemCheck, Refutation
 from ddbverify.compare.processes import PlacedCheck
-from ddbverify.errors import ConfigurationError, Inconclusive
+from ddbverify.errors import ConfigurationError
 from ddbverify.names import KeySchema
+from ddbverify.spark.receipts import not_whole
 from ddbverify.words import page
 
 REFUTED_AT_ONCE: Final = 500
@@ -186,7 +187,9 @@ def seen_by_all(checks: TaskChecks, receipt: bytes, matched: int) -> Mapping[str
     results: Mapping[str, Inspected] = pickle.loads(receipt) if receipt else {}  # noqa: S301 - likewise
     wanted = {one.check.id for one in checks.placed}
     if results.keys() != wanted or any(one.examined != matched for one in results.values()):
-        raise _unseen(f"of {matched:,} pairs of items that a task found equal, not every check has seen all")
+        raise not_whole(
+            f"of {matched:,} pairs of items that a task found equal, not every check has seen all"
+        )
     return results
 
 
@@ -194,11 +197,4 @@ def require_all_told(results: Iterable[Mapping[str, Inspected]], told: int) -> N
     """Raises Inconclusive unless as many refutations came back as tasks have counted in *results*."""
     counted = sum(one.refuted for some in results for one in some.values())
     if counted != told:
-        raise _unseen(f"checks on items have refuted {counted:,} items, and {told:,} refutations came back")
-
-
-def _unseen(what: str) -> Inconclusive:
-    return Inconclusive(
-        f"Spark has lost or doubled something: {what}.",
-        "run it again; if it comes back, compare on one machine, and report it.",
-    )
+        raise not_whole(f"checks on items have refuted {counted:,} items, and {told:,} refutations came back")

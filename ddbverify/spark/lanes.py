@@ -8,12 +8,11 @@ held against its receipt before anything of it is believed.
 from __future__ import annotations
 
 import pickle
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final, Protocol
 
 import msgspec
@@ -54,7 +53,8 @@ from ddbverify.spark.segments import (
     in_a_task,
     orders_part,
 )
-from ddbverify.spark.shares import Shares
+from ddbverify.spark.settled import SettlingTasks
+from ddbverify.spark.shares import Lane, Lanes, Shares
 from ddbverify.spark.staged import join_staged
 from ddbverify.tables.pace import CalledOff
 from ddbverify.tables.wire import TableReader
@@ -87,13 +87,6 @@ class LiveCluster(Protocol):
         """End the tasks of *group*; nobody waits for them any more."""
 
 
-@dataclass(slots=True)
-class _Lane:
-    """One of the tasks that run at once, in its turns."""
-
-    paid_until: dict[Role, float] = field(default_factory=dict)  # by this machine's clock that only goes on
-
-
 class LiveCrew(Hiring):
     """Tasks that read segments. Threads share it, one for each task under way."""
 
@@ -106,10 +99,10 @@ class LiveCrew(Hiring):
         live: Live,
         readers: Mapping[Role, TableReader],
         shares: Shares,
-        rates: Mapping[Role, float | None],
-        number: int,
+        lanes: Lanes,
         stop: threading.Event,
         *,
+        settling: SettlingTasks,
         clock: Callable[[], float],
     ) -> None:
         """
@@ -120,19 +113,15 @@ class LiveCrew(Hiring):
             live: What each is given.
             readers: Of this process; they count what all tasks consume.
             shares: Of the budget.
-            rates: Ceilings of both tables, in read units a second.
-            number: Of tasks that run at once.
+            lanes: In which tasks run.
             stop: Set when the pass ends early.
+            settling: What settles keys where they are many.
             clock: Seconds since the epoch, never going back.
         """
-        self.threads = number
+        self.threads = lanes.number
+        self.settle, self._settling = settling.settle, settling
         self._cluster, self._live, self._readers, self._stop = cluster, live, readers, stop
-        self._rates = {role: None if rate is None else rate / number for role, rate in rates.items()}
-        self._shares = shares
-        self._clock = clock
-        self._lanes: queue.SimpleQueue[_Lane] = queue.SimpleQueue()
-        for _ in range(number):
-            self._lanes.put(_Lane())
+        self._shares, self._lanes, self._clock = shares, lanes, clock
         self._open_keys, self._has_specimens = 0, False
         self._again: dict[int, int] = {}  # segment -> attempts before the one that counts
         self._under_way = 0
@@ -169,7 +158,13 @@ class LiveCrew(Hiring):
     @property
     def notes(self) -> list[str]:
         """What has to be known of the tasks, in words."""
-        return [*self._attempts(), *([self._not_removed] if self._not_removed else [])]
+        again = self._settling.again
+        settled = f"keys were settled by {number_of(again, 'later attempt')} of a task, which read them anew"
+        return [
+            *self._attempts(),
+            *([settled] if again else []),
+            *([self._not_removed] if self._not_removed else []),
+        ]
 
     def _attempts(self) -> Iterator[str]:
         if not self._again:
@@ -195,14 +190,11 @@ class LiveCrew(Hiring):
             DdbVerifyError: It could not be begun, a task has failed for good, or what came back is not whole.
             CalledOff: The pass has ended.
         """
-        lane = self._lanes.get()
         try:
-            try:
+            with self._lanes.one() as lane:
                 receipt, rows = self._read(lane, segment)
-            except BudgetSpentError as error:
-                return self._not_read(segment, error)
-        finally:
-            self._lanes.put(lane)
+        except BudgetSpentError as error:
+            return self._not_read(segment, error)
         bound.take(receipt.seen)
         said: Ended | Failed = pickle.loads(receipt.word)  # noqa: S301 - a task of ours has made it
         if isinstance(said, Failed):
@@ -250,11 +242,11 @@ class LiveCrew(Hiring):
         for word in join_staged(self._cluster, self._live, self._staged, now, complete, MOST_OPEN_KEYS):
             yield seen_at(word, self._clock()) if isinstance(word, Left) else word
 
-    def _read(self, lane: _Lane, segment: int) -> tuple[SegmentRead, list[Row]]:
+    def _read(self, lane: Lane, segment: int) -> tuple[SegmentRead, list[Row]]:
         """One segment, by as many tasks as it takes: what counts, and the rows of what is open."""
         lost = 0
         while True:
-            self._wait_for(lane)
+            lane.wait(self._stop)
             share, consumed = self._shares.take(again=lost > 0), 0.0
             began = time.monotonic()
             try:
@@ -276,7 +268,7 @@ class LiveCrew(Hiring):
         step = ReadSegment(
             self._live,
             Share(
-                rates=self._rates,
+                rates=self._lanes.rates,
                 units=share,
                 requests={role: self._readers[role].requests for role in Role},
                 now=self._clock(),
@@ -298,25 +290,12 @@ class LiveCrew(Hiring):
         require_same_rows(receipt, [row.content for row in lefts])
         return receipt, lefts
 
-    def _wait_for(self, lane: _Lane) -> None:
-        """Until what the lane has read is paid for: the next task knows nothing of the one before it."""
-        due = max(lane.paid_until.values(), default=0.0) - time.monotonic()
-        if due > 0:
-            self._wait(due)
-
-    def _wait(self, seconds: float) -> None:
-        if self._stop.wait(seconds):
-            raise CalledOff
-
-    def _count(self, lane: _Lane, receipt: SegmentRead, earlier: int, began: float) -> None:
+    def _count(self, lane: Lane, receipt: SegmentRead, earlier: int, began: float) -> None:
         """Put what a segment has cost on the bill, attempts before the last included."""
         times = 1 + earlier
         for role, units, requests in zip(ROLES, receipt.units, receipt.requests, strict=True):
             self._readers[role].count(units * times, requests * times)
-            rate = self._rates[role]
-            if rate is not None:
-                since = max(lane.paid_until.get(role, 0.0), began)
-                lane.paid_until[role] = since + units * times / rate
+        lane.pay(receipt.units, times, began)
         if earlier:
             with self._lock:
                 self._again[receipt.segment] = earlier

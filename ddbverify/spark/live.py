@@ -30,7 +30,8 @@ from ddbverify.spark.item_checks import TaskChecks
 from ddbverify.spark.job import MOST_MEMORY, code_of
 from ddbverify.spark.lanes import LiveCluster, LiveCrew
 from ddbverify.spark.segments import Live
-from ddbverify.spark.shares import Shares
+from ddbverify.spark.settled import SettlingTasks
+from ddbverify.spark.shares import Lanes, Shares
 from ddbverify.spark.staging import Staging
 from ddbverify.tables import aws
 from ddbverify.tables.capacity import ReadRate
@@ -108,17 +109,23 @@ def compare(
         }
         planned = len(begin.plan.segments)
         number = at_once(config.verification.processes or cluster.slots, planned, rates.values())
-        clock_ahead = begin.clock_ahead
-        crew = LiveCrew(
+        lanes = Lanes(number, rates)
+
+        def clock() -> float:
+            return time.monotonic() + begin.clock_ahead
+
+        settling = SettlingTasks(
             cluster,
             live,
             readers,
-            Shares(budget, number, planned),
-            rates,
-            number,
+            budget,
+            lanes,
             stop,
-            clock=lambda: time.monotonic() + clock_ahead,
+            settle_seconds=config.verification.settle,
+            clock=clock,
         )
+        shares = Shares(budget, number, planned)
+        crew = LiveCrew(cluster, live, readers, shares, lanes, stop, settling=settling, clock=clock)
         crews.append(crew)
         return crew
 

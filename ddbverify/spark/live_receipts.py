@@ -14,7 +14,7 @@ import msgspec
 from ddbverify.compare.entries import Left
 from ddbverify.compare.part import Ended
 from ddbverify.compare.sides import Role
-from ddbverify.errors import Inconclusive
+from ddbverify.spark.receipts import not_whole
 from ddbverify.spark.rows import Sum
 
 
@@ -46,7 +46,7 @@ class SegmentRead(msgspec.Struct, frozen=True, kw_only=True):
 def require_one(segment: int, receipts: Sequence[SegmentRead]) -> SegmentRead:
     """Raises Inconclusive unless there is one receipt, and of this segment."""
     if [one.segment for one in receipts] != [segment]:
-        raise _lost(f"for segment {segment + 1}, {len(receipts):,} receipts came back")
+        raise not_whole(f"for segment {segment + 1}, {len(receipts):,} receipts came back")
     return receipts[0]
 
 
@@ -56,7 +56,9 @@ def require_same_rows(receipt: SegmentRead, contents: Sequence[bytes]) -> None:
     for content in contents:
         came.add(content)
     if (came.rows, came.value) != (receipt.rows, receipt.sum):
-        raise _lost(f"the rows of segment {receipt.segment + 1} that came back are not those that were made")
+        raise not_whole(
+            f"the rows of segment {receipt.segment + 1} that came back are not those that were made"
+        )
 
 
 def require_all_accounted(receipt: SegmentRead, ended: Ended, lefts: Sequence[Left]) -> None:
@@ -72,14 +74,7 @@ def require_all_accounted(receipt: SegmentRead, ended: Ended, lefts: Sequence[Le
         alone = sum(1 for left in lefts for one, _, _ in left.waiting if one is role)
         accounted = both + alone + receipt.staged.items[number] + receipt.reserved[number]
         if ended.items[role] != accounted:
-            raise _lost(
+            raise not_whole(
                 f"{ended.items[role]:,} items of the {role} were read in segment {receipt.segment + 1}, "
                 f"and {accounted:,} accounted for"
             )
-
-
-def _lost(what: str) -> Inconclusive:
-    return Inconclusive(
-        f"Spark has lost or doubled something: {what}.",
-        "run it again; if it comes back, compare on one machine, and report it.",
-    )

@@ -146,7 +146,7 @@ def require_all_joined(units: Units, read: Sequence[Read], joined: Sequence[Join
         stand += sum(one.passed_over[side] + one.superseded[side] for one in joined)
         stand += sum(one.dropped for one in joined) if side == 0 else 0
         if not made == came == stand:
-            raise _lost(f"{made:,} records were made, {came:,} joined, and {stand:,} accounted for")
+            raise not_whole(f"{made:,} records were made, {came:,} joined, and {stand:,} accounted for")
 
 
 def require_all_judged(
@@ -169,10 +169,10 @@ def require_all_judged(
         again = sum(one.items[side] for one in fetched)
         at_last = sum(one.items[side] for one in judged)
         if not number == again == at_last:
-            raise _lost(f"{number:,} items were open, {again:,} fetched again, and {at_last:,} judged")
+            raise not_whole(f"{number:,} items were open, {again:,} fetched again, and {at_last:,} judged")
     told = sum(one.suspects for one in judged), sum(one.refused for one in judged)
     if told != tuple(found):
-        raise _lost(f"{sum(told):,} keys were found to differ, and {sum(found):,} came back")
+        raise not_whole(f"{sum(told):,} keys were found to differ, and {sum(found):,} came back")
 
 
 def _require_same(what: str, made: Iterable[Read | Fetched], taken: Iterable[Joined | Judged]) -> None:
@@ -181,16 +181,17 @@ def _require_same(what: str, made: Iterable[Read | Fetched], taken: Iterable[Joi
         for side in (list(made), list(taken))
     )
     if before != after:
-        raise _lost(f"the rows of {what}s that came out of the shuffle are not those that went in")
+        raise not_whole(f"the rows of {what}s that came out of the shuffle are not those that went in")
 
 
 def _not_once(planned: int, came: int) -> Inconclusive:
-    return _lost(
+    return not_whole(
         f"{number_of(planned, 'part')} {were(planned)} planned, and {number_of(came, 'receipt')} came back"
     )
 
 
-def _lost(what: str) -> Inconclusive:
+def not_whole(what: str) -> Inconclusive:
+    """What to raise where receipts do not add up: *what* does not."""
     return Inconclusive(
         f"Spark has lost or doubled something: {what}.",
         "run it again; if it comes back, compare on one machine, and report it.",

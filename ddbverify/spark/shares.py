@@ -1,10 +1,69 @@
-"""One read budget, divided among tasks that cannot ask for more. Pure."""
+"""Rates and a read budget, divided among tasks that cannot ask for more."""
 
 from __future__ import annotations
 
+import queue
 import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-from ddbverify.tables.pace import Budget
+from ddbverify.compare.sides import Role
+from ddbverify.tables.pace import Budget, CalledOff
+
+
+@dataclass(slots=True)
+class Lane:
+    """One of the tasks that run at once, in its turns."""
+
+    rates: Mapping[Role, float | None]
+    _paid_until: dict[Role, float] = field(default_factory=dict)  # by this machine's clock that only goes on
+
+    def wait(self, stop: threading.Event) -> None:
+        """
+        Wait until what was read in it is paid for: the next task knows nothing of the one before it.
+
+        Raises:
+            CalledOff: *stop* was set.
+        """
+        due = max(self._paid_until.values(), default=0.0) - time.monotonic()
+        if due > 0 and stop.wait(due):
+            raise CalledOff
+
+    def pay(self, units: Sequence[float], times: int, began: float) -> None:
+        """Read units of the source and the target were consumed, so many *times*, since *began*."""
+        for role, consumed in zip(Role, units, strict=True):
+            rate = self.rates[role]
+            if rate is not None:
+                self._paid_until[role] = max(self._paid_until.get(role, 0.0), began) + consumed * times / rate
+
+
+class Lanes:
+    """As many as tasks run at once, each with its part of the rates. Threads share it."""
+
+    def __init__(self, number: int, rates: Mapping[Role, float | None]) -> None:
+        """
+        All are free.
+
+        Args:
+            number: Of tasks that run at once.
+            rates: Ceilings of both tables, in read units a second.
+        """
+        self.number = number
+        self.rates = {role: None if rate is None else rate / number for role, rate in rates.items()}
+        self._free: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+        for _ in range(number):
+            self._free.put(Lane(self.rates))
+
+    @contextmanager
+    def one(self) -> Iterator[Lane]:
+        """Hold one, once one is free."""
+        lane = self._free.get()
+        try:
+            yield lane
+        finally:
+            self._free.put(lane)
 
 
 class Shares:

@@ -7,16 +7,18 @@ import random
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from ddbverify.errors import AccessError, ConfigurationError, EngineError, ThrottledError
 from ddbverify.names import canary_key, marker_key
-from ddbverify.spark import lanes, live, segments
+from ddbverify.spark import lanes, live, segments, shares
 from ddbverify.spark.cluster import SparkCluster
 from ddbverify.spark.live_receipts import SegmentRead
 from ddbverify.spark.rows import Row
+from ddbverify.tables.pace import CalledOff
 from ddbverify.tables.wire import TableReader
 from tests.ddbverify import generated
 from tests.ddbverify.spark.lively import REGIONS, SCHEMA, Tables
@@ -313,12 +315,30 @@ def test_the_rate_is_divided_by_the_tasks_that_run_at_once(tables, cluster):
 
 def test_a_lane_waits_until_what_it_has_read_is_paid_for(tables, cluster, monkeypatch):
     """A task knows nothing of the one before it, and would begin at once."""
-    waits = []
-    monkeypatch.setattr(lanes.LiveCrew, "_wait", lambda _, seconds: waits.append(seconds))
-    pair = tables().fill(numbered(9), numbered(9))
-    assert pair.diff("--segments", "3", "--engine", "spark", "--read-units", "1")[2] == 0
-    assert len(waits) == 2
-    assert all(seconds > 0 for seconds in waits)
+    now, waits = [1000.0], []
+    monkeypatch.setattr(shares.time, "monotonic", lambda: now[0])
+    stop = SimpleNamespace(wait=waits.append)
+    lane = shares.Lane({"source": 10.0, "target": None})
+    lane.wait(stop)
+    assert waits == []
+    lane.pay((50.0, 900.0), 2, 999.0)
+    lane.wait(stop)
+    assert waits == [9.0]  # 100 units at 10 a second, since it began
+    now[0] += 20
+    lane.wait(stop)
+    assert len(waits) == 1
+    lane.pay((10.0, 0.0), 1, 1020.0)
+    with pytest.raises(CalledOff):
+        lane.wait(SimpleNamespace(wait=lambda _: True))
+
+
+def test_every_segment_is_paid_for_in_its_lane(tables, cluster, monkeypatch):
+    paid = []
+    monkeypatch.setattr(shares.Lane, "pay", lambda _, units, times, began: paid.append((*units, times)))
+    cluster[0] = PretendedLiveCluster(attempts=2)
+    assert tables().fill(numbered(9), numbered(9)).diff("--segments", "3", "--engine", "spark")[2] == 0
+    assert len(paid) == 3
+    assert all(source > 0 and target > 0 and times == 2 for source, target, times in paid)
 
 
 def test_the_budget_is_a_hard_limit_over_all_tasks(tables, cluster):
