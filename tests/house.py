@@ -123,8 +123,8 @@ ROOMS = (
         "two tables become a `Comparison`: reading, joining, judging, settling, negative controls",
         "items code tables exports plugins",
         "alterations causes comparison entries exported groups inspection judge looks open_claims open_keys "
-        "part point_values processes reading request reserved runner sampled_cpu second_look segment sides "
-        "strata suspects work",
+        "part point_values processes reading request reserved runner sampled_cpu second_look segment settle "
+        "sides strata suspects work",
     ),
     _room(
         "ddbverify",

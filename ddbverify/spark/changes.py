@@ -73,7 +73,7 @@ def pages_of_changes(job: Job, unit: int) -> Iterator[Sequence[tuple[JoinKey, by
 
 
 def images_at(job: Job, unit: int, numbers: Sequence[int]) -> Iterator[tuple[int, bytes, JoinKey]]:
-    """As `tasks.items_at`, of an incremental export. None of *numbers* is of a key that was deleted."""
+    """As `fetching.items_at`, of an incremental export. None of *numbers* is of a key that was deleted."""
     wanted, number = frozenset(numbers), 0
     for page in pages_of_changes(job, unit):
         for key, image in page:

@@ -24,10 +24,11 @@ from ddbverify.items.form import UnknownValue
 from ddbverify.items.keys import JoinKey, join_key, marker_keys
 from ddbverify.items.quick import STATE_BYTES, UNSURE, QuickState
 from ddbverify.items.raw import decode_item
+from ddbverify.spark.fetching import items_at
 from ddbverify.spark.job import Job
 from ddbverify.spark.receipts import Fetched, Joined, Judged
 from ddbverify.spark.rows import RECORD, Kind, Packer, Row, Sum, at_place, bucket_of, place_of
-from ddbverify.spark.tasks import CALLED_TWICE, Made, ReadParts, items_at, reserved_as
+from ddbverify.spark.tasks import CALLED_TWICE, Made, ReadParts, reserved_as
 from ddbverify.spark.units import Units
 from ddbverify.tables.pages import Page
 

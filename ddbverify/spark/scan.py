@@ -27,6 +27,7 @@ from ddbverify.exports.export import Export
 from ddbverify.exports.reader import ExportReader
 from ddbverify.spark import bound
 from ddbverify.spark.changes import ProveChanges, passed_on
+from ddbverify.spark.fetching import FetchItems
 from ddbverify.spark.item_checks import refutations_in, require_all_told, seen_by_all
 from ddbverify.spark.job import Job
 from ddbverify.spark.judging import JudgeItems
@@ -42,7 +43,7 @@ from ddbverify.spark.receipts import (
 )
 from ddbverify.spark.rekeyed import FetchClaims, JoinClaims, JudgeClaims, ReadClaims
 from ddbverify.spark.rows import Kind, Row
-from ddbverify.spark.tasks import FetchItems, JoinRecords, ReadParts
+from ddbverify.spark.tasks import JoinRecords, ReadParts
 from ddbverify.words import number_of, were
 
 RECORDS_PER_TASK: Final = 200_000

@@ -1,15 +1,15 @@
 """
-The four steps of a comparison, each as what one task does: rows in, rows out.
+Steps of a comparison, each as what one task does: rows in, rows out.
 
-Read a part, and let a record stand for each item; join the records of some keys; read what is open again;
-judge it (`judging`). Each step takes its rows in any order, and makes the same of them however often it is
-run.
+Read a part, and let a record stand for each item; join the records of some keys. Then what is open is read
+again (`fetching`) and judged (`judging`). Each step takes its rows in any order, and makes the same of them
+however often it is run.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,9 +22,9 @@ from ddbverify.exports.reader import ExportReader
 from ddbverify.items.keys import JoinKey, marker_keys
 from ddbverify.items.quick import UNSURE, QuickState
 from ddbverify.items.raw import decode_item
-from ddbverify.spark.changes import GONE, images_at, pages_of_changes
+from ddbverify.spark.changes import GONE, pages_of_changes
 from ddbverify.spark.job import Job
-from ddbverify.spark.receipts import Fetched, Joined, Read, Reserved, failed_receipt
+from ddbverify.spark.receipts import Joined, Read, Reserved, failed_receipt
 from ddbverify.spark.rows import (
     RECORD,
     Kind,
@@ -33,9 +33,7 @@ from ddbverify.spark.rows import (
     Sum,
     at_place,
     bucket_of,
-    item_bytes,
     number_bytes,
-    numbers_in,
     place_of,
 )
 from ddbverify.spark.units import Units
@@ -361,45 +359,3 @@ def _placed(packer: Packer, place: int) -> Iterator[Row]:
     unit, number = at_place(place)
     if packer.add(unit, number_bytes(number)):
         yield from packer.due()
-
-
-class FetchItems:
-    """Places -> the items there, by the bucket of their keys."""
-
-    def __init__(self, job: Job, buckets: int) -> None:
-        """Read for *job*."""
-        self._job, self._buckets = job, buckets
-
-    def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """What one task does. Raises EngineError: what could be read before cannot be read any more."""
-        wanted: dict[int, list[int]] = {}
-        for row in rows:
-            wanted.setdefault(row.bucket, []).extend(numbers_in(row.content))
-        packer, items, quick = Packer(Kind.ITEMS), [0, 0], self._job.quick
-        for unit, numbers in wanted.items():
-            is_source = self._job.units.side(unit) == 0
-            for _, raw, key in items_at(self._job, unit, sorted(numbers)):
-                items[not is_source] += 1
-                bucket = bucket_of(quick.of_key(key), self._buckets)
-                if packer.add(bucket, item_bytes(raw, of_source=is_source)):
-                    yield from packer.due()
-        yield from packer.rest()
-        receipt = Fetched(items=(items[0], items[1]), rows=packer.sum.rows, sum=packer.sum.value)
-        yield Row(0, Kind.FETCHED, msgspec.msgpack.encode(receipt))
-
-
-def items_at(job: Job, unit: int, numbers: Sequence[int]) -> Iterator[tuple[int, bytes, JoinKey]]:
-    """The items of a part at *numbers*, which ascend, each with its key. Raises EngineError."""
-    if job.units.is_change(unit):
-        yield from images_at(job, unit, numbers)
-        return
-    at = begin = 0
-    for page in pages_of(reader_of(job, unit)):
-        end = begin + page.count
-        while at < len(numbers) and numbers[at] < end:
-            raw = page.items[numbers[at] - begin]
-            yield numbers[at], bytes(raw), page.key_of(raw)
-            at += 1
-        if at == len(numbers):
-            return
-        begin = end
