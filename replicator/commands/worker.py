@@ -46,8 +46,12 @@ def worker(context: Context, *, only: str | None = None, stop: threading.Event |
     parts = PARTS if only is None else (only,)
     context.console.line(f"Worker of migration {context.config.name}: {' and '.join(parts)}")
     auditor = Auditor()
-    Worker(context, parts, stop, lambda text: context.console.line(f"  · {text}"), auditor).run()
-    context.console.line("The worker has ended; nothing is in its hands.")
+    left = Worker(context, parts, stop, lambda text: context.console.line(f"  · {text}"), auditor).run()
+    context.console.line(
+        f"The worker has ended; {', '.join(left)} hung, and what it held is free within 30 s."
+        if left
+        else "The worker has ended; nothing is in its hands."
+    )
     return {"parts": list(parts)}
 
 

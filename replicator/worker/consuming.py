@@ -122,7 +122,14 @@ class Consuming:
             at = free.pop(random.randrange(len(free)))  # noqa: S311  # no secret
             key = (pair_pk(self.pair.id), f"{Fact.HAND}{at}")
             lease = Lease(
-                self._context.source, self._context.state_table, key, self._terms, self._context.server_time
+                self._context.source,
+                self._context.state_table,
+                key,
+                self._terms,
+                self._context.server_time,
+                what=f"batches of {self.pair}",
+                # Its batch is done or given up by then; idle, it receives an answer each second.
+                patience=float((self._asked or {})["VISIBILITY"]),
             )
             if lease.take(writes_as=self._writes_as) is None:
                 continue
@@ -160,6 +167,7 @@ class Consuming:
             WaitTimeSeconds=wait_seconds,
             AttributeNames=["MessageGroupId"],
         )
+        self._worked()
         messages = answer.get("Messages", [])
         if not messages:
             return False
@@ -176,7 +184,12 @@ class Consuming:
             )
         finally:
             self._deadline = 0.0
+        self._worked()
         return True
+
+    def _worked(self) -> None:
+        if self._hand is not None:
+            self._hand.worked()
 
     def _acknowledge(self, queue_url: str, messages: Sequence[Mapping[str, Any]]) -> None:
         """Delete what is dealt with; where that fails it comes again, and the guard finds it applied."""

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from ddbverify.config import Pair
 from ddbverify.names import Fact, pair_pk
 from replicator.aws import workers
+from replicator.context import clock
 from replicator.context.context import Context
 from replicator.handlers import forwarder
 from replicator.handlers.records import MalformedRecord, change_from_record
@@ -32,6 +33,9 @@ EMPTY_PAGES: Final = 4
 
 _LOOK_EVERY: Final = 5.0  # seconds, for new shards, and for those of workers that are gone
 _NOTE_EVERY: Final = 60.0  # seconds, that a shard was read though nothing came
+_OTHERS_FIRST: Final = 30.0
+"""Seconds that a shard is left to other workers, once AWS has refused this one for a whole lease."""
+
 _GONE: Final = ("TrimmedDataAccessException", "ResourceNotFoundException")
 
 
@@ -45,6 +49,7 @@ class _Shard:
     read_epoch: float
     iterator: str | None = None
     empty: int = 0
+    refused: bool = False  # AWS took or gave nothing at the last try
     noted: float = -math.inf  # by us, not yet: a process that is started again each minute has to get on, too
 
 
@@ -69,16 +74,18 @@ class Forwarding:
         self._held: dict[str, _Shard] = {}
         self._at: _Shard | None = None  # what is sent now is of this shard
         self._looked = -_LOOK_EVERY
+        self._left: dict[str, float] = {}  # shard -> until when it is left to others, clock.seconds
 
     def turn(self) -> bool:
         """
-        Forward what there is, of each shard a page.
+        Forward what there is, of each shard a page. A shard that is refused does not keep the others back.
 
         Returns:
             Whether there was anything.
 
         Raises:
             ClientError, BotoCoreError, EngineError: AWS refused; what was not sent is sent in another turn.
+            Exception: The first that any shard ended with; all others were read before.
         """
         asked = workers.asked(self._state, workers.FORWARDER)
         if not asked.on:
@@ -91,13 +98,33 @@ class Forwarding:
             self._asked, self._looked = asked.settings, -_LOOK_EVERY
         if time.monotonic() - self._looked >= _LOOK_EVERY:
             self._look()
-        found = False
+        found, first = False, None
         for shard in list(self._held.values()):
+            was_refused, shard.refused = shard.refused, False
             try:
                 found |= self._read(shard)
             except LeaseLost:
                 self._drop(shard)
+                if was_refused:
+                    self._left[shard.id] = clock.seconds() + _OTHERS_FIRST
+            except Exception as error:  # noqa: BLE001  # raised below, behind the other shards
+                shard.refused, first = True, first or error
+            else:
+                self._worked()
+        if first is not None:
+            raise first
         return found
+
+    def abandon(self) -> None:
+        """Renew nothing any more, for a thread that has died or hangs: its leases end by themselves."""
+        for shard in list(self._held.values()):
+            self._drop(shard)
+
+    def _worked(self) -> None:
+        """A shard was read: this thread is alive, for all of its shards but those that are refused."""
+        for shard in list(self._held.values()):
+            if not shard.refused:
+                shard.lease.worked()
 
     def release(self) -> None:
         """Hold nothing any more; nothing is under way."""
@@ -121,14 +148,21 @@ class Forwarding:
             self._state.delete(f"{Fact.SHARD}{label}#{name}")
         since = float((self._asked or {})["SINCE"])
         for name in shards.readable(listed, kept):
-            if name not in self._held and not workers.is_held(kept.get(name, {}), now):
+            left = self._left.get(name, -math.inf) > clock.seconds()
+            if name not in self._held and not left and not workers.is_held(kept.get(name, {}), now):
                 self._take(name, label, shards.read_before(name, listed, kept, since))
         self._looked = time.monotonic()
 
     def _take(self, name: str, label: str, read_epoch: float) -> None:
         key = (pair_pk(self._pair.id), f"{Fact.SHARD}{label}#{name}")
         lease = Lease(
-            self._context.source, self._context.state_table, key, self._terms, self._context.server_time
+            self._context.source,
+            self._context.state_table,
+            key,
+            self._terms,
+            self._context.server_time,
+            what=f"shard {name} of {self._pair}",
+            patience=self._terms.lasts,
         )
         taken = lease.take(writes_as=self._writes_as)
         if taken is None:
@@ -193,6 +227,7 @@ class Forwarding:
             numbers = [one["dynamodb"]["SequenceNumber"] for one in records]
             at = numbers.index(outcome.first_unsent)
             shard.iterator = None  # again from the first that was not placed
+            shard.refused = not at
             if at:
                 self._note(shard, numbers[at - 1], _created(records[at - 1]))
             return False  # the queue is in trouble, and so is asked less often

@@ -5,10 +5,14 @@ As the operator's lease (`replicator.context.lock`), but many of them, renewed b
 was killed leaves its leases behind, and they expire. One that slept finds them expired, by a clock that goes
 on while the machine sleeps, before it sends anything more. What is written beside a lease (a shard's place)
 is conditional on it.
+
+Only work keeps a lease: one whose holder has achieved nothing for its patience (its thread died, hangs in a
+call, or AWS refuses it) is not renewed, so that another worker can take it.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import uuid
@@ -25,6 +29,8 @@ from replicator.context import clock
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+_log = logging.getLogger(__name__)
 
 _read, _write = TypeDeserializer().deserialize, TypeSerializer().serialize
 
@@ -75,6 +81,8 @@ class Lease:
         terms: See there.
         now: DynamoDB's clock, seconds since the epoch.
         holder: Of this lease alone.
+        what: What it is held for, in words, for the log.
+        patience: For so many seconds it is renewed though nothing was achieved under it.
     """
 
     client: DynamoDBClient
@@ -84,7 +92,11 @@ class Lease:
     now: Callable[[], float]
     holder: str = field(default_factory=lambda: uuid.uuid4().hex)
     token: int = 0
+    what: str = "a lease"
+    patience: float = math.inf
     _until: float = -math.inf  # clock.seconds
+    _worked: float = -math.inf  # clock.seconds; taking it is no work, but begins its patience
+    _signed: float | None = None  # clock.seconds, of the last work
 
     def take(self, **attributes: Any) -> dict[str, Any] | None:
         """
@@ -126,6 +138,7 @@ class Lease:
             raise
         self.token = int(answer["Attributes"]["token"]["N"])
         self._until = asked + self.terms.lasts
+        self._worked = clock.seconds()
         return {name: _read(value) for name, value in answer["Attributes"].items()}
 
     def check(self) -> None:
@@ -142,6 +155,15 @@ class Lease:
         """Whether the lease outlasts one more request."""
         return clock.seconds() + self.terms.one_request <= self._until
 
+    def worked(self) -> None:
+        """Something was achieved under it: its holder is alive, and AWS answers it."""
+        self._worked = self._signed = clock.seconds()
+
+    def stands_for(self) -> float | None:
+        """For how many seconds nothing was achieved under it, where that is beyond its patience."""
+        seconds = clock.seconds() - self._worked
+        return seconds if seconds > self.patience else None
+
     def renew(self) -> None:
         """
         Hold it for longer, if it is still ours; where it is not, `check` says so from now on.
@@ -150,7 +172,11 @@ class Lease:
         """
         asked, now = clock.seconds(), int(self.now())
         times = {":until": {"N": str(now + int(self.terms.lasts))}, ":now": {"N": str(now)}}
-        if self._change("SET until_epoch = :until", times, unended=True):
+        update = "SET until_epoch = :until"
+        if self._signed is not None:  # what an operator is told of who works
+            update += ", worked_epoch = :worked"
+            times[":worked"] = {"N": str(now - max(0, round(asked - self._signed)))}
+        if self._change(update, times, unended=True):
             self._until = asked + self.terms.lasts
         else:
             self._until = -math.inf
@@ -213,10 +239,12 @@ class Keeper:
 
     Args:
         terms: Of all of them.
+        tell: Told, once each, which lease is not renewed because its holder does nothing.
     """
 
-    def __init__(self, terms: Terms) -> None:
-        self._terms, self._leases = terms, dict[str, Lease]()
+    def __init__(self, terms: Terms, tell: Callable[[str], None] = lambda _: None) -> None:
+        self._terms, self._leases, self._tell = terms, dict[str, Lease](), tell
+        self._told: set[str] = set()
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._renew, name="leases", daemon=True)
 
@@ -239,16 +267,31 @@ class Keeper:
         """Renew it no longer."""
         with self._lock:
             self._leases.pop(lease.holder, None)
+            self._told.discard(lease.holder)
 
     def renew(self) -> None:
-        """Renew each of them once."""
+        """Renew each of them once, unless its holder has done nothing for the lease's patience."""
         with self._lock:
             leases = list(self._leases.values())
         for lease in leases:
+            if (seconds := lease.stands_for()) is not None:
+                self._stands(lease, seconds)
+                continue
+            self._told.discard(lease.holder)
             try:
                 lease.renew()
             except UNANSWERED:
                 continue  # not renewed: `check` stops its holder before the lease ends
+
+    def _stands(self, lease: Lease, seconds: float) -> None:
+        if lease.holder in self._told:
+            return
+        self._told.add(lease.holder)
+        _log.warning("stands", extra={"lease": lease.what, "seconds": round(seconds)})
+        self._tell(
+            f"nothing was done about {lease.what} for {seconds:.0f} s (hung, or refused): its lease is not "
+            "renewed, so another worker can take it"
+        )
 
     def _renew(self) -> None:
         while not self._stop.wait(self._terms.renew_every):

@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 _LOOK_EVERY: Final = 5.0  # seconds, for directions that have begun or ended
 _LONGEST_PAUSE: Final = 30.0  # seconds, behind errors in a row
 _IDLE: Final = 0.5  # seconds
+_END_WITHIN: Final = 60.0  # seconds, for the readers to end; one that hangs must not hold the others
 _LONG_POLL: Final = 1  # second: so long does switching off wait for an idle worker
 
 
@@ -54,6 +55,15 @@ class _Reader:
 
     thread: threading.Thread
     stop: threading.Event
+    forwarding: Forwarding
+
+    def end(self, deadline: float) -> bool:
+        """Whether it ended by *deadline* (`time.monotonic`); one that has not is let go, with its leases."""
+        self.stop.set()
+        self.thread.join(max(0.0, deadline - time.monotonic()))
+        if self.thread.is_alive():
+            self.forwarding.abandon()
+        return not self.thread.is_alive()
 
 
 @dataclass(slots=True)
@@ -83,11 +93,14 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._terms = Terms.of(emulator=self.context.emulator)
-        self._keeper = Keeper(self._terms)
+        self._keeper = Keeper(self._terms, self._say)
 
-    def run(self) -> None:
+    def run(self) -> list[str]:
         """
         Work until `stop` is set.
+
+        Returns:
+            Names of the readers that hang and were left: their leases end by themselves.
 
         Raises:
             ConfigurationError: The settings cannot be worked with.
@@ -99,11 +112,21 @@ class Worker:
             for consuming in self._consumers.values():  # not behind an error: something may be under way
                 consuming.release()
         finally:
-            for reader in self._readers.values():
-                reader.stop.set()
-            for reader in self._readers.values():
-                reader.thread.join()
+            left = self._end(list(self._readers.values()))
             self._keeper.stop()
+        return left
+
+    def _end(self, readers: Collection[_Reader]) -> list[str]:
+        """End readers; the names of those that hang."""
+        deadline, left = time.monotonic() + _END_WITHIN, []
+        for reader in readers:
+            reader.stop.set()
+        for reader in readers:
+            if not reader.end(deadline):
+                left.append(reader.thread.name)
+                _log.warning("hangs", extra={"reader": reader.thread.name})
+                self._say(f"{reader.thread.name} hangs and is left; its leases end by themselves")
+        return left
 
     def _work(self) -> None:
         looked, pause = 0.0, _Pause()
@@ -132,10 +155,9 @@ class Worker:
             self._say("at work")
         else:
             self._say("waiting for `replicator up`")
-        for key in self._readers.keys() - found.keys():
-            reader = self._readers.pop(key)
-            reader.stop.set()
-            reader.thread.join()
+        self._end([self._readers.pop(key) for key in self._readers.keys() - found.keys()])
+        for key in [key for key, reader in self._readers.items() if not reader.thread.is_alive()]:
+            self._died(self._readers.pop(key))  # and is started anew below
         for key in self._consumers.keys() - found.keys():
             self._consumers.pop(key).release()
         for key, (direction, pair) in found.items():
@@ -183,7 +205,12 @@ class Worker:
 
         thread = threading.Thread(target=read, name=f"forwarder-{pair.id}", daemon=True)
         thread.start()
-        return _Reader(thread, stop)
+        return _Reader(thread, stop, forwarding)
+
+    def _died(self, reader: _Reader) -> None:
+        reader.forwarding.abandon()
+        _log.warning("died", extra={"reader": reader.thread.name})
+        self._say(f"{reader.thread.name} has died and is started anew; its leases end by themselves")
 
     def _failed(self, doing: str, error: Exception) -> None:
         # The type, and ours in words; the text of others' may hold values.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+from botocore.exceptions import ClientError
 
 from ddbverify.items.transform import Transform
 from ddbverify.names import Fact
@@ -205,3 +208,26 @@ def test_a_fence_lets_the_roles_through_that_workers_write_with(bench):
 
 def test_settings_are_told_as_text_as_functions_are_told(bench):
     assert workers.asked(bench.state, "consumer").settings["VISIBILITY"] == "360"
+
+
+def test_a_consumer_that_is_refused_gives_no_sign_of_work(bench, monkeypatch):
+    """It takes a hand again and again, and its leases are renewed in another thread."""
+    worker = bench.worker()
+
+    def turns(number):
+        for _ in range(number):
+            bench.pass_by(5)
+            with suppress(ClientError):
+                worker.turn(0)
+            worker._keeper.renew()
+        signs = [float(one.get("worked_epoch", 0)) for _, one in bench.state.all(Fact.HAND)]
+        return bench.streams.now - max(signs)
+
+    def refuse(**_):
+        raise refusal("AccessDeniedException")
+
+    assert turns(200) <= 10
+    with monkeypatch.context() as refused:
+        refused.setattr(bench.sqs, "receive_message", refuse)
+        assert turns(200) >= 990
+    assert turns(20) <= 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ddbverify.names import Fact
 from replicator.aws import workers
@@ -12,7 +13,7 @@ from replicator.handlers import fifo, forwarder
 from replicator.handlers.envelope import open_body
 from replicator.worker.forwarding import Forwarding
 from replicator.worker.leases import Keeper
-from tests.replicator.fakes import ARN, KEYS, FakeQueue
+from tests.replicator.fakes import ARN, KEYS, FakeQueue, refusal
 from tests.replicator.worker.world import PAIR, TERMS, World
 
 SETTINGS = {
@@ -234,3 +235,69 @@ def test_a_shard_that_vanished_with_something_unread_is_a_gap(bench):
     until_idle(worker)
 
     assert "forgotten" in bench.state.get(Fact.GAP)["reason"]
+
+
+def test_a_shard_that_one_worker_is_refused_is_anothers_and_keeps_no_shard_back(bench, monkeypatch):
+    refused, other = bench.worker(), bench.worker()
+    bench.write("a")
+    refused.turn()
+    bench.streams.split(next(iter(bench.streams.shards)))
+    for _ in range(3):
+        bench.pass_by(6)
+        refused.turn()
+    bad, good = sorted(refused._held)
+    iterator = Forwarding._iterator
+
+    def of_one(self, shard):
+        if self is refused and shard.id == bad:
+            raise refusal("AccessDeniedException")
+        return iterator(self, shard)
+
+    monkeypatch.setattr(Forwarding, "_iterator", of_one)
+    for shard in refused._held.values():
+        shard.iterator = None
+    for slot in (0, 15):
+        bench.write(f"s{slot}", slot=slot)
+    errors = 0
+    for _ in range(20):
+        bench.pass_by(6)
+        for one in (refused, other):
+            one.keeper.renew()
+            try:
+                one.turn()
+            except ClientError:
+                errors += 1
+
+    assert sorted(bench.sent()) == ["a", "s0", "s15"]
+    assert errors, "whoever is refused says so"
+    assert (set(refused._held), set(other._held)) == ({good}, {bad})
+
+
+def test_a_reader_that_hangs_loses_its_shards(bench):
+    """Its leases are renewed in another thread, which knows nothing of it."""
+    hangs, other = bench.worker(), bench.worker()
+    bench.write("a")
+    hangs.turn()
+    for _ in range(15):
+        bench.pass_by(6)
+        hangs.keeper.renew()
+        other.keeper.renew()
+        other.turn()
+
+    assert len(other._held) == 1
+    hangs.turn()
+    assert hangs._held == {}
+
+
+def test_a_queue_that_takes_nothing_from_a_worker_is_no_progress(bench):
+    worker = bench.worker()
+    bench.write("a")
+    bench.sqs.script.extend([{0}] * 1000)
+    worker.turn()
+    for _ in range(3):
+        bench.pass_by(12)
+        worker.keeper.renew()
+    worker.turn()
+    (shard,) = worker._held.values()
+
+    assert shard.lease.stands_for() == 36

@@ -126,3 +126,42 @@ def test_a_lease_that_could_not_be_renewed_ends_and_the_others_are_renewed(world
         one.check()
     keeper.renew()
     one.check()
+
+
+def test_a_lease_under_which_nothing_is_achieved_is_not_renewed_and_is_told_once(world):
+    """Its holder's thread died, hangs, or is refused: renewed by another thread, it would look at work."""
+    told = []
+    one, other, keeper = world.lease(), world.lease(), Keeper(TERMS, told.append)
+    one.what, one.patience = "shard 7 of a -> b", 30
+    one.take()
+    keeper.keep(one)
+    for _ in range(6):
+        world.pass_by(5)
+        keeper.renew()
+    assert (other.take(), told) == (None, []), "it is patient for as long as a lease lasts"
+    for _ in range(7):
+        world.pass_by(5)
+        keeper.renew()
+
+    assert other.take() is not None
+    (text,) = told
+    assert text.startswith("nothing was done about shard 7 of a -> b for 35 s")
+
+
+def test_a_lease_is_renewed_again_once_its_holder_works_again(world):
+    told = []
+    one, other, keeper = world.lease(), world.lease(), Keeper(TERMS, told.append)
+    one.patience = 30
+    one.take()
+    keeper.keep(one)
+    for _ in range(3):
+        world.pass_by(20)
+        keeper.renew()
+        world.pass_by(15)  # longer than its patience, and shorter than the lease
+        keeper.renew()
+        one.worked()
+        keeper.renew()
+
+    one.check()
+    assert other.take() is None
+    assert len(told) == 3
