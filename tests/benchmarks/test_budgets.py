@@ -149,6 +149,7 @@ def test_pages_of_one_read(items, page_items, segments, expected):
     assert pages(items, page_items, segments) == expected
 
 
+@pytest.mark.full
 def test_a_whole_run_counts_what_it_compared(tmp_path, monkeypatch):
     """No figure is asserted: a machine under load is no fault of the code's."""
     monkeypatch.setattr("benchmarks.__main__.ROUNDS", 1)

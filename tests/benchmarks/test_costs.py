@@ -41,6 +41,7 @@ def test_what_was_not_measured_is_not_met():
     assert budget(None).found == "not measured"
 
 
+@pytest.mark.full
 def test_all_cases_run_and_say_what_is_so(monkeypatch):
     monkeypatch.setattr(costs, "ITEMS", 3000)
     monkeypatch.setattr(costs, "QUICK_ITEMS", 1000)

@@ -53,6 +53,7 @@ def test_a_transform_that_renames_the_hash_key_converts_a_type_and_drops_items(t
     assert told.outcome["proof"]["expected"] < 300 + 100  # some films are left out
 
 
+@pytest.mark.full
 def test_a_transform_that_rekeys_and_two_items_that_swap_keys(tmp_path):
     path = some_films(tmp_path, 300)
     told = demonstrate("--items", str(path), "--traffic", "25", "--transform", "film_transforms:by_id")

@@ -462,7 +462,7 @@ def refused_everywhere(world, points, chosen):
 
 
 def test_what_a_cutover_cannot_do_is_told_after_its_fence_is_lifted(world, points):
-    answer, refusals = refused_everywhere(world, points, sample(0.12, SEED))
+    answer, refusals = refused_everywhere(world, points, sample(0.06, SEED))
 
     assert refusals
     assert answer["flipped"]

@@ -44,6 +44,7 @@ def assert_found_out(told: Told) -> None:
 EACH_CHANGE = "                changes += 1\n"
 
 
+@pytest.mark.full
 def test_a_consumer_that_drops_every_change_of_some_keys(tmp_path):
     drop = (
         "                if key_hash(change.keys, self.transform.source_keys)[0] in '01234567':\n"

@@ -13,7 +13,7 @@ from tests.model.search import EXAMPLES_PER_RULE, counterexample, search
 from tests.model.world import install
 
 NARROWER = {rule.machine.__name__: rule for rule in RULES.values() if rule.machine is not OrderModel}
-EXAMPLES = 500 if os.environ.get("CI") else 100
+EXAMPLES = 250 if os.environ.get("CI") else 100
 """Of each of four seeds; ``make model`` tries 100,000."""
 
 

@@ -159,6 +159,7 @@ def check_that_there_are_thirty(pair):
 """
 
 
+@pytest.mark.full
 @pytest.mark.engine("ministack")
 def test_a_check_that_reads_the_whole_comparison_needs_the_whole_tables(migration):
     own = migration.folder / "checks" / "check_own.py"

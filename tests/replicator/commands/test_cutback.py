@@ -153,6 +153,7 @@ def test_over_back_and_over_again(moving, monkeypatch, capsys):
     assert f"{moving.target} stays fenced" not in said
 
 
+@pytest.mark.full
 def test_the_table_that_the_application_goes_back_to_is_opened_at_a_known_moment(moving, monkeypatch):
     """Not by a change behind the flip, which AWS would need a minute for."""
     moving.cutover()
@@ -181,6 +182,7 @@ def test_the_table_that_the_application_goes_back_to_is_opened_at_a_known_moment
     assert not list(moving.context().whole.all(Fact.FENCE)), "nothing lifts it again"
 
 
+@pytest.mark.full
 def test_a_table_that_the_application_goes_back_to_without_a_way_back_is_open(moving):
     moving.cutover()
     moving.cutback()

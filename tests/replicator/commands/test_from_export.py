@@ -237,7 +237,7 @@ def test_another_export_in_its_place_is_not_loaded(begun, exports):
 
 # What dies here leaves an answer of S3's unread, as a process would not.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("command", ["up", "restore"])
+@pytest.mark.parametrize("command", ["up", pytest.param("restore", marks=pytest.mark.full)])
 def test_a_run_that_dies_at_any_request_of_an_export_goes_on(begun, exports, monkeypatch, command):
     points = Points(most=2 if command == "up" else 1)
     points.install(monkeypatch)

@@ -113,7 +113,9 @@ SHARED = "def same(item):\n    return item\n"
 MADE = "def made(item):\n    return item\n"
 
 
-@pytest.mark.parametrize(("changed", "wanted"), [("one", None), ("shared", True)])
+@pytest.mark.parametrize(
+    ("changed", "wanted"), [pytest.param("one", None, marks=pytest.mark.full), ("shared", True)]
+)
 def test_a_restart_of_one_pair_names_the_others_that_the_change_reaches(
     aws, unique, tmp_path, monkeypatch, changed, wanted, capsys
 ):
