@@ -283,7 +283,7 @@ ROOMS = (
         "doctor",
         "what would go wrong in a migration: facts become findings, before anything is made",
         "ddbverify.tables context aws backfill stack",
-        "accounts ahead examination findings looking pace policies simulating",
+        "accounts ahead examination findings looking pace policies simulating working",
     ),
     _room(
         "replicator",

@@ -10,7 +10,7 @@ from ddbverify.config import Pair
 from ddbverify.errors import AccessError, EngineError
 from ddbverify.names import METRICS, Fact
 from ddbverify.tables.aws import translated
-from replicator.aws import prices, switch, workers
+from replicator.aws import prices, switch
 from replicator.context import tables
 from replicator.context.context import Context
 from replicator.handlers.control import LAG_BOUNDS
@@ -107,15 +107,6 @@ def consumer(context: Context, pair: Pair) -> dict[str, Any]:
         return {"on": switch.state_of_consumer(context, pair) in _ON, "unknown": None}
     except EngineError as error:
         return {"on": None, "unknown": error.message}
-
-
-def missing_workers(context: Context, pair: Pair) -> list[str]:
-    """Parts that are on, that workers do, and that none has in hand; none of a pair that functions carry."""
-    return [
-        part
-        for part in (workers.FORWARDER, workers.CONSUMER)
-        if workers.is_worker(context, pair, part) and workers.state_of(context, pair, part) == "Enabling"
-    ]
 
 
 def canary_lags(context: Context, pair: Pair) -> dict[str, int | None]:

@@ -8,7 +8,7 @@ Whoever applies changes holds one; it is given back between two batches only, or
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -23,6 +23,16 @@ Part = Literal["forwarder", "consumer"]
 
 FORWARDER: Final = "forwarder"
 CONSUMER: Final = "consumer"
+
+ENDED: Final = "ended"
+"""The place of a shard that is closed and forwarded to its end."""
+
+STANDS_SECONDS: Final = 600.0
+"""Without a sign of work for so long, a worker stands: longer than a batch may take (six minutes)."""
+
+STANDS_HINT: Final = (
+    "look in the worker's log for what AWS refuses or what hangs, and start `replicator worker` anew."
+)
 
 _LEASES: Final = {FORWARDER: Fact.SHARD, CONSUMER: Fact.HAND}
 
@@ -87,6 +97,84 @@ def held(context: Context, pair: Pair, part: Part) -> Iterator[Mapping[str, Any]
     leases = [one for _, one in context.state(pair).all(_LEASES[part])]
     now = context.server_time() if leases else 0.0
     return (one for one in leases if is_held(one, now))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    What is seen of the workers of a pair, by DynamoDB's clock; ``None`` is not known.
+
+    Args:
+        missing: Parts that are on, and that no worker has in hand.
+        signs: Part that is on -> seconds since a worker last achieved something for it.
+        behind_seconds: The forwarder is at most so far behind the stream; an idle one notes it each minute.
+    """
+
+    missing: tuple[Part, ...]
+    signs: Mapping[Part, float | None]
+    behind_seconds: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "worked_seconds_ago": dict(self.signs),
+            "standing": list(self.standing),
+            "behind_seconds": self.behind_seconds,
+        }
+
+    @property
+    def standing(self) -> tuple[Part, ...]:
+        """Parts that are in hand, and for which a worker last did something too long ago."""
+        return tuple(
+            part
+            for part, ago in self.signs.items()
+            if part not in self.missing and ago is not None and ago > STANDS_SECONDS
+        )
+
+
+def seen(context: Context, pair: Pair) -> Seen | None:
+    """What is seen of a pair's workers; ``None`` where functions carry it."""
+    parts: tuple[Part, ...] = (FORWARDER, CONSUMER)
+    carried = [part for part in parts if is_worker(context, pair, part)]
+    if not carried:
+        return None
+    state, now = context.state(pair), context.server_time()
+    missing, signs, behind = list[Part](), dict[Part, float | None](), None
+    for part in carried:
+        told = asked(state, part)
+        if not told.on:
+            continue
+        leases = dict(state.all(_LEASES[part]))
+        if not any(is_held(one, now) for one in leases.values()):
+            missing.append(part)
+        worked = max(
+            (float(one["worked_epoch"]) for one in leases.values() if "worked_epoch" in one), default=None
+        )
+        signs[part] = None if worked is None else max(0.0, now - worked)
+        if part == FORWARDER:
+            label = told.settings.get("STREAM_ARN", "").rpartition("/")[2]
+            shards = [one for name, one in leases.items() if name.startswith(f"{label}#")]
+            since = told.settings.get("SINCE")
+            read = read_up_to(shards, None if since is None else float(since))
+            behind = None if read is None else max(0.0, now - read)
+    return Seen(tuple(missing), signs, behind)
+
+
+def read_up_to(shards: Collection[Mapping[str, Any]], since: float | None) -> float | None:
+    """
+    The moment up to which a stream was read: that of the shard that was read least far and goes on. Pure.
+
+    Args:
+        shards: What stands beside the leases of one stream.
+        since: When capture began: it was read up to there where nobody has read.
+    """
+    ended = [float(one["read_epoch"]) for one in shards if one.get("place") == ENDED and "read_epoch" in one]
+    # A shard that was only just taken, or whose parents have only just ended, was read as far as they were.
+    least = max(ended, default=since)
+    going_on = [one for one in shards if one.get("place") != ENDED]
+    read = [float(one["read_epoch"]) if "read_epoch" in one else least for one in going_on]
+    known = [one for one in read if one is not None]
+    return None if len(known) < len(read) else min(known, default=least)
 
 
 def is_held(lease: Mapping[str, Any], now: float) -> bool:

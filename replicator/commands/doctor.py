@@ -34,7 +34,7 @@ from replicator.commands.invocation import config_option, execute, json_option
 from replicator.context import tables
 from replicator.context.console import Console
 from replicator.context.context import Context
-from replicator.doctor import accounts, ahead, examination, pace
+from replicator.doctor import accounts, ahead, examination, pace, working
 from replicator.doctor.ahead import Budget
 from replicator.doctor.examination import Examined, tried
 from replicator.doctor.findings import (
@@ -78,6 +78,7 @@ def doctor(context: Context) -> dict[str, Any]:
     findings = [*examined.findings, *unbuilt, *of_accounts]
     for pair, found in paces.items():
         findings += pace.pace(str(pair), found, looks_at_changes=_looks_at_changes(context, pair))
+    findings += working.examine(context)
     findings += _protected(context)
     findings += _cutover(context, examined, paces)
     findings += doctor_permissions.examine(context, examined)

@@ -177,7 +177,8 @@ def of_pair(context: Context, pair: Pair, *, flipped: bool, dear: bool = True) -
     control = state.get(Fact.CONTROL)
     paused = is_paused(control) and (control or {}).get("state") != SHUT and not flipped
     consumer = sight.consumer(context, pair) if "following" in steps and not flipped else None
-    missing = [] if flipped else sight.missing_workers(context, pair)
+    carried = None if flipped else workers.seen(context, pair)
+    missing = [] if carried is None else list(carried.missing)
     restarting = state.get(Fact.RESTARTING)
     phase = _phase(steps, restarting, flipped=flipped, paused=paused, consumer=consumer, missing=missing)
     facts: dict[str, Any] = {
@@ -185,6 +186,7 @@ def of_pair(context: Context, pair: Pair, *, flipped: bool, dear: bool = True) -
         "phase": phase,
         "consumer": consumer,
         "workers_missing": missing,
+        "workers": None if carried is None else carried.as_json(),
         "restart": context.restart_number(pair),
         "steps": steps,
         "gap": (state.get(Fact.GAP) or {}).get("reason"),
@@ -208,6 +210,8 @@ def of_pair(context: Context, pair: Pair, *, flipped: bool, dear: bool = True) -
         facts["dead_letters"] = queue.dead_letters(context, resources["dead_letter_url"])
         if dear:
             facts["metrics"] = sight.metrics(context, pair, resources)
+            if carried is not None:  # it is no metric of Lambda's
+                facts["metrics"]["iterator_age_seconds"] = carried.behind_seconds
     return facts
 
 
@@ -335,11 +339,21 @@ def _consumer_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _worker_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """That no worker does what is to be done, and how long that may be so."""
-    missing = facts["workers_missing"]
-    if not missing:
-        return []
-    forgets = "; the stream forgets after 24 hours" if workers.FORWARDER in missing else ""
-    return [("  NO WORKER", f"nobody is {' or '.join(missing)}: start `replicator worker`{forgets}")]
+    missing, known = facts["workers_missing"], facts.get("workers") or {}
+    signs = known.get("worked_seconds_ago", {})
+    rows = (
+        [("  workers", ", ".join(f"{part} {_worked(ago)}" for part, ago in signs.items()))] if signs else []
+    )
+    if missing:
+        forgets = "; the stream forgets after 24 hours" if workers.FORWARDER in missing else ""
+        rows.append(("  NO WORKER", f"nobody is {' or '.join(missing)}: start `replicator worker`{forgets}"))
+    if known.get("standing"):
+        rows.append(("  WORKER STANDS", f"{' and '.join(known['standing'])}: {workers.STANDS_HINT}"))
+    return rows
+
+
+def _worked(ago: float | None) -> str:
+    return "has not worked yet" if ago is None else f"worked {duration_in_words(ago)} ago"
 
 
 def _lag_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -350,7 +364,8 @@ def _lag_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if known.get("oldest_message_seconds") is not None:
         parts.append(f"oldest message {known['oldest_message_seconds']:.0f} s")
     if known.get("iterator_age_seconds") is not None:
-        parts.append(f"forwarder {known['iterator_age_seconds']:.0f} s behind the stream")
+        at_most = "at most " if facts.get("workers") else ""
+        parts.append(f"forwarder {at_most}{known['iterator_age_seconds']:.0f} s behind the stream")
     rows = [("  lag", ", ".join(parts))] if parts else []
     if text := _soon_forgotten(facts):
         rows.append(("  FORGETS SOON", text))

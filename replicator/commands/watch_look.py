@@ -100,6 +100,7 @@ class Looking:
         if dear and "queue" in facts:
             self._metrics[pair.id] = sight.metrics(context, pair, context.resources(pair))
         metrics = self._metrics.get(pair.id, {})
+        workers = facts["workers"]
         depth, lags = facts.get("queue"), facts["canary_lag_seconds"]
         return Following(
             at=at,
@@ -117,7 +118,9 @@ class Looking:
             canary_p50_seconds=lags["p50"],
             canary_p99_seconds=lags["p99"],
             oldest_message_seconds=metrics.get("oldest_message_seconds"),
-            stream_behind_seconds=metrics.get("iterator_age_seconds"),
+            stream_behind_seconds=(
+                metrics.get("iterator_age_seconds") if workers is None else workers["behind_seconds"]
+            ),
             changes_per_second=metrics.get("changes_per_second"),
             counters=facts["counters"],
             usd=facts["cost"]["usd"] or None,

@@ -11,8 +11,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-ENDED: Final = "ended"
-"""The place of a shard that is closed and forwarded to its end."""
+from replicator.aws import workers
+
+ENDED: Final = workers.ENDED
 
 KEEPS_SECONDS: Final = 24 * 3600
 """A record older than this is trimmed."""

@@ -96,7 +96,8 @@ class Carried(SimpleNamespace):
 )
 def test_a_part_is_missing_where_it_is_on_and_no_worker_has_it(context, missing):
     """Of a worker that was killed leases are left, which end by DynamoDB's clock."""
-    assert sight.missing_workers(context, PAIR) == missing
+    seen = workers.seen(context, PAIR)
+    assert ([] if seen is None else list(seen.missing)) == missing
 
 
 @pytest.mark.parametrize("missing", [["forwarder"], ["consumer"], ["forwarder", "consumer"]])
@@ -130,3 +131,20 @@ def test_a_queue_that_is_near_its_retention_is_told_what_to_do(days, told):
     rows = dict(status._lag_rows(facts))
     assert ("  FORGETS SOON" in rows) is told
     assert not told or "14 days" in rows["  FORGETS SOON"]
+
+
+def test_who_is_missing_and_who_stands_is_named_with_the_age_of_its_last_sign():
+    known = {"worked_seconds_ago": {"forwarder": 7200.0, "consumer": 900.0}, "standing": ["consumer"]}
+    rows = dict(status._worker_rows({"workers_missing": ["forwarder"], "workers": known}))
+
+    assert rows["  workers"] == "forwarder worked 2.0 h ago, consumer worked 15 min ago"
+    assert "nobody is forwarder" in rows["  NO WORKER"]
+    assert rows["  WORKER STANDS"].startswith("consumer: look in the worker's log")
+
+
+def test_the_lag_of_a_worker_is_told_as_a_bound():
+    facts = {"last_applied_seconds_ago": None, "metrics": {"iterator_age_seconds": 61.0}}
+    assert dict(status._lag_rows(facts))["  lag"] == "forwarder 61 s behind the stream"
+    assert dict(status._lag_rows({**facts, "workers": {"behind_seconds": 61.0}}))["  lag"] == (
+        "forwarder at most 61 s behind the stream"
+    )

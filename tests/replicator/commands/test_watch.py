@@ -231,6 +231,7 @@ def asked(monkeypatch):
         "canary_lag_seconds": {"p50": 2, "p99": 5, "canaries": 8},
         "counters": {"applied": 7},
         "cost": {"usd": 0.25},
+        "workers": None,
     }
     metrics = {"oldest_message_seconds": 8.0, "iterator_age_seconds": None, "changes_per_second": 2.0}
     for module, name, answer in (
@@ -274,6 +275,18 @@ def test_a_look_says_all_of_it(asked, monkeypatch):
         None,
     )
     assert (pair.usd, pair.changes_per_second) == (0.25, 2.0)
+
+
+def test_how_far_a_worker_is_behind_is_known_without_cloudwatch(asked, monkeypatch):
+    monkeypatch.setattr(watch_look.fences_told, "of_targets", lambda *_: [])
+    context, _, _ = asked
+    facts = watch_look.status.of_pair(context)
+    monkeypatch.setattr(
+        watch_look.status, "of_pair", lambda *_, **__: {**facts, "workers": {"behind_seconds": 61.0}}
+    )
+    _, (pair,) = Looking(context, lambda: AT).look()
+
+    assert pair.stream_behind_seconds == 61.0
 
 
 def test_what_is_billed_or_slow_is_asked_once_a_minute_and_fences_under_a_cutover_each_time(
