@@ -1,8 +1,9 @@
 """
 A worker's process: it forwards and applies, by direction and pair, until it is told to end.
 
-Streams are read in threads, one a pair. Changes are applied in the main thread, which alone can end a
-transform that hangs (`replicator.handlers.limit`); more at once are more processes.
+Streams are read in threads, one a pair; one more tells CloudWatch of them. Changes are applied in the main
+thread, which alone can end a transform that hangs (`replicator.handlers.limit`); more at once are more
+processes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from replicator.context.context import Context
 from replicator.worker.consuming import Consuming, OtherTransform
 from replicator.worker.forwarding import Forwarding
 from replicator.worker.leases import Keeper, Terms
+from replicator.worker.telling import tell
 
 PARTS: Final = (FORWARDER, CONSUMER)
 
@@ -30,6 +32,7 @@ _log = logging.getLogger(__name__)
 _LOOK_EVERY: Final = 5.0  # seconds, for directions that have begun or ended
 _LONGEST_PAUSE: Final = 30.0  # seconds, behind errors in a row
 _IDLE: Final = 0.5  # seconds
+_TELL_EVERY: Final = 60.0  # seconds, how far streams are read: the alarm counts minutes
 _END_WITHIN: Final = 60.0  # seconds, for the readers to end; one that hangs must not hold the others
 _LONG_POLL: Final = 1  # second: so long does switching off wait for an idle worker
 
@@ -107,6 +110,8 @@ class Worker:
             OtherTransform: Only a worker that is started anew can know the right one.
         """
         self._keeper.start()
+        if not self.context.emulator:  # which has no alarms, and often no CloudWatch
+            threading.Thread(target=self._tell, name="metric", daemon=True).start()
         try:
             self._work()
             for consuming in self._consumers.values():  # not behind an error: something may be under way
@@ -127,6 +132,16 @@ class Worker:
                 _log.warning("hangs", extra={"reader": reader.thread.name})
                 self._say(f"{reader.thread.name} hangs and is left; its leases end by themselves")
         return left
+
+    def _tell(self) -> None:
+        """Put the metric each minute, in a thread of its own: a batch or an audit may take longer."""
+        while not self.stop.is_set():
+            try:
+                for direction in live.around(self.context) if self.context.begun() else ():
+                    tell(direction)
+            except Exception as error:  # noqa: BLE001  # the work has to go on; the alarm says what is missing
+                self._failed("put the metric that the worker's alarm waits for", error)
+            self.stop.wait(_TELL_EVERY)
 
     def _work(self) -> None:
         looked, pause = 0.0, _Pause()

@@ -67,7 +67,7 @@ def test_where_workers_carry_it_there_is_no_function_and_nothing_of_one():
     assert [one.name.rpartition("-")[2] for one in made] == ["base", "capture", "capture", "target", "target"]
     kinds = {kind for one in made for kind in one.holds}
     assert not [kind for kind in kinds if kind.startswith(("Lambda::", "IAM::", "Logs::"))]
-    assert resources.alarms_of_a_pair(worker=True) == 2
+    assert resources.alarms_of_a_pair(worker=True) == 3
 
 
 def told(*, stream_is_on=True, closes_target=False, **changed):

@@ -113,8 +113,8 @@ def test_every_other_metric_is_one_that_aws_has_with_these_dimensions() -> None:
 def test_everything_that_rings_an_alarm_is_shown_and_its_limit_drawn() -> None:
     shown = {(line.namespace, line.metric): panel for panel in panels([ORDERS]) for line in panel.lines}
     of_pipeline = list(
-        of_type("AWS::CloudWatch::Alarm", "capture", "queue", "apply")
-    )  # the auditor is optional
+        of_type("AWS::CloudWatch::Alarm", "capture", "apply")
+    )  # the auditor is optional, and workers have no dashboard
     for name, alarm in of_pipeline:
         panel = shown[alarm["Namespace"], alarm["MetricName"]]
         if alarm["Threshold"]:
@@ -124,7 +124,7 @@ def test_everything_that_rings_an_alarm_is_shown_and_its_limit_drawn() -> None:
     assert limits - alarms == {24 * 3600 * 1000}, "the stream's 24 hours are no alarm"
 
 
-@pytest.mark.parametrize("part", ["capture", "apply", "audit"])
+@pytest.mark.parametrize("part", ["capture", "queue", "apply", "audit"])
 def test_a_stack_names_all_of_its_alarms(part: Any) -> None:
     ((separator, found),) = TEMPLATES[part]["Outputs"]["Alarms"]["Value"].values()
     assert separator == ","

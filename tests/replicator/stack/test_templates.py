@@ -41,7 +41,7 @@ VERSIONS = {
     "apply": ("2", "2f607c42101d464c"),
     "base": ("1", "7eae980538127f58"),
     "capture": ("2", "d3c770f19750647c"),
-    "queue": ("1", "08c01570eeb43d00"),
+    "queue": ("2", "f66963bca9578cda"),
     "target": ("3", "cf9f5030c48f04d6"),
     "verify": ("1", "862494fab5f3ce7c"),
 }
