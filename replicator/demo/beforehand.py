@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import boto3
@@ -113,6 +114,7 @@ def take(of: Account, run: Run, minutes: float) -> None:
         "minutes": minutes,
         "host": socket.gethostname(),
         "process": os.getpid(),
+        "birth": birth(os.getpid()),
     }
     try:
         of.session.client("ssm").put_parameter(
@@ -154,12 +156,30 @@ def is_alive(begun: Mapping[str, Any]) -> bool | None:
     if begun.get("host") != socket.gethostname():
         return None
     try:
-        os.kill(int(begun["process"]), 0)
+        process = int(begun["process"])
+        os.kill(process, 0)
     except (ProcessLookupError, ValueError, KeyError):
         return False
     except PermissionError:
-        return True
-    return True
+        pass  # it is there, and another user's
+    noted, found = begun.get("birth"), birth(process)
+    return noted is None or found is None or noted == found
+
+
+def birth(process: int) -> str | None:
+    """
+    What tells a process from a later one of the same number: the boot, and the moment in it when it began.
+
+    ``None`` where this system does not say (macOS). Source: proc_pid_stat(5), field 22, ``starttime``;
+    the name in field 2 may hold spaces and brackets, so fields are counted behind its last bracket.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    behind = fields.rpartition(")")[2].split()  # begins with field 3
+    return f"{boot} {behind[22 - 3]}" if len(behind) > 22 - 3 else None
 
 
 def _told(begun: Mapping[str, Any]) -> str:
