@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from ddbverify.config import Pair
@@ -43,6 +44,7 @@ class Asked:
 
     on: bool
     settings: Mapping[str, str]
+    switched_epoch: float | None = None  # by the clock of whoever switched it
 
 
 def asked(state: State, part: Part) -> Asked:
@@ -50,7 +52,9 @@ def asked(state: State, part: Part) -> Asked:
     told = state.get(Fact.WORKER + part)
     switched = state.get(Fact.SWITCH + part)
     on = told is not None and switched is not None and switched.get("on") is True
-    return Asked(on, dict((told or {}).get("settings", {})))
+    at = (switched or {}).get("at")
+    since = None if at is None else datetime.fromisoformat(str(at)).timestamp()
+    return Asked(on, dict((told or {}).get("settings", {})), since)
 
 
 def tell(state: State, part: Part, settings: Mapping[str, str | int]) -> None:
@@ -108,11 +112,14 @@ class Seen:
         missing: Parts that are on, and that no worker has in hand.
         signs: Part that is on -> seconds since a worker last achieved something for it.
         behind_seconds: The forwarder is at most so far behind the stream; an idle one notes it each minute.
+        standing: Parts that are in hand, and for which nobody has achieved anything for too long, since they
+            were switched on.
     """
 
     missing: tuple[Part, ...]
     signs: Mapping[Part, float | None]
     behind_seconds: float | None
+    standing: tuple[Part, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -122,15 +129,6 @@ class Seen:
             "behind_seconds": self.behind_seconds,
         }
 
-    @property
-    def standing(self) -> tuple[Part, ...]:
-        """Parts that are in hand, and for which a worker last did something too long ago."""
-        return tuple(
-            part
-            for part, ago in self.signs.items()
-            if part not in self.missing and ago is not None and ago > STANDS_SECONDS
-        )
-
 
 def seen(context: Context, pair: Pair) -> Seen | None:
     """What is seen of a pair's workers; ``None`` where functions carry it."""
@@ -139,25 +137,28 @@ def seen(context: Context, pair: Pair) -> Seen | None:
     if not carried:
         return None
     state, now = context.state(pair), context.server_time()
-    missing, signs, behind = list[Part](), dict[Part, float | None](), None
+    missing, standing, behind = list[Part](), list[Part](), None
+    signs = dict[Part, float | None]()
     for part in carried:
         told = asked(state, part)
         if not told.on:
             continue
         leases = dict(state.all(_LEASES[part]))
+        worked = [float(one["worked_epoch"]) for one in leases.values() if "worked_epoch" in one]
+        signs[part] = max(0.0, now - max(worked)) if worked else None
+        # Nobody had to work before it was switched on; since then, one that never worked stands, too.
+        due = [*worked, *([] if told.switched_epoch is None else [told.switched_epoch])]
         if not any(is_held(one, now) for one in leases.values()):
             missing.append(part)
-        worked = max(
-            (float(one["worked_epoch"]) for one in leases.values() if "worked_epoch" in one), default=None
-        )
-        signs[part] = None if worked is None else max(0.0, now - worked)
+        elif not due or now - max(due) > STANDS_SECONDS:
+            standing.append(part)
         if part == FORWARDER:
             label = told.settings.get("STREAM_ARN", "").rpartition("/")[2]
             shards = [one for name, one in leases.items() if name.startswith(f"{label}#")]
             since = told.settings.get("SINCE")
             read = read_up_to(shards, None if since is None else float(since))
             behind = None if read is None else max(0.0, now - read)
-    return Seen(tuple(missing), signs, behind)
+    return Seen(tuple(missing), signs, behind, tuple(standing))
 
 
 def read_up_to(shards: Collection[Mapping[str, Any]], since: float | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -19,12 +20,12 @@ LABEL = ARN.rpartition("/")[2]
 class Carried:
     """A pair that workers carry."""
 
-    def __init__(self, *, by=WORKER):
+    def __init__(self, *, by=WORKER, switched=0):
         self.kept = State.of_pair(FakeDynamoDB(), STATE, PAIR.id)
         self.by = by
         for part in ("forwarder", "consumer"):
             workers.tell(self.kept, part, {"STREAM_ARN": ARN, "SINCE": 1000})
-            workers.ask(self.kept, part, on=True)
+            self.kept.put(Fact.SWITCH + part, on=True, at=datetime.fromtimestamp(switched, UTC).isoformat())
 
     def shard(self, name, label=LABEL, **attributes):
         self.kept.put(f"{Fact.SHARD}{label}#{name}", **attributes)
@@ -71,6 +72,19 @@ def test_a_worker_with_a_lease_stands_where_its_last_work_is_too_long_ago():
     seen = pair.hand(holder="one", until_epoch=NOW - 1, worked_epoch=NOW - 700).seen
     assert (seen.missing, seen.standing) == (("consumer",), ()), "missing says it"
     assert seen.signs["consumer"] == 700
+
+
+def test_a_worker_that_never_worked_stands_once_it_was_switched_on_for_long():
+    """One that is refused from its first call on gives no sign, and takes one lease after the other."""
+    held = {"holder": "one", "until_epoch": NOW + 20}
+    pair = Carried(switched=NOW - 601).hand(**held).shard("1", **held)
+    assert pair.seen.standing == ("forwarder", "consumer")
+    assert Carried(switched=NOW - 600).hand(**held).shard("1", **held).seen.standing == ()
+
+
+def test_what_was_off_for_hours_does_not_stand_once_it_is_on_again():
+    held = {"holder": "one", "until_epoch": NOW + 20, "worked_epoch": NOW - 7200}
+    assert Carried(switched=NOW - 3).hand(**held).shard("1", **held).seen.standing == ()
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from tests.replicator.fakes import refusal
 AT_WORK = {"forwarder": 2.0, "consumer": 3.0}
 
 
-def said(missing=(), signs=None, behind=30.0):
-    seen = Seen(missing, AT_WORK if signs is None else signs, behind)
+def said(missing=(), signs=None, behind=30.0, standing=()):
+    seen = Seen(missing, AT_WORK if signs is None else signs, behind, standing)
     return [(str(one.state), one.what, one.hint) for one in working.judge("a -> b", seen)]
 
 
@@ -34,7 +34,7 @@ def test_a_missing_worker_is_a_problem_with_the_age_of_its_last_sign(ago, told):
 
 
 def test_a_worker_that_stands_is_a_problem():
-    ((state, what, hint),) = said(signs={**AT_WORK, "consumer": 700.0})
+    ((state, what, hint),) = said(signs={**AT_WORK, "consumer": 700.0}, standing=("consumer",))
     assert (state, what) == ("problem", "its consumer stands; the last sign of work is 12 min old")
     assert "log" in hint
 

@@ -55,6 +55,12 @@ def test_it_fills_and_follows_without_a_function(aws, unique, tmp_path, monkeypa
         config, pair = load(tmp_path / "migration.toml"), moving.pair
         assert health.health(config, pair).problems == (), running.said()
         assert status.of_pair(moving.context(), pair, flipped=False)["workers_missing"] == []
+        carried_by = seen.seen(moving.context(), pair)
+        assert carried_by is not None
+        assert (carried_by.missing, carried_by.standing) == ((), ())
+        assert set(carried_by.signs) == {"forwarder", "consumer"}
+        assert None not in carried_by.signs.values()
+        assert carried_by.behind_seconds is not None
 
         pause.pause(moving.context())
         moving.put("k3", "while it is paused")
