@@ -39,14 +39,24 @@ def fly(context: Context, source: TableFacts) -> None:
         context.source.delete_item(TableName=source.name, Key=key)
 
 
-def await_sent(context: Context, source: TableFacts, state: State, step: Step) -> None:
+def await_sent(context: Context, source: TableFacts, state: State, step: Step) -> str:
     """
-    Fly a canary and wait until the forwarder has sent it on.
+    Fly a canary and wait until the forwarder has sent it on; its number.
 
     Raises:
         EngineError: It did not in half an hour.
     """
-    _await_fact(context, source, state, Fact.CANARY_SENT, "the forwarder", step)
+    before = number = str((state.get(Fact.CANARY_SENT) or {}).get("number", ""))
+    fly(context, source)
+    step.at("waiting for the forwarder")
+
+    def is_sent() -> bool:
+        nonlocal number
+        number = str((state.get(Fact.CANARY_SENT) or {}).get("number", ""))
+        return number > before
+
+    _await(context, "the forwarder", is_sent)
+    return number
 
 
 def await_arrived(context: Context, source: TableFacts, state: State, step: Step) -> None:
@@ -55,8 +65,7 @@ def await_arrived(context: Context, source: TableFacts, state: State, step: Step
 
     A group is first in, first out: everything that was in it before the canary is applied.
     """
-    await_sent(context, source, state, step)
-    number = (state.get(Fact.CANARY_SENT) or {})["number"]
+    number = await_sent(context, source, state, step)
     groups = context.config.replicated.groups
 
     def through() -> bool:
@@ -66,13 +75,6 @@ def await_arrived(context: Context, source: TableFacts, state: State, step: Step
         return behind <= 0
 
     _await(context, "the consumer", through)
-
-
-def _await_fact(context: Context, source: TableFacts, state: State, fact: str, who: str, step: Step) -> None:
-    before = (state.get(fact) or {}).get("number", "")
-    fly(context, source)
-    step.at(f"waiting for {who}")
-    _await(context, who, lambda: (state.get(fact) or {}).get("number", "") > before)
 
 
 def _await(context: Context, who: str, arrived: Callable[[], bool]) -> None:

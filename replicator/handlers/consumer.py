@@ -208,9 +208,9 @@ def measurements(
 def _note_canaries(state: State, canaries: Sequence[Change]) -> None:
     now = time.time()
     for change in canaries:
-        state.put(
+        state.put_newer(
             Fact.CANARY_ARRIVED,
-            number=change.sequence_number,
+            change.sequence_number,
             at=now_text(),
             lag_ms=_lag_ms(change, now),
         )

@@ -141,7 +141,7 @@ def take(
         state.latch_gap,
     )
     if outcome.canary is not None:
-        state.put(Fact.CANARY_SENT, number=outcome.canary.sequence_number, at=now_text())
+        state.put_newer(Fact.CANARY_SENT, outcome.canary.sequence_number, at=now_text())
     logger.info(
         "forwarded",
         extra={

@@ -72,6 +72,16 @@ class State:
             self.client.put_item, Item=item, ConditionExpression="attribute_not_exists(pk)"
         )
 
+    def put_newer(self, fact: str, number: str, **attributes: Any) -> bool:
+        """Write a fact about the change of this padded *number*, unless it is about a later one."""
+        return self._conditional(
+            self.client.put_item,
+            Item={**self._key(fact), **_typed({"number": number, **attributes})},
+            ConditionExpression="attribute_not_exists(#number) OR #number <= :number",
+            ExpressionAttributeNames={"#number": "number"},
+            ExpressionAttributeValues={":number": {"S": number}},
+        )
+
     def put_over(self, fact: str, before: Mapping[str, Any] | None, **attributes: Any) -> bool:
         """Write a fact if it is still what `get` gave for it; says whether it was written."""
         if before is None:
@@ -172,17 +182,19 @@ class State:
             )
 
     def note_groups(self, numbers: Mapping[str, str]) -> None:
-        """Note the canary's number for each message group that it has come through."""
-        if numbers:
-            names = {f"#g{at}": group for at, group in enumerate(numbers)}
-            self.client.update_item(
-                TableName=self.table,
+        """
+        Note the canary's number for each message group that it has come through.
+
+        One that comes again late moves nothing back: whoever waits for a newer one would wait in vain.
+        """
+        for group, number in numbers.items():
+            self._conditional(
+                self.client.update_item,
                 Key=self._key(Fact.CANARY_GROUPS),
-                UpdateExpression="SET " + ", ".join(f"{name} = :{name[1:]}" for name in names),
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues={
-                    f":{name[1:]}": {"S": numbers[group]} for name, group in names.items()
-                },
+                UpdateExpression="SET #group = :number",
+                ConditionExpression="attribute_not_exists(#group) OR #group < :number",
+                ExpressionAttributeNames={"#group": group},
+                ExpressionAttributeValues={":number": {"S": number}},
             )
 
     def latch_gap(self, reason: str) -> None:

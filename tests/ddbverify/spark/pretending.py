@@ -6,6 +6,7 @@ import pickle
 import random
 import threading
 from contextlib import contextmanager
+from zlib import crc32
 
 from ddbverify.spark.arrow import TaskFailed, guarded
 from ddbverify.spark.probe import require_no_speculation
@@ -41,7 +42,7 @@ class PretendedCluster:
         self.tasks.append(tasks)
         dealt = [[] for _ in range(tasks)]
         for row in self.chance.sample(rows, len(rows)):
-            dealt[hash(("bucket", row.bucket)) % tasks].append(Row(row.bucket, int(row.kind), row.content))
+            dealt[crc32(str(row.bucket).encode()) % tasks].append(Row(row.bucket, int(row.kind), row.content))
         return [row for some in dealt for row in self._run(step, some)]
 
     def _run(self, step, given, *, attempt=False):

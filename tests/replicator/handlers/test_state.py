@@ -84,6 +84,22 @@ def test_groups_are_noted_one_by_one(state):
     assert state.get(Fact.CANARY_GROUPS) == {"g0": pad("1"), "g1": pad("2")}
 
 
+def test_a_canary_that_comes_again_late_moves_no_group_back(state):
+    state.note_groups({"g0": pad("9"), "g1": pad("9")})
+    state.note_groups({"g0": pad("10"), "g1": pad("8"), "g2": pad("8")})
+
+    assert state.get(Fact.CANARY_GROUPS) == {"g0": pad("10"), "g1": pad("9"), "g2": pad("8")}
+
+
+def test_a_fact_about_a_change_is_never_replaced_by_one_about_an_earlier(state):
+    assert state.put_newer("fact", pad("9"), at="1")
+    assert not state.put_newer("fact", pad("8"), at="2")
+    assert state.get("fact") == {"number": pad("9"), "at": "1"}
+    assert state.put_newer("fact", pad("9"), at="3", lag_ms=5)
+    assert state.put_newer("fact", pad("10"), at="4")
+    assert state.get("fact") == {"number": pad("10"), "at": "4"}
+
+
 @pytest.mark.parametrize("order", [(1, 2), (2, 1), (2, 2)])
 def test_the_highest_number_of_a_key_stands_in_the_quarantine(state, order):
     for number in order:
