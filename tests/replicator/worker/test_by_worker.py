@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 
 import pytest
@@ -14,7 +15,7 @@ from replicator.aws import queue, switch
 from replicator.aws import workers as seen
 from replicator.commands import pause, resume, status
 from tests.replicator.migrations import SOURCE_REGION, TARGET_REGION, Migration
-from tests.replicator.worker.running_workers import workers
+from tests.replicator.worker.running_workers import ROOT, Workers, workers
 
 pytestmark = [pytest.mark.engine("ministack"), pytest.mark.e2e]
 
@@ -110,3 +111,50 @@ def test_a_migration_goes_on_as_it_was_begun(aws, unique, tmp_path, monkeypatch)
     assert moving.state().get(Fact.RESOURCES)["forwarder_mapping"] == "worker"
     moving.down()
     assert moving.left_over() == []
+
+
+def hanging(folder, environment):
+    """Workers whose readers hang in the middle of a page once there is a file ``hang``."""
+    code = folder / "code"
+    for package in ("ddbverify", "replicator"):
+        shutil.copytree(ROOT / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (code / "replicator" / "worker" / "forwarding.py").open("a", encoding="utf-8") as file:
+        file.write(
+            "\n\nfrom pathlib import Path\n\n_page = Forwarding._read\n\n\ndef _hangs(self, shard):\n"
+            f"    while Path({str(folder / 'hang')!r}).exists():\n"
+            f"        Path({str(folder / 'hangs')!r}).touch()\n        time.sleep(1)\n"
+            "    return _page(self, shard)\n\n\nForwarding._read = _hangs\n"
+        )
+    return Workers(folder, environment, code)
+
+
+@pytest.mark.full
+def test_another_worker_takes_what_a_hung_reader_has(aws, unique, tmp_path, monkeypatch):
+    """Its process lives, applies changes, and renews leases in a thread that knows nothing of the reader."""
+    variables = aws.variables(SOURCE_REGION)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    moving = carried(aws, unique("h"), tmp_path)
+    moving.put("k1", "first")
+    hangs = hanging(tmp_path, variables)
+    try:
+        hangs.start()
+        moving.up()
+        moving.restore()
+        (tmp_path / "hang").touch()
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "hangs").exists():
+            assert time.monotonic() < deadline, hangs.said()
+            time.sleep(0.2)
+        moving.put("k1", "nobody reads this yet")
+        (tmp_path / "other").mkdir()
+        for name in ("migration.toml", *(one.name for one in tmp_path.glob("*.py"))):
+            shutil.copy(tmp_path / name, tmp_path / "other" / name)
+        with workers(tmp_path / "other", variables):
+            until_equal(moving)
+        assert "its lease is not renewed" in hangs.said()
+        assert "nothing was done about shard " in hangs.said()
+    finally:
+        (tmp_path / "hang").unlink(missing_ok=True)
+        hangs.end()
+    moving.down()
