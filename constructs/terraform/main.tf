@@ -28,6 +28,9 @@ locals {
   source_accounts = { for id, pair in var.pairs : id =>
     local.accounts[id] == split(":", pair.target_table_arn)[4] ? "" : local.accounts[id]
   }
+
+  # Every source and target, in the order in which the commands name them.
+  tables = sort(distinct(flatten([for pair in var.pairs : [pair.source_table_arn, pair.target_table_arn]])))
 }
 
 locals {
@@ -261,6 +264,48 @@ resource "aws_cloudformation_stack" "audit" {
 
   name          = each.value.name
   template_body = file("${path.module}/../../replicator/stack/templates/audit.yaml")
+  capabilities  = ["CAPABILITY_NAMED_IAM"]
+  parameters    = each.value.parameters
+  tags          = local.tags
+}
+
+locals {
+  verify = { for given in var.verify[*] : var.migration => {
+    name = "replicator-${var.migration}-verify"
+    parameters = {
+      Migration           = var.migration
+      TableArns           = join(",", local.tables)
+      StreamArns          = join(",", [for one in local.tables : "${one}/stream/*"])
+      SigningKeyArn       = given.signing_key_arn
+      FindingsKeyArn      = given.findings_key_arn
+      DataKeyArns         = given.data_key_arns
+      BundleBucket        = aws_cloudformation_stack.base.outputs["BundleBucket"]
+      ProjectKey          = given.project_key
+      EveryHours          = tostring(given.every_hours)
+      AlarmHours          = tostring(2 * given.every_hours)
+      Enabled             = tostring(given.enabled)
+      Image               = given.image
+      ComputeType         = given.compute_type
+      TimeoutMinutes      = tostring(given.timeout_minutes)
+      AlarmTopicArn       = given.alarm_topic_arn
+      LogRetentionDays    = tostring(given.log_retention_days)
+      PermissionsBoundary = given.permissions_boundary
+      RolePath            = given.role_path
+      RoleName            = given.role_name
+      ScheduleRoleName    = given.schedule_role_name
+      BucketKeyArn        = given.bucket_key_arn
+      LogKeyArn           = given.log_key_arn
+    }
+  } }
+}
+
+resource "aws_cloudformation_stack" "verify" {
+  # checkov:skip=CKV_AWS_124:The commands read what becomes of a stack, and its alarms go to AlarmTopicArn.
+  for_each = local.verify
+  provider = aws.source
+
+  name          = each.value.name
+  template_body = file("${path.module}/../../replicator/stack/templates/verify.yaml")
   capabilities  = ["CAPABILITY_NAMED_IAM"]
   parameters    = each.value.parameters
   tags          = local.tags

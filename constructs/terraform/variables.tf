@@ -38,6 +38,54 @@ variable "storage" {
   default = {}
 }
 
+variable "verify" {
+  description = "Parameters of the stack `verify`, with `[verification] every`; left out, it is not made."
+  type = object({
+    # ARN of the KMS key that signs evidence, as in [gate] signing_key.
+    signing_key_arn = string
+    # Key of the packed project in that bucket. It holds the content's digest, so a change is a new key.
+    project_key = string
+    # Hours between two builds. A run goes on from one whose streams it can still read, within 23 hours.
+    every_hours = number
+    # ARN of the KMS key that findings are sealed for; empty where [verification] findings_key is none of KMS.
+    findings_key_arn = optional(string, "")
+    # ARNs of the KMS keys of source, target and state table, with commas between them; empty for none.
+    data_key_arns = optional(string, "")
+    # Whether the schedule starts builds. Off, the alarm of old verifications still watches.
+    enabled = optional(bool, true)
+    # Image of the build; it has to have Python 3.12 as a runtime.
+    image = optional(string, "aws/codebuild/standard:7.0")
+    # Size of the build's machine.
+    compute_type = optional(string, "BUILD_GENERAL1_MEDIUM")
+    # Minutes that one build may take; one that is ended leaves no evidence, and fails.
+    timeout_minutes = optional(number, 480)
+    # SNS topic that is told of alarms; empty for none, the alarms are there anyway.
+    alarm_topic_arn = optional(string, "")
+    # Days that the builds' log is kept.
+    log_retention_days = optional(number, 30)
+    # ARN of the policy that bounds both roles; empty for none.
+    permissions_boundary = optional(string, "")
+    # Path of both roles.
+    role_path = optional(string, "/")
+    # Name of the build's role; empty for one that CloudFormation makes of the stack's.
+    role_name = optional(string, "")
+    # Name of the schedule's role; empty for one that CloudFormation makes of the stack's.
+    schedule_role_name = optional(string, "")
+    # ARN of the KMS key of the bucket, as the base stack has it.
+    bucket_key_arn = optional(string, "")
+    # ARN of the KMS key of the log; empty for CloudWatch's own.
+    log_key_arn = optional(string, "")
+  })
+  default = null
+
+  validation {
+    condition = var.verify == null || length(distinct(flatten([
+      for pair in var.pairs : [split(":", pair.source_table_arn)[4], split(":", pair.target_table_arn)[4]]
+    ]))) == 1
+    error_message = "`verify` builds with a role of one account. Leave it out where the tables are of two."
+  }
+}
+
 variable "pairs" {
   description = "The pairs by id, as `replicator status` shows it. What is left out of one is not made."
   type = map(object({

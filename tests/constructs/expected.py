@@ -8,9 +8,10 @@ from typing import Any
 
 from ddbverify.config import parse
 from ddbverify.names import pair_id
-from replicator.commands import wanted
+from replicator.commands import scheduled_run, wanted
 from replicator.commands.wanted import Wanted
 from replicator.context.context import Pace
+from tests.replicator.stack.template_rules import parsed
 
 SETTINGS = """
 name = "orders-2026"
@@ -40,6 +41,28 @@ MADE = {
     "StateTableArn": f"arn:aws:dynamodb:eu-west-1:{SOURCE}:table/replicator-orders-2026-state",
     "BundleBucket": "replicator-orders-2026-base-bundlebucket-1a2b3c",
 }
+SIGNING = f"arn:aws:kms:eu-west-1:{SOURCE}:key/1a2b3c4d"
+PROJECT = f"bundles/project-{'5e6f' * 16}.zip"
+
+
+def verified(folder: Path) -> Wanted:
+    """The stack that verifies by schedule, as the commands want it of tables that are in one account."""
+    text = SETTINGS.replace("permissions_boundary", "# ").replace("log_retention", "# ")
+    keys = f'[gate]\nsigning_key = "kms:{SIGNING}"\n[verification]\nevery = "12h"\n'
+    context: Any = SimpleNamespace(config=parse(text + keys, folder))
+    tables: Any = [
+        SimpleNamespace(arn=f"arn:aws:dynamodb:{region}:{SOURCE}:table/{name}", description={})
+        for region, name in (("eu-west-1", "orders"), ("eu-central-1", "orders-v2"))
+    ]
+    packed: Any = SimpleNamespace(key=PROJECT)
+    return scheduled_run.wanted(context, packed, MADE, tables)
+
+
+def every_parameter(one: Wanted) -> dict[str, str]:
+    """Those that are given, and the defaults of the others."""
+    template = parsed(one.text)
+    defaults = {name: str(it["Default"]) for name, it in template["Parameters"].items() if "Default" in it}
+    return defaults | dict(one.parameters)
 
 
 def as_wanted(folder: Path) -> dict[str, Wanted]:

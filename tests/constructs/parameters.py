@@ -55,6 +55,7 @@ OWN: Final[dict[stacks.Template, set[str]]] = {
         "BundleBucket",
         "BundleKey",
     },
+    "verify": {"Migration", "TableArns", "StreamArns", "BundleBucket", "AlarmHours"},
 }
 """What follows from the migration, its tables and its code: nobody says it twice. By template."""
 

@@ -69,11 +69,21 @@ FOLLOWS: Final[dict[stacks.Template, dict[str, str]]] = {
         "BundleBucket": 'aws_cloudformation_stack.base.outputs["BundleBucket"]',
         "BundleKey": "var.bundle_key",
     },
+    "verify": {
+        "Migration": "var.migration",
+        "TableArns": 'join(",", local.tables)',
+        "StreamArns": 'join(",", [for one in local.tables : "${one}/stream/*"])',
+        "BundleBucket": 'aws_cloudformation_stack.base.outputs["BundleBucket"]',
+        "AlarmHours": "tostring(2 * given.every_hours)",
+    },
 }
 """What a parameter follows from, as an expression; all others are given."""
 
 GIVEN_AS: Final = {"base": "storage", "target": "ledger"}
 """Variables that are not called as their template."""
+
+OF_THE_MIGRATION: Final = ("base", "verify")
+"""Templates of which there is one for all pairs."""
 
 _STACK: Final = {"queue": "capture"}  # of the same name: what fills the queue differs
 _SIDE: Final = {"target": "target"}
@@ -104,6 +114,21 @@ variable "bundle_key" {
   validation {
     condition     = var.bundle_key != null || alltrue([for pair in var.pairs : pair.capture == null])
     error_message = "`capture` needs `bundle_key`. Leave it out until `replicator up` has stored the code."
+  }
+}
+"""
+_VERIFY: Final = """
+variable "verify" {
+  description = "Parameters of the stack `verify`, with `[verification] every`; left out, it is not made."
+  type = object({
+VALUES  })
+  default = null
+
+  validation {
+    condition = var.verify == null || length(distinct(flatten([
+      for pair in var.pairs : [split(":", pair.source_table_arn)[4], split(":", pair.target_table_arn)[4]]
+    ]))) == 1
+    error_message = "`verify` builds with a role of one account. Leave it out where the tables are of two."
   }
 }
 """
@@ -156,6 +181,9 @@ locals {
   source_accounts = { for id, pair in var.pairs : id =>
     local.accounts[id] == split(":", pair.target_table_arn)[4] ? "" : local.accounts[id]
   }
+
+  # Every source and target, in the order in which the commands name them.
+  tables = sort(distinct(flatten([for pair in var.pairs : [pair.source_table_arn, pair.target_table_arn]])))
 }
 """
 
@@ -176,7 +204,9 @@ def variables() -> str:
         '\nvariable "storage" {\n  description = "Parameters of the stack `base`: state table and bucket."\n'
         f"  type = object({{\n{storage}  }})\n  default = {{}}\n}}\n"
     )
-    made = "".join(_object(part) for part in OWN if part != "base")
+    verify = "".join(_attribute(one, "    ") for one in _given("verify"))
+    base += _VERIFY.replace("VALUES", verify)
+    made = "".join(_object(part) for part in OWN if part not in OF_THE_MIGRATION)
     return aligned(HEAD + _VARIABLES + base + _PAIRS.replace("KEYS", _KEYS).replace("STACKS", made))
 
 
@@ -216,6 +246,11 @@ def _values(part: stacks.Template) -> str:
     if part == "base":
         inner = f'    name = "replicator-${{var.migration}}-base"\n    parameters = {{\n{rows}    }}\n'
         return f"\nlocals {{\n  base = {{\n{inner}  }}\n}}\n"
+    if part == "verify":  # one, or none
+        rows = "".join(f"{indent}{key} = {value}\n" for key, value in _parameters(part, "given"))
+        inner = f'    name = "replicator-${{var.migration}}-verify"\n    parameters = {{\n{rows}    }}\n'
+        each = "for given in var.verify[*] : var.migration => {"
+        return f"\nlocals {{\n  verify = {{ {each}\n{inner}  }} }}\n}}\n"
     stack = f'"replicator-${{var.migration}}-${{id}}-{_STACK.get(part, part)}"'
     return (
         f"\nlocals {{\n  {part} = {{ for id, pair in var.pairs : id => {{\n    name = {stack}\n"

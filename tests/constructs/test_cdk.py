@@ -11,10 +11,19 @@ import pytest
 
 from ddbverify.names import pair_id
 from ddbverify.words import docs_folder
-from replicator.stack import deployed
+from replicator.stack import deployed, stacks
 from tests.cdk_lane import PACKAGE
 from tests.constructs import cdk_apps
-from tests.constructs.expected import ID, SOURCE, TARGET, as_wanted
+from tests.constructs.expected import (
+    ID,
+    PROJECT,
+    SIGNING,
+    SOURCE,
+    TARGET,
+    as_wanted,
+    every_parameter,
+    verified,
+)
 from tests.replicator.stack.template_rules import faults, parsed
 
 pytestmark = [
@@ -38,6 +47,8 @@ const made = (props: object) => tried(() => {
 });
 const streamArn = "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/x";
 const capture = { streamViewType: "NEW_IMAGE" };
+const central = MigrationTable.fromTableName("orders-v2", { ...place, region: "eu-central-1" });
+const verify = { signingKeyArn: "SIGNING", projectKey: "PROJECT", everyHours: 12 };
 const stack = new Stack(new App(), "S", { env: { account: "111122223333", region: "eu-west-1" } });
 const own = (tableName?: string) => new Table(stack, "T" + tableName, { tableName, partitionKey });
 const newer = new TableV2(stack, "V2", { tableName: "newer", partitionKey });
@@ -61,6 +72,13 @@ CASES = {
     "migration": """made({ migration: "Shop", pairs: [{ source, target }] })""",
     "no code": "made({ pairs: [{ source, target, streamArn, capture }] })",
     "no stream": """made({ bundle: { bucket: "b", key: "k" }, pairs: [{ source, target, capture }] })""",
+    "verified": """((app) => (new DynamoDbMigration(app, "M", { migration: "orders-2026", verify,
+        bundle: { bucket: "replicator-orders-2026-base-bundlebucket-1a2b3c", key: "k" },
+        pairs: [{ source, target: central }] }),
+        app.synth().getStackByName("replicator-orders-2026-verify").template.Parameters))(new App())""",
+    "verified too early": "made({ verify, pairs: [{ source, target }] })",
+    "verified away": """made({ verify, bundle: { bucket: "b", key: "k" }, pairs: [{ source,
+        target: MigrationTable.fromTableName("x", { ...place, account: "444455556666" }) }] })""",
     "both": "made({ pairs: [{ source, target, capture, queue: {} }] })",
     "twice": "made({ pairs: [{ source, target }, { source, target }] })",
     "elsewhere": """made({ pairs: [{ source, target }, { source: target,
@@ -73,10 +91,13 @@ EXPECTED = {
     "migration": '"Shop" is no name of a migration. Give',
     "no code": "need `streamArn` of the pair and `bundle` of the migration. Leave out",
     "no stream": "need `streamArn` of the pair and `bundle` of the migration. Leave out",
+    "verified too early": "`verify` needs `bundle`. Leave it out until",
+    "verified away": "`verify` builds with a role of one account. Leave it out",
     "both": "has `queue`, which is for workers, beside functions. Leave out one",
     "twice": "is given twice. Name each pair of tables once",
     "elsewhere": "are elsewhere than those of the first. Make another migration",
 }
+PARAMETERS = parsed(stacks.template_body("verify"))["Parameters"]
 
 
 def described(template: dict[str, Any], **changed: str) -> Any:
@@ -98,10 +119,11 @@ def environment() -> Path:
     page = (docs_folder() / "deploy-with-cdk.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```typescript\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     rows = ",\n".join(f"{json.dumps(name)}: {text}" for name, text in CASES.items())
+    head = HEAD.replace("SIGNING", SIGNING).replace("PROJECT", PROJECT)
     applications = {
         "typescript": (PACKAGE / "examples" / "typescript" / "app.ts").read_text(encoding="utf-8"),
         "page": block,
-        "cases": f"{HEAD}\nconsole.log(JSON.stringify({{\n{rows}\n}}));\n",
+        "cases": f"{head}\nconsole.log(JSON.stringify({{\n{rows}\n}}));\n",
     }
     cdk_apps.compiled(found, applications)
     return found
@@ -165,7 +187,7 @@ def test_the_pages_example_makes_the_first_stack() -> None:
 
 
 @pytest.mark.usefixtures("environment")
-def test_what_is_not_known_or_does_not_go_together_is_said_with_what_to_do() -> None:
+def test_what_is_not_known_or_does_not_go_together_is_said_with_what_to_do(tmp_path: Path) -> None:
     done = cdk_apps.in_typescript("cases")
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
@@ -187,6 +209,8 @@ def test_what_is_not_known_or_does_not_go_together_is_said_with_what_to_do() -> 
         "arn:aws:dynamodb:eu-west-1:111122223333:table/orders",
         "111122223333",
     ]
+    shown = {name: str(one["Default"]) for name, one in found.pop("verified").items() if name in PARAMETERS}
+    assert shown == every_parameter(verified(tmp_path))
     assert found.keys() == EXPECTED.keys()
     for case, told in EXPECTED.items():
         with pytest.raises(ValueError, match=told):

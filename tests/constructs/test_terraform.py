@@ -16,7 +16,18 @@ import pytest
 from ddbverify.words import docs_folder
 from replicator.stack import deployed, stacks
 from tests.constructs import terraform_module
-from tests.constructs.expected import ID, MADE, RESOURCES, SOURCE, as_wanted
+from tests.constructs.expected import (
+    ID,
+    MADE,
+    PROJECT,
+    RESOURCES,
+    SIGNING,
+    SOURCE,
+    TARGET,
+    as_wanted,
+    every_parameter,
+    verified,
+)
 from tests.constructs.parameters import OWN, ROOT
 from tests.replicator.stack.template_rules import parsed
 
@@ -111,7 +122,7 @@ def test_the_commands_find_no_fault_with_what_terraform_deploys(tmp_path: Path) 
     done = evaluated(tmp_path, EXAMPLE.read_text(encoding="utf-8"))
     assert done.returncode == 0, done.stdout + done.stderr
     shown = json.loads(terraform("output", "-json", folder=tmp_path).stdout)["stacks"]["value"]
-    assert shown.pop("queue") == shown.pop("audit") == {}
+    assert shown.pop("queue") == shown.pop("audit") == shown.pop("verify") == {}
     found = {
         one["name"]: one["parameters"] for one in [shown.pop("base"), *(shown[key][ID] for key in shown)]
     }
@@ -141,6 +152,33 @@ def test_an_auditor_takes_what_the_other_stacks_made(tmp_path: Path) -> None:
     assert given["DeadLetterUrl"] == OUTPUTS["capture"]["DeadLetterUrl"]
     assert given["QueueArn"] == RESOURCES["queue_arn"]
     assert given["ReaderRoleArn"] == ""
+
+
+VERIFY = """
+  verify = {
+    signing_key_arn = "SIGNING"
+    project_key     = "PROJECT"
+    every_hours     = 12
+  }
+"""
+
+
+@needs_terraform
+def test_a_verification_by_schedule_is_what_the_commands_want(tmp_path: Path) -> None:
+    verify = VERIFY.replace("SIGNING", SIGNING).replace("PROJECT", PROJECT)
+    text = EXAMPLE.read_text(encoding="utf-8").replace("\n  pairs = {", f"{verify}\n  pairs = {{")
+    (tmp_path / "two").mkdir()
+    done = evaluated(tmp_path / "two", text)
+    assert done.returncode != 0
+    assert "a role of one account" in " ".join(re.sub(r"[│╷╵]", " ", done.stderr).split())
+    (tmp_path / "one").mkdir()
+    done = evaluated(tmp_path / "one", text.replace(f"{TARGET}:table", f"{SOURCE}:table"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = json.loads(terraform("output", "-json", folder=tmp_path / "one").stdout)["stacks"]["value"]
+    (found,) = shown["verify"].values()
+    ours = verified(tmp_path)
+    assert found["name"] == ours.name
+    assert found["parameters"] == every_parameter(ours)
 
 
 @needs_terraform

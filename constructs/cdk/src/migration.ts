@@ -10,6 +10,7 @@ import {
   CaptureParameters,
   QueueParameters,
   TargetParameters,
+  VerifyParameters,
 } from "./parameters";
 import { MigrationTable } from "./tables";
 
@@ -96,6 +97,12 @@ export interface DynamoDbMigrationProps {
    */
   readonly bundle?: Bundle;
   /**
+   * The stack `verify`: the verification by schedule, with `[verification] every`. All tables are in one account.
+   *
+   * @default - not made
+   */
+  readonly verify?: VerifyParameters;
+  /**
    * Tags of all stacks.
    *
    * @default - the migration's name only
@@ -152,6 +159,29 @@ export class DynamoDbMigration extends Construct {
       }
       this.pairOf(pair, one);
     }
+    if (props.verify !== undefined) {
+      this.verified(props.verify);
+    }
+  }
+
+  private verified(given: VerifyParameters): void {
+    const { bundle, migration, pairs } = this.props;
+    const [{ source, target }] = pairs;
+    if (bundle === undefined) {
+      throw new Error("`verify` needs `bundle`. Leave it out until `replicator restore` has stored the project.");
+    }
+    if (source.account !== target.account) {
+      throw new Error("`verify` builds with a role of one account. Leave it out where the tables are of two.");
+    }
+    const arns = [...new Set(pairs.flatMap((one) => [one.source.arn, one.target.arn]))].sort();
+    this.included("verify", undefined, source, {
+      ...given,
+      migration,
+      tableArns: arns.join(","),
+      streamArns: arns.map((one) => `${one}/stream/*`).join(","),
+      bundleBucket: bundle.bucket,
+      alarmHours: 2 * given.everyHours,
+    });
   }
 
   private pairOf(pair: string, props: PairProps): void {

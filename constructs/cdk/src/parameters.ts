@@ -499,3 +499,103 @@ export interface AuditParameters {
    */
   readonly logKeyArn?: string;
 }
+
+/** Parameters of the template `verify`, beside those that follow from the migration. */
+export interface VerifyParameters {
+  /**
+   * ARN of the KMS key that signs evidence, as in [gate] signing_key.
+   */
+  readonly signingKeyArn: string;
+  /**
+   * Key of the packed project in that bucket. It holds the content's digest, so a change is a new key.
+   */
+  readonly projectKey: string;
+  /**
+   * Hours between two builds. A run goes on from one whose streams it can still read, within 23 hours.
+   */
+  readonly everyHours: number;
+  /**
+   * ARN of the KMS key that findings are sealed for; empty where [verification] findings_key is none of KMS.
+   *
+   * @default ""
+   */
+  readonly findingsKeyArn?: string;
+  /**
+   * ARNs of the KMS keys of source, target and state table, with commas between them; empty for none.
+   *
+   * @default ""
+   */
+  readonly dataKeyArns?: string;
+  /**
+   * Whether the schedule starts builds. Off, the alarm of old verifications still watches.
+   *
+   * @default true
+   */
+  readonly enabled?: boolean;
+  /**
+   * Image of the build; it has to have Python 3.12 as a runtime.
+   *
+   * @default "aws/codebuild/standard:7.0"
+   */
+  readonly image?: string;
+  /**
+   * Size of the build's machine.
+   *
+   * @default "BUILD_GENERAL1_MEDIUM"
+   */
+  readonly computeType?: string;
+  /**
+   * Minutes that one build may take; one that is ended leaves no evidence, and fails.
+   *
+   * @default 480
+   */
+  readonly timeoutMinutes?: number;
+  /**
+   * SNS topic that is told of alarms; empty for none, the alarms are there anyway.
+   *
+   * @default ""
+   */
+  readonly alarmTopicArn?: string;
+  /**
+   * Days that the builds' log is kept.
+   *
+   * @default 30
+   */
+  readonly logRetentionDays?: number;
+  /**
+   * ARN of the policy that bounds both roles; empty for none.
+   *
+   * @default ""
+   */
+  readonly permissionsBoundary?: string;
+  /**
+   * Path of both roles.
+   *
+   * @default "/"
+   */
+  readonly rolePath?: string;
+  /**
+   * Name of the build's role; empty for one that CloudFormation makes of the stack's.
+   *
+   * @default ""
+   */
+  readonly roleName?: string;
+  /**
+   * Name of the schedule's role; empty for one that CloudFormation makes of the stack's.
+   *
+   * @default ""
+   */
+  readonly scheduleRoleName?: string;
+  /**
+   * ARN of the KMS key of the bucket, as the base stack has it.
+   *
+   * @default ""
+   */
+  readonly bucketKeyArn?: string;
+  /**
+   * ARN of the KMS key of the log; empty for CloudWatch's own.
+   *
+   * @default ""
+   */
+  readonly logKeyArn?: string;
+}
