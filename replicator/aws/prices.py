@@ -24,7 +24,8 @@ class Prices:
     Source:
         https://aws.amazon.com/sqs/pricing/ (FIFO), https://aws.amazon.com/dynamodb/pricing/on-demand/
         (since November 2024), https://aws.amazon.com/lambda/pricing/ (arm64),
-        https://aws.amazon.com/cloudwatch/pricing/, https://aws.amazon.com/ec2/pricing/on-demand/ (transfer).
+        https://aws.amazon.com/cloudwatch/pricing/, https://aws.amazon.com/codebuild/pricing/,
+        https://aws.amazon.com/ec2/pricing/on-demand/ (transfer).
     """
 
     fifo_requests: float = 0.50  # of 64 KB
@@ -40,6 +41,7 @@ class Prices:
     transfer_gb: float = 0.02  # between regions
     alarm_month: float = 0.10
     dashboard_month: float = 3.0
+    build_minute: float = 0.01  # of CodeBuild on general1.medium, as the template `verify` has it
 
 
 PRICES: Final = Prices()

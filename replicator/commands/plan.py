@@ -13,6 +13,7 @@ import click
 import msgspec
 from tabulate import tabulate
 
+from ddbverify.changes.following import LONGEST_SECONDS
 from ddbverify.config import Pair
 from ddbverify.errors import EngineError, NotFoundError
 from ddbverify.names import table_name
@@ -93,13 +94,17 @@ def plan(context: Context, *, days: float = DAYS) -> dict[str, Any]:
         turned = [(pair.id, crosses) for pair, (_, crosses) in zip(back.tables, pairs, strict=True)]
         of_back = made_of(back.name, turned)
         stacks += resources.of_way_back(of_back)
+    if config.verification.every is not None:
+        stacks.append(resources.verifying(config.name))
     _stacks(context, stacks)
     shared = costs.shared(sum("CloudWatch::Dashboard" in one.holds for one in stacks), days=days)
+    if config.verification.every is not None:
+        shared.append(_scheduled(context, made, config.verification.every, days))
     for part in shared:
         console.line(f"{part.name}: {_usd(part.number)} {part.how}")
     usd = sum(one["usd"] for one in answers.values()) + costs.total(shared)
     seconds = max((one["seconds"] for one in answers.values()), default=0.0)
-    unknown = sorted({part for one in answers.values() for part in one["unknown"]})
+    unknown = sorted({*costs.unknown(shared), *(part for one in answers.values() for part in one["unknown"])})
     rest = f", and what is not known ({', '.join(unknown)})" if unknown else ""
     console.line(
         f"In all {about(money(usd))}{rest}, and {about(duration_in_words(seconds))} until the targets follow "
@@ -119,6 +124,19 @@ def plan(context: Context, *, days: float = DAYS) -> dict[str, Any]:
         "stacks": [one.as_json() for one in stacks],
         "pairs": answers,
     }
+
+
+def _scheduled(context: Context, made: Sequence[Planned], every: float, days: float) -> Part:
+    """The builds of ``[verification] every``. A pair whose changes name no key is read whole each time."""
+    passes = [
+        costs.Pass(
+            seconds=one.verification.seconds,
+            usd=one.verification.money,
+            each_time=pair.rekeys or every > LONGEST_SECONDS,
+        )
+        for pair, one in zip(context.config.tables, made, strict=True)
+    ]
+    return costs.scheduled(passes, every, alarms=resources.alarms_of_verifying(), days=days)
 
 
 def _way_back_days(context: Context) -> float | None:

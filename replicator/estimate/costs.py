@@ -33,6 +33,9 @@ values are base64.
 QUEUE_SECONDS: Final = 14 * 86_400.0
 """What is captured waits so long at most."""
 
+BUILD_SECONDS: Final = 180.0
+"""Of a build beside its passes: a guess. It gets a machine, installs packages and fetches evidence."""
+
 _REQUEST_BYTES: Final = 65_536  # of SQS
 _WIRE: Final = 1.4  # of a change in a message, against the item alone
 _CHANGES_OF_A_MESSAGE: Final = 50
@@ -188,6 +191,48 @@ def shared(dashboards: int, *, days: float, at: Prices = PRICES) -> list[Part]:
         return []
     usd = dashboards * at.dashboard_month * days / 30
     return [Part("dashboard", usd, f"for {days:g} days; the first three of an account are free")]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """
+    A whole pass over one pair, as a build makes it.
+
+    Args:
+        seconds: It takes; ``None``: nobody knows.
+        usd: Likewise, of its reads.
+        each_time: Whether every build makes it, and not the first one alone.
+    """
+
+    seconds: float | None
+    usd: float | None
+    each_time: bool
+
+
+def scheduled(
+    passes: Sequence[Pass], every_seconds: float, *, alarms: int, days: float, at: Prices = PRICES
+) -> Part:
+    """
+    The builds that verify by a schedule, with their reads and alarms.
+
+    Args:
+        passes: Of each pair.
+        every_seconds: Between two builds.
+        alarms: Of their stack.
+        days: From `up` to `down`.
+    """
+    builds = max(1, int(days * 86_400 / every_seconds))
+    seconds, usd = builds * BUILD_SECONDS, alarms * at.alarm_month * days / 30
+    is_known = True
+    for one in passes:
+        times = builds if one.each_time else 1
+        is_known &= one.seconds is not None and one.usd is not None
+        seconds += times * (one.seconds or 0.0)
+        usd += times * (one.usd or 0.0)
+    whole = "each" if any(one.each_time for one in passes) else "the first"
+    minutes = f"{seconds / 60:,.0f} minutes in all"
+    how = f"{number_of(builds, 'build')} of about {minutes}, of which {whole} reads whole tables"
+    return Part("verification by schedule", usd + seconds / 60 * at.build_minute if is_known else None, how)
 
 
 def following_usd(moved: Moved, at: Prices = PRICES) -> float | None:

@@ -77,6 +77,16 @@ def stacks_of(
     return made
 
 
+def verifying(migration: str) -> Stack:
+    """The stack of the builds that verify by a schedule: one for the whole migration."""
+    return Stack(stack_name(migration, "verify"), "restore", "source", _holds("verify"))
+
+
+def alarms_of_verifying() -> int:
+    """Alarms of that stack."""
+    return _holds("verify")["CloudWatch::Alarm"]
+
+
 def of_way_back(made: Sequence[Stack]) -> list[Stack]:
     """The stacks of a way back: those of a migration of its own, in which the sides have changed places."""
     other = {"source": "target", "target": "source"}

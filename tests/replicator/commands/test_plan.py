@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
+from ddbverify.config import Duration
 from ddbverify.errors import AccessError, ConfigurationError
 from replicator.cli import main
 from replicator.commands.plan import plan
@@ -52,6 +54,24 @@ def test_a_way_back_is_in_the_price_and_among_the_stacks_but_not_held_against_ot
     made = {one["name"] for one in answer["stacks"]} - {one["name"] for one in without["stacks"]}
     assert made
     assert all(f"replicator-{moving.name}-back-1" in name for name in made)
+
+
+@pytest.mark.parametrize(("hours", "builds", "whole"), [(12, 14, "the first reads"), (84, 2, "each reads")])
+def test_builds_that_verify_are_a_stack_and_a_part_of_the_whole(moving, monkeypatch, hours, builds, whole):
+    written(monkeypatch, [86_400.0])
+    without = plan(moving.context())
+    context = moving.context()
+    every = msgspec.structs.replace(context.config.verification, every=Duration(hours * 3600))
+    context.config = msgspec.structs.replace(context.config, verification=every)
+    answer = plan(context)
+
+    (part,) = [one for one in answer["shared"] if one not in without["shared"]]
+    assert part["name"] == "verification by schedule"
+    assert part["how"].startswith(f"{builds} builds of about ")
+    assert whole in part["how"]
+    assert answer["usd"] == pytest.approx(without["usd"] + part["number"])
+    names = {one["name"] for one in answer["stacks"]} - {one["name"] for one in without["stacks"]}
+    assert names == {f"replicator-{moving.name}-verify"}
 
 
 def test_it_reads_no_item_and_asks_what_the_documented_policy_allows(moving, asked):

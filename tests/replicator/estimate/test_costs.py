@@ -151,3 +151,21 @@ def test_a_way_back_follows_as_the_target_did():
 def test_a_dashboard_is_the_whole_migrations():
     assert costs.shared(0, days=30.0) == []
     assert costs.total(costs.shared(2, days=15.0)) == pytest.approx(3.0)
+
+
+def test_builds_cost_their_minutes_reads_and_alarms():
+    at = Prices(build_minute=1.0, alarm_month=30.0)
+    once, each = (costs.Pass(seconds=600.0, usd=5.0, each_time=one) for one in (False, True))
+    part = costs.scheduled([once, each], 86_400 / 2, alarms=2, days=3.0, at=at)
+    # 6 builds of three minutes; 1 + 6 passes of ten; two alarms for three days.
+    assert part.number == pytest.approx(6 * 3 + 7 * 10 + 7 * 5 + 2 * 3)
+    assert part.how == "6 builds of about 88 minutes in all, of which each reads whole tables"
+    part = costs.scheduled([once], 86_400 / 2, alarms=0, days=0.1, at=at)
+    assert part.number == pytest.approx(3 + 10 + 5)
+    assert part.how == "1 build of about 13 minutes in all, of which the first reads whole tables"
+
+
+@pytest.mark.parametrize("change", [{"seconds": None}, {"usd": None}])
+def test_builds_whose_passes_nobody_knows_have_no_price(change):
+    one = costs.Pass(**({"seconds": 1.0, "usd": 1.0, "each_time": False} | change))
+    assert costs.scheduled([one], 3600.0, alarms=1, days=1.0).number is None

@@ -61,6 +61,13 @@ def test_an_auditor_is_a_stack_of_each_pair_and_across_accounts_one_more_role():
     assert roles == [2, None]
 
 
+def test_what_verifies_by_a_schedule_is_one_stack_of_the_migration():
+    made = resources.verifying("shop")
+    assert (made.name, made.made_by, made.where) == ("replicator-shop-verify", "restore", "source")
+    assert made.holds["CodeBuild::Project"] == 1
+    assert resources.alarms_of_verifying() == made.holds["CloudWatch::Alarm"] == 2
+
+
 def test_where_workers_carry_it_there_is_no_function_and_nothing_of_one():
     made = resources.stacks_of("shop", [("a", True), ("b", False)], dashboard=True, worker=True)
 
