@@ -128,7 +128,8 @@ class Settling:
         orphans: list[Suspect] = []
         waiting = iter(suspects)
         while batch := list(itertools.islice(waiting, SUSPECTS_AT_ONCE)):
-            more, elsewhere = list(itertools.islice(waiting, 1)), self._elsewhere()
+            elsewhere = self._elsewhere()
+            more = list(itertools.islice(waiting, 1)) if elsewhere else []
             waiting = itertools.chain(more, waiting)
             if more and elsewhere:
                 for settled in elsewhere(self._opened(itertools.chain(batch, waiting))):
