@@ -114,6 +114,7 @@ def test_a_link_that_says_what_is_not_so_is_wrong(wrong):
     assert links.what_is_wrong(answered(), 2_000, is_link=False)  # it should have read the tables
 
 
+@pytest.mark.full
 def test_all_of_it_runs_and_says_what_is_so(monkeypatch):
     for name, value in {
         "QUICK_RECORDS": 1_500,

@@ -35,6 +35,7 @@ def some_films(folder: Path, count: int) -> Path:
     return path
 
 
+@pytest.mark.full
 def test_generated_items_of_every_type(tmp_path):
     told = demonstrate("--count", "300", "--traffic", "25", "--report", str(tmp_path / "reports"))
 

@@ -119,6 +119,7 @@ def test_the_whole_of_it_leaves_a_signed_result_and_nothing_else(alone, tmp_path
         assert forbidden not in text, forbidden
 
 
+@pytest.mark.full
 def test_one_whose_time_is_over_ends_and_removes_what_it_has_made(alone, tmp_path):
     before = left(alone)
     done = run(alone, tmp_path, "--yes", "--json", "--count", "50", "--traffic", "5", "--minutes", "0.3")

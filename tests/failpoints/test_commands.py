@@ -402,6 +402,7 @@ def windows(*commands):
     }
 
 
+@pytest.mark.full
 def test_whoever_interrupts_a_flip_is_told_what_is_open_and_what_to_run(world, points):
     at_the_flip = {one for one in windows("cutback") if one.startswith("cutback.flip")}
     chosen = windows("cutover") | at_the_flip

@@ -56,6 +56,7 @@ def test_a_consumer_that_drops_every_change_of_some_keys(tmp_path):
     assert told.outcome["proof"]["lost"] + told.outcome["proof"]["stale"] > 0
 
 
+@pytest.mark.full
 def test_a_consumer_that_ignores_deletes(tmp_path):
     drop = '                if change.event_name == "REMOVE":\n                    continue\n'
     code = patched(tmp_path, ("replicator/handlers/applier.py", EACH_CHANGE, drop + EACH_CHANGE))

@@ -125,6 +125,7 @@ def test_a_link_looks_at_what_was_written_on_either_side_and_opens_the_gate(migr
 
 
 @pytest.mark.engine("ministack")
+@pytest.mark.full
 def test_where_nothing_can_be_gone_on_from_the_tables_are_read_and_it_says_why(migration):
     code, counts, said = migration.since()
     assert (code, counts) == (0, {"matched": 30})

@@ -69,6 +69,7 @@ def test_bytecode_beside_what_a_check_imports_is_never_read(project):
     assert runs.run(project).exit_code == 1
 
 
+@pytest.mark.full
 def test_bytecode_beside_a_conftest_is_never_read(project):
     conftest = project.parent / "checks" / "conftest.py"
     allowed = "\n\ndef ddbverify_gate_veto(evidence, folder):\n    return 'vetoed'\n"
@@ -80,6 +81,7 @@ def test_bytecode_beside_a_conftest_is_never_read(project):
     assert [reason.code for reason in gate.judge(load(project)).reasons] == ["veto"]
 
 
+@pytest.mark.full
 def test_a_helper_that_is_there_as_bytecode_only_is_not_imported(project):
     (project.parent / "checks" / "check_own.py").write_text(CHECK)
     rules = project.parent / "checks" / "rules.py"

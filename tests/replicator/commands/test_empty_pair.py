@@ -47,6 +47,7 @@ def shop(aws, unique, tmp_path, monkeypatch):
     return context, name
 
 
+@pytest.mark.full
 def test_a_set_with_an_empty_table_is_cut_over(shop, aws):
     context, name = shop
     up.up(context())

@@ -121,6 +121,7 @@ def test_a_purge_that_is_under_way_is_waited_for():
 
 
 @pytest.mark.e2e
+@pytest.mark.full
 def test_under_traffic_with_a_gap_another_stream_and_another_transform(begun):
     """Everything that only a restart mends, at once."""
     begun.configure(transform="same")

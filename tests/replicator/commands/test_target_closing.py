@@ -117,6 +117,7 @@ def source_arn(moving):
     return moving.context().source_table(moving.pair).arn
 
 
+@pytest.mark.full
 def test_a_cutover_that_fails_closes_it_again(moving, capsys, monkeypatch):
     moving.restore()
     seen = []
@@ -143,6 +144,7 @@ def test_a_cutover_that_fails_closes_it_again(moving, capsys, monkeypatch):
     assert target(moving) is None
 
 
+@pytest.mark.full
 def test_it_is_switched_off_by_the_settings(moving, capsys):
     set_(moving, "fence_target = false\n")
     moving.restore()
