@@ -13,7 +13,6 @@ import click
 import msgspec
 from tabulate import tabulate
 
-from ddbverify.changes.following import LONGEST_SECONDS
 from ddbverify.config import Pair
 from ddbverify.errors import EngineError, NotFoundError
 from ddbverify.names import table_name
@@ -132,7 +131,7 @@ def _scheduled(context: Context, made: Sequence[Planned], every: float, days: fl
         costs.Pass(
             seconds=one.verification.seconds,
             usd=one.verification.money,
-            each_time=pair.rekeys or every > LONGEST_SECONDS,
+            each_time=pair.rekeys or every > costs.LINKED_SECONDS,
         )
         for pair, one in zip(context.config.tables, made, strict=True)
     ]

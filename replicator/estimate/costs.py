@@ -36,6 +36,9 @@ QUEUE_SECONDS: Final = 14 * 86_400.0
 BUILD_SECONDS: Final = 180.0
 """Of a build beside its passes: a guess. It gets a machine, installs packages and fetches evidence."""
 
+LINKED_SECONDS: Final = 23 * 3600.0
+"""Between two builds, at most, so that the second reads only what has changed. Streams keep 24 hours."""
+
 _REQUEST_BYTES: Final = 65_536  # of SQS
 _WIRE: Final = 1.4  # of a change in a message, against the item alone
 _CHANGES_OF_A_MESSAGE: Final = 50

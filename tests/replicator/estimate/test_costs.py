@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ddbverify.changes import following
 from replicator.aws.prices import Prices
 from replicator.estimate import costs
 from replicator.estimate.moved import Moved
@@ -163,6 +164,10 @@ def test_builds_cost_their_minutes_reads_and_alarms():
     part = costs.scheduled([once], 86_400 / 2, alarms=0, days=0.1, at=at)
     assert part.number == pytest.approx(3 + 10 + 5)
     assert part.how == "1 build of about 13 minutes in all, of which the first reads whole tables"
+
+
+def test_how_far_builds_may_lie_apart_is_what_runs_take():
+    assert costs.LINKED_SECONDS == following.LONGEST_SECONDS
 
 
 @pytest.mark.parametrize("change", [{"seconds": None}, {"usd": None}])
